@@ -1,0 +1,59 @@
+# `make up` runs the system, `make test` proves it; `make help` lists the rest.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+CALLS ?=
+
+.PHONY: help up test check proto lock bench faults clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+
+up: $(VENV)/run ## install and run everything; CALLS=<file> imports a call log in place of the sample centre
+	@$(BIN)/stepladder up $(if $(CALLS),--calls "$(CALLS)")
+
+test: check ## everything that must hold, then every test
+	$(BIN)/pytest -n 2 tests
+
+check: $(VENV)/dev ## formatting, lint, types, imports, contracts, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/buf lint libs/gen/descriptors.binpb --config proto/buf.yaml
+	$(BIN)/buf breaking libs/gen/descriptors.binpb --config proto/buf.yaml --against proto/released.binpb
+
+proto: $(VENV)/dev ## generate libs/gen from proto/
+	$(BIN)/python proto/generate.py
+
+bench: $(VENV)/dev ## measure every figure against its limit; one JSON line each
+	$(BIN)/python -m tests.bench
+
+faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+
+lock: $(VENV)/dev ## renew the locks after pyproject.toml changed; UPGRADE=1 takes the newest of everything
+	$(COMPILE) pyproject.toml --extra embedded --extra install -o requirements.txt
+	$(COMPILE) pyproject.toml --all-extras -c requirements.txt -o requirements-dev.txt
+
+clean: ## remove what was installed and every stored event
+	rm -rf $(VENV) .stepladder
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Stepladder needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is missing (on Debian: apt-get install python3-venv)"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/run: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

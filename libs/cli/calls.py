@@ -1,0 +1,347 @@
+"""Call records, read by a declared mapping, as facts about agents.
+
+A call belongs to the day of its record, also when it crosses midnight: its service then begins or ends after second
+86400 of that day. How long it took is what the seconds column says, and its end is its start plus that; the end
+column only helps where the start or the seconds are missing.
+"""
+
+import base64
+import csv
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from libs.cli.call_mapping import CallFileError, CallMapping, Readings, compile_format
+from stepladder.performance.v1.facts_pb2 import Fact, Reading
+
+DAY = 86_400
+"""Seconds. The longest call that records without an end date can tell."""
+
+MAX_LINE = 65_536
+"""Bytes. A file with a longer line is no call file; this keeps it from filling the memory."""
+
+PROGRESS_STEP = 1 << 18
+"""Bytes between two calls of the progress callback."""
+
+
+class _Unusable(Exception):  # noqa: N818 - states what is the case
+    """One row cannot be used: `reason` is counted, `detail` is reported."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A served call: how many seconds it took, and when its service began, in seconds of the day (None: unknown)."""
+
+    agent: str
+    date: date
+    seconds: int
+    start: int | None
+
+
+class _Rows:
+    """Turns rows of one file into calls."""
+
+    def __init__(self, mapping: CallMapping, header: Sequence[str] | None) -> None:
+        def place(column: str | int | None) -> int | None:
+            return None if column is None else _index(column, header, self._width)
+
+        self._mapping = mapping
+        self._width = mapping.width if header is None else len(header)
+        columns = mapping.columns
+        self._agent = _index(columns.agent, header, self._width)
+        self._date = _index(columns.date, header, self._width)
+        self._times = (place(columns.arrival), place(columns.start), place(columns.end))
+        self._seconds = place(columns.seconds)
+        self._outcome = place(columns.outcome)
+        self._date_pattern = compile_format(mapping.formats.date)
+        self._time_pattern = compile_format(mapping.formats.time)
+        # A day has so many different times; dates are few.
+        self._parse_time = lru_cache(maxsize=DAY)(self._read_time)
+        self._parse_date = lru_cache(maxsize=10_000)(self._read_date)
+
+    def call(self, fields: Sequence[str]) -> Call:
+        """Raises _Unusable. Whether a row is anybody's call is asked before whether its figures are right."""
+        if len(fields) != self._width:
+            raise _Unusable("columns", f"{len(fields)} fields in place of {self._width}")
+        try:
+            "".join(fields).encode()
+        except UnicodeEncodeError:
+            raise _Unusable("bad_encoding", f"bytes that are not {self._mapping.encoding}") from None
+        if self._outcome is not None:
+            self._check_outcome(fields[self._outcome].strip())
+        agent = fields[self._agent].strip()
+        # The length that the contract takes for a name.
+        if not 1 <= len(agent) <= 200:
+            raise _Unusable("bad_agent", f"{_shown(agent)} is no name of 1 to 200 characters")
+        if agent in self._mapping.nobody:
+            raise _Unusable(self._mapping.nobody[agent], f"the agent {_shown(agent)} is nobody")
+        day = self._parse_date(fields[self._date].strip())
+        arrival, start, end = (
+            None if index is None else self._parse_time(fields[index].strip()) for index in self._times
+        )
+        if self._seconds is not None:
+            seconds = _read_seconds(fields[self._seconds].strip())
+        elif start is not None and end is not None:
+            seconds = (end - start) % DAY
+        else:
+            raise _Unusable("bad_time", "without start and end, how long the call took is unknown")
+        if start is None and end is not None:
+            start = (end - seconds) % DAY
+        # Clocks of different machines differ by seconds; a start half a day before the caller came is of the next day.
+        if start is not None and arrival is not None and arrival - start > DAY // 2:
+            start += DAY
+        return Call(agent, day, seconds, start)
+
+    def _check_outcome(self, outcome: str) -> None:
+        outcomes = self._mapping.outcomes
+        if outcome in outcomes.ignored:
+            raise _Unusable(outcomes.ignored[outcome], f"the outcome is {_shown(outcome)}")
+        if outcome not in outcomes.served:
+            raise _Unusable("unknown_outcome", f"the mapping does not know the outcome {_shown(outcome)}")
+
+    def _read_date(self, text: str) -> date:
+        match = self._date_pattern.fullmatch(text)
+        parts = match.groupdict() if match else dict.fromkeys(("year", "month", "day"), "0")
+        if (year := parts.get("year")) is None:
+            year = ("19" if parts["short_year"] >= "69" else "20") + parts["short_year"]
+        try:
+            day = date(int(year), int(parts["month"]), int(parts["day"]))
+        except ValueError:
+            raise _Unusable("bad_date", f"{_shown(text)} is no day written {self._mapping.formats.date}") from None
+        # What the contract of facts takes.
+        if not 1900 <= day.year <= 2199:
+            raise _Unusable("bad_date", f"{_shown(text)} is not between the years 1900 and 2199")
+        return day
+
+    def _read_time(self, text: str) -> int | None:
+        if text in self._mapping.formats.unknown_times:
+            return None
+        match = self._time_pattern.fullmatch(text)
+        parts = match.groupdict() if match else {"hour": "99"}
+        hour, minute, second = (int(parts.get(part, 0)) for part in ("hour", "minute", "second"))
+        if hour > 23 or minute > 59 or second > 59:
+            raise _Unusable("bad_time", f"{_shown(text)} is no time written {self._mapping.formats.time}")
+        return hour * 3600 + minute * 60 + second
+
+
+def _index(column: str | int, header: Sequence[str] | None, width: int | None) -> int:
+    if isinstance(column, int):
+        if width is not None and column > width:
+            raise CallFileError(f"the mapping names column {column}, the file has {width}")
+        return column - 1
+    if header is None:
+        raise CallFileError(f"the mapping names the column {column!r}, the file has no header")
+    if header.count(column) != 1:
+        has = ", ".join(header[:40])
+        raise CallFileError(f"the mapping names the column {column!r}, which must be there once; the file has {has}")
+    return header.index(column)
+
+
+def _read_seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _Unusable("bad_seconds", f"{_shown(text)} is no whole number from 0")
+    # The length first: converting a very long number takes long.
+    if len(text) > 9 or int(text) > DAY:
+        raise _Unusable("bad_seconds", f"{_shown(text)} seconds are more than a day")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+@dataclass(slots=True)
+class _Day:
+    """What one agent's day adds up to. `first` and `last` stay None until a call with known times comes."""
+
+    calls: int = 0
+    seconds: int = 0
+    short: int = 0
+    first: int | None = None
+    last: int | None = None
+
+    def add(self, call: Call, short_below: int) -> None:
+        self.calls += 1
+        self.seconds += call.seconds
+        self.short += call.seconds < short_below
+        if call.start is not None:
+            end = call.start + call.seconds
+            self.first = call.start if self.first is None else min(self.first, call.start)
+            self.last = end if self.last is None else max(self.last, end)
+
+    def readings(self, kpis: Readings) -> Iterator[Reading]:
+        measures: tuple[tuple[str | None, int | None, int | None], ...] = (
+            (kpis.calls, self.calls, None),
+            (kpis.talk_seconds, self.seconds, None),
+            (kpis.seconds_per_call, self.seconds, self.calls),
+            (kpis.short_calls, self.short, self.calls),
+            (kpis.first_second, self.first, None),
+            (kpis.last_second, self.last, None),
+        )
+        for kpi_id, numerator, denominator in measures:
+            if kpi_id is not None and numerator is not None:
+                denominators = [] if denominator is None else [denominator]
+                yield Reading(kpi_id=kpi_id, numerators=[numerator], denominators=denominators)
+
+
+@dataclass(frozen=True)
+class CallFacts:
+    """What a call file says.
+
+    Attributes:
+        centre: whose calls they are.
+        digest: of the file's bytes, the mapping and the centre: the same digest, the same facts.
+        rows: rows read, without header and empty lines; those used and those unusable add up to it.
+        used: rows that became part of a fact.
+        unusable: rows that did not, by reason.
+        agents: names by employee id, in the order of the names.
+        first_date, last_date: of the calls; None when there are none.
+    """
+
+    centre: str
+    digest: str
+    rows: int
+    used: int
+    unusable: Mapping[str, int]
+    agents: Mapping[str, str]
+    first_date: date | None
+    last_date: date | None
+    _mapping: CallMapping = field(repr=False)
+    _days: Mapping[str, Mapping[date, _Day]] = field(repr=False)
+
+    def __len__(self) -> int:
+        """The number of facts: one for each agent and day."""
+        return sum(map(len, self._days.values()))
+
+    def __iter__(self) -> Iterator[Fact]:
+        """The facts by agent's name and date: those of an employee follow each other."""
+        for employee, name in self.agents.items():
+            for day, sums in sorted(self._days[name].items()):
+                readings = sums.readings(self._mapping.readings)
+                yield Fact(employee_id=employee, date=day.isoformat(), source=self._mapping.source, readings=readings)
+
+
+def read_calls(
+    path: Path,
+    mapping: CallMapping,
+    *,
+    centre: str,
+    report: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> CallFacts:
+    """Reads a call file once, keeping only sums of each agent and day.
+
+    Args:
+        path: the file.
+        mapping: how to read it.
+        centre: a short id of the contact centre, part of every employee's id and of the team's.
+        report: a CSV to write, with `line,reason,detail` of every row that cannot be used.
+        progress: is given the bytes read so far, now and then and at the end.
+
+    Raises CallFileError when it is no such file at all or the centre's id is none, and OSError.
+    """
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,59}", centre):
+        raise CallFileError(f"the centre {centre!r} must be 1 to 60 lower-case letters, digits or hyphens")
+    lines = _Lines(progress)
+    days: defaultdict[str, defaultdict[date, _Day]] = defaultdict(lambda: defaultdict(_Day))
+    unusable: Counter[str] = Counter()
+    used = 0
+    opened = report.open("w", encoding="utf-8", newline="") if report else nullcontext()
+    with path.open("rb") as file, opened as out:
+        problems = csv.writer(out) if out else None
+        if problems:
+            problems.writerow(("line", "reason", "detail"))
+        for line, outcome in _judged(lines.read(file, mapping.encoding), mapping):
+            if isinstance(outcome, Call):
+                used += 1
+                days[outcome.agent][outcome.date].add(outcome, mapping.short_call_seconds)
+                continue
+            unusable[outcome.reason] += 1
+            if problems:
+                problems.writerow((line, outcome.reason, outcome.detail))
+    dates = [day for own in days.values() for day in own]
+    lines.digest.update(f"\n{mapping.digest}\n{centre}".encode())
+    return CallFacts(
+        centre=centre,
+        digest=lines.digest.hexdigest(),
+        rows=used + unusable.total(),
+        used=used,
+        unusable=dict(sorted(unusable.items())),
+        agents={employee_id(centre, name): name for name in sorted(days)},
+        first_date=min(dates, default=None),
+        last_date=max(dates, default=None),
+        _mapping=mapping,
+        _days=days,
+    )
+
+
+def employee_id(centre: str, name: str) -> str:
+    """The id of the agent of that name. Ids stay in the log for ever, so they must not tell who the person is."""
+    digest = hashlib.sha256(f"{centre}:{name}".encode()).digest()
+    return "e-" + base64.b32encode(digest).decode().lower()[:10]
+
+
+class _Lines:
+    """A file's lines as text; counts and digests its bytes on the way."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self.digest = hashlib.sha256()
+        self._progress = progress
+
+    def read(self, file: BinaryIO, encoding: str) -> Iterator[str]:
+        """Bytes that are not of the encoding come as lone surrogates, so that only their row is lost."""
+        count = told = number = 0
+        while line := file.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE and not line.endswith(b"\n"):
+                raise CallFileError(f"{file.name}: line {number} has more than {MAX_LINE} bytes; this is no call file")
+            self.digest.update(line)
+            count += len(line)
+            if self._progress and count - told >= PROGRESS_STEP:
+                told = count
+                self._progress(count)
+            yield line.decode(encoding, "surrogateescape")
+        if self._progress:
+            self._progress(count)
+
+
+def _judged(lines: Iterator[str], mapping: CallMapping) -> Iterator[tuple[int, Call | _Unusable]]:
+    """Every row that is not empty, with the number of its (last) line, from 1."""
+    reader = csv.reader(
+        lines,
+        delimiter=mapping.delimiter,
+        quotechar=mapping.quote or None,
+        quoting=csv.QUOTE_MINIMAL if mapping.quote else csv.QUOTE_NONE,
+    )
+    header = None
+    if mapping.header:
+        try:
+            header = [name.strip() for name in next(reader, [])]
+        except csv.Error as error:
+            raise CallFileError(f"the first line is no header: {error}") from None
+        if not header:
+            raise CallFileError("the first line is empty, a header was expected")
+    rows = _Rows(mapping, header)
+    while True:
+        try:
+            fields = next(reader, None)
+            if fields is None:
+                return
+            if fields:
+                yield reader.line_num, rows.call(fields)
+        except csv.Error as error:
+            yield reader.line_num, _Unusable("columns", str(error))
+        except _Unusable as unusable:
+            yield reader.line_num, unusable

@@ -1,0 +1,253 @@
+"""The embedded run: every server and service as a child of this process, watched, and stopped together."""
+
+import asyncio
+import base64
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from libs.cli.envoy import Envoy
+from libs.cli.nats_server import NatsServer
+from libs.common.database import open_database
+from libs.common.jetstream import connect, create_streams
+from libs.common.migrating import migrate
+from libs.common.settings import PREFIX, Settings
+
+SERVICES = ("performance", "coaching", "promotion", "gateway")
+DATABASES = ("performance", "coaching", "promotion", "keys")
+
+READY_SECONDS = 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before a child that ended is started again; doubled by every failure in a row."""
+STOP_SECONDS = 20.0
+
+
+class CannotStart(Exception):  # noqa: N818 - states what is the case
+    """The system cannot run here as it is asked to; the message says what to do."""
+
+
+class Server(Protocol):
+    """A child process: nats-server, Envoy or one of the services."""
+
+    process: subprocess.Popen[bytes] | None
+
+    def start(self) -> None:
+        """Starts it without waiting until it is ready."""
+
+    def stop(self) -> None:
+        """Ends it in order and waits for it."""
+
+
+@dataclass
+class ServiceProcess:
+    """One of the services, as its own Python process."""
+
+    name: str
+    settings: Settings
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            # Of a process group of its own: Ctrl-C reaches the one who started it, who stops it in order.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"services.{self.name}"],
+                env=os.environ | {f"{PREFIX}{key.upper()}": str(value) for key, value in self.settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)  # a paused one would not hear it
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+
+@dataclass
+class Embedded:
+    """A running system: its servers by name, and the settings under which its services run."""
+
+    folder: Path
+    settings: Settings
+    servers: dict[str, Server]
+
+    async def watch(self, tell: Callable[[str], None]) -> None:
+        """Starts again whatever ends by itself, and tells so."""
+        failures = dict.fromkeys(self.servers, 0)
+        while True:
+            await asyncio.sleep(0.1)
+            for name, server in self.servers.items():
+                if server.process is None or (status := server.process.poll()) is None:
+                    continue
+                pause = min(FIRST_PAUSE * 2 ** failures[name], LONGEST_PAUSE)
+                failures[name] += 1
+                tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {self.log_of(name)}")
+                await asyncio.sleep(pause)
+                server.start()
+
+    def log_of(self, name: str) -> Path:
+        """Where a server's output goes."""
+        return self.folder / "nats" / "nats.log" if name == "nats-server" else self.folder / "logs" / f"{name}.log"
+
+
+@asynccontextmanager
+async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
+    """Runs the whole system on this machine with everything stored in `folder`, while the context lasts.
+
+    The settings' addresses are taken as they are; where things are stored is the folder. Raises CannotStart.
+    """
+    folder = folder.absolute()
+    for part in ("logs", "nats"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    with _only_one(folder):
+        _check_ports(settings)
+        make_key(folder / "kek")
+        nats = NatsServer(folder / "nats")
+        system = Embedded(folder, stored_in(folder, settings), {"nats-server": nats})
+        try:
+            nats.start()
+            await migrate_all(system.settings)  # while the log starts
+            await asyncio.to_thread(nats.wait_ready)
+            client = await connect(nats.url, "setup")
+            await create_streams(client, replicas=1)
+            await client.close()
+            log_at = {"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
+            system.settings = system.settings.model_copy(update=log_at)
+            system.servers["envoy"] = Envoy(system.settings, folder / "logs")
+            for name in SERVICES:
+                system.servers[name] = ServiceProcess(name, system.settings, system.log_of(name))
+            for name, server in system.servers.items():
+                if name != "nats-server":
+                    server.start()
+            await wait_serving(system, SERVICES)
+            yield system
+        finally:
+            await _stop(system)
+
+
+def stored_in(folder: Path, settings: Settings) -> Settings:
+    """Settings of an embedded run that keeps everything in a folder."""
+    return settings.model_copy(
+        update={
+            "database_url": f"sqlite+aiosqlite:///{folder}/{{service}}.db",
+            "keys_url": f"sqlite+aiosqlite:///{folder}/keys.db",
+            "kek_file": folder / "kek",
+            "replicas": 1,
+            "instance": "embedded",
+        }
+    )
+
+
+def _ending(status: int) -> str:
+    return f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+
+
+async def _stop(system: Embedded) -> None:
+    """Ends the services together, then what they rest on."""
+    services = [server for name, server in system.servers.items() if name != "nats-server"]
+    await asyncio.gather(*(asyncio.to_thread(server.stop) for server in services))
+    await asyncio.to_thread(system.servers["nats-server"].stop)
+
+
+async def migrate_all(settings: Settings) -> None:
+    """Brings every database to this version."""
+    for name in DATABASES:
+        engine = open_database(settings.keys_url if name == "keys" else settings.database_for(name))
+        await migrate(engine, name)
+        await engine.dispose()
+
+
+async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
+    """Returns when the services named answer that they are serving. Raises CannotStart."""
+
+    async def wait(name: str) -> None:
+        async with aio.insecure_channel(system.settings.address_of(name)) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs do not know its methods
+            while True:
+                server = system.servers[name]
+                if server.process is None or server.process.poll() is not None:
+                    raise CannotStart(f"{name} does not start: {_last_words(system.log_of(name))}")
+                try:
+                    answer = await stub.Check(HealthCheckRequest(), timeout=1)
+                    if answer.status == HealthCheckResponse.SERVING:
+                        return
+                except aio.AioRpcError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    try:
+        async with asyncio.timeout(READY_SECONDS), asyncio.TaskGroup() as tasks:
+            for name in names:
+                tasks.create_task(wait(name))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+    except TimeoutError:
+        raise CannotStart(f"not everything was ready after {READY_SECONDS:.0f} s; see {system.folder}/logs") from None
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else f"see {log}"
+
+
+def _check_ports(settings: Settings) -> None:
+    wanted: Sequence[tuple[str, int]] = [
+        *((f"{name}_address", int(settings.address_of(name).rpartition(":")[2])) for name in SERVICES),
+        ("public_port", settings.public_port),
+    ]
+    for setting, port in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                variable = f"{PREFIX}{setting.upper()}"
+                raise CannotStart(
+                    f"port {port} is taken by another program; set {variable} to use another one"
+                ) from None
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keeps a second system off the same folder; the lock goes with the process."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(
+                f"a system is running on {folder} already; stop it first, or give --data another folder"
+            ) from None
+        yield
+
+
+def make_key(file: Path) -> None:
+    """Makes the key-encryption key of a new installation, readable by its owner only."""
+    try:
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+        out.flush()
+        os.fsync(out.fileno())

@@ -1,0 +1,152 @@
+"""The command line `stepladder`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from grpc import aio
+
+from libs.cli import calling, operating, starting
+from libs.cli.call_mapping import CallFileError
+from libs.cli.calling import WrongCall
+from libs.cli.embedded import CannotStart
+from libs.cli.importing import ImportFailed
+
+T = TypeVar("T")
+
+FOLDER = click.option(
+    "--data",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".stepladder"),
+    show_default=True,
+    help="Where everything is stored.",
+)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's work; what a person can do something about ends it with one sentence and status 1."""
+    try:
+        return asyncio.run(work)
+    except (CannotStart, CallFileError, ImportFailed, WrongCall) as problem:
+        raise click.ClickException(str(problem)) from None
+    except aio.AioRpcError as error:
+        raise click.ClickException(f"{error.details()} ({error.code().name})") from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Coaching, performance and promotion for customer-service centres.
+
+    `stepladder up` runs the whole system on this machine; the other commands work with a running one. Where it is, and
+    everything else that can be set, comes from environment variables that start with STEPLADDER_ (see docs/operate.md).
+    """
+
+
+@main.command()
+@FOLDER
+@click.option(
+    "--calls",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Import this call log in place of the sample centre.",
+)
+@click.option("--format", "mapping", default="brown-calls", show_default=True, help="Mapping of the call log.")
+@click.option("--empty", is_flag=True, help="Import nothing.")
+def up(folder: Path, calls: Path | None, mapping: str, empty: bool) -> None:
+    """Run the whole system here until Ctrl-C; the first time with a sample centre."""
+    run(starting.up(folder, calls, mapping, empty=empty))
+
+
+@main.group(name="import")
+def import_() -> None:
+    """Bring facts in."""
+
+
+@import_.command(name="calls")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--format", "mapping", default="brown-calls", show_default=True, help="A mapping that ships, or a TOML file."
+)
+@click.option("--centre", default="centre", show_default=True, help="Short id of the contact centre.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to list unusable rows. [default: <file>.unusable.csv in this folder]",
+)
+def import_calls(file: Path, mapping: str, centre: str, report: Path | None) -> None:
+    """Import a log of calls.
+
+    Importing the same file again changes nothing; an import that was interrupted goes on when it is started again.
+    """
+    run(starting.import_calls(file, mapping, centre, report or Path(f"{file.name}.unusable.csv")))
+
+
+@main.command()
+def status() -> None:
+    """Show what follows the log, how far behind, and what is parked."""
+    sys.exit(run(operating.status()))
+
+
+@main.command()
+@click.argument("service")
+@click.argument("follower")
+def rebuild(service: str, follower: str) -> None:
+    """Build a read model anew from the log, beside the live one, and swap them."""
+    run(operating.rebuild(service, follower))
+
+
+@main.group()
+def parked() -> None:
+    """Events that could not be applied, and those waiting behind them."""
+
+
+@parked.command(name="list")
+@click.argument("service", default="-")
+def list_parked(service: str) -> None:
+    """List parked aggregates, of one service or of all."""
+    run(operating.list_parked(service))
+
+
+@parked.command()
+@click.argument("service")
+@click.argument("follower")
+@click.argument("subject")
+def retry(service: str, follower: str, subject: str) -> None:
+    """Apply the parked events of one aggregate again."""
+    run(operating.retry_parked(service, follower, subject))
+
+
+@parked.command()
+@click.argument("service")
+@click.argument("follower")
+@click.argument("subject")
+@click.argument("position", type=int)
+@click.option("--reason", required=True, help="Why; kept with the skipped event.")
+def skip(service: str, follower: str, subject: str, position: int, reason: str) -> None:
+    """Give up the first parked event of one aggregate, at POSITION, and apply those behind it."""
+    run(operating.skip_parked(service, follower, subject, position, reason))
+
+
+@main.command()
+@click.argument("method")
+@click.argument("request", default="{}")
+@click.option("--as", "actor", default="", help="Who calls, for instance user:hr-1.")
+def call(method: str, request: str, actor: str) -> None:
+    """Call any gRPC METHOD through the front door, with a REQUEST as JSON, and print the answer as JSON.
+
+    For instance: stepladder call PlanService.ListPlans '{"state": "STATE_PROPOSED"}'
+    """
+    run(calling.call(method, request, actor))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the databases and the log's streams of an installation to this version; safe to repeat."""
+    run(operating.set_up())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What an operator does with a running system from the command line."""
+
+import asyncio
+import getpass
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from libs.cli.embedded import migrate_all
+from libs.cli.progress import progress
+from libs.common.jetstream import connect as connect_log
+from libs.common.jetstream import create_streams
+from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.settings import load_settings
+from stepladder.common.v1 import operations_pb2 as pb
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+
+
+@asynccontextmanager
+async def operations() -> AsyncIterator[OperationsServiceStub]:
+    """The gateway's OperationsService, which answers for every service."""
+    async with connect(load_settings().gateway_address) as channel:
+        yield OperationsServiceStub(channel)
+
+
+async def status() -> int:
+    """Prints a line for each follower; answers 1 when one of them needs an operator, else 0."""
+    async with operations() as stub:
+        followers = (await stub.ListFollowers(pb.ListFollowersRequest(service="-"))).followers
+    columns = ("service", "follower", "state", "position", "of", "behind", "seconds", "parked", "deadlines")
+    rows = [
+        (
+            *(one.service, one.name, pb.Follower.State.Name(one.state).removeprefix("STATE_").lower()),
+            *map(str, (one.position, one.end, one.lag, round(one.lag_seconds, 1), one.parked_events, one.deadlines)),
+        )
+        for one in followers
+    ]
+    console = Console()
+    if console.is_terminal:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    else:
+        print("\n".join("\t".join(row) for row in (columns, *rows)))
+    for one in followers:
+        if one.error:
+            print(f"{one.service}/{one.name}: {one.error}")
+    return int(any(one.state == pb.Follower.STATE_STOPPED or one.parked_events > 0 for one in followers))
+
+
+async def rebuild(service: str, follower: str) -> None:
+    """Rebuilds a read model, showing how far it is."""
+    async with operations() as stub:
+        steps = aiter(stub.RebuildFollower(pb.RebuildFollowerRequest(service=service, follower=follower)))
+        last = await anext(steps)
+        with progress(f"rebuilding {service}/{follower}", last.end) as tell:
+            async for last in steps:
+                tell(last.position)
+            tell(last.end)
+    print(f"{service}/{follower} is rebuilt; {last.changed_rows} rows came out differently")
+
+
+async def list_parked(service: str) -> None:
+    """Prints the parked aggregates."""
+    async with operations() as stub:
+        parked = (await stub.ListParked(pb.ListParkedRequest(service=service))).parked
+    if not parked:
+        print("nothing is parked")
+    for one in parked:
+        print(
+            f"{one.service}/{one.follower} {one.subject} at {one.position}: {one.events} events,"
+            f" {one.attempts} attempts, since {one.parked_time.ToJsonString()}\n  {one.type}: {one.error}"
+        )
+
+
+async def retry_parked(service: str, follower: str, subject: str) -> None:
+    """Applies parked events again."""
+    async with operations() as stub:
+        request = pb.RetryParkedRequest(service=service, follower=follower, subject=subject)
+        print(f"{(await stub.RetryParked(request)).applied} events applied")
+
+
+async def skip_parked(service: str, follower: str, subject: str, position: int, reason: str) -> None:
+    """Gives up one parked event in the name of whoever is logged in on this machine."""
+    async with operations() as stub:
+        request = pb.SkipParkedRequest(
+            service=service, follower=follower, subject=subject, position=position, reason=reason
+        )
+        actor = re.sub(r"[^A-Za-z0-9._@-]", "_", getpass.getuser())
+        answer = await stub.SkipParked(request, metadata=((ACTOR_KEY, f"user:{actor}"),))
+        print(f"the event at {position} is skipped; {answer.applied} events behind it applied")
+
+
+async def set_up() -> None:
+    """Makes the tables and streams that are missing."""
+    settings = load_settings()
+    await migrate_all(settings)
+    print("databases: up to date")
+    client = await connect_log(settings.nats_url, "setup")
+    async with asyncio.timeout(60):
+        await create_streams(client, settings.replicas)
+    await client.close()
+    print("streams: up to date")

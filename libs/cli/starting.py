@@ -1,0 +1,161 @@
+"""`stepladder up` and the import of call logs."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date, timedelta
+from pathlib import Path
+
+from grpc import aio
+
+from libs.cli.call_mapping import CallFileError, load_mapping
+from libs.cli.calls import CallFacts, read_calls
+from libs.cli.embedded import running
+from libs.cli.importing import SetupRequest, import_centre, import_facts, preset_requests, staff_requests
+from libs.cli.progress import progress
+from libs.cli.sample import SampleCentre
+from libs.common.rpc import connect
+from libs.common.server import until_stopped
+from libs.common.settings import load_settings
+from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
+from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
+from stepladder.common.v1.operations_pb2 import ListFollowersRequest
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.performance.v1.detection_pb2 import ListDetectionsRequest
+from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
+from stepladder.performance.v1.facts_pb2 import Fact
+from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+
+PRESETS = Path(__file__).parent / "presets"
+SETTLING_SECONDS = 60.0
+"""Longest wait for what follows from an import before `up` says what to try."""
+
+
+async def up(folder: Path, calls: Path | None, mapping: str, *, empty: bool) -> None:
+    """Runs the system until it is asked to stop."""
+    began = time.monotonic()
+    settings = load_settings()
+    address = f"127.0.0.1:{settings.public_port}"
+    print("Starting nats-server, Envoy and four services ...", flush=True)
+    async with running(folder, settings) as system:
+        print(f"Everything is healthy after {time.monotonic() - began:.1f} s.", flush=True)
+        watching = asyncio.create_task(system.watch(lambda line: print(line, flush=True)))
+        stopping = asyncio.create_task(until_stopped())
+        loading = asyncio.create_task(_load(folder, address, calls, mapping, empty=empty))
+        try:
+            await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                loading.result()
+                _print_what_to_try(settings.public_port)
+                await stopping
+            print("Stopping ...", flush=True)
+        finally:
+            for task in (loading, watching, stopping):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+    print(f"Stopped. Everything is kept in {folder}; the next `make up` goes on from here.")
+
+
+async def import_calls(file: Path, mapping_name: str, centre: str, report: Path) -> None:
+    """Imports a call log into a running system."""
+    async with connect(f"127.0.0.1:{load_settings().public_port}") as channel:
+        await _import_calls(channel, file, mapping_name, centre, report)
+
+
+async def _load(folder: Path, address: str, calls: Path | None, mapping: str, *, empty: bool) -> None:
+    if empty:
+        return
+    async with connect(address) as channel:
+        if calls is not None:
+            await _import_calls(channel, calls, mapping, "bank", folder / "unusable.csv")
+        else:
+            await _import_sample(channel, folder / "sample.json")
+        await _settle(channel)
+
+
+async def _import_sample(channel: aio.Channel, note: Path) -> None:
+    """Imports the sample centre once; `note` remembers up to which day, so that an interrupted import goes on."""
+    known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
+    if known.get("done"):
+        print(f"The sample centre was imported before (up to {known['end']}).")
+        return
+    note.write_text(json.dumps(known))
+    centre = SampleCentre(end=date.fromisoformat(known["end"]))
+    await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
+    facts = list(centre.facts())
+    await _send_facts(channel, facts, centre.digest)
+    await _set_up(channel, centre.ratings(), "monthly ratings")
+    note.write_text(json.dumps({**known, "done": True}))
+
+
+async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
+    path = Path(mapping_name) if mapping_name.endswith(".toml") else PRESETS / f"{mapping_name}.toml"
+    if not path.exists():
+        shipped = ", ".join(sorted(one.stem for one in PRESETS.glob("*-calls.toml")))
+        raise CallFileError(f"there is no mapping {mapping_name!r}; these ship: {shipped}; or name a .toml file")
+    with progress(f"reading {file.name}", file.stat().st_size) as tell:
+        calls = await asyncio.to_thread(
+            read_calls, file, load_mapping(path), centre=centre, report=report, progress=tell
+        )
+    _print_rows(calls, report)
+    await _set_up(channel, [*preset_requests(), *staff_requests(calls)], "people, KPIs, policies")
+    await _send_facts(channel, list(calls), calls.digest)
+
+
+def _print_rows(calls: CallFacts, report: Path) -> None:
+    print(f"{calls.rows} rows: {calls.used} used, {calls.rows - calls.used} not; {len(calls.agents)} agents.")
+    for reason, count in calls.unusable.items():
+        print(f"  {count:>6} {reason}")
+    if calls.unusable:
+        print(f"  each listed in {report}")
+
+
+async def _set_up(channel: aio.Channel, requests: Sequence[SetupRequest], what: str) -> None:
+    with progress(what, len(requests)) as tell:
+        result = await import_centre(channel, requests, progress=lambda done, _: tell(done))
+    for name in result.existing:
+        print(f"  left as it is: {name} exists with other content")
+
+
+async def _send_facts(channel: aio.Channel, facts: Sequence[Fact], digest: str) -> None:
+    with progress("facts", len(facts)) as tell:
+        result = await import_facts(
+            FactsServiceStub(channel), facts, file_digest=digest, progress=lambda so_far: tell(so_far.facts)
+        )
+    print(f"{result.recorded} facts recorded, {result.unchanged} known before, {len(result.rejected)} rejected.")
+    for one in result.rejected[:10]:
+        print(f"  {one.employee_id} {one.date} {one.source}: {one.message} ({one.reason})")
+
+
+async def _settle(channel: aio.Channel) -> None:
+    """Waits until every follower has caught up and nothing is about to fall due, then says what came of it."""
+    stub = OperationsServiceStub(channel)
+    deadline = time.monotonic() + SETTLING_SECONDS
+    print("Waiting for detections and plans ...", flush=True)
+    while time.monotonic() < deadline:
+        followers = (await stub.ListFollowers(ListFollowersRequest(service="-"))).followers
+        soon = time.time() + SETTLING_SECONDS
+        if not any(one.lag or (one.deadlines and one.next_deadline_time.seconds < soon) for one in followers):
+            break
+        await asyncio.sleep(0.5)
+    end = max(one.end for one in followers)
+    detections = DetectionServiceStub(channel).ListDetections(ListDetectionsRequest(page_size=1000, at_least=end))
+    plans = PlanServiceStub(channel).ListPlans(ListPlansRequest(page_size=1000, at_least=end))
+    print(f"{len((await detections).detections)} detections, {len((await plans).plans)} coaching plans.")
+
+
+def _print_what_to_try(port: int) -> None:
+    print(
+        f"""
+Try next, in another terminal:
+  the state of everything, in a browser   http://127.0.0.1:{port}/
+  the same in the terminal                .venv/bin/stepladder status
+  REST: plans proposed to leads           curl 'http://127.0.0.1:{port}/v1/plans?state=STATE_PROPOSED&pageSize=1'
+  REST: who may be promoted               curl 'http://127.0.0.1:{port}/v1/eligibilities?eligibleOnly=true&pageSize=1'
+  gRPC: the KPI catalogue                 .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
+Ctrl-C stops everything.""",
+        flush=True,
+    )

@@ -1,0 +1,294 @@
+"""Commands: load, decide, append; again when others were faster; once and for ever for each request id."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from libs.common.envelope import Codec, chain_start, payload_hash
+from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
+from libs.common.eventsourcing import Aggregate, Context, Recorded
+from libs.common.log import EventLog, StaleExpectation
+from libs.common.streams import Append, Stored
+from stepladder.common.v1.envelope_pb2 import CommandNoted
+
+S = TypeVar("S")
+
+TRIES = 5
+"""How often a command is decided anew when others write to the same aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing(Generic[S]):
+    """An aggregate's state, and its last position in the log: 0 for one without events."""
+
+    state: S
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handled(Standing[S]):
+    """What came of a command: the aggregate after it, and the state `before` that it was decided on.
+
+    A repeated command gets what it got when it was first given.
+    """
+
+    before: S
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    digest: bytes
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded(Generic[S]):
+    """An aggregate as of a position; `commands` holds the id of every command that ever acted on it."""
+
+    state: S
+    position: int
+    last_hash: bytes
+    commands: dict[str, _Past] = field(default_factory=dict)
+
+
+class Commands:
+    """Runs commands of one service against the log.
+
+    Recently used aggregates are kept in memory: the append's expected position proves that the copy was current.
+    """
+
+    def __init__(self, log: EventLog, codec: Codec, *, keep: int = 20_000) -> None:
+        self._log = log
+        self._codec = codec
+        self._keep = keep
+        self._cache: OrderedDict[str, _Loaded[object]] = OrderedDict()
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def handle(
+        self, aggregate: Aggregate[S], aggregate_id: str, command: Message, context: Context
+    ) -> Handled[S]:
+        """Runs one command.
+
+        Raises what `decide` raises, Conflict after too many tries, Invalid `REQUEST_ID_REUSED`, and what
+        `EventLog.append` raises.
+        """
+        (outcome,) = await self.handle_all(aggregate, [(aggregate_id, command)], context)
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
+    async def handle_all(
+        self,
+        aggregate: Aggregate[S],
+        commands: Sequence[tuple[str, Message]],
+        context: Context,
+        *,
+        by_content: bool = False,
+    ) -> list[Handled[S] | Refused]:
+        """Runs one command on each of several aggregates (each named once), sharing reads and writes.
+
+        Each is accepted or refused by itself; the answers come in the given order. With `by_content`, a command is a
+        repetition when the request id and its content are the same, and other content is another command.
+        """
+        jobs = {aggregate.subject(aggregate_id): command for aggregate_id, command in commands}
+        if len(jobs) != len(commands):
+            raise ValueError("an aggregate is named twice")
+        outcomes: dict[str, Handled[S] | Refused] = {}
+        async with self._locked(sorted(jobs)):
+            open_jobs = jobs
+            for attempt in range(TRIES):
+                loaded = await self._load_all(aggregate, list(open_jobs), latest=attempt > 0)
+                open_jobs = await self._attempt(aggregate, open_jobs, loaded, context, by_content, outcomes)
+                if not open_jobs:
+                    break
+            for subject in open_jobs:
+                outcomes[subject] = Conflict(
+                    "TOO_MUCH_CONTENTION", "others keep changing the same thing; try again in a moment"
+                )
+        return [outcomes[subject] for subject in jobs]
+
+    async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> Standing[S]:
+        """The aggregate as the leader of the log knows it: never behind an acknowledged command."""
+        subject = aggregate.subject(aggregate_id)
+        loaded = (await self._load_all(aggregate, [subject]))[subject]
+        loaded = await self._fold(aggregate, loaded, await self._log.read_latest(subject, loaded.position))
+        self._remember(subject, loaded)
+        return Standing(loaded.state, loaded.position)
+
+    async def known(self, aggregate: Aggregate[S], aggregate_ids: Iterable[str]) -> dict[str, Standing[S]]:
+        """Those of the aggregates that exist, by id. May miss the very latest events of each."""
+        subjects = {aggregate.subject(aggregate_id): aggregate_id for aggregate_id in aggregate_ids}
+        loaded = await self._load_all(aggregate, list(subjects))
+        return {subjects[subject]: Standing(one.state, one.position) for subject, one in loaded.items() if one.position}
+
+    async def _attempt(
+        self,
+        aggregate: Aggregate[S],
+        jobs: Mapping[str, Message],
+        loaded: Mapping[str, _Loaded[S]],
+        context: Context,
+        by_content: bool,
+        outcomes: dict[str, Handled[S] | Refused],
+    ) -> dict[str, Message]:
+        """Decides every job and appends what came out. Fills `outcomes`; answers the jobs to be tried again."""
+        appends: list[Append] = []
+        after: list[tuple[_Loaded[S], _Loaded[S], str, bytes]] = []
+        for subject, command in jobs.items():
+            before = loaded[subject]
+            command_id, digest = identity(subject, command, context, by_content)
+            try:
+                if (past := before.commands.get(command_id)) is not None:
+                    outcomes[subject] = await self._repeated(aggregate, subject, command_id, past, digest)
+                    continue
+                if context.etag and context.etag != str(before.position):
+                    raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
+                events = list(aggregate.decide(before.state, command, context))
+            except Refused as refusal:
+                outcomes[subject] = refusal
+                continue
+            noted = not events
+            if noted:
+                if not context.request_id or not before.position:
+                    outcomes[subject] = Handled(before.state, before.position, before.state)
+                    continue
+                events = [CommandNoted()]
+            entries, last_hash = await self._codec.encode(
+                subject,
+                events,
+                command_id=command_id,
+                command_digest=digest,
+                context=context,
+                previous_hash=before.last_hash,
+            )
+            appends.append(Append(subject, before.position, entries))
+            state = before.state
+            for event in () if noted else events:
+                state = aggregate.evolve(state, event)
+            after.append((before, _Loaded(state, 0, last_hash, before.commands), command_id, digest))
+        again: dict[str, Message] = {}
+        results = await self._log.append_all(appends)
+        for append, (before, new, command_id, digest), result in zip(appends, after, results, strict=True):
+            if isinstance(result, StaleExpectation):
+                self._cache.pop(append.subject, None)
+                again[append.subject] = jobs[append.subject]
+                continue
+            # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
+            new.commands[command_id] = _Past(digest, result)
+            self._remember(append.subject, replace(new, position=result))
+            outcomes[append.subject] = Handled(new.state, result, before.state)
+        return again
+
+    async def _repeated(
+        self, aggregate: Aggregate[S], subject: str, command_id: str, past: _Past, digest: bytes
+    ) -> Handled[S]:
+        """The answer that a command got when it was first given."""
+        if past.digest != digest:
+            raise Invalid(
+                "REQUEST_ID_REUSED", "this request_id was used for a different request before; take a new one"
+            )
+        stored = await self._log.read(subject)
+        if not stored or stored[-1].position < past.position:  # a replica that is behind
+            stored = await self._log.read_latest(subject)
+        earlier = list(takewhile(lambda entry: entry.event_id.partition(".")[0] != command_id, stored))
+        own = [entry for entry in stored[len(earlier) :] if entry.position <= past.position]
+        before = await self._fold(aggregate, self._empty(aggregate, subject), earlier)
+        then = await self._fold(aggregate, before, own)
+        return Handled(then.state, then.position, before.state)
+
+    async def _load_all(
+        self, aggregate: Aggregate[S], subjects: Sequence[str], *, latest: bool = False
+    ) -> dict[str, _Loaded[S]]:
+        """Aggregates from memory or the log. A stale copy is found out by its append; then `latest` asks the leader."""
+        loaded: dict[str, _Loaded[S]] = {}
+        missing: list[str] = []
+        for subject in subjects:
+            cached: _Loaded[S] | None = self._cached(subject)
+            if cached is None:
+                missing.append(subject)
+            else:
+                loaded[subject] = cached
+        if len(missing) > 1 and not latest:
+            # One question tells which of them are new: those need no replay.
+            last = await self._log.last_positions(missing)
+            loaded |= {subject: self._empty(aggregate, subject) for subject in missing if subject not in last}
+            missing = list(last)
+        read = self._log.read_latest if latest else self._log.read
+        for subject, stored in zip(missing, await asyncio.gather(*map(read, missing)), strict=True):
+            loaded[subject] = await self._fold(aggregate, self._empty(aggregate, subject), stored)
+            self._remember(subject, loaded[subject])
+        return loaded
+
+    async def _fold(self, aggregate: Aggregate[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
+        state, position, last_hash, commands = start.state, start.position, start.last_hash, dict(start.commands)
+        for entry in stored:
+            recorded = await self._codec.decode(entry)
+            check_chain(recorded, last_hash)
+            if not isinstance(recorded.event, CommandNoted):
+                state = aggregate.evolve(state, recorded.event)
+            position, last_hash = entry.position, payload_hash(entry.payload)
+            envelope = recorded.envelope
+            commands[envelope.command_id] = _Past(envelope.command_digest, position)
+        return _Loaded(state, position, last_hash, commands)
+
+    @staticmethod
+    def _empty(aggregate: Aggregate[S], subject: str) -> _Loaded[S]:
+        return _Loaded(aggregate.initial, 0, chain_start(subject))
+
+    def _cached(self, subject: str) -> _Loaded[S] | None:
+        loaded = self._cache.get(subject)
+        if loaded is not None:
+            self._cache.move_to_end(subject)
+        return loaded  # type: ignore[return-value] # a subject belongs to one kind of aggregate, whose state is S
+
+    def _remember(self, subject: str, loaded: _Loaded[S]) -> None:
+        self._cache[subject] = loaded  # type: ignore[assignment] # see _cached
+        self._cache.move_to_end(subject)
+        if len(self._cache) > self._keep:
+            self._cache.popitem(last=False)
+
+    @asynccontextmanager
+    async def _locked(self, subjects: Sequence[str]) -> AsyncIterator[None]:
+        """One command at a time for each aggregate in this process; `subjects` are sorted, so none deadlock."""
+        async with AsyncExitStack() as stack:
+            for subject in subjects:
+                lock, waiting = self._locks.get(subject, (None, 0))
+                lock = lock or asyncio.Lock()
+                self._locks[subject] = (lock, waiting + 1)
+                stack.callback(self._release, subject)
+                await stack.enter_async_context(lock)
+            yield
+
+    def _release(self, subject: str) -> None:
+        lock, waiting = self._locks.pop(subject)
+        if waiting > 1:
+            self._locks[subject] = (lock, waiting - 1)
+
+
+def check_chain(recorded: Recorded, expected: bytes) -> None:
+    """Raises LogCorrupted unless the event names `expected` as its predecessor's hash."""
+    if recorded.envelope.previous_hash != expected:
+        raise LogCorrupted(
+            f"{recorded.subject} at {recorded.position}: the event before it is missing or was changed"
+            " (its hash does not match)"
+        )
+
+
+def identity(subject: str, command: Message, context: Context, by_content: bool = False) -> tuple[str, bytes]:
+    """A command's id and the digest of its content.
+
+    The id is unique in the system and the same for a repetition: it is made of the aggregate and the request id (and
+    the content, if told so), or, without a request id, of the aggregate, the content and the time.
+    """
+    content = command.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(command.DESCRIPTOR.full_name.encode() + b"\n" + content).digest()[:16]
+    parts = [subject.encode(), context.request_id.encode() or str(context.now.timestamp()).encode()]
+    if by_content or not context.request_id:
+        parts.append(digest)
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest

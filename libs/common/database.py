@@ -1,0 +1,60 @@
+"""SQL engines for SQLite and PostgreSQL that behave alike."""
+
+from typing import Any
+
+from sqlalchemy import Insert, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+
+def open_database(url: str, *, pool_size: int = 5) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///<file>` or `postgresql+asyncpg://...`.
+
+    Errors never show the parameters of a statement, which may be personal.
+    On SQLite: write-ahead log, durable commits, and transactions that also hold for table definitions.
+    """
+    if not url.startswith("sqlite"):
+        return create_async_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+    engine = create_async_engine(url, pool_size=pool_size, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver must not commit before DDL
+        cursor = connection.cursor()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 15000", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def writing(engine: AsyncEngine) -> AsyncEngine:
+    """The engine for transactions that write: on SQLite they take the write lock at once, so none fails half-way."""
+    return engine.execution_options(sqlite_begin="IMMEDIATE")
+
+
+def _insert(table: Table, connection: AsyncConnection) -> Any:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def insert_new(table: Table, connection: AsyncConnection) -> Insert:
+    """An INSERT that leaves existing rows alone."""
+    statement: Insert = _insert(table, connection).on_conflict_do_nothing()
+    return statement
+
+
+def upsert(table: Table, connection: AsyncConnection) -> Insert:
+    """An INSERT that replaces the other columns of a row with the same primary key."""
+    statement = _insert(table, connection)
+    keys = [column.name for column in table.primary_key.columns]
+    values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    result: Insert = statement.on_conflict_do_update(index_elements=keys, set_=values)
+    return result

@@ -1,0 +1,186 @@
+"""Events to log payloads and back: envelope, hash chain, sealing of personal fields."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.common.errors import LogCorrupted
+from libs.common.eventsourcing import Context, Recorded
+from libs.common.keys import DataKeys
+from libs.common.streams import Entry, Stored
+from stepladder.common.v1 import rules_pb2
+from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope, Sealed
+
+ERASED = "(erased)"
+"""What stands in a personal field whose key is gone."""
+
+
+class UnknownEventType(Exception):  # noqa: N818 - states what is the case
+    """The log holds an event that this version of the code does not know."""
+
+
+@dataclass(frozen=True)
+class EventType:
+    """What the contracts say about one kind of event."""
+
+    message: type[Message]
+    name: str
+    version: int
+    personal: tuple[str, ...]
+    data_subject: str
+
+
+def event_types(files: Iterable[FileDescriptor]) -> dict[str, EventType]:
+    """The events marked in `files`, by full name. Raises ValueError for a contract that cannot be sealed."""
+    descriptors = [message for file in files for message in file.message_types_by_name.values()]
+    types = (_event_type(d) for d in descriptors if d.GetOptions().Extensions[rules_pb2.schema_version])
+    return {CommandNoted.DESCRIPTOR.full_name: _event_type(CommandNoted.DESCRIPTOR)} | {t.name: t for t in types}
+
+
+def _event_type(descriptor: Descriptor) -> EventType:
+    personal = tuple(f.name for f in descriptor.fields if f.GetOptions().Extensions[rules_pb2.personal])
+    subjects = [f.name for f in descriptor.fields if f.GetOptions().Extensions[rules_pb2.data_subject]]
+    if bool(personal) != (len(subjects) == 1):
+        raise ValueError(f"{descriptor.full_name}: personal fields need exactly one data_subject field, and it them")
+    for name in personal:
+        if descriptor.fields_by_name[name].type != FieldDescriptor.TYPE_STRING:
+            raise ValueError(f"{descriptor.full_name}.{name}: only strings can be personal")
+    _refuse_nested_marks(descriptor, {descriptor.full_name})
+    return EventType(
+        message=message_factory.GetMessageClass(descriptor),
+        name=descriptor.full_name,
+        version=descriptor.GetOptions().Extensions[rules_pb2.schema_version],
+        personal=personal,
+        data_subject=subjects[0] if subjects else "",
+    )
+
+
+def _refuse_nested_marks(descriptor: Descriptor, seen: set[str]) -> None:
+    for field in descriptor.fields:
+        nested = field.message_type
+        if nested is None or nested.full_name in seen:
+            continue
+        seen.add(nested.full_name)
+        if any(f.GetOptions().Extensions[rules_pb2.personal] for f in nested.fields):
+            raise ValueError(f"{nested.full_name}: personal fields stand in the event itself, not in a message within")
+        _refuse_nested_marks(nested, seen)
+
+
+def chain_start(subject: str) -> bytes:
+    """The hash that the first event of an aggregate names as its predecessor's."""
+    return hashlib.sha256(subject.encode()).digest()
+
+
+def payload_hash(payload: bytes) -> bytes:
+    """The hash that an event's successor names: over the stored bytes, so over ciphertext."""
+    return hashlib.sha256(payload).digest()
+
+
+class Codec:
+    """Encodes and decodes events of the given types, sealing personal fields with the employees' data keys."""
+
+    def __init__(self, types: dict[str, EventType], keys: DataKeys) -> None:
+        self._types = types
+        self._keys = keys
+
+    async def encode(
+        self,
+        subject: str,
+        events: Sequence[Message],
+        *,
+        command_id: str,
+        command_digest: bytes,
+        context: Context,
+        previous_hash: bytes,
+    ) -> tuple[list[Entry], bytes]:
+        """Events of one command to log entries, and the hash for the next one's predecessor."""
+        entries: list[Entry] = []
+        time = Timestamp()
+        time.FromDatetime(context.now)
+        for index, event in enumerate(events):
+            kind = self._types[event.DESCRIPTOR.full_name]
+            envelope = Envelope(
+                event_id=f"{command_id}.{index}",
+                type=kind.name,
+                schema_version=kind.version,
+                command_id=command_id,
+                command_digest=command_digest,
+                actor=context.actor,
+                cause=context.cause,
+                time=time,
+                traceparent=context.traceparent,
+                previous_hash=previous_hash,
+            )
+            if kind.personal:
+                event = await self._seal(kind, subject, event, envelope)  # noqa: PLW2901 - from here on only the clear rest
+            envelope.event = event.SerializeToString(deterministic=True)
+            payload = envelope.SerializeToString(deterministic=True)
+            previous_hash = payload_hash(payload)
+            entries.append(Entry(envelope.event_id, kind.name, payload))
+        return entries, previous_hash
+
+    async def decode(self, stored: Stored) -> Recorded:
+        """A stored entry to its event. Raises UnknownEventType, or LogCorrupted for bytes that are no event."""
+        try:
+            envelope = Envelope.FromString(stored.payload)
+            kind = self._types.get(envelope.type)
+            if kind is None:
+                raise UnknownEventType(f"{stored.subject} at {stored.position}: unknown event type {envelope.type!r}")
+            if envelope.schema_version > kind.version:
+                raise UnknownEventType(
+                    f"{stored.subject} at {stored.position}: {envelope.type} has schema version"
+                    f" {envelope.schema_version}, this version knows up to {kind.version}"
+                )
+            event = kind.message.FromString(envelope.event)
+        except DecodeError as error:
+            raise LogCorrupted(f"{stored.subject} at {stored.position}: not an event: {error}") from error
+        if envelope.HasField("personal"):
+            await self._unseal(kind, stored.subject, event, envelope)
+        return Recorded(stored.position, stored.subject, event, envelope)
+
+    async def _seal(self, kind: EventType, subject: str, event: Message, envelope: Envelope) -> Message:
+        present = [name for name in kind.personal if getattr(event, name)]
+        if not present:
+            return event
+        clear, secret = kind.message(), kind.message()
+        clear.CopyFrom(event)
+        for name in present:
+            clear.ClearField(name)
+            if kind.message.DESCRIPTOR.fields_by_name[name].is_repeated:
+                getattr(secret, name).extend(getattr(event, name))
+            else:
+                setattr(secret, name, getattr(event, name))
+        employee = getattr(event, kind.data_subject)
+        nonce = os.urandom(12)
+        key = await self._keys.get_or_create(employee)
+        sealed = AESGCM(key).encrypt(nonce, secret.SerializeToString(), _associated_data(subject, envelope))
+        envelope.personal.CopyFrom(Sealed(data_subject=employee, nonce=nonce, ciphertext=sealed, fields=present))
+        return clear
+
+    async def _unseal(self, kind: EventType, subject: str, event: Message, envelope: Envelope) -> None:
+        sealed = envelope.personal
+        key = await self._keys.get(sealed.data_subject)
+        if key is None:
+            for name in sealed.fields:
+                if kind.message.DESCRIPTOR.fields_by_name[name].is_repeated:
+                    getattr(event, name).append(ERASED)
+                else:
+                    setattr(event, name, ERASED)
+            return
+        try:
+            secret = AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, _associated_data(subject, envelope))
+        except InvalidTag as error:
+            raise LogCorrupted(f"{subject}, event {envelope.event_id}: sealed fields do not match the event") from error
+        event.MergeFromString(secret)
+
+
+def _associated_data(subject: str, envelope: Envelope) -> bytes:
+    return "\n".join((subject, envelope.event_id, envelope.type, str(envelope.schema_version))).encode()

@@ -1,0 +1,75 @@
+"""The vocabulary of event sourcing: an aggregate is a state, `evolve` and `decide`; all three are pure."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from libs.common.errors import Invalid
+from stepladder.common.v1.envelope_pb2 import Envelope
+
+S = TypeVar("S")
+
+_ID = re.compile(r"[a-z0-9_-]{1,150}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the world adds to a command.
+
+    Attributes:
+        now: time of the command, aware, UTC.
+        today: the site's calendar day at `now`.
+        actor: who gives the command: `user:<id>` or `policy:<name>`.
+        request_id: the caller's id for idempotency; empty when none was given.
+        etag: the version of the aggregate that the caller has seen; empty when it does not matter.
+        cause: id of the event that a policy reacts to; empty for a command from outside.
+        traceparent: W3C trace context; empty when the command is not traced.
+    """
+
+    now: datetime
+    today: date
+    actor: str
+    request_id: str = ""
+    etag: str = ""
+    cause: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event out of the log. `position` is its sequence in the stream; personal fields are readable or erased."""
+
+    position: int
+    subject: str
+    event: Message
+    envelope: Envelope
+
+
+@dataclass(frozen=True)
+class Aggregate(Generic[S]):
+    """A kind of aggregate.
+
+    Attributes:
+        name: `<service>.<aggregate>`; part of every subject, stored for ever.
+        initial: the state before the first event.
+        evolve: state and event to the state after it; never refuses.
+        decide: state, command and context to new events; refuses with an `errors.Refused`; no events: no change.
+    """
+
+    name: str
+    initial: S
+    evolve: Callable[[S, Message], S]
+    decide: Callable[[S, Message, Context], Sequence[Message]]
+
+    def subject(self, aggregate_id: str) -> str:
+        """The one literal subject of an aggregate. Stored for ever.
+
+        Raises Invalid `ID_INVALID` for an id that would be something else in a subject, such as a wildcard.
+        """
+        if not _ID.fullmatch(aggregate_id):
+            raise Invalid("ID_INVALID", f"{aggregate_id[:80]!r} is not an id: lower-case letters, digits and hyphens")
+        return f"log.{self.name}.{aggregate_id}"

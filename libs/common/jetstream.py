@@ -1,0 +1,466 @@
+"""Streams on NATS JetStream: the wire protocol of appends, replay and following (D2, D3, D7)."""
+
+import asyncio
+import base64
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+from urllib.request import urlopen
+from uuid import uuid4
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from libs.common.streams import LOG, LOG_RESTRICTED, Append, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
+
+logger = structlog.get_logger()
+
+ANSWER_SECONDS = 6.0
+"""Patience for one answer; the longest gap seen while a cluster elected a new leader was 5.5 s."""
+NOT_FOUND = 10037
+SILENCE_SECONDS = 2.5
+"""Without even a heartbeat (one a second) for so long, a consumer is given up and made anew."""
+READ_BATCH = 1000
+MOST_SUBJECTS = 500
+"""Subjects asked about in one direct get (the server takes 1024)."""
+
+SUBJECTS = {LOG: "log.>", LOG_RESTRICTED: "restricted.>"}
+
+
+def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
+    """The one right configuration of a stream. What is stored is never removed by it (D4)."""
+    return {
+        "name": name,
+        "subjects": [SUBJECTS[name]],
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "discard": "new",
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+        "max_msg_size": -1,
+        "duplicate_window": 120_000_000_000,
+        "allow_direct": True,
+        "allow_atomic": True,
+        "deny_delete": True,
+        "deny_purge": True,
+        "allow_rollup_hdrs": False,
+        "sealed": False,
+        "no_ack": False,
+        "compression": "none",
+    }
+
+
+class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
+    """The server or a stream is not set up as the code demands; starting would risk acknowledged events."""
+
+
+async def connect(url: str, name: str) -> Client:
+    """A connection that reconnects for ever, with an inbox of its own."""
+
+    async def on_error(error: Exception) -> None:
+        logger.warning("nats_error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        if not client.is_closed:
+            logger.warning("nats_disconnected")
+
+    async def on_reconnect() -> None:
+        logger.info("nats_reconnected")
+
+    client = Client()
+    await client.connect(
+        url,
+        name=name,
+        inbox_prefix=f"_INBOX_{name}_{uuid4().hex[:8]}".encode(),
+        allow_reconnect=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds to sleep, whatever its annotation says
+        ping_interval=5,
+        max_outstanding_pings=2,
+        pending_size=64 * 1024 * 1024,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+    )
+    return client
+
+
+async def create_streams(client: Client, replicas: int) -> None:
+    """Creates the streams that are missing. For set-up jobs only: services never change streams."""
+    for name in SUBJECTS:
+        answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
+        if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+
+
+def _read_varz(monitor_url: str) -> dict[str, Any]:
+    with urlopen(f"{monitor_url}/varz", timeout=5) as answer:  # noqa: S310 - the address is the operator's setting
+        varz: dict[str, Any] = json.load(answer)
+        return varz
+
+
+async def check_configuration(client: Client, replicas: int, monitor_url: str) -> None:
+    """Raises WrongConfiguration unless acknowledged means on disk and nothing stored can vanish (D4).
+
+    `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer.
+    """
+    varz = await asyncio.to_thread(_read_varz, monitor_url)
+    config = varz.get("jetstream", {}).get("config", {})
+    problems = [] if config.get("sync_always") else ["the server does not sync every write (sync_interval: always)"]
+    version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
+    if version < (2, 15, 1):
+        problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
+    for name in SUBJECTS:
+        answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
+        if "error" in answer:
+            problems.append(f"stream {name}: {answer['error']['description']}")
+            continue
+        found, defaults = answer["config"], {"allow_rollup_hdrs": False, "sealed": False, "no_ack": False, "max_age": 0}
+        for key, wanted in stream_configuration(name, replicas).items():
+            if found.get(key, defaults.get(key)) != wanted:
+                problems.append(f"stream {name}: {key} is {found.get(key)!r}, must be {wanted!r}")
+        unwanted = ("mirror", "sources", "republish", "subject_transform", "allow_msg_ttl", "persist_mode")
+        problems += [f"stream {name}: {key} must not be set" for key in unwanted if found.get(key)]
+    if problems:
+        raise WrongConfiguration("; ".join(problems))
+
+
+class JetStreamStream:
+    """Fulfils `streams.Stream` on one JetStream stream. One instance a process and stream."""
+
+    def __init__(self, client: Client, name: str = LOG, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.name = name
+        self._client = client
+        self._answer_seconds = answer_seconds
+        self._inbox = client.new_inbox()
+        self._tokens = itertools.count()
+        self._waiting: dict[str, Callable[[Msg], None]] = {}
+        self._subscribed: asyncio.Task[None] | None = None
+
+    async def publish(self, batch: Sequence[Append]) -> int:
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[int] = loop.create_future()
+        total = sum(len(append.entries) for append in batch)
+        atomic = total > 1
+        batch_id = uuid4().hex
+        publish = self._client.publish
+
+        def on_answer(message: Msg) -> None:
+            if not answered.done():
+                _take_answer(message, answered, last=not atomic or message.data != b"")
+
+        async with self._answers(on_answer) as reply:
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    number = 0
+                    for append in batch:
+                        expected: int | None = append.expected
+                        for entry in append.entries:
+                            number += 1
+                            headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+                            if expected is not None:
+                                headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+                                expected = None
+                            if atomic:
+                                headers["Nats-Batch-Id"] = batch_id
+                                headers["Nats-Batch-Sequence"] = str(number)
+                            if number == 1:
+                                headers["Nats-Expected-Stream"] = self.name
+                            if atomic and number == total:
+                                headers["Nats-Batch-Commit"] = "1"
+                            # The first is a request too: its refusal comes at once, not when the batch times out.
+                            wanted = reply if number in (1, total) else ""
+                            await publish(append.subject, entry.payload, wanted, headers)
+                    return await answered
+            except TimeoutError as error:
+                raise NoAnswer from error
+            except nats.errors.Error as error:  # connection closed or its buffer full: it may have left or not
+                raise NoAnswer from error
+
+    async def read(self, subject: str, after: int = 0) -> list[Stored]:
+        found: list[Stored] = []
+        while True:
+            request = {
+                "seq": (found[-1].position if found else after) + 1,
+                "next_by_subj": subject,
+                "batch": READ_BATCH,
+            }
+            page, pending = await self._direct_get(request)
+            found += page
+            if not page or not pending:
+                return found
+
+    async def read_from_leader(self, subject: str, after: int = 0) -> list[Stored]:
+        found: list[Stored] = []
+        while True:
+            request = {"seq": (found[-1].position if found else after) + 1, "next_by_subj": subject}
+            answer = await self._api(f"STREAM.MSG.GET.{self.name}", request)
+            if "error" in answer:
+                if answer["error"]["err_code"] == NOT_FOUND:
+                    return found
+                raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+            message = answer["message"]
+            headers = base64.b64decode(message["hdrs"]).decode()
+            event_id = headers.partition("Nats-Msg-Id: ")[2].partition("\r\n")[0]
+            found.append(Stored(message["seq"], message["subject"], base64.b64decode(message["data"]), event_id))
+
+    async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
+        positions: dict[str, int] = {}
+        for start in range(0, len(subjects), MOST_SUBJECTS):
+            some = list(subjects[start : start + MOST_SUBJECTS])
+            page, _ = await self._direct_get({"multi_last": some, "batch": MOST_SUBJECTS})
+            positions |= {stored.subject: stored.position for stored in page}
+        return positions
+
+    async def last_position(self, subject: str) -> int:
+        answer = await self._api(f"STREAM.MSG.GET.{self.name}", {"last_by_subj": subject, "no_hdr": True})
+        if "error" in answer:
+            if answer["error"]["err_code"] == NOT_FOUND:
+                return 0
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+        position: int = answer["message"]["seq"]
+        return position
+
+    @asynccontextmanager
+    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
+        feed = _PullFeed(self._client, self._api, self.name, subjects, after)
+        try:
+            yield feed
+        finally:
+            await feed.close()
+
+    async def state(self) -> StreamState:
+        answer = await self._api(f"STREAM.INFO.{self.name}", {})
+        if "error" in answer:
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+        state = answer["state"]
+        created = datetime.fromisoformat(answer["created"][:19] + "+00:00")
+        return StreamState(first=state["first_seq"], last=state["last_seq"], created=created)
+
+    async def _api(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
+        return await _request(self._client, f"$JS.API.{method}", request, self._answer_seconds)
+
+    async def _direct_get(self, request: dict[str, Any]) -> tuple[list[Stored], int]:
+        """One page of a batched direct get, and how many entries wait behind it."""
+        page: list[Stored] = []
+        pending = 0
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_answer(message: Msg) -> None:
+            nonlocal pending
+            headers = message.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                page.append(_stored(message, headers))
+                pending = int(headers.get("Nats-Num-Pending", 0))
+            elif not ended.done():
+                if status in ("204", "404"):  # end of batch, nothing found
+                    ended.set_result(None)
+                elif status == "503":
+                    ended.set_exception(NoResponders())
+                else:
+                    ended.set_exception(Rejected(int(status), headers.get("Description", "")))
+
+        async with self._answers(on_answer) as reply:
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    await self._client.publish(f"$JS.API.DIRECT.GET.{self.name}", json.dumps(request).encode(), reply)
+                    await ended
+            except (TimeoutError, nats.errors.Error) as error:
+                raise NoAnswer from error
+        return page, pending
+
+    @asynccontextmanager
+    async def _answers(self, on_answer: Callable[[Msg], None]) -> AsyncIterator[str]:
+        """A reply subject whose messages go to `on_answer`; one subscription serves them all."""
+        if self._subscribed is None:
+            self._subscribed = asyncio.ensure_future(self._subscribe())
+        await asyncio.shield(self._subscribed)
+        token = str(next(self._tokens))
+        self._waiting[token] = on_answer
+        try:
+            yield f"{self._inbox}.{token}"
+        finally:
+            del self._waiting[token]
+
+    async def _subscribe(self) -> None:
+        async def dispatch(message: Msg) -> None:
+            on_answer = self._waiting.get(message.subject.rpartition(".")[2])
+            if on_answer is not None:
+                on_answer(message)
+
+        await self._client.subscribe(f"{self._inbox}.*", cb=dispatch)
+
+
+def _take_answer(message: Msg, answered: asyncio.Future[int], *, last: bool) -> None:
+    if (message.headers or {}).get("Status") == "503":
+        answered.set_exception(NoResponders())
+    elif message.data:
+        answer = json.loads(message.data)
+        if "error" in answer:
+            answered.set_exception(Rejected(answer["error"]["err_code"], answer["error"]["description"]))
+        elif answer.get("duplicate"):
+            # Three replicas say so of a single message sent before; where it lies, the leader knows.
+            answered.set_exception(Rejected(10201, "duplicate message id"))
+        elif last:
+            answered.set_result(answer["seq"])
+
+
+def _stored(message: Msg, headers: dict[str, str]) -> Stored:
+    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers.get("Nats-Msg-Id", ""))
+
+
+async def _request(
+    client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS
+) -> dict[str, Any]:
+    try:
+        message = await client.request(subject, json.dumps(request).encode(), timeout=seconds)
+    except nats.errors.NoRespondersError as error:
+        raise NoResponders from error
+    except (nats.errors.Error, TimeoutError) as error:
+        raise NoAnswer from error
+    answer: dict[str, Any] = json.loads(message.data)
+    return answer
+
+
+class _PullFeed:
+    """A consumer without acks that starts behind a position and is made anew whenever a delivery is missing.
+
+    The position is the follower's own; the consumer's delivery numbers must be contiguous, which is how a lost
+    message shows.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        api: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]],
+        stream: str,
+        subjects: Sequence[str],
+        after: int,
+    ) -> None:
+        self._client = client
+        self._api = api
+        self._stream = stream
+        self._subjects = list(subjects)
+        self._after = after
+        self._consumer = ""
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._delivered = 0
+        self._asked = 0
+        self._pending = 0
+        self._heard = 0.0
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    async def next(self, most: int, wait_seconds: float) -> list[Stored]:
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        entries: list[Stored] = []
+        while not entries:
+            try:
+                if not self._consumer:
+                    await self._start()
+                await self._ask(most)
+                async with asyncio.timeout_at(deadline):
+                    message = await self._arrived.get()
+            except TimeoutError:
+                if asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS:
+                    await self.close()  # not even heartbeats: the consumer went with its server
+                return []
+            self._heard = asyncio.get_running_loop().time()
+            while True:
+                if not await self._take(message, entries) or len(entries) >= most or self._arrived.empty():
+                    break
+                message = self._arrived.get_nowait()
+        return entries
+
+    async def close(self) -> None:
+        subscription, consumer = self._subscription, self._consumer
+        self._subscription, self._consumer = None, ""
+        # What cannot be said to the server now, it finds out itself once the consumer has been inactive for a while.
+        with suppress(nats.errors.Error, TimeoutError):
+            if subscription is not None:
+                await subscription.unsubscribe()
+            if consumer and self._client.is_connected:
+                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{consumer}", b"")
+
+    async def _start(self) -> None:
+        self._arrived = asyncio.Queue()
+        self._delivered = self._asked = 0
+        self._heard = asyncio.get_running_loop().time()
+        inbox = self._client.new_inbox()
+
+        async def arrive(message: Msg, queue: asyncio.Queue[Msg] = self._arrived) -> None:
+            queue.put_nowait(message)
+
+        self._subscription = await self._client.subscribe(inbox, cb=arrive)
+        self._inbox = inbox
+        name = f"follow-{uuid4().hex}"
+        config = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._after + 1,
+            "ack_policy": "none",
+            "max_deliver": -1,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": 60_000_000_000,
+            "filter_subjects": self._subjects,
+        }
+        answer = await self._api(
+            f"CONSUMER.CREATE.{self._stream}.{name}",
+            {"stream_name": self._stream, "config": config, "action": "create"},
+        )
+        if "error" in answer:
+            await self._subscription.unsubscribe()
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+        self._consumer = name
+        self._pending = answer.get("num_pending", 0)
+
+    async def _ask(self, most: int) -> None:
+        """Keeps a pull request waiting at the server, so that a new entry comes at once."""
+        if self._asked > 0:
+            return
+        self._asked = most
+        request = {"batch": most, "expires": 30_000_000_000, "idle_heartbeat": 1_000_000_000}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        await self._client.publish(subject, json.dumps(request).encode(), self._inbox)
+
+    async def _take(self, message: Msg, entries: list[Stored]) -> bool:
+        """Adds a delivered entry to `entries`; false when the consumer had to be given up."""
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status is not None:
+            if status == "100":  # heartbeat
+                return True
+            if status in ("408", "404"):  # the request expired
+                self._asked = 0
+                return True
+            await self.close()  # 409 consumer deleted, 503 nobody there, and whatever else: start anew
+            await asyncio.sleep(0.1)
+            return False
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+        tokens = message.reply.split(".")
+        position, delivery, self._pending = int(tokens[-4]), int(tokens[-3]), int(tokens[-1])
+        if delivery != self._delivered + 1:
+            logger.warning("follow_gap", stream=self._stream, expected=self._delivered + 1, found=delivery)
+            await self.close()
+            return False
+        self._delivered = delivery
+        self._asked -= 1
+        self._after = position
+        entries.append(Stored(position, message.subject, message.data, headers.get("Nats-Msg-Id", "")))
+        return True

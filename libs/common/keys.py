@@ -1,0 +1,91 @@
+"""Data keys: one per employee, wrapped by the key-encryption key; erasing one erases the person everywhere."""
+
+import os
+import time
+from typing import Protocol
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common.database import insert_new
+
+METADATA = MetaData()
+
+DATA_KEYS = Table(
+    "data_keys",
+    METADATA,
+    Column("employee_id", String, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=True),  # null: erased; the row stays, so that no second key is made
+    Column("created_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("erased_time", DateTime(timezone=True), nullable=True),
+)
+
+CACHE_SECONDS = 60.0
+"""How long a process may go on using a key after another one has erased it."""
+
+
+class KeyErased(Exception):  # noqa: N818 - states what is the case
+    """Something personal was to be written about an employee whose key is erased."""
+
+
+class DataKeys(Protocol):
+    """Where the codec gets keys from."""
+
+    async def get_or_create(self, employee_id: str) -> bytes:
+        """The employee's 32-byte key; durable before it is answered. Raises KeyErased."""
+
+    async def get(self, employee_id: str) -> bytes | None:
+        """The employee's key, None when it never was or is erased."""
+
+
+class SqlDataKeys:
+    """Data keys in SQL, wrapped with AES-256-GCM under the key-encryption key (`kek`, 32 bytes)."""
+
+    def __init__(self, engine: AsyncEngine, kek: bytes) -> None:
+        self._engine = engine
+        self._kek = AESGCM(kek)
+        self._cache: dict[str, tuple[float, bytes]] = {}
+
+    async def get_or_create(self, employee_id: str) -> bytes:
+        if (key := self._cached(employee_id)) is not None:
+            return key
+        fresh = self._wrap(employee_id, AESGCM.generate_key(256))
+        async with self._engine.begin() as transaction:
+            await transaction.execute(
+                insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": fresh}
+            )
+        key = await self.get(employee_id)
+        if key is None:
+            raise KeyErased(f"the personal data of employee {employee_id} is erased; nothing personal can be added")
+        return key
+
+    async def get(self, employee_id: str) -> bytes | None:
+        if (key := self._cached(employee_id)) is not None:
+            return key
+        async with self._engine.connect() as connection:
+            wrapped = await connection.scalar(select(DATA_KEYS.c.wrapped).where(DATA_KEYS.c.employee_id == employee_id))
+        if wrapped is None:
+            return None
+        key = self._kek.decrypt(wrapped[:12], wrapped[12:], employee_id.encode())
+        self._cache[employee_id] = (time.monotonic() + CACHE_SECONDS, key)
+        return key
+
+    async def erase(self, employee_id: str) -> None:
+        """Makes everything personal about the employee unreadable, for ever."""
+        async with self._engine.begin() as transaction:
+            await transaction.execute(insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": None})
+            await transaction.execute(
+                update(DATA_KEYS)
+                .where(DATA_KEYS.c.employee_id == employee_id)
+                .values(wrapped=None, erased_time=func.now())
+            )
+        self._cache.pop(employee_id, None)
+
+    def _cached(self, employee_id: str) -> bytes | None:
+        until, key = self._cache.get(employee_id, (0.0, b""))
+        return key if time.monotonic() < until else None
+
+    def _wrap(self, employee_id: str, key: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._kek.encrypt(nonce, key, employee_id.encode())

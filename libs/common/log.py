@@ -1,0 +1,222 @@
+"""The event log: appends that are acknowledged once they are on disk, once each, and replay.
+
+Appends that come in while a batch is under way share the next one (group commit), so that one fsync pays for many.
+A doubtful answer (time-out, stale expectation, duplicate) is never believed: the leader is asked what lies there.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.common.errors import Invalid, Unavailable
+from libs.common.streams import (
+    DOUBTFUL,
+    INCOMPLETE_BATCH,
+    MAX_BATCH,
+    TOO_MANY_BATCHES,
+    Append,
+    NoAnswer,
+    NoResponders,
+    Rejected,
+    Stored,
+    Stream,
+)
+
+MAX_EVENT_BYTES = 900_000
+"""Largest event payload; the server's limit is 1 MiB with headers."""
+MAX_BATCH_BYTES = 8_000_000
+
+
+class StaleExpectation(Exception):  # noqa: N818 - states what is the case
+    """Others have written to the aggregate since it was read; nothing of this append was written."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    append: Append
+    size: int
+    done: asyncio.Future[int]
+
+
+class EventLog:
+    """A stream with safe appends. `batches` are under way at most at once; `patience` seconds bound one append."""
+
+    def __init__(self, stream: Stream, *, batches: int = 4, patience: float = 30.0, pause: float = 0.05) -> None:
+        self.stream = stream
+        self._patience = patience
+        self._pause = pause
+        self._free = batches
+        self._queue: deque[_Waiting] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def append(self, append: Append) -> int:
+        """Appends and answers the position of the last event.
+
+        Raises:
+            StaleExpectation: nothing was written; read again and decide again.
+            Invalid: `EVENT_TOO_LARGE` or `TOO_MANY_EVENTS`; nothing was written.
+            Unavailable: the log cannot be reached; the append may still happen, and the same one can be sent again.
+        """
+        return await self._enqueue(append)
+
+    async def append_all(self, appends: Sequence[Append]) -> list[int | StaleExpectation]:
+        """Appends each by itself, sharing batches; answers a position or StaleExpectation for each, in order.
+
+        Raises as `append` does when any of them fails otherwise; the others may have been written.
+        """
+        outcomes: list[int | StaleExpectation] = []
+        for result in await asyncio.gather(*map(self._enqueue, appends), return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, StaleExpectation):
+                raise result
+            outcomes.append(result)
+        return outcomes
+
+    async def read(self, subject: str, after: int = 0) -> list[Stored]:
+        """An aggregate's events behind a position. A replica may answer, so it may miss the very latest."""
+        try:
+            return await self.stream.read(subject, after)
+        except (NoAnswer, NoResponders) as error:
+            raise _away() from error
+
+    async def read_latest(self, subject: str, after: int = 0) -> list[Stored]:
+        """The same asked of the leader: it misses nothing acknowledged."""
+        try:
+            return await self.stream.read_from_leader(subject, after)
+        except (NoAnswer, NoResponders) as error:
+            raise _away() from error
+
+    async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
+        """The last position of each subject that has events. A replica may answer."""
+        try:
+            return await self.stream.last_positions(subjects)
+        except (NoAnswer, NoResponders) as error:
+            raise _away() from error
+
+    async def close(self) -> None:
+        """Waits for appends under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def _enqueue(self, append: Append) -> asyncio.Future[int]:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        size = sum(len(entry.payload) for entry in append.entries)
+        if len(append.entries) > MAX_BATCH:
+            done.set_exception(
+                Invalid(
+                    "TOO_MANY_EVENTS", f"{len(append.entries)} events for one aggregate; at most {MAX_BATCH} at once"
+                )
+            )
+        elif size > MAX_EVENT_BYTES and any(len(entry.payload) > MAX_EVENT_BYTES for entry in append.entries):
+            done.set_exception(Invalid("EVENT_TOO_LARGE", f"an event is larger than {MAX_EVENT_BYTES} bytes; split it"))
+        else:
+            self._queue.append(_Waiting(append, size, done))
+            self._start()
+        return done
+
+    def _start(self) -> None:
+        # A batch starts one turn of the loop later, so that appends made in the same turn share it.
+        if self._queue and self._free:
+            self._free -= 1
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                await self._commit(batch, asyncio.get_running_loop().time() + self._patience)
+        finally:
+            self._free += 1
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        subjects: set[str] = set()
+        entries = size = 0
+        put_off: list[_Waiting] = []
+        while self._queue:
+            waiting = self._queue[0]
+            entries += len(waiting.append.entries)
+            size += waiting.size
+            if batch and (entries > MAX_BATCH or size > MAX_BATCH_BYTES):
+                break
+            self._queue.popleft()
+            if waiting.append.subject in subjects:  # at most one expectation for a subject in a batch
+                put_off.append(waiting)
+            else:
+                subjects.add(waiting.append.subject)
+                batch.append(waiting)
+        self._queue.extendleft(reversed(put_off))
+        return batch
+
+    async def _commit(self, batch: list[_Waiting], deadline: float) -> None:
+        """Settles every append of the batch: written, stale, or unavailable when the deadline has passed."""
+        pause = self._pause
+        while True:
+            try:
+                return _written(batch, await self.stream.publish([waiting.append for waiting in batch]))
+            except Rejected as rejection:
+                if rejection.code not in DOUBTFUL and rejection.code not in (TOO_MANY_BATCHES, INCOMPLETE_BATCH):
+                    return _failed(batch, _refused(rejection))
+                trouble: Exception = rejection
+            except (NoAnswer, NoResponders) as silence:
+                trouble = silence
+            except Exception as fault:  # whatever it is, those who wait must hear of it
+                return _failed(batch, fault)
+            if isinstance(trouble, NoAnswer) or (isinstance(trouble, Rejected) and trouble.code in DOUBTFUL):
+                try:
+                    batch = await self._unsettled(batch)
+                except (NoAnswer, NoResponders) as silence:
+                    trouble = silence
+            if not batch:
+                return None
+            if asyncio.get_running_loop().time() + pause > deadline:
+                unavailable = _away()
+                unavailable.__cause__ = trouble
+                return _failed(batch, unavailable)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def _unsettled(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Asks the leader what lies where each append wanted to write, and settles those that this decides.
+
+        My events there: written, by this attempt or an earlier one. Somebody else's: stale. Nothing: still to be
+        sent, with the same ids. Each is looked at, since an earlier attempt may have been batched with others.
+        """
+        found = await asyncio.gather(
+            *(self.stream.read_from_leader(w.append.subject, w.append.expected) for w in batch)
+        )
+        unsettled: list[_Waiting] = []
+        for waiting, stored in zip(batch, found, strict=True):
+            entries = waiting.append.entries
+            if not stored:
+                unsettled.append(waiting)
+            elif stored[0].event_id == entries[0].event_id:
+                _written([waiting], stored[len(entries) - 1].position)
+            else:
+                _failed([waiting], StaleExpectation(f"{waiting.append.subject} has changed"))
+        return unsettled
+
+
+def _written(batch: list[_Waiting], last: int) -> None:
+    position = last - sum(len(waiting.append.entries) for waiting in batch)
+    for waiting in batch:
+        position += len(waiting.append.entries)
+        if not waiting.done.done():
+            waiting.done.set_result(position)
+
+
+def _failed(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
+
+
+def _away() -> Unavailable:
+    return Unavailable("LOG_UNAVAILABLE", "the event log does not answer; send the same request again in a moment")
+
+
+def _refused(rejection: Rejected) -> Unavailable:
+    error = Unavailable("LOG_REFUSED", f"the event log refused to write: {rejection}; an operator has to look at it")
+    error.__cause__ = rejection
+    return error

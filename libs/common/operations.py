@@ -1,0 +1,105 @@
+"""OperationsService for one service: its followers, what they parked, and rebuilds."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.projecting import Follower, State
+from libs.common.rebuilding import rebuild
+from stepladder.common.v1 import operations_pb2 as pb
+
+STATES = {
+    State.RUNNING: pb.Follower.STATE_RUNNING,
+    State.STANDBY: pb.Follower.STATE_STANDBY,
+    State.STOPPED: pb.Follower.STATE_STOPPED,
+}
+
+
+class Operations:
+    """Implements stepladder.common.v1.OperationsService."""
+
+    def __init__(self, service: str, followers: Sequence[Follower]) -> None:
+        self._service = service
+        self._followers = {follower.handler.name: follower for follower in followers}
+
+    async def ListFollowers(self, request: pb.ListFollowersRequest, _: Context) -> pb.ListFollowersResponse:
+        self._check(request.service)
+        answers = []
+        for follower in self._followers.values():
+            standing = await follower.standing()
+            answers.append(
+                pb.Follower(
+                    service=self._service,
+                    name=standing.name,
+                    position=standing.position,
+                    end=standing.end,
+                    lag=standing.lag,
+                    lag_seconds=standing.lag_seconds,
+                    parked_events=standing.parked,
+                    state=STATES[standing.state],
+                    moved_time=_timestamp(standing.moved),
+                    error=standing.error,
+                    deadlines=standing.deadlines,
+                    next_deadline_time=_timestamp(standing.next_deadline),
+                )
+            )
+        return pb.ListFollowersResponse(followers=answers)
+
+    async def ListParked(self, request: pb.ListParkedRequest, _: Context) -> pb.ListParkedResponse:
+        self._check(request.service)
+        return pb.ListParkedResponse(
+            parked=[
+                pb.ParkedAggregate(
+                    service=self._service,
+                    follower=parked.follower,
+                    subject=parked.subject,
+                    position=parked.position,
+                    type=parked.type,
+                    error=parked.error,
+                    attempts=parked.attempts,
+                    events=parked.events,
+                    parked_time=_timestamp(parked.parked),
+                )
+                for follower in self._followers.values()
+                for parked in await follower.parked()
+            ]
+        )
+
+    async def RetryParked(self, request: pb.RetryParkedRequest, _: Context) -> pb.RetryParkedResponse:
+        follower = self._follower(request.service, request.follower)
+        return pb.RetryParkedResponse(applied=await follower.retry(request.subject))
+
+    async def SkipParked(self, request: pb.SkipParkedRequest, context: Context) -> pb.SkipParkedResponse:
+        follower = self._follower(request.service, request.follower)
+        applied = await follower.skip(request.subject, request.position, request.reason, context.actor)
+        return pb.SkipParkedResponse(applied=applied)
+
+    async def RebuildFollower(
+        self, request: pb.RebuildFollowerRequest, _: Context
+    ) -> AsyncIterator[pb.RebuildFollowerResponse]:
+        async for progress in rebuild(self._follower(request.service, request.follower)):
+            yield pb.RebuildFollowerResponse(
+                position=progress.position, end=progress.end, done=progress.done, changed_rows=progress.changed_rows
+            )
+
+    def _follower(self, service: str, name: str) -> Follower:
+        self._check(service)
+        if name not in self._followers:
+            known = ", ".join(sorted(self._followers))
+            raise NotFound("FOLLOWER_NOT_FOUND", f"{self._service} has no follower {name!r}; it has {known}")
+        return self._followers[name]
+
+    def _check(self, service: str) -> None:
+        if service not in ("-", self._service):
+            raise NotFound("SERVICE_NOT_FOUND", f"this is {self._service}, not {service}")
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp

@@ -1,0 +1,58 @@
+"""Page tokens: opaque to callers, bound to the request they came from."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from libs.common.errors import FieldViolation, Invalid
+
+T = TypeVar("T")
+
+DEFAULT_PAGE = 100
+
+
+def page_size(request: Message) -> int:
+    """How many items the caller wants on a page."""
+    return int(getattr(request, "page_size")) or DEFAULT_PAGE  # noqa: B009 - every list request has it, Message does not
+
+
+def page_start(request: Message) -> list[str | int] | None:
+    """The sort key behind which the page starts, None for the first page.
+
+    Raises Invalid `PAGE_TOKEN_INVALID` for a token that is none of ours or came from another request.
+    """
+    token = str(getattr(request, "page_token"))  # noqa: B009 - see page_size
+    if not token:
+        return None
+    try:
+        digest, key = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except ValueError:
+        digest, key = "", []
+    if digest != _digest(request):
+        message = "page_token belongs to another request; repeat the request that it came from, changing nothing else"
+        raise Invalid("PAGE_TOKEN_INVALID", message, (FieldViolation("page_token", message),))
+    start: list[str | int] = key
+    return start
+
+
+def cut_page(request: Message, items: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> tuple[Sequence[T], str]:
+    """The page out of up to page_size + 1 items, and the token for the next one, empty on the last page."""
+    size = page_size(request)
+    if len(items) <= size:
+        return items, ""
+    content = json.dumps([_digest(request), list(key(items[size - 1]))])
+    return items[:size], base64.urlsafe_b64encode(content.encode()).decode()
+
+
+def _digest(request: Message) -> str:
+    """What the request asks for apart from the page."""
+    same = type(request)()
+    same.CopyFrom(request)
+    for name in ("page_size", "page_token", "at_least"):
+        if name in same.DESCRIPTOR.fields_by_name:
+            same.ClearField(name)
+    return hashlib.sha256(same.SerializeToString(deterministic=True)).hexdigest()[:16]

@@ -1,0 +1,612 @@
+"""Followers: read models and policies that keep up with the log, each exactly once and in order (D7).
+
+Rows, parked events and the position are committed in one transaction, which first moves the position by
+compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowledged to the server.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol
+
+import structlog
+from opentelemetry.trace import SpanKind
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import insert_new, writing
+from libs.common.envelope import Codec, UnknownEventType
+from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
+from libs.common.eventsourcing import Recorded
+from libs.common.streams import NoAnswer, NoResponders, Rejected, Stored, Stream
+from libs.common.telemetry import remote_span
+
+logger = structlog.get_logger()
+
+METADATA = MetaData()
+
+FOLLOWERS = Table(
+    "followers",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("stream_created", DateTime(timezone=True), nullable=False),
+    Column("epoch", Integer, nullable=False),  # grows with every change of owner
+    Column("owner", String, nullable=False),
+    Column("beat_time", DateTime(timezone=True), nullable=False),  # the owner's last sign of life
+    Column("moved_time", DateTime(timezone=True), nullable=True),
+)
+
+PARKED = Table(
+    "parked_events",
+    METADATA,
+    Column("follower", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("subject", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("error", Text, nullable=False),  # empty for an event that only waits behind another
+    Column("attempts", Integer, nullable=False),
+    Column("parked_time", DateTime(timezone=True), nullable=False),
+)
+
+SKIPPED = Table(
+    "skipped_events",
+    METADATA,
+    Column("follower", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("subject", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("skipped_time", DateTime(timezone=True), nullable=False),
+)
+
+BATCH = 1000
+LEASE_SECONDS = 10.0
+"""How long an owner may be silent before another instance takes over."""
+
+RETRY = (
+    OperationalError,
+    InterfaceError,
+    OSError,
+    TimeoutError,
+    NoAnswer,
+    NoResponders,
+    Rejected,
+    Unavailable,
+    Conflict,
+)
+"""Troubles of the moment: the same batch is tried again. Everything else is the event's own fault."""
+
+
+class Fenced(Exception):  # noqa: N818 - states what is the case
+    """Another runner has taken over; nothing of this batch was committed."""
+
+
+class NeedsRebuild(Exception):  # noqa: N818 - states what is the case
+    """The rows do not belong to this log or this version of the code."""
+
+
+class Handler(Protocol):
+    """What a follower does with events. `name` is stored for ever; a new `version` asks for a rebuild."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def subjects(self) -> Sequence[str]: ...
+
+    @property
+    def tables(self) -> Sequence[Table]: ...
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """Effects outside the database, before the position moves; must be safe to repeat."""
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        """Changes to rows, in the position's own transaction."""
+
+
+class ReadModel:
+    """A handler that only keeps rows. Subclasses make their tables in `__init__(metadata, suffix)`."""
+
+    name: str
+    version: int
+    subjects: Sequence[str]
+    tables: Sequence[Table]
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        """Defines the tables, each name followed by `suffix`, so that a rebuild can fill others beside them."""
+        raise NotImplementedError  # every read model has tables of its own
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """Read models have no effects outside the database."""
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        """Changes to rows, in the position's own transaction."""
+        raise NotImplementedError  # every read model has changes of its own
+
+
+class State(Enum):
+    """What a follower is doing."""
+
+    STANDBY = "standby"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a follower is.
+
+    `lag` counts its events in the log that it has not applied, `lag_seconds` is the age of the oldest of them;
+    `deadlines` counts what its read model holds for a clock, `next_deadline` is the first.
+    """
+
+    name: str
+    state: State
+    position: int
+    end: int
+    lag: int
+    lag_seconds: float
+    parked: int
+    moved: datetime | None
+    error: str
+    deadlines: int
+    next_deadline: datetime | None
+
+
+@dataclass(frozen=True)
+class ParkedAggregate:
+    """The first parked event of an aggregate and how many wait there, itself included."""
+
+    follower: str
+    subject: str
+    position: int
+    type: str
+    error: str
+    attempts: int
+    events: int
+    parked: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """An event to be parked: the poison one with its error, or one that waits behind it."""
+
+    position: int
+    subject: str
+    type: str
+    error: str = ""
+
+
+class Follower:
+    """Runs one handler. `instance` names the process: a restarted one takes its followers back at once."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        stream: Stream,
+        codec: Codec,
+        engine: AsyncEngine,
+        *,
+        instance: str,
+        now: Callable[[], datetime],
+        pause: float = 0.2,
+    ) -> None:
+        self.handler = handler
+        self.stream = stream
+        self.codec = codec
+        self.engine = engine
+        self.state = State.STANDBY
+        self.position = 0
+        self.epoch = 0
+        self.error = ""
+        self.poisoned: set[str] = set()
+        """Subjects whose events are parked."""
+        self.stepping = asyncio.Lock()
+        """Held while a batch is applied; whoever else moves this follower's rows takes it too."""
+        self.rebuilt = asyncio.Event()
+        """Set when a rebuild has made rows that a stopped follower can go on from."""
+        self._instance = instance
+        self._now = now
+        self._pause = pause
+        self._lag = 0
+        self._oldest: datetime | None = None
+        self._moved = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
+        try:
+            while True:
+                try:
+                    await self._take_over()
+                    await self._follow()
+                except Fenced:
+                    logger.warning("follower_fenced", follower=self.handler.name)
+                except RETRY as trouble:
+                    logger.warning("follower_retries", follower=self.handler.name, error=describe(trouble))
+                except Exception as fault:
+                    self.state, self.error = State.STOPPED, describe(fault)
+                    logger.exception("follower_stopped", follower=self.handler.name)
+                    await self.rebuilt.wait()
+                self.state = State.STANDBY
+                await asyncio.sleep(self._pause)
+        finally:
+            await asyncio.shield(self._release())
+
+    async def wait_for(self, position: int, seconds: float) -> None:
+        """Returns when every event up to `position` that concerns this follower is applied or parked.
+
+        Raises Unavailable `NOT_YET_INCLUDED` when that takes longer than `seconds`.
+        """
+        if position <= self.position and self.state is State.RUNNING:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                needed = min(position, await self._last_relevant())
+                while needed > (current := await self._current_position()):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.05 if self.state is not State.RUNNING else 1.0), self._moved:
+                            await self._moved.wait_for(lambda c=current: self.position > c)  # type: ignore[misc] # mypy cannot type a lambda's default
+        except (TimeoutError, NoAnswer, NoResponders) as error:
+            raise Unavailable(
+                "NOT_YET_INCLUDED", f"{self.handler.name} is at {self.position} of {position}; ask again in a moment"
+            ) from error
+
+    async def standing(self) -> Standing:
+        """How far it is, for people."""
+        end = (await self.stream.state()).last
+        async with self.engine.connect() as connection:
+            row = (await connection.execute(select(FOLLOWERS).where(FOLLOWERS.c.name == self.handler.name))).first()
+            parked = await connection.scalar(
+                select(func.count()).select_from(PARKED).where(PARKED.c.follower == self.handler.name)
+            )
+            deadlines = 0
+            next_deadline: datetime | None = None
+            for table in self.handler.tables:
+                if table.info.get("delivery"):
+                    query = select(func.count(), func.min(table.c.due_time))
+                    deadlines, next_deadline = (await connection.execute(query)).one()
+        oldest = self._oldest if self._lag else None
+        return Standing(
+            name=self.handler.name,
+            state=self.state,
+            position=row.position if row else 0,
+            end=end,
+            lag=self._lag,
+            lag_seconds=max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0,
+            parked=parked or 0,
+            moved=row.moved_time if row else None,
+            error=self.error,
+            deadlines=deadlines,
+            next_deadline=next_deadline,
+        )
+
+    async def parked(self) -> list[ParkedAggregate]:
+        """Parked aggregates, the longest parked first."""
+        async with self.engine.connect() as connection:
+            query = select(PARKED).where(PARKED.c.follower == self.handler.name).order_by(PARKED.c.position)
+            rows = (await connection.execute(query)).all()
+        first: dict[str, ParkedAggregate] = {}
+        counts: dict[str, int] = {}
+        for row in rows:
+            counts[row.subject] = counts.get(row.subject, 0) + 1
+            if row.subject not in first:
+                first[row.subject] = ParkedAggregate(
+                    self.handler.name, row.subject, row.position, row.type, row.error, row.attempts, 0, row.parked_time
+                )
+        return [ParkedAggregate(**{**one.__dict__, "events": counts[subject]}) for subject, one in first.items()]
+
+    async def retry(self, subject: str) -> int:
+        """Applies the parked events of an aggregate again, in order; answers how many were.
+
+        Raises NotFound, NotAllowed `STILL_POISONED`, NotAllowed `NOT_OWNER`.
+        """
+        return await self._as_owner(self._unpark(subject, skip=None))
+
+    async def skip(self, subject: str, position: int, reason: str, actor: str) -> int:
+        """Gives up the first parked event of an aggregate, which must be at `position`, and applies the others."""
+        return await self._as_owner(self._unpark(subject, skip=(position, reason, actor)))
+
+    async def _as_owner(self, work: Awaitable[int]) -> int:
+        async with self.stepping:
+            try:
+                return await work
+            except Fenced as fenced:
+                raise NotAllowed("NOT_OWNER", f"another instance has taken {self.handler.name} over") from fenced
+
+    async def _take_over(self) -> None:
+        """Returns as the owner. Raises NeedsRebuild when the rows belong to another log or another version."""
+        name = self.handler.name
+        while True:
+            state = await self.stream.state()
+            async with writing(self.engine).begin() as transaction:
+                now = self._now()
+                fresh = {
+                    "name": name,
+                    "position": 0,
+                    "version": self.handler.version,
+                    "stream_created": state.created,
+                    "epoch": 0,
+                    "owner": self._instance,
+                    "beat_time": now,
+                }
+                await transaction.execute(insert_new(FOLLOWERS, transaction), fresh)
+                query = select(FOLLOWERS).where(FOLLOWERS.c.name == name)
+                row = (await transaction.execute(query)).one()
+                silent = now - _aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
+                if row.owner in ("", self._instance) or silent:
+                    changed = await transaction.execute(
+                        update(FOLLOWERS)
+                        .where(FOLLOWERS.c.name == name, FOLLOWERS.c.epoch == row.epoch)
+                        .values(epoch=row.epoch + 1, owner=self._instance, beat_time=now)
+                    )
+                    if changed.rowcount == 1:
+                        parked = await transaction.execute(select(PARKED.c.subject).where(PARKED.c.follower == name))
+                        self.poisoned = set(parked.scalars())
+                        self.epoch, self.position = row.epoch + 1, row.position
+                        break
+            await asyncio.sleep(self._pause)
+        if _aware(row.stream_created) != state.created or row.position > state.last:
+            raise NeedsRebuild(
+                f"{name} stands at {row.position} of a stream made {_aware(row.stream_created)}, but the log ends at"
+                f" {state.last} and was made {state.created}: it was restored or made anew: rebuild it"
+            )
+        if row.version != self.handler.version:
+            raise NeedsRebuild(
+                f"{name} has rows of version {row.version}, this code makes version {self.handler.version}: rebuild it"
+            )
+        self.rebuilt.clear()
+        self.state, self.error = State.RUNNING, ""
+        logger.info("follower_runs", follower=name, position=self.position, epoch=self.epoch)
+
+    async def _follow(self) -> None:
+        async with self.stream.feed(self.handler.subjects, self.position) as feed:
+            while True:
+                arrived = await feed.next(BATCH, wait_seconds=LEASE_SECONDS / 4)
+                async with self.stepping:
+                    # A rebuild may have moved on in the meantime.
+                    entries = [entry for entry in arrived if entry.position > self.position]
+                    self._lag = len(entries) + feed.pending
+                    if entries:
+                        await self._step(entries)
+                    elif not arrived:
+                        async with writing(self.engine).begin() as transaction:
+                            await self.move(transaction, self.position)  # a sign of life
+                    self._lag = feed.pending
+
+    async def _step(self, entries: Sequence[Stored]) -> None:
+        events, parkings = await sort(self.codec, entries, set(self.poisoned))
+        if events:
+            self._oldest = events[0].envelope.time.ToDatetime(UTC)
+        last = entries[-1].position
+        traceparent = next((event.envelope.traceparent for event in events if event.envelope.traceparent), "")
+        try:
+            # Of a batch, the first traced command shows in its trace what follows from it.
+            with (
+                remote_span(f"follow {self.handler.name}", traceparent, SpanKind.CONSUMER)
+                if traceparent
+                else nullcontext()
+            ):
+                await self.handler.act(events)
+                async with writing(self.engine).begin() as transaction:
+                    await self.move(transaction, last)
+                    await self.handler.apply(transaction, events)
+                    await self.park(transaction, parkings)
+        except (Fenced, *RETRY):
+            raise
+        except Exception as fault:
+            if isinstance(fault, DBAPIError) and fault.connection_invalidated:
+                raise
+            logger.warning("batch_is_poisoned", follower=self.handler.name, error=describe(fault))
+            parkings = await self._one_by_one(events, last, parkings)
+        self.poisoned |= {parking.subject for parking in parkings}
+        await self.moved_to(last)
+
+    async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
+        """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
+        poisoned = self.poisoned | {parking.subject for parking in parkings}
+        sound: list[Recorded] = []
+        for event in events:
+            if parking := await try_alone(event, poisoned, lambda event: self.handler.act([event])):
+                parkings.append(parking)
+            else:
+                sound.append(event)
+        async with writing(self.engine).begin() as transaction:
+            await self.move(transaction, last)
+            parkings += await apply_each(self.handler, transaction, sound, poisoned)
+            await self.park(transaction, parkings)
+        return parkings
+
+    async def _unpark(self, subject: str, skip: tuple[int, str, str] | None) -> int:
+        """Skips the first parked event if told so, then applies the others, each in a transaction of its own."""
+        name = self.handler.name
+        if self.state is not State.RUNNING:
+            raise NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
+        mine = (PARKED.c.follower == name) & (PARKED.c.subject == subject)
+        async with self.engine.connect() as connection:
+            rows = (await connection.execute(select(PARKED).where(mine).order_by(PARKED.c.position))).all()
+        if not rows:
+            raise NotFound("NOTHING_PARKED", f"nothing of {subject} is parked at {name}")
+        if skip is not None:
+            if rows[0].position != skip[0]:
+                raise NotAllowed("NOT_THE_FIRST", f"the first parked event of {subject} is at {rows[0].position}")
+            await self._skip(rows[0], reason=skip[1], actor=skip[2])
+            rows = rows[1:]
+        stored = {s.position: s for s in await self.stream.read(subject, rows[0].position - 1)} if rows else {}
+        for applied, row in enumerate(rows):
+            this = mine & (PARKED.c.position == row.position)
+            error = ""
+            try:
+                event = await self.codec.decode(stored[row.position])
+                await self.handler.act([event])
+                async with writing(self.engine).begin() as transaction:
+                    await self.move(transaction, self.position)
+                    await self.handler.apply(transaction, [event])
+                    await transaction.execute(delete(PARKED).where(this))
+            except (Fenced, *RETRY):
+                raise
+            except Exception as fault:
+                error = describe(fault)
+            if error:
+                async with writing(self.engine).begin() as transaction:
+                    attempts = PARKED.c.attempts + 1
+                    await transaction.execute(update(PARKED).where(this).values(error=error, attempts=attempts))
+                raise NotAllowed("STILL_POISONED", f"{applied} applied; the event at {row.position} fails: {error}")
+        self.poisoned.discard(subject)
+        return len(rows)
+
+    async def _skip(self, row: Row[Any], reason: str, actor: str) -> None:
+        key = (PARKED.c.follower == row.follower) & (PARKED.c.position == row.position)
+        values = {name: getattr(row, name) for name in ("follower", "position", "subject", "type", "error")}
+        async with writing(self.engine).begin() as transaction:
+            await self.move(transaction, self.position)
+            await transaction.execute(
+                insert(SKIPPED).values(**values, reason=reason, actor=actor, skipped_time=self._now())
+            )
+            await transaction.execute(delete(PARKED).where(key))
+
+    async def move(self, transaction: AsyncConnection, position: int) -> None:
+        """Moves the position by compare-and-set. Raises Fenced unless this runner is still the owner."""
+        values = {"position": position, "beat_time": self._now()}
+        if position != self.position:
+            values["moved_time"] = self._now()
+        moved = await transaction.execute(
+            update(FOLLOWERS)
+            .where(
+                FOLLOWERS.c.name == self.handler.name,
+                FOLLOWERS.c.position == self.position,
+                FOLLOWERS.c.epoch == self.epoch,
+            )
+            .values(values)
+        )
+        if moved.rowcount != 1:
+            raise Fenced
+
+    async def park(self, transaction: AsyncConnection, parkings: Sequence[Parking]) -> None:
+        """Keeps events that could not be applied."""
+        if parkings:
+            now = self._now()
+            rows = [
+                {
+                    "follower": self.handler.name,
+                    "position": parking.position,
+                    "subject": parking.subject,
+                    "type": parking.type,
+                    "error": parking.error,
+                    "attempts": 1 if parking.error else 0,
+                    "parked_time": now,
+                }
+                for parking in parkings
+            ]
+            await transaction.execute(insert(PARKED), rows)
+
+    async def moved_to(self, position: int) -> None:
+        """Tells those who wait that a position was committed."""
+        async with self._moved:
+            self.position = position
+            self._moved.notify_all()
+
+    async def _current_position(self) -> int:
+        if self.state is State.RUNNING:
+            return self.position
+        async with self.engine.connect() as connection:
+            query = select(FOLLOWERS.c.position).where(FOLLOWERS.c.name == self.handler.name)
+            self.position = await connection.scalar(query) or 0
+        return self.position
+
+    async def _last_relevant(self) -> int:
+        return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
+
+    async def _release(self) -> None:
+        """Lets another instance take over at once."""
+        if self.state is State.RUNNING:
+            mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
+            with suppress(*RETRY):
+                async with writing(self.engine).begin() as transaction:
+                    await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
+        self.state = State.STANDBY
+
+
+async def sort(codec: Codec, entries: Sequence[Stored], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
+    """Decodes entries and puts aside those that cannot be, and those behind `poisoned` ones, which grow by them."""
+    events: list[Recorded] = []
+    parkings: list[Parking] = []
+    for entry in entries:
+        try:
+            event = await codec.decode(entry)
+        except (UnknownEventType, LogCorrupted) as fault:
+            error = "" if entry.subject in poisoned else describe(fault)
+            parkings.append(Parking(entry.position, entry.subject, "", error))
+            poisoned.add(entry.subject)
+            continue
+        if entry.subject in poisoned:
+            parkings.append(Parking(entry.position, entry.subject, event.envelope.type))
+        else:
+            events.append(event)
+    return events, parkings
+
+
+async def apply_each(
+    handler: Handler, transaction: AsyncConnection, events: Sequence[Recorded], poisoned: set[str]
+) -> list[Parking]:
+    """Applies events one by one, each whole or not at all; answers those to be parked."""
+
+    async def apply_alone(event: Recorded) -> None:
+        async with transaction.begin_nested():
+            await handler.apply(transaction, [event])
+
+    attempts = [await try_alone(event, poisoned, apply_alone) for event in events]
+    return [parking for parking in attempts if parking is not None]
+
+
+async def try_alone(
+    event: Recorded, poisoned: set[str], attempt: Callable[[Recorded], Awaitable[None]]
+) -> Parking | None:
+    """Tries one event unless its aggregate is poisoned; answers how it is to be parked, if it is."""
+    kind = event.envelope.type
+    if event.subject in poisoned:
+        return Parking(event.position, event.subject, kind)
+    try:
+        await attempt(event)
+    except RETRY:
+        raise
+    except Exception as fault:
+        logger.exception("event_is_poison", position=event.position, type=kind)
+        poisoned.add(event.subject)
+        return Parking(event.position, event.subject, kind, describe(fault))
+    return None
+
+
+def describe(error: BaseException) -> str:
+    """An error for operators, without what it was about."""
+    original = getattr(error, "orig", None) or error
+    return f"{type(original).__name__}: {original}"[:500]
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)  # SQLite drops time zones

@@ -1,0 +1,125 @@
+"""Policies: events in, commands out (D8), and the clock that turns what is due into commands (D9)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+
+import structlog
+from sqlalchemy import Column, DateTime, MetaData, String, Table, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import writing
+from libs.common.errors import Refused
+from libs.common.eventsourcing import Context, Recorded
+from libs.common.projecting import RETRY, Follower, State
+
+logger = structlog.get_logger()
+
+POLL_SECONDS = 0.25
+
+
+class Policy:
+    """A handler that answers events with commands. Subclasses implement `react`.
+
+    A policy may see an event again after a crash: the commands it gives carry an id made of its name and the event,
+    so the second one changes nothing.
+    """
+
+    name: str
+    version = 1
+    subjects: Sequence[str]
+    tables: Sequence[Table] = ()
+
+    async def react(self, event: Recorded) -> None:
+        """Gives the commands that follow from one event."""
+        raise NotImplementedError  # every policy has commands of its own
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """Reacts to each event in turn."""
+        for event in events:
+            await self.react(event)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        """Policies keep no rows."""
+
+
+def reaction(policy: str, event: Recorded, now: datetime, today: date) -> Context:
+    """The context of the command with which a policy answers an event."""
+    envelope = event.envelope
+    return Context(
+        now=now,
+        today=today,
+        actor=f"policy:{policy}",
+        request_id=f"{policy}:{envelope.event_id}",
+        cause=envelope.event_id,
+        traceparent=envelope.traceparent,
+    )
+
+
+def deadlines(name: str, metadata: MetaData) -> Table:
+    """A table of what is due when, kept by a read model and emptied by a clock."""
+    return Table(
+        name,
+        metadata,
+        Column("kind", String, primary_key=True),
+        Column("key", String, primary_key=True),
+        Column("due_time", DateTime(timezone=True), nullable=False, index=True),
+        info={"delivery": True},
+    )
+
+
+def day_over(day: date) -> datetime:
+    """The moment at which a day has ended in every time zone: noon UTC of the day after."""
+    return datetime.combine(day + timedelta(days=1), time(12), UTC)
+
+
+class Clock:
+    """Calls `commands[kind](key)` for every deadline that has come, where the read model's follower runs.
+
+    A deadline is removed when its command has been accepted or refused, unless it was moved meanwhile; after a crash
+    the command is given again, so it must be safe to repeat.
+    """
+
+    def __init__(
+        self,
+        follower: Follower,
+        table: Table,
+        engine: AsyncEngine,
+        now: Callable[[], datetime],
+        commands: Mapping[str, Callable[[str], Awaitable[None]]],
+    ) -> None:
+        self._follower = follower
+        self._table = table
+        self._engine = engine
+        self._now = now
+        self._commands = commands
+
+    async def run(self) -> None:
+        """Ticks until cancelled."""
+        while True:
+            try:
+                while self._follower.state is State.RUNNING and await self.tick():
+                    pass
+            except RETRY as trouble:
+                logger.warning("clock_retries", clock=self._table.name, error=type(trouble).__name__)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def tick(self) -> int:
+        """Gives the commands that are due now, at most a hundred; answers how many were."""
+        table = self._table
+        query = select(table).where(table.c.due_time <= self._now().astimezone(UTC)).order_by(table.c.due_time)
+        async with self._engine.connect() as connection:
+            due = (await connection.execute(query.limit(100))).all()
+        for row in due:
+            try:
+                await self._commands[row.kind](row.key)
+            except Refused as refusal:
+                if isinstance(refusal, RETRY):
+                    raise
+                logger.warning("deadline_refused", kind=row.kind, reason=refusal.reason, message=refusal.message)
+        if due:
+            async with writing(self._engine).begin() as transaction:
+                for row in due:
+                    same = (table.c.kind == row.kind) & (table.c.key == row.key) & (table.c.due_time == row.due_time)
+                    await transaction.execute(delete(table).where(same))
+        return len(due)

@@ -1,0 +1,245 @@
+"""The shell around every gRPC method: decoding, field rules, context, span and the mapping of errors, in one place."""
+
+import json
+import re
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from datetime import datetime
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc import aio
+from grpc_status import rpc_status
+from opentelemetry.trace import StatusCode
+from protovalidate import FieldPathPb as FieldPath
+
+from libs.common import errors
+from libs.common.errors import FieldViolation, Invalid, Refused
+from libs.common.eventsourcing import Context
+from libs.common.telemetry import current_traceparent, remote_span
+
+Clock = Callable[[], datetime]
+"""What time it is: aware, UTC."""
+
+ACTOR_KEY = "x-stepladder-actor"
+"""Metadata that says who calls."""
+
+TRACEPARENT_KEY = "traceparent"
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+CODES: dict[type[Refused], grpc.StatusCode] = {
+    errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_DOMAIN = "stepladder"
+_ANONYMOUS = "user:anonymous"
+_ACTOR = re.compile(r"(user|policy|system):[A-Za-z0-9._@-]{1,100}")
+_VALIDATOR = protovalidate.Validator()
+
+# A status travels in HTTP/2 headers, of which a peer takes 8 KiB in all: the message up to four times (percent-encoded,
+# and in the details), the violations in base64.
+_MAX_MESSAGE_TEXT_BYTES = 600
+_MAX_VIOLATIONS_BYTES = 3 * 1024
+
+_ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
+"""Of a larger request only the first violation is looked for: 4 MB can hold a million of them, at 13 us each."""
+
+logger = structlog.get_logger()
+
+
+def add_service(
+    server: aio.Server, service: ServiceDescriptor, implementation: object, *, clock: Clock, time_zone: ZoneInfo
+) -> None:
+    """Lets `implementation` answer a service's calls. Its methods are named like the RPCs:
+
+    - `async def GetPlan(self, request, context) -> Plan`
+    - `async def Rebuild(self, request, context) -> AsyncIterator[Progress]`, with `yield`
+    - `async def StreamFacts(self, requests: AsyncIterator[...], context) -> Summary`
+
+    They get requests that keep the rules of their contract and a `Context`; they raise `errors.Refused`. Anything else
+    raised is a fault: logged, and INTERNAL with a number to quote for the caller.
+    Raises TypeError when a method is missing or of another shape.
+    """
+    handlers = {m.name: _Method(m, implementation, clock, time_zone).handler for m in service.methods}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def connect(address: str) -> aio.Channel:
+    """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds."""
+    retry = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 3,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": retry}]})
+    return aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.service_config", config),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
+        ],
+    )
+
+
+def answered(error: aio.AioRpcError) -> Status | None:
+    """What a service of ours said when it refused a call; None when it did not get to say anything."""
+    call: Any = error  # the type stubs know synchronous calls only
+    return rpc_status.from_call(call)
+
+
+_Call = aio.ServicerContext[Any, bytes]
+
+
+class _Method:
+    """One RPC. Decodes and encodes by itself: grpc would answer a fault in that with UNKNOWN and the fault's text."""
+
+    def __init__(self, method: MethodDescriptor, implementation: object, clock: Clock, time_zone: ZoneInfo) -> None:
+        self._name = f"{method.containing_service.full_name}/{method.name}"
+        self._function: Any = getattr(implementation, method.name, None)
+        fits = isasyncgenfunction if method.server_streaming else iscoroutinefunction
+        if not fits(self._function) or (method.client_streaming and method.server_streaming):
+            raise TypeError(f"{type(implementation).__name__} has no method that can answer {self._name}")
+        self._decode = GetMessageClass(method.input_type).FromString
+        self._reply = GetMessageClass(method.output_type)
+        self._has_request_id = "request_id" in method.input_type.fields_by_name
+        self._clock = clock
+        self._time_zone = time_zone
+        self._run: Callable[[Any, _Call, str], Awaitable[bytes | None]]
+        self.handler: grpc.RpcMethodHandler[bytes, bytes]
+        if method.client_streaming:
+            self._run, self.handler = self._client_stream, grpc.stream_unary_rpc_method_handler(self._answer)
+        elif method.server_streaming:
+            self._run, self.handler = self._server_stream, grpc.unary_stream_rpc_method_handler(self._answer)
+        else:
+            self._run, self.handler = self._unary, grpc.unary_unary_rpc_method_handler(self._answer)
+
+    async def _answer(self, incoming: Any, call: _Call) -> bytes | None:
+        actor, traceparent = _ANONYMOUS, ""
+        for key, value in call.invocation_metadata() or ():
+            if key == ACTOR_KEY:
+                actor = str(value)
+            elif key == TRACEPARENT_KEY:
+                traceparent = str(value)
+        structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
+        with remote_span(self._name, traceparent) as span:
+            try:
+                return await self._run(incoming, call, actor)
+            except Exception as error:
+                status = _status_of(error)
+            span.set_attribute("rpc.grpc.status_code", status.code)
+            if status.code == code_pb2.INTERNAL:
+                span.set_status(StatusCode.ERROR)
+        return await call.abort_with_status(rpc_status.to_status(status))
+
+    async def _unary(self, raw: bytes, _call: _Call, actor: str) -> bytes:
+        request = self._valid(raw)
+        return self._encoded(await self._function(request, self._context(actor, request)))
+
+    async def _server_stream(self, raw: bytes, call: _Call, actor: str) -> None:
+        request = self._valid(raw)
+        async with aclosing(self._function(request, self._context(actor, request))) as responses:
+            async for response in responses:
+                await call.write(self._encoded(response))
+
+    async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, actor: str) -> bytes:
+        return self._encoded(await self._function(self._all_valid(raws), self._context(actor, None)))
+
+    async def _all_valid(self, raws: AsyncIterable[bytes]) -> AsyncIterator[Message]:
+        number = 0
+        async for raw in raws:
+            number += 1
+            try:
+                request = self._valid(raw)
+            except Invalid as error:
+                text = f"message {number} of the stream: {error.message}"
+                raise Invalid(error.reason, text, error.violations) from error
+            yield request
+
+    def _valid(self, raw: bytes) -> Message:
+        try:
+            request = self._decode(raw)
+        except DecodeError as error:
+            raise Invalid("MALFORMED_REQUEST", f"the request's bytes cannot be decoded: {error}") from error
+        if found := _VALIDATOR.collect_violations(request, fail_fast=len(raw) > _ALL_VIOLATIONS_UP_TO_BYTES):
+            violations = tuple(FieldViolation(_path(v.proto.field), v.proto.message) for v in found)
+            text = "; ".join(f"{v.field}: {v.message}" for v in violations[:3])
+            more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
+            raise Invalid("INVALID_FIELDS", text + more, violations)
+        return request
+
+    def _encoded(self, reply: Message) -> bytes:
+        if not isinstance(reply, self._reply):  # protobuf would encode it all the same
+            raise TypeError(f"{self._name} was answered with {type(reply).__name__}")
+        return reply.SerializeToString()
+
+    def _context(self, actor: str, request: Any) -> Context:
+        if not _ACTOR.fullmatch(actor):
+            raise Invalid(
+                "INVALID_ACTOR", f"the metadata {ACTOR_KEY} must be user:<id>, policy:<name> or system:<name>"
+            )
+        now = self._clock()
+        return Context(
+            now=now,
+            today=now.astimezone(self._time_zone).date(),
+            actor=actor,
+            request_id=request.request_id if self._has_request_id and request is not None else "",
+            traceparent=current_traceparent(),
+        )
+
+
+def _path(field: FieldPath | None) -> str:
+    """A field as callers write it: `facts[2].date`; empty for a rule about the whole request."""
+    elements = field.elements if field else ()
+    return ".".join(
+        e.field_name if e.subscript is None else f"{e.field_name}[{json.dumps(e.subscript.value)}]" for e in elements
+    )
+
+
+def _status_of(error: Exception) -> Status:
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
+    if isinstance(error, Refused) and code is not None:
+        return _status(code, error.reason, error.message, getattr(error, "violations", ()))
+    if isinstance(error, aio.AioRpcError) and (answer := answered(error)) is not None:
+        return answer  # of a service behind this one, to which the call was passed on
+    number = uuid.uuid4().hex
+    logger.error("call_failed", correlation_id=number, exc_info=error)
+    return _status(
+        grpc.StatusCode.INTERNAL, "INTERNAL", f"something is wrong on our side; when you report it, name {number}"
+    )
+
+
+def _status(code: grpc.StatusCode, reason: str, message: str, violations: Iterable[FieldViolation] = ()) -> Status:
+    message = message.encode()[:_MAX_MESSAGE_TEXT_BYTES].decode(errors="ignore")
+    status = Status(code=code.value[0], message=message)
+    status.details.add().Pack(ErrorInfo(reason=reason, domain=_DOMAIN))
+    bad = BadRequest()
+    for violation in violations:
+        bad.field_violations.add(field=violation.field, description=violation.message)
+        if bad.ByteSize() > _MAX_VIOLATIONS_BYTES:
+            del bad.field_violations[-1]
+            break
+    if bad.field_violations:
+        status.details.add().Pack(bad)
+    return status

@@ -1,0 +1,88 @@
+"""Runs the gRPC server of a service: health and reflection beside its own services, and a graceful stop."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc import aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from libs.common.rpc import MAX_MESSAGE_BYTES, Clock, add_service
+from libs.common.settings import Settings
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),  # finds callers that are gone without a word
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # lets callers find out the same of us
+    ("grpc.so_reuseport", 0),  # a second process on the same port fails instead of getting every other call
+]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server at work at `address` (host:port, with the port chosen where the settings say 0)."""
+
+    address: str
+    _names: tuple[str, ...]
+    _health: health.aio.HealthServicer
+
+    async def set_serving(self, serving: bool) -> None:
+        """Says by way of the health service whether this process wants calls."""
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        for name in self._names:
+            await self._health.set(name, status)
+
+
+@asynccontextmanager
+async def serve(
+    settings: Settings,
+    service: str,
+    implementations: Mapping[ServiceDescriptor, object],
+    *,
+    clock: Clock,
+    behind: Iterable[ServiceDescriptor] = (),
+) -> AsyncIterator[Serving]:
+    """Serves `implementations` (see `rpc.add_service`) at the service's address while the context lasts.
+
+    Reflection shows those and the services `behind`, which callers reach at the same address by way of a proxy.
+    At its end health says NOT_SERVING, new calls are refused, and running ones get `shutdown_grace_seconds`.
+    Raises TypeError for a method that is missing, RuntimeError for an address that is taken.
+    """
+    server = aio.server(options=_OPTIONS)
+    for descriptor, implementation in implementations.items():
+        add_service(server, descriptor, implementation, clock=clock, time_zone=settings.site_time_zone)
+    names = [descriptor.full_name for descriptor in implementations]
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    shown = [*names, *(descriptor.full_name for descriptor in behind), health.SERVICE_NAME, reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(shown, server)
+    host, _, _ = settings.address_of(service).rpartition(":")
+    port = server.add_insecure_port(settings.address_of(service))
+    await server.start()
+    serving = Serving(f"{host}:{port}", (health.OVERALL_HEALTH, *names), checks)
+    await serving.set_serving(True)
+    try:
+        yield serving
+    finally:
+        await checks.enter_graceful_shutdown()
+        await server.stop(settings.shutdown_grace_seconds)
+
+
+async def until_stopped() -> None:
+    """Returns when the process is asked to stop (SIGTERM, SIGINT). Asked once more, it stops at once."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

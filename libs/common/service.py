@@ -1,0 +1,123 @@
+"""What every service is made of: log, keys, database, commands, followers; and how they start and stop together."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+import structlog
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common.commands import Commands
+from libs.common.database import open_database
+from libs.common.envelope import Codec, event_types
+from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
+from libs.common.keys import SqlDataKeys
+from libs.common.log import EventLog
+from libs.common.migrating import NotMigrated, check_migrated
+from libs.common.operations import Operations
+from libs.common.projecting import Follower, Handler
+from libs.common.reacting import Clock
+from libs.common.server import serve, until_stopped
+from libs.common.settings import Settings
+from libs.common.streams import NoAnswer, NoResponders
+from libs.common.telemetry import instrument_engine, start_logging, tracing
+from stepladder.common.v1 import operations_pb2
+
+logger = structlog.get_logger()
+
+AT_LEAST_SECONDS = 5.0
+"""How long a read waits for the position it asks for."""
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Service:
+    """One service's real parts. Followers and clocks that are added run while the service does."""
+
+    name: str
+    settings: Settings
+    commands: Commands
+    engine: AsyncEngine
+    stream: JetStreamStream
+    codec: Codec
+    followers: list[Follower] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return utc_now()
+
+    def today(self) -> date:
+        """The calendar day at the site."""
+        return utc_now().astimezone(self.settings.site_time_zone).date()
+
+    def follow(self, handler: Handler) -> Follower:
+        """Adds a follower for a read model or policy."""
+        follower = Follower(handler, self.stream, self.codec, self.engine, instance=self.settings.instance, now=utc_now)
+        self.followers.append(follower)
+        return follower
+
+    def tick(self, follower: Follower, table: Table, commands: Mapping[str, Callable[[str], Awaitable[None]]]) -> None:
+        """Adds a clock for the deadlines that a read model keeps."""
+        self.clocks.append(Clock(follower, table, self.engine, utc_now, commands))
+
+    async def run(self, implementations: Mapping[ServiceDescriptor, object]) -> None:
+        """Serves until the process is asked to stop; then answers running calls, and lets go of the followers."""
+        operations = {
+            operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: Operations(self.name, self.followers)
+        }
+        running = [follower.run() for follower in self.followers] + [clock.run() for clock in self.clocks]
+        tasks = [asyncio.create_task(work) for work in running]
+        try:
+            async with serve(self.settings, self.name, {**implementations, **operations}, clock=utc_now) as serving:
+                logger.info("service_ready", address=serving.address)
+                await until_stopped()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_service(name: str, settings: Settings, events: Sequence[FileDescriptor]) -> AsyncIterator[Service]:
+    """Opens what a service works with; `events` are the contracts of the events that it writes or follows.
+
+    Ends the process with status 3 and a sentence when the log or the database is not set up as the code demands.
+    """
+    start_logging(name, settings)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(tracing(name, settings))
+        client = await connect(settings.nats_url, name)
+        stack.push_async_callback(client.close)
+        engine = open_database(settings.database_for(name))
+        stack.push_async_callback(engine.dispose)
+        instrument_engine(engine)
+        keys_engine = open_database(settings.keys_url, pool_size=2)
+        stack.push_async_callback(keys_engine.dispose)
+        instrument_engine(keys_engine)
+        try:
+            while True:
+                try:
+                    await check_configuration(client, settings.replicas, settings.nats_monitor_url)
+                    break
+                except (OSError, NoAnswer, NoResponders) as trouble:
+                    logger.warning("log_away", error=type(trouble).__name__)
+                    await asyncio.sleep(0.5)
+            await check_migrated(engine, name)
+            await check_migrated(keys_engine, "keys")
+        except (WrongConfiguration, NotMigrated) as wrong:
+            sys.stderr.write(f"{name} does not start: {wrong}\n")
+            raise SystemExit(3) from None
+        codec = Codec(event_types(events), SqlDataKeys(keys_engine, settings.key_encryption_key()))
+        stream = JetStreamStream(client)
+        log = EventLog(stream)
+        stack.push_async_callback(log.close)
+        yield Service(name, settings, Commands(log, codec), engine, stream, codec)

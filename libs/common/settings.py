@@ -1,0 +1,141 @@
+"""Every setting of every process: environment variables that start with `STEPLADDER_`, typed, in one place."""
+
+import base64
+import binascii
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Never
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "STEPLADDER_"
+
+
+def _written(pattern: str, rule: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+def _one_or_three(value: int) -> int:
+    if value not in (1, 3):
+        raise ValueError("must be 1 (embedded) or 3 (cluster)")
+    return value
+
+
+Address = Annotated[
+    str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
+]
+DatabaseUrl = Annotated[
+    str,
+    _written(
+        r"(sqlite\+aiosqlite|postgresql\+asyncpg)://.+", "must start with sqlite+aiosqlite:// or postgresql+asyncpg://"
+    ),
+]
+HttpUrl = Annotated[str, _written(r"https?://.+", "must start with http:// or https://")]
+OptionalHttpUrl = Annotated[str, _written(r"(https?://.+)?", "must start with http:// or https://, or be empty")]
+NatsUrl = Annotated[str, _written(r"(nats|tls)://.+", "must start with nats:// or tls://")]
+
+
+class Settings(BaseSettings):
+    """What may differ from one installation to the next. The variable of `nats_url` is `STEPLADDER_NATS_URL`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    performance_address: Address = Field(default="127.0.0.1:7101", description="gRPC of the performance service")
+    coaching_address: Address = Field(default="127.0.0.1:7102", description="gRPC of the coaching service")
+    promotion_address: Address = Field(default="127.0.0.1:7103", description="gRPC of the promotion service")
+    gateway_address: Address = Field(
+        default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
+    )
+    public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
+
+    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
+    nats_monitor_url: HttpUrl = Field(
+        default="http://127.0.0.1:8222", description="its monitoring, asked whether it syncs to disk"
+    )
+    replicas: Annotated[int, AfterValidator(_one_or_three)] = Field(
+        default=1, description="copies of the log's streams"
+    )
+
+    database_url: DatabaseUrl = Field(
+        default="sqlite+aiosqlite:///.stepladder/{service}.db",
+        repr=False,
+        description="read models; `{service}` stands for the service's name",
+    )
+    keys_url: DatabaseUrl = Field(
+        default="sqlite+aiosqlite:///.stepladder/keys.db",
+        repr=False,
+        description="data keys of employees, for all services",
+    )
+    kek_file: Path = Field(
+        default=Path(".stepladder/kek"), description="the key-encryption key: 32 bytes in base64, wraps the data keys"
+    )
+
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        description="name of this process among its replicas; a restart under the same name takes its followers back",
+    )
+
+    site_time_zone: ZoneInfo = Field(default=ZoneInfo("UTC"), description="IANA name; decides which day it is")
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = Field(
+        default="info", description="least severe level that is logged"
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json: one object a line; console: for people"
+    )
+    otlp_endpoint: OptionalHttpUrl = Field(
+        default="", description="OTLP over gRPC for traces; empty: nothing is traced"
+    )
+    trace_ratio: float = Field(
+        default=0.1, ge=0, le=1, description="share traced of the calls whose caller does not say; needs otlp_endpoint"
+    )
+
+    shutdown_grace_seconds: float = Field(
+        default=10.0, ge=0, description="how long running calls may go on after a stop"
+    )
+
+    def database_for(self, service: str) -> str:
+        """The URL of one service's read models."""
+        return self.database_url.replace("{service}", service)
+
+    def address_of(self, service: str) -> str:
+        """Where a service listens, by its name."""
+        address: str = getattr(self, f"{service}_address")
+        return address
+
+    def key_encryption_key(self) -> bytes:
+        """The 32 bytes in `kek_file`. Without them there is nothing to do: ends the process as `load_settings` does."""
+        try:
+            key = base64.b64decode(self.kek_file.read_text(encoding="ascii").strip(), validate=True)
+        except OSError as error:
+            _stop([f"{PREFIX}KEK_FILE: {self.kek_file}: {error.strerror}"])
+        except (binascii.Error, UnicodeDecodeError):
+            key = b""
+        if len(key) != 32:
+            _stop([f"{PREFIX}KEK_FILE: {self.kek_file} must hold 32 bytes in base64"])
+        return key
+
+
+def load_settings() -> Settings:
+    """The settings of this process. A wrong one ends it: status 2, and a line on stderr that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The values stay out of it: a URL may hold a password.
+        problems = error.errors(include_input=False, include_url=False)
+        _stop([f"{PREFIX}{str(p['loc'][0]).upper()}: {p['msg'].removeprefix('Value error, ')}" for p in problems])
+
+
+def _stop(problems: list[str]) -> Never:
+    sys.stderr.writelines(f"{problem}\n" for problem in problems)
+    raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""The services. They never import or call each other: each hears the others through the log."""

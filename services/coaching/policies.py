@@ -1,0 +1,58 @@
+"""Policy: every detection gets one plan, proposed to the lead of the streak's last day."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+
+from libs.common.commands import Commands
+from libs.common.eventsourcing import Recorded
+from libs.common.reacting import Policy, reaction
+from services.coaching.plan import PLAN, plan_id
+from stepladder.coaching.v1.plan_pb2 import Evidence, EvidencePeriod, ProposePlanRequest
+from stepladder.performance.v1.detection_pb2 import MissedPeriod
+from stepladder.performance.v1.events_pb2 import UnderperformanceDetected
+
+
+class ProposePlans(Policy):
+    """Detections in, plan proposals out."""
+
+    name = "propose-plans"
+    subjects: Sequence[str] = ("log.performance.detection.*",)
+
+    def __init__(self, commands: Commands, now: Callable[[], datetime], today: Callable[[], date]) -> None:
+        self._commands = commands
+        self._now = now
+        self._today = today
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case UnderperformanceDetected(detection=found):
+                plan = plan_id(found.detection_id)
+                command = ProposePlanRequest(
+                    plan_id=plan,
+                    employee_id=found.employee_id,
+                    lead_id=found.lead_id,
+                    kpi_id=found.kpi_id,
+                    evidence=Evidence(
+                        detection_id=found.detection_id,
+                        detection_position=event.position,
+                        policy_id=found.policy_id,
+                        policy_position=found.policy_position,
+                        kpi_id=found.kpi_id,
+                        periods=[_period(missed) for missed in found.periods],
+                    ),
+                )
+                await self._commands.handle(PLAN, plan, command, reaction(self.name, event, self._now(), self._today()))
+
+
+def _period(missed: MissedPeriod) -> EvidencePeriod:
+    return EvidencePeriod(
+        start_date=missed.start_date,
+        end_date=missed.end_date,
+        numerator=missed.numerator,
+        denominator=missed.denominator,
+        value=missed.value,
+        minimum=missed.minimum,
+        maximum=missed.maximum,
+        target_position=missed.target_position,
+        fact_positions=sorted({fact.log_position for fact in missed.facts}),
+    )

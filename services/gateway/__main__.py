@@ -1,0 +1,57 @@
+"""Starts the gateway's own services: the only place where their real parts are built."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from libs.common.rpc import connect
+from libs.common.server import Serving, serve, until_stopped
+from libs.common.settings import Settings, load_settings
+from libs.common.telemetry import start_logging, tracing
+from services.gateway.home_api import HomeApi
+from services.gateway.operations_api import OperationsApi
+from stepladder.coaching.v1 import plan_pb2
+from stepladder.common.v1 import operations_pb2
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.gateway.v1 import home_pb2
+from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2
+from stepladder.promotion.v1 import eligibility_pb2
+
+SERVICES = ("performance", "coaching", "promotion")
+CONTRACTS = (plan_pb2, detection_pb2, directory_pb2, facts_pb2, kpi_pb2, eligibility_pb2)
+"""Of the services behind the front door; callers find them by reflection here."""
+
+logger = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
+    """Serves while the context lasts, whether or not the services are there."""
+    async with AsyncExitStack() as stack:
+        channels = {name: await stack.enter_async_context(connect(settings.address_of(name))) for name in SERVICES}
+        services = {name: OperationsServiceStub(channel) for name, channel in channels.items()}
+        implementations = {
+            home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
+            operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
+        }
+        behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
+        clock = partial(datetime.now, UTC)
+        async with serve(settings, "gateway", implementations, clock=clock, behind=behind) as serving:
+            yield serving
+
+
+async def main() -> None:
+    settings = load_settings()
+    start_logging("gateway", settings)
+    with tracing("gateway", settings):
+        async with open_gateway(settings) as serving:
+            logger.info("service_ready", address=serving.address)
+            await until_stopped()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,73 @@
+"""HomeService: the page that a browser sees first."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from html import escape
+from pathlib import Path
+from string import Template
+
+from google.api.httpbody_pb2 import HttpBody
+from grpc.aio import AioRpcError
+
+from libs.common.eventsourcing import Context
+from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.gateway.v1.home_pb2 import GetHomeRequest
+
+ANSWER_SECONDS = 2.0
+"""A service that takes longer to say how it is is shown as away."""
+
+_PAGE = Template(Path(__file__).with_name("home.html").read_text())
+_STATES = {Follower.STATE_RUNNING: "running", Follower.STATE_STANDBY: "standby", Follower.STATE_STOPPED: "stopped"}
+
+
+class HomeApi:
+    """Implements stepladder.gateway.v1.HomeService; asks each service, by name, how its followers are."""
+
+    def __init__(self, services: Mapping[str, OperationsServiceStub], public_port: int) -> None:
+        self._services = services
+        self._public_port = public_port
+
+    async def GetHome(self, _: GetHomeRequest, context: Context) -> HttpBody:
+        standings = await asyncio.gather(*(_standing(name, stub) for name, stub in self._services.items()))
+        page = _PAGE.substitute(
+            services="\n".join(standings),
+            address=f"localhost:{self._public_port}",
+            month_ago=context.today - timedelta(days=30),
+            today=context.today,
+        )
+        return HttpBody(content_type="text/html; charset=utf-8", data=page.encode())
+
+
+async def _standing(service: str, stub: OperationsServiceStub) -> str:
+    """A service's part of the page."""
+    try:
+        answer = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=ANSWER_SECONDS)
+    except AioRpcError as error:
+        return f'<h3>{escape(service)} <span class="bad">away</span></h3>\n<p>{error.code().name}</p>'
+    return f"<h3>{escape(service)}</h3>\n{_table(answer.followers)}"
+
+
+def _table(followers: Sequence[Follower]) -> str:
+    rows = "\n".join(_row(follower) for follower in followers)
+    return f"<table>\n<tr><th>follower<th>state<th>position<th>end<th>lag<th>parked</tr>\n{rows}\n</table>"
+
+
+def _row(follower: Follower) -> str:
+    state = _STATES.get(follower.state, "unknown")
+    lag = f"{follower.lag:,} ({follower.lag_seconds:,.0f} s)" if follower.lag else "0"
+    cells = [
+        f"<td>{escape(follower.name)}",
+        f'<td{_bad(state == "stopped")} data-name="state">{state}',
+        f'<td data-name="position">{follower.position:,}',
+        f'<td data-name="end">{follower.end:,}',
+        f'<td data-name="lag">{lag}',
+        f'<td{_bad(follower.parked_events > 0)} data-name="parked">{follower.parked_events:,}',
+    ]
+    error = f'\n<tr><td colspan="6" class="bad">{escape(follower.error)}</tr>' if follower.error else ""
+    return f"<tr>{''.join(cells)}</tr>{error}"
+
+
+def _bad(bad: bool) -> str:
+    return ' class="bad"' if bad else ""

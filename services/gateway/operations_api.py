@@ -1,0 +1,87 @@
+"""OperationsService of the whole system: a request goes to the service that it names, with `-` to all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from grpc import StatusCode
+from grpc.aio import AioRpcError, UnaryUnaryMultiCallable
+
+from libs.common.errors import Unavailable
+from libs.common.eventsourcing import Context
+from libs.common.rpc import ACTOR_KEY, TRACEPARENT_KEY, answered
+from stepladder.common.v1 import operations_pb2 as pb
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+
+CALL_SECONDS = 25.0
+"""A little less than Envoy waits, so that its callers get our sentence."""
+
+_AWAY = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED)
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class OperationsApi:
+    """Implements stepladder.common.v1.OperationsService with that of each service, by name."""
+
+    def __init__(self, services: Mapping[str, OperationsServiceStub]) -> None:
+        self._services = services
+
+    async def ListFollowers(self, request: pb.ListFollowersRequest, context: Context) -> pb.ListFollowersResponse:
+        asked = [
+            _ask(name, self._services[name].ListFollowers, pb.ListFollowersRequest(service=name), context)
+            for name in self._named(request.service)
+        ]
+        return pb.ListFollowersResponse(
+            followers=[one for answer in await asyncio.gather(*asked) for one in answer.followers]
+        )
+
+    async def ListParked(self, request: pb.ListParkedRequest, context: Context) -> pb.ListParkedResponse:
+        asked = [
+            _ask(name, self._services[name].ListParked, pb.ListParkedRequest(service=name), context)
+            for name in self._named(request.service)
+        ]
+        return pb.ListParkedResponse(parked=[one for answer in await asyncio.gather(*asked) for one in answer.parked])
+
+    async def RetryParked(self, request: pb.RetryParkedRequest, context: Context) -> pb.RetryParkedResponse:
+        return await _ask(request.service, self._services[request.service].RetryParked, request, context)
+
+    async def SkipParked(self, request: pb.SkipParkedRequest, context: Context) -> pb.SkipParkedResponse:
+        return await _ask(request.service, self._services[request.service].SkipParked, request, context)
+
+    async def RebuildFollower(
+        self, request: pb.RebuildFollowerRequest, context: Context
+    ) -> AsyncIterator[pb.RebuildFollowerResponse]:
+        call = self._services[request.service].RebuildFollower(request, metadata=_metadata(context))
+        try:
+            with _unless_away(request.service):
+                async for progress in call:
+                    yield progress
+        finally:
+            call.cancel()  # our caller may have hung up
+
+    def _named(self, service: str) -> Sequence[str]:
+        return list(self._services) if service == "-" else [service]
+
+
+async def _ask(service: str, method: UnaryUnaryMultiCallable[Q, R], request: Q, context: Context) -> R:
+    with _unless_away(service):
+        return await method(request, metadata=_metadata(context), timeout=CALL_SECONDS)
+
+
+def _metadata(context: Context) -> tuple[tuple[str, str], ...]:
+    trace = ((TRACEPARENT_KEY, context.traceparent),) if context.traceparent else ()
+    return ((ACTOR_KEY, context.actor), *trace)
+
+
+@contextmanager
+def _unless_away(service: str) -> Iterator[None]:
+    """What a service answers goes on to our caller as it is; that it does not answer is our own refusal."""
+    try:
+        yield
+    except AioRpcError as error:
+        if error.code() in _AWAY and answered(error) is None:
+            raise Unavailable("SERVICE_AWAY", f"the {service} service does not answer; try again soon") from error
+        raise

@@ -1,0 +1,201 @@
+"""An employee: team, position and employment status, each by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import groupby
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.days import History, holding_from, in_force, parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
+from libs.common.eventsourcing import Aggregate, Context
+from services.performance.updates import updated
+from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_CONFIRMED,
+    EMPLOYMENT_STATUS_LEFT,
+    EMPLOYMENT_STATUS_PROBATION,
+    EMPLOYMENT_STATUS_UNSPECIFIED,
+    ChangeEmploymentStatusRequest,
+    ChangePositionRequest,
+    Employee,
+    EmploymentStatus,
+    HireEmployeeRequest,
+    TransferEmployeeRequest,
+    UpdateEmployeeRequest,
+)
+from stepladder.performance.v1.events_pb2 import (
+    EmployeeHired,
+    EmployeeRenamed,
+    EmployeeTransferred,
+    EmploymentStatusChanged,
+    PositionChanged,
+)
+
+Command = (
+    HireEmployeeRequest
+    | UpdateEmployeeRequest
+    | TransferEmployeeRequest
+    | ChangePositionRequest
+    | ChangeEmploymentStatusRequest
+)
+Event = EmployeeHired | EmployeeRenamed | EmployeeTransferred | PositionChanged | EmploymentStatusChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A rung of the ladders, and whether it is held for the time being."""
+
+    name: str = ""
+    stars: int = 0
+    acting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An employee; without an id before being hired. Nothing follows the status `left`."""
+
+    employee_id: str = ""
+    display_name: str = ""
+    hired: EmployeeHired = field(default_factory=EmployeeHired)
+    teams: History[str] = ()
+    positions: History[Position] = ()
+    statuses: History[EmploymentStatus.ValueType] = ()
+
+    def team_on(self, day: date) -> str:
+        """Empty before the day of hiring."""
+        return in_force(self.teams, day) or ""
+
+    def position_on(self, day: date) -> Position:
+        return in_force(self.positions, day) or Position()
+
+    def position_since(self, day: date) -> date | None:
+        """Since when the position of that day is held without a break, whatever its stars and whether acting or not."""
+        until = (entry for entry in self.positions if entry[0] <= day)
+        starts = [next(run)[0] for _, run in groupby(until, key=lambda entry: entry[1].name)]
+        return starts[-1] if starts else None
+
+    def status_on(self, day: date) -> EmploymentStatus.ValueType:
+        return in_force(self.statuses, day) or EMPLOYMENT_STATUS_UNSPECIFIED
+
+
+def evolve(state: State, event: Message) -> State:
+    match cast(Event, event):
+        case EmployeeHired() as hired:
+            day, position = date.fromisoformat(hired.hire_date), Position(hired.position, hired.stars, hired.acting)
+            return State(
+                employee_id=hired.employee_id,
+                display_name=hired.display_name,
+                hired=hired,
+                teams=((day, hired.team_id),),
+                positions=((date.fromisoformat(hired.position_since), position),),
+                statuses=((day, hired.status),),
+            )
+        case EmployeeRenamed(display_name=name):
+            return replace(state, display_name=name)
+        case EmployeeTransferred(team_id=team_id, effective_date=text):
+            return replace(state, teams=holding_from(state.teams, date.fromisoformat(text), team_id))
+        case PositionChanged(position=name, stars=stars, acting=acting, effective_date=text):
+            position = Position(name, stars, acting)
+            return replace(state, positions=holding_from(state.positions, date.fromisoformat(text), position))
+        case EmploymentStatusChanged(status=status, effective_date=text):
+            statuses = holding_from(state.statuses, date.fromisoformat(text), status)
+            last = next((i for i, (_, s) in enumerate(statuses) if s == EMPLOYMENT_STATUS_LEFT), len(statuses))
+            return replace(state, statuses=statuses[: last + 1])
+        case unknown:
+            assert_never(unknown)
+
+
+def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
+    match state, cast(Command, command):
+        case State(employee_id=""), HireEmployeeRequest(employee=employee):
+            return [_hired(employee)]
+        case _, HireEmployeeRequest(employee=employee):
+            if _hired(employee) != state.hired:
+                raise AlreadyExists("EMPLOYEE_EXISTS", f"employee {state.employee_id} was hired with other content")
+            return []
+        case State(employee_id=""), _:
+            raise NotFound("EMPLOYEE_NOT_FOUND", "there is no such employee")
+        case _, UpdateEmployeeRequest(employee=given, update_mask=mask):
+            name = updated(Employee(display_name=state.display_name), given, mask, ["display_name"]).display_name
+            if name == state.display_name:
+                return []
+            return [EmployeeRenamed(employee_id=state.employee_id, display_name=name)]
+        case _, TransferEmployeeRequest(team_id=team_id, effective_date=text):
+            if state.team_on(_employed_day(state, text)) == team_id:
+                return []
+            return [EmployeeTransferred(employee_id=state.employee_id, team_id=team_id, effective_date=text)]
+        case _, ChangePositionRequest(position=name, stars=stars, acting=acting, effective_date=text):
+            if state.position_on(_employed_day(state, text)) == Position(name, stars, acting):
+                return []
+            return [
+                PositionChanged(
+                    employee_id=state.employee_id, position=name, stars=stars, acting=acting, effective_date=text
+                )
+            ]
+        case _, ChangeEmploymentStatusRequest(status=status, effective_date=text):
+            if (parse_day(text, "effective_date"), status) in state.statuses:
+                return []
+            before = state.status_on(_employed_day(state, text))
+            if before == status == EMPLOYMENT_STATUS_CONFIRMED:
+                raise NotAllowed("ALREADY_CONFIRMED", f"the employee is confirmed since before {text}")
+            if before == status:
+                return []
+            return [EmploymentStatusChanged(employee_id=state.employee_id, status=status, effective_date=text)]
+        case _, unknown:
+            assert_never(unknown)
+
+
+EMPLOYEE = Aggregate(name="performance.employee", initial=State(), evolve=evolve, decide=decide)
+
+
+def _hired(employee: Employee) -> EmployeeHired:
+    """The event of a hiring, with what is left open filled in."""
+    hire_date = parse_day(employee.hire_date, "employee.hire_date")
+    since = parse_day(employee.position_since or employee.hire_date, "employee.position_since")
+    if since < hire_date:
+        message = "the position cannot be held since before the day of hiring"
+        raise Invalid("DATE_INVALID", message, (FieldViolation("employee.position_since", message),))
+    return EmployeeHired(
+        employee_id=employee.employee_id,
+        display_name=employee.display_name,
+        hire_date=hire_date.isoformat(),
+        team_id=employee.team_id,
+        job_family=employee.job_family,
+        position=employee.position,
+        stars=employee.stars,
+        acting=employee.acting,
+        position_since=since.isoformat(),
+        status=employee.status or EMPLOYMENT_STATUS_PROBATION,
+    )
+
+
+def _employed_day(state: State, text: str) -> date:
+    """The day of a change. Refuses one on which the employee is not employed."""
+    day = parse_day(text, "effective_date")
+    if text < state.hired.hire_date:
+        raise NotAllowed("BEFORE_HIRE", f"the employee was hired on {state.hired.hire_date}, after {text}")
+    if state.status_on(day) == EMPLOYMENT_STATUS_LEFT:
+        raise NotAllowed("EMPLOYMENT_ENDED", f"the employment ended on {state.statuses[-1][0]}, not after {text}")
+    return day
+
+
+def to_resource(state: State, position: int, day: date, lead_id: str = "") -> Employee:
+    """The employee as of a day; the lead is the team's business."""
+    held, since = state.position_on(day), state.position_since(day)
+    return Employee(
+        employee_id=state.employee_id,
+        display_name=state.display_name,
+        hire_date=state.hired.hire_date,
+        team_id=state.team_on(day),
+        lead_id=lead_id,
+        job_family=state.hired.job_family,
+        position=held.name,
+        stars=held.stars,
+        acting=held.acting,
+        position_since=since.isoformat() if since else "",
+        status=state.status_on(day),
+        etag=str(position),
+        log_position=position,
+    )

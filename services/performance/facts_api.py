@@ -1,0 +1,172 @@
+"""gRPC: stepladder.performance.v1.FactsService."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from libs.common.days import parse_day
+from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page, page_start
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import rating
+from services.performance.employee import EMPLOYEE
+from services.performance.facts import FACTS, changed_readings, check_reading, day_problem, facts_id, sift
+from services.performance.kpi import KPI, format_value, kpi_value
+from services.performance.people import People
+from services.performance.rating import RATING
+from services.performance.results import Results
+from stepladder.performance.v1 import facts_pb2 as pb
+from stepladder.performance.v1.kpi_pb2 import Kpi
+
+Rejection = pb.RecordFactsResponse.Rejection
+
+MOST_STREAM_REJECTIONS = 1000
+
+
+class FactsApi:
+    """Implements the service."""
+
+    def __init__(
+        self, service: Service, results: Results, follower: Follower, people: People, people_follower: Follower
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._results = results
+        self._follower = follower
+        self._people = people
+        self._people_follower = people_follower
+
+    async def RecordFacts(self, request: pb.RecordFactsRequest, context: Context) -> pb.RecordFactsResponse:
+        rejections, months = await self._sort(request, context)
+        commands = [
+            (month, pb.RecordFactsRequest(facts=[request.facts[index] for index in indices]))
+            for month, indices in months.items()
+        ]
+        # Facts are the same by what they state: a request sent again after its rejected facts were made possible
+        # (an employee hired, a KPI defined) takes those, too.
+        outcomes = await self._commands.handle_all(FACTS, commands, context, by_content=True)
+        answer = pb.RecordFactsResponse()
+        for (_, command), indices, outcome in zip(commands, months.values(), outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                raise outcome  # nothing that a fact can cause: the caller sends the request again
+            sifted = sift(outcome.before, command.facts, context.today)
+            answer.recorded += len(sifted.new)
+            answer.unchanged += sifted.unchanged
+            rejections += [
+                Rejection(index=indices[i], reason=reason, message=text) for i, reason, text in sifted.rejected
+            ]
+            answer.log_position = max(answer.log_position, outcome.position)
+        answer.rejections.extend(sorted(rejections, key=lambda rejection: rejection.index))
+        return answer
+
+    async def StreamFacts(
+        self, requests: AsyncIterator[pb.StreamFactsRequest], context: Context
+    ) -> pb.StreamFactsResponse:
+        total = pb.StreamFactsResponse()
+        async for request in requests:
+            answer = await self.RecordFacts(request.batch, replace(context, request_id=request.batch.request_id))
+            total.recorded += answer.recorded
+            total.unchanged += answer.unchanged
+            total.rejected += len(answer.rejections)
+            room = MOST_STREAM_REJECTIONS - len(total.rejections)
+            total.rejections.extend(
+                pb.StreamFactsResponse.StreamRejection(batch=total.batches, rejection=rejection)
+                for rejection in answer.rejections[:room]
+            )
+            total.log_position = max(total.log_position, answer.log_position)
+            total.batches += 1
+        return total
+
+    async def CorrectFact(self, request: pb.CorrectFactRequest, context: Context) -> pb.CorrectFactResponse:
+        fact = request.fact
+        kpis = await self._commands.known(KPI, {reading.kpi_id for reading in fact.readings})
+        for index, reading in enumerate(fact.readings):
+            definition = kpis.get(reading.kpi_id)
+            if message := check_reading(reading, definition.state.kpi if definition else None):
+                violation = FieldViolation(f"fact.readings[{index}]", message)
+                raise Invalid("READING_INVALID", message, (violation,))
+        handled = await self._commands.handle(FACTS, facts_id(fact.employee_id, fact.date), request, context)
+        changed = len(changed_readings(handled.before, fact))
+        return pb.CorrectFactResponse(changed=changed, log_position=handled.position)
+
+    async def ListFacts(self, request: pb.ListFactsRequest, _: Context) -> pb.ListFactsResponse:
+        _check_span(request)
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        readings, token = cut_page(
+            request,
+            await self._results.list_facts(self._engine, request),
+            lambda one: [one.date, one.source, one.kpi_id],
+        )
+        return pb.ListFactsResponse(readings=readings, next_page_token=token)
+
+    async def ListKpiResults(self, request: pb.ListKpiResultsRequest, _: Context) -> pb.ListKpiResultsResponse:
+        _check_span(request)
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._people_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        group = {
+            request.GROUP_BY_EMPLOYEE: lambda one: [one.employee_id, one.kpi_id],
+            request.GROUP_BY_TEAM: lambda one: [one.team_id, one.kpi_id],
+            request.GROUP_BY_CENTRE: lambda one: [one.kpi_id],
+        }[request.group_by]
+        results, token = cut_page(request, await self._results.list_results(self._engine, request, self._people), group)
+        kpis = await self._commands.known(KPI, {result.kpi_id for result in results})
+        for result in results:
+            definition = kpis[result.kpi_id].state.kpi
+            value = kpi_value(definition, result.numerator, result.denominator)
+            result.value = format_value(definition, value) if value is not None else ""
+        return pb.ListKpiResultsResponse(results=results, next_page_token=token)
+
+    async def RateMonth(self, request: pb.RateMonthRequest, context: Context) -> pb.MonthRating:
+        if not await self._commands.known(EMPLOYEE, [request.employee_id]):
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
+        handled = await self._commands.handle(RATING, request.employee_id, request, context)
+        return rating.to_resource(handled.state, handled.position, request.month)
+
+    async def ListRatings(self, request: pb.ListRatingsRequest, _: Context) -> pb.ListRatingsResponse:
+        found = await self._commands.load(RATING, request.employee_id)
+        months = rating.months_before(found.state, page_start(request))
+        page, token = cut_page(request, months, lambda month: [month])
+        ratings = [rating.to_resource(found.state, found.position, month) for month in page]
+        return pb.ListRatingsResponse(ratings=ratings, next_page_token=token)
+
+    async def _sort(
+        self, request: pb.RecordFactsRequest, context: Context
+    ) -> tuple[list[Rejection], dict[str, list[int]]]:
+        """Facts that cannot be taken whatever is recorded, and the indices of the others by aggregate."""
+        facts = request.facts
+        employees = await self._commands.known(EMPLOYEE, {fact.employee_id for fact in facts})
+        standings = await self._commands.known(KPI, {r.kpi_id for fact in facts for r in fact.readings})
+        kpis = {kpi_id: standing.state.kpi for kpi_id, standing in standings.items()}
+        rejections: list[Rejection] = []
+        months: dict[str, list[int]] = {}
+        for index, fact in enumerate(facts):
+            reason, message = "", ""
+            if fact.employee_id not in employees:
+                reason, message = "EMPLOYEE_NOT_FOUND", f"there is no employee {fact.employee_id}"
+            elif message := day_problem(fact.date, context.today):
+                reason = "DATE_INVALID"
+            else:
+                reason, message = _fault(fact, kpis)
+            if reason:
+                rejections.append(Rejection(index=index, reason=reason, message=message))
+            else:
+                months.setdefault(facts_id(fact.employee_id, fact.date), []).append(index)
+        return rejections, months
+
+
+def _fault(fact: pb.Fact, kpis: dict[str, Kpi]) -> tuple[str, str]:
+    """Reason and message of the first reading that contradicts its KPI's definition; empty when none does."""
+    for reading in fact.readings:
+        if reading.kpi_id not in kpis:
+            return "KPI_NOT_FOUND", f"there is no KPI {reading.kpi_id}"
+        if message := check_reading(reading, kpis[reading.kpi_id]):
+            return "READING_INVALID", f"{reading.kpi_id}: {message}"
+    return "", ""
+
+
+def _check_span(request: pb.ListFactsRequest | pb.ListKpiResultsRequest) -> None:
+    start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
+    if end < start:
+        message = f"the last day {end} is before the first day {start}"
+        raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))

@@ -1,0 +1,70 @@
+"""gRPC: stepladder.performance.v1.KpiService."""
+
+from dataclasses import replace
+from datetime import date
+
+from google.protobuf.message import Message
+
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import kpi, target
+from services.performance.catalogue import Catalogue
+from services.performance.kpi import KPI
+from services.performance.target import TARGET, target_id
+from services.performance.team import TEAM
+from stepladder.performance.v1 import kpi_pb2 as pb
+
+
+class KpiApi:
+    """Implements the service: resources out of the log, lists by way of the read model."""
+
+    def __init__(self, service: Service, catalogue: Catalogue, follower: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._catalogue = catalogue
+        self._follower = follower
+
+    async def CreateKpi(self, request: pb.CreateKpiRequest, context: Context) -> pb.Kpi:
+        return await self._kpi(request.kpi.kpi_id, request, context)
+
+    async def UpdateKpi(self, request: pb.UpdateKpiRequest, context: Context) -> pb.Kpi:
+        return await self._kpi(request.kpi.kpi_id, request, replace(context, etag=request.kpi.etag))
+
+    async def GetKpi(self, request: pb.GetKpiRequest, _: Context) -> pb.Kpi:
+        found = await self._commands.load(KPI, request.kpi_id)
+        if not found.position:
+            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {request.kpi_id}")
+        return kpi.to_resource(found.state, found.position)
+
+    async def ListKpis(self, request: pb.ListKpisRequest, _: Context) -> pb.ListKpisResponse:
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        ids, token = cut_page(request, await self._catalogue.list_ids(self._engine, request), lambda one: [one])
+        found = (await self._commands.known(KPI, ids)).values()
+        return pb.ListKpisResponse(
+            kpis=[kpi.to_resource(one.state, one.position) for one in found], next_page_token=token
+        )
+
+    async def SetTarget(self, request: pb.SetTargetRequest, context: Context) -> pb.Target:
+        wanted = request.target
+        if not await self._commands.known(KPI, [wanted.kpi_id]):
+            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {wanted.kpi_id}")
+        if wanted.team_id and not await self._commands.known(TEAM, [wanted.team_id]):
+            raise NotFound("TEAM_NOT_FOUND", f"there is no team {wanted.team_id}")
+        handled = await self._commands.handle(TARGET, target_id(wanted.kpi_id, wanted.team_id), request, context)
+        return target.to_resource(handled.state, handled.position, date.fromisoformat(wanted.effective_date))
+
+    async def ListTargets(self, request: pb.ListTargetsRequest, _: Context) -> pb.ListTargetsResponse:
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        targets, token = cut_page(
+            request,
+            await self._catalogue.list_targets(self._engine, request),
+            lambda one: [one.kpi_id, one.team_id, one.effective_date],
+        )
+        return pb.ListTargetsResponse(targets=targets, next_page_token=token)
+
+    async def _kpi(self, kpi_id: str, command: Message, context: Context) -> pb.Kpi:
+        handled = await self._commands.handle(KPI, kpi_id, command, context)
+        return kpi.to_resource(handled.state, handled.position)

@@ -1,0 +1,120 @@
+"""Read model: who belongs to which team, and who leads it, by day. Names stay in the log, sealed."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from google.protobuf.message import Message
+from sqlalchemy import Column, MetaData, Row, Select, String, Table, delete, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import upsert
+from libs.common.eventsourcing import Recorded
+from libs.common.paging import page_size, page_start
+from libs.common.projecting import ReadModel
+from stepladder.performance.v1.directory_pb2 import ListEmployeesRequest, ListTeamsRequest
+from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeTransferred, TeamCreated, TeamLeadAppointed
+
+FOR_EVER = "9999-12-31"
+
+
+class People(ReadModel):
+    """Rows: teams, employees, and two kinds of spans of days, each from its first day to before `until_date`."""
+
+    name = "people"
+    version = 1
+    subjects = ("log.performance.team.*", "log.performance.employee.*")
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.teams = Table(f"teams{suffix}", metadata, Column("team_id", String, primary_key=True))
+        self.employees = Table(f"employees{suffix}", metadata, Column("employee_id", String, primary_key=True))
+        self.memberships = Table(
+            f"memberships{suffix}",
+            metadata,
+            Column("employee_id", String, primary_key=True),
+            Column("from_date", String(10), primary_key=True),
+            Column("until_date", String(10), nullable=False),
+            Column("team_id", String, nullable=False, index=True),
+        )
+        self.leads = Table(
+            f"leads{suffix}",
+            metadata,
+            Column("team_id", String, primary_key=True),
+            Column("from_date", String(10), primary_key=True),
+            Column("until_date", String(10), nullable=False),
+            Column("lead_id", String, nullable=False),
+        )
+        self.tables = (self.teams, self.employees, self.memberships, self.leads)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            match recorded.event:
+                case TeamCreated(team_id=team_id):
+                    await rows.execute(insert(self.teams).values(team_id=team_id))
+                case TeamLeadAppointed(team_id=team_id, lead_id=lead_id, effective_date=day):
+                    await _begin_span(rows, self.leads, "team_id", team_id, day, "lead_id", lead_id)
+                case EmployeeHired(employee_id=employee_id, team_id=team_id, hire_date=day):
+                    await rows.execute(insert(self.employees).values(employee_id=employee_id))
+                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id)
+                case EmployeeTransferred(employee_id=employee_id, team_id=team_id, effective_date=day):
+                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id)
+
+    async def list_teams(self, engine: AsyncEngine, request: ListTeamsRequest) -> list[str]:
+        """Ids of a page of teams, one more than asked for when there are more."""
+        return await _page(engine, select(self.teams.c.team_id), self.teams.c.team_id, request)
+
+    async def list_employees(self, engine: AsyncEngine, request: ListEmployeesRequest, day: date) -> list[str]:
+        """Ids of a page of employees, of one team's members on a day where the request names one."""
+        if not request.team_id:
+            return await _page(engine, select(self.employees.c.employee_id), self.employees.c.employee_id, request)
+        spans = self.memberships.c
+        query = select(spans.employee_id).where(
+            spans.team_id == request.team_id, spans.from_date <= day.isoformat(), spans.until_date > day.isoformat()
+        )
+        return await _page(engine, query, spans.employee_id, request)
+
+    async def teams_of(self, engine: AsyncEngine, employee_id: str) -> Sequence[Row[tuple[str, str, str, str]]]:
+        """Every membership of an employee: from_date, until_date, team_id."""
+        async with engine.connect() as connection:
+            query = select(self.memberships).where(self.memberships.c.employee_id == employee_id)
+            return (await connection.execute(query)).all()
+
+    async def team_and_lead(self, engine: AsyncEngine, employee_id: str, day: str) -> tuple[str, str]:
+        """An employee's team on a day and its lead on that day; empty where there is none."""
+        spans, leads = self.memberships.c, self.leads.c
+        async with engine.connect() as connection:
+            team_id = await connection.scalar(
+                select(spans.team_id).where(
+                    spans.employee_id == employee_id, spans.from_date <= day, spans.until_date > day
+                )
+            )
+            lead_id = await connection.scalar(
+                select(leads.lead_id).where(leads.team_id == team_id, leads.from_date <= day, leads.until_date > day)
+            )
+        return team_id or "", lead_id or ""
+
+
+async def _begin_span(
+    rows: AsyncConnection, table: Table, owner: str, owner_id: str, day: str, what: str, value: str
+) -> None:
+    """Lets a value hold from a day on, until the next span that is there already."""
+    mine = table.c[owner] == owner_id
+    query = select(table).where(mine).order_by(table.c.from_date)
+    spans = {row.from_date: getattr(row, what) for row in await rows.execute(query)} | {day: value}
+    await rows.execute(delete(table).where(mine))
+    starts = sorted(spans)
+    ends = [*starts[1:], FOR_EVER]
+    await rows.execute(
+        upsert(table, rows),
+        [
+            {owner: owner_id, "from_date": start, "until_date": end, what: spans[start]}
+            for start, end in zip(starts, ends, strict=True)
+        ],
+    )
+
+
+async def _page(engine: AsyncEngine, query: Select[tuple[str]], key: Column[str], request: Message) -> list[str]:
+    start = page_start(request)
+    if start is not None:
+        query = query.where(tuple_(key) > tuple_(*start))
+    async with engine.connect() as connection:
+        return list(await connection.scalars(query.order_by(key).limit(page_size(request) + 1)))

@@ -1,0 +1,181 @@
+"""The contract of the event log, on the memory stream and on real servers."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from libs.cli.nats_server import NatsServer
+from libs.common.errors import Invalid, Unavailable
+from libs.common.jetstream import JetStreamStream, connect
+from libs.common.log import EventLog, StaleExpectation
+from libs.common.memory_stream import MemoryStream
+from libs.common.streams import Append, Entry, Stream
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+UNIQUE = itertools.count()
+
+
+@pytest.fixture(params=["memory-1", "memory-3", "memory-lossy-1", "memory-lossy-3", "nats-1", "nats-3"])
+async def stream(request: pytest.FixtureRequest) -> AsyncIterator[Stream]:
+    kind = request.param
+    if kind.startswith("memory"):
+        yield MemoryStream(EPOCH, replicas=int(kind[-1]), lost_acks=0.4 if "lossy" in kind else 0.0, seed=7)
+        return
+    server: NatsServer = (
+        request.getfixturevalue("nats_one") if kind == "nats-1" else request.getfixturevalue("nats_three")[1]
+    )
+    client = await connect(server.url, "test")
+    yield JetStreamStream(client)
+    await client.close()
+
+
+@pytest.fixture
+def log(stream: Stream) -> EventLog:
+    return EventLog(stream, pause=0.001)
+
+
+def new_subject() -> str:
+    """A subject nobody else uses, on servers shared by tests."""
+    return f"log.test.thing.{os.getpid()}-{next(UNIQUE)}"
+
+
+def append(subject: str, expected: int, *names: str) -> Append:
+    return Append(subject, expected, [Entry(f"{subject}-{n}", "test.Happened", n.encode()) for n in names])
+
+
+async def contents(log: EventLog, subject: str) -> list[str]:
+    return [stored.payload.decode() for stored in await log.read_latest(subject)]
+
+
+async def test_appended_events_are_read_back_in_order(log: EventLog) -> None:
+    """What was acknowledged lies in the log, in order, at the position answered."""
+    subject = new_subject()
+    first = await log.append(append(subject, 0, "a", "b"))
+    second = await log.append(append(subject, first, "c"))
+    assert await contents(log, subject) == ["a", "b", "c"]
+    assert [s.position for s in await log.read_latest(subject)] == [first - 1, first, second]
+    assert [s.event_id for s in await log.read_latest(subject, after=first)] == [f"{subject}-c"]
+
+
+async def test_stale_expectation_writes_nothing(log: EventLog) -> None:
+    """An append whose expectation is stale is refused whole."""
+    subject = new_subject()
+    await log.append(append(subject, 0, "a"))
+    with pytest.raises(StaleExpectation):
+        await log.append(append(subject, 0, "x", "y"))
+    assert await contents(log, subject) == ["a"]
+
+
+async def test_the_same_append_again_answers_the_same(log: EventLog) -> None:
+    """A repeated append is written once and answers the same position."""
+    subject = new_subject()
+    first = await log.append(append(subject, 0, "a", "b"))
+    assert await log.append(append(subject, 0, "a", "b")) == first
+    assert await contents(log, subject) == ["a", "b"]
+
+
+async def test_stale_appends_do_not_hinder_those_they_share_a_batch_with(log: EventLog) -> None:
+    """Of many appends made at once, only the stale ones are refused."""
+    subjects = [new_subject() for _ in range(20)]
+    for subject in subjects[::5]:
+        await log.append(append(subject, 0, "old"))
+    results = await log.append_all([append(subject, 0, "new", "er") for subject in subjects])
+    stale = [isinstance(result, StaleExpectation) for result in results]
+    assert stale == [number % 5 == 0 for number in range(20)]
+    for number, subject in enumerate(subjects):
+        assert await contents(log, subject) == (["old"] if number % 5 == 0 else ["new", "er"])
+
+
+async def test_an_earlier_success_in_another_batch_vouches_for_nobody_else(log: EventLog) -> None:
+    """A repeated append found in the log does not make its new neighbours look written."""
+    repeated, fresh = new_subject(), new_subject()
+    await log.append(append(repeated, 0, "a"))
+    results = await log.append_all([append(repeated, 0, "a"), append(fresh, 0, "b")])
+    assert all(isinstance(result, int) for result in results)
+    assert await contents(log, repeated) == ["a"]
+    assert await contents(log, fresh) == ["b"]
+
+
+async def test_of_contending_writers_one_wins(stream: Stream) -> None:
+    """Writers that decide on the same state: exactly one is acknowledged a round, and it is in the log."""
+    subject = new_subject()
+    logs = [EventLog(stream, pause=0.001) for _ in range(4)]
+    expected = 0
+    for round_number in range(10):
+        outcomes = await asyncio.gather(
+            *(log.append(append(subject, expected, f"{round_number}-{w}")) for w, log in enumerate(logs)),
+            return_exceptions=True,
+        )
+        winners = [outcome for outcome in outcomes if isinstance(outcome, int)]
+        assert len(winners) == 1
+        expected = winners[0]
+    assert len(await contents(logs[0], subject)) == 10
+
+
+async def test_more_appends_than_fit_a_batch_arrive(log: EventLog) -> None:
+    """Thousands of events at once are written in several batches, each append once."""
+    subjects = [new_subject() for _ in range(250)]
+    results = await log.append_all([append(s, 0, *"abcdefghij") for s in subjects])
+    assert all(isinstance(result, int) for result in results)
+    positions = await log.last_positions(subjects)
+    if not isinstance(log.stream, MemoryStream) or log.stream.replicas == 1:
+        assert positions == dict(zip(subjects, results, strict=True))
+
+
+async def test_what_can_never_be_written_is_refused_at_once(log: EventLog) -> None:
+    """Events beyond the limits are the caller's mistake and say so."""
+    with pytest.raises(Invalid, match="at most 1000"):
+        await log.append(append(new_subject(), 0, *(str(n) for n in range(1001))))
+    with pytest.raises(Invalid, match="larger"):
+        await log.append(Append(new_subject(), 0, [Entry("big", "test.Happened", b"x" * 950_000)]))
+
+
+async def test_a_feed_delivers_every_event_once_in_order(stream: Stream) -> None:
+    """A follower sees each event of its subjects once, those already there and those that come."""
+    subject, log = new_subject(), EventLog(stream, pause=0.001)
+    prefix = subject.rpartition("-")[0]
+    start = (await stream.state()).last
+    last = await log.append(append(subject, 0, "a", "b"))
+    async with stream.feed([f"{prefix}-0", subject], after=start) as feed:
+        seen = [stored.payload for stored in await feed.next(1, wait_seconds=5)]
+        seen += [stored.payload for stored in await feed.next(10, wait_seconds=5)]
+        waiting = asyncio.create_task(feed.next(10, wait_seconds=5))
+        await log.append(append(subject, last, "c"))
+        seen += [stored.payload for stored in await waiting]
+    assert seen == [b"a", b"b", b"c"]
+
+
+async def test_reads_say_what_is_not_there(log: EventLog) -> None:
+    """An aggregate without events reads as empty."""
+    subject = new_subject()
+    assert await log.read(subject) == []
+    assert await log.read_latest(subject) == []
+    assert await log.last_positions([subject]) == {}
+
+
+async def test_a_log_that_is_away_is_said_so_and_comes_back() -> None:
+    """While nobody answers, appends end as UNAVAILABLE; when it returns, the same append succeeds."""
+    stream = MemoryStream(EPOCH)
+    stream.away = True
+    log = EventLog(stream, patience=0.01, pause=0.002)
+    with pytest.raises(Unavailable):
+        await log.append(append("log.test.thing.1", 0, "a"))
+    with pytest.raises(Unavailable):
+        await log.read("log.test.thing.1")
+    stream.away = False
+    assert await log.append(append("log.test.thing.1", 0, "a")) == 1
+
+
+async def test_lost_acks_never_write_twice_after_the_window(stream: Stream) -> None:
+    """A repetition after the servers have forgotten the message ids is still recognised by the log's content."""
+    if not isinstance(stream, MemoryStream):
+        pytest.skip("a real server's window lasts two minutes; the memory stream can let it pass")
+    log = EventLog(stream, pause=0.001)
+    first = await log.append(append("log.test.thing.2", 0, "a"))
+    stream.forget_ids()
+    assert await log.append(append("log.test.thing.2", 0, "a")) == first
+    assert await contents(log, "log.test.thing.2") == ["a"]

@@ -1,0 +1,49 @@
+"""Migrations make exactly the tables that the code works with, on both kinds of database."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common import keys, projecting
+from libs.common.migrating import NotMigrated, check_migrated, migrate
+from libs.common.projecting import ReadModel
+from services.coaching.plans import Plans
+from services.performance.catalogue import Catalogue
+from services.performance.detections import Detections
+from services.performance.people import People
+from services.performance.results import Results
+from services.promotion.records import Records
+
+MODELS: dict[str, list[type[ReadModel]]] = {
+    "performance": [People, Catalogue, Results, Detections],
+    "coaching": [Plans],
+    "promotion": [Records],
+}
+
+
+def tables_of(database: str) -> MetaData:
+    if database == "keys":
+        return keys.METADATA
+    metadata = MetaData()
+    for model in MODELS[database]:
+        model(metadata)
+    for table in projecting.METADATA.sorted_tables:
+        table.to_metadata(metadata)
+    return metadata
+
+
+@pytest.mark.parametrize("database", ["performance", "coaching", "promotion", "keys"])
+async def test_migrations_make_the_tables_of_the_code(engine: AsyncEngine, database: str) -> None:
+    """After migrating, the database is what the code defines; migrating again changes nothing."""
+    with pytest.raises(NotMigrated, match="stepladder migrate"):
+        await check_migrated(engine, database)
+    await migrate(engine, database)
+    await migrate(engine, database)
+    await check_migrated(engine, database)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda c: compare_metadata(MigrationContext.configure(c), tables_of(database))
+        )
+    assert [d for d in differences if "alembic_version" not in str(d)] == []

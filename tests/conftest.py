@@ -1,0 +1,44 @@
+"""Fixtures every suite may use."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.cli.nats_server import NatsServer
+from libs.common.database import open_database
+from tests.servers import new_database, running_nats, running_postgres
+
+
+@pytest.fixture(scope="session")
+def nats_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A single nats-server with the streams set up."""
+    with running_nats(Path(tmp_path_factory.mktemp("nats1")), 1) as servers:
+        yield servers[0]
+
+
+@pytest.fixture(scope="session")
+def nats_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NatsServer]]:
+    """A cluster of three with the streams set up, three replicas each."""
+    with running_nats(Path(tmp_path_factory.mktemp("nats3")), 3) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL server."""
+    with running_postgres() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    """An empty database, on each of the two kinds."""
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path / 'test.db'}"
+    else:
+        url = await new_database(request.getfixturevalue("postgres"))
+    engine = open_database(url)
+    yield engine
+    await engine.dispose()

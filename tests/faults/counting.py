@@ -1,0 +1,104 @@
+"""A follower as a process of its own that counts events, so that one applied twice or never shows.
+
+`python -m tests.faults.counting <nats url> <database file>` runs it as it should be. With `careless` at the end it is
+the negative control: it acknowledges messages to the server and keeps no position, so a kill between commit and
+acknowledgement counts events twice.
+"""
+
+import asyncio
+import base64
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common import keys, projecting
+from libs.common.database import open_database, upsert, writing
+from libs.common.envelope import Codec, event_types
+from libs.common.eventsourcing import Recorded
+from libs.common.jetstream import JetStreamStream, connect
+from libs.common.keys import SqlDataKeys
+from libs.common.projecting import Follower, ReadModel
+from stepladder.coaching.v1 import events_pb2 as coaching
+from stepladder.performance.v1 import events_pb2 as performance
+
+
+class Counting(ReadModel):
+    """Rows: events of each aggregate. Nothing makes a second application harmless."""
+
+    name = "counting"
+    version = 1
+    subjects = ("log.>",)
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.counts = Table(
+            f"counts{suffix}", metadata, Column("subject", String, primary_key=True), Column("events", Integer)
+        )
+        self.tables = (self.counts,)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        await self.count(rows, [event.subject for event in events])
+
+    async def count(self, rows: AsyncConnection, subjects: Sequence[str]) -> None:
+        for subject in subjects:
+            known = await rows.scalar(select(self.counts.c.events).where(self.counts.c.subject == subject)) or 0
+            await rows.execute(upsert(self.counts, rows), {"subject": subject, "events": known + 1})
+
+    async def read(self, engine: AsyncEngine) -> dict[str, int]:
+        async with engine.connect() as connection:
+            return {row.subject: row.events for row in await connection.execute(select(self.counts))}
+
+    async def total(self, engine: AsyncEngine) -> int:
+        async with engine.connect() as connection:
+            return await connection.scalar(select(func.sum(self.counts.c.events))) or 0
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def follow(nats_url: str, database: str, instance: str = "counting") -> None:
+    """Counts as a follower does, until killed."""
+    engine = open_database(f"sqlite+aiosqlite:///{database}")
+    metadata = MetaData()
+    model = Counting(metadata)
+    async with engine.begin() as transaction:
+        for tables in (metadata, projecting.METADATA, keys.METADATA):
+            await transaction.run_sync(tables.create_all)
+    client = await connect(nats_url, "counting")
+    types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR])
+    codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
+    await Follower(model, JetStreamStream(client), codec, engine, instance=instance, now=now).run()
+
+
+async def follow_carelessly(nats_url: str, database: str) -> None:
+    """Counts with a durable consumer, explicit acknowledgements and no position."""
+    engine = open_database(f"sqlite+aiosqlite:///{database}")
+    metadata = MetaData()
+    model = Counting(metadata)
+    async with engine.begin() as transaction:
+        await transaction.run_sync(metadata.create_all)
+    client = await nats.connect(nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    settings = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=0.5)
+    consumer = await client.jetstream().pull_subscribe("log.>", durable="careless", stream="LOG", config=settings)
+    while True:
+        try:
+            messages = await consumer.fetch(20, timeout=1)
+        except (nats.errors.Error, TimeoutError):
+            continue
+        async with writing(engine).begin() as transaction:
+            await model.count(transaction, [message.subject for message in messages])
+        for message in messages:
+            await message.ack()
+
+
+if __name__ == "__main__":
+    url, file, *rest = sys.argv[1:]
+    if rest == ["careless"]:
+        asyncio.run(follow_carelessly(url, file))
+    else:
+        asyncio.run(follow(url, file, *rest))

@@ -1,0 +1,308 @@
+"""A storm: the real services on a real log under load, while they and the server are killed at random moments."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+
+from grpc import aio
+from sqlalchemy import MetaData, select
+
+from libs.cli.embedded import Embedded, Server, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
+from libs.cli.nats_server import NatsServer
+from libs.common.database import open_database
+from libs.common.jetstream import JetStreamStream, connect, create_streams
+from libs.common.settings import Settings
+from libs.common.streams import Stored
+from services.coaching.plans import Plans
+from services.performance.results import Results
+from stepladder.common.v1.operations_pb2 import ListFollowersRequest, ListFollowersResponse
+from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.performance.v1.detection_pb2 import CreateDetectionPolicyRequest, DetectionPolicy
+from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
+from stepladder.performance.v1.directory_pb2 import (
+    AppointTeamLeadRequest,
+    CreateTeamRequest,
+    Employee,
+    HireEmployeeRequest,
+    Team,
+)
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest
+from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
+from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from tests.faults.checker import Evidence, FactKey, Numbers
+from tests.faults.counting import Counting
+from tests.faults.proxy import LossyProxy
+from tests.servers import free_port
+
+SERVICES = ("performance", "coaching", "promotion")
+EMPLOYEES = 30
+FACTS_IN_A_REQUEST = 20
+KPI_ID = "short-calls"
+
+
+@dataclass
+class CountingProcess:
+    """The counting follower, or its careless double, as a process."""
+
+    nats_url: str
+    database: Path
+    arguments: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.faults.counting", self.nats_url, str(self.database), *self.arguments]
+        with self.database.with_suffix(".log").open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)
+            self.process.wait(20)
+        self.process = None
+
+
+@dataclass
+class Load:
+    """Callers that record facts and repeat what was not answered, with the same request id, until it is."""
+
+    address: str
+    acknowledged: dict[FactKey, Numbers] = field(default_factory=dict)
+    requests: int = 0
+    repeated: int = 0
+    going: bool = True
+
+    async def call(self, number: int, seed: int) -> None:
+        """One caller: its facts are its own days, so that nobody else records them."""
+        chance = Random(f"{seed}-{number}")
+        day = date(2001 + number, 1, 1)
+        async with aio.insecure_channel(
+            self.address, options=[("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)]
+        ) as channel:
+            stub = FactsServiceStub(channel)
+            while self.going:
+                facts = [_fact(chance, employee, day) for employee in range(FACTS_IN_A_REQUEST)]
+                day += timedelta(days=1)
+                self.requests += 1
+                await self._send(stub, RecordFactsRequest(request_id=f"{number}-{day}", facts=facts))
+
+    async def _send(self, stub: FactsServiceStub, request: RecordFactsRequest) -> None:
+        while True:
+            try:
+                answer = await stub.RecordFacts(request, timeout=40)
+                break
+            except aio.AioRpcError as error:
+                if error.code().name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"):
+                    raise
+                self.repeated += 1
+                await asyncio.sleep(0.05)
+        # A repeated request answers what the first one would have: everything recorded, nothing known before.
+        if answer.recorded != len(request.facts):
+            raise AssertionError(f"{request.request_id} was answered {answer}")
+        for fact in request.facts:
+            for reading in fact.readings:
+                key = (fact.employee_id, fact.date, fact.source, reading.kpi_id)
+                self.acknowledged[key] = (sum(reading.numerators), sum(reading.denominators))
+
+
+def _fact(chance: Random, employee: int, day: date) -> Fact:
+    short = chance.randint(0, 30 if employee % 5 == 0 else 8)
+    reading = Reading(kpi_id=KPI_ID, numerators=[short], denominators=[100])
+    return Fact(employee_id=f"e-{employee}", date=day.isoformat(), source="calls", readings=[reading])
+
+
+@dataclass
+class Storm:
+    """A running system, what is killed of it, and what it leaves behind."""
+
+    system: Embedded
+    proxy: LossyProxy
+    random: Random
+    tell: Callable[[str], None]
+    kills: Counter[str] = field(default_factory=Counter)
+
+    async def rage(self, kills: int, calm_seconds: tuple[float, float]) -> None:
+        """Kills one process after the other, each some time after the last, and starts it again."""
+        names = list(self.system.servers)
+        for number in range(kills):
+            await asyncio.sleep(self.random.uniform(*calm_seconds))
+            name = names[number % len(names)] if number < len(names) else self.random.choice(names)
+            server = self.system.servers[name]
+            assert server.process is not None
+            os.kill(server.process.pid, signal.SIGKILL)
+            await asyncio.to_thread(server.process.wait)
+            server.start()
+            self.kills[name] += 1
+            self.tell(f"kill {number + 1} of {kills}: {name}")
+
+    async def settle(self, seconds: float = 90.0) -> None:
+        """Waits until every follower has caught up and nothing is due any more."""
+        self.proxy.calm = True
+        await wait_serving(self.system, SERVICES)
+        async with asyncio.timeout(seconds):
+            for name in SERVICES:
+                async with aio.insecure_channel(self.system.settings.address_of(name)) as channel:
+                    stub = OperationsServiceStub(channel)
+                    while not await _at_rest(stub, name):
+                        await asyncio.sleep(0.2)
+
+    async def evidence(self, load: Load) -> Evidence:
+        """Everything that the checker looks at."""
+        nats = self.system.servers["nats-server"]
+        assert isinstance(nats, NatsServer)
+        log = await read_log(nats)
+        folder = self.system.folder
+        results, plans, counting = Results(MetaData()), Plans(MetaData()), Counting(MetaData())
+        counts = open_database(f"sqlite+aiosqlite:///{folder}/counting.db")
+        async with asyncio.timeout(60):
+            while await counting.total(counts) < len(log):
+                await asyncio.sleep(0.1)
+        performance = open_database(self.system.settings.database_for("performance"))
+        coaching = open_database(self.system.settings.database_for("coaching"))
+        async with performance.connect() as connection:
+            readings = (await connection.execute(select(results.readings))).all()
+        async with coaching.connect() as connection:
+            plan_ids = list(await connection.scalars(select(plans.plans.c.plan_id)))
+        found = Evidence(
+            log,
+            load.acknowledged,
+            rows={
+                (row.employee_id, row.date, row.source, row.kpi_id): ((row.numerator, row.denominator), row.position)
+                for row in readings
+            },
+            plan_rows=plan_ids,
+            counts=await counting.read(counts),
+        )
+        for engine in (counts, performance, coaching):
+            await engine.dispose()
+        return found
+
+
+async def _at_rest(stub: OperationsServiceStub, service: str) -> bool:
+    try:
+        answer: ListFollowersResponse = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=5)
+    except aio.AioRpcError:
+        return False
+    if parked := [f for f in answer.followers if f.parked_events or f.error]:
+        raise AssertionError(f"parked or stopped: {parked}")
+    return all(f.lag == 0 and f.deadlines == 0 and f.state == f.STATE_RUNNING for f in answer.followers)
+
+
+async def read_log(nats: NatsServer) -> list[Stored]:
+    """Every entry, straight from the server."""
+    client = await connect(nats.url, "checker")
+    stream = JetStreamStream(client)
+    last = (await stream.state()).last
+    entries: list[Stored] = []
+    async with stream.feed(["log.>"], 0) as feed:
+        while len(entries) < last:
+            entries += await feed.next(1000, wait_seconds=5)
+    await client.close()
+    return entries
+
+
+@asynccontextmanager
+async def storm(
+    folder: Path, seed: int, *, tell: Callable[[str], None] = lambda _: None, lost_every: float = 3.0
+) -> AsyncIterator[Storm]:
+    """The system with a log of its own, its services behind a proxy that loses answers every so many seconds."""
+    for part in ("nats", "logs"):
+        (folder / part).mkdir(parents=True)
+    make_key(folder / "kek")
+    nats = NatsServer(folder / "nats", port=free_port(), monitor_port=free_port())
+    addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in SERVICES}
+    settings = stored_in(folder, Settings(**addresses, log_level="warning"))  # type: ignore[arg-type] # all are strings
+    nats.start()
+    servers: dict[str, Server] = {"nats-server": nats}
+    try:
+        await migrate_all(settings)
+        await asyncio.to_thread(nats.wait_ready)
+        client = await connect(nats.url, "setup")
+        await create_streams(client, replicas=1)
+        await client.close()
+        async with LossyProxy(nats.port, seed, lost_every).running() as proxy:
+            log_at = {"nats_url": f"nats://127.0.0.1:{proxy.port}", "nats_monitor_url": nats.monitor_url}
+            system = Embedded(folder, settings.model_copy(update=log_at), servers)
+            for name in SERVICES:
+                servers[name] = ServiceProcess(name, system.settings, system.log_of(name))
+            servers["counting"] = CountingProcess(log_at["nats_url"], folder / "counting.db")
+            for name in (*SERVICES, "counting"):
+                servers[name].start()
+            await wait_serving(system, SERVICES)
+            proxy.calm = True
+            await _set_up(system.settings.performance_address)
+            proxy.calm = False
+            yield Storm(system, proxy, Random(seed), tell)
+    finally:
+        for name in [*(name for name in servers if name != "nats-server"), "nats-server"]:
+            servers[name].stop()
+
+
+async def _set_up(address: str) -> None:
+    """A KPI with a target and a detection policy, a team, its lead and its members."""
+    async with aio.insecure_channel(address) as channel:
+        kpi = Kpi(
+            kpi_id=KPI_ID,
+            display_name="Short calls",
+            unit=Kpi.UNIT_PERCENT,
+            direction=Kpi.DIRECTION_LOWER,
+            aggregation=Kpi.AGGREGATION_RATIO,
+            scale_numerator=100,
+            scale_denominator=1,
+        )
+        kpis, directory = KpiServiceStub(channel), DirectoryServiceStub(channel)
+        await kpis.CreateKpi(CreateKpiRequest(kpi=kpi))
+        await kpis.SetTarget(SetTargetRequest(target=Target(kpi_id=KPI_ID, effective_date="1990-01-01", maximum="10")))
+        policy = DetectionPolicy(
+            policy_id="short", kpi_id=KPI_ID, period=DetectionPolicy.PERIOD_MONTH, streak=1, settle_seconds=1
+        )
+        await DetectionServiceStub(channel).CreateDetectionPolicy(CreateDetectionPolicyRequest(policy=policy))
+        await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-1", display_name="One")))
+        for number in range(EMPLOYEES):
+            employee = Employee(
+                employee_id=f"e-{number}", display_name=f"Agent {number}", hire_date="2000-01-01", team_id="t-1"
+            )
+            await directory.HireEmployee(HireEmployeeRequest(employee=employee))
+        lead = AppointTeamLeadRequest(team_id="t-1", lead_id="e-1", effective_date="2000-01-01")
+        await directory.AppointTeamLead(lead)
+
+
+async def run_storm(
+    folder: Path,
+    seed: int,
+    *,
+    kills: int,
+    callers: int = 4,
+    calm_seconds: tuple[float, float] = (0.3, 1.5),
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Evidence, str]:
+    """One storm from start to rest; answers what it left behind, and a line that says how hard it was."""
+    began = time.monotonic()
+    async with storm(folder, seed, tell=tell) as raging:
+        load = Load(raging.system.settings.performance_address)
+        callers_at_work = [asyncio.create_task(load.call(number, seed)) for number in range(callers)]
+        await raging.rage(kills, calm_seconds)
+        load.going = False
+        raging.proxy.calm = True
+        await asyncio.gather(*callers_at_work)
+        tell("calm; waiting until everything has caught up")
+        await raging.settle()
+        evidence = await raging.evidence(load)
+        said = (
+            f"seed {seed}: {raging.kills.total()} kills {dict(raging.kills)}, answers lost {raging.proxy.lost} times;"
+            f" {load.requests} requests ({load.repeated} repetitions), {len(load.acknowledged)} readings acknowledged,"
+            f" {len(evidence.log)} events, {len(evidence.plan_rows)} plans; {time.monotonic() - began:.0f} s"
+        )
+        return evidence, said

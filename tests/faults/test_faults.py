@@ -1,0 +1,188 @@
+"""The short form of the fault runs, and the negative controls of what judges them."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs.cli.nats_server import NatsServer
+from libs.common.jetstream import connect
+from stepladder.coaching.v1.events_pb2 import PlanProposed
+from stepladder.common.v1.envelope_pb2 import Envelope
+from tests.faults.checker import Evidence, violations
+from tests.faults.storm import CountingProcess, run_storm
+from tests.servers import running_nats
+
+SEED = 20260101
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """What a short storm over the real system leaves behind."""
+    folder = tmp_path_factory.mktemp("faults") / "storm"
+    evidence, _ = asyncio.run(run_storm(folder, SEED, kills=8, calm_seconds=(0.2, 0.9)))
+    return evidence
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("faults")
+def test_a_storm_breaks_no_promise(aftermath: Evidence) -> None:
+    """Whatever was killed: all acknowledged is in the log once, rows are a fold of it, a detection has one plan."""
+    assert len(aftermath.acknowledged) > 100
+    assert aftermath.plan_rows
+    assert violations(aftermath) == []
+
+
+def _without_a_fact(evidence: Evidence) -> Evidence:
+    key = next(iter(evidence.acknowledged))
+    kept = [stored for stored in evidence.log if not (key[0] in stored.subject and key[1].encode() in stored.payload)]
+    assert len(kept) == len(evidence.log) - 1
+    return replace(evidence, log=kept)
+
+
+def _with_a_doubled_event(evidence: Evidence) -> Evidence:
+    return replace(evidence, log=[*evidence.log, evidence.log[-1]])
+
+
+def _with_a_plan_twice(evidence: Evidence) -> Evidence:
+    name = PlanProposed.DESCRIPTOR.full_name
+    plan = next(stored for stored in evidence.log if Envelope.FromString(stored.payload).type == name)
+    return replace(evidence, log=[*evidence.log, replace(plan, subject=plan.subject + "2")])
+
+
+def _with_a_wrong_row(evidence: Evidence) -> Evidence:
+    key, (numbers, position) = next(iter(evidence.rows.items()))
+    return replace(evidence, rows={**evidence.rows, key: ((numbers[0] + 1, numbers[1]), position)})
+
+
+def _with_a_missing_row(evidence: Evidence) -> Evidence:
+    return replace(evidence, rows=dict(list(evidence.rows.items())[1:]))
+
+
+def _with_an_event_counted_twice(evidence: Evidence) -> Evidence:
+    subject, count = next(iter(evidence.counts.items()))
+    return replace(evidence, counts={**evidence.counts, subject: count + 1})
+
+
+@pytest.mark.xdist_group("faults")
+@pytest.mark.parametrize(
+    ("plant", "wanted"),
+    [
+        (_without_a_fact, "acknowledged, but not so in the log"),
+        (_with_a_doubled_event, "is there 2 times"),
+        (_with_a_plan_twice, "plan for the detection"),
+        (_with_a_wrong_row, "the rows differ"),
+        (_with_a_missing_row, "the rows differ"),
+        (_with_an_event_counted_twice, "not applied once each"),
+    ],
+)
+def test_the_checker_catches_what_is_planted(
+    aftermath: Evidence, plant: Callable[[Evidence], Evidence], wanted: str
+) -> None:
+    """The negative controls: each planted fault is named."""
+    assert any(wanted in line for line in violations(plant(aftermath)))
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    with running_nats(tmp_path, 1) as servers:
+        yield servers[0]
+
+
+async def _publish(server: NatsServer, events: int) -> None:
+    client = await connect(server.url, "publisher")
+    stream = client.jetstream()
+    payload = Envelope(type="stepladder.common.v1.CommandNoted", schema_version=1).SerializeToString()
+    for number in range(events):
+        await stream.publish(f"log.test.thing.{number % 7}", payload)
+    await client.close()
+
+
+def _wait_for(condition: Callable[[], bool], *, every: float = 0.05) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(every)
+
+
+def _ask(database: Path, query: str, *, change: bool = False) -> Any:
+    """The first value that a query answers; None when the tables are not there yet."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode={'rw' if change else 'ro'}", uri=True)) as connection:
+            row = connection.execute(query).fetchone()
+            connection.commit()
+    except sqlite3.OperationalError:
+        return None
+    return row[0] if row else None
+
+
+def _total(database: Path) -> int:
+    return _ask(database, "SELECT sum(events) FROM counts") or 0
+
+
+def _has_counted(database: Path, events: int) -> bool:
+    return _total(database) >= events
+
+
+@pytest.mark.parametrize(("arguments", "once_each"), [((), True), (("careless",), False)])
+def test_only_a_runner_without_a_position_counts_twice(
+    nats: NatsServer, tmp_path: Path, arguments: tuple[str, ...], once_each: bool
+) -> None:
+    """Killed again and again, a follower counts each event once; one that acknowledges without a position does not."""
+    database = tmp_path / "counts.db"
+    process = CountingProcess(nats.url, database, arguments)
+    events = 400
+    asyncio.run(_publish(nats, events))
+    reached = 0
+    try:
+        for _ in range(8):
+            process.start()
+            # Killed the moment a commit shows, before whatever was to follow it.
+            _wait_for(partial(_has_counted, database, min(reached + 1, events)), every=0.0002)
+            assert process.process is not None
+            process.process.kill()
+            process.process.wait()
+            reached = _total(database)
+        process.start()
+        _wait_for(partial(_has_counted, database, events))
+        time.sleep(1.5)  # long enough for a redelivery
+    finally:
+        process.stop()
+    assert (_total(database) == events) is once_each
+
+
+@pytest.mark.timeout(120)
+def test_a_runner_frozen_while_another_took_over_commits_nothing(nats: NatsServer, tmp_path: Path) -> None:
+    """A process stopped by SIGSTOP loses its lease; woken after another has taken over, it is fenced off."""
+    database = tmp_path / "counts.db"
+    asyncio.run(_publish(nats, 50))
+    first, second = (CountingProcess(nats.url, database, (name,)) for name in ("first", "second"))
+    first.start()
+    _wait_for(lambda: _total(database) == 50)
+    assert first.process is not None
+    os.kill(first.process.pid, signal.SIGSTOP)
+    try:
+        asyncio.run(_publish(nats, 50))  # what the first would apply when it wakes
+        # The owner is made to look silent for longer than a lease, which saves the wait.
+        _ask(database, "UPDATE followers SET beat_time = '2001-01-01 00:00:00.000000'", change=True)
+        second.start()
+        _wait_for(lambda: _total(database) == 100)
+        os.kill(first.process.pid, signal.SIGCONT)
+        log = database.with_suffix(".log")
+        _wait_for(lambda: "follower_fenced" in log.read_text())
+        asyncio.run(_publish(nats, 20))
+        _wait_for(lambda: _total(database) >= 120)
+        assert _total(database) == 120
+        assert _ask(database, "SELECT owner FROM followers") == "second"
+    finally:
+        first.stop()
+        second.stop()

