@@ -13,7 +13,7 @@ up: $(VENV)/run ## install and run everything; CALLS=<file> imports a call log i
 	@$(BIN)/stepladder up $(if $(CALLS),--calls "$(CALLS)")
 
 test: check ## everything that must hold, then every test
-	$(BIN)/pytest -n 2 tests
+	$(BIN)/pytest -n 2 --dist loadgroup tests
 
 check: $(VENV)/dev ## formatting, lint, types, imports, contracts, generated code
 	$(BIN)/ruff format --check .

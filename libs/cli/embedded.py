@@ -7,18 +7,18 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from libs.cli.child import ChildProcess
 from libs.cli.envoy import Envoy
 from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
@@ -32,56 +32,23 @@ DATABASES = ("performance", "coaching", "promotion", "keys")
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds before a child that ended is started again; doubled by every failure in a row."""
-STOP_SECONDS = 20.0
 
 
 class CannotStart(Exception):  # noqa: N818 - states what is the case
     """The system cannot run here as it is asked to; the message says what to do."""
 
 
-class Server(Protocol):
-    """A child process: nats-server, Envoy or one of the services."""
-
-    process: subprocess.Popen[bytes] | None
-
-    def start(self) -> None:
-        """Starts it without waiting until it is ready."""
-
-    def stop(self) -> None:
-        """Ends it in order and waits for it."""
-
-
-@dataclass
-class ServiceProcess:
+class ServiceProcess(ChildProcess):
     """One of the services, as its own Python process."""
 
-    name: str
-    settings: Settings
-    log: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    def __init__(self, name: str, settings: Settings, log: Path) -> None:
+        self.name = name
+        self.settings = settings
+        self.log = log
 
     def start(self) -> None:
-        with self.log.open("ab") as output:
-            # Of a process group of its own: Ctrl-C reaches the one who started it, who stops it in order.
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{self.name}"],
-                env=os.environ | {f"{PREFIX}{key.upper()}": str(value) for key, value in self.settings},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGCONT)  # a paused one would not hear it
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.process = None
+        settings = {f"{PREFIX}{key.upper()}": str(value) for key, value in self.settings}
+        self.spawn([sys.executable, "-m", f"services.{self.name}"], {**os.environ, **settings})
 
 
 @dataclass
@@ -90,7 +57,7 @@ class Embedded:
 
     folder: Path
     settings: Settings
-    servers: dict[str, Server]
+    servers: dict[str, ChildProcess]
 
     async def watch(self, tell: Callable[[str], None]) -> None:
         """Starts again whatever ends by itself, and tells so."""
@@ -102,13 +69,9 @@ class Embedded:
                     continue
                 pause = min(FIRST_PAUSE * 2 ** failures[name], LONGEST_PAUSE)
                 failures[name] += 1
-                tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {self.log_of(name)}")
+                tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {server.log}")
                 await asyncio.sleep(pause)
                 server.start()
-
-    def log_of(self, name: str) -> Path:
-        """Where a server's output goes."""
-        return self.folder / "nats" / "nats.log" if name == "nats-server" else self.folder / "logs" / f"{name}.log"
 
 
 @asynccontextmanager
@@ -136,7 +99,7 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             system.settings = system.settings.model_copy(update=log_at)
             system.servers["envoy"] = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
-                system.servers[name] = ServiceProcess(name, system.settings, system.log_of(name))
+                system.servers[name] = ServiceProcess(name, system.settings, folder / "logs" / f"{name}.log")
             for name, server in system.servers.items():
                 if name != "nats-server":
                     server.start()
@@ -185,9 +148,8 @@ async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
         async with aio.insecure_channel(system.settings.address_of(name)) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs do not know its methods
             while True:
-                server = system.servers[name]
-                if server.process is None or server.process.poll() is not None:
-                    raise CannotStart(f"{name} does not start: {_last_words(system.log_of(name))}")
+                if (server := system.servers[name]).ended():
+                    raise CannotStart(f"{name} does not start: {server.last_words()}")
                 try:
                     answer = await stub.Check(HealthCheckRequest(), timeout=1)
                     if answer.status == HealthCheckResponse.SERVING:
@@ -204,11 +166,6 @@ async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
         raise group.exceptions[0] from None
     except TimeoutError:
         raise CannotStart(f"not everything was ready after {READY_SECONDS:.0f} s; see {system.folder}/logs") from None
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else f"see {log}"
 
 
 def _check_ports(settings: Settings) -> None:

@@ -1,16 +1,15 @@
 """nats-server as a child process: the embedded run's log, and the tests'."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from libs.cli.child import ChildProcess
 
 
 @dataclass(frozen=True)
@@ -22,20 +21,27 @@ class Cluster:
     routes: Sequence[int]
 
 
-@dataclass
-class NatsServer:
-    """A node. Ports of 0 are chosen by the server; `url` and `monitor_url` are known once it has started.
+class NatsServer(ChildProcess):
+    """A node. Ports of 0 are chosen by the server; `url` and `monitor_url` are known once it is ready.
 
-    Attributes:
-        folder: where events, configuration and output lie; the same folder finds the same events again.
+    `folder` is where events, configuration and output lie; the same folder finds the same events again.
     """
 
-    folder: Path
-    port: int = 0
-    monitor_port: int = 0
-    name: str = "embedded"
-    cluster: Cluster | None = None
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        monitor_port: int = 0,
+        name: str = "embedded",
+        cluster: Cluster | None = None,
+    ) -> None:
+        self.folder = folder
+        self.log = folder / "nats.log"
+        self.port = port
+        self.monitor_port = monitor_port
+        self.name = name
+        self.cluster = cluster
 
     def start(self) -> None:
         """Starts the server without waiting for it. Raises FileNotFoundError when it is not installed."""
@@ -48,31 +54,19 @@ class NatsServer:
             stale.unlink()
         configuration = self.folder / "nats.conf"
         configuration.write_text(self._configuration(ports))
-        with (self.folder / "nats.log").open("ab") as output:
-            # Of a process group of its own: Ctrl-C reaches the one who started it, who stops it in order.
-            self.process = subprocess.Popen(
-                [binary, "--config", configuration], stdout=output, stderr=output, start_new_session=True
-            )
+        self.spawn([binary, "--config", configuration])
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Returns when the server takes events. Raises TimeoutError or RuntimeError with what it last said."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.process is None or self.process.poll() is not None:
+            if self.ended():
                 raise RuntimeError(f"nats-server ended: {self.last_words()}")
             if (not (self.port and self.monitor_port) and not self._learn_ports()) or not self._healthy():
                 time.sleep(0.01)
                 continue
             return
         raise TimeoutError(f"nats-server was not ready after {seconds:.0f} s: {self.last_words()}")
-
-    def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the process and waits for it; SIGKILL takes its power away."""
-        if self.process is not None and self.process.poll() is None:
-            os.kill(self.process.pid, sig)
-            os.kill(self.process.pid, signal.SIGCONT)  # a paused one would not hear it
-            self.process.wait(timeout=20)
-        self.process = None
 
     @property
     def url(self) -> str:
@@ -81,10 +75,6 @@ class NatsServer:
     @property
     def monitor_url(self) -> str:
         return f"http://127.0.0.1:{self.monitor_port}"
-
-    def last_words(self) -> str:
-        """The end of its output."""
-        return (self.folder / "nats.log").read_text(errors="replace")[-500:].strip()
 
     def _configuration(self, ports: Path) -> str:
         lines = [

@@ -46,6 +46,4 @@ async def check_migrated(engine: AsyncEngine, service: str) -> None:
     async with engine.connect() as connection:
         found = set(await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_heads()))
     if found != wanted:
-        raise NotMigrated(
-            f"the database of {service} is at {found or 'nothing'}, this version needs {wanted}; run `stepladder migrate`"
-        )
+        raise NotMigrated(f"the database of {service} is not of this version; run `stepladder migrate`")

@@ -81,20 +81,24 @@ def add_service(
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(address: str) -> aio.Channel:
-    """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds."""
-    retry = {
+def connect(address: str, *, retry: bool = True) -> aio.Channel:
+    """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
+
+    Without `retry`, for one who passes calls on: retries at every step would multiply.
+    """
+    policy = {
         "maxAttempts": 4,
         "initialBackoff": "0.1s",
         "maxBackoff": "2s",
         "backoffMultiplier": 3,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
-    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": retry}]})
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
     return aio.insecure_channel(
         address,
         options=[
             ("grpc.service_config", config),
+            ("grpc.enable_retries", int(retry)),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),

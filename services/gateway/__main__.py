@@ -32,8 +32,12 @@ logger = structlog.get_logger()
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     """Serves while the context lasts, whether or not the services are there."""
     async with AsyncExitStack() as stack:
-        channels = {name: await stack.enter_async_context(connect(settings.address_of(name))) for name in SERVICES}
-        services = {name: OperationsServiceStub(channel) for name, channel in channels.items()}
+        services = {
+            name: OperationsServiceStub(
+                await stack.enter_async_context(connect(settings.address_of(name), retry=False))
+            )
+            for name in SERVICES
+        }
         implementations = {
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),

@@ -45,7 +45,7 @@ async def _standing(service: str, stub: OperationsServiceStub) -> str:
     try:
         answer = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=ANSWER_SECONDS)
     except AioRpcError as error:
-        return f'<h3>{escape(service)} <span class="bad">away</span></h3>\n<p>{error.code().name}</p>'
+        return f'<h3>{escape(service)} <span class="bad">away ({error.code().name})</span></h3>'
     return f"<h3>{escape(service)}</h3>\n{_table(answer.followers)}"
 
 

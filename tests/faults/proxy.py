@@ -17,7 +17,7 @@ class LossyProxy:
     def __init__(self, target: int, seed: int, every_seconds: float) -> None:
         self.port = 0
         self.lost = 0
-        self.calm = False
+        self.calm = True
         self._target = target
         self._random = Random(seed)
         self._every = every_seconds

@@ -1,9 +1,6 @@
 """A storm: the real services on a real log under load, while they and the server are killed at random moments."""
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,7 +14,8 @@ from random import Random
 from grpc import aio
 from sqlalchemy import MetaData, select
 
-from libs.cli.embedded import Embedded, Server, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
+from libs.cli.child import ChildProcess
+from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
 from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream, connect, create_streams
@@ -52,26 +50,15 @@ FACTS_IN_A_REQUEST = 20
 KPI_ID = "short-calls"
 
 
-@dataclass
-class CountingProcess:
+class CountingProcess(ChildProcess):
     """The counting follower, or its careless double, as a process."""
 
-    nats_url: str
-    database: Path
-    arguments: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    def __init__(self, nats_url: str, database: Path, *arguments: str) -> None:
+        self.log = database.with_suffix(".log")
+        self._command = [sys.executable, "-m", "tests.faults.counting", nats_url, str(database), *arguments]
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tests.faults.counting", self.nats_url, str(self.database), *self.arguments]
-        with self.database.with_suffix(".log").open("ab") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGCONT)
-            self.process.wait(20)
-        self.process = None
+        self.spawn(self._command)
 
 
 @dataclass
@@ -140,9 +127,7 @@ class Storm:
             await asyncio.sleep(self.random.uniform(*calm_seconds))
             name = names[number % len(names)] if number < len(names) else self.random.choice(names)
             server = self.system.servers[name]
-            assert server.process is not None
-            os.kill(server.process.pid, signal.SIGKILL)
-            await asyncio.to_thread(server.process.wait)
+            await asyncio.to_thread(server.kill)
             server.start()
             self.kills[name] += 1
             self.tell(f"kill {number + 1} of {kills}: {name}")
@@ -225,7 +210,7 @@ async def storm(
     addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in SERVICES}
     settings = stored_in(folder, Settings(**addresses, log_level="warning"))  # type: ignore[arg-type] # all are strings
     nats.start()
-    servers: dict[str, Server] = {"nats-server": nats}
+    servers: dict[str, ChildProcess] = {"nats-server": nats}
     try:
         await migrate_all(settings)
         await asyncio.to_thread(nats.wait_ready)
@@ -236,12 +221,11 @@ async def storm(
             log_at = {"nats_url": f"nats://127.0.0.1:{proxy.port}", "nats_monitor_url": nats.monitor_url}
             system = Embedded(folder, settings.model_copy(update=log_at), servers)
             for name in SERVICES:
-                servers[name] = ServiceProcess(name, system.settings, system.log_of(name))
+                servers[name] = ServiceProcess(name, system.settings, folder / "logs" / f"{name}.log")
             servers["counting"] = CountingProcess(log_at["nats_url"], folder / "counting.db")
             for name in (*SERVICES, "counting"):
                 servers[name].start()
             await wait_serving(system, SERVICES)
-            proxy.calm = True
             await _set_up(system.settings.performance_address)
             proxy.calm = False
             yield Storm(system, proxy, Random(seed), tell)

@@ -139,7 +139,7 @@ def test_only_a_runner_without_a_position_counts_twice(
 ) -> None:
     """Killed again and again, a follower counts each event once; one that acknowledges without a position does not."""
     database = tmp_path / "counts.db"
-    process = CountingProcess(nats.url, database, arguments)
+    process = CountingProcess(nats.url, database, *arguments)
     events = 400
     asyncio.run(_publish(nats, events))
     reached = 0
@@ -148,9 +148,7 @@ def test_only_a_runner_without_a_position_counts_twice(
             process.start()
             # Killed the moment a commit shows, before whatever was to follow it.
             _wait_for(partial(_has_counted, database, min(reached + 1, events)), every=0.0002)
-            assert process.process is not None
-            process.process.kill()
-            process.process.wait()
+            process.kill()
             reached = _total(database)
         process.start()
         _wait_for(partial(_has_counted, database, events))
@@ -165,7 +163,7 @@ def test_a_runner_frozen_while_another_took_over_commits_nothing(nats: NatsServe
     """A process stopped by SIGSTOP loses its lease; woken after another has taken over, it is fenced off."""
     database = tmp_path / "counts.db"
     asyncio.run(_publish(nats, 50))
-    first, second = (CountingProcess(nats.url, database, (name,)) for name in ("first", "second"))
+    first, second = (CountingProcess(nats.url, database, name) for name in ("first", "second"))
     first.start()
     _wait_for(lambda: _total(database) == 50)
     assert first.process is not None
@@ -177,8 +175,7 @@ def test_a_runner_frozen_while_another_took_over_commits_nothing(nats: NatsServe
         second.start()
         _wait_for(lambda: _total(database) == 100)
         os.kill(first.process.pid, signal.SIGCONT)
-        log = database.with_suffix(".log")
-        _wait_for(lambda: "follower_fenced" in log.read_text())
+        _wait_for(lambda: "follower_fenced" in first.log.read_text())
         asyncio.run(_publish(nats, 20))
         _wait_for(lambda: _total(database) >= 120)
         assert _total(database) == 120

@@ -1,0 +1,62 @@
+"""A server as a child process: started, watched and ended in order."""
+
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 20.0
+
+
+class ChildProcess:
+    """A process whose output goes to a file. Subclasses know their command and start it with `spawn`.
+
+    Attributes:
+        process: None before the first start and after a stop.
+        log: where its output goes.
+    """
+
+    process: subprocess.Popen[bytes] | None = None
+    log: Path
+
+    def start(self) -> None:
+        """Starts it without waiting until it is ready."""
+        raise NotImplementedError  # every server has a command of its own
+
+    def spawn(self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+        """Starts a command. It gets a session of its own, so that Ctrl-C reaches only the one who stops it in order."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def ended(self) -> bool:
+        """Whether it was started and is no more."""
+        return self.process is not None and self.process.poll() is not None
+
+    def stop(self) -> None:
+        """Ends it in order and waits for it; one that does not end in time is killed."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)  # a paused one would not hear it
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.process = None
+
+    def kill(self) -> None:
+        """Takes it away without a warning, and waits until it is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def last_words(self) -> str:
+        """The end of its output."""
+        return self.log.read_text(errors="replace")[-500:].strip() if self.log.exists() else ""

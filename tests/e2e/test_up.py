@@ -1,0 +1,166 @@
+"""`stepladder up` as a newcomer runs it: a whole system from nothing, used, killed, stopped and started again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from libs.cli.sample_calls import write_calls
+from tests.servers import free_port
+
+STEPLADDER = Path(sys.executable).parent / "stepladder"
+BANK = Path(__file__).parents[3] / "shared" / "data" / "bank-calls-1999-02-first-half.tsv"
+
+
+class Centre:
+    """A running `stepladder up` and the command line beside it."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.port = environment["STEPLADDER_PUBLIC_PORT"]
+        self.output = ""
+
+    @contextmanager
+    def up(self, *arguments: str, seconds: float = 120) -> Iterator[subprocess.Popen[str]]:
+        """Runs it until it says what to try next; at the end stops it by Ctrl-C and checks that nothing is left."""
+        command = [str(STEPLADDER), "up", "--data", str(self.folder), *arguments]
+        log = self.folder.with_suffix(".out")
+        with log.open("w") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, env=dict(self.environment), text=True)
+        try:
+            deadline = time.monotonic() + seconds
+            while "Ctrl-C stops" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(40)
+            self.output = log.read_text()
+        assert process.returncode == 0, self.output
+        assert "Stopped." in self.output
+        assert self.processes() == []
+
+    def run(self, *arguments: str, status: int | None = 0) -> str:
+        """Runs another command of the command line, which must end with a status if one is named."""
+        done = subprocess.run(
+            [str(STEPLADDER), *arguments],
+            capture_output=True,
+            env=dict(self.environment),
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=self.folder,
+        )
+        assert status in (None, done.returncode), done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def rest(self, path: str) -> dict[str, list[dict[str, object]]]:
+        with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            found: dict[str, list[dict[str, object]]] = json.load(answer)
+            return found
+
+    def processes(self) -> list[str]:
+        """Commands of processes that belong to this system."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    environment = (entry / "environ").read_bytes()
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                except OSError:
+                    continue
+                if f"STEPLADDER_PUBLIC_PORT={self.port}".encode() in environment and "pytest" not in command:
+                    found.append(command)
+        return found
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Centre:
+    """A system of its own ports and folder."""
+    names = ("PERFORMANCE", "COACHING", "PROMOTION", "GATEWAY")
+    addresses = {f"STEPLADDER_{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in names}
+    own = {**addresses, "STEPLADDER_PUBLIC_PORT": str(free_port()), "PYTHONPATH": str(Path(__file__).parents[2])}
+    folder = tmp_path / "centre"
+    folder.mkdir()
+    return Centre(folder, {**os.environ, **own})
+
+
+@pytest.mark.timeout(300)
+def test_the_sample_centre_from_nothing(centre: Centre) -> None:
+    """Up with the sample: facts, detections and plans are there, pages and calls answer, and the next start keeps all."""
+    with centre.up():
+        plans = centre.rest("/v1/plans?state=STATE_PROPOSED&pageSize=100")["plans"]
+        assert len(plans) == 7
+        assert all(plan["leadId"] and plan["evidence"] for plan in plans)
+        assert centre.rest("/v1/eligibilities?eligibleOnly=true")["eligibilities"]
+        with urlopen(f"http://127.0.0.1:{centre.port}/", timeout=20) as page:
+            assert "results" in page.read().decode()
+    assert "7 detections, 7 coaching plans" in centre.output
+    with centre.up():
+        assert centre.rest("/v1/plans?pageSize=100")["plans"] == plans
+    assert "was imported before" in centre.output
+
+
+@pytest.mark.timeout(300)
+def test_a_call_log_from_nothing_with_a_kill(centre: Centre, tmp_path: Path) -> None:
+    """A call log imported, imported again, a service killed, read models rebuilt: nothing doubled, nothing lost."""
+    calls = tmp_path / "calls.tsv"
+    rows = write_calls(calls, start=date(2020, 3, 2))
+    with centre.up("--calls", str(calls)) as process:
+        results = "/v1/kpiResults?startDate=2020-01-01&endDate=2020-12-31&groupBy=GROUP_BY_CENTRE&kpiId=calls-handled"
+        assert centre.rest(results)["results"][0]["value"] == str(rows["used"])
+        again = centre.run("import", "calls", str(calls), "--centre", "bank")
+        assert re.search(r"\b0 rejected", again)
+        service = next(pid for pid in _children(process.pid) if "services.performance" in _command(pid))
+        os.kill(service, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while "performance\tresults\trunning" not in centre.run("status", status=None):
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        assert centre.rest(results)["results"][0]["value"] == str(rows["used"])
+        assert "0 rows came out differently" in centre.run("rebuild", "performance", "results")
+        assert "nothing is parked" in centre.run("parked", "list")
+        assert "there is no one method" in centre.run("call", "Nothing.Nowhere", status=1)
+        assert "no follower 'x'" in centre.run("rebuild", "performance", "x", status=1)
+        assert "running on" in centre.run("up", "--data", str(centre.folder), status=1)
+    assert "ended (by SIGKILL)" in centre.output
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    not BANK.exists(), reason="the bank's call log lies beside the project on developers' machines only"
+)
+def test_the_banks_two_weeks(centre: Centre) -> None:
+    """The real log: 24 agents, and exactly ANAT, MIKI and MORIAH flagged, each with one plan that names the facts."""
+    with centre.up("--calls", str(BANK)):
+        plans = centre.rest("/v1/plans?pageSize=100")["plans"]
+        names = {centre.rest(f"/v1/employees/{plan['employeeId']}")["displayName"]: plan["evidence"] for plan in plans}
+        agents = centre.rest("/v1/employees?pageSize=100")["employees"]
+    assert len([agent for agent in agents if agent["position"] == "agent"]) == 24
+    assert sorted(map(str, names)) == ["ANAT", "MIKI", "MORIAH"]
+    for evidence in names.values():
+        assert isinstance(evidence, dict)
+        (period,) = evidence["periods"]
+        assert 15 <= float(period["value"]) < 17
+        assert period["factPositions"]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
