@@ -263,7 +263,7 @@ class Follower:
 
         Raises Unavailable `NOT_YET_INCLUDED` when that takes longer than `seconds`.
         """
-        if position <= self.position and self.state is State.RUNNING:
+        if position == 0 or (position <= self.position and self.state is State.RUNNING):
             return
         try:
             async with asyncio.timeout(seconds):

@@ -3,11 +3,12 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common import keys, projecting
-from libs.common.migrating import NotMigrated, check_migrated, migrate
+from libs.common.migrating import NotMigrated, check_migrated, configuration, latest, migrate
 from libs.common.projecting import ReadModel
 from services.coaching.plans import Plans
 from services.performance.catalogue import Catalogue
@@ -42,6 +43,7 @@ async def test_migrations_make_the_tables_of_the_code(engine: AsyncEngine, datab
     await migrate(engine, database)
     await migrate(engine, database)
     await check_migrated(engine, database)
+    assert set(ScriptDirectory.from_config(configuration(database)).get_heads()) == latest(database)
     async with engine.connect() as connection:
         differences = await connection.run_sync(
             lambda c: compare_metadata(MigrationContext.configure(c), tables_of(database))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,7 +21,9 @@ from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import FOLLOWERS, METADATA, SKIPPED, Follower, ReadModel, State
 from libs.common.rebuilding import Progress, rebuild
+from libs.common.settings import Settings
 from libs.common.streams import Append, Entry
+from libs.common.telemetry import instrument_engine, tracing
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1 import events_pb2
 from stepladder.performance.v1.events_pb2 import TeamCreated
@@ -80,13 +83,13 @@ class World:
     def now(self) -> datetime:
         return self.time
 
-    async def write(self, *pairs: tuple[str, str]) -> int:
+    async def write(self, *pairs: tuple[str, str], traceparent: str = "") -> int:
         """Appends TeamCreated events (team, name), one command each; answers the last position."""
         position = 0
         for number, (team, name) in enumerate(pairs):
             subject = f"log.performance.team.{team}"
             expected, previous = self.hashes.get(subject, (0, chain_start(subject)))
-            context = Context(now=self.time, today=self.time.date(), actor="user:test")
+            context = Context(now=self.time, today=self.time.date(), actor="user:test", traceparent=traceparent)
             entries, last_hash = await self.codec.encode(
                 subject,
                 [TeamCreated(team_id=team, display_name=name)],
@@ -299,6 +302,14 @@ async def test_reads_wait_for_a_position_or_say_how_far_it_is(world: World) -> N
     assert await world.rows() == [("a", "A")]
 
 
+async def test_reads_that_ask_for_no_position_go_on_while_the_log_is_away(world: World) -> None:
+    """Without the log, rows can still be read as they are."""
+    world.stream.away = True
+    await world.follower().wait_for(0, 0.05)
+    with pytest.raises(Unavailable):
+        await world.follower().wait_for(1, 0.05)
+
+
 async def test_trouble_with_the_database_is_not_the_events_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the database fails for a while nothing is parked, and the batch is applied when it is back."""
     failures = 3
@@ -352,6 +363,20 @@ async def test_a_rebuild_keeps_what_was_parked_and_skipped(world: World) -> None
         assert [one.subject for one in await follower.parked()] == ["log.performance.team.b"]
         await follower.wait_for(await world.write(("b", "B2"), ("a", "A3")), 5)
     assert await world.rows() == [("a", "A2"), ("c", "C"), ("a", "A3")]
+
+
+async def test_a_callers_trace_goes_on_to_the_followers_sql(world: World) -> None:
+    """The span of a batch, and of its SQL, belongs to the trace of the command that caused it."""
+    exporter, trace_id = InMemorySpanExporter(), "0af7651916cd43dd8448eb211c80319c"
+    with tracing("test", Settings(), exporter):
+        instrument_engine(world.engine)
+        last = await world.write(("a", "A"), traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+        async with running(world.follower()) as follower:
+            await follower.wait_for(last, 5)
+    spans = [span for span in exporter.get_finished_spans() if f"{span.context.trace_id:032x}" == trace_id]
+    names = [span.name for span in spans]
+    assert "follow names" in names
+    assert any(name.startswith("INSERT") for name in names)
 
 
 async def test_the_checker_of_positions_catches_a_runner_without_one(world: World) -> None:

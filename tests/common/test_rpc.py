@@ -377,6 +377,36 @@ async def test_unavailable_is_tried_again(world: World) -> None:
     assert len(world.facts.contexts) == 3
 
 
+async def test_one_who_passes_calls_on_does_not_try_again(world: World) -> None:
+    """A channel without retries leaves it to the caller's caller."""
+    world.facts.outcomes = [Unavailable("LOG_UNAVAILABLE", "not now")]
+    async with connect(world.serving.address, retry=False) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await FactsServiceStub(channel).RecordFacts(a_request())
+    assert caught.value.code() == StatusCode.UNAVAILABLE
+
+
+async def test_refusal_of_a_service_behind_is_passed_on(world: World) -> None:
+    """What another service refused reaches the caller as that service said it."""
+    world.facts.outcomes = [Invalid("DATE_INVALID", "a wrong day — 不行", (FieldViolation("date", "is odd"),))]
+    with pytest.raises(aio.AioRpcError) as first:
+        await world.record(a_request())
+    world.facts.outcomes = [first.value]
+    with pytest.raises(aio.AioRpcError) as second:
+        await world.record(a_request())
+    assert (second.value.code(), second.value.details()) == (first.value.code(), first.value.details())
+    assert details(second.value) == details(first.value)
+
+
+async def test_failed_connection_to_a_service_behind_is_a_fault(world: World) -> None:
+    """What grpc says of a broken connection names addresses; it is logged and not told."""
+    world.facts.outcomes = [aio.AioRpcError(StatusCode.UNAVAILABLE, aio.Metadata(), aio.Metadata(), "10.0.0.7:7101")]
+    with capture_logs() as logged, pytest.raises(aio.AioRpcError) as caught:
+        await world.record(a_request())
+    assert (caught.value.code(), len(logged)) == (StatusCode.INTERNAL, 1)
+    assert "10.0.0.7" not in f"{caught.value.details()} {details(caught.value)}"
+
+
 class WithoutStreams(Facts):
     StreamFacts = None  # type: ignore[assignment]
 
