@@ -97,13 +97,14 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             await client.close()
             log_at = {"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
             system.settings = system.settings.model_copy(update=log_at)
-            system.servers["envoy"] = Envoy(system.settings, folder / "logs")
+            system.servers["envoy"] = envoy = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
                 system.servers[name] = ServiceProcess(name, system.settings, folder / "logs" / f"{name}.log")
             for name, server in system.servers.items():
                 if name != "nats-server":
                     server.start()
             await wait_serving(system, SERVICES)
+            await asyncio.to_thread(envoy.wait_ready)
             yield system
         finally:
             await _stop(system)

@@ -2,17 +2,15 @@
 
 import base64
 import json
-import signal
 import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from libs.cli.child import ChildProcess
 from libs.common.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
@@ -46,17 +44,16 @@ def _socket(address: str) -> dict[str, str | int]:
     return {"address": host.strip("[]"), "port_value": int(port)}
 
 
-@dataclass
-class Envoy:
+class Envoy(ChildProcess):
     """The front door at 127.0.0.1 and the settings' public port.
 
-    Attributes:
-        folder: where its configuration and its output (`envoy.log`, with a line for each request) lie.
+    `folder` is where its configuration and its output (`envoy.log`, with a line for each request) lie.
     """
 
-    settings: Settings
-    folder: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.log = folder / "envoy.log"
 
     def start(self) -> None:
         """Starts it without waiting for it. Raises FileNotFoundError when it is not installed."""
@@ -67,21 +64,13 @@ class Envoy:
         configuration = self.folder / "envoy.yaml"
         configuration.write_text(envoy_configuration(self.settings))
         options = "--concurrency 1 --disable-hot-restart --log-level warning --file-flush-interval-msec 1000"
-        with self._log.open("ab") as output:
-            # Of a process group of its own: Ctrl-C reaches the one who started it, who stops it in order.
-            self.process = subprocess.Popen(
-                [binary, "--config-path", configuration, *options.split()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self.spawn([binary, "--config-path", configuration, *options.split()])
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Returns when it takes calls. Raises TimeoutError or RuntimeError with what it last said."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.process is None or self.process.poll() is not None:
+            if self.ended():
                 raise RuntimeError(f"Envoy ended: {self.last_words()}")
             try:
                 socket.create_connection(("127.0.0.1", self.settings.public_port), timeout=1).close()
@@ -91,22 +80,6 @@ class Envoy:
             return
         raise TimeoutError(f"Envoy was not ready after {seconds:.0f} s: {self.last_words()}")
 
-    def stop(self) -> None:
-        """Ends the process and waits for it."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.send_signal(signal.SIGCONT)  # a paused one would not hear it
-            self.process.wait(timeout=20)
-        self.process = None
-
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.settings.public_port}"
-
-    def last_words(self) -> str:
-        """The end of its output."""
-        return self._log.read_text(errors="replace")[-500:].strip()
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / "envoy.log"

@@ -22,9 +22,9 @@ from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.operations import Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
-from libs.common.server import serve, until_stopped
+from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings
-from libs.common.streams import NoAnswer, NoResponders
+from libs.common.streams import NoAnswer, NoResponders, Stream
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from stepladder.common.v1 import operations_pb2
 
@@ -41,49 +41,55 @@ def utc_now() -> datetime:
 
 @dataclass
 class Service:
-    """One service's real parts. Followers and clocks that are added run while the service does."""
+    """One service's parts. Followers and clocks that are added run while the service does."""
 
     name: str
     settings: Settings
     commands: Commands
     engine: AsyncEngine
-    stream: JetStreamStream
+    stream: Stream
     codec: Codec
+    now: Callable[[], datetime] = utc_now
     followers: list[Follower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
-    def now(self) -> datetime:
-        return utc_now()
-
     def today(self) -> date:
         """The calendar day at the site."""
-        return utc_now().astimezone(self.settings.site_time_zone).date()
+        return self.now().astimezone(self.settings.site_time_zone).date()
 
     def follow(self, handler: Handler) -> Follower:
         """Adds a follower for a read model or policy."""
-        follower = Follower(handler, self.stream, self.codec, self.engine, instance=self.settings.instance, now=utc_now)
+        follower = Follower(
+            handler, self.stream, self.codec, self.engine, instance=self.settings.instance, now=self.now
+        )
         self.followers.append(follower)
         return follower
 
     def tick(self, follower: Follower, table: Table, commands: Mapping[str, Callable[[str], Awaitable[None]]]) -> None:
         """Adds a clock for the deadlines that a read model keeps."""
-        self.clocks.append(Clock(follower, table, self.engine, utc_now, commands))
+        self.clocks.append(Clock(follower, table, self.engine, self.now, commands))
 
-    async def run(self, implementations: Mapping[ServiceDescriptor, object]) -> None:
-        """Serves until the process is asked to stop; then answers running calls, and lets go of the followers."""
+    @asynccontextmanager
+    async def serving(self, implementations: Mapping[ServiceDescriptor, object]) -> AsyncIterator[Serving]:
+        """Serves and follows while the context lasts; then answers running calls, and lets go of the followers."""
         operations = {
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: Operations(self.name, self.followers)
         }
         running = [follower.run() for follower in self.followers] + [clock.run() for clock in self.clocks]
         tasks = [asyncio.create_task(work) for work in running]
         try:
-            async with serve(self.settings, self.name, {**implementations, **operations}, clock=utc_now) as serving:
-                logger.info("service_ready", address=serving.address)
-                await until_stopped()
+            async with serve(self.settings, self.name, {**implementations, **operations}, clock=self.now) as serving:
+                yield serving
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def run(self, implementations: Mapping[ServiceDescriptor, object]) -> None:
+        """Serves until the process is asked to stop."""
+        async with self.serving(implementations) as serving:
+            logger.info("service_ready", address=serving.address)
+            await until_stopped()
 
 
 @asynccontextmanager

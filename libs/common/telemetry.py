@@ -5,12 +5,11 @@ import logging
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -18,10 +17,12 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, SamplingResu
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
-from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import Processor, WrappedLogger
 
 from libs.common.settings import Settings
+
+if TYPE_CHECKING:  # the gateway does without SQLAlchemy
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Fields = MutableMapping[str, Any]
 
@@ -132,10 +133,12 @@ class _RemoteSpansByRatio(TraceIdRatioBased):
         return super().should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
 
-def instrument_engine(engine: AsyncEngine) -> None:
+def instrument_engine(engine: "AsyncEngine") -> None:
     """Makes a span of every SQL statement (its text, without parameters), if `tracing` is on."""
     if _Process.tracer is None:
         return
+    from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer  # noqa: PLC0415 - only where traced
+
     # SQLAlchemyInstrumentor takes one engine a process and refuses SQLAlchemy 2.1; this is what it does for an engine.
     pool = metrics.get_meter("stepladder").create_up_down_counter("db.client.connections.usage")
     EngineTracer(_Process.tracer, engine.sync_engine, pool)  # type: ignore[no-untyped-call]

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy import MetaData
 
-from libs.common.service import open_service
+from libs.common.service import Service, open_service
 from libs.common.settings import load_settings
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
@@ -12,16 +13,23 @@ from services.coaching.policies import ProposePlans
 from stepladder.coaching.v1 import events_pb2, plan_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 
+EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
+"""Contracts of the events that it writes or follows."""
+
+
+def build(service: Service) -> dict[ServiceDescriptor, object]:
+    """What the service answers, over what it follows and is told by the clock."""
+    plans = Plans(MetaData())
+    plans_follower = service.follow(plans)
+    service.follow(ProposePlans(service.commands, service.now, service.today))
+    api = PlanApi(service, plans, plans_follower)
+    service.tick(plans_follower, plans.deadlines, {REASSESS: api.call_reassessment})
+    return {plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api}
+
 
 async def main() -> None:
-    contracts = [events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR]
-    async with open_service("coaching", load_settings(), contracts) as service:
-        plans = Plans(MetaData())
-        plans_follower = service.follow(plans)
-        service.follow(ProposePlans(service.commands, service.now, service.today))
-        api = PlanApi(service, plans, plans_follower)
-        service.tick(plans_follower, plans.deadlines, {REASSESS: api.call_reassessment})
-        await service.run({plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api})
+    async with open_service("coaching", load_settings(), EVENTS) as service:
+        await service.run(build(service))
 
 
 if __name__ == "__main__":

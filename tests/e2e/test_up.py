@@ -100,7 +100,7 @@ def centre(tmp_path: Path) -> Centre:
 
 @pytest.mark.timeout(300)
 def test_the_sample_centre_from_nothing(centre: Centre) -> None:
-    """Up with the sample: facts, detections and plans are there, pages and calls answer, and the next start keeps all."""
+    """Up with the sample: facts, detections and plans come of it, calls answer, and the next start keeps all."""
     with centre.up():
         plans = centre.rest("/v1/plans?state=STATE_PROPOSED&pageSize=100")["plans"]
         assert len(plans) == 7

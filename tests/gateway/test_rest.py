@@ -1,0 +1,265 @@
+"""REST through the front door: what arrives at the services, and what comes back."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from libs.common.errors import (
+    AlreadyExists,
+    Conflict,
+    FieldViolation,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, ListPlansResponse, Plan
+from stepladder.common.v1.operations_pb2 import RebuildFollowerResponse
+from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, GetEmployeeRequest, Team
+from stepladder.performance.v1.facts_pb2 import RecordFactsRequest, StreamFactsRequest, StreamFactsResponse
+from tests.gateway.world import World, fact
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_path_and_query_make_the_request(world: World) -> None:
+    """Fields come out of the path and the query, written in either way."""
+    await world.http("GET", "/v1/employees/anna?as_of=2026-01-31&atLeast=7")
+    expected = GetEmployeeRequest(employee_id="anna", as_of="2026-01-31", at_least=7)
+    assert world.performance.heard["GetEmployee"].requests == [expected]
+    await world.http("GET", "/v1/plans?state=STATE_CLOSED&pageSize=3")
+    expected_list = ListPlansRequest(state=Plan.STATE_CLOSED, page_size=3)
+    assert world.coaching.heard["ListPlans"].requests == [expected_list]
+
+
+async def test_answer_is_json_with_every_field(world: World) -> None:
+    """Names are in lowerCamelCase, enums are names, 64-bit numbers are strings, and nothing is left out."""
+    world.performance.answers["GetEmployee"] = [Employee(employee_id="anna", log_position=2**60)]
+    answer = await world.http("GET", "/v1/employees/anna")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == {
+        "employeeId": "anna",
+        "displayName": "",
+        "hireDate": "",
+        "teamId": "",
+        "leadId": "",
+        "jobFamily": "",
+        "position": "",
+        "stars": 0,
+        "acting": False,
+        "positionSince": "",
+        "status": "EMPLOYMENT_STATUS_UNSPECIFIED",
+        "etag": "",
+        "logPosition": str(2**60),
+    }
+
+
+async def test_large_answer_arrives(world: World) -> None:
+    """A page of long plans is larger than what Envoy buffers by itself."""
+    world.coaching.answers["ListPlans"] = [ListPlansResponse(plans=[Plan(assessment="长" * 5000)] * 270)]
+    answer = await world.http("GET", "/v1/plans")
+    assert (answer.status, len(answer.json["plans"])) == (200, 270)
+    assert len(answer.body) > 4_000_000
+
+
+async def test_body_headers_and_trace_arrive(world: World) -> None:
+    """The body is the request; who calls and the trace come as headers."""
+    await world.http(
+        "POST",
+        "/v1/teams",
+        {"requestId": "r-1", "team": {"team_id": "t1", "displayName": "一队"}},
+        {"x-stepladder-actor": "user:li", "traceparent": TRACEPARENT, "content-type": "application/json"},
+    )
+    heard = world.performance.heard["CreateTeam"]
+    assert heard.requests == [CreateTeamRequest(request_id="r-1", team=Team(team_id="t1", display_name="一队"))]
+    assert (heard.context.actor, heard.context.traceparent) == ("user:li", TRACEPARENT)
+
+
+async def test_patch_leaves_an_empty_mask_empty(world: World) -> None:
+    """A mask in the query arrives; without one it is for the service to find out which fields were meant."""
+    await world.http("PATCH", "/v1/teams/t1", {"displayName": "One"})
+    (request,) = world.performance.heard["UpdateTeam"].requests
+    assert request.team == Team(team_id="t1", display_name="One")
+    assert request.update_mask == FieldMask()
+    await world.http("PATCH", "/v1/teams/t1?updateMask=displayName&requestId=r-2", {"displayName": "One"})
+    (request,) = world.performance.heard["UpdateTeam"].requests
+    assert (request.update_mask, request.request_id) == (FieldMask(paths=["display_name"]), "r-2")
+
+
+async def test_body_cannot_redirect_a_command(world: World) -> None:
+    """A body may repeat what the path says, as a resource that was read and is sent back does; not overrule it."""
+    for body in ({"teamId": "t1"}, {"team_id": "t1"}, {"teamId": "t2"}):
+        assert (await world.http("PATCH", "/v1/teams/t1", {**body, "displayName": "One"})).status == 200
+        (request,) = world.performance.heard.pop("UpdateTeam").requests
+        assert request.team.team_id == "t1"
+    answer = await world.http("PATCH", "/v1/teams/t1", {"team_id": "t2", "displayName": "One"})
+    assert (answer.status, answer.reasons) == (400, ["MALFORMED_REQUEST"])
+    assert not world.performance.heard
+
+
+async def test_facts_can_be_streamed(world: World) -> None:
+    """A JSON array is a stream of messages, longer in all than one request may be."""
+    world.performance.answers["StreamFacts"] = [StreamFactsResponse(batches=70)]
+    requests = [
+        StreamFactsRequest(batch=RecordFactsRequest(request_id=f"r-{n}", facts=[fact(5000)])) for n in range(70)
+    ]
+    body = json.dumps([MessageToDict(request) for request in requests]).encode()
+    assert len(body) > 4 * 1024 * 1024
+    answer = await world.http("POST", "/v1/facts:stream", body)
+    assert (answer.status, answer.json["batches"]) == (200, "70")
+    assert world.performance.heard["StreamFacts"].requests == requests
+
+
+async def test_rebuild_streams_its_progress(world: World) -> None:
+    """A stream of answers is a JSON array."""
+    world.coaching.answers["RebuildFollower"] = [
+        RebuildFollowerResponse(position=5, end=9),
+        RebuildFollowerResponse(position=9, end=9, done=True, changed_rows=2),
+    ]
+    answer = await world.http("POST", "/v1/operations/coaching/followers/plans:rebuild", {})
+    assert answer.json == [
+        {"position": "5", "end": "9", "done": False, "changedRows": "0"},
+        {"position": "9", "end": "9", "done": True, "changedRows": "2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        (Invalid, 400, 3),
+        (NotFound, 404, 5),
+        (AlreadyExists, 409, 6),
+        (NotAllowed, 400, 9),
+        (Conflict, 409, 10),
+        (Unavailable, 503, 14),
+    ],
+)
+async def test_refusals_have_their_status(world: World, kind: type[Refused], status: int, code: int) -> None:
+    """A refusal arrives with its sentence and its stable reason, under the HTTP status of its kind."""
+    world.coaching.answers["ClosePlan"] = kind("THE_REASON", "it cannot be — 不行")
+    body = {"outcome": "OUTCOME_IMPROVED", "reason": "better"}
+    answer = await world.http("POST", "/v1/plans/p1:close", body)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
+    assert answer.json == {
+        "code": code,
+        "message": "it cannot be — 不行",
+        "details": [
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "THE_REASON",
+                "domain": "stepladder",
+                "metadata": {},
+            }
+        ],
+    }
+
+
+async def test_wrong_fields_are_named(world: World) -> None:
+    """Violations of a contract's rules and of the domain's name their fields."""
+    answer = await world.http("POST", "/v1/teams", {"team": {"teamId": "no spaces please"}})
+    assert (answer.status, answer.reasons[0]) == (400, "INVALID_FIELDS")
+    (bad,) = (detail for detail in answer.json["details"] if detail["@type"].endswith("BadRequest"))
+    assert [violation["field"] for violation in bad["fieldViolations"]] == ["team.team_id", "team.display_name"]
+    assert all(violation["description"] for violation in bad["fieldViolations"])
+    world.coaching.answers["GetPlan"] = Invalid("OF_THE_DOMAIN", "no", (FieldViolation("plan_id", "is odd"),))
+    answer = await world.http("GET", "/v1/plans/p1")
+    assert "is odd" in answer.body.decode()
+
+
+async def test_many_violations_arrive(world: World) -> None:
+    """However much is wrong, the answer is whole."""
+    answer = await world.http("POST", "/v1/facts:record", {"facts": [{}] * 10_000})
+    assert (answer.status, answer.reasons[0]) == (400, "INVALID_FIELDS")
+    assert answer.json["message"].startswith("facts[0].employee_id")
+
+
+async def test_rebuild_that_breaks_off_is_not_done(world: World) -> None:
+    """HTTP/1.1 has no place for a refusal behind the first message: the array ends without a `done`."""
+
+    async def broken() -> AsyncIterator[Message]:
+        yield RebuildFollowerResponse(position=5, end=9)
+        raise NotAllowed("NOT_OWNER", "another instance has taken it over")
+
+    world.coaching.answers["RebuildFollower"] = broken
+    answer = await world.http("POST", "/v1/operations/coaching/followers/plans:rebuild", {})
+    assert [progress["done"] for progress in answer.json] == [False]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nope"), ("DELETE", "/v1/teams"), ("POST", "/"), ("GET", "/v1/facts:stream"), ("GET", "/v1/teams/a/b")],
+)
+async def test_unknown_path_is_not_found(world: World, method: str, path: str) -> None:
+    """What nobody answers is a 404 in the shape of every other error."""
+    answer = await world.http(method, path)
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
+    assert (answer.json["code"], answer.reasons) == (5, ["UNKNOWN_PATH"])
+    assert answer.json["message"] == f"nothing answers {method} {path}"
+
+
+@pytest.mark.parametrize("path", ["/v1/eligibilityPolicies", "/v1/operations/promotion/followers"])
+async def test_service_that_is_away_is_unavailable(world: World, path: str) -> None:
+    """While a service is away its callers get a 503 that says so, from whoever notices; others go on."""
+    await world.promotion.serving.aclose()
+    answer = await world.http("GET", path)
+    assert (answer.status, answer.headers["content-type"]) == (503, "application/json")
+    assert (answer.json["code"], answer.reasons) == (14, ["SERVICE_AWAY"])
+    assert (await world.http("GET", "/v1/teams")).status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"transfer-encoding": "chunked"}])
+async def test_too_large_body_is_refused(world: World, headers: Mapping[str, str]) -> None:
+    """A body of 4 MiB is taken, a larger one is a 413 that says how large it may be."""
+    fitting = json.dumps({"team": {"teamId": "t1", "displayName": "One"}}).encode().ljust(4 * 1024 * 1024)
+    assert (await world.http("POST", "/v1/teams", fitting)).status == 200
+    larger = b"%x\r\n%b\r\n0\r\n\r\n" % (len(fitting) + 1, fitting + b" ") if headers else fitting + b" "
+    answer = await world.http("POST", "/v1/teams", larger, headers)
+    assert (answer.status, answer.reasons) == (413, ["REQUEST_TOO_LARGE"])
+    assert "4 MiB" in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/teams", b"{"),
+        ("POST", "/v1/teams", b"[]"),
+        ("POST", "/v1/teams", b'{"team": {"teamId": 7}}'),
+        ("POST", "/v1/facts:stream", b"[{]"),
+        ("GET", "/v1/teams?nobodyKnowsThis=1", None),
+        ("GET", "/v1/teams?pageSize=many", None),
+        ("GET", "/v1/plans?state=STATE_OF_THE_ART", None),
+    ],
+)
+async def test_malformed_request_is_refused(world: World, method: str, path: str, body: bytes | None) -> None:
+    """What does not fit the contract is a 400 that says where, and is no request to any service."""
+    answer = await world.http(method, path, body)
+    assert (answer.status, answer.reasons) == (400, ["MALFORMED_REQUEST"])
+    assert (answer.json["code"], answer.headers["content-type"]) == (3, "application/json")
+    assert answer.json["message"]
+    assert not any(heard.requests for backend in world.services.values() for heard in backend.heard.values())
+
+
+async def test_unknown_field_of_a_body_is_ignored(world: World) -> None:
+    """Envoy passes over what the contract does not know in a body; its transcoder cannot be told otherwise."""
+    body = {"team": {"teamId": "t1", "displayName": "One", "nobodyKnowsThis": 1}}
+    assert (await world.http("POST", "/v1/teams", body)).status == 200
+
+
+async def test_every_request_is_logged(world: World) -> None:
+    """A line of JSON names method, path, RPC, outcome and trace, without the query."""
+    trace = f"00-{time.time_ns():032x}-b7ad6b7169203331-01"
+    await world.http("GET", "/v1/teams?pageToken=private", headers={"traceparent": trace})
+    async with asyncio.timeout(10):
+        while trace not in (log := (world.envoy.folder / "envoy.log").read_text()):
+            await asyncio.sleep(0.05)
+    (line,) = (line for line in map(json.loads, log.splitlines()) if line.get("traceparent") == trace)
+    assert (line["event"], line["method"], line["path"], line["code"]) == ("request", "GET", "/v1/teams", 200)
+    assert line["rpc"] == "/stepladder.performance.v1.DirectoryService/ListTeams"
+    assert "private" not in log

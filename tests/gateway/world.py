@@ -1,0 +1,188 @@
+"""The front door as it runs, with services behind it that answer what a test lays out for them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc import aio
+
+from libs.cli.envoy import Envoy
+from libs.common.eventsourcing import Context
+from libs.common.rpc import connect
+from libs.common.server import serve
+from libs.common.settings import Settings
+from services.gateway.__main__ import open_gateway
+from stepladder.coaching.v1 import plan_pb2
+from stepladder.common.v1 import operations_pb2
+from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2
+from stepladder.performance.v1.facts_pb2 import Fact, Reading
+from stepladder.promotion.v1 import eligibility_pb2
+from tests.servers import free_port
+
+CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
+    "performance": [directory_pb2.DESCRIPTOR, facts_pb2.DESCRIPTOR, kpi_pb2.DESCRIPTOR, detection_pb2.DESCRIPTOR],
+    "coaching": [plan_pb2.DESCRIPTOR],
+    "promotion": [eligibility_pb2.DESCRIPTOR],
+}
+
+Stream = Callable[[], AsyncIterator[Message]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A call that reached a service."""
+
+    requests: list[Any]
+    context: Context
+
+
+class Backend:
+    """A service: each of its RPCs, by name, answers with the messages in `answers`, by default an empty one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.answers: dict[str, Sequence[Message] | Exception | Stream] = {}
+        self.heard: dict[str, Heard] = {}
+        self.serving = AsyncExitStack()
+
+    async def start(self, settings: Settings) -> None:
+        files = [*CONTRACTS[self.name], operations_pb2.DESCRIPTOR]
+        services = [service for file in files for service in file.services_by_name.values()]
+        implementations = {service: self._implementation(service) for service in services}
+        await self.serving.enter_async_context(
+            serve(settings, self.name, implementations, clock=lambda: datetime.now(UTC))
+        )
+
+    def _implementation(self, service: ServiceDescriptor) -> object:
+        return type(service.name, (), {method.name: self._method(method) for method in service.methods})()
+
+    def _method(self, method: MethodDescriptor) -> object:
+        def hear(requests: list[Any], context: Context) -> Any:
+            self.heard[method.name] = Heard(requests, context)
+            answer = self.answers.get(method.name, [GetMessageClass(method.output_type)()])
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def unary(_self: object, request: Any, context: Context) -> Any:
+            return hear([request], context)[0]
+
+        async def client_stream(_self: object, requests: AsyncIterator[Any], context: Context) -> Any:
+            return hear([request async for request in requests], context)[0]
+
+        async def server_stream(_self: object, request: Any, context: Context) -> AsyncIterator[Any]:
+            answer = hear([request], context)
+            if callable(answer):
+                async for reply in answer():
+                    yield reply
+            else:
+                for reply in answer:
+                    yield reply
+
+        if method.server_streaming:
+            return server_stream
+        return client_stream if method.client_streaming else unary
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The stable reasons in an error's details."""
+        return [detail["reason"] for detail in self.json["details"] if "reason" in detail]
+
+
+@dataclass
+class World:
+    """Envoy, the gateway, three services, and a channel through the front door."""
+
+    envoy: Envoy
+    channel: aio.Channel
+    services: Mapping[str, Backend] = field(default_factory=lambda: {name: Backend(name) for name in CONTRACTS})
+
+    @property
+    def performance(self) -> Backend:
+        return self.services["performance"]
+
+    @property
+    def coaching(self) -> Backend:
+        return self.services["coaching"]
+
+    @property
+    def promotion(self) -> Backend:
+        return self.services["promotion"]
+
+    async def http(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """A request through the front door; a body that is not bytes is sent as JSON."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        return await asyncio.to_thread(self._http, method, path, content, headers or {})
+
+    def _http(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        connection = HTTPConnection("127.0.0.1", self.envoy.settings.public_port, timeout=20)
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        finally:
+            connection.close()
+
+
+def fact(samples: int = 1) -> Fact:
+    """A fact of so many large samples."""
+    readings = [Reading(kpi_id="calls", numerators=[10**12] * samples)]
+    return Fact(employee_id="anna", date="2026-01-31", source="acd", readings=readings)
+
+
+@contextmanager
+def running_envoy(folder: Path) -> Iterator[Envoy]:
+    """Envoy on ports of its own, with nothing behind it."""
+    settings = Settings(
+        public_port=free_port(),
+        gateway_address=f"127.0.0.1:{free_port()}",
+        performance_address=f"127.0.0.1:{free_port()}",
+        coaching_address=f"127.0.0.1:{free_port()}",
+        promotion_address=f"127.0.0.1:{free_port()}",
+        shutdown_grace_seconds=0,
+    )
+    envoy = Envoy(settings, folder)
+    envoy.start()
+    try:
+        envoy.wait_ready()
+        yield envoy
+    finally:
+        envoy.stop()
+
+
+@asynccontextmanager
+async def running_world(envoy: Envoy) -> AsyncIterator[World]:
+    """Everything behind Envoy, and a channel to it."""
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(connect(f"127.0.0.1:{envoy.settings.public_port}", retry=False))
+        world = World(envoy, channel)
+        for backend in world.services.values():
+            await backend.start(envoy.settings)
+            stack.push_async_exit(backend.serving)
+        await stack.enter_async_context(open_gateway(envoy.settings))
+        yield world
