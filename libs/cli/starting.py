@@ -151,11 +151,14 @@ def _print_what_to_try(port: int) -> None:
     print(
         f"""
 Try next, in another terminal:
-  the state of everything, in a browser   http://127.0.0.1:{port}/
-  the same in the terminal                .venv/bin/stepladder status
-  REST: plans proposed to leads           curl 'http://127.0.0.1:{port}/v1/plans?state=STATE_PROPOSED&pageSize=1'
-  REST: who may be promoted               curl 'http://127.0.0.1:{port}/v1/eligibilities?eligibleOnly=true&pageSize=1'
-  gRPC: the KPI catalogue                 .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
+  # the state of everything: in a browser, and here
+  http://127.0.0.1:{port}/
+  .venv/bin/stepladder status
+  # REST: plans proposed to leads; who may be promoted
+  curl 'http://127.0.0.1:{port}/v1/plans?state=STATE_PROPOSED&pageSize=1'
+  curl 'http://127.0.0.1:{port}/v1/eligibilities?eligibleOnly=true&pageSize=1'
+  # gRPC: the KPI catalogue
+  .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
 Ctrl-C stops everything.""",
         flush=True,
     )
