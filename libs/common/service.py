@@ -23,7 +23,7 @@ from libs.common.operations import Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.server import Serving, serve, until_stopped
-from libs.common.settings import Settings
+from libs.common.settings import Settings, load_settings
 from libs.common.streams import NoAnswer, NoResponders, Stream
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from stepladder.common.v1 import operations_pb2
@@ -79,28 +79,34 @@ class Service:
         tasks = [asyncio.create_task(work) for work in running]
         try:
             async with serve(self.settings, self.name, {**implementations, **operations}, clock=self.now) as serving:
+                logger.info("service_ready", address=serving.address)
                 yield serving
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def run(self, implementations: Mapping[ServiceDescriptor, object]) -> None:
-        """Serves until the process is asked to stop."""
-        async with self.serving(implementations) as serving:
-            logger.info("service_ready", address=serving.address)
+
+async def run_service(
+    name: str, events: Sequence[FileDescriptor], build: Callable[[Service], Mapping[ServiceDescriptor, object]]
+) -> None:
+    """Runs a service as a process, until it is asked to stop. `build` makes its own parts out of the common ones."""
+    settings = load_settings()
+    start_logging(name, settings)
+    with tracing(name, settings):
+        async with open_service(name, settings, events) as service, service.serving(build(service)):
             await until_stopped()
 
 
 @asynccontextmanager
-async def open_service(name: str, settings: Settings, events: Sequence[FileDescriptor]) -> AsyncIterator[Service]:
+async def open_service(
+    name: str, settings: Settings, events: Sequence[FileDescriptor], *, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Service]:
     """Opens what a service works with; `events` are the contracts of the events that it writes or follows.
 
     Ends the process with status 3 and a sentence when the log or the database is not set up as the code demands.
     """
-    start_logging(name, settings)
     async with AsyncExitStack() as stack:
-        stack.enter_context(tracing(name, settings))
         client = await connect(settings.nats_url, name)
         stack.push_async_callback(client.close)
         engine = open_database(settings.database_for(name))
@@ -126,4 +132,4 @@ async def open_service(name: str, settings: Settings, events: Sequence[FileDescr
         stream = JetStreamStream(client)
         log = EventLog(stream)
         stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(log, codec), engine, stream, codec)
+        yield Service(name, settings, Commands(log, codec), engine, stream, codec, now)

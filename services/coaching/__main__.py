@@ -1,12 +1,12 @@
 """Starts the coaching service: the only place where its real parts are built."""
 
 import asyncio
+from collections.abc import Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy import MetaData
 
-from libs.common.service import Service, open_service
-from libs.common.settings import load_settings
+from libs.common.service import Service, run_service
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import ProposePlans
@@ -14,23 +14,16 @@ from stepladder.coaching.v1 import events_pb2, plan_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
-"""Contracts of the events that it writes or follows."""
 
 
-def build(service: Service) -> dict[ServiceDescriptor, object]:
-    """What the service answers, over what it follows and is told by the clock."""
+def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     plans = Plans(MetaData())
-    plans_follower = service.follow(plans)
+    at_plans = service.follow(plans)
     service.follow(ProposePlans(service.commands, service.now, service.today))
-    api = PlanApi(service, plans, plans_follower)
-    service.tick(plans_follower, plans.deadlines, {REASSESS: api.call_reassessment})
+    api = PlanApi(service, plans, at_plans)
+    service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     return {plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api}
 
 
-async def main() -> None:
-    async with open_service("coaching", load_settings(), EVENTS) as service:
-        await service.run(build(service))
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(run_service("coaching", EVENTS, build))
