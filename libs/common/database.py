@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 
-def open_database(url: str, *, pool_size: int = 5) -> AsyncEngine:
+def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> AsyncEngine:
     """An engine for `sqlite+aiosqlite:///<file>` or `postgresql+asyncpg://...`.
 
     Errors never show the parameters of a statement, which may be personal.
-    On SQLite: write-ahead log, durable commits, and transactions that also hold for table definitions.
+    On SQLite: write-ahead log, durable commits, and transactions that also hold for table definitions. A power cut may
+    take the last commits of a `disposable` database, rows and positions together: its followers apply them again.
     """
     if not url.startswith("sqlite"):
         return create_async_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
@@ -23,7 +24,8 @@ def open_database(url: str, *, pool_size: int = 5) -> AsyncEngine:
     def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver must not commit before DDL
         cursor = connection.cursor()
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 15000", "foreign_keys = ON"):
+        synchronous = "synchronous = NORMAL" if disposable else "synchronous = FULL"
+        for pragma in ("journal_mode = WAL", synchronous, "busy_timeout = 15000", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -109,7 +109,7 @@ async def open_service(
     async with AsyncExitStack() as stack:
         client = await connect(settings.nats_url, name)
         stack.push_async_callback(client.close)
-        engine = open_database(settings.database_for(name))
+        engine = open_database(settings.database_for(name), disposable=True)
         stack.push_async_callback(engine.dispose)
         instrument_engine(engine)
         keys_engine = open_database(settings.keys_url, pool_size=2)
