@@ -116,9 +116,9 @@ def running_postgres(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def new_database(address: str) -> str:
+async def new_database(address: str, name: str = "") -> str:
     """Creates an empty database on a server and answers its URL."""
-    name = f"t{uuid4().hex}"
+    name = name or f"t{uuid4().hex}"
     engine = create_async_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.execute(text(f"CREATE DATABASE {name}"))

@@ -105,7 +105,9 @@ class Commands:
             open_jobs = jobs
             for attempt in range(TRIES):
                 loaded = await self._load_all(aggregate, list(open_jobs), latest=attempt > 0)
-                open_jobs = await self._attempt(aggregate, open_jobs, loaded, context, by_content, outcomes)
+                open_jobs = await self._attempt(
+                    aggregate, open_jobs, loaded, context, by_content, outcomes, certain=attempt > 0
+                )
                 if not open_jobs:
                     break
             for subject in open_jobs:
@@ -117,15 +119,21 @@ class Commands:
     async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> Standing[S]:
         """The aggregate as the leader of the log knows it: never behind an acknowledged command."""
         subject = aggregate.subject(aggregate_id)
-        loaded = (await self._load_all(aggregate, [subject]))[subject]
-        loaded = await self._fold(aggregate, loaded, await self._log.read_latest(subject, loaded.position))
-        self._remember(subject, loaded)
+        loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
         return Standing(loaded.state, loaded.position)
 
-    async def known(self, aggregate: Aggregate[S], aggregate_ids: Iterable[str]) -> dict[str, Standing[S]]:
-        """Those of the aggregates that exist, by id. May miss the very latest events of each."""
+    async def known(
+        self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True
+    ) -> dict[str, Standing[S]]:
+        """Those of the aggregates that exist, by id, in the order asked. May miss the very latest events of each.
+
+        Without `check`, copies in memory are taken as they are: enough to know that something exists, or what never
+        changes of it.
+        """
         subjects = {aggregate.subject(aggregate_id): aggregate_id for aggregate_id in aggregate_ids}
-        loaded = await self._load_all(aggregate, list(subjects))
+        loaded = await self._load_all(aggregate, list(subjects), check=check)
+        if absent := [subject for subject, one in loaded.items() if not one.position]:
+            loaded |= await self._load_all(aggregate, absent, latest=True)  # a replica may not have heard of them
         return {subjects[subject]: Standing(one.state, one.position) for subject, one in loaded.items() if one.position}
 
     async def _attempt(
@@ -136,8 +144,15 @@ class Commands:
         context: Context,
         by_content: bool,
         outcomes: dict[str, Handled[S] | Refused],
+        *,
+        certain: bool,
     ) -> dict[str, Message]:
-        """Decides every job and appends what came out. Fills `outcomes`; answers the jobs to be tried again."""
+        """Decides every job and appends what came out. Fills `outcomes`; answers the jobs to be tried again.
+
+        An append proves that the copy was current that it was decided on. Where there is none, the copies must be
+        `certain` to be.
+        """
+        again: dict[str, Message] = {}
         appends: list[Append] = []
         after: list[tuple[_Loaded[S], _Loaded[S], str, bytes]] = []
         for subject, command in jobs.items():
@@ -151,12 +166,18 @@ class Commands:
                     raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
                 events = list(aggregate.decide(before.state, command, context))
             except Refused as refusal:
-                outcomes[subject] = refusal
+                if certain:
+                    outcomes[subject] = refusal
+                else:
+                    again[subject] = command
                 continue
             noted = not events
             if noted:
                 if not context.request_id or not before.position:
-                    outcomes[subject] = Handled(before.state, before.position, before.state)
+                    if certain:
+                        outcomes[subject] = Handled(before.state, before.position, before.state)
+                    else:
+                        again[subject] = command
                     continue
                 events = [CommandNoted()]
             entries, last_hash = await self._codec.encode(
@@ -172,11 +193,9 @@ class Commands:
             for event in () if noted else events:
                 state = aggregate.evolve(state, event)
             after.append((before, _Loaded(state, 0, last_hash, before.commands), command_id, digest))
-        again: dict[str, Message] = {}
         results = await self._log.append_all(appends)
         for append, (before, new, command_id, digest), result in zip(appends, after, results, strict=True):
             if isinstance(result, StaleExpectation):
-                self._cache.pop(append.subject, None)
                 again[append.subject] = jobs[append.subject]
                 continue
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
@@ -203,27 +222,26 @@ class Commands:
         return Handled(then.state, then.position, before.state)
 
     async def _load_all(
-        self, aggregate: Aggregate[S], subjects: Sequence[str], *, latest: bool = False
+        self, aggregate: Aggregate[S], subjects: Sequence[str], *, latest: bool = False, check: bool = False
     ) -> dict[str, _Loaded[S]]:
-        """Aggregates from memory or the log. A stale copy is found out by its append; then `latest` asks the leader."""
-        loaded: dict[str, _Loaded[S]] = {}
-        missing: list[str] = []
-        for subject in subjects:
-            cached: _Loaded[S] | None = self._cached(subject)
-            if cached is None:
-                missing.append(subject)
-            else:
-                loaded[subject] = cached
-        if len(missing) > 1 and not latest:
-            # One question tells which of them are new: those need no replay.
-            last = await self._log.last_positions(missing)
-            loaded |= {subject: self._empty(aggregate, subject) for subject in missing if subject not in last}
-            missing = list(last)
+        """Aggregates from memory or else the log, where a replica may answer.
+
+        With `check`, copies in memory are compared with the log; with `latest`, the leader is asked for all.
+        """
+        found: dict[str, _Loaded[S]] = {
+            subject: self._cached(subject) or self._empty(aggregate, subject) for subject in subjects
+        }
+        behind = list(found) if latest or check else [subject for subject, one in found.items() if not one.position]
+        if not latest and (check or len(behind) > 1):
+            # One question tells which of them are new or have changed: the others need no replay.
+            last = await self._log.last_positions(behind)
+            behind = [subject for subject in behind if last.get(subject, 0) > found[subject].position]
         read = self._log.read_latest if latest else self._log.read
-        for subject, stored in zip(missing, await asyncio.gather(*map(read, missing)), strict=True):
-            loaded[subject] = await self._fold(aggregate, self._empty(aggregate, subject), stored)
-            self._remember(subject, loaded[subject])
-        return loaded
+        tails = await asyncio.gather(*(read(subject, found[subject].position) for subject in behind))
+        for subject, tail in zip(behind, tails, strict=True):
+            found[subject] = await self._fold(aggregate, found[subject], tail)
+            self._remember(subject, found[subject])
+        return found
 
     async def _fold(self, aggregate: Aggregate[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
         state, position, last_hash, commands = start.state, start.position, start.last_hash, dict(start.commands)
@@ -248,6 +266,9 @@ class Commands:
         return loaded  # type: ignore[return-value] # a subject belongs to one kind of aggregate, whose state is S
 
     def _remember(self, subject: str, loaded: _Loaded[S]) -> None:
+        known = self._cache.get(subject)
+        if not loaded.position or (known is not None and known.position > loaded.position):
+            return  # nothing to remember, or others were faster
         self._cache[subject] = loaded  # type: ignore[assignment] # see _cached
         self._cache.move_to_end(subject)
         if len(self._cache) > self._keep:

@@ -9,6 +9,7 @@ from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, f
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import insert_new
+from libs.common.errors import NotAllowed
 
 METADATA = MetaData()
 
@@ -25,8 +26,13 @@ CACHE_SECONDS = 60.0
 """How long a process may go on using a key after another one has erased it."""
 
 
-class KeyErased(Exception):  # noqa: N818 - states what is the case
+class KeyErased(NotAllowed):
     """Something personal was to be written about an employee whose key is erased."""
+
+    def __init__(self, employee_id: str) -> None:
+        super().__init__(
+            "PERSONAL_DATA_ERASED", f"the personal data of employee {employee_id} is erased; none can be added"
+        )
 
 
 class DataKeys(Protocol):
@@ -57,7 +63,7 @@ class SqlDataKeys:
             )
         key = await self.get(employee_id)
         if key is None:
-            raise KeyErased(f"the personal data of employee {employee_id} is erased; nothing personal can be added")
+            raise KeyErased(employee_id)
         return key
 
     async def get(self, employee_id: str) -> bytes | None:
@@ -77,7 +83,7 @@ class SqlDataKeys:
             await transaction.execute(insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": None})
             await transaction.execute(
                 update(DATA_KEYS)
-                .where(DATA_KEYS.c.employee_id == employee_id)
+                .where(DATA_KEYS.c.employee_id == employee_id, DATA_KEYS.c.erased_time.is_(None))
                 .values(wrapped=None, erased_time=func.now())
             )
         self._cache.pop(employee_id, None)

@@ -63,8 +63,10 @@ class EventLog:
     async def append_all(self, appends: Sequence[Append]) -> list[int | StaleExpectation]:
         """Appends each by itself, sharing batches; answers a position or StaleExpectation for each, in order.
 
-        Raises as `append` does when any of them fails otherwise; the others may have been written.
+        Raises as `append` does when any of them fails otherwise; the others may have been written unless it is Invalid.
         """
+        for append in appends:
+            _refuse_too_large(append)
         outcomes: list[int | StaleExpectation] = []
         for result in await asyncio.gather(*map(self._enqueue, appends), return_exceptions=True):
             if isinstance(result, BaseException) and not isinstance(result, StaleExpectation):
@@ -100,16 +102,12 @@ class EventLog:
 
     def _enqueue(self, append: Append) -> asyncio.Future[int]:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        size = sum(len(entry.payload) for entry in append.entries)
-        if len(append.entries) > MAX_BATCH:
-            done.set_exception(
-                Invalid(
-                    "TOO_MANY_EVENTS", f"{len(append.entries)} events for one aggregate; at most {MAX_BATCH} at once"
-                )
-            )
-        elif size > MAX_EVENT_BYTES and any(len(entry.payload) > MAX_EVENT_BYTES for entry in append.entries):
-            done.set_exception(Invalid("EVENT_TOO_LARGE", f"an event is larger than {MAX_EVENT_BYTES} bytes; split it"))
+        try:
+            _refuse_too_large(append)
+        except Invalid as refusal:
+            done.set_exception(refusal)
         else:
+            size = sum(len(entry.payload) for entry in append.entries)
             self._queue.append(_Waiting(append, size, done))
             self._start()
         return done
@@ -166,8 +164,10 @@ class EventLog:
             if isinstance(trouble, NoAnswer) or (isinstance(trouble, Rejected) and trouble.code in DOUBTFUL):
                 try:
                     batch = await self._unsettled(batch)
-                except (NoAnswer, NoResponders) as silence:
+                except (NoAnswer, NoResponders, Rejected) as silence:
                     trouble = silence
+                except Exception as fault:
+                    return _failed(batch, fault)
             if not batch:
                 return None
             if asyncio.get_running_loop().time() + pause > deadline:
@@ -180,22 +180,32 @@ class EventLog:
     async def _unsettled(self, batch: list[_Waiting]) -> list[_Waiting]:
         """Asks the leader what lies where each append wanted to write, and settles those that this decides.
 
-        My events there: written, by this attempt or an earlier one. Somebody else's: stale. Nothing: still to be
-        sent, with the same ids. Each is looked at, since an earlier attempt may have been batched with others.
+        My events there: written, by this attempt or an earlier one. Others: stale, be they another command's or the
+        same command's as another process has written them. Nothing, or a part (a server that runs out of space may
+        leave that until it is restarted): still to be sent, with the same ids. Each is looked at, since an earlier
+        attempt may have been batched with others.
         """
         found = await asyncio.gather(
             *(self.stream.read_from_leader(w.append.subject, w.append.expected) for w in batch)
         )
         unsettled: list[_Waiting] = []
         for waiting, stored in zip(batch, found, strict=True):
-            entries = waiting.append.entries
-            if not stored:
+            mine = [entry.payload for entry in waiting.append.entries]
+            there = [entry.payload for entry in stored[: len(mine)]]
+            if there == mine:
+                _written([waiting], stored[len(mine) - 1].position)
+            elif there == mine[: len(there)]:
                 unsettled.append(waiting)
-            elif stored[0].event_id == entries[0].event_id:
-                _written([waiting], stored[len(entries) - 1].position)
             else:
                 _failed([waiting], StaleExpectation(f"{waiting.append.subject} has changed"))
         return unsettled
+
+
+def _refuse_too_large(append: Append) -> None:
+    if len(append.entries) > MAX_BATCH:
+        raise Invalid("TOO_MANY_EVENTS", f"{len(append.entries)} events for one aggregate; at most {MAX_BATCH} at once")
+    if any(len(entry.payload) > MAX_EVENT_BYTES for entry in append.entries):
+        raise Invalid("EVENT_TOO_LARGE", f"an event is larger than {MAX_EVENT_BYTES} bytes; split it")
 
 
 def _written(batch: list[_Waiting], last: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
-from sqlalchemy import Column, DateTime, MetaData, String, Table, delete, select
+from sqlalchemy import Column, DateTime, MetaData, String, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import writing
@@ -16,6 +16,8 @@ from libs.common.projecting import RETRY, Follower, State
 logger = structlog.get_logger()
 
 POLL_SECONDS = 0.25
+POSTPONE_SECONDS = 60.0
+"""When a deadline is looked at again whose command has failed for no reason that is known here."""
 
 
 class Policy:
@@ -77,7 +79,8 @@ class Clock:
     """Calls `commands[kind](key)` for every deadline that has come, where the read model's follower runs.
 
     A deadline is removed when its command has been accepted or refused, unless it was moved meanwhile; after a crash
-    the command is given again, so it must be safe to repeat.
+    the command is given again, so it must be safe to repeat. One whose command fails is put off, so that it does not
+    keep the others waiting.
     """
 
     def __init__(
@@ -102,6 +105,8 @@ class Clock:
                     pass
             except RETRY as trouble:
                 logger.warning("clock_retries", clock=self._table.name, error=type(trouble).__name__)
+            except Exception:  # nobody would start it again
+                logger.exception("clock_failed", clock=self._table.name)
             await asyncio.sleep(POLL_SECONDS)
 
     async def tick(self) -> int:
@@ -110,16 +115,23 @@ class Clock:
         query = select(table).where(table.c.due_time <= self._now().astimezone(UTC)).order_by(table.c.due_time)
         async with self._engine.connect() as connection:
             due = (await connection.execute(query.limit(100))).all()
+        failed: set[tuple[str, str]] = set()
         for row in due:
             try:
                 await self._commands[row.kind](row.key)
+            except RETRY:
+                raise
             except Refused as refusal:
-                if isinstance(refusal, RETRY):
-                    raise
                 logger.warning("deadline_refused", kind=row.kind, reason=refusal.reason, message=refusal.message)
+            except Exception:
+                logger.exception("deadline_failed", kind=row.kind)
+                failed.add((row.kind, row.key))
         if due:
+            later = self._now().astimezone(UTC) + timedelta(seconds=POSTPONE_SECONDS)
             async with writing(self._engine).begin() as transaction:
                 for row in due:
                     same = (table.c.kind == row.kind) & (table.c.key == row.key) & (table.c.due_time == row.due_time)
-                    await transaction.execute(delete(table).where(same))
+                    put_off = update(table).where(same).values(due_time=later)
+                    done = delete(table).where(same)
+                    await transaction.execute(put_off if (row.kind, row.key) in failed else done)
         return len(due)

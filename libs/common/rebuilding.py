@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import cast
 
 from sqlalchemy import MetaData, Table, delete, except_, func, inspect, literal, select, text, update
@@ -26,7 +27,7 @@ from libs.common.projecting import (
 from libs.common.streams import Feed
 
 MARK = "__r"
-"""Stands in the names of tables being built, followed by the owner's epoch and the position it began at."""
+"""Stands in the names of tables being built, before what makes them unique: an index keeps its name for ever."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,9 @@ async def rebuild(follower: Follower) -> AsyncIterator[Progress]:
     if follower.state is State.STANDBY:
         raise NotAllowed("NOT_OWNER", f"{live.name} does not run in this instance; ask the one that owns it")
     state = await follower.stream.state()
-    start = f"{MARK}{follower.epoch}_{state.last}"
     async with writing(follower.engine).begin() as transaction:
         await _drop_left_overs(transaction, live)
-        beside = type(live)(metadata := MetaData(), start)
+        beside = type(live)(metadata := MetaData(), MARK + token_hex(4))
         await transaction.run_sync(metadata.create_all)
         skipped = set(await transaction.scalars(select(SKIPPED.c.position).where(SKIPPED.c.follower == live.name)))
     work = _Rebuild(follower, beside, skipped)

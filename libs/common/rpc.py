@@ -23,10 +23,12 @@ from grpc import aio
 from grpc_status import rpc_status
 from opentelemetry.trace import StatusCode
 from protovalidate import FieldPathPb as FieldPath
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from libs.common import errors
-from libs.common.errors import FieldViolation, Invalid, Refused
+from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
 from libs.common.eventsourcing import Context
+from libs.common.streams import NoAnswer, NoResponders, Rejected
 from libs.common.telemetry import current_traceparent, remote_span
 
 Clock = Callable[[], datetime]
@@ -73,8 +75,9 @@ def add_service(
     - `async def Rebuild(self, request, context) -> AsyncIterator[Progress]`, with `yield`
     - `async def StreamFacts(self, requests: AsyncIterator[...], context) -> Summary`
 
-    They get requests that keep the rules of their contract and a `Context`; they raise `errors.Refused`. Anything else
-    raised is a fault: logged, and INTERNAL with a number to quote for the caller.
+    They get requests that keep the rules of their contract and a `Context`; they raise `errors.Refused`. Trouble with
+    the log or the database is UNAVAILABLE. Anything else raised is a fault: logged, and INTERNAL with a number to quote
+    for the caller.
     Raises TypeError when a method is missing or of another shape.
     """
     handlers = {m.name: _Method(m, implementation, clock, time_zone).handler for m in service.methods}
@@ -227,11 +230,27 @@ def _status_of(error: Exception) -> Status:
         return _status(code, error.reason, error.message, getattr(error, "violations", ()))
     if isinstance(error, aio.AioRpcError) and (answer := answered(error)) is not None:
         return answer  # of a service behind this one, to which the call was passed on
+    if (trouble := _trouble(error)) is not None:
+        logger.error("call_troubled", reason=trouble.reason, exc_info=error)
+        return _status(CODES[Unavailable], trouble.reason, trouble.message)
     number = uuid.uuid4().hex
     logger.error("call_failed", correlation_id=number, exc_info=error)
     return _status(
         grpc.StatusCode.INTERNAL, "INTERNAL", f"something is wrong on our side; when you report it, name {number}"
     )
+
+
+def _trouble(error: Exception) -> Unavailable | None:
+    """What a caller should wait for, where neither they nor we are to blame."""
+    if isinstance(error, NoAnswer | NoResponders | Rejected):
+        return Unavailable("LOG_UNAVAILABLE", "the event log does not answer; send the same request again in a moment")
+    if isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
+        return Unavailable(
+            "DATABASE_UNAVAILABLE", "the database is in trouble; send the same request again in a moment"
+        )
+    return None
 
 
 def _status(code: grpc.StatusCode, reason: str, message: str, violations: Iterable[FieldViolation] = ()) -> Status:

@@ -35,7 +35,7 @@ class DetectionApi:
     async def CreateDetectionPolicy(
         self, request: pb.CreateDetectionPolicyRequest, context: Context
     ) -> pb.DetectionPolicy:
-        if not await self._commands.known(KPI, [request.policy.kpi_id]):
+        if not await self._commands.known(KPI, [request.policy.kpi_id], check=False):
             raise NotFound("KPI_NOT_FOUND", f"there is no KPI {request.policy.kpi_id}")
         handled = await self._commands.handle(DETECTION_POLICY, request.policy.policy_id, request, context)
         return detectionpolicy.to_resource(handled.state, handled.position)

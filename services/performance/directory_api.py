@@ -36,7 +36,7 @@ class DirectoryApi:
         return await self._team(request.team.team_id, request, replace(context, etag=request.team.etag))
 
     async def AppointTeamLead(self, request: pb.AppointTeamLeadRequest, context: Context) -> pb.Team:
-        if not await self._commands.known(EMPLOYEE, [request.lead_id]):
+        if not await self._commands.known(EMPLOYEE, [request.lead_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.lead_id} to lead the team")
         return await self._team(request.team_id, request, context)
 
@@ -106,7 +106,7 @@ class DirectoryApi:
         ]
 
     async def _require_team(self, team_id: str) -> None:
-        if not await self._commands.known(TEAM, [team_id]):
+        if not await self._commands.known(TEAM, [team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
 
 

@@ -49,9 +49,9 @@ class KpiApi:
 
     async def SetTarget(self, request: pb.SetTargetRequest, context: Context) -> pb.Target:
         wanted = request.target
-        if not await self._commands.known(KPI, [wanted.kpi_id]):
+        if not await self._commands.known(KPI, [wanted.kpi_id], check=False):
             raise NotFound("KPI_NOT_FOUND", f"there is no KPI {wanted.kpi_id}")
-        if wanted.team_id and not await self._commands.known(TEAM, [wanted.team_id]):
+        if wanted.team_id and not await self._commands.known(TEAM, [wanted.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {wanted.team_id}")
         handled = await self._commands.handle(TARGET, target_id(wanted.kpi_id, wanted.team_id), request, context)
         return target.to_resource(handled.state, handled.position, date.fromisoformat(wanted.effective_date))

@@ -1,0 +1,132 @@
+"""SQLite and PostgreSQL behave alike: transactions, conflicts of writers, and what errors tell."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import insert_new, open_database, upsert, writing
+
+METADATA = MetaData()
+THINGS = Table(
+    "things",
+    METADATA,
+    Column("kind", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
+
+@pytest.fixture
+async def things(engine: AsyncEngine) -> AsyncEngine:
+    """A database with an empty table."""
+    async with engine.begin() as transaction:
+        await transaction.run_sync(METADATA.create_all)
+    return engine
+
+
+async def rows(engine: AsyncEngine) -> list[tuple[str, int]]:
+    async with engine.connect() as connection:
+        found = await connection.execute(select(THINGS).order_by(THINGS.c.key))
+        return [(row.key, row.number) for row in found]
+
+
+def row(key: str, number: int) -> dict[str, object]:
+    return {"kind": "k", "key": key, "number": number}
+
+
+async def test_a_transaction_that_fails_leaves_nothing_not_even_tables(things: AsyncEngine) -> None:
+    """Rows and table definitions are taken back together."""
+
+    async def fail() -> None:
+        async with writing(things).begin() as transaction:
+            await transaction.execute(insert(THINGS), row("a", 1))
+            await transaction.execute(text("CREATE TABLE others (id INTEGER)"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    async with things.connect() as connection:
+        assert await connection.run_sync(lambda c: inspect(c).get_table_names()) == ["things"]
+    assert await rows(things) == []
+
+
+async def test_a_part_of_a_transaction_can_be_taken_back(things: AsyncEngine) -> None:
+    """A savepoint's failure leaves what was done before it."""
+
+    async def fail(transaction: AsyncConnection) -> None:
+        async with transaction.begin_nested():
+            await transaction.execute(insert(THINGS), row("b", 2))
+            await transaction.execute(insert(THINGS), row("a", 3))
+
+    async with writing(things).begin() as transaction:
+        await transaction.execute(insert(THINGS), row("a", 1))
+        with pytest.raises(DBAPIError):
+            await fail(transaction)
+    assert await rows(things) == [("a", 1)]
+
+
+async def test_writers_wait_for_each_other(things: AsyncEngine) -> None:
+    """Read, then write, from several connections at once: none fails half-way and no change is lost."""
+    async with things.begin() as transaction:
+        await transaction.execute(insert(THINGS), row("a", 0))
+
+    async def add() -> None:
+        async with writing(things).begin() as transaction:
+            query = select(THINGS.c.number).where(THINGS.c.key == "a").with_for_update()
+            number = await transaction.scalar(query) or 0
+            await asyncio.sleep(0.005)
+            await transaction.execute(upsert(THINGS, transaction), row("a", number + 1))
+
+    await asyncio.gather(*(add() for _ in range(5)))
+    assert await rows(things) == [("a", 5)]
+
+
+async def test_readers_do_not_wait_for_a_writer(things: AsyncEngine) -> None:
+    """What is not committed is not seen, and keeps nobody from reading."""
+    async with writing(things).begin() as transaction:
+        await transaction.execute(insert(THINGS), row("a", 1))
+        async with asyncio.timeout(5):
+            assert await rows(things) == []
+    assert await rows(things) == [("a", 1)]
+
+
+async def test_an_insert_of_what_is_there_leaves_it_alone(things: AsyncEngine) -> None:
+    """One row or many, new and known ones together."""
+    async with things.begin() as transaction:
+        await transaction.execute(insert_new(THINGS, transaction), row("a", 1))
+        await transaction.execute(insert_new(THINGS, transaction), [row("a", 2), row("b", 2)])
+    assert await rows(things) == [("a", 1), ("b", 2)]
+
+
+async def test_an_upsert_replaces_what_is_there(things: AsyncEngine) -> None:
+    """All columns but the key."""
+    async with things.begin() as transaction:
+        await transaction.execute(upsert(THINGS, transaction), [row("a", 1), row("b", 2)])
+        await transaction.execute(upsert(THINGS, transaction), [row("b", 3), row("c", 4)])
+    assert await rows(things) == [("a", 1), ("b", 3), ("c", 4)]
+
+
+async def test_errors_do_not_show_what_was_written(things: AsyncEngine) -> None:
+    """Parameters may be personal, and errors end up in logs; only the database's own words are left as they are."""
+    secret = row("Wilhelmine Zauberhaft", 1)
+    with pytest.raises(DBAPIError) as failed:
+        async with things.begin() as transaction:
+            await transaction.execute(insert(THINGS), [secret, secret])
+    assert "Zauberhaft" not in str(failed.value).replace(str(failed.value.orig), "")
+
+
+async def test_sqlite_is_set_up_as_its_contents_deserve(tmp_path: Path) -> None:
+    """What can be built anew need not wait for the disk at every commit; keys must."""
+    found = []
+    for disposable in (False, True):
+        engine = open_database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}", disposable=disposable)
+        async with engine.connect() as connection:
+            names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            found.append([await connection.scalar(text(f"PRAGMA {name}")) for name in names])
+        await engine.dispose()
+    full, normal = 2, 1
+    assert found == [["wal", full, 1, 15000], ["wal", normal, 1, 15000]]

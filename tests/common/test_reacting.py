@@ -1,0 +1,390 @@
+"""Policies answer every event once, and clocks every deadline, whatever breaks in between; on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import MetaData, Table, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common import reacting
+from libs.common.commands import Commands
+from libs.common.database import upsert
+from libs.common.envelope import Codec, event_types
+from libs.common.errors import NotAllowed, Unavailable
+from libs.common.eventsourcing import Context, Recorded
+from libs.common.keys import METADATA as KEYS
+from libs.common.keys import SqlDataKeys
+from libs.common.log import EventLog
+from libs.common.memory_stream import MemoryStream
+from libs.common.projecting import METADATA, Follower, ReadModel, State
+from libs.common.reacting import Clock, Policy, day_over, deadlines, reaction
+from services.performance.team import TEAM
+from stepladder.performance.v1 import events_pb2
+from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Team
+from stepladder.performance.v1.events_pb2 import TeamCreated
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """A log, a database and a clock that only tests move."""
+
+    engine: AsyncEngine
+    stream: MemoryStream
+    codec: Codec
+    time: datetime = EPOCH
+
+    def now(self) -> datetime:
+        return self.time
+
+    def commands(self) -> Commands:
+        """Of a process that was just started."""
+        return Commands(EventLog(self.stream, pause=0.001), self.codec)
+
+    async def create(self, *team_ids: str) -> int:
+        """Creates teams; answers the last position."""
+        position = 0
+        for team_id in team_ids:
+            context = Context(now=self.time, today=self.time.date(), actor="user:test", traceparent="00-1-2-01")
+            command = CreateTeamRequest(team=Team(team_id=team_id, display_name="Blue"))
+            position = (await self.commands().handle(TEAM, team_id, command, context)).position
+        return position
+
+    async def teams(self) -> list[Recorded]:
+        """Every event in the log."""
+        return [await self.codec.decode(stored) for stored in self.stream._entries]
+
+    def follower(self, handler: Policy | ReadModel, instance: str = "one") -> Follower:
+        return Follower(handler, self.stream, self.codec, self.engine, instance=instance, now=self.now, pause=0.01)
+
+
+@pytest.fixture
+async def world(engine: AsyncEngine) -> World:
+    async with engine.begin() as transaction:
+        for tables in (METADATA, KEYS):
+            await transaction.run_sync(tables.create_all)
+    codec = Codec(event_types([events_pb2.DESCRIPTOR]), SqlDataKeys(engine, b"k" * 32))
+    return World(engine, MemoryStream(EPOCH, lost_acks=0.3, seed=3), codec)
+
+
+@asynccontextmanager
+async def running(follower: Follower, clock: Clock | None = None) -> AsyncIterator[Follower]:
+    tasks = [asyncio.create_task(follower.run()), *([asyncio.create_task(clock.run())] if clock else [])]
+    try:
+        yield follower
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Twin(Policy):
+    """Every team gets a twin; counts how often it was asked for one. `crashes` happen after the command was given."""
+
+    name = "twin"
+    subjects: Sequence[str] = ("log.performance.team.*",)
+
+    def __init__(self, world: World, crashes: int = 0) -> None:
+        self._world = world
+        self._commands = world.commands()
+        self.crashes = crashes
+        self.given: list[str] = []
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case TeamCreated(team_id=team_id) if not team_id.startswith("twin-"):
+                command = CreateTeamRequest(team=Team(team_id=f"twin-{team_id}", display_name="Twin"))
+                context = reaction(self.name, event, self._world.now(), self._world.now().date())
+                await self._commands.handle(TEAM, f"twin-{team_id}", command, context)
+                self.given.append(team_id)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        if self.crashes:
+            self.crashes -= 1
+            raise OSError("the database went away before the position had moved")
+
+
+async def test_every_event_is_answered_once(world: World) -> None:
+    """A policy's commands name the event as their cause, and its trace goes on."""
+    last = await world.create("a", "b")
+    async with running(world.follower(Twin(world))) as follower:
+        await follower.wait_for(last, 5)
+        await follower.wait_for(await world.create("c"), 5)
+    events = await world.teams()
+    assert sorted(event.subject.rpartition(".")[2] for event in events) == ["a", "b", "c", "twin-a", "twin-b", "twin-c"]
+    first = next(event for event in events if event.subject.endswith(".a"))
+    twin = next(event for event in events if event.subject.endswith("twin-a"))
+    assert twin.envelope.cause == first.envelope.event_id
+    assert twin.envelope.actor == "policy:twin"
+    assert twin.envelope.traceparent == "00-1-2-01"
+
+
+async def test_a_crash_between_command_and_position_does_nothing_twice(world: World) -> None:
+    """The events are seen again, and the commands given again change nothing."""
+    last = await world.create("a", "b", "c")
+    policy = Twin(world, crashes=3)
+    async with running(world.follower(policy)) as follower:
+        await follower.wait_for(last, 5)
+    assert policy.given == ["a", "b", "c"] * 4
+    assert len(await world.teams()) == 6
+
+
+async def test_a_process_that_was_killed_there_does_nothing_twice(world: World) -> None:
+    """The same for another process, at another time, that knows nothing of the first."""
+
+    class Dying(Twin):
+        async def act(self, events: Sequence[Recorded]) -> None:
+            await super().act(events)
+            await asyncio.Event().wait()  # killed here: nothing of this ends
+
+    last = await world.create("a", "b")
+    dying = Dying(world)
+    async with running(world.follower(dying)):
+        await until(lambda: len(dying.given) == 2)
+    world.time += timedelta(days=3)
+    world.stream.forget_ids()
+    policy = Twin(world)
+    async with running(world.follower(policy, instance="two")) as follower:
+        await follower.wait_for(last, 5)
+    assert policy.given == ["a", "b"]
+    assert len(await world.teams()) == 4
+
+
+async def test_a_policy_waits_while_the_log_is_away(world: World) -> None:
+    """Nothing is parked for it, and nothing lost."""
+    last = await world.create("a")
+    policy = Twin(world)
+    policy._commands = Commands(EventLog(world.stream, patience=0.01, pause=0.001), world.codec)
+    async with running(world.follower(policy)) as follower:
+        await follower.wait_for(last, 5)
+        last = await world.create("b")
+        world.stream.away = True
+        await until(lambda: follower.state is State.STANDBY or follower.position >= last)
+        world.stream.away = False
+        await follower.wait_for(last, 5)
+        assert await follower.parked() == []
+    assert len(await world.teams()) == 4
+
+
+class Alarms(ReadModel):
+    """A read model that keeps deadlines; the tests set them."""
+
+    name = "alarms"
+    version = 1
+    subjects: Sequence[str] = ("log.performance.team.*",)
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.deadlines = deadlines(f"alarms{suffix}", metadata)
+        self.tables: Sequence[Table] = (self.deadlines,)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        """Deadlines come from the tests."""
+
+
+@dataclass
+class Alarm:
+    """A clock over the deadlines of a follower, and what it rang for."""
+
+    world: World
+    table: Table
+    follower: Follower
+    rung: list[str] = field(default_factory=list)
+    answers: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+
+    async def ring(self, key: str) -> None:
+        self.rung.append(key)
+        if key in self.answers:
+            await self.answers[key]()
+
+    def clock(self) -> Clock:
+        return Clock(self.follower, self.table, self.world.engine, self.world.now, {"ring": self.ring})
+
+    async def set(self, key: str, due: datetime) -> None:
+        async with self.world.engine.begin() as transaction:
+            await transaction.execute(
+                upsert(self.table, transaction), {"kind": "ring", "key": key, "due_time": due.astimezone(UTC)}
+            )
+
+    async def left(self) -> dict[str, datetime]:
+        """The deadlines that are still kept."""
+        async with self.world.engine.connect() as connection:
+            rows = await connection.execute(select(self.table))
+            return {row.key: row.due_time.replace(tzinfo=UTC) for row in rows}
+
+    async def until_left(self, *keys: str) -> None:
+        """Returns when exactly these deadlines are kept: a clock takes them off after it has rung."""
+        async with asyncio.timeout(10):
+            while set(await self.left()) != set(keys):
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def alarm(world: World) -> AsyncIterator[Alarm]:
+    """An alarm whose follower runs."""
+    model = Alarms(metadata := MetaData())
+    async with world.engine.begin() as transaction:
+        await transaction.run_sync(metadata.create_all)
+    async with running(world.follower(model)) as follower:
+        await until(lambda: follower.state is State.RUNNING)
+        yield Alarm(world, model.deadlines, follower)
+
+
+def minutes(number: float) -> datetime:
+    return EPOCH + timedelta(minutes=number)
+
+
+async def test_deadlines_ring_when_they_are_due_and_once(alarm: Alarm) -> None:
+    """Not before, in the order in which they were due, whatever time zone they were set in."""
+    await alarm.set("second", minutes(2))
+    await alarm.set("first", minutes(1).astimezone(timezone(timedelta(hours=8))))
+    await alarm.set("third", minutes(3))
+    clock = alarm.clock()
+    assert await clock.tick() == 0
+    alarm.world.time = minutes(1) - timedelta(microseconds=1)
+    assert await clock.tick() == 0
+    alarm.world.time = minutes(2)
+    assert await clock.tick() == 2
+    assert alarm.rung == ["first", "second"]
+    assert await clock.tick() == 0
+    assert list(await alarm.left()) == ["third"]
+
+
+async def test_more_deadlines_than_one_look_finds_all_ring(alarm: Alarm) -> None:
+    """A clock that was away for long catches up."""
+    async with alarm.world.engine.begin() as transaction:
+        rows = [{"kind": "ring", "key": f"{n:03}", "due_time": minutes(-n)} for n in range(250)]
+        await transaction.execute(insert(alarm.table), rows)
+    clock = alarm.clock()
+    assert [await clock.tick() for _ in range(4)] == [100, 100, 50, 0]
+    assert alarm.rung == sorted(alarm.rung, reverse=True)
+    assert len(set(alarm.rung)) == 250
+
+
+async def test_a_deadline_that_is_moved_meanwhile_is_not_lost(alarm: Alarm) -> None:
+    """A new fact may push a deadline back just while its command runs."""
+    await alarm.set("moved", minutes(0))
+    alarm.answers["moved"] = lambda: alarm.set("moved", minutes(10))
+    clock = alarm.clock()
+    await clock.tick()
+    assert await alarm.left() == {"moved": minutes(10)}
+    alarm.answers.clear()
+    alarm.world.time = minutes(10)
+    await clock.tick()
+    assert alarm.rung == ["moved", "moved"]
+    assert await alarm.left() == {}
+
+
+async def test_a_refused_command_is_not_given_again(alarm: Alarm) -> None:
+    """What the domain refuses now, it would refuse for ever: the deadline is over; others ring."""
+
+    async def refuse() -> None:
+        raise NotAllowed("WRONG_STATE", "it is closed")
+
+    await alarm.set("refused", minutes(0))
+    await alarm.set("fine", minutes(0.5))
+    alarm.answers["refused"] = refuse
+    alarm.world.time = minutes(1)
+    await alarm.clock().tick()
+    assert alarm.rung == ["refused", "fine"]
+    assert await alarm.left() == {}
+
+
+async def test_trouble_is_waited_out(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the log is away nothing is lost, and the command is given again until it is accepted."""
+    monkeypatch.setattr(reacting, "POLL_SECONDS", 0.01)
+
+    async def trouble() -> None:
+        if alarm.rung.count("troubled") < 3:
+            raise Unavailable("LOG_UNAVAILABLE", "in a moment")
+
+    await alarm.set("troubled", minutes(0))
+    alarm.answers["troubled"] = trouble
+    with pytest.raises(Unavailable):
+        await alarm.clock().tick()
+    assert list(await alarm.left()) == ["troubled"]
+    ticking = asyncio.create_task(alarm.clock().run())
+    await until(lambda: len(alarm.rung) == 3)
+    await alarm.set("later", minutes(0))
+    await until(lambda: "later" in alarm.rung)
+    ticking.cancel()
+    assert alarm.rung == ["troubled", "troubled", "troubled", "later"]
+
+
+async def test_a_command_that_fails_does_not_stop_the_clock(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours in one command is put off and tried again; the other deadlines ring meanwhile."""
+    monkeypatch.setattr(reacting, "POLL_SECONDS", 0.01)
+
+    async def fail() -> None:
+        raise KeyError("a fault of ours")
+
+    await alarm.set("faulty", minutes(0))
+    await alarm.set("fine", minutes(0.5))
+    alarm.answers["faulty"] = fail
+    alarm.world.time = minutes(1)
+    ticking = asyncio.create_task(alarm.clock().run())
+    await until(lambda: "fine" in alarm.rung)
+    await alarm.set("another", minutes(1))
+    await until(lambda: "another" in alarm.rung)
+    await alarm.until_left("faulty")
+    assert alarm.rung.count("faulty") == 1
+    alarm.answers.clear()
+    alarm.world.time = minutes(1) + timedelta(seconds=reacting.POSTPONE_SECONDS)
+    await until(lambda: alarm.rung.count("faulty") == 2)
+    ticking.cancel()
+
+
+async def test_a_crash_after_the_command_gives_it_again(alarm: Alarm) -> None:
+    """A deadline outlives a process that was killed before it could take it off."""
+    await alarm.set("crashing", minutes(0))
+
+    async def die() -> None:
+        raise asyncio.CancelledError
+
+    alarm.answers["crashing"] = die
+    with pytest.raises(asyncio.CancelledError):
+        await alarm.clock().tick()
+    alarm.answers.clear()
+    await alarm.clock().tick()
+    assert alarm.rung == ["crashing", "crashing"]
+    assert await alarm.left() == {}
+
+
+async def test_only_the_owner_of_the_rows_rings(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standby instance leaves the deadlines to the one that follows."""
+    monkeypatch.setattr(reacting, "POLL_SECONDS", 0.01)
+    await alarm.set("due", minutes(0))
+    standby = Alarm(alarm.world, alarm.table, alarm.world.follower(Alarms(MetaData()), instance="two"))
+    async with running(standby.follower, standby.clock()):
+        ticking = asyncio.create_task(alarm.clock().run())
+        await until(lambda: alarm.rung == ["due"])
+        ticking.cancel()
+    assert standby.rung == []
+
+
+async def test_the_standing_of_a_follower_shows_its_deadlines(alarm: Alarm) -> None:
+    """How many there are, and the next one."""
+    await alarm.set("b", minutes(9))
+    await alarm.set("a", minutes(5))
+    standing = await alarm.follower.standing()
+    assert standing.deadlines == 2
+    assert standing.next_deadline is not None
+    assert standing.next_deadline.replace(tzinfo=UTC) == minutes(5)
+
+
+def test_a_day_is_over_when_it_has_ended_everywhere() -> None:
+    """West of everybody (UTC-12) the day ends at noon UTC of the next one."""
+    over = day_over(date(2026, 2, 28))
+    assert over == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert over.astimezone(timezone(timedelta(hours=-12))).date() == date(2026, 3, 1)
+    assert (over - timedelta(seconds=1)).astimezone(timezone(timedelta(hours=-12))).date() == date(2026, 2, 28)

@@ -1,0 +1,152 @@
+"""The three services in one process, on a real log and real databases, with a clock that tests move."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from grpc import aio
+
+from libs.cli.embedded import make_key, migrate_all, stored_in
+from libs.cli.nats_server import NatsServer
+from libs.common.service import Service, open_service
+from libs.common.settings import Settings
+from services.coaching import __main__ as coaching
+from services.performance import __main__ as performance
+from services.promotion import __main__ as promotion
+from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
+from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
+from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, HireEmployeeRequest, Team
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
+from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
+from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
+
+UNIQUE = itertools.count()
+MODULES = {"performance": performance, "coaching": coaching, "promotion": promotion}
+T = TypeVar("T")
+
+
+@dataclass
+class World:
+    """Stubs of every service, and the clock that they all go by."""
+
+    channels: dict[str, aio.Channel]
+    services: dict[str, Service]
+    clock: list[datetime] = field(default_factory=list)
+
+    @property
+    def directory(self) -> DirectoryServiceStub:
+        return DirectoryServiceStub(self.channels["performance"])
+
+    @property
+    def kpis(self) -> KpiServiceStub:
+        return KpiServiceStub(self.channels["performance"])
+
+    @property
+    def facts(self) -> FactsServiceStub:
+        return FactsServiceStub(self.channels["performance"])
+
+    @property
+    def detections(self) -> DetectionServiceStub:
+        return DetectionServiceStub(self.channels["performance"])
+
+    @property
+    def plans(self) -> PlanServiceStub:
+        return PlanServiceStub(self.channels["coaching"])
+
+    @property
+    def eligibility(self) -> EligibilityServiceStub:
+        return EligibilityServiceStub(self.channels["promotion"])
+
+    async def end(self) -> int:
+        """The last position in the log."""
+        return (await self.services["performance"].stream.state()).last
+
+    async def team(self) -> str:
+        """A new team."""
+        team_id = new_id("t")
+        await self.directory.CreateTeam(CreateTeamRequest(team=Team(team_id=team_id, display_name="A team")))
+        return team_id
+
+    async def employee(self, team_id: str, hire_date: str = "2019-01-01") -> str:
+        """A new member of a team."""
+        employee = Employee(
+            employee_id=new_id("e"),
+            display_name="Somebody",
+            hire_date=hire_date,
+            team_id=team_id,
+            position="agent",
+            position_since=hire_date,
+        )
+        await self.directory.HireEmployee(HireEmployeeRequest(employee=employee))
+        return employee.employee_id
+
+    async def kpi(self, aggregation: "Kpi.Aggregation.ValueType" = Kpi.AGGREGATION_RATIO) -> str:
+        """A new KPI in per cent, lower is better."""
+        kpi = Kpi(
+            kpi_id=new_id("k"),
+            display_name="A KPI",
+            unit=Kpi.UNIT_PERCENT,
+            direction=Kpi.DIRECTION_LOWER,
+            aggregation=aggregation,
+            scale_numerator=100 if aggregation == Kpi.AGGREGATION_RATIO else 1,
+            scale_denominator=1,
+            precision=1,
+        )
+        await self.kpis.CreateKpi(CreateKpiRequest(kpi=kpi))
+        return kpi.kpi_id
+
+    async def record(self, *facts: Fact, request_id: str = "") -> RecordFactsResponse:
+        answer: RecordFactsResponse = await self.facts.RecordFacts(
+            RecordFactsRequest(request_id=request_id, facts=facts)
+        )
+        return answer
+
+
+def new_id(prefix: str) -> str:
+    """An id that is not taken."""
+    return f"{prefix}-{next(UNIQUE)}"
+
+
+def fact(employee_id: str, day: str, kpi_id: str, numerator: int, denominator: int | None = 100) -> Fact:
+    """One reading of one day; without a denominator for a KPI that is no ratio."""
+    denominators = [] if denominator is None else [denominator]
+    reading = Reading(kpi_id=kpi_id, numerators=[numerator], denominators=denominators)
+    return Fact(employee_id=employee_id, date=day, source="calls", readings=[reading])
+
+
+async def until(question: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
+    """Asks again until the answer is the wanted one."""
+    async with asyncio.timeout(20):
+        while not wanted(answer := await question()):
+            await asyncio.sleep(0.02)
+        return answer
+
+
+@asynccontextmanager
+async def open_world(folder: Path, nats: NatsServer, database_url: str = "") -> AsyncIterator[World]:
+    """All three services on ports of their own; `database_url` (with `{service}`) takes the place of SQLite."""
+    make_key(folder / "kek")
+    free = {f"{name}_address": "127.0.0.1:0" for name in MODULES}
+    settings = stored_in(folder, Settings(**free)).model_copy(  # type: ignore[arg-type] # all are strings
+        update={"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
+    )
+    if database_url:
+        settings = settings.model_copy(update={"database_url": database_url})
+    await migrate_all(settings)
+    clock = [datetime.now(UTC)]
+    async with AsyncExitStack() as stack:
+        world = World({}, {}, clock)
+        for name, module in MODULES.items():
+            service = await stack.enter_async_context(open_service(name, settings, module.EVENTS, now=lambda: clock[0]))
+            serving = await stack.enter_async_context(service.serving(module.build(service)))
+            world.services[name] = service
+            world.channels[name] = await stack.enter_async_context(aio.insecure_channel(serving.address))
+        yield world
