@@ -110,7 +110,7 @@ class FactsApi:
             request.GROUP_BY_CENTRE: lambda one: [one.kpi_id],
         }[request.group_by]
         results, token = cut_page(request, await self._results.list_results(self._engine, request, self._people), group)
-        kpis = await self._commands.known(KPI, {result.kpi_id for result in results}, check=False)
+        kpis = await self._commands.known(KPI, {result.kpi_id for result in results})
         for result in results:
             definition = kpis[result.kpi_id].state.kpi
             value = kpi_value(definition, result.numerator, result.denominator)
