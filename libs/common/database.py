@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Insert, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -12,12 +13,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> AsyncEngine:
     """An engine for `sqlite+aiosqlite:///<file>` or `postgresql+asyncpg://...`.
 
-    Errors never show the parameters of a statement, which may be personal.
+    Errors never show the parameters of a statement, which may be personal. Troubles of the moment are OperationalError.
     On SQLite: write-ahead log, durable commits, and transactions that also hold for table definitions. A power cut may
     take the last commits of a `disposable` database, rows and positions together: its followers apply them again.
     """
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+        engine = create_async_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine.sync_engine, "handle_error", _operational, retval=True)
+        return engine
     engine = create_async_engine(url, pool_size=pool_size, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -35,6 +38,18 @@ def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> 
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def _operational(context: ExceptionContext) -> OperationalError | None:
+    """Troubles of the moment by the name that other drivers have for them; asyncpg calls them no more than an error."""
+    error = context.original_exception
+    state = str(getattr(error, "sqlstate", None) or "")
+    # Connection, rollback (deadlock), resources (disk, memory, connections), intervention (shutdown, starting up).
+    if not context.is_disconnect and state[:2] not in ("08", "40", "53", "57"):
+        return None
+    return OperationalError(
+        context.statement, None, error, hide_parameters=True, connection_invalidated=context.is_disconnect
+    )
 
 
 def writing(engine: AsyncEngine) -> AsyncEngine:

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -150,10 +151,8 @@ class JetStreamStream:
     async def publish(self, batch: Sequence[Append]) -> int:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[int] = loop.create_future()
-        total = sum(len(append.entries) for append in batch)
-        atomic = total > 1
-        batch_id = uuid4().hex
-        publish = self._client.publish
+        messages = list(_messages(batch, self.name))
+        atomic = len(messages) > 1
 
         def on_answer(message: Msg) -> None:
             if not answered.done():
@@ -162,25 +161,10 @@ class JetStreamStream:
         async with self._answers(on_answer) as reply:
             try:
                 async with asyncio.timeout(self._answer_seconds):
-                    number = 0
-                    for append in batch:
-                        expected: int | None = append.expected
-                        for entry in append.entries:
-                            number += 1
-                            headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
-                            if expected is not None:
-                                headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
-                                expected = None
-                            if atomic:
-                                headers["Nats-Batch-Id"] = batch_id
-                                headers["Nats-Batch-Sequence"] = str(number)
-                            if number == 1:
-                                headers["Nats-Expected-Stream"] = self.name
-                            if atomic and number == total:
-                                headers["Nats-Batch-Commit"] = "1"
-                            # The first is a request too: its refusal comes at once, not when the batch times out.
-                            wanted = reply if number in (1, total) else ""
-                            await publish(append.subject, entry.payload, wanted, headers)
+                    subject, headers, payload = messages.pop()
+                    if messages:
+                        await _write(self._client, messages, reply)
+                    await self._client.publish(subject, payload, reply, headers)
                     return await answered
             except TimeoutError as error:
                 raise NoAnswer from error
@@ -302,6 +286,52 @@ class JetStreamStream:
         await self._client.subscribe(f"{self._inbox}.*", cb=dispatch)
 
 
+_Message = tuple[str, dict[str, str], bytes]
+
+
+def _messages(batch: Sequence[Append], stream: str) -> Iterator[_Message]:
+    """Subject, headers and payload of every entry."""
+    total = sum(len(append.entries) for append in batch)
+    batch_id = uuid4().hex
+    number = 0
+    for append in batch:
+        expected = str(append.expected)
+        for entry in append.entries:
+            number += 1
+            headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+            if expected:
+                headers["Nats-Expected-Last-Subject-Sequence"] = expected
+                expected = ""
+            if total > 1:
+                headers["Nats-Batch-Id"] = batch_id
+                headers["Nats-Batch-Sequence"] = str(number)
+                if number == total:
+                    headers["Nats-Batch-Commit"] = "1"
+            if number == 1:
+                headers["Nats-Expected-Stream"] = stream
+            yield append.subject, headers, entry.payload
+
+
+async def _write(client: Client, messages: Sequence[_Message], reply: str) -> None:
+    """Hands messages to the connection; what is published next takes them along.
+
+    The first is a request, answered to `reply`: a refusal of the batch comes at once, not when it times out.
+    """
+    frames: list[bytes] = []
+    for subject, headers, payload in messages:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        frames += (
+            f"HPUB {subject} {reply} {len(head)} {len(head) + len(payload)}\r\n".encode(),
+            head,
+            payload,
+            b"\r\n",
+        )
+        reply = ""
+    # Private, because the public `publish` takes 7 us a message, and this 1.5: a third of the time of a bulk append.
+    await client._send_command(b"".join(frames))  # noqa: SLF001
+
+
 def _take_answer(message: Msg, answered: asyncio.Future[int], *, last: bool) -> None:
     if (message.headers or {}).get("Status") == "503":
         answered.set_exception(NoResponders())
@@ -337,7 +367,7 @@ class _PullFeed:
     """A consumer without acks that starts behind a position and is made anew whenever a delivery is missing.
 
     The position is the follower's own; the consumer's delivery numbers must be contiguous, which is how a lost
-    message shows.
+    message shows. While the follower works on some entries, the next ones arrive.
     """
 
     def __init__(
@@ -356,7 +386,9 @@ class _PullFeed:
         self._consumer = ""
         self._subscription: Subscription | None = None
         self._inbox = ""
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        self._ready: deque[Stored] = deque()
+        self._news = asyncio.Event()
+        self._broken = False
         self._delivered = 0
         self._asked = 0
         self._pending = 0
@@ -364,27 +396,28 @@ class _PullFeed:
 
     @property
     def pending(self) -> int:
-        return self._pending
+        return len(self._ready) + self._pending
 
     async def next(self, most: int, wait_seconds: float) -> list[Stored]:
         deadline = asyncio.get_running_loop().time() + wait_seconds
-        entries: list[Stored] = []
-        while not entries:
-            try:
+        try:
+            while not self._ready:
+                if self._broken:
+                    await self.close()
+                    await asyncio.sleep(0.1)
                 if not self._consumer:
                     await self._start()
                 await self._ask(most)
+                self._news.clear()
                 async with asyncio.timeout_at(deadline):
-                    message = await self._arrived.get()
-            except TimeoutError:
-                if asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS:
-                    await self.close()  # not even heartbeats: the consumer went with its server
-                return []
-            self._heard = asyncio.get_running_loop().time()
-            while True:
-                if not await self._take(message, entries) or len(entries) >= most or self._arrived.empty():
-                    break
-                message = self._arrived.get_nowait()
+                    await self._news.wait()
+        except TimeoutError:
+            if asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS:
+                await self.close()  # not even heartbeats: the consumer went with its server
+            return []
+        entries = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        if not self._broken:
+            await self._ask(most)
         return entries
 
     async def close(self) -> None:
@@ -398,16 +431,16 @@ class _PullFeed:
                 await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{consumer}", b"")
 
     async def _start(self) -> None:
-        self._arrived = asyncio.Queue()
+        self._broken = False
         self._delivered = self._asked = 0
         self._heard = asyncio.get_running_loop().time()
-        inbox = self._client.new_inbox()
+        self._inbox = inbox = self._client.new_inbox()
 
-        async def arrive(message: Msg, queue: asyncio.Queue[Msg] = self._arrived) -> None:
-            queue.put_nowait(message)
+        async def arrive(message: Msg) -> None:
+            if inbox == self._inbox and not self._broken:
+                self._take(message)
 
         self._subscription = await self._client.subscribe(inbox, cb=arrive)
-        self._inbox = inbox
         name = f"follow-{uuid4().hex}"
         config = {
             "name": name,
@@ -432,35 +465,33 @@ class _PullFeed:
 
     async def _ask(self, most: int) -> None:
         """Keeps a pull request waiting at the server, so that a new entry comes at once."""
-        if self._asked > 0:
+        if self._asked + len(self._ready) > most // 2:
             return
-        self._asked = most
+        self._asked += most
         request = {"batch": most, "expires": 30_000_000_000, "idle_heartbeat": 1_000_000_000}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         await self._client.publish(subject, json.dumps(request).encode(), self._inbox)
 
-    async def _take(self, message: Msg, entries: list[Stored]) -> bool:
-        """Adds a delivered entry to `entries`; false when the consumer had to be given up."""
+    def _take(self, message: Msg) -> None:
+        """Adds a delivered entry to those that are ready; a gap or a refusal breaks the consumer."""
+        self._heard = asyncio.get_running_loop().time()
         headers = message.headers or {}
         status = headers.get("Status")
-        if status is not None:
-            if status == "100":  # heartbeat
-                return True
-            if status in ("408", "404"):  # the request expired
-                self._asked = 0
-                return True
-            await self.close()  # 409 consumer deleted, 503 nobody there, and whatever else: start anew
-            await asyncio.sleep(0.1)
-            return False
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
-        tokens = message.reply.split(".")
-        position, delivery, self._pending = int(tokens[-4]), int(tokens[-3]), int(tokens[-1])
-        if delivery != self._delivered + 1:
-            logger.warning("follow_gap", stream=self._stream, expected=self._delivered + 1, found=delivery)
-            await self.close()
-            return False
-        self._delivered = delivery
-        self._asked -= 1
-        self._after = position
-        entries.append(Stored(position, message.subject, message.data, headers.get("Nats-Msg-Id", "")))
-        return True
+        if status is None:
+            # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+            tokens = message.reply.split(".")
+            position, delivery = int(tokens[-4]), int(tokens[-3])
+            if delivery == self._delivered + 1:
+                self._pending = int(tokens[-1])
+                self._delivered = delivery
+                self._asked -= 1
+                self._after = position
+                self._ready.append(Stored(position, message.subject, message.data, headers.get("Nats-Msg-Id", "")))
+            else:
+                logger.warning("follow_gap", stream=self._stream, expected=self._delivered + 1, found=delivery)
+                self._broken = True
+        elif status in ("408", "404"):  # a request expired
+            self._asked -= int(headers.get("Nats-Pending-Messages", self._asked))
+        elif status != "100":  # no heartbeat but 409 consumer deleted, 503 nobody there, and whatever else: start anew
+            self._broken = True
+        self._news.set()

@@ -5,12 +5,14 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import chain
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -33,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import insert_new, writing
+from libs.common.database import insert_new, upsert, writing
 from libs.common.envelope import Codec, UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
@@ -82,7 +84,10 @@ SKIPPED = Table(
     Column("skipped_time", DateTime(timezone=True), nullable=False),
 )
 
-BATCH = 1000
+BATCH = 2000
+REST_SECONDS = 0.05
+"""Pause after a few events, so that those which come meanwhile share a transaction. Whoever waits for a position ends
+it, so it shows in no read that asks for one."""
 LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
 
@@ -148,6 +153,40 @@ class ReadModel:
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         """Changes to rows, in the position's own transaction."""
         raise NotImplementedError  # every read model has changes of its own
+
+
+@asynccontextmanager
+async def in_turn(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that writes. On SQLite, which has one writer at a time, the followers of a process queue for it.
+
+    Otherwise they would poll for it, in pauses of up to 100 ms.
+    """
+    queue = _QUEUES.setdefault(engine, asyncio.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
+    async with queue, writing(engine).begin() as transaction:
+        yield transaction
+
+
+_QUEUES: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def upsert_rows(rows: AsyncConnection, table: Table, values: Sequence[tuple[str | int, ...]]) -> None:
+    """Inserts rows in bulk, or replaces those with the same primary key.
+
+    `values` hold all columns of the table in their order, strings and whole numbers only, and no key twice.
+    """
+    # Few statements of many rows each, past SQLAlchemy's work on every parameter. And on SQLite a statement for each
+    # row would give up the interpreter's lock and wait for it again: beside a busy event loop, milliseconds each.
+    start = 0
+    while start < len(values):
+        size = min(512, 1 << (len(values) - start).bit_length() - 1)  # powers of two: few texts, each compiled once
+        texts: dict[tuple[str, int], str] = table.info.setdefault("upserts", {})
+        key = (rows.dialect.name, size)
+        if key not in texts:
+            statement = upsert(table, rows).values([dict.fromkeys(table.columns.keys())] * size)
+            texts[key] = str(statement.compile(dialect=rows.dialect))
+        some = values[start : start + size]
+        await rows.exec_driver_sql(texts[key], tuple(chain.from_iterable(some)))
+        start += size
 
 
 class State(Enum):
@@ -237,6 +276,8 @@ class Follower:
         self._lag = 0
         self._oldest: datetime | None = None
         self._moved = asyncio.Condition()
+        self._waiting = 0
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
@@ -265,6 +306,8 @@ class Follower:
         """
         if position == 0 or (position <= self.position and self.state is State.RUNNING):
             return
+        self._waiting += 1
+        self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
                 needed = min(position, await self._last_relevant())
@@ -276,6 +319,10 @@ class Follower:
             raise Unavailable(
                 "NOT_YET_INCLUDED", f"{self.handler.name} is at {self.position} of {position}; ask again in a moment"
             ) from error
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._hurry.clear()
 
     async def standing(self) -> Standing:
         """How far it is, for people."""
@@ -344,7 +391,7 @@ class Follower:
         name = self.handler.name
         while True:
             state = await self.stream.state()
-            async with writing(self.engine).begin() as transaction:
+            async with in_turn(self.engine) as transaction:
                 now = self._now()
                 fresh = {
                     "name": name,
@@ -395,9 +442,13 @@ class Follower:
                     if entries:
                         await self._step(entries)
                     elif not arrived:
-                        async with writing(self.engine).begin() as transaction:
+                        async with in_turn(self.engine) as transaction:
                             await self.move(transaction, self.position)  # a sign of life
                     self._lag = feed.pending
+                if 0 < len(entries) < BATCH // 4:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(REST_SECONDS):
+                            await self._hurry.wait()
 
     async def _step(self, entries: Sequence[Stored]) -> None:
         events, parkings = await sort(self.codec, entries, set(self.poisoned))
@@ -413,7 +464,7 @@ class Follower:
                 else nullcontext()
             ):
                 await self.handler.act(events)
-                async with writing(self.engine).begin() as transaction:
+                async with in_turn(self.engine) as transaction:
                     await self.move(transaction, last)
                     await self.handler.apply(transaction, events)
                     await self.park(transaction, parkings)
@@ -436,7 +487,7 @@ class Follower:
                 parkings.append(parking)
             else:
                 sound.append(event)
-        async with writing(self.engine).begin() as transaction:
+        async with in_turn(self.engine) as transaction:
             await self.move(transaction, last)
             parkings += await apply_each(self.handler, transaction, sound, poisoned)
             await self.park(transaction, parkings)
@@ -464,7 +515,7 @@ class Follower:
             try:
                 event = await self.codec.decode(stored[row.position])
                 await self.handler.act([event])
-                async with writing(self.engine).begin() as transaction:
+                async with in_turn(self.engine) as transaction:
                     await self.move(transaction, self.position)
                     await self.handler.apply(transaction, [event])
                     await transaction.execute(delete(PARKED).where(this))
@@ -473,7 +524,7 @@ class Follower:
             except Exception as fault:
                 error = describe(fault)
             if error:
-                async with writing(self.engine).begin() as transaction:
+                async with in_turn(self.engine) as transaction:
                     attempts = PARKED.c.attempts + 1
                     await transaction.execute(update(PARKED).where(this).values(error=error, attempts=attempts))
                 raise NotAllowed("STILL_POISONED", f"{applied} applied; the event at {row.position} fails: {error}")
@@ -483,7 +534,7 @@ class Follower:
     async def _skip(self, row: Row[Any], reason: str, actor: str) -> None:
         key = (PARKED.c.follower == row.follower) & (PARKED.c.position == row.position)
         values = {name: getattr(row, name) for name in ("follower", "position", "subject", "type", "error")}
-        async with writing(self.engine).begin() as transaction:
+        async with in_turn(self.engine) as transaction:
             await self.move(transaction, self.position)
             await transaction.execute(
                 insert(SKIPPED).values(**values, reason=reason, actor=actor, skipped_time=self._now())
@@ -547,7 +598,7 @@ class Follower:
         if self.state is State.RUNNING:
             mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
             with suppress(*RETRY):
-                async with writing(self.engine).begin() as transaction:
+                async with in_turn(self.engine) as transaction:
                     await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
         self.state = State.STANDBY
 

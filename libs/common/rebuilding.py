@@ -9,7 +9,7 @@ from sqlalchemy import MetaData, Table, delete, except_, func, inspect, literal,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import writing
-from libs.common.errors import NotAllowed
+from libs.common.errors import NotAllowed, Unavailable
 from libs.common.projecting import (
     BATCH,
     FOLLOWERS,
@@ -66,8 +66,11 @@ async def rebuild(follower: Follower) -> AsyncIterator[Progress]:
             # The live follower waits while the last events are applied and the tables change places.
             async with follower.stepping:
                 end = follower.position if follower.state is State.RUNNING else 0
-                while work.position < end and await work.step(feed, wait_seconds=5.0):
-                    pass
+                while work.position < end:
+                    if not await work.step(feed, wait_seconds=5.0):
+                        raise Unavailable(
+                            "LOG_UNAVAILABLE", f"the log fell silent at {work.position} of {end}; try again"
+                        )
                 changed = await work.swap(state.created)
     except Fenced as fenced:
         raise NotAllowed("NOT_OWNER", f"another instance has taken {live.name} over") from fenced

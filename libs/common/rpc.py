@@ -231,7 +231,7 @@ def _status_of(error: Exception) -> Status:
     if isinstance(error, aio.AioRpcError) and (answer := answered(error)) is not None:
         return answer  # of a service behind this one, to which the call was passed on
     if (trouble := _trouble(error)) is not None:
-        logger.error("call_troubled", reason=trouble.reason, exc_info=error)
+        logger.warning("call_troubled", reason=trouble.reason, error=f"{type(error).__name__}: {error}"[:500])
         return _status(CODES[Unavailable], trouble.reason, trouble.message)
     number = uuid.uuid4().hex
     logger.error("call_failed", correlation_id=number, exc_info=error)

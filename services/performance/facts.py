@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
 from typing import assert_never, cast
@@ -19,6 +20,8 @@ from stepladder.performance.v1.kpi_pb2 import Kpi
 Command = RecordFactsRequest | CorrectFactRequest
 Event = FactRecorded | FactCorrected
 
+SHORT = 256
+"""Bytes of a fact up to which its own bytes take no more room than digests of its readings."""
 LIMIT = 10**12
 """Largest size of a sample's numbers, so that sums stay within 64 bits."""
 
@@ -30,19 +33,30 @@ def facts_id(employee_id: str, day: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is recorded: a digest of each reading, by (day, source) and KPI.
+    """What is recorded of each (day, source): a short fact in its own bytes, or digests of the readings by KPI.
 
     Replaced, never changed in place, and cheap to copy however many readings a month has.
     """
 
-    digests: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    recorded: dict[tuple[str, str], bytes | dict[str, bytes]] = field(default_factory=dict)
+
+    def digests(self, day: str, source: str) -> dict[str, bytes]:
+        """A digest of each reading recorded, by KPI. Made when asked for: few facts are ever compared with others."""
+        match self.recorded.get((day, source), {}):
+            case bytes(fact):
+                return _digests(Fact.FromString(fact))
+            case digests:
+                return digests
 
 
 def evolve(state: State, event: Message) -> State:
     match cast(Event, event):
         case FactRecorded(fact=fact) | FactCorrected(fact=fact):
+            # Interned, as are KPIs: thousands of months in memory share the same few names.
             key = (intern(fact.date), intern(fact.source))
-            return State(state.digests | {key: state.digests.get(key, {}) | _digests(fact)})
+            if key not in state.recorded and len(content := fact.SerializeToString()) <= SHORT:
+                return State(state.recorded | {key: content})
+            return State(state.recorded | {key: state.digests(*key) | _digests(fact)})
         case unknown:
             assert_never(unknown)
 
@@ -82,12 +96,13 @@ def sift(state: State, facts: Iterable[Fact], today: date) -> Sifted:
     new: list[Fact] = []
     rejected: list[tuple[int, str, str]] = []
     unchanged = 0
-    known, taken = dict(state.digests), dict[tuple[str, str], Fact]()
+    taken: dict[tuple[str, str], list[Fact]] = {}
     for index, fact in enumerate(facts):
         key = (fact.date, fact.source)
-        if key in taken:  # only now: digests take the most time, and few requests name a day and source twice
-            known[key] = known.get(key, {}) | _digests(taken.pop(key))
-        fresh, contradicted = _compared(fact, known.get(key, {}))
+        known = state.digests(*key)
+        for earlier in taken.get(key, ()):
+            known = known | _digests(earlier)
+        fresh, contradicted = _compared(fact, known)
         if problem := day_problem(fact.date, today):
             rejected.append((index, "DATE_INVALID", problem))
         elif contradicted:
@@ -96,16 +111,15 @@ def sift(state: State, facts: Iterable[Fact], today: date) -> Sifted:
         elif not fresh:
             unchanged += 1
         else:
-            whole = len(fresh) == len(fact.readings)
-            taken[key] = fact if whole else _with_readings(fact, fresh)
-            new.append(taken[key])
+            new.append(fact if len(fresh) == len(fact.readings) else _with_readings(fact, fresh))
+            taken.setdefault(key, []).append(new[-1])
     return Sifted(new, unchanged, rejected)
 
 
 def changed_readings(state: State, fact: Fact) -> list[Reading]:
     """The readings that differ from the recorded ones. Refuses what was not recorded."""
     parse_day(fact.date, "fact.date")
-    known = state.digests.get((fact.date, fact.source), {})
+    known = state.digests(fact.date, fact.source)
     given = _digests(fact)
     if len(given) != len(fact.readings):
         message = "a KPI is named twice"
@@ -117,9 +131,9 @@ def changed_readings(state: State, fact: Fact) -> list[Reading]:
 
 def check_reading(reading: Reading, kpi: Kpi | None) -> str:
     """What is wrong with a reading: `KPI_NOT_FOUND` if there is no KPI, else `READING_INVALID`; empty if nothing is."""
-    numerators, denominators = reading.numerators, reading.denominators
     if kpi is None:
         return f"there is no KPI {reading.kpi_id}"
+    numerators, denominators = reading.numerators[:], reading.denominators[:]  # lists: faster to go through
     if max(numerators) > LIMIT or min(numerators) < -LIMIT:
         return "a numerator is larger than 10^12"
     if kpi.aggregation != Kpi.AGGREGATION_RATIO:
@@ -133,6 +147,7 @@ def check_reading(reading: Reading, kpi: Kpi | None) -> str:
     return ""
 
 
+@lru_cache(1024)
 def day_problem(text: str, today: date) -> str:
     """What is wrong with the day of a fact (`DATE_INVALID`); empty if nothing is."""
     try:
@@ -162,7 +177,6 @@ def _with_readings(fact: Fact, readings: Sequence[Reading]) -> Fact:
 
 
 def _digests(fact: Fact) -> dict[str, bytes]:
-    # Interned, as are days and sources: thousands of months in memory share the same few names.
     return {intern(reading.kpi_id): _digest(reading) for reading in fact.readings}
 
 

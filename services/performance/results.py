@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
-from libs.common.projecting import ReadModel
+from libs.common.projecting import ReadModel, upsert_rows
 from libs.common.reacting import day_over, deadlines
 from services.performance.detectionpolicy import period_of
 from services.performance.people import People
@@ -28,7 +28,8 @@ from stepladder.performance.v1.kpi_pb2 import Kpi
 JUDGE = "judge"
 """The kind of deadline at which an employee's period is judged; its key is `judgement_key`."""
 
-ReadingKey = tuple[str, str, str, str]
+
+CONCERNED = (FactRecorded, FactCorrected, KpiCreated, DetectionPolicyCreated)
 
 
 class Results(ReadModel):
@@ -36,7 +37,7 @@ class Results(ReadModel):
 
     name = "results"
     version = 1
-    subjects = ("log.performance.kpi.*", "log.performance.detectionpolicy.*", "log.performance.facts.*")
+    subjects = ("log.performance.>",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.readings = Table(
@@ -68,22 +69,25 @@ class Results(ReadModel):
         self.tables = (self.readings, self.aggregations, self.judged, self.deadlines)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        if not any(isinstance(recorded.event, CONCERNED) for recorded in events):
+            return
         aggregations: dict[str, int] = {
             row.kpi_id: row.aggregation for row in await rows.execute(select(self.aggregations))
         }
         policies: dict[str, list[DetectionPolicy]] = {}
         for row in await rows.execute(select(self.judged)):
             policies.setdefault(row.kpi_id, []).append(DetectionPolicy(**row._mapping))
-        readings: dict[ReadingKey, tuple[int, int, int]] = {}
+        readings: dict[tuple[str, ...], tuple[str | int, ...]] = {}
         due: dict[str, datetime] = {}
         for recorded in events:
             match recorded.event:
                 case FactRecorded(fact=fact) | FactCorrected(fact=fact):
+                    day = (fact.employee_id, fact.date, fact.source)
                     for reading in fact.readings:
-                        totals = day_totals(reading, aggregations[reading.kpi_id])
-                        key = (fact.employee_id, fact.date, fact.source, reading.kpi_id)
-                        readings[key] = (*totals, recorded.position)
-                        for policy in policies.get(reading.kpi_id, ()):
+                        kpi_id = reading.kpi_id
+                        key = (*day, kpi_id)
+                        readings[key] = (*key, *day_totals(reading, aggregations[kpi_id]), recorded.position)
+                        for policy in policies.get(kpi_id, ()):
                             _plan_judgement(due, policy, fact, recorded.envelope.time.ToDatetime(UTC))
                 case KpiCreated(kpi=kpi):
                     aggregations[kpi.kpi_id] = kpi.aggregation
@@ -101,9 +105,7 @@ class Results(ReadModel):
                         },
                     )
         if readings:
-            names = ("employee_id", "date", "source", "kpi_id", "numerator", "denominator", "position")
-            values = [dict(zip(names, (*key, *value), strict=True)) for key, value in readings.items()]
-            await rows.execute(upsert(self.readings, rows), values)
+            await upsert_rows(rows, self.readings, list(readings.values()))
         if due:
             await rows.execute(
                 upsert(self.deadlines, rows),
@@ -194,13 +196,14 @@ class Results(ReadModel):
 
 def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:
     """Numerator and denominator that the samples of a day add up to under a KPI's aggregation."""
+    numerators = reading.numerators[:]  # a list: twice as fast to go through
     match aggregation:
         case Kpi.AGGREGATION_MINIMUM:
-            return min(reading.numerators), 0
+            return min(numerators), 0
         case Kpi.AGGREGATION_MAXIMUM:
-            return max(reading.numerators), 0
+            return max(numerators), 0
         case _:
-            return sum(reading.numerators), sum(reading.denominators)
+            return sum(numerators), sum(reading.denominators[:])
 
 
 def judgement_key(policy_id: str, employee_id: str, period_start: date) -> str:

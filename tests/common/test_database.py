@@ -1,14 +1,25 @@
 """SQLite and PostgreSQL behave alike: transactions, conflicts of writers, and what errors tell."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import insert_new, open_database, upsert, writing
+from libs.common.envelope import Codec, event_types
+from libs.common.eventsourcing import Recorded
+from libs.common.keys import METADATA as KEYS
+from libs.common.keys import SqlDataKeys
+from libs.common.memory_stream import MemoryStream
+from libs.common.projecting import METADATA as FOLLOWERS
+from stepladder.performance.v1 import events_pb2
+from tests.common.test_projecting import EPOCH, Names, running
+from tests.common.test_projecting import World as Log
+from tests.servers import new_database
 
 METADATA = MetaData()
 THINGS = Table(
@@ -130,3 +141,54 @@ async def test_sqlite_is_set_up_as_its_contents_deserve(tmp_path: Path) -> None:
         await engine.dispose()
     full, normal = 2, 1
     assert found == [["wal", full, 1, 15000], ["wal", normal, 1, 15000]]
+
+
+TROUBLES = {
+    "a cut connection": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "a full disk": "DO $$ BEGIN RAISE 'no space' USING ERRCODE = '53100'; END $$",
+    "too many connections": "DO $$ BEGIN RAISE 'too many' USING ERRCODE = '53300'; END $$",
+    "a deadlock": "DO $$ BEGIN RAISE 'deadlock' USING ERRCODE = '40P01'; END $$",
+    "a shutdown": "DO $$ BEGIN RAISE 'shutting down' USING ERRCODE = '57P01'; END $$",
+}
+
+
+@pytest.mark.parametrize("statement", TROUBLES.values(), ids=TROUBLES)
+async def test_troubles_of_postgresql_are_waited_out(postgres: str, statement: str) -> None:
+    """In the middle of a follower's transaction: nothing is parked, and the batch is applied when they are over."""
+    engine = open_database(await new_database(postgres))
+    Names(metadata := MetaData())
+    async with engine.begin() as transaction:
+        for tables in (metadata, FOLLOWERS, KEYS):
+            await transaction.run_sync(tables.create_all)
+    left = 2
+
+    class Troubled(Names):
+        async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+            nonlocal left
+            await super().apply(rows, events)
+            if left:
+                left -= 1
+                await rows.execute(text(statement))
+
+    codec = Codec(event_types([events_pb2.DESCRIPTOR]), SqlDataKeys(engine, b"k" * 32))
+    log = Log(engine, MemoryStream(EPOCH), codec)
+    last = await log.write(("a", "A"), ("b", "B"))
+    async with running(log.follower(model=Troubled)) as follower:
+        await follower.wait_for(last, 20)
+        assert await follower.parked() == []
+    assert await log.rows() == [("a", "A"), ("b", "B")]
+    await engine.dispose()
+
+
+async def test_mistakes_are_not_waited_out(things: AsyncEngine) -> None:
+    """What would fail for ever is no trouble of the moment."""
+    for statement in ("INSERT INTO things VALUES ('k', 'a', NULL)", "INSERT INTO things VALUES ('k')"):
+        with pytest.raises(DBAPIError) as failed:
+            await _run(things, statement)
+        if things.dialect.name == "postgresql":  # SQLite calls nearly everything operational
+            assert not isinstance(failed.value, OperationalError)
+
+
+async def _run(engine: AsyncEngine, statement: str) -> None:
+    async with engine.begin() as transaction:
+        await transaction.execute(text(statement))

@@ -48,6 +48,8 @@ SERVICES = ("performance", "coaching", "promotion")
 EMPLOYEES = 30
 FACTS_IN_A_REQUEST = 20
 KPI_ID = "short-calls"
+LEAST_READINGS = 400
+"""Acknowledged before a storm ends, so that there is something to check."""
 
 
 class CountingProcess(ChildProcess):
@@ -278,6 +280,9 @@ async def run_storm(
         load = Load(raging.system.settings.performance_address)
         callers_at_work = [asyncio.create_task(load.call(number, seed)) for number in range(callers)]
         await raging.rage(kills, calm_seconds)
+        async with asyncio.timeout(60):  # on a slow machine the kills may have left little room for work
+            while len(load.acknowledged) < LEAST_READINGS:
+                await asyncio.sleep(0.1)
         load.going = False
         raging.proxy.calm = True
         await asyncio.gather(*callers_at_work)

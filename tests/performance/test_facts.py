@@ -172,7 +172,7 @@ def test_a_month_is_cheap() -> None:
         for event in FACTS.decide(state, command, context()):
             state = FACTS.evolve(state, event)
     assert (time.process_time() - start) / len(month) < 100e-6
-    assert len(state.digests) == len(month)
+    assert len(state.recorded) == len(month)
 
 
 def test_twice_is_once() -> None:
