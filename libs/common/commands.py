@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Generic, TypeVar
+from uuid import uuid4
 
 from google.protobuf.message import Message
 
@@ -26,7 +27,7 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Standing(Generic[S]):
-    """An aggregate's state, and its last position in the log: 0 for one without events."""
+    """An aggregate's state, and the position in the log of the event that made it so: its etag. 0: it has no events."""
 
     state: S
     position: int
@@ -34,26 +35,30 @@ class Standing(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Handled(Standing[S]):
-    """What came of a command: the aggregate after it, and the state `before` that it was decided on.
+    """What came of a command: the aggregate after it, the state `before` that it was decided on, and how many events.
 
     A repeated command gets what it got when it was first given.
     """
 
     before: S
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Past:
+    """A command that acted. `digest` is empty where nothing can be compared: its content was erased, for one."""
+
     digest: bytes
     position: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded(Generic[S]):
-    """An aggregate as of a position; `commands` holds the id of every command that ever acted on it."""
+    """An aggregate as of a position, last `changed` at one; `commands` has every command that ever acted, by its id."""
 
     state: S
     position: int
+    changed: int
     last_hash: bytes
     commands: dict[str, _Past] = field(default_factory=dict)
 
@@ -69,7 +74,7 @@ class Commands:
         self._codec = codec
         self._keep = keep
         self._cache: OrderedDict[str, _Loaded[object]] = OrderedDict()
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[str, _Lock] = {}
 
     async def handle(
         self, aggregate: Aggregate[S], aggregate_id: str, command: Message, context: Context
@@ -101,12 +106,13 @@ class Commands:
         if len(jobs) != len(commands):
             raise ValueError("an aggregate is named twice")
         outcomes: dict[str, Handled[S] | Refused] = {}
+        ids = {subject: identity(subject, command, context, by_content) for subject, command in jobs.items()}
         async with self._locked(sorted(jobs)):
             open_jobs = jobs
             for attempt in range(TRIES):
                 loaded = await self._load_all(aggregate, list(open_jobs), latest=attempt > 0)
                 open_jobs = await self._attempt(
-                    aggregate, open_jobs, loaded, context, by_content, outcomes, certain=attempt > 0
+                    aggregate, open_jobs, loaded, context, ids, outcomes, certain=attempt > 0
                 )
                 if not open_jobs:
                     break
@@ -120,7 +126,7 @@ class Commands:
         """The aggregate as the leader of the log knows it: never behind an acknowledged command."""
         subject = aggregate.subject(aggregate_id)
         loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
-        return Standing(loaded.state, loaded.position)
+        return Standing(loaded.state, loaded.changed)
 
     async def known(
         self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True
@@ -134,7 +140,7 @@ class Commands:
         loaded = await self._load_all(aggregate, list(subjects), check=check)
         if absent := [subject for subject, one in loaded.items() if not one.position]:
             loaded |= await self._load_all(aggregate, absent, latest=True)  # a replica may not have heard of them
-        return {subjects[subject]: Standing(one.state, one.position) for subject, one in loaded.items() if one.position}
+        return {subjects[subject]: Standing(one.state, one.changed) for subject, one in loaded.items() if one.position}
 
     async def _attempt(
         self,
@@ -142,7 +148,7 @@ class Commands:
         jobs: Mapping[str, Message],
         loaded: Mapping[str, _Loaded[S]],
         context: Context,
-        by_content: bool,
+        ids: Mapping[str, tuple[str, bytes]],
         outcomes: dict[str, Handled[S] | Refused],
         *,
         certain: bool,
@@ -154,15 +160,15 @@ class Commands:
         """
         again: dict[str, Message] = {}
         appends: list[Append] = []
-        after: list[tuple[_Loaded[S], _Loaded[S], str, bytes]] = []
+        after: list[tuple[_Loaded[S], S, bytes, str, bytes, int]] = []
         for subject, command in jobs.items():
             before = loaded[subject]
-            command_id, digest = identity(subject, command, context, by_content)
+            command_id, digest = ids[subject]
             try:
                 if (past := before.commands.get(command_id)) is not None:
                     outcomes[subject] = await self._repeated(aggregate, subject, command_id, past, digest)
                     continue
-                if context.etag and context.etag != str(before.position):
+                if context.etag and context.etag != str(before.changed):
                     raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
                 events = list(aggregate.decide(before.state, command, context))
             except Refused as refusal:
@@ -175,7 +181,7 @@ class Commands:
             if noted:
                 if not context.request_id or not before.position:
                     if certain:
-                        outcomes[subject] = Handled(before.state, before.position, before.state)
+                        outcomes[subject] = Handled(before.state, before.changed, before.state)
                     else:
                         again[subject] = command
                     continue
@@ -192,23 +198,26 @@ class Commands:
             state = before.state
             for event in () if noted else events:
                 state = aggregate.evolve(state, event)
-            after.append((before, _Loaded(state, 0, last_hash, before.commands), command_id, digest))
+            after.append((before, state, last_hash, command_id, digest, 0 if noted else len(events)))
         results = await self._log.append_all(appends)
-        for append, (before, new, command_id, digest), result in zip(appends, after, results, strict=True):
+        for append, (before, state, last_hash, command_id, digest, count), result in zip(
+            appends, after, results, strict=True
+        ):
             if isinstance(result, StaleExpectation):
                 again[append.subject] = jobs[append.subject]
                 continue
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
-            new.commands[command_id] = _Past(digest, result)
-            self._remember(append.subject, replace(new, position=result))
-            outcomes[append.subject] = Handled(new.state, result, before.state)
+            before.commands[command_id] = _Past(digest, result)
+            changed = result if count else before.changed
+            self._remember(append.subject, _Loaded(state, result, changed, last_hash, before.commands))
+            outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
     async def _repeated(
         self, aggregate: Aggregate[S], subject: str, command_id: str, past: _Past, digest: bytes
     ) -> Handled[S]:
         """The answer that a command got when it was first given."""
-        if past.digest != digest:
+        if past.digest and past.digest != digest:
             raise Invalid(
                 "REQUEST_ID_REUSED", "this request_id was used for a different request before; take a new one"
             )
@@ -219,7 +228,7 @@ class Commands:
         own = [entry for entry in stored[len(earlier) :] if entry.position <= past.position]
         before = await self._fold(aggregate, self._empty(aggregate, subject), earlier)
         then = await self._fold(aggregate, before, own)
-        return Handled(then.state, then.position, before.state)
+        return Handled(then.state, then.changed, before.state, 0 if then.changed == before.changed else len(own))
 
     async def _load_all(
         self, aggregate: Aggregate[S], subjects: Sequence[str], *, latest: bool = False, check: bool = False
@@ -236,6 +245,8 @@ class Commands:
             # One question tells which of them are new or have changed: the others need no replay.
             last = await self._log.last_positions(behind)
             behind = [subject for subject in behind if last.get(subject, 0) > found[subject].position]
+        if not behind:
+            return found
         read = self._log.read_latest if latest else self._log.read
         tails = await asyncio.gather(*(read(subject, found[subject].position) for subject in behind))
         for subject, tail in zip(behind, tails, strict=True):
@@ -244,20 +255,21 @@ class Commands:
         return found
 
     async def _fold(self, aggregate: Aggregate[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
-        state, position, last_hash, commands = start.state, start.position, start.last_hash, dict(start.commands)
+        state, position, changed = start.state, start.position, start.changed
+        last_hash, commands = start.last_hash, dict(start.commands)
         for entry in stored:
             recorded = await self._codec.decode(entry)
             check_chain(recorded, last_hash)
             if not isinstance(recorded.event, CommandNoted):
-                state = aggregate.evolve(state, recorded.event)
+                state, changed = aggregate.evolve(state, recorded.event), entry.position
             position, last_hash = entry.position, payload_hash(entry.payload)
             envelope = recorded.envelope
             commands[envelope.command_id] = _Past(envelope.command_digest, position)
-        return _Loaded(state, position, last_hash, commands)
+        return _Loaded(state, position, changed, last_hash, commands)
 
     @staticmethod
     def _empty(aggregate: Aggregate[S], subject: str) -> _Loaded[S]:
-        return _Loaded(aggregate.initial, 0, chain_start(subject))
+        return _Loaded(aggregate.initial, 0, 0, chain_start(subject))
 
     def _cached(self, subject: str) -> _Loaded[S] | None:
         loaded = self._cache.get(subject)
@@ -277,19 +289,28 @@ class Commands:
     @asynccontextmanager
     async def _locked(self, subjects: Sequence[str]) -> AsyncIterator[None]:
         """One command at a time for each aggregate in this process; `subjects` are sorted, so none deadlock."""
-        async with AsyncExitStack() as stack:
-            for subject in subjects:
-                lock, waiting = self._locks.get(subject, (None, 0))
-                lock = lock or asyncio.Lock()
-                self._locks[subject] = (lock, waiting + 1)
-                stack.callback(self._release, subject)
-                await stack.enter_async_context(lock)
+        locks = [self._locks.setdefault(subject, _Lock()) for subject in subjects]
+        for lock in locks:
+            lock.users += 1
+        taken = 0
+        try:
+            for lock in locks:
+                await lock.acquire()
+                taken += 1
             yield
+        finally:
+            for lock in locks[:taken]:
+                lock.release()
+            for subject, lock in zip(subjects, locks, strict=True):
+                lock.users -= 1
+                if not lock.users:
+                    del self._locks[subject]
 
-    def _release(self, subject: str) -> None:
-        lock, waiting = self._locks.pop(subject)
-        if waiting > 1:
-            self._locks[subject] = (lock, waiting - 1)
+
+class _Lock(asyncio.Lock):
+    """An aggregate's lock; `users` hold it or wait for it."""
+
+    users = 0
 
 
 def check_chain(recorded: Recorded, expected: bytes) -> None:
@@ -302,14 +323,16 @@ def check_chain(recorded: Recorded, expected: bytes) -> None:
 
 
 def identity(subject: str, command: Message, context: Context, by_content: bool = False) -> tuple[str, bytes]:
-    """A command's id and the digest of its content.
+    """A command's id, unique in the system, and the digest that a repetition's is compared with, if there is one.
 
-    The id is unique in the system and the same for a repetition: it is made of the aggregate and the request id (and
-    the content, if told so), or, without a request id, of the aggregate, the content and the time.
+    The id is made of the aggregate and the request id, and the content if told so: then it must not be personal, for
+    ids lie in the log for ever. Without a request id there are no repetitions.
     """
-    content = command.SerializeToString(deterministic=True)
-    digest = hashlib.sha256(command.DESCRIPTOR.full_name.encode() + b"\n" + content).digest()[:16]
-    parts = [subject.encode(), context.request_id.encode() or str(context.now.timestamp()).encode()]
-    if by_content or not context.request_id:
-        parts.append(digest)
+    if not context.request_id:
+        return uuid4().hex, b""
+    content = command.DESCRIPTOR.full_name.encode() + b"\n" + command.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).digest()[:16]
+    parts = [subject.encode(), context.request_id.encode()]
+    if by_content:
+        parts, digest = [*parts, digest], b""
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest

@@ -23,6 +23,8 @@ from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope, Sealed
 
 ERASED = "(erased)"
 """What stands in a personal field whose key is gone."""
+NONCE = 12
+"""Bytes of an AES-GCM nonce."""
 
 
 class UnknownEventType(Exception):  # noqa: N818 - states what is the case
@@ -115,7 +117,6 @@ class Codec:
         entries: list[Entry] = []
         envelope = Envelope(
             command_id=command_id,
-            command_digest=command_digest,
             actor=context.actor,
             cause=context.cause,
             time=_timestamp(context.now),
@@ -127,6 +128,7 @@ class Codec:
             envelope.type = kind.name
             envelope.schema_version = kind.version
             envelope.previous_hash = previous_hash
+            envelope.command_digest = command_digest
             envelope.ClearField("personal")
             if kind.personal:
                 event = await self._seal(kind, subject, event, envelope)  # noqa: PLW2901 - from here on only the clear rest
@@ -168,10 +170,14 @@ class Codec:
             else:
                 setattr(secret, name, getattr(event, name))
         employee = getattr(event, kind.data_subject)
-        nonce = os.urandom(12)
-        key = await self._keys.get_or_create(employee)
-        sealed = AESGCM(key).encrypt(nonce, secret.SerializeToString(), _associated_data(subject, envelope))
-        envelope.personal.CopyFrom(Sealed(data_subject=employee, nonce=nonce, ciphertext=sealed, fields=present))
+        cipher, bound_to = AESGCM(await self._keys.get_or_create(employee)), _associated_data(subject, envelope)
+        sealed = Sealed(data_subject=employee, nonce=os.urandom(NONCE), fields=present)
+        sealed.ciphertext = cipher.encrypt(sealed.nonce, secret.SerializeToString(), bound_to)
+        if envelope.command_digest:
+            nonce = os.urandom(NONCE)
+            sealed.command_digest = nonce + cipher.encrypt(nonce, envelope.command_digest, bound_to)
+            envelope.ClearField("command_digest")
+        envelope.personal.CopyFrom(sealed)
         return clear
 
     async def _unseal(self, kind: EventType, subject: str, event: Message, envelope: Envelope) -> None:
@@ -184,8 +190,11 @@ class Codec:
                 else:
                     setattr(event, name, ERASED)
             return
+        cipher, bound_to = AESGCM(key), _associated_data(subject, envelope)
         try:
-            secret = AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, _associated_data(subject, envelope))
+            secret = cipher.decrypt(sealed.nonce, sealed.ciphertext, bound_to)
+            if digest := sealed.command_digest:
+                envelope.command_digest = cipher.decrypt(digest[:NONCE], digest[NONCE:], bound_to)
         except InvalidTag as error:
             raise LogCorrupted(f"{subject}, event {envelope.event_id}: sealed fields do not match the event") from error
         event.MergeFromString(secret)

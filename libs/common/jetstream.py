@@ -292,7 +292,7 @@ _Message = tuple[str, dict[str, str], bytes]
 def _messages(batch: Sequence[Append], stream: str) -> Iterator[_Message]:
     """Subject, headers and payload of every entry."""
     total = sum(len(append.entries) for append in batch)
-    batch_id = uuid4().hex
+    batch_id = uuid4().hex if total > 1 else ""
     number = 0
     for append in batch:
         expected = str(append.expected)
@@ -302,7 +302,7 @@ def _messages(batch: Sequence[Append], stream: str) -> Iterator[_Message]:
             if expected:
                 headers["Nats-Expected-Last-Subject-Sequence"] = expected
                 expected = ""
-            if total > 1:
+            if batch_id:
                 headers["Nats-Batch-Id"] = batch_id
                 headers["Nats-Batch-Sequence"] = str(number)
                 if number == total:

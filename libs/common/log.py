@@ -26,17 +26,40 @@ from libs.common.streams import (
 MAX_EVENT_BYTES = 900_000
 """Largest event payload; the server's limit is 1 MiB with headers."""
 MAX_BATCH_BYTES = 8_000_000
+FEW = 16
+"""So many single events are sooner on disk one by one: that is what an atomic batch costs before its first event."""
 
 
 class StaleExpectation(Exception):  # noqa: N818 - states what is the case
     """Others have written to the aggregate since it was read; nothing of this append was written."""
 
 
+class _Call:
+    """Appends asked for together, and what has come of each."""
+
+    def __init__(self, appends: int) -> None:
+        self.outcomes: list[int | StaleExpectation] = [0] * appends
+        self.open = appends
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, index: int, outcome: int | StaleExpectation) -> None:
+        self.outcomes[index] = outcome
+        self.open -= 1
+        if not self.open and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
 @dataclass(slots=True)
 class _Waiting:
     append: Append
     size: int
-    done: asyncio.Future[int]
+    deadline: float
+    call: _Call
+    index: int
 
 
 class EventLog:
@@ -58,21 +81,23 @@ class EventLog:
             Invalid: `EVENT_TOO_LARGE` or `TOO_MANY_EVENTS`; nothing was written.
             Unavailable: the log cannot be reached; the append may still happen, and the same one can be sent again.
         """
-        return await self._enqueue(append)
+        (outcome,) = await self.append_all([append])
+        if isinstance(outcome, StaleExpectation):
+            raise outcome
+        return outcome
 
     async def append_all(self, appends: Sequence[Append]) -> list[int | StaleExpectation]:
         """Appends each by itself, sharing batches; answers a position or StaleExpectation for each, in order.
 
         Raises as `append` does when any of them fails otherwise; the others may have been written unless it is Invalid.
         """
-        for append in appends:
-            _refuse_too_large(append)
-        outcomes: list[int | StaleExpectation] = []
-        for result in await asyncio.gather(*map(self._enqueue, appends), return_exceptions=True):
-            if isinstance(result, BaseException) and not isinstance(result, StaleExpectation):
-                raise result
-            outcomes.append(result)
-        return outcomes
+        if not appends:
+            return []
+        call, deadline = _Call(len(appends)), asyncio.get_running_loop().time() + self._patience
+        self._queue += [_Waiting(append, _size(append), deadline, call, i) for i, append in enumerate(appends)]
+        self._start()
+        await call.done
+        return call.outcomes
 
     async def read(self, subject: str, after: int = 0) -> list[Stored]:
         """An aggregate's events behind a position. A replica may answer, so it may miss the very latest."""
@@ -100,18 +125,6 @@ class EventLog:
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
-    def _enqueue(self, append: Append) -> asyncio.Future[int]:
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        try:
-            _refuse_too_large(append)
-        except Invalid as refusal:
-            done.set_exception(refusal)
-        else:
-            size = sum(len(entry.payload) for entry in append.entries)
-            self._queue.append(_Waiting(append, size, done))
-            self._start()
-        return done
-
     def _start(self) -> None:
         # A batch starts one turn of the loop later, so that appends made in the same turn share it.
         if self._queue and self._free:
@@ -123,7 +136,10 @@ class EventLog:
     async def _work(self) -> None:
         try:
             while batch := self._take():
-                await self._commit(batch, asyncio.get_running_loop().time() + self._patience)
+                if len(batch) <= FEW and all(len(waiting.append.entries) == 1 for waiting in batch):
+                    await asyncio.gather(*(self._commit([waiting]) for waiting in batch))
+                else:
+                    await self._commit(batch)
         finally:
             self._free += 1
 
@@ -147,8 +163,8 @@ class EventLog:
         self._queue.extendleft(reversed(put_off))
         return batch
 
-    async def _commit(self, batch: list[_Waiting], deadline: float) -> None:
-        """Settles every append of the batch: written, stale, or unavailable when the deadline has passed."""
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Settles every append of the batch: written, stale, or unavailable when its deadline has passed."""
         pause = self._pause
         while True:
             try:
@@ -168,12 +184,14 @@ class EventLog:
                     trouble = silence
                 except Exception as fault:
                     return _failed(batch, fault)
-            if not batch:
-                return None
-            if asyncio.get_running_loop().time() + pause > deadline:
+            again = asyncio.get_running_loop().time() + pause
+            if late := [waiting for waiting in batch if waiting.deadline < again]:
                 unavailable = _away()
                 unavailable.__cause__ = trouble
-                return _failed(batch, unavailable)
+                _failed(late, unavailable)
+                batch = [waiting for waiting in batch if waiting.deadline >= again]
+            if not batch:
+                return None
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -201,25 +219,31 @@ class EventLog:
         return unsettled
 
 
-def _refuse_too_large(append: Append) -> None:
+def _size(append: Append) -> int:
+    """Bytes of the payloads. Raises Invalid for what can never be written."""
     if len(append.entries) > MAX_BATCH:
         raise Invalid("TOO_MANY_EVENTS", f"{len(append.entries)} events for one aggregate; at most {MAX_BATCH} at once")
-    if any(len(entry.payload) > MAX_EVENT_BYTES for entry in append.entries):
-        raise Invalid("EVENT_TOO_LARGE", f"an event is larger than {MAX_EVENT_BYTES} bytes; split it")
+    size = 0
+    for entry in append.entries:
+        if len(entry.payload) > MAX_EVENT_BYTES:
+            raise Invalid("EVENT_TOO_LARGE", f"an event is larger than {MAX_EVENT_BYTES} bytes; split it")
+        size += len(entry.payload)
+    return size
 
 
 def _written(batch: list[_Waiting], last: int) -> None:
     position = last - sum(len(waiting.append.entries) for waiting in batch)
     for waiting in batch:
         position += len(waiting.append.entries)
-        if not waiting.done.done():
-            waiting.done.set_result(position)
+        waiting.call.settle(waiting.index, position)
 
 
 def _failed(batch: list[_Waiting], error: Exception) -> None:
     for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
+        if isinstance(error, StaleExpectation):
+            waiting.call.settle(waiting.index, error)
+        else:
+            waiting.call.fail(error)
 
 
 def _away() -> Unavailable:

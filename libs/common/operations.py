@@ -1,6 +1,7 @@
 """OperationsService for one service: its followers, what they parked, and rebuilds."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -80,10 +81,11 @@ class Operations:
     async def RebuildFollower(
         self, request: pb.RebuildFollowerRequest, _: Context
     ) -> AsyncIterator[pb.RebuildFollowerResponse]:
-        async for progress in rebuild(self._follower(request.service, request.follower)):
-            yield pb.RebuildFollowerResponse(
-                position=progress.position, end=progress.end, done=progress.done, changed_rows=progress.changed_rows
-            )
+        async with aclosing(rebuild(self._follower(request.service, request.follower))) as steps:
+            async for step in steps:
+                yield pb.RebuildFollowerResponse(
+                    position=step.position, end=step.end, done=step.done, changed_rows=step.changed_rows
+                )
 
     def _follower(self, service: str, name: str) -> Follower:
         self._check(service)

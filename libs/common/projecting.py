@@ -39,7 +39,7 @@ from libs.common.database import insert_new, upsert, writing
 from libs.common.envelope import Codec, UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
-from libs.common.streams import NoAnswer, NoResponders, Rejected, Stored, Stream
+from libs.common.streams import NoAnswer, NoResponders, Rejected, Stored, Stream, StreamState
 from libs.common.telemetry import remote_span
 
 logger = structlog.get_logger()
@@ -268,8 +268,8 @@ class Follower:
         """Subjects whose events are parked."""
         self.stepping = asyncio.Lock()
         """Held while a batch is applied; whoever else moves this follower's rows takes it too."""
-        self.rebuilt = asyncio.Event()
-        """Set when a rebuild has made rows that a stopped follower can go on from."""
+        self.rebuilding = False
+        """Whether a rebuild is under way here."""
         self._instance = instance
         self._now = now
         self._pause = pause
@@ -284,17 +284,24 @@ class Follower:
         try:
             while True:
                 try:
-                    await self._take_over()
-                    await self._follow()
+                    if await self.claim():
+                        self.state = State.RUNNING
+                        logger.info(
+                            "follower_runs", follower=self.handler.name, position=self.position, epoch=self.epoch
+                        )
+                        await self._follow()
                 except Fenced:
                     logger.warning("follower_fenced", follower=self.handler.name)
+                    self.state = State.STANDBY
                 except RETRY as trouble:
                     logger.warning("follower_retries", follower=self.handler.name, error=describe(trouble))
+                    if self.state is State.RUNNING:
+                        self.state = State.STANDBY
                 except Exception as fault:
-                    self.state, self.error = State.STOPPED, describe(fault)
-                    logger.exception("follower_stopped", follower=self.handler.name)
-                    await self.rebuilt.wait()
-                self.state = State.STANDBY
+                    if (self.state, self.error) != (State.STOPPED, error := describe(fault)):
+                        logger.exception("follower_stopped", follower=self.handler.name)
+                    self.state, self.error = State.STOPPED, error
+                    await asyncio.sleep(9 * self._pause)  # a rebuild, here or elsewhere, lets it go on
                 await asyncio.sleep(self._pause)
         finally:
             await asyncio.shield(self._release())
@@ -302,10 +309,12 @@ class Follower:
     async def wait_for(self, position: int, seconds: float) -> None:
         """Returns when every event up to `position` that concerns this follower is applied or parked.
 
-        Raises Unavailable `NOT_YET_INCLUDED` when that takes longer than `seconds`.
+        Raises Unavailable `NOT_YET_INCLUDED` when that takes longer than `seconds`, `STOPPED` when it cannot be.
         """
         if position == 0 or (position <= self.position and self.state is State.RUNNING):
             return
+        if self.state is State.STOPPED:
+            raise Unavailable("STOPPED", f"{self.handler.name} has stopped; an operator has to look at it")
         self._waiting += 1
         self._hurry.set()
         try:
@@ -384,52 +393,63 @@ class Follower:
             try:
                 return await work
             except Fenced as fenced:
-                raise NotAllowed("NOT_OWNER", f"another instance has taken {self.handler.name} over") from fenced
+                raise not_owner(self.handler.name) from fenced
 
-    async def _take_over(self) -> None:
-        """Returns as the owner. Raises NeedsRebuild when the rows belong to another log or another version."""
-        name = self.handler.name
-        while True:
-            state = await self.stream.state()
+    async def claim(self, *, to_rebuild: bool = False) -> bool:
+        """Becomes the owner, unless another instance is; answers whether it is now.
+
+        Raises NeedsRebuild when the rows belong to another log or another version, unless it is to rebuild them.
+        """
+        mine = FOLLOWERS.c.name == self.handler.name
+        query = select(FOLLOWERS).where(mine)
+        async with self.engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        state = await self.stream.state()  # after the row, whose position grows
+        if row is None:
+            fresh = {
+                "name": self.handler.name,
+                "position": 0,
+                "version": self.handler.version,
+                "stream_created": state.created,
+                "epoch": 0,
+                "owner": "",
+                "beat_time": self._now(),
+            }
             async with in_turn(self.engine) as transaction:
-                now = self._now()
-                fresh = {
-                    "name": name,
-                    "position": 0,
-                    "version": self.handler.version,
-                    "stream_created": state.created,
-                    "epoch": 0,
-                    "owner": self._instance,
-                    "beat_time": now,
-                }
                 await transaction.execute(insert_new(FOLLOWERS, transaction), fresh)
-                query = select(FOLLOWERS).where(FOLLOWERS.c.name == name)
                 row = (await transaction.execute(query)).one()
-                silent = now - _aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
-                if row.owner in ("", self._instance) or silent:
-                    changed = await transaction.execute(
-                        update(FOLLOWERS)
-                        .where(FOLLOWERS.c.name == name, FOLLOWERS.c.epoch == row.epoch)
-                        .values(epoch=row.epoch + 1, owner=self._instance, beat_time=now)
-                    )
-                    if changed.rowcount == 1:
-                        parked = await transaction.execute(select(PARKED.c.subject).where(PARKED.c.follower == name))
-                        self.poisoned = set(parked.scalars())
-                        self.epoch, self.position = row.epoch + 1, row.position
-                        break
-            await asyncio.sleep(self._pause)
-        if _aware(row.stream_created) != state.created or row.position > state.last:
+        if not to_rebuild:
+            self._check_fits(row, state)
+            self.state, self.error = State.STANDBY, ""
+        silent = self._now() - _aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
+        if row.owner not in ("", self._instance) and not silent:
+            return False
+        async with in_turn(self.engine) as transaction:
+            epoch = row.epoch + 1
+            claimed = await transaction.execute(
+                update(FOLLOWERS)
+                .where(mine, FOLLOWERS.c.epoch == row.epoch)
+                .values(epoch=epoch, owner=self._instance, beat_time=self._now())
+            )
+            if claimed.rowcount != 1:
+                return False
+            row = (await transaction.execute(query)).one()
+            parked = await transaction.execute(select(PARKED.c.subject).where(PARKED.c.follower == row.name))
+            self.poisoned = set(parked.scalars())
+        self.epoch, self.position = epoch, row.position
+        return True
+
+    def _check_fits(self, row: Row[Any], state: StreamState) -> None:
+        name, created = self.handler.name, _aware(row.stream_created)
+        if created != state.created or row.position > state.last:
             raise NeedsRebuild(
-                f"{name} stands at {row.position} of a stream made {_aware(row.stream_created)}, but the log ends at"
-                f" {state.last} and was made {state.created}: it was restored or made anew: rebuild it"
+                f"{name} stands at {row.position} of a stream made {created}, but the log ends at {state.last} and was"
+                f" made {state.created}: it was restored or made anew: rebuild it"
             )
         if row.version != self.handler.version:
             raise NeedsRebuild(
                 f"{name} has rows of version {row.version}, this code makes version {self.handler.version}: rebuild it"
             )
-        self.rebuilt.clear()
-        self.state, self.error = State.RUNNING, ""
-        logger.info("follower_runs", follower=name, position=self.position, epoch=self.epoch)
 
     async def _follow(self) -> None:
         async with self.stream.feed(self.handler.subjects, self.position) as feed:
@@ -481,12 +501,8 @@ class Follower:
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
         poisoned = self.poisoned | {parking.subject for parking in parkings}
-        sound: list[Recorded] = []
-        for event in events:
-            if parking := await try_alone(event, poisoned, lambda event: self.handler.act([event])):
-                parkings.append(parking)
-            else:
-                sound.append(event)
+        sound, failed = await act_each(self.handler, events, poisoned)
+        parkings += failed
         async with in_turn(self.engine) as transaction:
             await self.move(transaction, last)
             parkings += await apply_each(self.handler, transaction, sound, poisoned)
@@ -497,13 +513,15 @@ class Follower:
         """Skips the first parked event if told so, then applies the others, each in a transaction of its own."""
         name = self.handler.name
         if self.state is not State.RUNNING:
-            raise NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
+            raise not_owner(name)
         mine = (PARKED.c.follower == name) & (PARKED.c.subject == subject)
         async with self.engine.connect() as connection:
             rows = (await connection.execute(select(PARKED).where(mine).order_by(PARKED.c.position))).all()
         if not rows:
             raise NotFound("NOTHING_PARKED", f"nothing of {subject} is parked at {name}")
         if skip is not None:
+            if self.rebuilding:
+                raise NotAllowed("REBUILDING", f"{name} is being rebuilt; skip it when that is done")
             if rows[0].position != skip[0]:
                 raise NotAllowed("NOT_THE_FIRST", f"the first parked event of {subject} is at {rows[0].position}")
             await self._skip(rows[0], reason=skip[1], actor=skip[2])
@@ -622,6 +640,20 @@ async def sort(codec: Codec, entries: Sequence[Stored], poisoned: set[str]) -> t
     return events, parkings
 
 
+async def act_each(
+    handler: Handler, events: Sequence[Recorded], poisoned: set[str]
+) -> tuple[list[Recorded], list[Parking]]:
+    """Acts on events one by one; answers those that went well, and those to be parked."""
+    sound: list[Recorded] = []
+    parkings: list[Parking] = []
+    for event in events:
+        if parking := await try_alone(event, poisoned, lambda event: handler.act([event])):
+            parkings.append(parking)
+        else:
+            sound.append(event)
+    return sound, parkings
+
+
 async def apply_each(
     handler: Handler, transaction: AsyncConnection, events: Sequence[Recorded], poisoned: set[str]
 ) -> list[Parking]:
@@ -651,6 +683,11 @@ async def try_alone(
         poisoned.add(event.subject)
         return Parking(event.position, event.subject, kind, describe(fault))
     return None
+
+
+def not_owner(name: str) -> NotAllowed:
+    """The refusal of what only the instance can do in which the follower `name` runs."""
+    return NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
 
 
 def describe(error: BaseException) -> str:

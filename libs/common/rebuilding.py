@@ -1,14 +1,17 @@
-"""Rebuild of a read model: beside the live one, which goes on answering, then compared and swapped."""
+"""Rebuild of a follower from the first event: beside the live one, which goes on, then compared and swapped.
 
-from collections.abc import AsyncIterator
+A policy has no rows: it reacts to every event again. What it has done stays as it is, since its commands carry the same
+ids; what a restored log has lost is done again.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import cast
 
 from sqlalchemy import MetaData, Table, delete, except_, func, inspect, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.database import writing
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.projecting import (
     BATCH,
@@ -18,10 +21,14 @@ from libs.common.projecting import (
     SKIPPED,
     Fenced,
     Follower,
+    Handler,
     Parking,
     ReadModel,
     State,
+    act_each,
     apply_each,
+    in_turn,
+    not_owner,
     sort,
 )
 from libs.common.streams import Feed
@@ -40,45 +47,56 @@ class Progress:
     changed_rows: int = 0
 
 
-async def rebuild(follower: Follower) -> AsyncIterator[Progress]:
-    """Rebuilds a follower's read model from the first event.
+async def rebuild(follower: Follower) -> AsyncGenerator[Progress]:
+    """Rebuilds what a follower has made of the log.
 
-    Raises NotAllowed `NOT_REBUILDABLE` for a handler without rows, `NOT_OWNER` where it does not run, and what the
-    database or the log raise; then the live rows are as they were.
+    Raises NotAllowed `REBUILDING` while another rebuild is under way, `NOT_OWNER` where it does not run, and what the
+    database or the log raise; then everything is as it was.
     """
+    if follower.rebuilding:
+        raise NotAllowed("REBUILDING", f"{follower.handler.name} is being rebuilt already")
+    follower.rebuilding = True
+    try:
+        async with aclosing(_rebuild(follower)) as steps:
+            async for progress in steps:
+                yield progress
+    except Fenced as fenced:
+        raise not_owner(follower.handler.name) from fenced
+    finally:
+        follower.rebuilding = False
+
+
+async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
     live = follower.handler
-    if not isinstance(live, ReadModel):
-        raise NotAllowed("NOT_REBUILDABLE", f"{live.name} keeps no rows; there is nothing to rebuild")
-    if follower.state is State.STANDBY:
-        raise NotAllowed("NOT_OWNER", f"{live.name} does not run in this instance; ask the one that owns it")
+    if follower.state is State.STANDBY or (
+        follower.state is State.STOPPED and not await follower.claim(to_rebuild=True)
+    ):
+        raise not_owner(live.name)
     state = await follower.stream.state()
-    async with writing(follower.engine).begin() as transaction:
-        await _drop_left_overs(transaction, live)
-        beside = type(live)(metadata := MetaData(), MARK + token_hex(4))
-        await transaction.run_sync(metadata.create_all)
+    beside = live
+    async with in_turn(follower.engine) as transaction:
+        if isinstance(live, ReadModel):
+            await _drop_left_overs(transaction, live)
+            beside = type(live)(metadata := MetaData(), MARK + token_hex(4))
+            await transaction.run_sync(metadata.create_all)
         skipped = set(await transaction.scalars(select(SKIPPED.c.position).where(SKIPPED.c.follower == live.name)))
     work = _Rebuild(follower, beside, skipped)
-    try:
-        async with follower.stream.feed(live.subjects, 0) as feed:
-            yield Progress(0, state.last)
-            while await work.step(feed, wait_seconds=1.0) and feed.pending:
-                yield Progress(work.position, max(state.last, work.position))
-            # The live follower waits while the last events are applied and the tables change places.
-            async with follower.stepping:
-                end = follower.position if follower.state is State.RUNNING else 0
-                while work.position < end:
-                    if not await work.step(feed, wait_seconds=5.0):
-                        raise Unavailable(
-                            "LOG_UNAVAILABLE", f"the log fell silent at {work.position} of {end}; try again"
-                        )
-                changed = await work.swap(state.created)
-    except Fenced as fenced:
-        raise NotAllowed("NOT_OWNER", f"another instance has taken {live.name} over") from fenced
+    async with follower.stream.feed(live.subjects, 0) as feed:
+        yield Progress(0, state.last)
+        while await work.step(feed, wait_seconds=1.0) and feed.pending:
+            yield Progress(work.position, max(state.last, work.position))
+        # The live follower waits while the last events are applied and the tables change places.
+        async with follower.stepping:
+            end = follower.position if follower.state is State.RUNNING else 0
+            while work.position < end:
+                if not await work.step(feed, wait_seconds=5.0):
+                    raise Unavailable("LOG_UNAVAILABLE", f"the log fell silent at {work.position} of {end}; try again")
+            changed = await work.swap(state.created)
     yield Progress(work.position, max(state.last, work.position), done=True, changed_rows=changed)
 
 
 class _Rebuild:
-    def __init__(self, follower: Follower, beside: ReadModel, skipped: set[int]) -> None:
+    def __init__(self, follower: Follower, beside: Handler, skipped: set[int]) -> None:
         self._follower = follower
         self._beside = beside
         self._skipped = skipped
@@ -91,15 +109,16 @@ class _Rebuild:
         entries = await feed.next(BATCH, wait_seconds)
         wanted = [entry for entry in entries if entry.position not in self._skipped]
         events, parkings = await sort(self._follower.codec, wanted, self._poisoned)
-        engine = writing(self._follower.engine)
         try:
-            async with engine.begin() as transaction:
+            await self._beside.act(events)
+            async with self._owning() as transaction:
                 await self._beside.apply(transaction, events)
-        except RETRY:
+        except (Fenced, *RETRY):
             raise
-        except Exception:  # whichever event it is, applying one by one finds it
-            async with engine.begin() as transaction:
-                parkings += await apply_each(self._beside, transaction, events, self._poisoned)
+        except Exception:  # whichever event it is, one by one finds it
+            sound, failed = await act_each(self._beside, events, self._poisoned)
+            async with self._owning() as transaction:
+                parkings += failed + await apply_each(self._beside, transaction, sound, self._poisoned)
         self._parkings += parkings
         if entries:
             self.position = entries[-1].position
@@ -107,32 +126,34 @@ class _Rebuild:
 
     async def swap(self, stream_created: object) -> int:
         """Puts the new rows in the place of the old in one transaction; answers how many differ."""
-        follower, live = self._follower, cast("ReadModel", self._follower.handler)
+        follower, live = self._follower, self._follower.handler
         position = max(self.position, follower.position) if follower.state is State.RUNNING else self.position
+        mine = FOLLOWERS.c.name == live.name
         changed = 0
-        async with writing(follower.engine).begin() as transaction:
-            if follower.state is State.RUNNING:
-                await follower.move(transaction, position)
-            same = live.version == await transaction.scalar(
-                select(FOLLOWERS.c.version).where(FOLLOWERS.c.name == live.name)
-            )
+        async with in_turn(follower.engine) as transaction:
+            await follower.move(transaction, position)
+            same = live.version == await transaction.scalar(select(FOLLOWERS.c.version).where(mine))
             for old, new in zip(live.tables, self._beside.tables, strict=True):
                 # Rows of another version have other columns; delivery state is not a result.
                 if same and not old.info.get("delivery"):
                     changed += await _differing(transaction, old, new) + await _differing(transaction, new, old)
                 await transaction.execute(text(f'DROP TABLE "{old.name}"'))
                 await transaction.execute(text(f'ALTER TABLE "{new.name}" RENAME TO "{old.name}"'))
-            await transaction.execute(
-                update(FOLLOWERS)
-                .where(FOLLOWERS.c.name == live.name, FOLLOWERS.c.epoch == follower.epoch)
-                .values(position=position, version=live.version, stream_created=stream_created)
-            )
+            fitting = update(FOLLOWERS).where(mine).values(version=live.version, stream_created=stream_created)
+            await transaction.execute(fitting)
             await transaction.execute(delete(PARKED).where(PARKED.c.follower == live.name))
             await follower.park(transaction, self._parkings)
         follower.poisoned = self._poisoned
         await follower.moved_to(position)
-        follower.rebuilt.set()
         return changed
+
+    @asynccontextmanager
+    async def _owning(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction; of a stopped follower, which gives no signs of life itself, with one."""
+        async with in_turn(self._follower.engine) as transaction:
+            if self._follower.state is State.STOPPED:
+                await self._follower.move(transaction, self._follower.position)
+            yield transaction
 
 
 async def _differing(connection: AsyncConnection, left: Table, right: Table) -> int:

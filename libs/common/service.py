@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
 from libs.common.envelope import Codec, event_types
@@ -75,16 +76,13 @@ class Service:
         operations = {
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: Operations(self.name, self.followers)
         }
-        running = [follower.run() for follower in self.followers] + [clock.run() for clock in self.clocks]
-        tasks = [asyncio.create_task(work) for work in running]
-        try:
-            async with serve(self.settings, self.name, {**implementations, **operations}, clock=self.now) as serving:
-                logger.info("service_ready", address=serving.address)
-                yield serving
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+        async with (
+            in_background(*running),
+            serve(self.settings, self.name, {**implementations, **operations}, clock=self.now) as serving,
+        ):
+            logger.info("service_ready", address=serving.address)
+            yield serving
 
 
 async def run_service(

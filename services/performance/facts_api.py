@@ -50,13 +50,14 @@ class FactsApi:
         for (_, command), indices, outcome in zip(commands, months.values(), outcomes, strict=True):
             if isinstance(outcome, Refused):
                 raise outcome  # nothing that a fact can cause: the caller sends the request again
-            sifted = sift(outcome.before, command.facts, context.today)
-            answer.recorded += len(sifted.new)
-            answer.unchanged += sifted.unchanged
-            rejections += [
-                Rejection(index=indices[i], reason=reason, message=text) for i, reason, text in sifted.rejected
-            ]
             answer.log_position = max(answer.log_position, outcome.position)
+            answer.recorded += outcome.events
+            if outcome.events < len(indices):  # otherwise every fact became an event
+                sifted = sift(outcome.before, command.facts, context.today)
+                answer.unchanged += sifted.unchanged
+                rejections += [
+                    Rejection(index=indices[i], reason=reason, message=text) for i, reason, text in sifted.rejected
+                ]
         answer.rejections.extend(sorted(rejections, key=lambda rejection: rejection.index))
         return answer
 
@@ -158,10 +159,11 @@ class FactsApi:
 def _fault(fact: pb.Fact, kpis: dict[str, Kpi]) -> tuple[str, str]:
     """Reason and message of the first reading that contradicts its KPI's definition; empty when none does."""
     for reading in fact.readings:
-        if reading.kpi_id not in kpis:
-            return "KPI_NOT_FOUND", f"there is no KPI {reading.kpi_id}"
-        if message := check_reading(reading, kpis[reading.kpi_id]):
-            return "READING_INVALID", f"{reading.kpi_id}: {message}"
+        kpi_id = reading.kpi_id
+        if (kpi := kpis.get(kpi_id)) is None:
+            return "KPI_NOT_FOUND", f"there is no KPI {kpi_id}"
+        if message := check_reading(reading, kpi):
+            return "READING_INVALID", f"{kpi_id}: {message}"
     return "", ""
 
 

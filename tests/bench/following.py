@@ -1,6 +1,5 @@
 """How fast a read model catches up with the log, and how fast it is rebuilt."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -10,6 +9,7 @@ from nats.aio.client import Client
 from sqlalchemy import MetaData, delete
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.common.background import in_background
 from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream
 from libs.common.migrating import migrate
@@ -38,7 +38,7 @@ async def follow(database: Database, quick: bool) -> Measured:
             async with engine.begin() as transaction:
                 for table in (FOLLOWERS, *follower.handler.tables):
                     await transaction.execute(delete(table))
-            async with _running(follower):
+            async with in_background(follower.run()):
                 watch = Stopwatch()
                 await follower.wait_for(events, 600)
                 return events / watch.seconds
@@ -58,7 +58,7 @@ async def rebuild_beside(database: Database, quick: bool) -> Measured:
                     raise RuntimeError(f"{progress.changed_rows} rows came out differently")
             return events / watch.seconds
 
-        async with _running(follower):
+        async with in_background(follower.run()):
             await follower.wait_for(events, 600)
             return await compare(1 if quick else 3, value, partial(bare.fetch_rate, client, events))
 
@@ -74,16 +74,6 @@ async def _filled_log(days: int) -> AsyncIterator[tuple[Client, int]]:
             for day in range(days):
                 await writer.record(fact(employee, day) for employee in range(EMPLOYEES))
             yield client, len(KPIS) + days * EMPLOYEES
-
-
-@asynccontextmanager
-async def _running(follower: Follower) -> AsyncIterator[None]:
-    task = asyncio.create_task(follower.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @asynccontextmanager

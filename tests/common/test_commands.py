@@ -253,6 +253,18 @@ async def test_a_stale_etag_is_refused(stream: MemoryStream) -> None:
     assert await names(stream) == ["Blue", "Red"]
 
 
+async def test_what_changes_nothing_moves_no_etag(stream: MemoryStream) -> None:
+    """Whoever has seen the aggregate before a request that changed nothing has still seen it."""
+    commands = process(stream)
+    seen = await commands.handle(TEAM, "t-1", create("Blue"), by("r-1"))
+    same = await commands.handle(TEAM, "t-1", rename("Blue"), by("r-2"))
+    assert (same.position, same.events) == (seen.position, 0)
+    for again in (commands, process(stream)):
+        assert (await again.handle(TEAM, "t-1", rename("Blue"), by("r-2"))).position == seen.position
+        assert (await again.load(TEAM, "t-1")).position == seen.position
+    assert (await commands.handle(TEAM, "t-1", rename("Red"), by("r-3", etag=str(seen.position)))).events == 1
+
+
 async def test_a_repeated_request_is_answered_whatever_its_etag(stream: MemoryStream) -> None:
     """A request's own etag is stale once it was accepted: repeated, it gets its answer all the same."""
     commands = process(stream)
@@ -617,6 +629,26 @@ async def test_erasing_the_key_erases_the_person(engine: AsyncEngine, keys: SqlD
     assert (repeated.position, repeated.state.display_name) == (hired.position, ERASED)
 
 
+async def test_what_was_erased_cannot_be_guessed(keys: SqlDataKeys) -> None:
+    """Nothing in the log can be computed from a name: the same command lies there differently each time."""
+    # given
+    envelopes: list[Envelope] = []
+    for request_id in ("r-1", "r-1", "", ""):
+        stream = MemoryStream(NOON)
+        await process(stream, keys).handle(EMPLOYEE, "e-1", hire(), by(request_id))
+        envelopes.append(Envelope.FromString(stream._entries[0].payload))
+        # when, then: a repetition is still told from another command
+        if request_id:
+            await process(stream, keys).handle(EMPLOYEE, "e-1", hire(), by(request_id))
+            with pytest.raises(Invalid, match="different request"):
+                await process(stream, keys).handle(EMPLOYEE, "e-1", hire("Somebody Else"), by(request_id))
+    # then
+    first, second, third, fourth = envelopes
+    assert not any(envelope.command_digest for envelope in envelopes)
+    assert first.personal.command_digest != second.personal.command_digest
+    assert third.command_id != fourth.command_id
+
+
 async def test_nothing_personal_is_added_once_a_person_is_erased(keys: SqlDataKeys) -> None:
     """The refusal says so, and leaves the log as it was."""
     stream = MemoryStream(NOON)
@@ -738,18 +770,16 @@ async def check(
     state, states = TEAM.initial, {0: TEAM.initial}
     for one in recorded:
         if not isinstance(one.event, CommandNoted):
-            state = TEAM.evolve(state, one.event)
-        states[one.position] = state
-    assert (loaded.position, loaded.state) == (recorded[-1].position, state)
-    positions = [0, *(one.position for one in recorded)]
+            states[one.position] = state = TEAM.evolve(state, one.event)
+    positions = list(states)
+    assert (loaded.position, loaded.state) == (positions[-1], state)
     previous = dict(zip(positions[1:], positions, strict=False))
-    for (_, request_id), answer in results:
+    for _, answer in results:
         assert answer.state == states[answer.position]
-        if request_id or answer.before != answer.state:
-            assert answer.before == states[previous[answer.position]]
-    answered = {answer.position for (_, request_id), answer in results if request_id or answer.before != answer.state}
-    assert answered | {created.position} == set(
-        positions[1:]
-    )  # one event each: nothing lies there that nobody asked for
+        assert answer.before == (states[previous[answer.position]] if answer.events else answer.state)
+    # One event each, and a note of each request that changed nothing: nothing lies there that nobody asked for.
+    assert {answer.position for _, answer in results if answer.events} | {created.position} == set(positions[1:])
+    noted = {request_id for (_, request_id), answer in results if request_id and not answer.events}
+    assert sum(isinstance(one.event, CommandNoted) for one in recorded) == len(noted)
     for request_id in {request_id for (_, request_id), _ in results} - {""}:
         assert len({(answer.position, str(command)) for (command, id_), answer in results if id_ == request_id}) == 1

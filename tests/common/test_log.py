@@ -170,6 +170,18 @@ async def test_a_log_that_is_away_is_said_so_and_comes_back() -> None:
     assert await log.append(append("log.test.thing.1", 0, "a")) == 1
 
 
+async def test_patience_counts_from_when_an_append_was_asked_for() -> None:
+    """Also of those that wait behind others: none is told later than that it is not going to be."""
+    stream = MemoryStream(EPOCH)
+    stream.away = True
+    log = EventLog(stream, patience=0.2, pause=0.01)
+    asked = asyncio.get_running_loop().time()
+    large = [f"{number}" for number in range(1000)]  # a batch each, of which four are under way at once
+    appends = [log.append(append(f"log.test.thing.{number}", 0, *large)) for number in range(20)]
+    assert all(isinstance(one, Unavailable) for one in await asyncio.gather(*appends, return_exceptions=True))
+    assert asyncio.get_running_loop().time() - asked < 4 * 0.2
+
+
 async def test_lost_acks_never_write_twice_after_the_window(stream: Stream) -> None:
     """A repetition after the servers have forgotten the message ids is still recognised by the log's content."""
     if not isinstance(stream, MemoryStream):

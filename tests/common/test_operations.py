@@ -7,9 +7,7 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc import StatusCode, aio
-from grpc_status import rpc_status
+from grpc import StatusCode
 from sqlalchemy import MetaData, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +26,7 @@ from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1 import events_pb2
 from tests.common.test_projecting import EPOCH, Names, running, until
 from tests.common.test_projecting import World as Log
+from tests.refusals import refused
 
 SETTINGS = Settings(performance_address="127.0.0.1:0", shutdown_grace_seconds=0)
 OPERATIONS = pb.DESCRIPTOR.services_by_name["OperationsService"]
@@ -89,18 +88,6 @@ async def world(engine: AsyncEngine) -> AsyncIterator[World]:
         yield World(log, names, idle, OperationsServiceStub(channel))
 
 
-async def refused(call: Any, code: StatusCode, reason: str) -> str:
-    """The call is refused so; answers the sentence."""
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    error: Any = caught.value
-    assert error.code() == code, error.details()
-    info = ErrorInfo()
-    assert any(detail.Unpack(info) for detail in rpc_status.from_call(error).details)
-    assert info.reason == reason
-    return str(error.details())
-
-
 def retry(subject: str = A, *, service: str = "performance", follower: str = "names") -> pb.RetryParkedRequest:
     return pb.RetryParkedRequest(service=service, follower=follower, subject=subject)
 
@@ -152,7 +139,7 @@ async def test_parked_aggregates_are_listed_with_the_first_error(world: World) -
 async def test_a_retry_applies_what_was_parked(world: World) -> None:
     """Once the cause is mended; before that, it says what is still wrong, and counts."""
     await world.write(("a", "poison"), ("a", "A2"))
-    sentence = await refused(world.stub.RetryParked(retry()), StatusCode.FAILED_PRECONDITION, "STILL_POISONED")
+    sentence, _ = await refused(world.stub.RetryParked(retry()), StatusCode.FAILED_PRECONDITION, "STILL_POISONED")
     assert "the event at 1 fails" in sentence
     assert [(one.attempts, one.events) for one in await world.parked()] == [(2, 2)]
     assert isinstance(world.names.handler, Names)
@@ -218,9 +205,11 @@ async def test_a_rebuild_shows_its_progress_and_what_differs(world: World) -> No
 
 
 async def test_what_cannot_be_rebuilt_says_so(world: World) -> None:
-    """A policy keeps no rows, an unknown follower none either, and a standby leaves it to the owner."""
-    await refused(rebuild(world, "idle"), StatusCode.FAILED_PRECONDITION, "NOT_REBUILDABLE")
+    """An unknown follower, one that is being rebuilt already, and a standby, which leaves it to the owner."""
     await refused(rebuild(world, "nobody"), StatusCode.NOT_FOUND, "FOLLOWER_NOT_FOUND")
+    world.names.rebuilding = True
+    await refused(rebuild(world), StatusCode.FAILED_PRECONDITION, "REBUILDING")
+    world.names.rebuilding = False
     world.names.state = State.STANDBY
     await refused(rebuild(world), StatusCode.FAILED_PRECONDITION, "NOT_OWNER")
 

@@ -1,4 +1,4 @@
-"""Followers: exactly once, in order, parked, fenced, rebuilt; on SQLite and PostgreSQL."""
+"""Followers: exactly once, in order, parked, fenced; on SQLite and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, fun
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import projecting
+from libs.common.background import in_background
 from libs.common.envelope import Codec, chain_start, event_types
 from libs.common.errors import NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Context, Recorded
@@ -20,7 +21,6 @@ from libs.common.keys import SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import FOLLOWERS, METADATA, SKIPPED, Follower, ReadModel, State
-from libs.common.rebuilding import Progress, rebuild
 from libs.common.settings import Settings
 from libs.common.streams import Append, Entry
 from libs.common.telemetry import instrument_engine, tracing
@@ -142,12 +142,8 @@ async def world(engine: AsyncEngine) -> World:
 
 @asynccontextmanager
 async def running(follower: Follower) -> AsyncIterator[Follower]:
-    task = asyncio.create_task(follower.run())
-    try:
+    async with in_background(follower.run()):
         yield follower
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -273,23 +269,6 @@ async def test_a_second_instance_waits_until_the_owner_is_silent(world: World) -
             await until(lambda: two.state is State.RUNNING)
 
 
-async def test_a_log_that_was_exchanged_is_refused(world: World) -> None:
-    """A follower that knows more than the log holds stops and says what to do; a rebuild lets it go on."""
-    last = await world.write(("a", "A"), ("a", "A2"))
-    async with running(world.follower()) as follower:
-        await follower.wait_for(last, 5)
-    world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
-    last = await world.write(("z", "Z"))
-    async with running(world.follower()) as follower:
-        await until(lambda: follower.state is State.STOPPED)
-        assert "rebuild it" in follower.error
-        assert await world.rows() == [("a", "A"), ("a", "A2")]
-        assert [step async for step in rebuild(follower)][-1].done
-        await until(lambda: follower.state is State.RUNNING)
-        await follower.wait_for(await world.write(("z", "Z2")), 5)
-    assert await world.rows() == [("z", "Z"), ("z", "Z2")]
-
-
 async def test_reads_wait_for_a_position_or_say_how_far_it_is(world: World) -> None:
     """`at_least` includes what was acknowledged; a position that never comes is answered in time."""
     last = await world.write(("a", "A"))
@@ -328,53 +307,6 @@ async def test_trouble_with_the_database_is_not_the_events_fault(world: World, m
         await follower.wait_for(last, 5)
         assert await follower.parked() == []
     assert await world.rows() == [("a", "A")]
-
-
-async def test_a_rebuild_goes_on_beside_the_live_model_and_swaps(world: World) -> None:
-    """A rebuild reports progress, counts differing rows, mends them, and misses no event written meanwhile."""
-    for number in range(30):
-        last = await world.write((f"t{number % 7}", f"N{number}"))
-    async with running(world.follower()) as follower:
-        await follower.wait_for(last, 5)
-        names = Names(MetaData()).names
-        async with world.engine.begin() as transaction:
-            await transaction.execute(update(names).where(names.c.position == 3).values(name="tampered"))
-        steps: list[Progress] = []
-        async for step in rebuild(follower):
-            steps.append(step)
-            last = await world.write(("late", f"L{len(steps)}"))
-        assert steps[-1].done
-        assert steps[-1].changed_rows >= 2  # the tampered row on one side, the right one on the other
-        await follower.wait_for(last, 5)
-        rows = await world.rows()
-        assert len(rows) == len(set(rows)) == last
-        assert ("t2", "N2") in rows
-        for _ in range(2):  # nothing is in the way of another one
-            again = [step async for step in rebuild(follower)][-1]
-            assert (again.done, again.changed_rows) == (True, 0)
-
-
-async def test_a_rebuild_keeps_what_was_parked_and_skipped(world: World) -> None:
-    """Skipped events stay skipped and poison stays parked in the rebuilt model."""
-    last = await world.write(("a", "poison"), ("a", "A2"), ("b", "poison"), ("c", "C"))
-    async with running(world.follower()) as follower:
-        await follower.wait_for(last, 5)
-        await follower.skip("log.performance.team.a", 1, "test data", "user:op")
-        assert [step async for step in rebuild(follower)][-1].changed_rows == 0
-        assert [one.subject for one in await follower.parked()] == ["log.performance.team.b"]
-        await follower.wait_for(await world.write(("b", "B2"), ("a", "A3")), 5)
-    assert await world.rows() == [("a", "A2"), ("c", "C"), ("a", "A3")]
-
-
-async def test_a_rebuild_that_cannot_catch_up_leaves_the_live_rows(world: World) -> None:
-    """When the log falls silent before the new rows are complete, they do not take the place of the old ones."""
-    last = await world.write(("a", "A"), ("b", "B"))
-    async with running(world.follower()) as follower:
-        await follower.wait_for(last, 5)
-        follower.stream = MemoryStream(EPOCH)  # one that never says anything
-        with pytest.raises(Unavailable, match="silent at 0 of 2"):
-            [step async for step in rebuild(follower)]
-    assert await world.rows() == [("a", "A"), ("b", "B")]
 
 
 async def test_a_callers_trace_goes_on_to_the_followers_sql(world: World) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import reacting
+from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import upsert
 from libs.common.envelope import Codec, event_types
@@ -74,13 +75,8 @@ async def world(engine: AsyncEngine) -> World:
 
 @asynccontextmanager
 async def running(follower: Follower, clock: Clock | None = None) -> AsyncIterator[Follower]:
-    tasks = [asyncio.create_task(follower.run()), *([asyncio.create_task(clock.run())] if clock else [])]
-    try:
+    async with in_background(follower.run(), *([clock.run()] if clock else [])):
         yield follower
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until(condition: Callable[[], bool]) -> None:

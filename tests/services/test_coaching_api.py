@@ -1,15 +1,13 @@
 """The coaching service as callers see it: a plan's states, who gets it, and what lies where."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc import StatusCode, aio
-from grpc_status import rpc_status
+from grpc import StatusCode
 from sqlalchemy import update
 
 from libs.common.projecting import FOLLOWERS, State
@@ -31,17 +29,8 @@ from stepladder.coaching.v1.plan_pb2 import (
 from stepladder.performance.v1.detection_pb2 import CreateDetectionPolicyRequest, DetectionPolicy
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
 from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
+from tests.refusals import refused
 from tests.services.world import World, fact, until
-
-
-async def refused(call: Awaitable[Any], code: StatusCode, reason: str) -> None:
-    """The call is refused so."""
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    error: Any = caught.value
-    info = ErrorInfo()
-    assert any(detail.Unpack(info) for detail in rpc_status.from_call(error).details)
-    assert (error.code(), info.reason) == (code, reason)
 
 
 def today(world: World) -> date:

@@ -1,12 +1,8 @@
 """The promotion service as callers see it: who is eligible on a day, under which rules, resting on which facts."""
 
-from collections.abc import Awaitable
 from typing import Any
 
-import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc import StatusCode, aio
-from grpc_status import rpc_status
+from grpc import StatusCode
 
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
@@ -26,19 +22,10 @@ from stepladder.promotion.v1.eligibility_pb2 import (
     ListEligibilitiesRequest,
     ListEligibilityPoliciesRequest,
 )
+from tests.refusals import refused
 from tests.services.world import World
 
 CONFIRMED, ON_LEAVE, LEFT = EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_ON_LEAVE, EMPLOYMENT_STATUS_LEFT
-
-
-async def refused(call: Awaitable[Any], code: StatusCode, reason: str) -> None:
-    """The call is refused so."""
-    with pytest.raises(aio.AioRpcError) as caught:
-        await call
-    error: Any = caught.value
-    info = ErrorInfo()
-    assert any(detail.Unpack(info) for detail in rpc_status.from_call(error).details)
-    assert (error.code(), info.reason) == (code, reason)
 
 
 async def store(world: World, policy_id: str, since: str = "2000-01-01", **rules: Any) -> EligibilityPolicy:

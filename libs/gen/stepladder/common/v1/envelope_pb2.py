@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/common/v1/envelope.proto\x12\x14stepladder.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"\xa1\x02\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x16\n\x0eschema_version\x18\x03 \x01(\r\x12\x12\n\ncommand_id\x18\x04 \x01(\t\x12\x16\n\x0e\x63ommand_digest\x18\x05 \x01(\x0c\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rprevious_hash\x18\n \x01(\x0c\x12\r\n\x05\x65vent\x18\x0b \x01(\x0c\x12.\n\x08personal\x18\x0c \x01(\x0b\x32\x1c.stepladder.common.v1.Sealed\"Q\n\x06Sealed\x12\x14\n\x0c\x64\x61ta_subject\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"\x14\n\x0c\x43ommandNoted:\x04\xa0\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/common/v1/envelope.proto\x12\x14stepladder.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"\xa1\x02\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x16\n\x0eschema_version\x18\x03 \x01(\r\x12\x12\n\ncommand_id\x18\x04 \x01(\t\x12\x16\n\x0e\x63ommand_digest\x18\x05 \x01(\x0c\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\r\n\x05\x63\x61use\x18\x07 \x01(\t\x12(\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x15\n\rprevious_hash\x18\n \x01(\x0c\x12\r\n\x05\x65vent\x18\x0b \x01(\x0c\x12.\n\x08personal\x18\x0c \x01(\x0b\x32\x1c.stepladder.common.v1.Sealed\"i\n\x06Sealed\x12\x14\n\x0c\x64\x61ta_subject\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x16\n\x0e\x63ommand_digest\x18\x05 \x01(\x0c\"\x14\n\x0c\x43ommandNoted:\x04\xa0\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVELOPE']._serialized_start=129
   _globals['_ENVELOPE']._serialized_end=418
   _globals['_SEALED']._serialized_start=420
-  _globals['_SEALED']._serialized_end=501
-  _globals['_COMMANDNOTED']._serialized_start=503
-  _globals['_COMMANDNOTED']._serialized_end=523
+  _globals['_SEALED']._serialized_end=525
+  _globals['_COMMANDNOTED']._serialized_start=527
+  _globals['_COMMANDNOTED']._serialized_end=547
 # @@protoc_insertion_point(module_scope)

@@ -45,7 +45,10 @@ class Envelope(_message.Message):
     command_id: _builtins.str
     """Identity of the command that caused the event, unique in the system."""
     command_digest: _builtins.bytes
-    """Digest of the command's content: tells a repeated command from a different one with the same id."""
+    """Digest of the command's content: tells a repeated command from a different one with the same
+    request id. Empty for a command without a request id, or whose id is made of its content, and
+    where the event is sealed: then it is sealed too, so that nobody can tell erased content by trying.
+    """
     actor: _builtins.str
     """Who gave the command: `user:<id>` or `policy:<name>`."""
     cause: _builtins.str
@@ -98,11 +101,14 @@ class Sealed(_message.Message):
     NONCE_FIELD_NUMBER: _builtins.int
     CIPHERTEXT_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    COMMAND_DIGEST_FIELD_NUMBER: _builtins.int
     data_subject: _builtins.str
     """The employee whose data key seals them."""
     nonce: _builtins.bytes
     ciphertext: _builtins.bytes
     """A message of the event's type that holds the personal fields only."""
+    command_digest: _builtins.bytes
+    """The envelope's `command_digest`, encrypted alike: a nonce of 12 bytes, and the ciphertext."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the sealed fields, so that they can be shown as erased when the key is gone."""
@@ -114,10 +120,11 @@ class Sealed(_message.Message):
         nonce: _builtins.bytes = ...,
         ciphertext: _builtins.bytes = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
+        command_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "data_subject", b"data_subject", "fields", b"fields", "nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "command_digest", b"command_digest", "data_subject", b"data_subject", "fields", b"fields", "nonce", b"nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

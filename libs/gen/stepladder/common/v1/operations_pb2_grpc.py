@@ -90,7 +90,8 @@ class OperationsServiceServicer:
 
     def SkipParked(self, request, context):
         """Gives up the first parked event of one aggregate and applies the ones behind it.
-        Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails.
+        Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails,
+        `REBUILDING` while the follower is being rebuilt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,8 +99,10 @@ class OperationsServiceServicer:
 
     def RebuildFollower(self, request, context):
         """Builds a read model anew beside the live one, which goes on answering, and swaps them when the
-        new one has caught up. Answers progress; the last message has `done`.
-        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_REBUILDABLE` for one without rows.
+        new one has caught up. A policy reacts to every event again, which repeats nothing that it has
+        done. Answers progress; the last message has `done`.
+        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_OWNER` where it does not run,
+        `REBUILDING` while it is being rebuilt already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,12 +26,15 @@ class OperationsServiceStub:
     """
     SkipParked: _aio.UnaryUnaryMultiCallable[_operations_pb2.SkipParkedRequest, _operations_pb2.SkipParkedResponse]
     """Gives up the first parked event of one aggregate and applies the ones behind it.
-    Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails.
+    Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails,
+    `REBUILDING` while the follower is being rebuilt.
     """
     RebuildFollower: _aio.UnaryStreamMultiCallable[_operations_pb2.RebuildFollowerRequest, _operations_pb2.RebuildFollowerResponse]
     """Builds a read model anew beside the live one, which goes on answering, and swaps them when the
-    new one has caught up. Answers progress; the last message has `done`.
-    Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_REBUILDABLE` for one without rows.
+    new one has caught up. A policy reacts to every event again, which repeats nothing that it has
+    done. Answers progress; the last message has `done`.
+    Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_OWNER` where it does not run,
+    `REBUILDING` while it is being rebuilt already.
     """
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +73,8 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operations_pb2.SkipParkedRequest, _abc.Awaitable[_operations_pb2.SkipParkedResponse]],
     ) -> _abc.Awaitable[_operations_pb2.SkipParkedResponse]:
         """Gives up the first parked event of one aggregate and applies the ones behind it.
-        Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails.
+        Errors: NOT_FOUND if nothing is parked there; FAILED_PRECONDITION `STILL_POISONED` if the next one fails,
+        `REBUILDING` while the follower is being rebuilt.
         """
 
     @_abc_1.abstractmethod
@@ -80,8 +84,10 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operations_pb2.RebuildFollowerRequest, _abc.AsyncIterator[_operations_pb2.RebuildFollowerResponse]],
     ) -> _abc.AsyncIterator[_operations_pb2.RebuildFollowerResponse]:
         """Builds a read model anew beside the live one, which goes on answering, and swaps them when the
-        new one has caught up. Answers progress; the last message has `done`.
-        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_REBUILDABLE` for one without rows.
+        new one has caught up. A policy reacts to every event again, which repeats nothing that it has
+        done. Answers progress; the last message has `done`.
+        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_OWNER` where it does not run,
+        `REBUILDING` while it is being rebuilt already.
         """
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: _aio.Server) -> None: ...

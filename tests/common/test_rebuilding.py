@@ -1,0 +1,219 @@
+"""Rebuilds: complete, beside the live rows, by the owner only; on SQLite and PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import MetaData, update
+
+from libs.common import projecting
+from libs.common.errors import NotAllowed, Unavailable
+from libs.common.eventsourcing import Recorded
+from libs.common.memory_stream import MemoryStream
+from libs.common.projecting import FOLLOWERS, Follower, State
+from libs.common.reacting import Policy
+from libs.common.rebuilding import Progress, rebuild
+from stepladder.performance.v1.events_pb2 import TeamCreated
+from tests.common.test_projecting import EPOCH, Names, World, running, until, world
+
+__all__ = ["world"]
+A, B = "log.performance.team.a", "log.performance.team.b"
+
+
+class NewNames(Names):
+    """The next version of the read model."""
+
+    version = Names.version + 1
+
+
+class Diary(Policy):
+    """Notes what it reacted to; poison is what it cannot."""
+
+    name = "diary"
+    subjects = ("log.performance.team.*",)
+
+    def __init__(self) -> None:
+        self.notes: set[int] = set()
+
+    async def react(self, event: Recorded) -> None:
+        if isinstance(event.event, TeamCreated) and event.event.display_name == "poison":
+            raise ValueError("poison")
+        self.notes.add(event.position)
+
+
+async def done(follower: Follower) -> Progress:
+    """The last word of a rebuild."""
+    return [step async for step in rebuild(follower)][-1]
+
+
+async def test_a_log_that_was_exchanged_is_refused(world: World) -> None:
+    """A follower that knows more than the log holds stops and says what to do; a rebuild lets it go on."""
+    last = await world.write(("a", "A"), ("a", "A2"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+    world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
+    last = await world.write(("z", "Z"))
+    async with running(world.follower()) as follower:
+        await until(lambda: follower.state is State.STOPPED)
+        assert "rebuild it" in follower.error
+        assert await world.rows() == [("a", "A"), ("a", "A2")]
+        assert [step async for step in rebuild(follower)][-1].done
+        await until(lambda: follower.state is State.RUNNING)
+        await follower.wait_for(await world.write(("z", "Z2")), 5)
+    assert await world.rows() == [("z", "Z"), ("z", "Z2")]
+
+
+async def test_a_rebuild_goes_on_beside_the_live_model_and_swaps(world: World) -> None:
+    """A rebuild reports progress, counts differing rows, mends them, and misses no event written meanwhile."""
+    for number in range(30):
+        last = await world.write((f"t{number % 7}", f"N{number}"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+        names = Names(MetaData()).names
+        async with world.engine.begin() as transaction:
+            await transaction.execute(update(names).where(names.c.position == 3).values(name="tampered"))
+        steps: list[Progress] = []
+        async for step in rebuild(follower):
+            steps.append(step)
+            last = await world.write(("late", f"L{len(steps)}"))
+        assert steps[-1].done
+        assert steps[-1].changed_rows >= 2  # the tampered row on one side, the right one on the other
+        await follower.wait_for(last, 5)
+        rows = await world.rows()
+        assert len(rows) == len(set(rows)) == last
+        assert ("t2", "N2") in rows
+        for _ in range(2):  # nothing is in the way of another one
+            again = [step async for step in rebuild(follower)][-1]
+            assert (again.done, again.changed_rows) == (True, 0)
+
+
+async def test_a_rebuild_keeps_what_was_parked_and_skipped(world: World) -> None:
+    """Skipped events stay skipped and poison stays parked in the rebuilt model."""
+    last = await world.write(("a", "poison"), ("a", "A2"), ("b", "poison"), ("c", "C"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+        await follower.skip("log.performance.team.a", 1, "test data", "user:op")
+        assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+        assert [one.subject for one in await follower.parked()] == ["log.performance.team.b"]
+        await follower.wait_for(await world.write(("b", "B2"), ("a", "A3")), 5)
+    assert await world.rows() == [("a", "A2"), ("c", "C"), ("a", "A3")]
+
+
+async def test_a_rebuild_that_cannot_catch_up_leaves_the_live_rows(world: World) -> None:
+    """When the log falls silent before the new rows are complete, they do not take the place of the old ones."""
+    last = await world.write(("a", "A"), ("b", "B"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+        follower.stream = MemoryStream(EPOCH)  # one that never says anything
+        with pytest.raises(Unavailable, match="silent at 0 of 2"):
+            [step async for step in rebuild(follower)]
+    assert await world.rows() == [("a", "A"), ("b", "B")]
+
+
+async def test_a_skip_during_a_rebuild_is_refused(world: World) -> None:
+    """The rebuild would undo it: the operator skips when it is done."""
+    last = await world.write(("b", "poison"), ("b", "B2"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+        steps = rebuild(follower)
+        await anext(steps)
+        with pytest.raises(NotAllowed, match="being rebuilt"):
+            await follower.skip(B, 1, "typed by mistake", "user:op")
+        assert [step async for step in steps][-1].done
+        assert await follower.skip(B, 1, "typed by mistake", "user:op") == 1
+    assert await world.rows() == [("b", "B2")]
+
+
+async def test_one_rebuild_at_a_time(world: World) -> None:
+    """A second one is refused, and the first goes on; one that is given up leaves the way free."""
+    last = await world.write(("a", "A"), ("b", "B"))
+    async with running(world.follower()) as follower:
+        await follower.wait_for(last, 5)
+        steps = rebuild(follower)
+        await anext(steps)
+        with pytest.raises(NotAllowed, match="already"):
+            await done(follower)
+        await steps.aclose()
+        assert (await done(follower)).done
+    assert await world.rows() == [("a", "A"), ("b", "B")]
+
+
+async def test_a_new_version_leaves_the_rows_to_the_old_one(world: World) -> None:
+    """In a rolling upgrade, the old version keeps its rows up to date until it is gone; then a rebuild is possible."""
+    last = await world.write(("a", "A"))
+    async with running(world.follower("new", NewNames)) as new, running(world.follower("old")) as old:
+        await until(lambda: State.RUNNING in (old.state, new.state))
+    async with world.engine.begin() as transaction:
+        await transaction.execute(update(FOLLOWERS).values(version=Names.version, owner=""))
+    async with running(world.follower("old")) as old:
+        await old.wait_for(last, 5)
+        async with running(world.follower("new", NewNames)) as new:
+            await until(lambda: new.state is State.STOPPED)
+            with pytest.raises(Unavailable, match="has stopped"):
+                await new.wait_for(last, 5)
+            with pytest.raises(NotAllowed, match="does not run in this instance"):
+                await done(new)
+            await old.wait_for(await world.write(("a", "A2")), 5)
+            assert old.state is State.RUNNING
+    async with running(world.follower("new", NewNames)) as new:
+        await until(lambda: new.state is State.STOPPED)
+        assert (await done(new)).done
+        await until(lambda: new.state is State.RUNNING)
+    assert await world.rows() == [("a", "A"), ("a", "A2")]
+
+
+async def test_what_stops_everywhere_goes_on_everywhere(world: World) -> None:
+    """A rebuild at one instance lets the others stand by again."""
+    last = await world.write(("a", "A"))
+    async with running(world.follower("old")) as old:
+        await old.wait_for(last, 5)
+    async with running(world.follower("one", NewNames)) as one, running(world.follower("two", NewNames)) as two:
+        await until(lambda: one.state is two.state is State.STOPPED)
+        assert (await done(two)).done
+        await until(lambda: {one.state, two.state} == {State.RUNNING, State.STANDBY})
+        assert one.error == two.error == ""
+
+
+async def test_a_stopped_instance_keeps_others_off_while_it_rebuilds(world: World) -> None:
+    """However long it takes; one that was taken over changes nothing."""
+    last = await world.write(("a", "A"))
+    async with running(world.follower("old")) as old:
+        await old.wait_for(last, 5)
+    async with running(world.follower("one", NewNames)) as one, running(world.follower("two", NewNames)) as two:
+        await until(lambda: one.state is two.state is State.STOPPED)
+        steps = rebuild(one)
+        await anext(steps)
+        with pytest.raises(NotAllowed, match="does not run in this instance"):
+            await done(two)
+        world.time += timedelta(seconds=projecting.LEASE_SECONDS + 1)  # it was frozen
+        assert (await done(two)).done
+        with pytest.raises(NotAllowed, match="does not run in this instance"):
+            [step async for step in steps]
+    assert await world.rows() == [("a", "A")]
+
+
+async def test_a_policy_is_started_over(world: World) -> None:
+    """On a restored log it stops; told to, it reacts again to all but what was skipped, and goes on."""
+    diary = Diary()
+
+    def follower() -> Follower:
+        return Follower(diary, world.stream, world.codec, world.engine, instance="one", now=world.now, pause=0.01)
+
+    async def write() -> int:
+        return await world.write(("a", "A"), ("b", "poison"), ("b", "B2"), ("c", "poison"))
+
+    last = await write()
+    async with running(follower()) as one:
+        await one.wait_for(last, 5)
+        await one.skip(B, 2, "typed by mistake", "user:op")
+    world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
+    assert await write() == last
+    diary.notes.clear()
+    async with running(follower()) as one:
+        await until(lambda: one.state is State.STOPPED)
+        assert "rebuild it" in one.error
+        assert (await done(one)).done
+        await until(lambda: one.state is State.RUNNING)
+        assert diary.notes == {1, 3}
+        assert [parked.position for parked in await one.parked()] == [4]
+        await one.wait_for(await world.write(("a", "A2")), 5)
+    assert diary.notes == {1, 3, 5}
