@@ -106,7 +106,7 @@ class Commands:
         if len(jobs) != len(commands):
             raise ValueError("an aggregate is named twice")
         outcomes: dict[str, Handled[S] | Refused] = {}
-        ids = {subject: identity(subject, command, context, by_content) for subject, command in jobs.items()}
+        ids = identities(jobs, context, by_content)
         async with self._locked(sorted(jobs)):
             open_jobs = jobs
             for attempt in range(TRIES):
@@ -322,17 +322,21 @@ def check_chain(recorded: Recorded, expected: bytes) -> None:
         )
 
 
-def identity(subject: str, command: Message, context: Context, by_content: bool = False) -> tuple[str, bytes]:
-    """A command's id, unique in the system, and the digest that a repetition's is compared with, if there is one.
+def identities(jobs: Mapping[str, Message], context: Context, by_content: bool = False) -> dict[str, tuple[str, bytes]]:
+    """By subject: the command's id, unique in the system, and the digest that a repetition's is compared with, if any.
 
     The id is made of the aggregate and the request id, and the content if told so: then it must not be personal, for
     ids lie in the log for ever. Without a request id there are no repetitions.
     """
     if not context.request_id:
-        return uuid4().hex, b""
-    content = command.DESCRIPTOR.full_name.encode() + b"\n" + command.SerializeToString(deterministic=True)
-    digest = hashlib.sha256(content).digest()[:16]
-    parts = [subject.encode(), context.request_id.encode()]
-    if by_content:
-        parts, digest = [*parts, digest], b""
-    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest
+        together = uuid4().hex[:24]
+        return {subject: (f"{together}{number:08x}", b"") for number, subject in enumerate(jobs)}
+    found: dict[str, tuple[str, bytes]] = {}
+    for subject, command in jobs.items():
+        content = command.DESCRIPTOR.full_name.encode() + b"\n" + command.SerializeToString(deterministic=True)
+        digest = hashlib.sha256(content).digest()[:16]
+        parts = [subject.encode(), context.request_id.encode()]
+        if by_content:
+            parts, digest = [*parts, digest], b""
+        found[subject] = hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest
+    return found

@@ -26,8 +26,8 @@ from libs.common.streams import (
 MAX_EVENT_BYTES = 900_000
 """Largest event payload; the server's limit is 1 MiB with headers."""
 MAX_BATCH_BYTES = 8_000_000
-FEW = 16
-"""So many single events are sooner on disk one by one: that is what an atomic batch costs before its first event."""
+FEW = 8
+"""So many single events are sooner on disk one by one: nats-server needs that long to begin an atomic batch."""
 
 
 class StaleExpectation(Exception):  # noqa: N818 - states what is the case
@@ -136,7 +136,7 @@ class EventLog:
     async def _work(self) -> None:
         try:
             while batch := self._take():
-                if len(batch) <= FEW and all(len(waiting.append.entries) == 1 for waiting in batch):
+                if 1 < len(batch) <= FEW and all(len(waiting.append.entries) == 1 for waiting in batch):
                     await asyncio.gather(*(self._commit([waiting]) for waiting in batch))
                 else:
                     await self._commit(batch)

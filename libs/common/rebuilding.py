@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 
-from sqlalchemy import MetaData, Table, delete, except_, func, inspect, literal, select, text, update
+from sqlalchemy import MetaData, Table, and_, delete, func, inspect, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.errors import NotAllowed, Unavailable
@@ -136,7 +136,7 @@ class _Rebuild:
             for old, new in zip(live.tables, self._beside.tables, strict=True):
                 # Rows of another version have other columns; delivery state is not a result.
                 if same and not old.info.get("delivery"):
-                    changed += await _differing(transaction, old, new) + await _differing(transaction, new, old)
+                    changed += await _differing(transaction, old, new)
                 await transaction.execute(text(f'DROP TABLE "{old.name}"'))
                 await transaction.execute(text(f'ALTER TABLE "{new.name}" RENAME TO "{old.name}"'))
             fitting = update(FOLLOWERS).where(mine).values(version=live.version, stream_created=stream_created)
@@ -156,9 +156,16 @@ class _Rebuild:
             yield transaction
 
 
-async def _differing(connection: AsyncConnection, left: Table, right: Table) -> int:
-    only_left = except_(select(left), select(right)).subquery()
-    return await connection.scalar(select(func.count(literal(1))).select_from(only_left)) or 0
+async def _differing(connection: AsyncConnection, old: Table, new: Table) -> int:
+    """How many rows of either have no equal in the other; found by primary key."""
+    equal = and_(
+        *(mine.is_not_distinct_from(new.c[mine.name]) if mine.nullable else mine == new.c[mine.name] for mine in old.c)
+    )
+    counts = [
+        await connection.scalar(select(func.count()).select_from(rows)) or 0
+        for rows in (old, new, old.join(new, equal))
+    ]
+    return counts[0] + counts[1] - 2 * counts[2]
 
 
 async def _drop_left_overs(transaction: AsyncConnection, live: ReadModel) -> None:

@@ -1,11 +1,14 @@
 """Runs the gRPC server of a service: health and reflection beside its own services, and a graceful stop."""
 
 import asyncio
+import gc
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
@@ -22,6 +25,23 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # lets callers find out the same of us
     ("grpc.so_reuseport", 0),  # a second process on the same port fails instead of getting every other call
 ]
+
+
+COLLECT_AFTER = (100_000, 20, 100)
+"""When garbage is looked for. A request of a thousand facts makes tens of thousands of objects that live until its
+answer: with the usual thresholds (700, 10, 10), going through them again and again took a quarter of its time."""
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a process's main coroutine on uvloop: its commands take two thirds of the time that asyncio's own takes."""
+    collect_seldom()
+    uvloop.run(main)
+
+
+def collect_seldom() -> None:
+    """Sets the garbage collector as every process of ours wants it, once everything is imported."""
+    gc.set_threshold(*COLLECT_AFTER)
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -75,10 +95,15 @@ async def serve(
 
 
 async def until_stopped() -> None:
-    """Returns when the process is asked to stop (SIGTERM, SIGINT). Asked once more, it stops at once."""
+    """Returns when the process is asked to stop (SIGTERM, SIGINT, or SIGHUP: its terminal was closed).
+
+    Asked once more, it stops at once.
+    """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+        signals.append(signal.SIGHUP)
     for number in signals:
         loop.add_signal_handler(number, asked.set)
     try:

@@ -1,6 +1,5 @@
 """Starts the gateway's own services: the only place where their real parts are built."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from functools import partial
 import structlog
 
 from libs.common.rpc import connect
-from libs.common.server import Serving, serve, until_stopped
+from libs.common.server import Serving, run, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
 from services.gateway.home_api import HomeApi
@@ -58,4 +57,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -50,6 +50,7 @@ class Results(ReadModel):
             Column("numerator", BigInteger, nullable=False),
             Column("denominator", BigInteger, nullable=False),
             Column("position", BigInteger, nullable=False),
+            sqlite_with_rowid=False,  # one tree in place of a table beside its key's index
         )
         self.aggregations = Table(
             f"aggregations{suffix}",

@@ -1,11 +1,11 @@
 """Starts the promotion service: the only place where its real parts are built."""
 
-import asyncio
 from collections.abc import Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy import MetaData
 
+from libs.common.server import run
 from libs.common.service import Service, run_service
 from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.records import Records
@@ -22,4 +22,4 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
 
 
 if __name__ == "__main__":
-    asyncio.run(run_service("promotion", EVENTS, build))
+    run(run_service("promotion", EVENTS, build))

@@ -7,6 +7,7 @@ import logging
 
 import structlog
 
+from libs.common.server import collect_seldom
 from tests.bench import commanding, following, ingesting, system
 from tests.bench.figures import tell
 
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers: does it work, not how fast is it")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    collect_seldom()  # followers and limits are measured in this process
     for name in arguments.only or FIGURES:
         figure = FIGURES[name]
         tell(f"{name}: {figure.does}")

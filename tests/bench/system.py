@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import psutil
 from eventsourcing.persistence import StoredEvent
-from eventsourcing.postgres import PostgresAggregateRecorder, PostgresDatastore
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from libs.cli.embedded import running
 from libs.common.jetstream import JetStreamStream
@@ -19,7 +20,8 @@ from tests.servers import free_port, running_postgres
 
 READY_LIMIT_SECONDS = 5.0
 MEMORY_LIMIT_MB = 400.0
-BATCH = 100
+WRITERS = 64
+EVENTS = 10
 PAYLOAD = b"x" * 300
 
 
@@ -58,42 +60,63 @@ async def rss_mb(quick: bool) -> Measured:
 
 
 async def peer_append(quick: bool) -> Measured:
-    """Events a second in batches of 100, one batch after the other, each an aggregate of its own, durable on disk."""
-    batches = 10 if quick else 100
+    """Events a second on disk: 64 writers at once, each append ten events of a new aggregate.
+
+    The peer's recorder is the one whose events can be followed in one order, as ours can; each writer has a thread
+    and a connection. `alone` is the ratio with one writer only, whose appends share nothing.
+    """
+    appends = 128 if quick else 1280
     with new_folder() as folder, running_postgres(durable=True) as postgres:
         async with running_log(folder) as (_, client):
             log = EventLog(JetStreamStream(client))
-            port = postgres.rpartition(":")[2]
             store = PostgresDatastore(
                 dbname="postgres",
                 host="127.0.0.1",
-                port=port,
+                port=postgres.rpartition(":")[2],
                 user="stepladder",
                 password=os.environ.get("PGPASSWORD", ""),
+                pool_size=WRITERS,
             )
-            recorder = PostgresAggregateRecorder(store, events_table_name="peer_events")
+            recorder = PostgresApplicationRecorder(store, events_table_name="peer_events")
             recorder.create_table()
 
-            async def ours() -> float:
-                watch = Stopwatch()
-                for _ in range(batches):
-                    subject = f"log.bench.thing.{uuid4().hex}"
-                    entries = [Entry(f"{subject}.{index}", "bench.Happened", PAYLOAD) for index in range(BATCH)]
-                    await log.append(Append(subject, 0, entries))
-                return batches * BATCH / watch.seconds
+            async def ours(writers: int) -> float:
+                waiting = iter(range(appends))
 
-            def insert() -> float:
+                async def write() -> None:
+                    for _ in waiting:
+                        subject = f"log.bench.thing.{uuid4().hex}"
+                        entries = [Entry(f"{subject}.{index}", "bench.Happened", PAYLOAD) for index in range(EVENTS)]
+                        await log.append(Append(subject, 0, entries))
+
                 watch = Stopwatch()
-                for _ in range(batches):
-                    aggregate = uuid4()
-                    events = [
-                        StoredEvent(aggregate, version, "bench.Happened", PAYLOAD) for version in range(1, BATCH + 1)
-                    ]
-                    recorder.insert_events(events)
-                return batches * BATCH / watch.seconds
+                await asyncio.gather(*(write() for _ in range(writers)))
+                return appends * EVENTS / watch.seconds
+
+            async def peer(writers: int) -> float:
+                waiting = iter(range(appends))
+
+                def write() -> None:
+                    for _ in waiting:
+                        aggregate = uuid4()
+                        recorder.insert_events(
+                            [
+                                StoredEvent(aggregate, version, "bench.Happened", PAYLOAD)
+                                for version in range(1, EVENTS + 1)
+                            ]
+                        )
+
+                watch = Stopwatch()
+                with ThreadPoolExecutor(writers) as threads:
+                    loop = asyncio.get_running_loop()
+                    await asyncio.gather(*(loop.run_in_executor(threads, write) for _ in range(writers)))
+                return appends * EVENTS / watch.seconds
 
             try:
-                return await compare(1 if quick else 5, ours, lambda: asyncio.to_thread(insert))
+                rounds = 1 if quick else 5
+                together = await compare(rounds, lambda: ours(WRITERS), lambda: peer(WRITERS))
+                alone = await compare(1 if quick else 3, lambda: ours(1), lambda: peer(1))
+                return Measured(together.value, together.limit, {"alone": alone.value / alone.limit})
             finally:
                 store.close()
 
@@ -104,7 +127,7 @@ FIGURES = (
         "events/s",
         "higher",
         5,
-        "appends of 100 events; against the package eventsourcing on PostgreSQL",
+        "64 writers, ten events an append; against the package eventsourcing on PostgreSQL",
         peer_append,
     ),
     Figure("ready_seconds", "s", "lower", 1.0, "from nothing to everything healthy", ready_seconds),

@@ -516,7 +516,7 @@ async def test_reflection_lists_services_and_types(world: World) -> None:
     assert any(b"RecordFactsRequest" in file for file in contract.file_descriptor_response.file_descriptor_proto)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signal_ends_the_wait(number: signal.Signals) -> None:
     """A process that is asked to stop goes on behind until_stopped."""
     asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)

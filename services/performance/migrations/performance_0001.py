@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("denominator", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("employee_id", "date", "source", "kpi_id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "targets",
