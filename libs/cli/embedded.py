@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ DATABASES = ("performance", "coaching", "promotion", "keys")
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds before a child that ended is started again; doubled by every failure in a row."""
+STEADY_SECONDS = 60.0
+"""Whoever ran for so long has not failed in a row."""
 
 
 class CannotStart(Exception):  # noqa: N818 - states what is the case
@@ -61,17 +64,20 @@ class Embedded:
 
     async def watch(self, tell: Callable[[str], None]) -> None:
         """Starts again whatever ends by itself, and tells so."""
-        failures = dict.fromkeys(self.servers, 0)
+        await asyncio.gather(*(self._watch(name, server, tell) for name, server in self.servers.items()))
+
+    async def _watch(self, name: str, server: ChildProcess, tell: Callable[[str], None]) -> None:
+        pause, started = FIRST_PAUSE, time.monotonic()
         while True:
             await asyncio.sleep(0.1)
-            for name, server in self.servers.items():
-                if server.process is None or (status := server.process.poll()) is None:
-                    continue
-                pause = min(FIRST_PAUSE * 2 ** failures[name], LONGEST_PAUSE)
-                failures[name] += 1
-                tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {server.log}")
-                await asyncio.sleep(pause)
-                server.start()
+            if server.process is None or (status := server.process.poll()) is None:
+                continue
+            if time.monotonic() - started > STEADY_SECONDS:
+                pause = FIRST_PAUSE
+            tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {server.log}")
+            await asyncio.sleep(pause)
+            pause, started = min(2 * pause, LONGEST_PAUSE), time.monotonic()
+            server.start()
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 3.0
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from google.protobuf.message import Message
 
-from libs.common.envelope import Codec, chain_start, payload_hash
+from libs.common.envelope import Codec, Encoded, chain_start, payload_hash
 from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
 from libs.common.eventsourcing import Aggregate, Context, Recorded
 from libs.common.log import EventLog, StaleExpectation
@@ -60,6 +60,7 @@ class _Loaded(Generic[S]):
     position: int
     changed: int
     last_hash: bytes
+    data_subject: str = ""
     commands: dict[str, _Past] = field(default_factory=dict)
 
 
@@ -160,7 +161,7 @@ class Commands:
         """
         again: dict[str, Message] = {}
         appends: list[Append] = []
-        after: list[tuple[_Loaded[S], S, bytes, str, bytes, int]] = []
+        after: list[tuple[_Loaded[S], S, Encoded, int]] = []
         for subject, command in jobs.items():
             before = loaded[subject]
             command_id, digest = ids[subject]
@@ -171,45 +172,45 @@ class Commands:
                 if context.etag and context.etag != str(before.changed):
                     raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
                 events = list(aggregate.decide(before.state, command, context))
+                if not events and not (context.request_id and before.position):  # nothing to keep
+                    if certain:
+                        outcomes[subject] = Handled(before.state, before.changed, before.state)
+                    else:
+                        again[subject] = command
+                    continue
+                encoded = await self._codec.encode(
+                    subject,
+                    events or [CommandNoted()],
+                    command_id=command_id,
+                    command_digest=digest,
+                    context=context,
+                    previous_hash=before.last_hash,
+                    data_subject=before.data_subject,
+                )
             except Refused as refusal:
                 if certain:
                     outcomes[subject] = refusal
                 else:
                     again[subject] = command
                 continue
-            noted = not events
-            if noted:
-                if not context.request_id or not before.position:
-                    if certain:
-                        outcomes[subject] = Handled(before.state, before.changed, before.state)
-                    else:
-                        again[subject] = command
-                    continue
-                events = [CommandNoted()]
-            entries, last_hash = await self._codec.encode(
-                subject,
-                events,
-                command_id=command_id,
-                command_digest=digest,
-                context=context,
-                previous_hash=before.last_hash,
-            )
-            appends.append(Append(subject, before.position, entries))
+            appends.append(Append(subject, before.position, encoded.entries))
             state = before.state
-            for event in () if noted else events:
+            for event in events:
                 state = aggregate.evolve(state, event)
-            after.append((before, state, last_hash, command_id, digest, 0 if noted else len(events)))
+            after.append((before, state, encoded, len(events)))
         results = await self._log.append_all(appends)
-        for append, (before, state, last_hash, command_id, digest, count), result in zip(
-            appends, after, results, strict=True
-        ):
+        for append, (before, state, encoded, count), result in zip(appends, after, results, strict=True):
             if isinstance(result, StaleExpectation):
                 again[append.subject] = jobs[append.subject]
                 continue
+            command_id, digest = ids[append.subject]
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
             before.commands[command_id] = _Past(digest, result)
             changed = result if count else before.changed
-            self._remember(append.subject, _Loaded(state, result, changed, last_hash, before.commands))
+            self._remember(
+                append.subject,
+                _Loaded(state, result, changed, encoded.last_hash, encoded.data_subject, before.commands),
+            )
             outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
@@ -217,7 +218,7 @@ class Commands:
         self, aggregate: Aggregate[S], subject: str, command_id: str, past: _Past, digest: bytes
     ) -> Handled[S]:
         """The answer that a command got when it was first given."""
-        if past.digest and past.digest != digest:
+        if past.digest and digest and past.digest != digest:
             raise Invalid(
                 "REQUEST_ID_REUSED", "this request_id was used for a different request before; take a new one"
             )
@@ -256,7 +257,7 @@ class Commands:
 
     async def _fold(self, aggregate: Aggregate[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
         state, position, changed = start.state, start.position, start.changed
-        last_hash, commands = start.last_hash, dict(start.commands)
+        last_hash, data_subject, commands = start.last_hash, start.data_subject, dict(start.commands)
         for entry in stored:
             recorded = await self._codec.decode(entry)
             check_chain(recorded, last_hash)
@@ -264,8 +265,9 @@ class Commands:
                 state, changed = aggregate.evolve(state, recorded.event), entry.position
             position, last_hash = entry.position, payload_hash(entry.payload)
             envelope = recorded.envelope
+            data_subject = envelope.personal.data_subject or data_subject
             commands[envelope.command_id] = _Past(envelope.command_digest, position)
-        return _Loaded(state, position, changed, last_hash, commands)
+        return _Loaded(state, position, changed, last_hash, data_subject, commands)
 
     @staticmethod
     def _empty(aggregate: Aggregate[S], subject: str) -> _Loaded[S]:
@@ -326,7 +328,8 @@ def identities(jobs: Mapping[str, Message], context: Context, by_content: bool =
     """By subject: the command's id, unique in the system, and the digest that a repetition's is compared with, if any.
 
     The id is made of the aggregate and the request id, and the content if told so: then it must not be personal, for
-    ids lie in the log for ever. Without a request id there are no repetitions.
+    ids lie in the log for ever. Without a request id there are no repetitions. A policy gives one command for an event,
+    whatever a later version of its code would say: that is a repetition too.
     """
     if not context.request_id:
         together = uuid4().hex[:24]
@@ -337,6 +340,8 @@ def identities(jobs: Mapping[str, Message], context: Context, by_content: bool =
         digest = hashlib.sha256(content).digest()[:16]
         parts = [subject.encode(), context.request_id.encode()]
         if by_content:
-            parts, digest = [*parts, digest], b""
+            parts.append(digest)
+        if by_content or context.cause:
+            digest = b""
         found[subject] = hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest
     return found

@@ -5,9 +5,13 @@ from typing import Any
 from sqlalchemy import Insert, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+TROUBLES = (OperationalError, InterfaceError, PoolTimeout, OSError)
+"""Of the moment, not of what was asked: the database is away, busy, full or starting."""
 
 
 def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> AsyncEngine:
@@ -43,6 +47,8 @@ def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> 
 def _operational(context: ExceptionContext) -> OperationalError | None:
     """Troubles of the moment by the name that other drivers have for them; asyncpg calls them no more than an error."""
     error = context.original_exception
+    if not isinstance(error, Exception):  # a cancellation, on its way to who asked for it
+        return None
     state = str(getattr(error, "sqlstate", None) or "")
     # Connection, rollback (deadlock), resources (disk, memory, connections), intervention (shutdown, starting up).
     if not context.is_disconnect and state[:2] not in ("08", "40", "53", "57"):

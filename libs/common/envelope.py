@@ -27,6 +27,10 @@ NONCE = 12
 class UnknownEventType(Exception):  # noqa: N818 - states what is the case
     """The log holds an event that this version of the code does not know."""
 
+    def __init__(self, stored: Stored, kind: str, what: str) -> None:
+        super().__init__(f"{stored.subject} at {stored.position}: {what}")
+        self.type = kind
+
 
 @dataclass(frozen=True)
 class EventType:
@@ -85,6 +89,15 @@ def payload_hash(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A command's entries, the hash for the next one's predecessor, and whom the aggregate is about, if it tells."""
+
+    entries: list[Entry]
+    last_hash: bytes
+    data_subject: str
+
+
 class Codec:
     """Encodes and decodes events of the given types, sealing personal fields with the employees' data keys."""
 
@@ -101,8 +114,13 @@ class Codec:
         command_digest: bytes,
         context: Context,
         previous_hash: bytes,
-    ) -> tuple[list[Entry], bytes]:
-        """Events of one command to log entries, and the hash for the next one's predecessor."""
+        data_subject: str = "",
+    ) -> Encoded:
+        """Events of one command to log entries.
+
+        `data_subject` is the employee whose personal fields the aggregate holds already: then the command may name them
+        too, and its digest is sealed. Raises KeyErased for personal fields of an employee whose key is erased.
+        """
         entries: list[Entry] = []
         envelope = Envelope(
             command_id=command_id,
@@ -119,13 +137,14 @@ class Codec:
             envelope.previous_hash = previous_hash
             envelope.command_digest = command_digest
             envelope.ClearField("personal")
-            if kind.personal:
-                event = await self._seal(kind, subject, event, envelope)  # noqa: PLW2901 - from here on only the clear rest
+            if kind.personal or data_subject:
+                event = await self._seal(kind, subject, event, envelope, data_subject)  # noqa: PLW2901 - from here on only the clear rest
+                data_subject = envelope.personal.data_subject or data_subject
             envelope.event = event.SerializeToString(deterministic=True)
             payload = envelope.SerializeToString(deterministic=True)
             previous_hash = payload_hash(payload)
             entries.append(Entry(envelope.event_id, kind.name, payload))
-        return entries, previous_hash
+        return Encoded(entries, previous_hash, data_subject)
 
     async def decode(self, stored: Stored) -> Recorded:
         """A stored entry to its event. Raises UnknownEventType, or LogCorrupted for bytes that are no event."""
@@ -133,12 +152,10 @@ class Codec:
             envelope = Envelope.FromString(stored.payload)
             kind = self._types.get(envelope.type)
             if kind is None:
-                raise UnknownEventType(f"{stored.subject} at {stored.position}: unknown event type {envelope.type!r}")
+                raise UnknownEventType(stored, envelope.type, f"unknown event type {envelope.type!r}")
             if envelope.schema_version > kind.version:
-                raise UnknownEventType(
-                    f"{stored.subject} at {stored.position}: {envelope.type} has schema version"
-                    f" {envelope.schema_version}, this version knows up to {kind.version}"
-                )
+                versions = f"{envelope.schema_version}, this version knows up to {kind.version}"
+                raise UnknownEventType(stored, envelope.type, f"{envelope.type} has schema version {versions}")
             event = kind.message.FromString(envelope.event)
         except DecodeError as error:
             raise LogCorrupted(f"{stored.subject} at {stored.position}: not an event: {error}") from error
@@ -146,26 +163,39 @@ class Codec:
             await self._unseal(kind, stored.subject, event, envelope)
         return Recorded(stored.position, stored.subject, event, envelope)
 
-    async def _seal(self, kind: EventType, subject: str, event: Message, envelope: Envelope) -> Message:
+    async def _seal(
+        self, kind: EventType, subject: str, event: Message, envelope: Envelope, data_subject: str
+    ) -> Message:
+        """Moves what is personal to the envelope's sealed part; answers what is left of the event."""
+        clear, digest = event, envelope.command_digest
+        envelope.ClearField("command_digest")
         present = [name for name in kind.personal if getattr(event, name)]
-        if not present:
-            return event
-        clear, secret = kind.message(), kind.message()
-        clear.CopyFrom(event)
-        for name in present:
-            clear.ClearField(name)
-            if kind.message.DESCRIPTOR.fields_by_name[name].is_repeated:
-                getattr(secret, name).extend(getattr(event, name))
-            else:
-                setattr(secret, name, getattr(event, name))
-        employee = getattr(event, kind.data_subject)
-        cipher, bound_to = AESGCM(await self._keys.get_or_create(employee)), _associated_data(subject, envelope)
-        sealed = Sealed(data_subject=employee, nonce=os.urandom(NONCE), fields=present)
-        sealed.ciphertext = cipher.encrypt(sealed.nonce, secret.SerializeToString(), bound_to)
-        if envelope.command_digest:
+        if present:
+            data_subject = getattr(event, kind.data_subject)
+            key: bytes | None = await self._keys.get_or_create(data_subject)
+        elif data_subject and digest:
+            key = await self._keys.get(data_subject)
+        else:
+            envelope.command_digest = digest
+            return clear
+        if key is None:  # erased: nobody is to know the digest
+            return clear
+        cipher, bound_to = AESGCM(key), _associated_data(subject, envelope)
+        sealed = Sealed(data_subject=data_subject, fields=present)
+        if present:
+            clear, secret = kind.message(), kind.message()
+            clear.CopyFrom(event)
+            for name in present:
+                clear.ClearField(name)
+                if kind.message.DESCRIPTOR.fields_by_name[name].is_repeated:
+                    getattr(secret, name).extend(getattr(event, name))
+                else:
+                    setattr(secret, name, getattr(event, name))
+            sealed.nonce = os.urandom(NONCE)
+            sealed.ciphertext = cipher.encrypt(sealed.nonce, secret.SerializeToString(), bound_to)
+        if digest:
             nonce = os.urandom(NONCE)
-            sealed.command_digest = nonce + cipher.encrypt(nonce, envelope.command_digest, bound_to)
-            envelope.ClearField("command_digest")
+            sealed.command_digest = nonce + cipher.encrypt(nonce, digest, bound_to)
         envelope.personal.CopyFrom(sealed)
         return clear
 
@@ -181,7 +211,7 @@ class Codec:
             return
         cipher, bound_to = AESGCM(key), _associated_data(subject, envelope)
         try:
-            secret = cipher.decrypt(sealed.nonce, sealed.ciphertext, bound_to)
+            secret = cipher.decrypt(sealed.nonce, sealed.ciphertext, bound_to) if sealed.fields else b""
             if digest := sealed.command_digest:
                 envelope.command_digest = cipher.decrypt(digest[:NONCE], digest[NONCE:], bound_to)
         except InvalidTag as error:

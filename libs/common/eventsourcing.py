@@ -23,7 +23,7 @@ class Context:
     Attributes:
         now: time of the command, aware, UTC.
         today: the site's calendar day at `now`.
-        actor: who gives the command: `user:<id>` or `policy:<name>`.
+        actor: who gives the command: `user:<id>`, `policy:<name>` or `system:<name>`.
         request_id: the caller's id for idempotency; empty when none was given.
         etag: the version of the aggregate that the caller has seen; empty when it does not matter.
         cause: id of the event that a policy reacts to; empty for a command from outside.

@@ -149,6 +149,8 @@ class JetStreamStream:
         self._subscribed: asyncio.Task[None] | None = None
 
     async def publish(self, batch: Sequence[Append]) -> int:
+        if not self._client.is_connected:  # and nothing is kept for when it is: whoever asks again has it still
+            raise NoResponders
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[int] = loop.create_future()
         messages = list(_messages(batch, self.name))

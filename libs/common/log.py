@@ -65,7 +65,7 @@ class _Waiting:
 class EventLog:
     """A stream with safe appends. `batches` are under way at most at once; `patience` seconds bound one append."""
 
-    def __init__(self, stream: Stream, *, batches: int = 4, patience: float = 30.0, pause: float = 0.05) -> None:
+    def __init__(self, stream: Stream, *, batches: int = 4, patience: float = 25.0, pause: float = 0.05) -> None:
         self.stream = stream
         self._patience = patience
         self._pause = pause
@@ -167,20 +167,26 @@ class EventLog:
         """Settles every append of the batch: written, stale, or unavailable when its deadline has passed."""
         pause = self._pause
         while True:
+            deadline = min(waiting.deadline for waiting in batch)
             try:
-                return _written(batch, await self.stream.publish([waiting.append for waiting in batch]))
+                async with asyncio.timeout_at(deadline):
+                    last = await self.stream.publish([waiting.append for waiting in batch])
+                return _written(batch, last)
             except Rejected as rejection:
                 if rejection.code not in DOUBTFUL and rejection.code not in (TOO_MANY_BATCHES, INCOMPLETE_BATCH):
                     return _failed(batch, _refused(rejection))
                 trouble: Exception = rejection
-            except (NoAnswer, NoResponders) as silence:
+            except (NoAnswer, NoResponders, TimeoutError) as silence:
                 trouble = silence
             except Exception as fault:  # whatever it is, those who wait must hear of it
                 return _failed(batch, fault)
-            if isinstance(trouble, NoAnswer) or (isinstance(trouble, Rejected) and trouble.code in DOUBTFUL):
+            if isinstance(trouble, NoAnswer | TimeoutError) or (
+                isinstance(trouble, Rejected) and trouble.code in DOUBTFUL
+            ):
                 try:
-                    batch = await self._unsettled(batch)
-                except (NoAnswer, NoResponders, Rejected) as silence:
+                    async with asyncio.timeout_at(deadline):
+                        batch = await self._unsettled(batch)
+                except (NoAnswer, NoResponders, TimeoutError, Rejected) as silence:
                     trouble = silence
                 except Exception as fault:
                     return _failed(batch, fault)

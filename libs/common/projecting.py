@@ -32,14 +32,16 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.background import in_background
+from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.database import insert_new, upsert, writing
 from libs.common.envelope import Codec, UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
-from libs.common.streams import NoAnswer, NoResponders, Rejected, Stored, Stream, StreamState
+from libs.common.streams import LOG_TROUBLES, NoAnswer, NoResponders, Stored, Stream, StreamState
 from libs.common.telemetry import remote_span
 
 logger = structlog.get_logger()
@@ -91,17 +93,7 @@ it, so it shows in no read that asks for one."""
 LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
 
-RETRY = (
-    OperationalError,
-    InterfaceError,
-    OSError,
-    TimeoutError,
-    NoAnswer,
-    NoResponders,
-    Rejected,
-    Unavailable,
-    Conflict,
-)
+RETRY = (*DATABASE_TROUBLES, *LOG_TROUBLES, Unavailable, Conflict)
 """Troubles of the moment: the same batch is tried again. Everything else is the event's own fault."""
 
 
@@ -317,16 +309,17 @@ class Follower:
             raise Unavailable("STOPPED", f"{self.handler.name} has stopped; an operator has to look at it")
         self._waiting += 1
         self._hurry.set()
+        current = self.position
         try:
             async with asyncio.timeout(seconds):
-                needed = min(position, await self._last_relevant())
+                needed = min(position, await self.last_relevant())
                 while needed > (current := await self._current_position()):
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0.05 if self.state is not State.RUNNING else 1.0), self._moved:
                             await self._moved.wait_for(lambda c=current: self.position > c)  # type: ignore[misc] # mypy cannot type a lambda's default
         except (TimeoutError, NoAnswer, NoResponders) as error:
             raise Unavailable(
-                "NOT_YET_INCLUDED", f"{self.handler.name} is at {self.position} of {position}; ask again in a moment"
+                "NOT_YET_INCLUDED", f"{self.handler.name} is at {current} of {position}; ask again in a moment"
             ) from error
         finally:
             self._waiting -= 1
@@ -347,6 +340,10 @@ class Follower:
                 if table.info.get("delivery"):
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
+        if self.state is not State.RUNNING and row:
+            async with self.stream.feed(self.handler.subjects, row.position) as feed:
+                self._lag = len(await feed.next(1, wait_seconds=0.5)) + feed.pending
+            self._oldest = None
         oldest = self._oldest if self._lag else None
         return Standing(
             name=self.handler.name,
@@ -483,7 +480,7 @@ class Follower:
                 if traceparent
                 else nullcontext()
             ):
-                await self.handler.act(events)
+                await self.act(events)
                 async with in_turn(self.engine) as transaction:
                     await self.move(transaction, last)
                     await self.handler.apply(transaction, events)
@@ -501,13 +498,27 @@ class Follower:
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
         poisoned = self.poisoned | {parking.subject for parking in parkings}
-        sound, failed = await act_each(self.handler, events, poisoned)
+        async with in_background(self._beat()):
+            sound, failed = await act_each(self.handler, events, poisoned)
         parkings += failed
         async with in_turn(self.engine) as transaction:
             await self.move(transaction, last)
             parkings += await apply_each(self.handler, transaction, sound, poisoned)
             await self.park(transaction, parkings)
         return parkings
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """The handler's effects outside the database, however long they take; nobody takes over meanwhile."""
+        async with in_background(self._beat()):
+            await self.handler.act(events)
+
+    async def _beat(self) -> None:
+        mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 4)
+            with suppress(*RETRY):
+                async with in_turn(self.engine) as transaction:
+                    await transaction.execute(update(FOLLOWERS).where(mine).values(beat_time=self._now()))
 
     async def _unpark(self, subject: str, skip: tuple[int, str, str] | None) -> int:
         """Skips the first parked event if told so, then applies the others, each in a transaction of its own."""
@@ -532,7 +543,7 @@ class Follower:
             error = ""
             try:
                 event = await self.codec.decode(stored[row.position])
-                await self.handler.act([event])
+                await self.act([event])
                 async with in_turn(self.engine) as transaction:
                     await self.move(transaction, self.position)
                     await self.handler.apply(transaction, [event])
@@ -605,10 +616,10 @@ class Follower:
             return self.position
         async with self.engine.connect() as connection:
             query = select(FOLLOWERS.c.position).where(FOLLOWERS.c.name == self.handler.name)
-            self.position = await connection.scalar(query) or 0
-        return self.position
+            return await connection.scalar(query) or 0
 
-    async def _last_relevant(self) -> int:
+    async def last_relevant(self) -> int:
+        """The position of the last event in the log that concerns this follower."""
         return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
 
     async def _release(self) -> None:
@@ -630,7 +641,8 @@ async def sort(codec: Codec, entries: Sequence[Stored], poisoned: set[str]) -> t
             event = await codec.decode(entry)
         except (UnknownEventType, LogCorrupted) as fault:
             error = "" if entry.subject in poisoned else describe(fault)
-            parkings.append(Parking(entry.position, entry.subject, "", error))
+            kind = fault.type if isinstance(fault, UnknownEventType) else ""
+            parkings.append(Parking(entry.position, entry.subject, kind, error))
             poisoned.add(entry.subject)
             continue
         if entry.subject in poisoned:

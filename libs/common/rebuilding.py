@@ -33,6 +33,8 @@ from libs.common.projecting import (
 )
 from libs.common.streams import Feed
 
+CATCH_UP_SECONDS = 60.0
+"""How long the live follower may take to come to where a rebuild is."""
 MARK = "__r"
 """Stands in the names of tables being built, before what makes them unique: an index keeps its name for ever."""
 
@@ -68,9 +70,8 @@ async def rebuild(follower: Follower) -> AsyncGenerator[Progress]:
 
 async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
     live = follower.handler
-    if follower.state is State.STANDBY or (
-        follower.state is State.STOPPED and not await follower.claim(to_rebuild=True)
-    ):
+    stopped = follower.state is State.STOPPED
+    if follower.state is State.STANDBY or (stopped and not await follower.claim(to_rebuild=True)):
         raise not_owner(live.name)
     state = await follower.stream.state()
     beside = live
@@ -80,37 +81,44 @@ async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
             beside = type(live)(metadata := MetaData(), MARK + token_hex(4))
             await transaction.run_sync(metadata.create_all)
         skipped = set(await transaction.scalars(select(SKIPPED.c.position).where(SKIPPED.c.follower == live.name)))
-    work = _Rebuild(follower, beside, skipped)
+    work = _Rebuild(follower, beside, skipped, stopped=stopped)
     async with follower.stream.feed(live.subjects, 0) as feed:
         yield Progress(0, state.last)
         while await work.step(feed, wait_seconds=1.0) and feed.pending:
             yield Progress(work.position, max(state.last, work.position))
+        if not stopped:
+            await follower.wait_for(work.position, CATCH_UP_SECONDS)
         # The live follower waits while the last events are applied and the tables change places.
         async with follower.stepping:
-            end = follower.position if follower.state is State.RUNNING else 0
+            end = await follower.last_relevant() if stopped else follower.position
             while work.position < end:
-                if not await work.step(feed, wait_seconds=5.0):
+                if not await work.step(feed, wait_seconds=5.0, end=end):
                     raise Unavailable("LOG_UNAVAILABLE", f"the log fell silent at {work.position} of {end}; try again")
             changed = await work.swap(state.created)
     yield Progress(work.position, max(state.last, work.position), done=True, changed_rows=changed)
 
 
 class _Rebuild:
-    def __init__(self, follower: Follower, beside: Handler, skipped: set[int]) -> None:
+    """`stopped` says that the live rows are of another log or version, and that nobody keeps them up to date."""
+
+    def __init__(self, follower: Follower, beside: Handler, skipped: set[int], *, stopped: bool) -> None:
         self._follower = follower
         self._beside = beside
         self._skipped = skipped
+        self._stopped = stopped
         self._parkings: list[Parking] = []
         self._poisoned: set[str] = set()
         self.position = 0
 
-    async def step(self, feed: Feed, wait_seconds: float) -> bool:
-        """Applies the next batch; false when there was none."""
+    async def step(self, feed: Feed, wait_seconds: float, end: int | None = None) -> bool:
+        """Applies the next batch, up to `end` if told so; false when there was none."""
         entries = await feed.next(BATCH, wait_seconds)
+        if end is not None:
+            entries = [entry for entry in entries if entry.position <= end]
         wanted = [entry for entry in entries if entry.position not in self._skipped]
         events, parkings = await sort(self._follower.codec, wanted, self._poisoned)
         try:
-            await self._beside.act(events)
+            await self._follower.act(events)
             async with self._owning() as transaction:
                 await self._beside.apply(transaction, events)
         except (Fenced, *RETRY):
@@ -127,15 +135,18 @@ class _Rebuild:
     async def swap(self, stream_created: object) -> int:
         """Puts the new rows in the place of the old in one transaction; answers how many differ."""
         follower, live = self._follower, self._follower.handler
-        position = max(self.position, follower.position) if follower.state is State.RUNNING else self.position
+        position = self.position if self._stopped else follower.position
         mine = FOLLOWERS.c.name == live.name
         changed = 0
         async with in_turn(follower.engine) as transaction:
             await follower.move(transaction, position)
-            same = live.version == await transaction.scalar(select(FOLLOWERS.c.version).where(mine))
+            version = await transaction.scalar(select(FOLLOWERS.c.version).where(mine))
             for old, new in zip(live.tables, self._beside.tables, strict=True):
-                # Rows of another version have other columns; delivery state is not a result.
-                if same and not old.info.get("delivery"):
+                if old.info.get("delivery") and not self._stopped:
+                    # What was delivered is not due again.
+                    await transaction.execute(text(f'DROP TABLE "{new.name}"'))
+                    continue
+                if version == live.version:  # others have other columns
                     changed += await _differing(transaction, old, new)
                 await transaction.execute(text(f'DROP TABLE "{old.name}"'))
                 await transaction.execute(text(f'ALTER TABLE "{new.name}" RENAME TO "{old.name}"'))
@@ -151,7 +162,7 @@ class _Rebuild:
     async def _owning(self) -> AsyncIterator[AsyncConnection]:
         """A transaction; of a stopped follower, which gives no signs of life itself, with one."""
         async with in_turn(self._follower.engine) as transaction:
-            if self._follower.state is State.STOPPED:
+            if self._stopped:
                 await self._follower.move(transaction, self._follower.position)
             yield transaction
 

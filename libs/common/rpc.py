@@ -23,12 +23,13 @@ from grpc import aio
 from grpc_status import rpc_status
 from opentelemetry.trace import StatusCode
 from protovalidate import FieldPathPb as FieldPath
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
+from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
 from libs.common.eventsourcing import Context
-from libs.common.streams import NoAnswer, NoResponders, Rejected
+from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 
 Clock = Callable[[], datetime]
@@ -242,11 +243,9 @@ def _status_of(error: Exception) -> Status:
 
 def _trouble(error: Exception) -> Unavailable | None:
     """What a caller should wait for, where neither they nor we are to blame."""
-    if isinstance(error, NoAnswer | NoResponders | Rejected):
+    if isinstance(error, LOG_TROUBLES):
         return Unavailable("LOG_UNAVAILABLE", "the event log does not answer; send the same request again in a moment")
-    if isinstance(error, OperationalError | InterfaceError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    ):
+    if isinstance(error, DATABASE_TROUBLES) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return Unavailable(
             "DATABASE_UNAVAILABLE", "the database is in trouble; send the same request again in a moment"
         )

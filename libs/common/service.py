@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from nats.aio.client import Client
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -106,7 +107,7 @@ async def open_service(
     """
     async with AsyncExitStack() as stack:
         client = await connect(settings.nats_url, name)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(_close, client)
         engine = open_database(settings.database_for(name), disposable=True)
         stack.push_async_callback(engine.dispose)
         instrument_engine(engine)
@@ -131,3 +132,8 @@ async def open_service(
         log = EventLog(stream)
         stack.push_async_callback(log.close)
         yield Service(name, settings, Commands(log, codec), engine, stream, codec, now)
+
+
+async def _close(client: Client) -> None:
+    with suppress(OSError):  # the log went away before us
+        await client.close()

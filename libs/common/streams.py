@@ -77,6 +77,10 @@ class Rejected(Exception):  # noqa: N818 - states what is the case
         self.code = code
 
 
+LOG_TROUBLES = (NoAnswer, NoResponders, Rejected)
+"""Of the moment, not of what was asked: the log is away, electing a leader, or full."""
+
+
 class Feed(Protocol):
     """Entries of a stream from a position on, in order, each once."""
 

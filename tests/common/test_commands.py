@@ -17,7 +17,7 @@ from libs.common.envelope import ERASED, Codec, event_types
 from libs.common.errors import AlreadyExists, Conflict, Invalid, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.keys import METADATA as KEYS
-from libs.common.keys import DataKeys, SqlDataKeys
+from libs.common.keys import DataKeys, KeyErased, SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.streams import Append, NoAnswer, Rejected, Stored
@@ -629,6 +629,14 @@ async def test_erasing_the_key_erases_the_person(engine: AsyncEngine, keys: SqlD
     assert (repeated.position, repeated.state.display_name) == (hired.position, ERASED)
 
 
+async def test_a_policy_that_says_it_differently_repeats_itself(stream: MemoryStream) -> None:
+    """What a policy has answered to an event stays, whatever a later version of its code would answer."""
+    reaction = replace(by("policy:p:event-1"), cause="event-1")
+    first = await process(stream).handle(TEAM, "t-1", create("Blue"), reaction)
+    again = await process(stream).handle(TEAM, "t-1", create("Red"), reaction)
+    assert (again.position, again.state.display_name) == (first.position, "Blue")
+
+
 async def test_what_was_erased_cannot_be_guessed(keys: SqlDataKeys) -> None:
     """Nothing in the log can be computed from a name: the same command lies there differently each time."""
     # given
@@ -642,11 +650,36 @@ async def test_what_was_erased_cannot_be_guessed(keys: SqlDataKeys) -> None:
             await process(stream, keys).handle(EMPLOYEE, "e-1", hire(), by(request_id))
             with pytest.raises(Invalid, match="different request"):
                 await process(stream, keys).handle(EMPLOYEE, "e-1", hire("Somebody Else"), by(request_id))
+            # nor does a command that changed nothing, or nothing personal, tell what it said
+            await process(stream, keys).handle(EMPLOYEE, "e-1", hire(), by("again"))
+            transfer = TransferEmployeeRequest(employee_id="e-1", team_id="t-2", effective_date="2026-03-01")
+            await process(stream, keys).handle(EMPLOYEE, "e-1", transfer, by("r-3"))
+            envelopes += [Envelope.FromString(entry.payload) for entry in stream._entries[1:]]
+            with pytest.raises(Invalid, match="different request"):
+                await process(stream, keys).handle(EMPLOYEE, "e-1", hire("Somebody Else"), by("again"))
     # then
-    first, second, third, fourth = envelopes
+    first, noted, transferred, second, _, _, third, fourth = envelopes
+    assert noted.type.endswith("CommandNoted")
+    assert transferred.personal.command_digest
     assert not any(envelope.command_digest for envelope in envelopes)
     assert first.personal.command_digest != second.personal.command_digest
     assert third.command_id != fourth.command_id
+
+
+async def test_who_is_erased_can_still_be_moved_but_not_named(keys: SqlDataKeys) -> None:
+    """One refused command leaves the others of its request alone."""
+    stream = MemoryStream(NOON)
+    await process(stream, keys).handle(EMPLOYEE, "e-1", hire(), by("r-1"))
+    await keys.erase("e-1")
+    rename_ = UpdateEmployeeRequest(employee=Employee(employee_id="e-1", display_name="Somebody"))
+    other = HireEmployeeRequest(employee=Employee(employee_id="e-2", display_name="Else", hire_date="2026-01-05"))
+    refused, hired = await process(stream, keys).handle_all(EMPLOYEE, [("e-1", rename_), ("e-2", other)], by("r-2"))
+    assert isinstance(refused, KeyErased)
+    assert isinstance(hired, Handled)
+    transfer = TransferEmployeeRequest(employee_id="e-1", team_id="t-2", effective_date="2026-03-01")
+    moved = await process(stream, keys).handle(EMPLOYEE, "e-1", transfer, by("r-3"))
+    assert (await process(stream, keys).handle(EMPLOYEE, "e-1", transfer, by("r-3"))).position == moved.position
+    assert not Envelope.FromString(stream._entries[-1].payload).command_digest
 
 
 async def test_nothing_personal_is_added_once_a_person_is_erased(keys: SqlDataKeys) -> None:

@@ -180,6 +180,25 @@ async def test_troubles_of_postgresql_are_waited_out(postgres: str, statement: s
     await engine.dispose()
 
 
+async def test_a_cancellation_is_not_waited_out(postgres: str) -> None:
+    """It reaches whoever asked for it: otherwise a service that is stopped would go on."""
+    engine = open_database(postgres + "/postgres")
+    query, asked = text("SELECT pg_sleep(60)"), asyncio.Event()
+
+    async def ask() -> None:
+        async with engine.connect() as connection:
+            asked.set()
+            await connection.execute(query)
+
+    task = asyncio.create_task(ask())
+    await asked.wait()
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await engine.dispose()
+
+
 async def test_mistakes_are_not_waited_out(things: AsyncEngine) -> None:
     """What would fail for ever is no trouble of the moment."""
     for statement in ("INSERT INTO things VALUES ('k', 'a', NULL)", "INSERT INTO things VALUES ('k')"):

@@ -54,7 +54,7 @@ def keys() -> Keys:
 
 
 async def encode(codec: Codec, *events: Message, subject: str = SUBJECT) -> tuple[list[Entry], bytes]:
-    return await codec.encode(
+    encoded = await codec.encode(
         subject,
         events,
         command_id="c-1",
@@ -62,6 +62,7 @@ async def encode(codec: Codec, *events: Message, subject: str = SUBJECT) -> tupl
         context=CONTEXT,
         previous_hash=chain_start(subject),
     )
+    return encoded.entries, encoded.last_hash
 
 
 def stored(entry: Entry, subject: str = SUBJECT) -> Stored:

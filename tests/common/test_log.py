@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from libs.common.jetstream import JetStreamStream, connect
 from libs.common.log import EventLog, StaleExpectation
 from libs.common.memory_stream import MemoryStream
 from libs.common.streams import Append, Entry, Stream
+from tests.servers import running_nats
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UNIQUE = itertools.count()
@@ -180,6 +182,37 @@ async def test_patience_counts_from_when_an_append_was_asked_for() -> None:
     appends = [log.append(append(f"log.test.thing.{number}", 0, *large)) for number in range(20)]
     assert all(isinstance(one, Unavailable) for one in await asyncio.gather(*appends, return_exceptions=True))
     assert asyncio.get_running_loop().time() - asked < 4 * 0.2
+
+
+class Mute(MemoryStream):
+    """Takes what it is sent and never answers."""
+
+    async def publish(self, batch: Sequence[Append]) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError("never comes here")
+
+
+async def test_patience_ends_while_an_answer_is_waited_for() -> None:
+    """However long the stream itself would wait."""
+    log, asked = EventLog(Mute(EPOCH), patience=0.1, pause=0.01), asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable):
+        await log.append(append("log.test.thing.1", 0, "a"))
+    assert asyncio.get_running_loop().time() - asked < 1
+
+
+async def test_nothing_piles_up_while_the_server_is_away(tmp_path: Path) -> None:
+    """What cannot be sent is not kept for later: whoever asked has it still, and is told to ask again."""
+    with running_nats(tmp_path, 1) as (server,):
+        client = await connect(server.url, "test")
+    async with asyncio.timeout(10):
+        while client.is_connected:
+            await asyncio.sleep(0.01)
+    log = EventLog(JetStreamStream(client), patience=0.3, pause=0.01)
+    large = Append("log.test.thing.1", 0, [Entry(str(number), "test", b"x" * 800_000) for number in range(9)])
+    with pytest.raises(Unavailable):
+        await log.append(large)
+    assert client._pending_data_size < 10_000
+    await client.close()
 
 
 async def test_lost_acks_never_write_twice_after_the_window(stream: Stream) -> None:

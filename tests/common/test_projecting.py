@@ -90,7 +90,7 @@ class World:
             subject = f"log.performance.team.{team}"
             expected, previous = self.hashes.get(subject, (0, chain_start(subject)))
             context = Context(now=self.time, today=self.time.date(), actor="user:test", traceparent=traceparent)
-            entries, last_hash = await self.codec.encode(
+            encoded = await self.codec.encode(
                 subject,
                 [TeamCreated(team_id=team, display_name=name)],
                 command_id=f"{team}-{expected}-{number}",
@@ -98,8 +98,8 @@ class World:
                 context=context,
                 previous_hash=previous,
             )
-            position = await EventLog(self.stream).append(Append(subject, expected, entries))
-            self.hashes[subject] = (position, last_hash)
+            position = await EventLog(self.stream).append(Append(subject, expected, encoded.entries))
+            self.hashes[subject] = (position, encoded.last_hash)
         return position
 
     async def write_unknown(self, team: str) -> int:
@@ -267,6 +267,32 @@ async def test_a_second_instance_waits_until_the_owner_is_silent(world: World) -
             await two.wait_for(last, 5)  # a standby answers reads too, from the shared rows
             world.time += timedelta(seconds=projecting.LEASE_SECONDS + 1)
             await until(lambda: two.state is State.RUNNING)
+
+
+async def test_nobody_takes_over_from_who_is_at_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Effects that take longer than the lease are lived through; the other instance stands by."""
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    async def act(_self: Names, _events: Sequence[Recorded]) -> None:
+        at_work.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(Names, "act", act)
+    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    world.now = lambda: EPOCH + timedelta(seconds=clock() - began)  # type: ignore[method-assign] # time passes
+    async with running(world.follower("one")) as one, running(world.follower("two")) as two:
+        last = await world.write(("a", "A"))
+        await at_work.wait()
+        owner, other = (one, two) if one.state is State.RUNNING else (two, one)
+        await asyncio.sleep(0.6)
+        assert (owner.state, other.state) == (State.RUNNING, State.STANDBY)
+        shown = await other.standing()
+        assert (shown.position, shown.lag) == (0, 1)  # a standby knows how far behind the owner is
+        go_on.set()
+        await owner.wait_for(last, 5)
+        assert owner.epoch == 1
 
 
 async def test_reads_wait_for_a_position_or_say_how_far_it_is(world: World) -> None:

@@ -1,17 +1,22 @@
 """Rebuilds: complete, beside the live rows, by the owner only; on SQLite and PostgreSQL."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import MetaData, update
+from sqlalchemy import MetaData, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common import projecting
+from libs.common.database import upsert
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.eventsourcing import Recorded
 from libs.common.memory_stream import MemoryStream
-from libs.common.projecting import FOLLOWERS, Follower, State
-from libs.common.reacting import Policy
+from libs.common.projecting import Follower, ReadModel, State
+from libs.common.reacting import Policy, deadlines
 from libs.common.rebuilding import Progress, rebuild
+from libs.common.streams import Feed, Stored
 from stepladder.performance.v1.events_pb2 import TeamCreated
 from tests.common.test_projecting import EPOCH, Names, World, running, until, world
 
@@ -140,10 +145,6 @@ async def test_one_rebuild_at_a_time(world: World) -> None:
 async def test_a_new_version_leaves_the_rows_to_the_old_one(world: World) -> None:
     """In a rolling upgrade, the old version keeps its rows up to date until it is gone; then a rebuild is possible."""
     last = await world.write(("a", "A"))
-    async with running(world.follower("new", NewNames)) as new, running(world.follower("old")) as old:
-        await until(lambda: State.RUNNING in (old.state, new.state))
-    async with world.engine.begin() as transaction:
-        await transaction.execute(update(FOLLOWERS).values(version=Names.version, owner=""))
     async with running(world.follower("old")) as old:
         await old.wait_for(last, 5)
         async with running(world.follower("new", NewNames)) as new:
@@ -217,3 +218,72 @@ async def test_a_policy_is_started_over(world: World) -> None:
         assert [parked.position for parked in await one.parked()] == [4]
         await one.wait_for(await world.write(("a", "A2")), 5)
     assert diary.notes == {1, 3, 5}
+
+
+class Reminders(ReadModel):
+    """Every event is due at once."""
+
+    name = "reminders"
+    version = 1
+    subjects = ("log.performance.team.*",)
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.deadlines = deadlines(f"reminders{suffix}", metadata)
+        self.tables = (self.deadlines,)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        values = [{"kind": "remind", "key": event.envelope.event_id, "due_time": EPOCH} for event in events]
+        await rows.execute(upsert(self.deadlines, rows), values)
+
+
+async def test_what_was_delivered_is_not_due_again(world: World) -> None:
+    """A rebuild keeps what is still to be delivered, and nothing else."""
+    async with world.engine.begin() as transaction:
+        await transaction.run_sync(Reminders(MetaData()).deadlines.metadata.create_all)
+    last = await world.write(("a", "A"), ("b", "B"))
+    async with running(world.follower(model=Reminders)) as follower:
+        await follower.wait_for(last, 5)
+        table = follower.handler.tables[0]
+        async with world.engine.begin() as transaction:
+            keys = list(await transaction.scalars(select(table.c.key).order_by(table.c.key)))
+            await transaction.execute(delete(table).where(table.c.key == keys[0]))
+        assert (await done(follower)).changed_rows == 0
+        async with world.engine.connect() as connection:
+            assert list(await connection.scalars(select(table.c.key))) == keys[1:]
+
+
+class Halting(MemoryStream):
+    """Goes silent for a while after the first events, as while a leader is elected."""
+
+    @asynccontextmanager
+    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
+        async with super().feed(subjects, after) as feed:
+            yield _HaltingFeed(feed)
+
+
+class _HaltingFeed:
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._calls = 0
+
+    @property
+    def pending(self) -> int:
+        return self._feed.pending
+
+    async def next(self, most: int, wait_seconds: float) -> list[Stored]:
+        self._calls += 1
+        return [] if self._calls == 2 else await self._feed.next(min(most, 3), wait_seconds)
+
+
+async def test_a_log_that_halts_makes_no_rebuild_of_a_part(world: World) -> None:
+    """Also where the follower has stopped, and nobody but the log knows how far there is to go."""
+    last = await world.write(*((f"t{number}", "A") for number in range(9)))
+    async with running(world.follower("old")) as old:
+        await old.wait_for(last, 5)
+    halting = Halting(EPOCH)
+    halting.__dict__.update(world.stream.__dict__)
+    world.stream = halting
+    async with running(world.follower("new", NewNames)) as new:
+        await until(lambda: new.state is State.STOPPED)
+        assert (await done(new)).position == last
+    assert len(await world.rows()) == 9

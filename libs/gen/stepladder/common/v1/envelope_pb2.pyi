@@ -46,11 +46,12 @@ class Envelope(_message.Message):
     """Identity of the command that caused the event, unique in the system."""
     command_digest: _builtins.bytes
     """Digest of the command's content: tells a repeated command from a different one with the same
-    request id. Empty for a command without a request id, or whose id is made of its content, and
-    where the event is sealed: then it is sealed too, so that nobody can tell erased content by trying.
+    request id. Empty for a command without a request id, of a policy, or whose id is made of its
+    content. Sealed in an aggregate that holds personal fields, so that nobody can find an erased
+    name by trying.
     """
     actor: _builtins.str
-    """Who gave the command: `user:<id>` or `policy:<name>`."""
+    """Who gave the command: `user:<id>`, `policy:<name>` or `system:<name>`."""
     cause: _builtins.str
     """The event id that a policy reacted to, empty for a command from outside."""
     traceparent: _builtins.str
@@ -106,7 +107,7 @@ class Sealed(_message.Message):
     """The employee whose data key seals them."""
     nonce: _builtins.bytes
     ciphertext: _builtins.bytes
-    """A message of the event's type that holds the personal fields only."""
+    """A message of the event's type that holds the personal fields only; empty where it has none."""
     command_digest: _builtins.bytes
     """The envelope's `command_digest`, encrypted alike: a nonce of 12 bytes, and the ciphertext."""
     @_builtins.property
