@@ -27,7 +27,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     detections = Detections(metadata)
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
     at_detections = service.follow(detections)
-    judging = Judging(service, results, people, catalogue, [at_people, at_catalogue, at_results])
+    judging = Judging(
+        service, results, people, catalogue, detections, [at_people, at_catalogue, at_results, at_detections]
+    )
     service.tick(at_results, results.deadlines, {JUDGE: judging.judge})
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)

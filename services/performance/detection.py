@@ -81,14 +81,19 @@ def find_streak(
     results: Sequence[PeriodResult],
     target_on: Callable[[date], Target | None],
     judged: Span,
+    known: Sequence[Detection] = (),
 ) -> list[MissedPeriod]:
-    """The first `policy.streak` periods of the row of misses that the judged period belongs to; empty if too short.
+    """The first `policy.streak` periods of the row of misses that the judged period belongs to.
+
+    Empty if the row is shorter, or was found already: then a detection has a period of it, be it that the row has grown
+    since at either end.
 
     Args:
         results: of the employee, in any order; a period without one has no facts. They must reach back to before the
-            row began, for its first period is its identity, and on to the latest, for a late fact may close a gap.
+            row began, and on to the latest, for a late fact may close a gap.
         target_on: the target in force for the employee on a day, with its `log_position`.
         judged: the period whose facts are new.
+        known: the detections of the employee under the policy.
     """
     by_start = {result.period.start: result for result in results}
 
@@ -101,14 +106,15 @@ def find_streak(
         return []
     while missed(before := previous_period(policy, first)) is not None:
         first = before
-    streak: list[MissedPeriod] = []
+    row: list[MissedPeriod] = []
     period = first
-    while len(streak) < policy.streak:
-        if (miss := missed(period)) is None:
-            return []
-        streak.append(miss)
+    while (miss := missed(period)) is not None:
+        row.append(miss)
         period = next_period(policy, period)
-    return streak
+    start, end = row[0].start_date, row[-1].end_date
+    if any(one.periods[0].start_date <= end and start <= one.periods[-1].end_date for one in known):
+        return []
+    return row[: policy.streak] if len(row) >= policy.streak else []
 
 
 def _missed(policy: DetectionPolicy, kpi: Kpi, result: PeriodResult, target: Target | None) -> MissedPeriod | None:

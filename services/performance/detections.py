@@ -44,6 +44,13 @@ class Detections(ReadModel):
         if values:
             await rows.execute(insert(self.detections), values)
 
+    async def ids_of(self, engine: AsyncEngine, employee_id: str, policy_id: str) -> list[str]:
+        """The detections of an employee under a policy."""
+        columns = self.detections.c
+        query = select(columns.detection_id).where(columns.employee_id == employee_id, columns.policy_id == policy_id)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query))
+
     async def list_detections(self, engine: AsyncEngine, request: ListDetectionsRequest) -> list[tuple[str, int]]:
         """Ids and positions of a page of detections, one more than asked for when there are more."""
         columns = self.detections.c

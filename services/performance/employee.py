@@ -15,6 +15,7 @@ from services.performance.updates import updated
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
+    EMPLOYMENT_STATUS_ON_LEAVE,
     EMPLOYMENT_STATUS_PROBATION,
     EMPLOYMENT_STATUS_UNSPECIFIED,
     ChangeEmploymentStatusRequest,
@@ -142,6 +143,11 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
                 raise NotAllowed("ALREADY_CONFIRMED", f"the employee is confirmed since before {text}")
             if before == status:
                 return []
+            if status == EMPLOYMENT_STATUS_PROBATION and (
+                before != EMPLOYMENT_STATUS_ON_LEAVE
+                or any(s == EMPLOYMENT_STATUS_CONFIRMED for day, s in state.statuses if day.isoformat() <= text)
+            ):
+                raise NotAllowed("NOT_ON_PROBATION", "only who went on leave while on probation comes back to it")
             return [EmploymentStatusChanged(employee_id=state.employee_id, status=status, effective_date=text)]
         case _, unknown:
             assert_never(unknown)

@@ -11,6 +11,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance.catalogue import Catalogue
 from services.performance.detection import DETECTION, PeriodResult, detection_id, find_streak
 from services.performance.detectionpolicy import DETECTION_POLICY, period_of
+from services.performance.detections import Detections
 from services.performance.kpi import KPI
 from services.performance.people import People
 from services.performance.results import Results
@@ -23,12 +24,19 @@ class Judging:
     """Gives the command to detect, where the facts say so. Judging again what was judged changes nothing."""
 
     def __init__(
-        self, service: Service, results: Results, people: People, catalogue: Catalogue, followers: Sequence[Follower]
+        self,
+        service: Service,
+        results: Results,
+        people: People,
+        catalogue: Catalogue,
+        detections: Detections,
+        followers: Sequence[Follower],
     ) -> None:
         self._service = service
         self._results = results
         self._people = people
         self._catalogue = catalogue
+        self._detections = detections
         self._followers = followers
 
     async def judge(self, key: str) -> None:
@@ -45,7 +53,9 @@ class Judging:
         target_on = await self._targets(employee_id, policy.kpi_id)
         judged = period_of(policy, date.fromisoformat(start))
         results = [one for one in period_results(policy, kpi, readings) if one.period.end < self._service.today()]
-        streak = find_streak(policy, kpi, results, target_on, judged)
+        ids = await self._detections.ids_of(engine, employee_id, policy_id)
+        known = [one.state.detection for one in (await commands.known(DETECTION, ids)).values()]
+        streak = find_streak(policy, kpi, results, target_on, judged, known)
         if not streak:
             return
         team_id, lead_id = await self._people.team_and_lead(engine, employee_id, streak[-1].end_date)

@@ -4,9 +4,18 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 
-from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_CONFIRMED, EmploymentStatus
+from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_CONFIRMED,
+    EMPLOYMENT_STATUS_LEFT,
+    EmploymentStatus,
+)
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.promotion.v1.eligibility_pb2 import Criterion, EligibilityPolicy
+
+_CONFIRMED, _LEFT = (
+    EmploymentStatus.Name(status).removeprefix("EMPLOYMENT_STATUS_")
+    for status in (EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_LEFT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,11 @@ class Record:
 
 
 def judge(record: Record, policy: EligibilityPolicy, day: date) -> list[Criterion]:
-    """Every criterion that the policy asks for, as of a day."""
+    """Every criterion that the policy asks for, as of a day, and in any case that the employee is employed then."""
     criteria: list[Criterion] = []
     if policy.tenure_months:
         criteria.append(_tenure(record, policy.tenure_months, day))
-    if policy.confirmed_required:
-        criteria.append(_status(record, day))
+    criteria.append(_status(record, day, confirmed=policy.confirmed_required))
     if policy.rating_months:
         criteria.append(_rating_streak(record, policy.rating_months, policy.minimum_rating, day))
     return criteria
@@ -56,14 +64,14 @@ def _tenure(record: Record, required: int, day: date) -> Criterion:
     )
 
 
-def _status(record: Record, day: date) -> Criterion:
+def _status(record: Record, day: date, *, confirmed: bool) -> Criterion:
     held = _in_force(record.statuses, day)
-    confirmed = EmploymentStatus.Name(EMPLOYMENT_STATUS_CONFIRMED).removeprefix("EMPLOYMENT_STATUS_")
+    status = held.value if held else "not employed"
     return Criterion(
         name="employment_status",
-        required=confirmed,
-        actual=held.value if held else "not employed",
-        met=held is not None and held.value == confirmed,
+        required=_CONFIRMED if confirmed else "employed",
+        actual=status,
+        met=status == _CONFIRMED if confirmed else status not in ("not employed", _LEFT),
         evidence_positions=[held.position] if held else [],
     )
 
@@ -99,12 +107,12 @@ def months_later(day: date, months: int) -> date:
 
 
 def _position_since(record: Record, day: date) -> Since | None:
-    """When the position of a day began: changes of stars within it do not interrupt it."""
+    """When the position of a day began: changes of stars within it do not interrupt it. None without a position."""
     began: Since | None = None
     for since in record.positions:
         if since.day <= day and (began is None or since.value != began.value):
             began = since
-    return began
+    return began if began and began.value else None
 
 
 def _in_force(history: tuple[Since, ...], day: date) -> Since | None:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pytest
@@ -183,3 +183,16 @@ def test_every_row_is_found_and_nothing_else() -> None:
                 assert not misses.get(streak[0] - 1, False)
                 assert all(misses[day] for day in range(streak[0], judged + 1))
                 assert streak == list(range(streak[0], streak[0] + 3))
+
+
+def test_a_row_that_grows_is_not_found_again() -> None:
+    """At either end; a row apart from it is another streak."""
+    known = [Detection(periods=find_streak(POLICY, CSAT, [result(d, 90) for d in (4, 5, 6)], lambda _: TARGET, on(4)))]
+
+    def again(missed: Sequence[int], judged: int) -> list[MissedPeriod]:
+        return find_streak(POLICY, CSAT, [result(day, 90) for day in missed], lambda _: TARGET, on(judged), known)
+
+    assert again((2, 3, 4, 5, 6), 2) == []
+    assert again((4, 5, 6, 7, 8, 9), 9) == []
+    assert again((4, 5, 6, 8, 9, 10), 10) != []
+    assert again((1, 2, 3), 3) != []

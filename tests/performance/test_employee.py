@@ -276,3 +276,14 @@ def test_twice_is_once() -> None:
         st.builds(change, st.sampled_from([CONFIRMED, LEAVE, LEFT]), days),
     )
     twice_is_once(EMPLOYEE, commands)
+
+
+def test_back_from_leave() -> None:
+    """Who left for it on probation comes back to it, or is confirmed; nobody else does."""
+    on_leave = given(EMPLOYEE, HIRED, changed(LEAVE, "2026-02-01"))
+    on_leave.when(change(PROBATION, "2026-03-01")).then(changed(PROBATION, "2026-03-01"))
+    on_leave.when(change(CONFIRMED, "2026-03-01")).then(changed(CONFIRMED, "2026-03-01"))
+    confirmed = given(EMPLOYEE, HIRED, changed(CONFIRMED, "2026-01-15"), changed(LEAVE, "2026-02-01"))
+    confirmed.when(change(PROBATION, "2026-03-01")).refused(NotAllowed, "NOT_ON_PROBATION")
+    working = given(EMPLOYEE, HIRED, changed(CONFIRMED, "2026-01-15"))
+    working.when(change(PROBATION, "2026-03-01")).refused(NotAllowed, "NOT_ON_PROBATION")

@@ -681,6 +681,20 @@ async def test_facts_in_any_order_are_found_once(world: World) -> None:
     assert content(first) == content(second) == [(f"2020-0{month}-01", 150, 3) for month in (1, 2, 3)]
 
 
+async def test_a_month_that_arrives_late_makes_no_second_detection(world: World) -> None:
+    """A streak that turns out to have begun earlier is the same streak."""
+    kpi, agent = await world.kpi(), await world.employee(await world.team())
+    await world.kpis.SetTarget(target(kpi))
+    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=2))
+    await world.record(fact(agent, "2020-02-10", kpi, 50), fact(agent, "2020-03-10", kpi, 50))
+    await judged(world)
+    found = await detections(world, agent)
+    await world.record(fact(agent, "2020-01-10", kpi, 50))
+    await judged(world)
+    assert await detections(world, agent) == found
+    assert len(found) == 1
+
+
 async def test_a_new_fact_pushes_the_judgement_back(world: World) -> None:
     """Nothing is judged before the period's facts have settled."""
     kpi, agent = await world.kpi(), await world.employee(await world.team())

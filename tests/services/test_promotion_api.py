@@ -10,7 +10,9 @@ from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_ON_LEAVE,
     ChangeEmploymentStatusRequest,
     ChangePositionRequest,
+    Employee,
     EmploymentStatus,
+    HireEmployeeRequest,
 )
 from stepladder.performance.v1.facts_pb2 import RateMonthRequest, Rating
 from stepladder.promotion.v1.eligibility_pb2 import (
@@ -45,9 +47,10 @@ async def ask(world: World, employee_id: str, day: str) -> Eligibility:
 
 
 async def criterion(world: World, employee_id: str, day: str) -> Criterion:
-    """The only criterion that the policy in force asks for."""
-    (found,) = (await ask(world, employee_id, day)).criteria
-    return found
+    """The only criterion that the policy in force asks for, beside being employed."""
+    found = {one.name: one for one in (await ask(world, employee_id, day)).criteria}
+    employed = found.pop("employment_status")
+    return next(iter(found.values()), employed)
 
 
 async def change_status(world: World, employee_id: str, status: "EmploymentStatus.ValueType", day: str) -> int:
@@ -252,9 +255,30 @@ async def test_every_criterion_must_be_met(world: World) -> None:
     assert {found.policy_position for found in seen} == {policy.log_position}
 
 
-async def test_a_policy_that_asks_for_nothing_lets_everybody_through(world: World) -> None:
-    """What is not asked is not shown."""
-    await store(world, "p")
+async def test_who_is_not_employed_is_not_eligible(world: World) -> None:
+    """Before being hired or after having left, however long the position was held."""
+    await store(world, "p", tenure_months=6)
     agent = await world.employee(await world.team(), "2019-01-01")
-    found = await ask(world, agent, "2020-03-01")
-    assert (found.eligible, list(found.criteria)) == (True, [])
+    await change_status(world, agent, LEFT, "2020-02-01")
+    working, gone = await ask(world, agent, "2020-01-31"), await ask(world, agent, "2020-03-01")
+    assert (working.eligible, gone.eligible) == (True, False)
+    assert [(one.required, one.actual, one.met) for one in gone.criteria if one.name == "employment_status"] == [
+        ("employed", "LEFT", False)
+    ]
+    nobody = await world.directory.HireEmployee(
+        HireEmployeeRequest(
+            employee=Employee(
+                employee_id="e-none", display_name="N", hire_date="2019-01-01", team_id=await world.team()
+            )
+        )
+    )
+    assert (await criterion(world, nobody.employee_id, "2020-01-31")).actual == "no position"
+
+
+async def test_a_policy_that_asks_for_nothing_is_refused(world: World) -> None:
+    """It would let everybody through."""
+    create = CreateEligibilityPolicyRequest(policy=EligibilityPolicy(policy_id="p", effective_date="2000-01-01"))
+    refusal = await refused(
+        world.eligibility.CreateEligibilityPolicy(create), StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"
+    )
+    assert refusal.fields == ["policy"]

@@ -85,7 +85,7 @@ Global___DetectionPolicy: _TypeAlias = DetectionPolicy  # noqa: Y015
 
 @_typing.final
 class Detection(_message.Message):
-    """A found streak. One streak is found once, however long it grows."""
+    """A found streak. One streak is found once, however long it grows at either end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

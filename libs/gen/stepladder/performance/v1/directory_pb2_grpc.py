@@ -188,8 +188,10 @@ class DirectoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeEmploymentStatus(self, request, context):
-        """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave; any → left.
-        Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`.
+        """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave, back to
+        probation only for who was never confirmed; any → left.
+        Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`,
+        `NOT_ON_PROBATION`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

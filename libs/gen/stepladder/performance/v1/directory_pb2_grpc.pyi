@@ -47,8 +47,10 @@ class DirectoryServiceStub:
     Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`.
     """
     ChangeEmploymentStatus: _aio.UnaryUnaryMultiCallable[_directory_pb2.ChangeEmploymentStatusRequest, _directory_pb2.Employee]
-    """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave; any → left.
-    Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`.
+    """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave, back to
+    probation only for who was never confirmed; any → left.
+    Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`,
+    `NOT_ON_PROBATION`.
     """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -156,8 +158,10 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.ChangeEmploymentStatusRequest,
         context: _aio.ServicerContext[_directory_pb2.ChangeEmploymentStatusRequest, _abc.Awaitable[_directory_pb2.Employee]],
     ) -> _abc.Awaitable[_directory_pb2.Employee]:
-        """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave; any → left.
-        Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`.
+        """Changes the employment status from a day on: probation → confirmed; any but left ⇄ on leave, back to
+        probation only for who was never confirmed; any → left.
+        Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`,
+        `NOT_ON_PROBATION`.
         """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _aio.Server) -> None: ...

@@ -63,6 +63,7 @@ class EligibilityServiceServicer:
 
     def CreateEligibilityPolicy(self, request, context):
         """Stores the rules of eligibility in force from a day on, until the next ones.
+        Who is not employed is never eligible, whatever it asks for.
         Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -77,6 +78,7 @@ class EligibilityServiceServicer:
 
     def GetEligibility(self, request, context):
         """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
+        Read from the read model, unlike other single resources: `at_least` includes what was said before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

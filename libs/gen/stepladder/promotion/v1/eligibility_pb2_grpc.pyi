@@ -18,11 +18,14 @@ class EligibilityServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEligibilityPolicy: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.CreateEligibilityPolicyRequest, _eligibility_pb2.EligibilityPolicy]
     """Stores the rules of eligibility in force from a day on, until the next ones.
+    Who is not employed is never eligible, whatever it asks for.
     Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
     """
     ListEligibilityPolicies: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListEligibilityPoliciesRequest, _eligibility_pb2.ListEligibilityPoliciesResponse]
     GetEligibility: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.GetEligibilityRequest, _eligibility_pb2.Eligibility]
-    """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`."""
+    """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
+    Read from the read model, unlike other single resources: `at_least` includes what was said before.
+    """
     ListEligibilities: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListEligibilitiesRequest, _eligibility_pb2.ListEligibilitiesResponse]
 
 class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -35,6 +38,7 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_eligibility_pb2.CreateEligibilityPolicyRequest, _abc.Awaitable[_eligibility_pb2.EligibilityPolicy]],
     ) -> _abc.Awaitable[_eligibility_pb2.EligibilityPolicy]:
         """Stores the rules of eligibility in force from a day on, until the next ones.
+        Who is not employed is never eligible, whatever it asks for.
         Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
         """
 
@@ -51,7 +55,9 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _eligibility_pb2.GetEligibilityRequest,
         context: _aio.ServicerContext[_eligibility_pb2.GetEligibilityRequest, _abc.Awaitable[_eligibility_pb2.Eligibility]],
     ) -> _abc.Awaitable[_eligibility_pb2.Eligibility]:
-        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`."""
+        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
+        Read from the read model, unlike other single resources: `at_least` includes what was said before.
+        """
 
     @_abc_1.abstractmethod
     def ListEligibilities(
