@@ -4,6 +4,7 @@ import os
 import time
 from typing import Protocol
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,6 +34,10 @@ class KeyErased(NotAllowed):
         super().__init__(
             "PERSONAL_DATA_ERASED", f"the personal data of employee {employee_id} is erased; none can be added"
         )
+
+
+class WrongKey(Exception):  # noqa: N818 - states what is the case
+    """The key-encryption key is another one than before; every name would be unreadable."""
 
 
 class DataKeys(Protocol):
@@ -73,9 +78,19 @@ class SqlDataKeys:
             wrapped = await connection.scalar(select(DATA_KEYS.c.wrapped).where(DATA_KEYS.c.employee_id == employee_id))
         if wrapped is None:
             return None
-        key = self._kek.decrypt(wrapped[:12], wrapped[12:], employee_id.encode())
+        key = self._unwrap(employee_id, wrapped)
         self._cache[employee_id] = (time.monotonic() + CACHE_SECONDS, key)
         return key
+
+    async def check(self) -> None:
+        """Raises WrongKey when another key-encryption key has wrapped what is stored."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(DATA_KEYS).where(DATA_KEYS.c.wrapped.is_not(None)).limit(1))).first()
+        try:
+            if row is not None:
+                self._unwrap(row.employee_id, row.wrapped)
+        except InvalidTag as error:
+            raise WrongKey("the key-encryption key is not the one that wrapped the data keys: restore it") from error
 
     async def erase(self, employee_id: str) -> None:
         """Makes everything personal about the employee unreadable, for ever."""
@@ -91,6 +106,9 @@ class SqlDataKeys:
     def _cached(self, employee_id: str) -> bytes | None:
         until, key = self._cache.get(employee_id, (0.0, b""))
         return key if time.monotonic() < until else None
+
+    def _unwrap(self, employee_id: str, wrapped: bytes) -> bytes:
+        return self._kek.decrypt(wrapped[:12], wrapped[12:], employee_id.encode())
 
     def _wrap(self, employee_id: str, key: bytes) -> bytes:
         nonce = os.urandom(12)

@@ -18,7 +18,7 @@ from libs.common.commands import Commands
 from libs.common.database import open_database
 from libs.common.envelope import Codec, event_types
 from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
-from libs.common.keys import SqlDataKeys
+from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.operations import Operations
@@ -103,7 +103,7 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """Opens what a service works with; `events` are the contracts of the events that it writes or follows.
 
-    Ends the process with status 3 and a sentence when the log or the database is not set up as the code demands.
+    Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
         client = await connect(settings.nats_url, name)
@@ -114,6 +114,7 @@ async def open_service(
         keys_engine = open_database(settings.keys_url, pool_size=2)
         stack.push_async_callback(keys_engine.dispose)
         instrument_engine(keys_engine)
+        keys = SqlDataKeys(keys_engine, settings.key_encryption_key())
         try:
             while True:
                 try:
@@ -124,10 +125,11 @@ async def open_service(
                     await asyncio.sleep(0.5)
             await check_migrated(engine, name)
             await check_migrated(keys_engine, "keys")
-        except (WrongConfiguration, NotMigrated) as wrong:
+            await keys.check()
+        except (WrongConfiguration, NotMigrated, WrongKey) as wrong:
             sys.stderr.write(f"{name} does not start: {wrong}\n")
             raise SystemExit(3) from None
-        codec = Codec(event_types(events), SqlDataKeys(keys_engine, settings.key_encryption_key()))
+        codec = Codec(event_types(events), keys)
         stream = JetStreamStream(client)
         log = EventLog(stream)
         stack.push_async_callback(log.close)

@@ -203,7 +203,10 @@ def _refuse_unless_ahead(observe_until: str, today: date) -> None:
 
 
 def _observation_running(state: State) -> NotAllowed:
-    return NotAllowed("OBSERVATION_RUNNING", f"reassessment falls due the day after {state.observe_until}")
+    return NotAllowed(
+        "OBSERVATION_RUNNING",
+        f"reassessment falls due at noon UTC of the day after {state.observe_until}",
+    )
 
 
 def to_resource(state: State, position: int) -> Plan:

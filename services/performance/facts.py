@@ -23,7 +23,7 @@ Event = FactRecorded | FactCorrected
 SHORT = 256
 """Bytes of a fact up to which its own bytes take no more room than digests of its readings."""
 LIMIT = 10**12
-"""Largest size of a sample's numbers, so that sums stay within 64 bits."""
+"""Largest size of a sample's numbers and of a reading's sums, so that the sums of a centre stay within 64 bits."""
 
 
 def facts_id(employee_id: str, day: str) -> str:
@@ -134,14 +134,14 @@ def check_reading(reading: Reading, kpi: Kpi | None) -> str:
     if kpi is None:
         return f"there is no KPI {reading.kpi_id}"
     numerators, denominators = reading.numerators[:], reading.denominators[:]  # lists: faster to go through
-    if max(numerators) > LIMIT or min(numerators) < -LIMIT:
-        return "a numerator is larger than 10^12"
+    if max(numerators) > LIMIT or min(numerators) < -LIMIT or not -LIMIT <= sum(numerators) <= LIMIT:
+        return "a numerator, or their sum, is larger than 10^12"
     if kpi.aggregation != Kpi.AGGREGATION_RATIO:
         return "a KPI that is no ratio takes no denominators" if denominators else ""
     if len(denominators) != len(numerators):
         return "a ratio needs as many denominators as numerators"
-    if min(denominators) < 0 or max(denominators) > LIMIT:
-        return "a denominator is negative or larger than 10^12"
+    if min(denominators) < 0 or sum(denominators) > LIMIT:
+        return "a denominator is negative, or their sum larger than 10^12"
     if 0 in denominators and any(n for n, d in zip(numerators, denominators, strict=True) if d == 0):
         return "a numerator over a denominator of 0 must be 0"
     return ""

@@ -19,8 +19,8 @@ from libs.cli.presets import (
     load_kpis,
     load_targets,
 )
-from libs.cli.sample_calls import COLUMNS, broken_rows, call_row, write_calls
 from stepladder.performance.v1.kpi_pb2 import Kpi
+from tests.call_records import COLUMNS, broken_rows, call_row, write_calls
 
 DAY = date(2026, 3, 2)
 Sums = dict[tuple[str, str, str], tuple[int, int]]

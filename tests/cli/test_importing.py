@@ -34,12 +34,12 @@ from libs.cli.importing import (
 )
 from libs.cli.presets import PRESETS
 from libs.cli.sample import SampleCentre
-from libs.cli.sample_calls import write_calls
 from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2
 from stepladder.performance.v1.directory_pb2 import HireEmployeeRequest
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.promotion.v1 import eligibility_pb2
+from tests.call_records import write_calls
 
 FIRST_DAY = date(2026, 1, 1)
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common import keys as module
 from libs.common.errors import NotAllowed
-from libs.common.keys import DATA_KEYS, METADATA, SqlDataKeys
+from libs.common.keys import DATA_KEYS, METADATA, SqlDataKeys, WrongKey
 
 KEK = b"k" * 32
 
@@ -120,3 +120,15 @@ async def test_another_process_uses_an_erased_key_for_a_minute_at_most(
     await open_keys().erase("e-1")
     assert await elsewhere.get("e-1") is None
     assert module.CACHE_SECONDS <= 60
+
+
+async def test_another_kek_is_found_out_at_the_start(open_keys: Open, engine: AsyncEngine) -> None:
+    """Before anything is written under it; where no keys are yet, or only erased ones, any will do."""
+    other = SqlDataKeys(engine, b"o" * 32)
+    await other.check()
+    await open_keys().erase("e-0")
+    await other.check()
+    await open_keys().get_or_create("e-1")
+    await open_keys().check()
+    with pytest.raises(WrongKey, match="restore it"):
+        await other.check()

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from libs.cli.sample_calls import write_calls
+from tests.call_records import write_calls
 from tests.servers import free_port
 
 STEPLADDER = Path(sys.executable).parent / "stepladder"

@@ -138,6 +138,8 @@ SUM, LOWEST = Kpi(aggregation=Kpi.AGGREGATION_SUM), Kpi(aggregation=Kpi.AGGREGAT
         (RATIO, [-600], [3], True),
         (RATIO, [10**12], [10**12], True),
         (RATIO, [10**12 + 1], [1], False),
+        (RATIO, [10**12, 1], [1, 1], False),
+        (RATIO, [1, 1], [10**12, 1], False),
         (RATIO, [-(10**12) - 1], [1], False),
         (RATIO, [1], [10**12 + 1], False),
         (RATIO, [600], [], False),

@@ -33,12 +33,14 @@ from tests.refusals import refused
 from tests.services.world import World, fact
 
 BIGGEST = 10**12
-"""The largest sample: six bytes, with its denominator seven."""
+"""The largest sample: six bytes, ten if negative."""
 
 
 def large(employee_id: str, kpis: list[str], day: str = "2020-01-01", samples: int = 10_000) -> Fact:
     """A fact of many large samples for each KPI."""
-    readings = [Reading(kpi_id=kpi, numerators=[BIGGEST] * samples, denominators=[1] * samples) for kpi in kpis]
+    readings = [
+        Reading(kpi_id=kpi, numerators=[BIGGEST, -BIGGEST] * (samples // 2), denominators=[1] * samples) for kpi in kpis
+    ]
     return Fact(employee_id=employee_id, date=day, source="calls", readings=readings)
 
 

@@ -136,7 +136,8 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ObservePlan(self, request, context):
-        """ACTIVE → IN_OBSERVATION until a day; on the day after, reassessment falls due by itself.
+        """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
+        after), reassessment falls due by itself.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that does not lie ahead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

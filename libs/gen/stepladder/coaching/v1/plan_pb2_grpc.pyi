@@ -35,7 +35,8 @@ class PlanServiceStub:
     one whose target is its baseline or whose deadline does not lie ahead.
     """
     ObservePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ObservePlanRequest, _plan_pb2.Plan]
-    """ACTIVE → IN_OBSERVATION until a day; on the day after, reassessment falls due by itself.
+    """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
+    after), reassessment falls due by itself.
     Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that does not lie ahead.
     """
     ClosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ClosePlanRequest, _plan_pb2.Plan]
@@ -108,7 +109,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.ObservePlanRequest,
         context: _aio.ServicerContext[_plan_pb2.ObservePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """ACTIVE → IN_OBSERVATION until a day; on the day after, reassessment falls due by itself.
+        """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
+        after), reassessment falls due by itself.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that does not lie ahead.
         """
 

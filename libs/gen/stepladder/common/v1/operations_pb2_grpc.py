@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OperationsServiceStub:
-    """Followers: read models, policies and the clock, each at its own position in the log.
+    """Followers: read models and policies, each at its own position in the log, and the deadlines they hold.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class OperationsServiceStub:
 
 
 class OperationsServiceServicer:
-    """Followers: read models, policies and the clock, each at its own position in the log.
+    """Followers: read models and policies, each at its own position in the log, and the deadlines they hold.
     """
 
     def ListFollowers(self, request, context):
@@ -145,7 +145,7 @@ def add_OperationsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationsService:
-    """Followers: read models, policies and the clock, each at its own position in the log.
+    """Followers: read models and policies, each at its own position in the log, and the deadlines they hold.
     """
 
     @staticmethod

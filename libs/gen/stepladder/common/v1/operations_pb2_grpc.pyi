@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperationsServiceStub:
-    """Followers: read models, policies and the clock, each at its own position in the log."""
+    """Followers: read models and policies, each at its own position in the log, and the deadlines they hold."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFollowers: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListFollowersRequest, _operations_pb2.ListFollowersResponse]
@@ -38,7 +38,7 @@ class OperationsServiceStub:
     """
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Followers: read models, policies and the clock, each at its own position in the log."""
+    """Followers: read models and policies, each at its own position in the log, and the deadlines they hold."""
 
     @_abc_1.abstractmethod
     def ListFollowers(

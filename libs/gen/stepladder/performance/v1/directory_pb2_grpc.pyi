@@ -18,7 +18,8 @@ class DirectoryServiceStub:
     Every command takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
-    answer: they wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`.
+    answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
+    resource is read from the log and includes it in any case.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -59,7 +60,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     Every command takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
-    answer: they wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`.
+    answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
+    resource is read from the log and includes it in any case.
     """
 
     @_abc_1.abstractmethod

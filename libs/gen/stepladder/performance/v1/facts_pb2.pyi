@@ -88,7 +88,7 @@ class Reading(_message.Message):
     kpi_id: _builtins.str
     @_builtins.property
     def numerators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """In the units of the KPI's definition, each at most 10^12 in size."""
+        """In the units of the KPI's definition, each and together at most 10^12 in size."""
 
     @_builtins.property
     def denominators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -79,7 +79,7 @@ class KpiServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKpi(self, request, context):
-        """Changes the names and the precision. How values add up never changes: that is another KPI.
+        """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
         Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

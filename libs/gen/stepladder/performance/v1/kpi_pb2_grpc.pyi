@@ -19,7 +19,7 @@ class KpiServiceStub:
     CreateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.CreateKpiRequest, _kpi_pb2.Kpi]
     """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content."""
     UpdateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.UpdateKpiRequest, _kpi_pb2.Kpi]
-    """Changes the names and the precision. How values add up never changes: that is another KPI.
+    """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
     Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
     """
     GetKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.GetKpiRequest, _kpi_pb2.Kpi]
@@ -48,7 +48,7 @@ class KpiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _kpi_pb2.UpdateKpiRequest,
         context: _aio.ServicerContext[_kpi_pb2.UpdateKpiRequest, _abc.Awaitable[_kpi_pb2.Kpi]],
     ) -> _abc.Awaitable[_kpi_pb2.Kpi]:
-        """Changes the names and the precision. How values add up never changes: that is another KPI.
+        """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
         Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
         """
 
