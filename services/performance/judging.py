@@ -38,14 +38,17 @@ class Judging:
         self._catalogue = catalogue
         self._detections = detections
         self._followers = followers
+        self._included = 0
 
     async def judge(self, key: str) -> None:
         """Judges the period that a deadline's key names (see `results.judgement_key`)."""
         policy_id, employee_id, start = key.split(" ")
         commands, engine = self._service.commands, self._service.engine
         end = (await self._service.stream.state()).last
-        for follower in self._followers:  # what was decided before is judged by
-            await follower.wait_for(end, AT_LEAST_SECONDS)
+        if end > self._included:  # what was decided before is judged by
+            for follower in self._followers:
+                await follower.wait_for(end, AT_LEAST_SECONDS)
+            self._included = end
         policy_standing = (await commands.known(DETECTION_POLICY, [policy_id]))[policy_id]
         policy = policy_standing.state.policy
         kpi = (await commands.known(KPI, [policy.kpi_id]))[policy.kpi_id].state.kpi
