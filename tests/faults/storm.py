@@ -74,7 +74,7 @@ class Load:
     going: bool = True
 
     async def call(self, number: int, seed: int) -> None:
-        """One caller: its facts are its own days, so that nobody else records them."""
+        """One caller: its facts have a source of its own, so that nobody else records them."""
         chance = Random(f"{seed}-{number}")
         day = date(2001 + number, 1, 1)
         async with aio.insecure_channel(
@@ -82,7 +82,7 @@ class Load:
         ) as channel:
             stub = FactsServiceStub(channel)
             while self.going:
-                facts = [_fact(chance, employee, day) for employee in range(FACTS_IN_A_REQUEST)]
+                facts = [_fact(chance, employee, day, f"caller-{number}") for employee in range(FACTS_IN_A_REQUEST)]
                 day += timedelta(days=1)
                 self.requests += 1
                 await self._send(stub, RecordFactsRequest(request_id=f"{number}-{day}", facts=facts))
@@ -106,10 +106,10 @@ class Load:
                 self.acknowledged[key] = (sum(reading.numerators), sum(reading.denominators))
 
 
-def _fact(chance: Random, employee: int, day: date) -> Fact:
+def _fact(chance: Random, employee: int, day: date, source: str) -> Fact:
     short = chance.randint(0, 30 if employee % 5 == 0 else 8)
     reading = Reading(kpi_id=KPI_ID, numerators=[short], denominators=[100])
-    return Fact(employee_id=f"e-{employee}", date=day.isoformat(), source="calls", readings=[reading])
+    return Fact(employee_id=f"e-{employee}", date=day.isoformat(), source=source, readings=[reading])
 
 
 @dataclass
