@@ -1,11 +1,20 @@
 """A server as a child process: started, watched and ended in order."""
 
+import ctypes
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 STOP_SECONDS = 20.0
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)  # loaded here, for a child that was just forked must not load anything
+
+
+def _end_with_parent() -> None:
+    """Has the kernel end this process when the thread that started it is gone, be it by SIGKILL."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class ChildProcess:
@@ -34,6 +43,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it takes no locks
             )
 
     def ended(self) -> bool:

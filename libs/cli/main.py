@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from grpc import aio
+from grpc import StatusCode, aio
 
 from libs.cli import calling, operating, starting
 from libs.cli.call_mapping import CallFileError
 from libs.cli.calling import WrongCall
 from libs.cli.embedded import CannotStart
 from libs.cli.importing import ImportFailed
+from libs.common.rpc import answered
+from libs.common.settings import PREFIX
 
 T = TypeVar("T")
 
@@ -25,6 +27,12 @@ FOLDER = click.option(
     show_default=True,
     help="Where everything is stored.",
 )
+CENTRE = click.option(
+    "--centre",
+    default="centre",
+    show_default=True,
+    help="Short id of the contact centre: the ids of its people are made of it.",
+)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -34,6 +42,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except (CannotStart, CallFileError, ImportFailed, WrongCall) as problem:
         raise click.ClickException(str(problem)) from None
     except aio.AioRpcError as error:
+        if answered(error) is None and error.code() is StatusCode.UNAVAILABLE:
+            raise click.ClickException(
+                f"nothing answers: is `make up` running, and are the same {PREFIX} variables set? ({error.details()})"
+            ) from None
         raise click.ClickException(f"{error.details()} ({error.code().name})") from None
 
 
@@ -54,10 +66,11 @@ def main() -> None:
     help="Import this call log in place of the sample centre.",
 )
 @click.option("--format", "mapping", default="brown-calls", show_default=True, help="Mapping of the call log.")
+@CENTRE
 @click.option("--empty", is_flag=True, help="Import nothing.")
-def up(folder: Path, calls: Path | None, mapping: str, empty: bool) -> None:
-    """Run the whole system here until Ctrl-C; the first time with a sample centre."""
-    run(starting.up(folder, calls, mapping, empty=empty))
+def up(folder: Path, calls: Path | None, mapping: str, centre: str, empty: bool) -> None:
+    """Run the whole system here until Ctrl-C; in a new folder with a sample centre."""
+    run(starting.up(folder, calls, mapping, centre, empty=empty))
 
 
 @main.group(name="import")
@@ -70,7 +83,7 @@ def import_() -> None:
 @click.option(
     "--format", "mapping", default="brown-calls", show_default=True, help="A mapping that ships, or a TOML file."
 )
-@click.option("--centre", default="centre", show_default=True, help="Short id of the contact centre.")
+@CENTRE
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -79,7 +92,8 @@ def import_() -> None:
 def import_calls(file: Path, mapping: str, centre: str, report: Path | None) -> None:
     """Import a log of calls.
 
-    Importing the same file again changes nothing; an import that was interrupted goes on when it is started again.
+    Importing the same file for the same centre again changes nothing; an import that was interrupted goes on when it is
+    started again.
     """
     run(starting.import_calls(file, mapping, centre, report or Path(f"{file.name}.unusable.csv")))
 

@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from rich.console import Console
 from rich.table import Table
 
-from libs.cli.embedded import migrate_all
+from libs.cli.embedded import CannotStart, migrate_all
 from libs.cli.progress import progress
 from libs.common.jetstream import connect as connect_log
 from libs.common.jetstream import create_streams
 from libs.common.rpc import ACTOR_KEY, connect
-from libs.common.settings import load_settings
+from libs.common.settings import PREFIX, load_settings
+from libs.common.streams import NoAnswer, NoResponders
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+
+LOG_SECONDS = 60.0
+"""How long a set-up waits for the log to come up."""
 
 
 @asynccontextmanager
@@ -100,8 +104,13 @@ async def set_up() -> None:
     settings = load_settings()
     await migrate_all(settings)
     print("databases: up to date")
-    client = await connect_log(settings.nats_url, "setup")
-    async with asyncio.timeout(60):
-        await create_streams(client, settings.replicas)
+    try:
+        async with asyncio.timeout(LOG_SECONDS):
+            client = await connect_log(settings.nats_url, "setup")
+            await create_streams(client, settings.replicas)
+    except (TimeoutError, NoAnswer, NoResponders):
+        raise CannotStart(
+            f"no nats-server with JetStream answers at {settings.nats_url}: start it, or set {PREFIX}NATS_URL"
+        ) from None
     await client.close()
     print("streams: up to date")

@@ -21,7 +21,7 @@ from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
-from stepladder.common.v1.operations_pb2 import ListFollowersRequest
+from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1.detection_pb2 import ListDetectionsRequest
 from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
@@ -33,7 +33,7 @@ SETTLING_SECONDS = 60.0
 """Longest wait for what follows from an import before `up` says what to try."""
 
 
-async def up(folder: Path, calls: Path | None, mapping: str, *, empty: bool) -> None:
+async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
     """Runs the system until it is asked to stop."""
     began = time.monotonic()
     settings = load_settings()
@@ -43,7 +43,7 @@ async def up(folder: Path, calls: Path | None, mapping: str, *, empty: bool) -> 
         print(f"Everything is healthy after {time.monotonic() - began:.1f} s.", flush=True)
         watching = asyncio.create_task(system.watch(lambda line: print(line, flush=True)))
         stopping = asyncio.create_task(until_stopped())
-        loading = asyncio.create_task(_load(folder, address, calls, mapping, empty=empty))
+        loading = asyncio.create_task(_load(folder, address, calls, mapping, centre, empty=empty))
         try:
             await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
@@ -65,19 +65,22 @@ async def import_calls(file: Path, mapping_name: str, centre: str, report: Path)
         await _import_calls(channel, file, mapping_name, centre, report)
 
 
-async def _load(folder: Path, address: str, calls: Path | None, mapping: str, *, empty: bool) -> None:
+async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
     if empty:
         return
     async with connect(address) as channel:
         if calls is not None:
-            await _import_calls(channel, calls, mapping, "bank", folder / "unusable.csv")
+            await _import_calls(channel, calls, mapping, centre, folder / "unusable.csv")
         else:
             await _import_sample(channel, folder / "sample.json")
         await _settle(channel)
 
 
 async def _import_sample(channel: aio.Channel, note: Path) -> None:
-    """Imports the sample centre once; `note` remembers up to which day, so that an interrupted import goes on."""
+    """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on."""
+    if not note.exists() and (events := await _end_of_log(channel)):
+        print(f"Everything is as it was: {events} events. The sample centre goes into a new folder only.")
+        return
     known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
     if known.get("done"):
         print(f"The sample centre was imported before (up to {known['end']}).")
@@ -130,17 +133,30 @@ async def _send_facts(channel: aio.Channel, facts: Sequence[Fact], digest: str) 
         print(f"  {one.employee_id} {one.date} {one.source}: {one.message} ({one.reason})")
 
 
+async def _end_of_log(channel: aio.Channel) -> int:
+    followers = await OperationsServiceStub(channel).ListFollowers(ListFollowersRequest(service="-"))
+    return max(one.end for one in followers.followers)
+
+
 async def _settle(channel: aio.Channel) -> None:
     """Waits until every follower has caught up and nothing is about to fall due, then says what came of it."""
     stub = OperationsServiceStub(channel)
     deadline = time.monotonic() + SETTLING_SECONDS
-    print("Waiting for detections and plans ...", flush=True)
-    while time.monotonic() < deadline:
+    followers: Sequence[Follower] = ()
+
+    async def left() -> int:
+        nonlocal followers
         followers = (await stub.ListFollowers(ListFollowersRequest(service="-"))).followers
         soon = time.time() + SETTLING_SECONDS
-        if not any(one.lag or (one.deadlines and one.next_deadline_time.seconds < soon) for one in followers):
-            break
-        await asyncio.sleep(0.5)
+        due = [one.deadlines for one in followers if one.deadlines and one.next_deadline_time.seconds < soon]
+        return sum(due) + sum(one.lag for one in followers)
+
+    total = await left()
+    with progress("judging (once facts have settled)", total) as tell:
+        while time.monotonic() < deadline and (now := await left()):
+            tell(max(0, total - now))
+            await asyncio.sleep(0.5)
+        tell(total)
     end = max(one.end for one in followers)
     detections = DetectionServiceStub(channel).ListDetections(ListDetectionsRequest(page_size=1000, at_least=end))
     plans = PlanServiceStub(channel).ListPlans(ListPlansRequest(page_size=1000, at_least=end))

@@ -227,13 +227,13 @@ async def test_field_rules_are_checked(world: World) -> None:
         await world.record(request)
     assert caught.value.code() == StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == (
-        "request_id: must be at most 100 characters; facts[2].date: must be a day written YYYY-MM-DD"
+        "request_id: must be at most 100 characters; facts[2].date: must be a day of the calendar, written YYYY-MM-DD"
     )
     info, violations = details(caught.value)
     assert info == ErrorInfo(reason="INVALID_FIELDS", domain="stepladder")
     assert violations == [
         FieldViolation("request_id", "must be at most 100 characters"),
-        FieldViolation("facts[2].date", "must be a day written YYYY-MM-DD"),
+        FieldViolation("facts[2].date", "must be a day of the calendar, written YYYY-MM-DD"),
     ]
     assert not world.facts.contexts
 
@@ -310,7 +310,7 @@ async def test_client_stream_is_checked_message_by_message(world: World) -> None
     assert (caught.value.details() or "").startswith("message 2 of the stream: batch.facts[1].date: ")
     info, violations = details(caught.value)
     assert info.reason == "INVALID_FIELDS"
-    assert violations == [FieldViolation("batch.facts[1].date", "must be a day written YYYY-MM-DD")]
+    assert violations == [FieldViolation("batch.facts[1].date", "must be a day of the calendar, written YYYY-MM-DD")]
 
 
 async def test_server_stream_arrives(world: World) -> None:

@@ -122,7 +122,7 @@ def test_a_call_log_from_nothing_with_a_kill(centre: Centre, tmp_path: Path) -> 
     with centre.up("--calls", str(calls)) as process:
         results = "/v1/kpiResults?startDate=2020-01-01&endDate=2020-12-31&groupBy=GROUP_BY_CENTRE&kpiId=calls-handled"
         assert centre.rest(results)["results"][0]["value"] == str(rows["used"])
-        again = centre.run("import", "calls", str(calls), "--centre", "bank")
+        again = centre.run("import", "calls", str(calls), "--centre", "centre")
         assert re.search(r"\b0 rejected", again)
         service = next(pid for pid in _children(process.pid) if "services.performance" in _command(pid))
         os.kill(service, signal.SIGKILL)
@@ -137,6 +137,11 @@ def test_a_call_log_from_nothing_with_a_kill(centre: Centre, tmp_path: Path) -> 
         assert "no follower 'x'" in centre.run("rebuild", "performance", "x", status=1)
         assert "running on" in centre.run("up", "--data", str(centre.folder), status=1)
     assert "ended (by SIGKILL)" in centre.output
+    assert "is `make up` running" in centre.run("status", status=1)
+    with centre.up():  # without naming the log again
+        assert centre.rest(results)["results"][0]["value"] == str(rows["used"])
+        assert len(centre.rest("/v1/teams")["teams"]) == 1
+    assert "Everything is as it was" in centre.output
 
 
 @pytest.mark.timeout(300)
