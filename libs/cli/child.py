@@ -1,6 +1,6 @@
 """A server as a child process: started, watched and ended in order."""
 
-import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 STOP_SECONDS = 20.0
+END_WITH_PARENT = """
+import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_LIBC = ctypes.CDLL(None)  # loaded here, for a child that was just forked must not load anything
-
-
-def _end_with_parent() -> None:
-    """Has the kernel end this process when the thread that started it is gone, be it by SIGKILL."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+parent, *command = sys.argv[1:]
+if os.getppid() == int(parent):  # still there
+    os.execv(command[0], command)
+"""
+"""Becomes a command that the kernel ends when who started it is gone, be it by SIGKILL. A program of its own, because
+nothing may be run between fork and exec of a process with threads."""
 
 
 class ChildProcess:
@@ -35,6 +38,8 @@ class ChildProcess:
     def spawn(self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
         """Starts a command. It gets a session of its own, so that Ctrl-C reaches only the one who stops it in order."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", END_WITH_PARENT, str(os.getpid()), *command]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -43,7 +48,6 @@ class ChildProcess:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it takes no locks
             )
 
     def ended(self) -> bool:

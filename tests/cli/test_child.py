@@ -23,12 +23,15 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
-def test_no_child_outlives_who_started_it(tmp_path: Path) -> None:
-    """Not even one that was killed: otherwise its ports and files stay taken."""
+@pytest.mark.parametrize("at", ["once", "work"])
+def test_no_child_outlives_who_started_it(tmp_path: Path, at: str) -> None:
+    """Not even one that was killed, at once or with the child at work: otherwise its ports and files stay taken."""
     # given
     parent = subprocess.Popen([sys.executable, "-c", STARTS_ONE, tmp_path / "log"], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
+    while at == "work" and "PDEATHSIG" in Path(f"/proc/{child}/cmdline").read_text():
+        time.sleep(0.01)
     # when
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
