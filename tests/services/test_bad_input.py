@@ -329,7 +329,7 @@ async def limited(tmp_path: Path) -> AsyncIterator[LimitedNats]:
 async def test_a_full_disk_refuses_and_recovers(tmp_path: Path, limited: LimitedNats) -> None:
     """Where the log has no room, a fact is refused and not written; with room again the same request is taken."""
     # A single event at a time: nats-server 2.15.1 leaves an atomic batch beyond its limits without an answer.
-    samples = facts.Reading(kpi_id="k-1", numerators=[2**39] * 10_000, denominators=[1] * 10_000)
+    samples = facts.Reading(kpi_id="k-1", numerators=[2**39, -(2**39)] * 5_000, denominators=[1] * 10_000)
 
     def big(day: int) -> facts.RecordFactsRequest:
         item = facts.Fact(employee_id="e-1", date=f"2020-01-{day:02}", source="calls", readings=[samples])
