@@ -142,7 +142,7 @@ async def test_a_feed_delivers_every_event_once_in_order(stream: Stream) -> None
     prefix = subject.rpartition("-")[0]
     start = (await stream.state()).last
     last = await log.append(append(subject, 0, "a", "b"))
-    async with stream.feed([f"{prefix}-0", subject], after=start) as feed:
+    async with stream.feed([f"{prefix}-other", subject], after=start) as feed:
         seen = [stored.payload for stored in await feed.next(1, wait_seconds=5)]
         seen += [stored.payload for stored in await feed.next(10, wait_seconds=5)]
         waiting = asyncio.create_task(feed.next(10, wait_seconds=5))
