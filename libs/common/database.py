@@ -1,6 +1,11 @@
 """SQL engines for SQLite and PostgreSQL that behave alike."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Insert, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -60,9 +65,19 @@ def _operational(context: ExceptionContext) -> OperationalError | None:
     )
 
 
-def writing(engine: AsyncEngine) -> AsyncEngine:
-    """The engine for transactions that write: on SQLite they take the write lock at once, so none fails half-way."""
-    return engine.execution_options(sqlite_begin="IMMEDIATE")
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that writes.
+
+    On SQLite, which has one writer at a time, it takes the write lock at once, so that it does not fail half-way. Those
+    of a process queue for it; otherwise they would poll for it, in pauses of up to 100 ms.
+    """
+    queue = _QUEUES.setdefault(engine, asyncio.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
+    async with queue, engine.execution_options(sqlite_begin="IMMEDIATE").begin() as transaction:
+        yield transaction
+
+
+_QUEUES: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
 
 
 def _insert(table: Table, connection: AsyncConnection) -> Any:
@@ -83,3 +98,23 @@ def upsert(table: Table, connection: AsyncConnection) -> Insert:
     values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     result: Insert = statement.on_conflict_do_update(index_elements=keys, set_=values)
     return result
+
+
+async def upsert_rows(rows: AsyncConnection, table: Table, values: Sequence[tuple[str | int, ...]]) -> None:
+    """Inserts rows in bulk, or replaces those with the same primary key.
+
+    `values` hold all columns of the table in their order, strings and whole numbers only, and no key twice.
+    """
+    # Few statements of many rows each, past SQLAlchemy's work on every parameter. And on SQLite a statement for each
+    # row would give up the interpreter's lock and wait for it again: beside a busy event loop, milliseconds each.
+    start = 0
+    while start < len(values):
+        size = min(512, 1 << (len(values) - start).bit_length() - 1)  # powers of two: few texts, each compiled once
+        texts: dict[tuple[str, int], str] = table.info.setdefault("upserts", {})
+        key = (rows.dialect.name, size)
+        if key not in texts:
+            statement = upsert(table, rows).values([dict.fromkeys(table.columns.keys())] * size)
+            texts[key] = str(statement.compile(dialect=rows.dialect))
+        some = values[start : start + size]
+        await rows.exec_driver_sql(texts[key], tuple(chain.from_iterable(some)))
+        start += size

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common.database import insert_new
+from libs.common.database import insert_new, writing
 from libs.common.errors import NotAllowed
 
 METADATA = MetaData()
@@ -62,7 +62,7 @@ class SqlDataKeys:
         if (key := self._cached(employee_id)) is not None:
             return key
         fresh = self._wrap(employee_id, AESGCM.generate_key(256))
-        async with self._engine.begin() as transaction:
+        async with writing(self._engine) as transaction:
             await transaction.execute(
                 insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": fresh}
             )
@@ -94,7 +94,7 @@ class SqlDataKeys:
 
     async def erase(self, employee_id: str) -> None:
         """Makes everything personal about the employee unreadable, for ever."""
-        async with self._engine.begin() as transaction:
+        async with writing(self._engine) as transaction:
             await transaction.execute(insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": None})
             await transaction.execute(
                 update(DATA_KEYS)

@@ -5,14 +5,12 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from itertools import chain
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -37,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.background import in_background
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
-from libs.common.database import insert_new, upsert, writing
+from libs.common.database import insert_new, writing
 from libs.common.envelope import Codec, UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
@@ -145,40 +143,6 @@ class ReadModel:
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         """Changes to rows, in the position's own transaction."""
         raise NotImplementedError  # every read model has changes of its own
-
-
-@asynccontextmanager
-async def in_turn(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that writes. On SQLite, which has one writer at a time, the followers of a process queue for it.
-
-    Otherwise they would poll for it, in pauses of up to 100 ms.
-    """
-    queue = _QUEUES.setdefault(engine, asyncio.Lock()) if engine.dialect.name == "sqlite" else nullcontext()
-    async with queue, writing(engine).begin() as transaction:
-        yield transaction
-
-
-_QUEUES: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
-
-
-async def upsert_rows(rows: AsyncConnection, table: Table, values: Sequence[tuple[str | int, ...]]) -> None:
-    """Inserts rows in bulk, or replaces those with the same primary key.
-
-    `values` hold all columns of the table in their order, strings and whole numbers only, and no key twice.
-    """
-    # Few statements of many rows each, past SQLAlchemy's work on every parameter. And on SQLite a statement for each
-    # row would give up the interpreter's lock and wait for it again: beside a busy event loop, milliseconds each.
-    start = 0
-    while start < len(values):
-        size = min(512, 1 << (len(values) - start).bit_length() - 1)  # powers of two: few texts, each compiled once
-        texts: dict[tuple[str, int], str] = table.info.setdefault("upserts", {})
-        key = (rows.dialect.name, size)
-        if key not in texts:
-            statement = upsert(table, rows).values([dict.fromkeys(table.columns.keys())] * size)
-            texts[key] = str(statement.compile(dialect=rows.dialect))
-        some = values[start : start + size]
-        await rows.exec_driver_sql(texts[key], tuple(chain.from_iterable(some)))
-        start += size
 
 
 class State(Enum):
@@ -412,7 +376,7 @@ class Follower:
                 "owner": "",
                 "beat_time": self._now(),
             }
-            async with in_turn(self.engine) as transaction:
+            async with writing(self.engine) as transaction:
                 await transaction.execute(insert_new(FOLLOWERS, transaction), fresh)
                 row = (await transaction.execute(query)).one()
         if not to_rebuild:
@@ -421,7 +385,7 @@ class Follower:
         silent = self._now() - _aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
         if row.owner not in ("", self._instance) and not silent:
             return False
-        async with in_turn(self.engine) as transaction:
+        async with writing(self.engine) as transaction:
             epoch = row.epoch + 1
             claimed = await transaction.execute(
                 update(FOLLOWERS)
@@ -459,7 +423,7 @@ class Follower:
                     if entries:
                         await self._step(entries)
                     elif not arrived:
-                        async with in_turn(self.engine) as transaction:
+                        async with writing(self.engine) as transaction:
                             await self.move(transaction, self.position)  # a sign of life
                     self._lag = feed.pending
                 if 0 < len(entries) < BATCH // 4:
@@ -481,7 +445,7 @@ class Follower:
                 else nullcontext()
             ):
                 await self.act(events)
-                async with in_turn(self.engine) as transaction:
+                async with writing(self.engine) as transaction:
                     await self.move(transaction, last)
                     await self.handler.apply(transaction, events)
                     await self.park(transaction, parkings)
@@ -501,7 +465,7 @@ class Follower:
         async with in_background(self._beat()):
             sound, failed = await act_each(self.handler, events, poisoned)
         parkings += failed
-        async with in_turn(self.engine) as transaction:
+        async with writing(self.engine) as transaction:
             await self.move(transaction, last)
             parkings += await apply_each(self.handler, transaction, sound, poisoned)
             await self.park(transaction, parkings)
@@ -517,7 +481,7 @@ class Follower:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 4)
             with suppress(*RETRY):
-                async with in_turn(self.engine) as transaction:
+                async with writing(self.engine) as transaction:
                     await transaction.execute(update(FOLLOWERS).where(mine).values(beat_time=self._now()))
 
     async def _unpark(self, subject: str, skip: tuple[int, str, str] | None) -> int:
@@ -544,7 +508,7 @@ class Follower:
             try:
                 event = await self.codec.decode(stored[row.position])
                 await self.act([event])
-                async with in_turn(self.engine) as transaction:
+                async with writing(self.engine) as transaction:
                     await self.move(transaction, self.position)
                     await self.handler.apply(transaction, [event])
                     await transaction.execute(delete(PARKED).where(this))
@@ -553,7 +517,7 @@ class Follower:
             except Exception as fault:
                 error = describe(fault)
             if error:
-                async with in_turn(self.engine) as transaction:
+                async with writing(self.engine) as transaction:
                     attempts = PARKED.c.attempts + 1
                     await transaction.execute(update(PARKED).where(this).values(error=error, attempts=attempts))
                 raise NotAllowed("STILL_POISONED", f"{applied} applied; the event at {row.position} fails: {error}")
@@ -563,7 +527,7 @@ class Follower:
     async def _skip(self, row: Row[Any], reason: str, actor: str) -> None:
         key = (PARKED.c.follower == row.follower) & (PARKED.c.position == row.position)
         values = {name: getattr(row, name) for name in ("follower", "position", "subject", "type", "error")}
-        async with in_turn(self.engine) as transaction:
+        async with writing(self.engine) as transaction:
             await self.move(transaction, self.position)
             await transaction.execute(
                 insert(SKIPPED).values(**values, reason=reason, actor=actor, skipped_time=self._now())
@@ -627,7 +591,7 @@ class Follower:
         if self.state is State.RUNNING:
             mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
             with suppress(*RETRY):
-                async with in_turn(self.engine) as transaction:
+                async with writing(self.engine) as transaction:
                     await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
         self.state = State.STANDBY
 

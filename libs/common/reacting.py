@@ -8,9 +8,10 @@ import structlog
 from sqlalchemy import Column, DateTime, MetaData, String, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.database import writing
 from libs.common.errors import Refused
 from libs.common.eventsourcing import Context, Recorded
-from libs.common.projecting import RETRY, Follower, State, in_turn
+from libs.common.projecting import RETRY, Follower, State
 
 logger = structlog.get_logger()
 
@@ -127,7 +128,7 @@ class Clock:
                 failed.add((row.kind, row.key))
         if due:
             later = self._now().astimezone(UTC) + timedelta(seconds=POSTPONE_SECONDS)
-            async with in_turn(self._engine) as transaction:
+            async with writing(self._engine) as transaction:
                 for row in due:
                     same = (table.c.kind == row.kind) & (table.c.key == row.key) & (table.c.due_time == row.due_time)
                     put_off = update(table).where(same).values(due_time=later)

@@ -12,6 +12,7 @@ from secrets import token_hex
 from sqlalchemy import MetaData, Table, and_, delete, func, inspect, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.database import writing
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.projecting import (
     BATCH,
@@ -27,7 +28,6 @@ from libs.common.projecting import (
     State,
     act_each,
     apply_each,
-    in_turn,
     not_owner,
     sort,
 )
@@ -75,7 +75,7 @@ async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
         raise not_owner(live.name)
     state = await follower.stream.state()
     beside = live
-    async with in_turn(follower.engine) as transaction:
+    async with writing(follower.engine) as transaction:
         if isinstance(live, ReadModel):
             await _drop_left_overs(transaction, live)
             beside = type(live)(metadata := MetaData(), MARK + token_hex(4))
@@ -138,7 +138,7 @@ class _Rebuild:
         position = self.position if self._stopped else follower.position
         mine = FOLLOWERS.c.name == live.name
         changed = 0
-        async with in_turn(follower.engine) as transaction:
+        async with writing(follower.engine) as transaction:
             await follower.move(transaction, position)
             version = await transaction.scalar(select(FOLLOWERS.c.version).where(mine))
             for old, new in zip(live.tables, self._beside.tables, strict=True):
@@ -161,7 +161,7 @@ class _Rebuild:
     @asynccontextmanager
     async def _owning(self) -> AsyncIterator[AsyncConnection]:
         """A transaction; of a stopped follower, which gives no signs of life itself, with one."""
-        async with in_turn(self._follower.engine) as transaction:
+        async with writing(self._follower.engine) as transaction:
             if self._stopped:
                 await self._follower.move(transaction, self._follower.position)
             yield transaction

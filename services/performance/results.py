@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert
+from libs.common.database import upsert, upsert_rows
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
-from libs.common.projecting import ReadModel, upsert_rows
+from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
 from services.performance.detectionpolicy import period_of
 from services.performance.people import People

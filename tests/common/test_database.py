@@ -53,7 +53,7 @@ async def test_a_transaction_that_fails_leaves_nothing_not_even_tables(things: A
     """Rows and table definitions are taken back together."""
 
     async def fail() -> None:
-        async with writing(things).begin() as transaction:
+        async with writing(things) as transaction:
             await transaction.execute(insert(THINGS), row("a", 1))
             await transaction.execute(text("CREATE TABLE others (id INTEGER)"))
             raise RuntimeError
@@ -73,7 +73,7 @@ async def test_a_part_of_a_transaction_can_be_taken_back(things: AsyncEngine) ->
             await transaction.execute(insert(THINGS), row("b", 2))
             await transaction.execute(insert(THINGS), row("a", 3))
 
-    async with writing(things).begin() as transaction:
+    async with writing(things) as transaction:
         await transaction.execute(insert(THINGS), row("a", 1))
         with pytest.raises(DBAPIError):
             await fail(transaction)
@@ -81,24 +81,26 @@ async def test_a_part_of_a_transaction_can_be_taken_back(things: AsyncEngine) ->
 
 
 async def test_writers_wait_for_each_other(things: AsyncEngine) -> None:
-    """Read, then write, from several connections at once: none fails half-way and no change is lost."""
+    """Read, then write, in one process and another at once: none fails half-way and no change is lost."""
+    other = open_database(things.url.render_as_string(hide_password=False))
     async with things.begin() as transaction:
         await transaction.execute(insert(THINGS), row("a", 0))
 
-    async def add() -> None:
-        async with writing(things).begin() as transaction:
+    async def add(engine: AsyncEngine) -> None:
+        async with writing(engine) as transaction:
             query = select(THINGS.c.number).where(THINGS.c.key == "a").with_for_update()
             number = await transaction.scalar(query) or 0
             await asyncio.sleep(0.005)
             await transaction.execute(upsert(THINGS, transaction), row("a", number + 1))
 
-    await asyncio.gather(*(add() for _ in range(5)))
-    assert await rows(things) == [("a", 5)]
+    await asyncio.gather(*(add(engine) for engine in (things, other) * 3))
+    assert await rows(things) == [("a", 6)]
+    await other.dispose()
 
 
 async def test_readers_do_not_wait_for_a_writer(things: AsyncEngine) -> None:
     """What is not committed is not seen, and keeps nobody from reading."""
-    async with writing(things).begin() as transaction:
+    async with writing(things) as transaction:
         await transaction.execute(insert(THINGS), row("a", 1))
         async with asyncio.timeout(5):
             assert await rows(things) == []

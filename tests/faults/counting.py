@@ -90,7 +90,7 @@ async def follow_carelessly(nats_url: str, database: str) -> None:
             messages = await consumer.fetch(20, timeout=1)
         except (nats.errors.Error, TimeoutError):
             continue
-        async with writing(engine).begin() as transaction:
+        async with writing(engine) as transaction:
             await model.count(transaction, [message.subject for message in messages])
         for message in messages:
             await message.ack()
