@@ -462,8 +462,7 @@ class Follower:
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
         poisoned = self.poisoned | {parking.subject for parking in parkings}
-        async with in_background(self._beat()):
-            sound, failed = await act_each(self.handler, events, poisoned)
+        sound, failed = await self.act_each(events, poisoned)
         parkings += failed
         async with writing(self.engine) as transaction:
             await self.move(transaction, last)
@@ -475,6 +474,18 @@ class Follower:
         """The handler's effects outside the database, however long they take; nobody takes over meanwhile."""
         async with in_background(self._beat()):
             await self.handler.act(events)
+
+    async def act_each(self, events: Sequence[Recorded], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
+        """The same one by one; answers the events that went well, and those to be parked."""
+        sound: list[Recorded] = []
+        parkings: list[Parking] = []
+        async with in_background(self._beat()):
+            for event in events:
+                if parking := await try_alone(event, poisoned, lambda event: self.handler.act([event])):
+                    parkings.append(parking)
+                else:
+                    sound.append(event)
+        return sound, parkings
 
     async def _beat(self) -> None:
         mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
@@ -614,20 +625,6 @@ async def sort(codec: Codec, entries: Sequence[Stored], poisoned: set[str]) -> t
         else:
             events.append(event)
     return events, parkings
-
-
-async def act_each(
-    handler: Handler, events: Sequence[Recorded], poisoned: set[str]
-) -> tuple[list[Recorded], list[Parking]]:
-    """Acts on events one by one; answers those that went well, and those to be parked."""
-    sound: list[Recorded] = []
-    parkings: list[Parking] = []
-    for event in events:
-        if parking := await try_alone(event, poisoned, lambda event: handler.act([event])):
-            parkings.append(parking)
-        else:
-            sound.append(event)
-    return sound, parkings
 
 
 async def apply_each(

@@ -26,7 +26,6 @@ from libs.common.projecting import (
     Parking,
     ReadModel,
     State,
-    act_each,
     apply_each,
     not_owner,
     sort,
@@ -124,7 +123,7 @@ class _Rebuild:
         except (Fenced, *RETRY):
             raise
         except Exception:  # whichever event it is, one by one finds it
-            sound, failed = await act_each(self._beside, events, self._poisoned)
+            sound, failed = await self._follower.act_each(events, self._poisoned)
             async with self._owning() as transaction:
                 parkings += failed + await apply_each(self._beside, transaction, sound, self._poisoned)
         self._parkings += parkings

@@ -146,6 +146,13 @@ async def running(follower: Follower) -> AsyncIterator[Follower]:
         yield follower
 
 
+def let_time_pass(world: World) -> None:
+    """From now on, the clock goes by itself."""
+    time = asyncio.get_running_loop().time
+    began = time()
+    world.now = lambda: EPOCH + timedelta(seconds=time() - began)  # type: ignore[method-assign]
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
@@ -269,27 +276,30 @@ async def test_a_second_instance_waits_until_the_owner_is_silent(world: World) -
             await until(lambda: two.state is State.RUNNING)
 
 
-async def test_nobody_takes_over_from_who_is_at_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("poisoned", [False, True], ids=["together", "one by one"])
+async def test_nobody_takes_over_from_who_is_at_work(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, poisoned: bool
+) -> None:
     """Effects that take longer than the lease are lived through; the other instance stands by."""
     at_work, go_on = asyncio.Event(), asyncio.Event()
 
-    async def act(_self: Names, _events: Sequence[Recorded]) -> None:
+    async def act(_self: Names, events: Sequence[Recorded]) -> None:
+        if poisoned and len(events) > 1:
+            raise ValueError("one of them is poison")
         at_work.set()
         await go_on.wait()
 
     monkeypatch.setattr(Names, "act", act)
     monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    world.now = lambda: EPOCH + timedelta(seconds=clock() - began)  # type: ignore[method-assign] # time passes
+    let_time_pass(world)
+    last = await world.write(("a", "A"), ("b", "B"))
     async with running(world.follower("one")) as one, running(world.follower("two")) as two:
-        last = await world.write(("a", "A"))
         await at_work.wait()
         owner, other = (one, two) if one.state is State.RUNNING else (two, one)
         await asyncio.sleep(0.6)
         assert (owner.state, other.state) == (State.RUNNING, State.STANDBY)
         shown = await other.standing()
-        assert (shown.position, shown.lag) == (0, 1)  # a standby knows how far behind the owner is
+        assert (shown.position, shown.lag) == (0, 2)  # a standby knows how far behind the owner is
         go_on.set()
         await owner.wait_for(last, 5)
         assert owner.epoch == 1

@@ -1,5 +1,6 @@
 """Rebuilds: complete, beside the live rows, by the owner only; on SQLite and PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,7 +19,7 @@ from libs.common.reacting import Policy, deadlines
 from libs.common.rebuilding import Progress, rebuild
 from libs.common.streams import Feed, Stored
 from stepladder.performance.v1.events_pb2 import TeamCreated
-from tests.common.test_projecting import EPOCH, Names, World, running, until, world
+from tests.common.test_projecting import EPOCH, Names, World, let_time_pass, running, until, world
 
 __all__ = ["world"]
 A, B = "log.performance.team.a", "log.performance.team.b"
@@ -43,6 +44,11 @@ class Diary(Policy):
         if isinstance(event.event, TeamCreated) and event.event.display_name == "poison":
             raise ValueError("poison")
         self.notes.add(event.position)
+
+
+def follow(world: World, policy: Policy, instance: str = "one") -> Follower:
+    """A follower of a policy."""
+    return Follower(policy, world.stream, world.codec, world.engine, instance=instance, now=world.now, pause=0.01)
 
 
 async def done(follower: Follower) -> Progress:
@@ -196,20 +202,17 @@ async def test_a_policy_is_started_over(world: World) -> None:
     """On a restored log it stops; told to, it reacts again to all but what was skipped, and goes on."""
     diary = Diary()
 
-    def follower() -> Follower:
-        return Follower(diary, world.stream, world.codec, world.engine, instance="one", now=world.now, pause=0.01)
-
     async def write() -> int:
         return await world.write(("a", "A"), ("b", "poison"), ("b", "B2"), ("c", "poison"))
 
     last = await write()
-    async with running(follower()) as one:
+    async with running(follow(world, diary)) as one:
         await one.wait_for(last, 5)
         await one.skip(B, 2, "typed by mistake", "user:op")
     world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
     assert await write() == last
     diary.notes.clear()
-    async with running(follower()) as one:
+    async with running(follow(world, diary)) as one:
         await until(lambda: one.state is State.STOPPED)
         assert "rebuild it" in one.error
         assert (await done(one)).done
@@ -218,6 +221,33 @@ async def test_a_policy_is_started_over(world: World) -> None:
         assert [parked.position for parked in await one.parked()] == [4]
         await one.wait_for(await world.write(("a", "A2")), 5)
     assert diary.notes == {1, 3, 5}
+
+
+async def test_nobody_starts_over_what_is_being_started_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when a poison event makes a policy react to the others one by one, for longer than the lease."""
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Diary):
+        async def react(self, event: Recorded) -> None:
+            await super().react(event)
+            at_work.set()
+            await go_on.wait()
+
+    async with running(follow(world, Diary(), "old")) as old:
+        await old.wait_for(await world.write(("a", "A")), 5)
+    world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
+    await world.write(("a", "poison"), ("b", "B"))
+    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    let_time_pass(world)
+    async with running(follow(world, Slow(), "one")) as one, running(follow(world, Diary(), "two")) as two:
+        await until(lambda: one.state is two.state is State.STOPPED)
+        starting_over = asyncio.create_task(done(one))
+        await at_work.wait()
+        await asyncio.sleep(0.6)
+        with pytest.raises(NotAllowed, match="does not run in this instance"):
+            await done(two)
+        go_on.set()
+        assert (await starting_over).done
 
 
 class Reminders(ReadModel):
