@@ -305,8 +305,7 @@ class Follower:
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
         if self.state is not State.RUNNING and row:
-            async with self.stream.feed(self.handler.subjects, row.position) as feed:
-                self._lag = len(await feed.next(1, wait_seconds=0.5)) + feed.pending
+            self._lag = await self._count_behind(row.position)
             self._oldest = None
         oldest = self._oldest if self._lag else None
         return Standing(
@@ -596,6 +595,13 @@ class Follower:
     async def last_relevant(self) -> int:
         """The position of the last event in the log that concerns this follower."""
         return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
+
+    async def _count_behind(self, position: int) -> int:
+        """How many events in the log that concern this follower lie behind a position."""
+        if await self.last_relevant() <= position:  # a feed would wait for more
+            return 0
+        async with self.stream.feed(self.handler.subjects, position) as feed:
+            return len(await feed.next(1, wait_seconds=0.5)) + feed.pending
 
     async def _release(self) -> None:
         """Lets another instance take over at once."""

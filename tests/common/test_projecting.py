@@ -305,6 +305,17 @@ async def test_nobody_takes_over_from_who_is_at_work(
         assert owner.epoch == 1
 
 
+async def test_who_stands_by_and_misses_nothing_says_so_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No feed is opened to wait for what is not there."""
+    last = await world.write(("a", "A"))
+    async with running(world.follower("one")) as one, running(world.follower("two")) as two:
+        await two.wait_for(last, 5)
+        other = two if one.state is State.RUNNING else one
+        monkeypatch.delattr(MemoryStream, "feed")
+        standing = await other.standing()
+        assert (standing.state, standing.position, standing.lag) == (State.STANDBY, last, 0)
+
+
 async def test_reads_wait_for_a_position_or_say_how_far_it_is(world: World) -> None:
     """`at_least` includes what was acknowledged; a position that never comes is answered in time."""
     last = await world.write(("a", "A"))
