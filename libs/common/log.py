@@ -13,6 +13,7 @@ from libs.common.errors import Invalid, Unavailable
 from libs.common.streams import (
     DOUBTFUL,
     INCOMPLETE_BATCH,
+    LOG_TROUBLES,
     MAX_BATCH,
     TOO_MANY_BATCHES,
     Append,
@@ -173,20 +174,21 @@ class EventLog:
                     last = await self.stream.publish([waiting.append for waiting in batch])
                 return _written(batch, last)
             except Rejected as rejection:
-                if rejection.code not in DOUBTFUL and rejection.code not in (TOO_MANY_BATCHES, INCOMPLETE_BATCH):
+                doubtful = rejection.code in DOUBTFUL
+                if not doubtful and rejection.code not in (TOO_MANY_BATCHES, INCOMPLETE_BATCH):
                     return _failed(batch, _refused(rejection))
                 trouble: Exception = rejection
-            except (NoAnswer, NoResponders, TimeoutError) as silence:
-                trouble = silence
+            except (NoAnswer, TimeoutError) as silence:
+                doubtful, trouble = True, silence
+            except NoResponders as absence:
+                doubtful, trouble = False, absence
             except Exception as fault:  # whatever it is, those who wait must hear of it
                 return _failed(batch, fault)
-            if isinstance(trouble, NoAnswer | TimeoutError) or (
-                isinstance(trouble, Rejected) and trouble.code in DOUBTFUL
-            ):
+            if doubtful:
                 try:
                     async with asyncio.timeout_at(deadline):
                         batch = await self._unsettled(batch)
-                except (NoAnswer, NoResponders, TimeoutError, Rejected) as silence:
+                except (*LOG_TROUBLES, TimeoutError) as silence:
                     trouble = silence
                 except Exception as fault:
                     return _failed(batch, fault)
