@@ -10,7 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows how much of `total` is done; the function it yields is told the amount done so far."""
+    """Shows how much of `total` is done, and nothing when that is 0; what it yields is told the amount done so far."""
+    if not total:
+        yield lambda _: None
+        return
     console = Console(file=sys.stdout)
     if console.is_terminal:
         columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn())
@@ -22,7 +25,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     def tell(done: int) -> None:
         nonlocal shown
-        tenth = 10 * done // total if total else 10
+        tenth = 10 * done // total
         if tenth > shown:
             shown = tenth
             print(f"{what}: {done} of {total}", flush=True)
