@@ -123,7 +123,7 @@ class Clock:
                 raise
             except Refused as refusal:
                 logger.warning("deadline_refused", kind=row.kind, reason=refusal.reason, message=refusal.message)
-            except Exception:
+            except Exception:  # one deadline's failure must not keep the others waiting
                 logger.exception("deadline_failed", kind=row.kind)
                 failed.add((row.kind, row.key))
         if due:
