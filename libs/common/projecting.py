@@ -278,9 +278,7 @@ class Follower:
             async with asyncio.timeout(seconds):
                 needed = min(position, await self.last_relevant())
                 while needed > (current := await self._current_position()):
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(0.05 if self.state is not State.RUNNING else 1.0), self._moved:
-                            await self._moved.wait_for(lambda c=current: self.position > c)  # type: ignore[misc] # mypy cannot type a lambda's default
+                    await self.wait_past(current, 1.0 if self.state is State.RUNNING else 0.05)
         except (TimeoutError, NoAnswer, NoResponders) as error:
             raise Unavailable(
                 "NOT_YET_INCLUDED", f"{self.handler.name} is at {current} of {position}; ask again in a moment"
@@ -289,6 +287,12 @@ class Follower:
             self._waiting -= 1
             if not self._waiting:
                 self._hurry.clear()
+
+    async def wait_past(self, position: int, seconds: float) -> None:
+        """Returns as soon as this runner has moved past a position, and when `seconds` are over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._moved:
+                await self._moved.wait_for(lambda: self.position > position)
 
     async def standing(self) -> Standing:
         """How far it is, for people."""

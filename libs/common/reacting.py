@@ -16,6 +16,9 @@ from libs.common.projecting import RETRY, Follower, State
 logger = structlog.get_logger()
 
 POLL_SECONDS = 0.25
+"""How often a clock looks for what has come due by time alone, and how long it waits after a failure."""
+REST_SECONDS = 0.005
+"""Shortest pause between two looks, however often the follower moves."""
 POSTPONE_SECONDS = 60.0
 """When a deadline is looked at again whose command has failed for no reason that is known here."""
 
@@ -98,16 +101,20 @@ class Clock:
         self._commands = commands
 
     async def run(self) -> None:
-        """Ticks until cancelled."""
+        """Ticks until cancelled: now and then, and as soon as the follower has moved, which may have set deadlines."""
         while True:
+            seen = self._follower.position  # before the tick, which may miss what comes meanwhile
             try:
                 while self._follower.state is State.RUNNING and await self.tick():
                     pass
+                await asyncio.sleep(REST_SECONDS)
+                await self._follower.wait_past(seen, POLL_SECONDS)
             except RETRY as trouble:
                 logger.warning("clock_retries", clock=self._table.name, error=type(trouble).__name__)
+                await asyncio.sleep(POLL_SECONDS)
             except Exception:  # nobody would start it again
                 logger.exception("clock_failed", clock=self._table.name)
-            await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def tick(self) -> int:
         """Gives the commands that are due now, at most a hundred; answers how many were."""

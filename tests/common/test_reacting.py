@@ -174,7 +174,7 @@ async def test_a_policy_waits_while_the_log_is_away(world: World) -> None:
 
 
 class Alarms(ReadModel):
-    """A read model that keeps deadlines; the tests set them."""
+    """A read model that keeps deadlines: every new team is due at once; the tests set others."""
 
     name = "alarms"
     version = 1
@@ -185,7 +185,10 @@ class Alarms(ReadModel):
         self.tables: Sequence[Table] = (self.deadlines,)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        """Deadlines come from the tests."""
+        for event in events:
+            assert isinstance(event.event, TeamCreated)
+            due = {"kind": "ring", "key": event.event.team_id, "due_time": EPOCH}
+            await rows.execute(upsert(self.deadlines, rows), due)
 
 
 @dataclass
@@ -366,6 +369,48 @@ async def test_only_the_owner_of_the_rows_rings(alarm: Alarm, monkeypatch: pytes
         await until(lambda: alarm.rung == ["due"])
         ticking.cancel()
     assert standby.rung == []
+
+
+async def test_what_is_due_when_it_is_written_rings_at_once(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The follower wakes the clock, also when it moves while the clock looks, and long before that looks by itself."""
+    monkeypatch.setattr(reacting, "POLL_SECONDS", 60.0)
+
+    class Interrupted(Clock):
+        async def tick(self) -> int:
+            due = await super().tick()
+            if not due and alarm.rung == ["a"]:
+                await alarm.follower.wait_for(await alarm.world.create("b"), 5)
+            return due
+
+    clock = Interrupted(alarm.follower, alarm.table, alarm.world.engine, alarm.world.now, {"ring": alarm.ring})
+    async with in_background(clock.run()):
+        for team, rung in (("a", ["a", "b"]), ("c", ["a", "b", "c"])):
+            await alarm.world.create(team)
+            await until(lambda rung=rung: alarm.rung == rung)  # type: ignore[misc] # mypy cannot type a lambda's default
+            await alarm.until_left()
+
+
+async def test_a_busy_follower_leaves_the_clock_some_rest(world: World) -> None:
+    """Many moves in a moment share a look."""
+    ticks = 0
+
+    class Counting(Clock):
+        async def tick(self) -> int:
+            nonlocal ticks
+            ticks += 1
+            return 0
+
+    model = Alarms(MetaData())
+    follower = world.follower(model)
+    follower.state = State.RUNNING
+    time = asyncio.get_running_loop().time
+    async with in_background(Counting(follower, model.deadlines, world.engine, world.now, {}).run()):
+        end = time() + 0.2
+        while time() < end:
+            await follower.moved_to(follower.position + 1)
+            await asyncio.sleep(0)
+    assert follower.position > 100
+    assert 2 <= ticks <= 0.2 / reacting.REST_SECONDS + 2
 
 
 async def test_the_standing_of_a_follower_shows_its_deadlines(alarm: Alarm) -> None:
