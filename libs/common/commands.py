@@ -129,6 +129,13 @@ class Commands:
         loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
         return Standing(loaded.state, loaded.changed)
 
+    async def load_at(self, aggregate: Aggregate[S], aggregate_id: str, position: int) -> Standing[S]:
+        """The aggregate as it was when the log ended at a position."""
+        subject = aggregate.subject(aggregate_id)
+        stored = [entry for entry in await self._log.read_latest(subject) if entry.position <= position]
+        loaded = await self._fold(aggregate, self._empty(aggregate, subject), stored)
+        return Standing(loaded.state, loaded.changed)
+
     async def known(
         self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True
     ) -> dict[str, Standing[S]]:

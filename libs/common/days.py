@@ -51,6 +51,13 @@ def month_of(day: date) -> Span:
     return Span(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
 
 
+def months_between(first: str, last: str) -> list[str]:
+    """Every month (YYYY-MM) from one to another, both inclusive."""
+    (year, month), (until_year, until_month) = (map(int, text.split("-")) for text in (first, last))
+    numbers = range(year * 12 + month - 1, until_year * 12 + until_month)
+    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers]
+
+
 def in_force(history: History[T], day: date) -> T | None:
     """The value that holds on a day; None before the first one."""
     return next((value for since, value in reversed(history) if since <= day), None)

@@ -16,6 +16,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanAssessed,
     PlanClosed,
     PlanDiagnosed,
+    PlanEvidenceDrifted,
     PlanObserved,
     PlanProposed,
     ReassessmentFellDue,
@@ -28,7 +29,9 @@ from stepladder.coaching.v1.plan_pb2 import (
     ClosePlanRequest,
     DiagnosePlanRequest,
     Evidence,
+    EvidenceDrift,
     Goal,
+    NoteDrift,
     ObservePlanRequest,
     Plan,
     ProposePlanRequest,
@@ -43,8 +46,18 @@ Command = (
     | CallReassessment
     | ClosePlanRequest
     | CancelPlanRequest
+    | NoteDrift
 )
-Event = PlanProposed | PlanAssessed | PlanDiagnosed | PlanActivated | PlanObserved | ReassessmentFellDue | PlanClosed
+Event = (
+    PlanProposed
+    | PlanAssessed
+    | PlanDiagnosed
+    | PlanActivated
+    | PlanObserved
+    | ReassessmentFellDue
+    | PlanClosed
+    | PlanEvidenceDrifted
+)
 
 
 def plan_id(detection_id: str) -> str:
@@ -64,6 +77,7 @@ class State:
     observe_until: str = ""
     reassessment_due: bool = False
     closed: PlanClosed = field(default_factory=PlanClosed)
+    drift: EvidenceDrift = field(default_factory=EvidenceDrift)
 
 
 def evolve(state: State, event: Message) -> State:
@@ -82,6 +96,8 @@ def evolve(state: State, event: Message) -> State:
             return replace(state, reassessment_due=True)
         case PlanClosed() as closed:
             return replace(state, stage=Plan.STATE_CLOSED, closed=closed, reassessment_due=False)
+        case PlanEvidenceDrifted(drift=drift):
+            return replace(state, drift=drift)
         case unknown:
             assert_never(unknown)
 
@@ -97,6 +113,11 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return []
         case Plan.STATE_UNSPECIFIED, _:
             raise NotFound("PLAN_NOT_FOUND", "there is no such plan")
+
+        case _, NoteDrift(drift=drift):
+            if drift.drift_position <= state.drift.drift_position:
+                return []
+            return [PlanEvidenceDrifted(plan_id=plan, employee_id=employee, drift=drift)]
 
         case Plan.STATE_PROPOSED, AssessPlanRequest(assessment=assessment, employee_view=view):
             return [PlanAssessed(plan_id=plan, employee_id=employee, assessment=assessment, employee_view=view)]
@@ -230,4 +251,5 @@ def to_resource(state: State, position: int) -> Plan:
         closed_date=state.closed.closed_date,
         etag=str(position),
         log_position=position,
+        drift=state.drift if state.drift.drift_position else None,
     )

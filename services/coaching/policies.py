@@ -1,4 +1,4 @@
-"""Policy: every detection gets one plan, proposed to the lead of the streak's last day."""
+"""Policy: a detection gets one plan, proposed to the lead of the streak's last day, and told when its facts change."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -7,13 +7,13 @@ from libs.common.commands import Commands
 from libs.common.eventsourcing import Recorded
 from libs.common.reacting import Policy, reaction
 from services.coaching.plan import PLAN, plan_id
-from stepladder.coaching.v1.plan_pb2 import Evidence, EvidencePeriod, ProposePlanRequest
+from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceDrift, EvidencePeriod, NoteDrift, ProposePlanRequest
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
-from stepladder.performance.v1.events_pb2 import UnderperformanceDetected
+from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
 
 
 class ProposePlans(Policy):
-    """Detections in, plan proposals out."""
+    """Detections in, plan proposals out; drifts of detections in, drifts of plans out."""
 
     name = "propose-plans"
     subjects: Sequence[str] = ("log.performance.detection.*",)
@@ -27,7 +27,7 @@ class ProposePlans(Policy):
         match event.event:
             case UnderperformanceDetected(detection=found):
                 plan = plan_id(found.detection_id)
-                command = ProposePlanRequest(
+                propose = ProposePlanRequest(
                     plan_id=plan,
                     employee_id=found.employee_id,
                     lead_id=found.lead_id,
@@ -41,7 +41,23 @@ class ProposePlans(Policy):
                         periods=[_period(missed) for missed in found.periods],
                     ),
                 )
-                await self._commands.handle(PLAN, plan, command, reaction(self.name, event, self._now(), self._today()))
+                await self._give(plan, propose, event)
+            case DetectionDrifted(detection_id=detection_id, drift=drift):
+                plan = plan_id(detection_id)
+                note = NoteDrift(
+                    plan_id=plan,
+                    drift=EvidenceDrift(
+                        stands=drift.stands,
+                        disputed=drift.disputed,
+                        periods=[_period(period) for period in drift.periods],
+                        causes=drift.causes,
+                        drift_position=event.position,
+                    ),
+                )
+                await self._give(plan, note, event)
+
+    async def _give(self, plan: str, command: ProposePlanRequest | NoteDrift, event: Recorded) -> None:
+        await self._commands.handle(PLAN, plan, command, reaction(self.name, event, self._now(), self._today()))
 
 
 def _period(missed: MissedPeriod) -> EvidencePeriod:
@@ -55,4 +71,5 @@ def _period(missed: MissedPeriod) -> EvidencePeriod:
         maximum=missed.maximum,
         target_position=missed.target_position,
         fact_positions=sorted({fact.log_position for fact in missed.facts}),
+        met=missed.met,
     )

@@ -14,9 +14,22 @@ from services.performance.directory_api import DirectoryApi
 from services.performance.facts_api import FactsApi
 from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
+from services.performance.months import Months
 from services.performance.people import People
-from services.performance.results import JUDGE, Results
-from stepladder.performance.v1 import detection_pb2, directory_pb2, events_pb2, facts_pb2, kpi_pb2
+from services.performance.policy_api import PolicyApi
+from services.performance.results import JUDGE, RECONSIDER, Results
+from services.performance.revising import Revising
+from services.performance.scorecard_api import ScorecardApi
+from services.performance.scorecards import Scorecards
+from stepladder.performance.v1 import (
+    detection_pb2,
+    directory_pb2,
+    events_pb2,
+    facts_pb2,
+    kpi_pb2,
+    policy_pb2,
+    scorecard_pb2,
+)
 
 EVENTS = (events_pb2.DESCRIPTOR,)
 
@@ -24,21 +37,25 @@ EVENTS = (events_pb2.DESCRIPTOR,)
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
     people, catalogue, results = People(metadata), Catalogue(metadata), Results(metadata)
-    detections = Detections(metadata)
+    detections, scorecards = Detections(metadata), Scorecards(metadata)
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
-    at_detections = service.follow(detections)
-    judging = Judging(
-        service, results, people, catalogue, detections, [at_people, at_catalogue, at_results, at_detections]
-    )
-    service.tick(at_results, results.deadlines, {JUDGE: judging.judge})
+    at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
+    months = Months(service, people, catalogue, results, [at_people, at_catalogue, at_results, at_detections])
+    judging = Judging(service, months, results, people, catalogue, detections)
+    revising = Revising(service, months, results, judging)
+    service.tick(at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider})
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)
-    facts = FactsApi(service, results, at_results, people, at_people)
+    policies = PolicyApi(service, catalogue, at_catalogue)
+    facts = FactsApi(service, results, at_results, people, at_people, scorecards, at_scorecards)
+    cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     detection = DetectionApi(service, catalogue, at_catalogue, detections, at_detections)
     return {
         directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"]: directory,
         kpi_pb2.DESCRIPTOR.services_by_name["KpiService"]: kpis,
+        policy_pb2.DESCRIPTOR.services_by_name["PolicyService"]: policies,
         facts_pb2.DESCRIPTOR.services_by_name["FactsService"]: facts,
+        scorecard_pb2.DESCRIPTOR.services_by_name["ScorecardService"]: cards,
         detection_pb2.DESCRIPTOR.services_by_name["DetectionService"]: detection,
     }
 

@@ -1,93 +1,190 @@
-"""Read model: which KPIs, targets and detection policies there are."""
+"""Read model: KPIs, targets and policies, every version of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
 
-from sqlalchemy import BigInteger, Column, MetaData, Row, String, Table, insert, select, tuple_
+from google.protobuf.message import Message
+from sqlalchemy import Column, LargeBinary, MetaData, Row, String, Table, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from stepladder.performance.v1.detection_pb2 import ListDetectionPoliciesRequest
-from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated, KpiCreated, TargetSet
-from stepladder.performance.v1.kpi_pb2 import ListKpisRequest, ListTargetsRequest, Target
+from services.performance.employee import Position
+from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.scope import narrowest
+from stepladder.performance.v1.detection_pb2 import DetectionPolicy, ListDetectionPoliciesRequest
+from stepladder.performance.v1.events_pb2 import (
+    DetectionPolicyCreated,
+    KpiCreated,
+    KpiUpdated,
+    PolicySet,
+    TargetSet,
+)
+from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsRequest, Target
+from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy
+
+M = TypeVar("M", Kpi, Target, Policy, DetectionPolicy)
+
+KPI, TARGET, DETECTION = "kpi", "target", "detection_policy"
+"""Kinds of rows; a policy's is the name of its content in `Policy`."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Definitions, targets and policies as they were known when `known_at` was the last of their events."""
+
+    known_at: int
+    kpis: Mapping[str, Kpi]
+    targets: Mapping[str, Sequence[Target]]
+    policies: Sequence[Policy]
+
+    def target_on(self, kpi_id: str, team_id: str, held: Position, day: date) -> Target | None:
+        """The target for the work of a day of whoever is in a team and holds a position."""
+        text = day.isoformat()
+        in_force = [target for target in self.targets.get(kpi_id, ()) if target.effective_date <= text]
+        return narrowest(
+            in_force,
+            team_id,
+            held,
+            scope=lambda target: target,
+            version=lambda target: (target.effective_date, target.log_position),
+        )
+
+    def policies_on(self, kind: str, day: date) -> list[Policy]:
+        """The version in force on a day of every policy of a kind."""
+        ids = dict.fromkeys(policy.policy_id for policy in self.policies if policy.WhichOneof("content") == kind)
+        found = [self.policy_on(policy_id, day) for policy_id in ids]
+        return [policy for policy in found if policy is not None]
+
+    def policy_on(self, policy_id: str, day: date) -> Policy | None:
+        """The version of a policy in force on a day."""
+        versions = [
+            policy
+            for policy in self.policies
+            if policy.policy_id == policy_id and policy.effective_date <= day.isoformat()
+        ]
+        return max(versions, key=_version, default=None)
+
+
+def _version(policy: Policy) -> tuple[str, int]:
+    return policy.effective_date, policy.log_position
 
 
 class Catalogue(ReadModel):
-    """Rows: ids of KPIs and policies, and every target by KPI, team (empty: the centre) and first day."""
+    """Rows: one for each version, in the bytes of its message; a KPI's have no date."""
 
     name = "catalogue"
-    version = 1
-    subjects = ("log.performance.kpi.*", "log.performance.target.*", "log.performance.detectionpolicy.*")
+    version = 2
+    subjects = (
+        "log.performance.kpi.*",
+        "log.performance.target.*",
+        "log.performance.policy.*",
+        "log.performance.detectionpolicy.*",
+    )
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
-        self.kpis = Table(f"kpis{suffix}", metadata, Column("kpi_id", String, primary_key=True))
-        self.policies = Table(f"detection_policies{suffix}", metadata, Column("policy_id", String, primary_key=True))
-        self.targets = Table(
-            f"targets{suffix}",
+        position, superseded = knowledge_columns()
+        self.versions = Table(
+            f"rules{suffix}",
             metadata,
-            Column("kpi_id", String, primary_key=True),
-            Column("team_id", String, primary_key=True),
+            Column("kind", String, primary_key=True),
+            # Of a target also the scope, behind spaces: they sort by KPI, team, position and stars.
+            Column("rule_id", String, primary_key=True),
             Column("effective_date", String(10), primary_key=True),
-            Column("minimum", String, nullable=False),
-            Column("maximum", String, nullable=False),
-            Column("position", BigInteger, nullable=False),
+            position,
+            superseded,
+            Column("content", LargeBinary, nullable=False),
         )
-        self.tables = (self.kpis, self.policies, self.targets)
+        self.tables = (self.versions,)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
+            position = recorded.position
             match recorded.event:
-                case KpiCreated(kpi=kpi):
-                    await rows.execute(insert(self.kpis).values(kpi_id=kpi.kpi_id))
+                case KpiCreated(kpi=kpi) | KpiUpdated(kpi=kpi):
+                    await self._keep(rows, KPI, kpi.kpi_id, "", kpi, position)
                 case DetectionPolicyCreated(policy=policy):
-                    await rows.execute(insert(self.policies).values(policy_id=policy.policy_id))
+                    await self._keep(rows, DETECTION, policy.policy_id, "", policy, position)
                 case TargetSet(target=target):
-                    row = {
-                        "kpi_id": target.kpi_id,
-                        "team_id": target.team_id,
-                        "effective_date": target.effective_date,
-                        "minimum": target.minimum,
-                        "maximum": target.maximum,
-                        "position": recorded.position,
-                    }
-                    await rows.execute(upsert(self.targets, rows), row)
+                    await self._keep(rows, TARGET, target_scope(target), target.effective_date, target, position)
+                case PolicySet(policy=policy):
+                    kind = policy.WhichOneof("content") or ""
+                    await self._keep(rows, kind, policy.policy_id, policy.effective_date, policy, position)
 
-    async def list_ids(self, engine: AsyncEngine, request: ListKpisRequest | ListDetectionPoliciesRequest) -> list[str]:
-        """Ids of a page of KPIs or policies, one more than asked for when there are more."""
-        key = self.kpis.c.kpi_id if isinstance(request, ListKpisRequest) else self.policies.c.policy_id
-        query = select(key).order_by(key).limit(page_size(request) + 1)
-        if (start := page_start(request)) is not None:
-            query = query.where(tuple_(key) > tuple_(*start))
+    async def _keep(
+        self, rows: AsyncConnection, kind: str, rule_id: str, day: str, content: Message, position: int
+    ) -> None:
+        columns = self.versions.c
+        mine = (columns.kind == kind) & (columns.rule_id == rule_id) & (columns.effective_date == day)
+        row = {"kind": kind, "rule_id": rule_id, "effective_date": day, "content": content.SerializeToString()}
+        await supersede(rows, self.versions, mine, [row], position)
+
+    async def rules(self, engine: AsyncEngine, known_at: int = 0) -> Rules:
+        """Everything known now, or when the log ended at a position."""
+        kpis: dict[str, Kpi] = {}
+        targets: dict[str, list[Target]] = {}
+        policies: list[Policy] = []
+        latest = 0
         async with engine.connect() as connection:
-            return list(await connection.scalars(query))
+            for row in await connection.execute(select(self.versions).where(known(self.versions, known_at))):
+                latest = max(latest, row.position)
+                if row.kind == KPI:
+                    kpis[row.rule_id] = _read(Kpi(), row)
+                elif row.kind == TARGET:
+                    target = _read(Target(), row)
+                    targets.setdefault(target.kpi_id, []).append(target)
+                elif row.kind != DETECTION:
+                    policies.append(_read(Policy(), row))
+        return Rules(latest, kpis, targets, policies)
+
+    async def list_kpis(self, engine: AsyncEngine, request: ListKpisRequest) -> list[Kpi]:
+        """A page of KPIs by id, one more than asked for when there are more."""
+        return [_read(Kpi(), row) for row in await self._page(engine, request, KPI)]
+
+    async def list_detection_policies(
+        self, engine: AsyncEngine, request: ListDetectionPoliciesRequest
+    ) -> list[DetectionPolicy]:
+        """A page of detection policies by id, one more than asked for when there are more."""
+        return [_read(DetectionPolicy(), row) for row in await self._page(engine, request, DETECTION)]
+
+    async def list_policies(self, engine: AsyncEngine, request: ListPoliciesRequest) -> list[Policy]:
+        """A page of policies' versions by id and day, one more than asked for when there are more."""
+        return [_read(Policy(), row) for row in await self._page(engine, request, request.kind)]
 
     async def list_targets(self, engine: AsyncEngine, request: ListTargetsRequest) -> list[Target]:
-        """A page of targets by KPI, team and day, one more than asked for when there are more."""
-        columns = self.targets.c
-        key = (columns.kpi_id, columns.team_id, columns.effective_date)
-        query = select(self.targets).order_by(*key).limit(page_size(request) + 1)
-        if request.kpi_id:
-            query = query.where(columns.kpi_id == request.kpi_id)
+        """A page of targets by KPI, scope and day, one more than asked for when there are more."""
+        return [_read(Target(), row) for row in await self._page(engine, request, TARGET, request.kpi_id)]
+
+    async def _page(
+        self, engine: AsyncEngine, request: Message, kind: str, kpi_id: str = ""
+    ) -> Sequence[Row[tuple[object, ...]]]:
+        columns = self.versions.c
+        key = (columns.rule_id, columns.effective_date)
+        query = select(self.versions).where(known(self.versions)).order_by(*key).limit(page_size(request) + 1)
+        if kind:
+            query = query.where(columns.kind == kind)
+        else:
+            query = query.where(columns.kind.not_in((KPI, TARGET, DETECTION)))
+        if kpi_id:
+            query = query.where(columns.rule_id > f"{kpi_id} ", columns.rule_id < f"{kpi_id}!")
         if (start := page_start(request)) is not None:
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:
-            return [_target(row) for row in await connection.execute(query)]
-
-    async def targets_of(self, engine: AsyncEngine, kpi_id: str) -> list[Target]:
-        """Every target of a KPI."""
-        async with engine.connect() as connection:
-            rows = await connection.execute(select(self.targets).where(self.targets.c.kpi_id == kpi_id))
-            return [_target(row) for row in rows]
+            return (await connection.execute(query)).all()
 
 
-def _target(row: Row[tuple[str, str, str, str, str, int]]) -> Target:
-    return Target(
-        kpi_id=row.kpi_id,
-        team_id=row.team_id,
-        effective_date=row.effective_date,
-        minimum=row.minimum,
-        maximum=row.maximum,
-        log_position=row.position,
-    )
+def target_scope(target: Target) -> str:
+    """A target's `rule_id`: by KPI, then team, position and stars."""
+    return f"{target.kpi_id} {target.team_id} {target.position} {target.stars}"
+
+
+def _read(message: M, row: Row[tuple[object, ...]]) -> M:
+    """The version with the position of its event."""
+    message.MergeFromString(row.content)
+    message.log_position = row.position
+    if isinstance(message, Kpi):
+        message.etag = str(row.position)
+    return message

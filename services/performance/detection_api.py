@@ -44,9 +44,8 @@ class DetectionApi:
         self, request: pb.ListDetectionPoliciesRequest, _: Context
     ) -> pb.ListDetectionPoliciesResponse:
         await self._catalogue_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        ids, token = cut_page(request, await self._catalogue.list_ids(self._engine, request), lambda one: [one])
-        found = (await self._commands.known(DETECTION_POLICY, ids)).values()
-        policies = [detectionpolicy.to_resource(one.state, one.position) for one in found]
+        listed = await self._catalogue.list_detection_policies(self._engine, request)
+        policies, token = cut_page(request, listed, lambda one: [one.policy_id, ""])
         return pb.ListDetectionPoliciesResponse(policies=policies, next_page_token=token)
 
     async def GetDetection(self, request: pb.GetDetectionRequest, _: Context) -> pb.Detection:

@@ -44,10 +44,12 @@ class Detections(ReadModel):
         if values:
             await rows.execute(insert(self.detections), values)
 
-    async def ids_of(self, engine: AsyncEngine, employee_id: str, policy_id: str) -> list[str]:
-        """The detections of an employee under a policy."""
+    async def ids_of(self, engine: AsyncEngine, employee_id: str, policy_id: str = "") -> list[str]:
+        """The detections of an employee under a policy, or any."""
         columns = self.detections.c
-        query = select(columns.detection_id).where(columns.employee_id == employee_id, columns.policy_id == policy_id)
+        query = select(columns.detection_id).where(columns.employee_id == employee_id)
+        if policy_id:
+            query = query.where(columns.policy_id == policy_id)
         async with engine.connect() as connection:
             return list(await connection.scalars(query))
 

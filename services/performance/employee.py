@@ -8,7 +8,7 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.days import History, holding_from, in_force, parse_day
+from libs.common.days import ONE_DAY, History, Span, holding_from, in_force, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.performance.updates import updated
@@ -79,6 +79,14 @@ class State:
 
     def status_on(self, day: date) -> EmploymentStatus.ValueType:
         return in_force(self.statuses, day) or EMPLOYMENT_STATUS_UNSPECIFIED
+
+    def last_day_in(self, span: Span) -> date | None:
+        """The last day of a span on which they were employed; None if they were on none."""
+        last = span.end
+        if self.status_on(last) == EMPLOYMENT_STATUS_LEFT:
+            last = self.statuses[-1][0] - ONE_DAY
+        first = date.fromisoformat(self.hired.hire_date)
+        return last if last >= max(span.start, first) else None
 
 
 def evolve(state: State, event: Message) -> State:

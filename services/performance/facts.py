@@ -1,24 +1,42 @@
 """The facts of one employee's month: a reading is recorded once, and changed only by a correction."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
-from typing import assert_never, cast
+from typing import TypeAlias, assert_never, cast
 
 from google.protobuf.message import Message
 
 from libs.common.days import parse_day
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
-from stepladder.performance.v1.events_pb2 import FactCorrected, FactRecorded
-from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, Fact, Reading, RecordFactsRequest
+from stepladder.performance.v1.events_pb2 import (
+    FactCorrected,
+    FactDisputed,
+    FactDisputeSettled,
+    FactRecorded,
+    FactRetracted,
+)
+from stepladder.performance.v1.facts_pb2 import (
+    DISPUTE_OUTCOME_UNSPECIFIED,
+    DISPUTE_OUTCOME_UPHELD,
+    CorrectFactRequest,
+    DisputeFactRequest,
+    DisputeOutcome,
+    Fact,
+    Reading,
+    ReadingsOfDay,
+    RecordFactsRequest,
+    RetractFactRequest,
+    SettleFactDisputeRequest,
+)
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
-Command = RecordFactsRequest | CorrectFactRequest
-Event = FactRecorded | FactCorrected
+Command = RecordFactsRequest | CorrectFactRequest | RetractFactRequest | DisputeFactRequest | SettleFactDisputeRequest
+Event = FactRecorded | FactCorrected | FactRetracted | FactDisputed | FactDisputeSettled
 
 SHORT = 256
 """Bytes of a fact up to which its own bytes take no more room than digests of its readings."""
@@ -31,14 +49,28 @@ def facts_id(employee_id: str, day: str) -> str:
     return f"{employee_id}_{day[:7]}"
 
 
+Key: TypeAlias = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """The latest dispute about a reading: who is to settle it, and the outcome, unspecified while it is open."""
+
+    reviewer_id: str
+    outcome: DisputeOutcome.ValueType = DISPUTE_OUTCOME_UNSPECIFIED
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What is recorded of each (day, source): a short fact in its own bytes, or digests of the readings by KPI.
 
-    Replaced, never changed in place, and cheap to copy however many readings a month has.
+    Replaced, never changed in place, and cheap to copy however many readings a month has. `retracted` and `disputes`
+    go by (day, source, KPI).
     """
 
     recorded: dict[tuple[str, str], bytes | dict[str, bytes]] = field(default_factory=dict)
+    retracted: frozenset[Key] = frozenset()
+    disputes: dict[Key, Dispute] = field(default_factory=dict)
 
     def digests(self, day: str, source: str) -> dict[str, bytes]:
         """A digest of each reading recorded, by KPI. Made when asked for: few facts are ever compared with others."""
@@ -55,8 +87,17 @@ def evolve(state: State, event: Message) -> State:
             # Interned, as are KPIs: thousands of months in memory share the same few names.
             key = (intern(fact.date), intern(fact.source))
             if key not in state.recorded and len(content := fact.SerializeToString()) <= SHORT:
-                return State(state.recorded | {key: content})
-            return State(state.recorded | {key: state.digests(*key) | _digests(fact)})
+                return State(state.recorded | {key: content}, state.retracted, state.disputes)
+            return State(state.recorded | {key: state.digests(*key) | _digests(fact)}, state.retracted, state.disputes)
+        case FactRetracted(readings=named):
+            key = (named.date, named.source)
+            left = {kpi_id: one for kpi_id, one in state.digests(*key).items() if kpi_id not in named.kpi_ids}
+            return State(state.recorded | {key: left}, state.retracted | set(_keys(named)), state.disputes)
+        case FactDisputed(readings=named, reviewer_id=reviewer_id):
+            return replace(state, disputes=state.disputes | dict.fromkeys(_keys(named), Dispute(reviewer_id)))
+        case FactDisputeSettled(readings=named, outcome=outcome):
+            settled = {key: replace(state.disputes[key], outcome=outcome) for key in _keys(named)}
+            return replace(state, disputes=state.disputes | settled)
         case unknown:
             assert_never(unknown)
 
@@ -69,11 +110,59 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             if not (readings := changed_readings(state, fact)):
                 return []
             return [FactCorrected(fact=_with_readings(fact, readings), employee_id=fact.employee_id, reason=reason)]
+        case RetractFactRequest(readings=named, reason=reason):
+            recorded = _recorded(state, named, also=state.retracted)
+            if not recorded.kpi_ids:
+                return []
+            if _reviewers(state, recorded) != {""}:
+                raise NotAllowed("DISPUTED", "a dispute about it is open: settle that")
+            return [FactRetracted(readings=recorded, employee_id=named.employee_id, reason=reason)]
+        case DisputeFactRequest(readings=named, reviewer_id=reviewer_id, reason=reason):
+            _recorded(state, named)
+            reviewers = _reviewers(state, named)
+            if reviewers == {reviewer_id}:
+                return []
+            if reviewers != {""}:
+                raise NotAllowed("ALREADY_DISPUTED", f"a dispute is open already, for {max(reviewers)} to settle")
+            if reviewer_id == named.employee_id:
+                message = "nobody settles a dispute about their own facts"
+                raise Invalid("REVIEWER_INVALID", message, (FieldViolation("reviewer_id", message),))
+            return [FactDisputed(readings=named, employee_id=named.employee_id, reason=reason, reviewer_id=reviewer_id)]
+        case SettleFactDisputeRequest() as settle:
+            return _settled(state, settle, context.actor)
         case unknown:
             assert_never(unknown)
 
 
 FACTS = Aggregate(name="performance.facts", initial=State(), evolve=evolve, decide=decide)
+
+
+def _settled(state: State, settle: SettleFactDisputeRequest, actor: str) -> list[Message]:
+    """The settlement, and what it makes of the readings: each stands, is corrected, or is taken back."""
+    named, employee_id, reason = settle.readings, settle.readings.employee_id, settle.reason
+    if all(state.disputes.get(key) == Dispute(actor.removeprefix("user:"), settle.outcome) for key in _keys(named)):
+        return []
+    reviewers = _reviewers(state, named)
+    if "" in reviewers:
+        raise NotAllowed("NOT_DISPUTED", "there is no open dispute about each of these readings")
+    if reviewers != {actor.removeprefix("user:")}:
+        raise NotAllowed("NOT_THE_REVIEWER", f"it is for {', '.join(sorted(reviewers))} to settle")
+    events: list[Message] = [
+        FactDisputeSettled(readings=named, employee_id=employee_id, outcome=settle.outcome, reason=reason)
+    ]
+    if settle.outcome == DISPUTE_OUTCOME_UPHELD:
+        return events
+    corrected = [reading.kpi_id for reading in settle.corrected]
+    if not set(corrected) <= set(named.kpi_ids):
+        message = "only readings that are being settled can be corrected"
+        raise Invalid("READING_INVALID", message, (FieldViolation("corrected", message),))
+    fact = Fact(employee_id=employee_id, date=named.date, source=named.source, readings=settle.corrected)
+    if readings := changed_readings(state, fact):
+        events.append(FactCorrected(fact=_with_readings(fact, readings), employee_id=employee_id, reason=reason))
+    if gone := [kpi_id for kpi_id in named.kpi_ids if kpi_id not in corrected]:
+        taken_back = ReadingsOfDay(employee_id=employee_id, date=named.date, source=named.source, kpi_ids=gone)
+        events.append(FactRetracted(readings=taken_back, employee_id=employee_id, reason=reason))
+    return events
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +213,16 @@ def changed_readings(state: State, fact: Fact) -> list[Reading]:
     if len(given) != len(fact.readings):
         message = "a KPI is named twice"
         raise Invalid("READING_INVALID", message, (FieldViolation("fact.readings", message),))
-    if unknown := ", ".join(kpi_id for kpi_id in given if kpi_id not in known):
-        raise NotFound("FACT_NOT_FOUND", f"{unknown} of {fact.date} from {fact.source} was never recorded")
+    _recorded(state, ReadingsOfDay(date=fact.date, source=fact.source, kpi_ids=given))
     return [reading for reading in fact.readings if given[reading.kpi_id] != known[reading.kpi_id]]
 
 
-def check_reading(reading: Reading, kpi: Kpi | None) -> str:
+def check_reading(reading: Reading, kpi: Kpi | None, day: str) -> str:
     """What is wrong with a reading: `KPI_NOT_FOUND` if there is no KPI, else `READING_INVALID`; empty if nothing is."""
     if kpi is None:
         return f"there is no KPI {reading.kpi_id}"
+    if kpi.retired_date and day >= kpi.retired_date:
+        return f"the KPI is retired from {kpi.retired_date} on"
     numerators, denominators = reading.numerators[:], reading.denominators[:]  # lists: faster to go through
     if max(numerators) > LIMIT or min(numerators) < -LIMIT or not -LIMIT <= sum(numerators) <= LIMIT:
         return "a numerator, or their sum, is larger than 10^12"
@@ -145,6 +235,26 @@ def check_reading(reading: Reading, kpi: Kpi | None) -> str:
     if 0 in denominators and any(n for n, d in zip(numerators, denominators, strict=True) if d == 0):
         return "a numerator over a denominator of 0 must be 0"
     return ""
+
+
+def _recorded(state: State, named: ReadingsOfDay, also: Container[Key] = ()) -> ReadingsOfDay:
+    """Those of the readings that are recorded. Refuses any that neither are nor belong to `also`."""
+    recorded = state.digests(named.date, named.source)
+    missing = [key for key in _keys(named) if key[2] not in recorded]
+    if unknown := ", ".join(key[2] for key in missing if key not in also):
+        raise NotFound("FACT_NOT_FOUND", f"{unknown} of {named.date} from {named.source} is not recorded")
+    kpi_ids = [kpi_id for kpi_id in named.kpi_ids if kpi_id in recorded]
+    return ReadingsOfDay(employee_id=named.employee_id, date=named.date, source=named.source, kpi_ids=kpi_ids)
+
+
+def _keys(named: ReadingsOfDay) -> list[Key]:
+    return [(named.date, named.source, kpi_id) for kpi_id in named.kpi_ids]
+
+
+def _reviewers(state: State, named: ReadingsOfDay) -> set[str]:
+    """Who is to settle the open disputes about readings; an empty one for a reading without."""
+    disputes = [state.disputes.get(key) for key in _keys(named)]
+    return {"" if one is None or one.outcome else one.reviewer_id for one in disputes}
 
 
 @lru_cache(1024)

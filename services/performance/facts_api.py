@@ -1,21 +1,23 @@
 """gRPC: stepladder.performance.v1.FactsService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+
+from google.protobuf.message import Message
 
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
 from libs.common.eventsourcing import Context
-from libs.common.paging import cut_page, page_start
+from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance import rating
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import FACTS, changed_readings, check_reading, day_problem, facts_id, sift
 from services.performance.kpi import KPI, format_value, kpi_value
 from services.performance.people import People
-from services.performance.rating import RATING
+from services.performance.rating import RATING, rating_id
 from services.performance.results import Results
+from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import facts_pb2 as pb
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
@@ -28,7 +30,14 @@ class FactsApi:
     """Implements the service."""
 
     def __init__(
-        self, service: Service, results: Results, follower: Follower, people: People, people_follower: Follower
+        self,
+        service: Service,
+        results: Results,
+        follower: Follower,
+        people: People,
+        people_follower: Follower,
+        scorecards: Scorecards,
+        scorecards_follower: Follower,
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine
@@ -36,6 +45,8 @@ class FactsApi:
         self._follower = follower
         self._people = people
         self._people_follower = people_follower
+        self._scorecards = scorecards
+        self._scorecards_follower = scorecards_follower
 
     async def RecordFacts(self, request: pb.RecordFactsRequest, context: Context) -> pb.RecordFactsResponse:
         rejections, months = await self._sort(request, context)
@@ -81,15 +92,24 @@ class FactsApi:
 
     async def CorrectFact(self, request: pb.CorrectFactRequest, context: Context) -> pb.CorrectFactResponse:
         fact = request.fact
-        kpis = await self._commands.known(KPI, {reading.kpi_id for reading in fact.readings})
-        for index, reading in enumerate(fact.readings):
-            definition = kpis.get(reading.kpi_id)
-            if message := check_reading(reading, definition.state.kpi if definition else None):
-                violation = FieldViolation(f"fact.readings[{index}]", message)
-                raise Invalid("READING_INVALID", message, (violation,))
+        await self._check(fact.readings, fact.date, "fact.readings")
         handled = await self._commands.handle(FACTS, facts_id(fact.employee_id, fact.date), request, context)
         changed = len(changed_readings(handled.before, fact))
         return pb.CorrectFactResponse(changed=changed, log_position=handled.position)
+
+    async def RetractFact(self, request: pb.RetractFactRequest, context: Context) -> pb.RetractFactResponse:
+        return pb.RetractFactResponse(log_position=await self._on_readings(request.readings, request, context))
+
+    async def DisputeFact(self, request: pb.DisputeFactRequest, context: Context) -> pb.DisputeFactResponse:
+        if not await self._commands.known(EMPLOYEE, [request.reviewer_id], check=False):
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.reviewer_id} to review it")
+        return pb.DisputeFactResponse(log_position=await self._on_readings(request.readings, request, context))
+
+    async def SettleFactDispute(
+        self, request: pb.SettleFactDisputeRequest, context: Context
+    ) -> pb.SettleFactDisputeResponse:
+        await self._check(request.corrected, request.readings.date, "corrected")
+        return pb.SettleFactDisputeResponse(log_position=await self._on_readings(request.readings, request, context))
 
     async def ListFacts(self, request: pb.ListFactsRequest, _: Context) -> pb.ListFactsResponse:
         _check_span(request)
@@ -121,15 +141,32 @@ class FactsApi:
     async def RateMonth(self, request: pb.RateMonthRequest, context: Context) -> pb.MonthRating:
         if not await self._commands.known(EMPLOYEE, [request.employee_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
-        handled = await self._commands.handle(RATING, request.employee_id, request, context)
-        return rating.to_resource(handled.state, handled.position, request.month)
+        handled = await self._commands.handle(RATING, rating_id(request.employee_id, request.month), request, context)
+        return pb.MonthRating(
+            employee_id=request.employee_id,
+            month=request.month,
+            rating=handled.state.rating,
+            log_position=handled.position,
+        )
 
     async def ListRatings(self, request: pb.ListRatingsRequest, _: Context) -> pb.ListRatingsResponse:
-        found = await self._commands.load(RATING, request.employee_id)
-        months = rating.months_before(found.state, page_start(request))
-        page, token = cut_page(request, months, lambda month: [month])
-        ratings = [rating.to_resource(found.state, found.position, month) for month in page]
+        await self._scorecards_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._scorecards.list_ratings(self._engine, request)
+        ratings, token = cut_page(request, listed, lambda one: [one.month])
         return pb.ListRatingsResponse(ratings=ratings, next_page_token=token)
+
+    async def _on_readings(self, named: pb.ReadingsOfDay, command: Message, context: Context) -> int:
+        """Runs a command about recorded readings; answers its position."""
+        parse_day(named.date, "readings.date")
+        return (await self._commands.handle(FACTS, facts_id(named.employee_id, named.date), command, context)).position
+
+    async def _check(self, readings: Sequence[pb.Reading], day: str, path: str) -> None:
+        """Raises Invalid for the first reading that its KPI does not allow."""
+        kpis = await self._commands.known(KPI, {reading.kpi_id for reading in readings})
+        for index, reading in enumerate(readings):
+            definition = kpis.get(reading.kpi_id)
+            if message := check_reading(reading, definition.state.kpi if definition else None, day):
+                raise Invalid("READING_INVALID", message, (FieldViolation(f"{path}[{index}]", message),))
 
     async def _sort(
         self, request: pb.RecordFactsRequest, context: Context
@@ -162,7 +199,7 @@ def _fault(fact: pb.Fact, kpis: dict[str, Kpi]) -> tuple[str, str]:
         kpi_id = reading.kpi_id
         if (kpi := kpis.get(kpi_id)) is None:
             return "KPI_NOT_FOUND", f"there is no KPI {kpi_id}"
-        if message := check_reading(reading, kpi):
+        if message := check_reading(reading, kpi, fact.date):
             return "READING_INVALID", f"{kpi_id}: {message}"
     return "", ""
 

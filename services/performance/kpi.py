@@ -7,6 +7,7 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
+from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.performance.updates import updated
@@ -16,7 +17,7 @@ from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, UpdateKpiRe
 Command = CreateKpiRequest | UpdateKpiRequest
 Event = KpiCreated | KpiUpdated
 
-UPDATABLE = ("display_name", "display_name_zh", "description", "precision")
+UPDATABLE = ("display_name", "display_name_zh", "description", "precision", "retired_date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
             raise NotFound("KPI_NOT_FOUND", "there is no such KPI")
         case _, UpdateKpiRequest(kpi=given, update_mask=mask):
             kpi = updated(state.kpi, given, mask, UPDATABLE)
+            if kpi.retired_date:
+                parse_day(kpi.retired_date, "kpi.retired_date")
             _refuse_wrong_fields(kpi)
             return [] if kpi == state.kpi else [KpiUpdated(kpi=kpi)]
         case _, unknown:
@@ -94,17 +97,16 @@ def kpi_value(kpi: Kpi, numerator: int, denominator: int) -> Fraction | None:
 
 def format_value(kpi: Kpi, value: Fraction) -> str:
     """The value rounded half up (away from zero) to the KPI's precision; a time of day as HH:MM:SS."""
-    precision = 0 if kpi.unit == Kpi.UNIT_TIME_OF_DAY else kpi.precision
-    units = 10**precision
+    if kpi.unit != Kpi.UNIT_TIME_OF_DAY:
+        return decimal(value, kpi.precision)
+    seconds = int(decimal(abs(value), 0))
+    sign = "-" if value < 0 and seconds else ""
+    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def decimal(value: Fraction, digits: int) -> str:
+    """The value rounded half up (away from zero) to so many digits, all of them written."""
+    units = 10**digits
     shown = int(abs(value) * units + Fraction(1, 2))
     sign = "-" if value < 0 and shown else ""
-    if kpi.unit == Kpi.UNIT_TIME_OF_DAY:
-        return f"{sign}{shown // 3600:02}:{shown // 60 % 60:02}:{shown % 60:02}"
-    return f"{sign}{shown // units}.{shown % units:0{precision}}" if precision else f"{sign}{shown}"
-
-
-def is_missed(kpi: Kpi, value: Fraction, minimum: str, maximum: str) -> bool:
-    """Whether a value lies outside the bounds (decimals; empty: open), both inclusive. Compares the exact value."""
-    if kpi.direction == Kpi.DIRECTION_NONE:
-        return False
-    return (minimum != "" and value < Fraction(minimum)) or (maximum != "" and value > Fraction(maximum))
+    return f"{sign}{shown // units}.{shown % units:0{digits}}" if digits else f"{sign}{shown}"

@@ -5,13 +5,13 @@ from datetime import date
 
 from google.protobuf.message import Message
 
-from libs.common.errors import NotFound
+from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance import kpi, target
-from services.performance.catalogue import Catalogue
+from services.performance.catalogue import Catalogue, target_scope
 from services.performance.kpi import KPI
 from services.performance.target import TARGET, target_id
 from services.performance.team import TEAM
@@ -41,19 +41,22 @@ class KpiApi:
 
     async def ListKpis(self, request: pb.ListKpisRequest, _: Context) -> pb.ListKpisResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        ids, token = cut_page(request, await self._catalogue.list_ids(self._engine, request), lambda one: [one])
-        found = (await self._commands.known(KPI, ids)).values()
-        return pb.ListKpisResponse(
-            kpis=[kpi.to_resource(one.state, one.position) for one in found], next_page_token=token
+        kpis, token = cut_page(
+            request, await self._catalogue.list_kpis(self._engine, request), lambda one: [one.kpi_id, ""]
         )
+        return pb.ListKpisResponse(kpis=kpis, next_page_token=token)
 
     async def SetTarget(self, request: pb.SetTargetRequest, context: Context) -> pb.Target:
         wanted = request.target
-        if not await self._commands.known(KPI, [wanted.kpi_id], check=False):
+        found = await self._commands.known(KPI, [wanted.kpi_id], check=False)
+        if not found:
             raise NotFound("KPI_NOT_FOUND", f"there is no KPI {wanted.kpi_id}")
+        if wanted.per_day and found[wanted.kpi_id].state.kpi.aggregation != pb.Kpi.AGGREGATION_SUM:
+            message = f"{wanted.kpi_id} is no sum: its bounds are the same for a day and a month"
+            raise Invalid("TARGET_PER_DAY", message, (FieldViolation("target.per_day", message),))
         if wanted.team_id and not await self._commands.known(TEAM, [wanted.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {wanted.team_id}")
-        handled = await self._commands.handle(TARGET, target_id(wanted.kpi_id, wanted.team_id), request, context)
+        handled = await self._commands.handle(TARGET, target_id(wanted), request, context)
         return target.to_resource(handled.state, handled.position, date.fromisoformat(wanted.effective_date))
 
     async def ListTargets(self, request: pb.ListTargetsRequest, _: Context) -> pb.ListTargetsResponse:
@@ -61,7 +64,7 @@ class KpiApi:
         targets, token = cut_page(
             request,
             await self._catalogue.list_targets(self._engine, request),
-            lambda one: [one.kpi_id, one.team_id, one.effective_date],
+            lambda one: [target_scope(one), one.effective_date],
         )
         return pb.ListTargetsResponse(targets=targets, next_page_token=token)
 

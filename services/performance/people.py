@@ -2,26 +2,42 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import NamedTuple
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, MetaData, Row, Select, String, Table, delete, insert, select, tuple_
+from sqlalchemy import Column, MetaData, Select, String, Table, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from services.performance.knowing import knowledge_columns, known, supersede
 from stepladder.performance.v1.directory_pb2 import ListEmployeesRequest, ListTeamsRequest
 from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeTransferred, TeamCreated, TeamLeadAppointed
 
 FOR_EVER = "9999-12-31"
 
 
+class TeamSpan(NamedTuple):
+    """Somebody's time in a team, or as its lead, from a day to before another."""
+
+    employee_id: str
+    team_id: str
+    from_date: str
+    until_date: str
+
+    def includes(self, day: str) -> bool:
+        return self.from_date <= day < self.until_date
+
+
 class People(ReadModel):
-    """Rows: teams, employees, and two kinds of spans of days, each from its first day to before `until_date`."""
+    """Rows: teams, employees, and two kinds of spans of days, each from its first day to before `until_date`.
+
+    Spans keep what was known of them before.
+    """
 
     name = "people"
-    version = 1
+    version = 2
     subjects = ("log.performance.team.*", "log.performance.employee.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -32,6 +48,7 @@ class People(ReadModel):
             metadata,
             Column("employee_id", String, primary_key=True),
             Column("from_date", String(10), primary_key=True),
+            *knowledge_columns(),
             Column("until_date", String(10), nullable=False),
             Column("team_id", String, nullable=False, index=True),
         )
@@ -40,6 +57,7 @@ class People(ReadModel):
             metadata,
             Column("team_id", String, primary_key=True),
             Column("from_date", String(10), primary_key=True),
+            *knowledge_columns(),
             Column("until_date", String(10), nullable=False),
             Column("lead_id", String, nullable=False),
         )
@@ -47,16 +65,17 @@ class People(ReadModel):
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
+            at = recorded.position
             match recorded.event:
                 case TeamCreated(team_id=team_id):
                     await rows.execute(insert(self.teams).values(team_id=team_id))
                 case TeamLeadAppointed(team_id=team_id, lead_id=lead_id, effective_date=day):
-                    await _begin_span(rows, self.leads, "team_id", team_id, day, "lead_id", lead_id)
+                    await _begin_span(rows, self.leads, "team_id", team_id, day, "lead_id", lead_id, at)
                 case EmployeeHired(employee_id=employee_id, team_id=team_id, hire_date=day):
                     await rows.execute(insert(self.employees).values(employee_id=employee_id))
-                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id)
+                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id, at)
                 case EmployeeTransferred(employee_id=employee_id, team_id=team_id, effective_date=day):
-                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id)
+                    await _begin_span(rows, self.memberships, "employee_id", employee_id, day, "team_id", team_id, at)
 
     async def list_teams(self, engine: AsyncEngine, request: ListTeamsRequest) -> list[str]:
         """Ids of a page of teams, one more than asked for when there are more."""
@@ -68,15 +87,23 @@ class People(ReadModel):
             return await _page(engine, select(self.employees.c.employee_id), self.employees.c.employee_id, request)
         spans = self.memberships.c
         query = select(spans.employee_id).where(
-            spans.team_id == request.team_id, spans.from_date <= day.isoformat(), spans.until_date > day.isoformat()
+            spans.team_id == request.team_id,
+            spans.from_date <= day.isoformat(),
+            spans.until_date > day.isoformat(),
+            known(self.memberships),
         )
         return await _page(engine, query, spans.employee_id, request)
 
-    async def teams_of(self, engine: AsyncEngine, employee_id: str) -> Sequence[Row[tuple[str, str, str, str]]]:
-        """Every membership of an employee: from_date, until_date, team_id."""
-        async with engine.connect() as connection:
-            query = select(self.memberships).where(self.memberships.c.employee_id == employee_id)
-            return (await connection.execute(query)).all()
+    async def memberships_between(
+        self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0
+    ) -> list[TeamSpan]:
+        """Who was in which team when: every span that touches days from one to another, both inclusive."""
+        spans = self.memberships.c
+        return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at)
+
+    async def leads_between(self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0) -> list[TeamSpan]:
+        """Who led which team when: every span that touches days from one to another, both inclusive."""
+        return await _spans(engine, self.leads, self.leads.c.lead_id, start, end, known_at)
 
     async def team_and_lead(self, engine: AsyncEngine, employee_id: str, day: str) -> tuple[str, str]:
         """An employee's team on a day and its lead on that day; empty where there is none."""
@@ -84,32 +111,45 @@ class People(ReadModel):
         async with engine.connect() as connection:
             team_id = await connection.scalar(
                 select(spans.team_id).where(
-                    spans.employee_id == employee_id, spans.from_date <= day, spans.until_date > day
+                    spans.employee_id == employee_id,
+                    spans.from_date <= day,
+                    spans.until_date > day,
+                    known(self.memberships),
                 )
             )
             lead_id = await connection.scalar(
-                select(leads.lead_id).where(leads.team_id == team_id, leads.from_date <= day, leads.until_date > day)
+                select(leads.lead_id).where(
+                    leads.team_id == team_id, leads.from_date <= day, leads.until_date > day, known(self.leads)
+                )
             )
         return team_id or "", lead_id or ""
 
 
 async def _begin_span(
-    rows: AsyncConnection, table: Table, owner: str, owner_id: str, day: str, what: str, value: str
+    rows: AsyncConnection, table: Table, owner: str, owner_id: str, day: str, what: str, value: str, position: int
 ) -> None:
     """Lets a value hold from a day on, until the next span that is there already."""
     mine = table.c[owner] == owner_id
-    query = select(table).where(mine).order_by(table.c.from_date)
+    query = select(table).where(mine, known(table)).order_by(table.c.from_date)
     spans = {row.from_date: getattr(row, what) for row in await rows.execute(query)} | {day: value}
-    await rows.execute(delete(table).where(mine))
     starts = sorted(spans)
     ends = [*starts[1:], FOR_EVER]
-    await rows.execute(
-        upsert(table, rows),
-        [
-            {owner: owner_id, "from_date": start, "until_date": end, what: spans[start]}
-            for start, end in zip(starts, ends, strict=True)
-        ],
+    wanted = [
+        {owner: owner_id, "from_date": start, "until_date": end, what: spans[start]}
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    await supersede(rows, table, mine, wanted, position)
+
+
+async def _spans(
+    engine: AsyncEngine, table: Table, who: Column[str], start: str, end: str, known_at: int
+) -> list[TeamSpan]:
+    columns = table.c
+    query = select(who, columns.team_id, columns.from_date, columns.until_date).where(
+        columns.from_date <= end, columns.until_date > start, known(table, known_at)
     )
+    async with engine.connect() as connection:
+        return [TeamSpan(*row) for row in await connection.execute(query.order_by(who, columns.from_date))]
 
 
 async def _page(engine: AsyncEngine, query: Select[tuple[str]], key: Column[str], request: Message) -> list[str]:

@@ -1,57 +1,110 @@
-"""Read model: what employees' days add up to, for any period; and which periods are to be judged, when."""
+"""Read model: what employees' days add up to, for any period; and what is to be judged or looked at again, when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from typing import TypeAlias
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, func, select, tuple_
+from google.protobuf.message import Message
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert, upsert_rows
+from libs.common.database import insert_new, upsert, upsert_rows
+from libs.common.days import months_between
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
 from services.performance.detectionpolicy import period_of
+from services.performance.knowing import NEVER, knowledge_columns, known
 from services.performance.people import People
 from stepladder.performance.v1.detection_pb2 import DetectionPolicy
-from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated, FactCorrected, FactRecorded, KpiCreated
+from stepladder.performance.v1.events_pb2 import (
+    DetectionDrifted,
+    DetectionPolicyCreated,
+    EmployeeHired,
+    EmployeeTransferred,
+    EmploymentStatusChanged,
+    FactCorrected,
+    FactDisputed,
+    FactDisputeSettled,
+    FactRecorded,
+    FactRetracted,
+    KpiCreated,
+    MonthClosed,
+    MonthRevised,
+    PositionChanged,
+    TeamLeadAppointed,
+    UnderperformanceDetected,
+)
 from stepladder.performance.v1.facts_pb2 import (
     Fact,
     KpiResult,
     ListFactsRequest,
     ListKpiResultsRequest,
     Reading,
+    ReadingsOfDay,
     RecordedReading,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
 JUDGE = "judge"
 """The kind of deadline at which an employee's period is judged; its key is `judgement_key`."""
+RECONSIDER = "reconsider"
+"""The kind of deadline, due at once, at which what rests on an employee's month is looked at again; see `month_key`."""
 
-
-CONCERNED = (FactRecorded, FactCorrected, KpiCreated, DetectionPolicyCreated)
+Key: TypeAlias = tuple[str, str, str, str]
+"""Employee, day, source and KPI."""
+_Reading: TypeAlias = tuple[str | int, ...]
+"""A row of readings: the key, position, superseded, numerator, denominator."""
 
 
 class Results(ReadModel):
-    """Rows: one for each employee, day, source and KPI; KPIs' aggregations; policies; periods to be judged."""
+    """Rows of readings, by employee, day, source and KPI, with what they were before; and what is to be done when.
+
+    Beside them: disputes; KPIs' aggregations and policies, to know what to do; the months of employees on which
+    something `rests`; when the directory last changed for an employee; every lead that a team has had.
+    """
 
     name = "results"
-    version = 1
+    version = 2
     subjects = ("log.performance.>",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        def key() -> list[Column[str]]:
+            return [
+                Column("employee_id", String, primary_key=True),
+                Column("date", String(10), primary_key=True),
+                Column("source", String, primary_key=True),
+                Column("kpi_id", String, primary_key=True),
+            ]
+
         self.readings = Table(
             f"readings{suffix}",
             metadata,
-            Column("employee_id", String, primary_key=True),
-            Column("date", String(10), primary_key=True),
-            Column("source", String, primary_key=True),
-            Column("kpi_id", String, primary_key=True),
+            *key(),
+            *knowledge_columns(),
             Column("numerator", BigInteger, nullable=False),
             Column("denominator", BigInteger, nullable=False),
-            Column("position", BigInteger, nullable=False),
             sqlite_with_rowid=False,  # one tree in place of a table beside its key's index
         )
+        self.disputes = Table(f"disputes{suffix}", metadata, *key(), *knowledge_columns())
         self.aggregations = Table(
             f"aggregations{suffix}",
             metadata,
@@ -66,85 +119,107 @@ class Results(ReadModel):
             Column("period", Integer, nullable=False),
             Column("settle_seconds", Integer, nullable=False),
         )
+        self.resting = Table(
+            f"resting{suffix}",
+            metadata,
+            Column("employee_id", String, primary_key=True),
+            Column("month", String(7), primary_key=True),
+        )
+        self.moves = Table(
+            f"moves{suffix}",
+            metadata,
+            Column("employee_id", String, primary_key=True),
+            Column("position", BigInteger, nullable=False),
+        )
+        self.leads = Table(
+            f"leads_ever{suffix}",
+            metadata,
+            Column("team_id", String, primary_key=True),
+            Column("lead_id", String, primary_key=True),
+        )
         self.deadlines = deadlines(f"judgements{suffix}", metadata)
-        self.tables = (self.readings, self.aggregations, self.judged, self.deadlines)
+        self.tables = (
+            self.readings,
+            self.disputes,
+            self.aggregations,
+            self.judged,
+            self.resting,
+            self.moves,
+            self.leads,
+            self.deadlines,
+        )
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        if not any(isinstance(recorded.event, CONCERNED) for recorded in events):
-            return
-        aggregations: dict[str, int] = {
-            row.kpi_id: row.aggregation for row in await rows.execute(select(self.aggregations))
-        }
-        policies: dict[str, list[DetectionPolicy]] = {}
-        for row in await rows.execute(select(self.judged)):
-            policies.setdefault(row.kpi_id, []).append(DetectionPolicy(**row._mapping))
-        readings: dict[tuple[str, ...], tuple[str | int, ...]] = {}
-        due: dict[str, datetime] = {}
+        batch = _Batch(self, rows)
         for recorded in events:
-            match recorded.event:
-                case FactRecorded(fact=fact) | FactCorrected(fact=fact):
-                    day = (fact.employee_id, fact.date, fact.source)
-                    for reading in fact.readings:
-                        kpi_id = reading.kpi_id
-                        key = (*day, kpi_id)
-                        readings[key] = (*key, *day_totals(reading, aggregations[kpi_id]), recorded.position)
-                        for policy in policies.get(kpi_id, ()):
-                            _plan_judgement(due, policy, fact, recorded.envelope.time.ToDatetime(UTC))
-                case KpiCreated(kpi=kpi):
-                    aggregations[kpi.kpi_id] = kpi.aggregation
-                    known = {"kpi_id": kpi.kpi_id, "aggregation": int(kpi.aggregation)}
-                    await rows.execute(upsert(self.aggregations, rows), known)
-                case DetectionPolicyCreated(policy=policy):
-                    policies.setdefault(policy.kpi_id, []).append(policy)
-                    await rows.execute(
-                        upsert(self.judged, rows),
-                        {
-                            "policy_id": policy.policy_id,
-                            "kpi_id": policy.kpi_id,
-                            "period": int(policy.period),
-                            "settle_seconds": policy.settle_seconds,
-                        },
-                    )
-        if readings:
-            await upsert_rows(rows, self.readings, list(readings.values()))
-        if due:
-            await rows.execute(
-                upsert(self.deadlines, rows),
-                [{"kind": JUDGE, "key": key, "due_time": moment} for key, moment in due.items()],
-            )
+            await batch.take(recorded)
+        await batch.write()
 
     async def list_facts(self, engine: AsyncEngine, request: ListFactsRequest) -> list[RecordedReading]:
         """A page of an employee's readings by day, source and KPI, one more than asked for when there are more."""
         columns = self.readings.c
         key = (columns.date, columns.source, columns.kpi_id)
-        query = (
-            select(self.readings)
-            .where(
-                columns.employee_id == request.employee_id,
-                columns.date >= request.start_date,
-                columns.date <= request.end_date,
-            )
-            .order_by(*key)
-            .limit(page_size(request) + 1)
-        )
+        query = self._readings([request.employee_id], request.start_date, request.end_date, known_at=request.known_at)
+        query = query.order_by(*key).limit(page_size(request) + 1)
         if (start := page_start(request)) is not None:
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:
-            return [_recorded_reading(row._mapping) for row in await connection.execute(query)]
+            return [_recorded_reading(row) for row in await connection.execute(query)]
 
-    async def readings_of(self, engine: AsyncEngine, employee_id: str, kpi_id: str) -> list[RecordedReading]:
-        """Every reading of one KPI of an employee, by day and source."""
+    async def readings_of(
+        self,
+        engine: AsyncEngine,
+        employee_ids: Sequence[str],
+        kpi_ids: Sequence[str],
+        start: str = "",
+        end: str = "9999",
+        *,
+        known_at: int = 0,
+    ) -> list[RecordedReading]:
+        """Readings of employees from one day to another, both inclusive, by employee, day and source."""
         columns = self.readings.c
-        query = select(self.readings).where(columns.employee_id == employee_id, columns.kpi_id == kpi_id)
+        query = self._readings(employee_ids, start, end, known_at=known_at).where(columns.kpi_id.in_(kpi_ids))
         async with engine.connect() as connection:
-            rows = await connection.execute(query.order_by(columns.date, columns.source))
-            return [_recorded_reading(row._mapping) for row in rows]
+            rows = await connection.execute(query.order_by(columns.employee_id, columns.date, columns.source))
+            return [_recorded_reading(row) for row in rows]
+
+    def _readings(
+        self, employee_ids: Sequence[str], start: str, end: str, *, known_at: int
+    ) -> Select[tuple[object, ...]]:
+        readings, disputes = self.readings, self.disputes
+        same = [readings.c[name] == disputes.c[name] for name in ("employee_id", "date", "source", "kpi_id")]
+        disputed = exists().where(*same, known(disputes, known_at))
+        return select(readings, disputed.label("disputed")).where(
+            readings.c.employee_id.in_(employee_ids),
+            readings.c.date >= start,
+            readings.c.date <= end,
+            known(readings, known_at),
+        )
+
+    async def changes(
+        self, engine: AsyncEngine, employee_ids: Sequence[str], kpi_ids: Sequence[str], start: str, end: str, since: int
+    ) -> list[int]:
+        """Positions of what became known behind one about readings and disputes from one day to another, ascending."""
+        found: set[int] = set()
+        async with engine.connect() as connection:
+            for table, edge in product((self.readings, self.disputes), ("position", "superseded")):
+                query = select(table.c[edge]).where(
+                    table.c.employee_id.in_(employee_ids),
+                    table.c.kpi_id.in_(kpi_ids),
+                    table.c.date >= start,
+                    table.c.date <= end,
+                    table.c[edge] > since,
+                    table.c[edge] < NEVER,
+                )
+                found |= set(await connection.scalars(query.distinct()))
+        return sorted(found)
 
     async def list_results(
         self, engine: AsyncEngine, request: ListKpiResultsRequest, people: People
     ) -> list[KpiResult]:
         """A page of results, without values, by group and KPI; one more than asked for when there are more."""
         readings, spans = self.readings.c, people.memberships.c
+        now = request.known_at
         groups = {
             ListKpiResultsRequest.GROUP_BY_EMPLOYEE: [readings.employee_id],
             ListKpiResultsRequest.GROUP_BY_TEAM: [spans.team_id],
@@ -153,8 +228,9 @@ class Results(ReadModel):
         key = [*groups, readings.kpi_id]
         source = self.readings.join(self.aggregations, self.aggregations.c.kpi_id == readings.kpi_id)
         if request.team_id or request.group_by == ListKpiResultsRequest.GROUP_BY_TEAM:
-            member = (spans.employee_id == readings.employee_id) & (spans.from_date <= readings.date)
-            source = source.join(people.memberships, member & (readings.date < spans.until_date))
+            member = (spans.employee_id == readings.employee_id) & known(people.memberships, now)
+            during = (spans.from_date <= readings.date) & (readings.date < spans.until_date)
+            source = source.join(people.memberships, member & during)
         query = (
             select(
                 *key,
@@ -167,7 +243,7 @@ class Results(ReadModel):
                 func.max(readings.position).label("position"),
             )
             .select_from(source)
-            .where(readings.date >= request.start_date, readings.date <= request.end_date)
+            .where(readings.date >= request.start_date, readings.date <= request.end_date, known(self.readings, now))
             .group_by(*key, self.aggregations.c.aggregation)
             .order_by(*key)
             .limit(page_size(request) + 1)
@@ -195,6 +271,198 @@ class Results(ReadModel):
         ]
 
 
+class _Batch:
+    """What a batch of events makes of the rows: readings gathered and written together, the seldom rest at once."""
+
+    def __init__(self, model: Results, rows: AsyncConnection) -> None:
+        self._model = model
+        self._rows = rows
+        self._aggregations: dict[str, int] | None = None
+        self._policies: dict[str, list[DetectionPolicy]] = {}
+        self._current: dict[Key, _Reading] = {}
+        self._past: list[_Reading] = []
+        self._superseded: list[dict[str, str | int]] = []
+        self._late: dict[tuple[str, str], datetime] = {}
+        self._due: dict[tuple[str, str], datetime] = {}
+
+    async def take(self, recorded: Recorded) -> None:
+        position, now = recorded.position, recorded.envelope.time.ToDatetime(UTC)
+        match recorded.event:
+            case FactRecorded(fact=fact):
+                await self._record(fact, position)
+                self._late[fact.employee_id, fact.date[:7]] = now
+                self._judge(fact.employee_id, fact.date, [one.kpi_id for one in fact.readings], now, settle=True)
+            case FactCorrected(fact=fact):
+                self._supersede(fact, [one.kpi_id for one in fact.readings], position)
+                await self._record(fact, position)
+                self._changed(fact, [one.kpi_id for one in fact.readings], now)
+            case FactRetracted(readings=named):
+                await self._know_rules()
+                self._supersede(named, named.kpi_ids, position)
+                self._changed(named, named.kpi_ids, now)
+            case FactDisputed(readings=named):
+                await self._know_rules()
+                keys = [{**key, "position": position, "superseded": NEVER} for key in _keys(named)]
+                await self._rows.execute(insert(self._model.disputes), keys)
+                self._changed(named, named.kpi_ids, now)
+            case FactDisputeSettled(readings=named):
+                await self._know_rules()
+                table = self._model.disputes
+                for key in _keys(named):
+                    mine = [table.c[name] == value for name, value in key.items()]
+                    await self._rows.execute(update(table).where(*mine, known(table)).values(superseded=position))
+                self._changed(named, named.kpi_ids, now)
+            case KpiCreated() | DetectionPolicyCreated() as rule:
+                await self._know_rule(rule)
+            case _:
+                await self._look_again(recorded.event, position, now)
+
+    async def write(self) -> None:
+        """Writes what was gathered."""
+        await self._flush()
+        if self._late:
+            await self._plan_late()
+        if self._due:
+            await self._rows.execute(
+                upsert(self._model.deadlines, self._rows),
+                [{"kind": kind, "key": key, "due_time": moment} for (kind, key), moment in self._due.items()],
+            )
+
+    async def _flush(self) -> None:
+        if self._superseded:
+            table = self._model.readings
+            mine = [table.c[name] == bindparam(f"its_{name}") for name in ("employee_id", "date", "source", "kpi_id")]
+            statement = update(table).where(*mine, known(table)).values(superseded=bindparam("by"))
+            await self._rows.execute(statement, self._superseded)
+        if readings := [*self._past, *self._current.values()]:
+            await upsert_rows(self._rows, self._model.readings, readings)
+        self._superseded, self._past, self._current = [], [], {}
+
+    async def _know_rules(self) -> dict[str, int]:
+        if self._aggregations is None:
+            model = self._model
+            found = await self._rows.execute(select(model.aggregations))
+            self._aggregations = {row.kpi_id: row.aggregation for row in found}
+            self._policies = {}
+            for row in await self._rows.execute(select(model.judged)):
+                self._policies.setdefault(row.kpi_id, []).append(DetectionPolicy(**row._mapping))
+        return self._aggregations
+
+    async def _know_rule(self, rule: KpiCreated | DetectionPolicyCreated) -> None:
+        match rule:
+            case KpiCreated(kpi=kpi):
+                aggregation = {"kpi_id": kpi.kpi_id, "aggregation": int(kpi.aggregation)}
+                await self._rows.execute(upsert(self._model.aggregations, self._rows), aggregation)
+            case DetectionPolicyCreated(policy=policy):
+                judged = {
+                    "policy_id": policy.policy_id,
+                    "kpi_id": policy.kpi_id,
+                    "period": int(policy.period),
+                    "settle_seconds": policy.settle_seconds,
+                }
+                await self._rows.execute(upsert(self._model.judged, self._rows), judged)
+        self._aggregations = None
+
+    async def _look_again(self, event: Message, position: int, now: datetime) -> None:
+        """Notes what rests on which months, and plans to look at it again when that changes."""
+        match event:
+            case MonthClosed(employee_id=employee_id, month=month, scorecard=card, known_at=known_at):
+                await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+            case MonthRevised(employee_id=employee_id, month=month, after=card, known_at=known_at):
+                await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+            case UnderperformanceDetected(detection=found):
+                first, last = found.periods[0].start_date[:7], found.periods[-1].end_date[:7]
+                await self._rests([found.employee_id], first, last, found.known_at, now)
+            case DetectionDrifted(employee_id=employee_id, drift=drift):
+                first, last = drift.periods[0].start_date[:7], drift.periods[-1].end_date[:7]
+                await self._rests([employee_id], first, last, drift.known_at, now)
+            case EmployeeHired(employee_id=employee_id, hire_date=day):
+                await self._moved([employee_id], day, position, now)
+            case (
+                EmployeeTransferred(employee_id=employee_id, effective_date=day)
+                | PositionChanged(employee_id=employee_id, effective_date=day)
+                | EmploymentStatusChanged(employee_id=employee_id, effective_date=day)
+            ):
+                await self._moved([employee_id], day, position, now)
+            case TeamLeadAppointed(team_id=team_id, lead_id=lead_id, effective_date=day):
+                leads = self._model.leads
+                await self._rows.execute(insert_new(leads, self._rows), {"team_id": team_id, "lead_id": lead_id})
+                ever = await self._rows.scalars(select(leads.c.lead_id).where(leads.c.team_id == team_id))
+                await self._moved(list(ever), day, position, now)
+
+    async def _record(self, fact: Fact, position: int) -> None:
+        aggregations = await self._know_rules()
+        for reading in fact.readings:
+            kpi_id = reading.kpi_id
+            key = (fact.employee_id, fact.date, fact.source, kpi_id)
+            self._current[key] = (*key, position, NEVER, *day_totals(reading, aggregations[kpi_id]))
+
+    def _supersede(self, named: Fact | ReadingsOfDay, kpi_ids: Iterable[str], position: int) -> None:
+        for kpi_id in kpi_ids:
+            key = (named.employee_id, named.date, named.source, kpi_id)
+            if (reading := self._current.pop(key, None)) is not None:  # of this batch
+                self._past.append((*reading[:5], position, *reading[6:]))
+                continue
+            names = ("its_employee_id", "its_date", "its_source", "its_kpi_id")
+            self._superseded.append({**dict(zip(names, key, strict=True)), "by": position})
+
+    def _changed(self, named: Fact | ReadingsOfDay, kpi_ids: Iterable[str], now: datetime) -> None:
+        """Plans what follows from a change of recorded readings: at once, since nothing more is waited for."""
+        self._due[RECONSIDER, month_key(named.employee_id, named.date[:7])] = now
+        self._judge(named.employee_id, named.date, kpi_ids, now, settle=False)
+
+    def _judge(self, employee_id: str, text: str, kpi_ids: Iterable[str], now: datetime, *, settle: bool) -> None:
+        """Judges a day's periods once they have ended everywhere, and no fact has come for the policy's settle time."""
+        for kpi_id in kpi_ids:
+            for policy in self._policies.get(kpi_id, ()):
+                period = period_of(policy, date.fromisoformat(text))
+                settled = now + timedelta(seconds=policy.settle_seconds if settle else 0)
+                key = judgement_key(policy.policy_id, employee_id, period.start)
+                self._due[JUDGE, key] = max(day_over(period.end), settled)
+
+    async def _plan_late(self) -> None:
+        """Facts of a month on which something rests already."""
+        resting = self._model.resting.c
+        employees, months = {employee_id for employee_id, _ in self._late}, {month for _, month in self._late}
+        query = select(resting.employee_id, resting.month).where(
+            resting.employee_id.in_(employees), resting.month.in_(months)
+        )
+        for employee_id, month in await self._rows.execute(query):
+            if (employee_id, month) in self._late:
+                self._due[RECONSIDER, month_key(employee_id, month)] = self._late[employee_id, month]
+
+    async def _rests(self, employee_ids: Sequence[str], first: str, last: str, known_at: int, now: datetime) -> None:
+        """Notes that something rests on months; what became known while it was computed has it looked at again."""
+        await self._flush()
+        readings, moves = self._model.readings.c, self._model.moves.c
+        months = months_between(first, last)
+        await self._rows.execute(
+            insert_new(self._model.resting, self._rows),
+            [{"employee_id": one, "month": month} for one in employee_ids for month in months],
+        )
+        since = (readings.position > known_at) | ((readings.superseded > known_at) & (readings.superseded < NEVER))
+        changed = select(readings.employee_id, func.substr(readings.date, 1, 7)).where(
+            readings.employee_id.in_(employee_ids), readings.date >= first, readings.date < f"{last}-99", since
+        )
+        for employee_id, month in await self._rows.execute(changed.distinct()):
+            self._due[RECONSIDER, month_key(employee_id, month)] = now
+        moved = select(moves.employee_id).where(moves.employee_id.in_(employee_ids), moves.position > known_at)
+        for employee_id in await self._rows.scalars(moved):
+            self._due |= {(RECONSIDER, month_key(employee_id, month)): now for month in months}
+
+    async def _moved(self, employee_ids: Sequence[str], day: str, position: int, now: datetime) -> None:
+        """The directory changed from a day on."""
+        moves, resting = self._model.moves, self._model.resting.c
+        await self._rows.execute(
+            upsert(moves, self._rows), [{"employee_id": one, "position": position} for one in employee_ids]
+        )
+        query = select(resting.employee_id, resting.month).where(
+            resting.employee_id.in_(employee_ids), resting.month >= day[:7]
+        )
+        for employee_id, month in await self._rows.execute(query):
+            self._due[RECONSIDER, month_key(employee_id, month)] = now
+
+
 def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:
     """Numerator and denominator that the samples of a day add up to under a KPI's aggregation."""
     numerators = reading.numerators[:]  # a list: twice as fast to go through
@@ -207,19 +475,29 @@ def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:
             return sum(numerators), sum(reading.denominators[:])
 
 
+def month_key(employee_id: str, month: str) -> str:
+    """What is to be looked at again."""
+    return f"{employee_id} {month}"
+
+
 def judgement_key(policy_id: str, employee_id: str, period_start: date) -> str:
     """What a judgement is about."""
     return f"{policy_id} {employee_id} {period_start.isoformat()}"
 
 
-def _plan_judgement(due: dict[str, datetime], policy: DetectionPolicy, fact: Fact, recorded: datetime) -> None:
-    """Judges the fact's period once it has ended everywhere and no fact has come for the policy's time to settle."""
-    period = period_of(policy, date.fromisoformat(fact.date))
-    settled = recorded + timedelta(seconds=policy.settle_seconds)
-    due[judgement_key(policy.policy_id, fact.employee_id, period.start)] = max(day_over(period.end), settled)
+def _keys(named: ReadingsOfDay) -> list[dict[str, str]]:
+    day = {"employee_id": named.employee_id, "date": named.date, "source": named.source}
+    return [{**day, "kpi_id": kpi_id} for kpi_id in named.kpi_ids]
 
 
-def _recorded_reading(row: object) -> RecordedReading:
-    fields = dict(row)  # type: ignore[call-overload] # a row's mapping, whose type SQLAlchemy keeps to itself
-    fields["log_position"] = fields.pop("position")
-    return RecordedReading(**fields)
+def _recorded_reading(row: Row[tuple[object, ...]]) -> RecordedReading:
+    return RecordedReading(
+        employee_id=row.employee_id,
+        date=row.date,
+        source=row.source,
+        kpi_id=row.kpi_id,
+        numerator=row.numerator,
+        denominator=row.denominator,
+        log_position=row.position,
+        disputed=row.disputed,
+    )

@@ -1,9 +1,10 @@
-"""What is expected of one KPI, in one team or the whole centre, by day."""
+"""What is expected of one KPI, of some employees or everyone, by day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from hashlib import blake2b
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
@@ -18,9 +19,12 @@ Command = SetTargetRequest
 Event = TargetSet
 
 
-def target_id(kpi_id: str, team_id: str) -> str:
-    """The aggregate's id; an empty team means the whole centre. Stored for ever; no id of either has an underscore."""
-    return f"{kpi_id}_{team_id}" if team_id else kpi_id
+def target_id(target: Target) -> str:
+    """The aggregate's id: a KPI and a scope. Stored for ever; no id of a KPI or team has an underscore."""
+    if target.position or target.stars:
+        scope = f"{target.team_id}/{target.position}/{target.stars}"
+        return f"{target.kpi_id}_scope_{blake2b(scope.encode(), digest_size=16).hexdigest()}"
+    return f"{target.kpi_id}_{target.team_id}" if target.team_id else target.kpi_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from services.promotion.criteria import Record, Since
 from stepladder.performance.v1.directory_pb2 import EmploymentStatus
-from stepladder.performance.v1.events_pb2 import EmployeeHired, EmploymentStatusChanged, MonthRated, PositionChanged
+from stepladder.performance.v1.events_pb2 import (
+    EmployeeHired,
+    EmploymentStatusChanged,
+    MonthClosed,
+    MonthRated,
+    MonthRevised,
+    PositionChanged,
+    RatingDecided,
+)
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.promotion.v1.eligibility_pb2 import ListEligibilityPoliciesRequest
 from stepladder.promotion.v1.events_pb2 import EligibilityPolicyCreated
@@ -62,7 +70,12 @@ class Records(ReadModel):
                         mine = (history.employee_id == employee_id) & (history.kind == STATUS)
                         await rows.execute(delete(self.histories).where(mine, history.day > day))
                     await self._note(rows, employee_id, STATUS, day, _status(status), recorded)
-                case MonthRated(employee_id=employee_id, month=month, rating=rating):
+                case (
+                    MonthRated(employee_id=employee_id, month=month, rating=rating)
+                    | MonthClosed(employee_id=employee_id, month=month, rating=rating)
+                    | MonthRevised(employee_id=employee_id, month=month, rating=rating)
+                    | RatingDecided(employee_id=employee_id, month=month, rating=rating)
+                ):
                     name = Rating.Name(rating).removeprefix("RATING_")
                     await self._note(rows, employee_id, RATING, f"{month}-01", name, recorded)
                 case EligibilityPolicyCreated(policy=policy):

@@ -15,10 +15,11 @@ from services.performance.catalogue import Catalogue
 from services.performance.detections import Detections
 from services.performance.people import People
 from services.performance.results import Results
+from services.performance.scorecards import Scorecards
 from services.promotion.records import Records
 
 MODELS: dict[str, list[type[ReadModel]]] = {
-    "performance": [People, Catalogue, Results, Detections],
+    "performance": [People, Catalogue, Results, Detections, Scorecards],
     "coaching": [Plans],
     "promotion": [Records],
 }

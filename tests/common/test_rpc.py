@@ -95,7 +95,8 @@ class Facts:
             summary.recorded += len(request.batch.facts)
         return summary
 
-    CorrectFact = ListFacts = ListKpiResults = RateMonth = ListRatings = _not_asked
+    CorrectFact = RetractFact = DisputeFact = SettleFactDispute = ListFacts = _not_asked
+    ListKpiResults = RateMonth = ListRatings = _not_asked
 
 
 class Operations:

@@ -9,9 +9,24 @@ import pytest
 from hypothesis import strategies as st
 
 from libs.common.days import Span
-from services.performance.detection import DETECTION, PeriodResult, detection_id, find_streak, to_resource
-from stepladder.performance.v1.detection_pb2 import Detection, DetectionPolicy, FactReference, MissedPeriod
-from stepladder.performance.v1.events_pb2 import UnderperformanceDetected
+from libs.common.errors import NotFound
+from services.performance.detection import (
+    DETECTION,
+    PeriodResult,
+    detection_id,
+    find_streak,
+    judge_again,
+    to_resource,
+)
+from stepladder.performance.v1.detection_pb2 import (
+    Detection,
+    DetectionDrift,
+    DetectionPolicy,
+    FactReference,
+    MissedPeriod,
+)
+from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
+from stepladder.performance.v1.facts_pb2 import RecordedReading
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from tests.deciding import given, twice_is_once
 
@@ -34,11 +49,14 @@ def on(day: int) -> Span:
     return Span(date(2026, 3, day), date(2026, 3, day))
 
 
-def result(day: int, numerator: int, denominator: int = 100) -> PeriodResult:
-    reference = FactReference(
-        date=f"2026-03-{day:02}", source="calls", numerator=numerator, denominator=denominator, log_position=100 + day
+def reading(day: int, numerator: int, denominator: int = 100, *, source: str = "calls") -> RecordedReading:
+    return RecordedReading(
+        date=f"2026-03-{day:02}", source=source, numerator=numerator, denominator=denominator, log_position=100 + day
     )
-    return PeriodResult(on(day), numerator, denominator, (reference,))
+
+
+def result(day: int, numerator: int, denominator: int = 100) -> PeriodResult:
+    return PeriodResult(on(day), (reading(day, numerator, denominator),))
 
 
 def found(
@@ -93,7 +111,8 @@ def test_streak() -> None:
         value="94.0",
         minimum="95",
         target_position=5,
-        facts=results[0].facts,
+        target_positions=[5],
+        facts=[FactReference(date="2026-03-02", source="calls", numerator=94, denominator=100, log_position=102)],
     )
 
 
@@ -121,8 +140,8 @@ def test_a_period_without_facts_or_target_breaks_the_row() -> None:
     assert found({2: 90, 3: 90, 5: 90}, judged=5) == []
     assert found({2: 90, 3: 90, 4: 90}, judged=4, target=None) == []
     results = [result(day, 90) for day in (2, 3, 4)]
-    since = date(2026, 3, 3)
-    assert find_streak(POLICY, CSAT, results, lambda day: TARGET if day >= since else None, on(4)) == []
+    since = "2026-03-03"
+    assert find_streak(POLICY, CSAT, results, lambda one: TARGET if one.date >= since else None, on(4)) == []
 
 
 def test_too_few_samples_break_the_row() -> None:
@@ -141,23 +160,63 @@ def test_samples_of_a_sum(days_with_readings: int, is_found: bool) -> None:
     )
     policy = DetectionPolicy(period=DetectionPolicy.PERIOD_WEEK, streak=1, minimum_samples=2)
     week = Span(date(2026, 3, 9), date(2026, 3, 15))
-    facts = [FactReference(date="2026-03-09", source=source) for source in ("calls", "chats")]
-    facts += [FactReference(date=f"2026-03-{9 + day:02}", source="calls") for day in range(1, days_with_readings)]
-    results = [PeriodResult(week, 10, 0, tuple(facts))]
+    readings = [reading(9, 5, 0, source=source) for source in ("calls", "chats")]
+    readings += [reading(9 + day, 0, 0) for day in range(1, days_with_readings)]
+    results = [PeriodResult(week, tuple(readings))]
     assert bool(find_streak(policy, volume, results, lambda _: TARGET, week)) == is_found
 
 
-def test_the_target_of_the_last_day_counts() -> None:
-    """A week is held to the target in force on its Sunday."""
+def test_each_day_counts_under_its_own_target() -> None:
+    """A week with two targets is held to their mean, weighted by the days' denominators."""
     policy = DetectionPolicy(period=DetectionPolicy.PERIOD_WEEK, streak=1)
-    week, asked = Span(date(2026, 3, 9), date(2026, 3, 15)), []
+    week = Span(date(2026, 3, 9), date(2026, 3, 15))
+    lower = Target(minimum="80", log_position=9)
+    days = PeriodResult(week, (reading(9, 270, 300), reading(10, 85, 100)))
 
-    def target_on(day: date) -> Target:
-        asked.append(day)
-        return TARGET
+    def target_on(one: RecordedReading) -> Target:
+        return TARGET if one.date == "2026-03-09" else lower
 
-    assert find_streak(policy, CSAT, [PeriodResult(week, 90, 100, result(9, 90).facts)], target_on, week)
-    assert set(asked) == {date(2026, 3, 15)}
+    (missed,) = find_streak(policy, CSAT, [days], target_on, week)
+    assert (missed.value, missed.minimum) == ("88.8", "91.25")  # 355 of 400; (95 × 300 + 80 × 100) / 400
+    assert (missed.target_position, list(missed.target_positions)) == (9, [5, 9])
+
+
+def test_a_disputed_fact_freezes_the_streak() -> None:
+    """Until it is settled nothing is found that needs its period; what needs it not is."""
+    days = {day: result(day, 90) for day in (2, 3, 4, 5)}
+    contested = RecordedReading(disputed=True)
+    contested.MergeFrom(reading(4, 90))
+    days[4] = PeriodResult(on(4), (contested,))
+    assert find_streak(POLICY, CSAT, list(days.values()), lambda _: TARGET, on(5)) == []
+    days[5] = PeriodResult(on(5), days[4].readings)
+    days[4] = result(4, 90)
+    assert len(find_streak(POLICY, CSAT, list(days.values()), lambda _: TARGET, on(5))) == 3
+
+
+def test_judged_again() -> None:
+    """A period is met where the facts say so now, or where none are left."""
+    found = Detection(periods=find_streak(POLICY, CSAT, [result(d, 90) for d in (2, 3, 4)], lambda _: TARGET, on(2)))
+    again = judge_again(POLICY, CSAT, [result(2, 90), result(3, 99)], lambda _: TARGET, found)
+    assert [(period.value, period.met) for period in again] == [("90.0", False), ("99.0", True), ("", True)]
+
+
+def test_drift() -> None:
+    """Told once how its facts stand; told again when they change again; the detection stays as it was."""
+    periods = [MissedPeriod(start_date="2026-03-02", value="94.0")]
+    detected = UnderperformanceDetected(detection=Detection(detection_id="d-1", employee_id="e-1", periods=periods))
+    before = given(DETECTION, detected)
+    before.when(DetectionDrift(stands=True, periods=periods)).then()
+    drift = DetectionDrift(periods=[MissedPeriod(start_date="2026-03-02", value="99.0", met=True)], causes=[7])
+    drifted = DetectionDrifted(detection_id="d-1", employee_id="e-1", drift=drift)
+    after = before.when(drift).then(drifted)
+    after.when(drift).then()
+    assert list(to_resource(after.state, 42).periods) == periods
+    assert to_resource(after.state, 42).drift == drift
+    back = DetectionDrift(stands=True, periods=periods)
+    after.when(back).then(DetectionDrifted(detection_id="d-1", employee_id="e-1", drift=back))
+    disputed = DetectionDrift(stands=True, disputed=True, periods=periods)
+    before.when(disputed).then(DetectionDrifted(detection_id="d-1", employee_id="e-1", drift=disputed))
+    given(DETECTION).when(drift).refused(NotFound, "DETECTION_NOT_FOUND")
 
 
 def test_a_kpi_that_is_only_shown_is_never_missed() -> None:

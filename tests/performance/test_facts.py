@@ -5,10 +5,28 @@ import time
 import pytest
 from hypothesis import strategies as st
 
-from libs.common.errors import Invalid, NotFound
+from libs.common.errors import Invalid, NotAllowed, NotFound
 from services.performance.facts import FACTS, Sifted, State, check_reading, facts_id, sift
-from stepladder.performance.v1.events_pb2 import FactCorrected, FactRecorded
-from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, Fact, Reading, RecordFactsRequest
+from stepladder.performance.v1.events_pb2 import (
+    FactCorrected,
+    FactDisputed,
+    FactDisputeSettled,
+    FactRecorded,
+    FactRetracted,
+)
+from stepladder.performance.v1.facts_pb2 import (
+    DISPUTE_OUTCOME_OVERTURNED,
+    DISPUTE_OUTCOME_UPHELD,
+    CorrectFactRequest,
+    DisputeFactRequest,
+    DisputeOutcome,
+    Fact,
+    Reading,
+    ReadingsOfDay,
+    RecordFactsRequest,
+    RetractFactRequest,
+    SettleFactDisputeRequest,
+)
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from tests.deciding import TODAY, context, days, given, twice_is_once
 
@@ -155,7 +173,90 @@ SUM, LOWEST = Kpi(aggregation=Kpi.AGGREGATION_SUM), Kpi(aggregation=Kpi.AGGREGAT
 def test_readings(kpi: Kpi | None, numerators: list[int], denominators: list[int], right: bool) -> None:
     """A reading fits its KPI: denominators for ratios only, none negative, and nothing out of nothing."""
     reading = Reading(kpi_id="aht", numerators=numerators, denominators=denominators)
-    assert (check_reading(reading, kpi) == "") == right
+    assert (check_reading(reading, kpi, "2026-01-05") == "") == right
+
+
+def test_a_retired_kpi() -> None:
+    """Takes readings of the days before it was retired only."""
+    kpi = Kpi(retired_date="2026-03-01", aggregation=Kpi.AGGREGATION_SUM)
+    reading = Reading(kpi_id="aht", numerators=[1])
+    assert check_reading(reading, kpi, "2026-02-28") == ""
+    assert "retired" in check_reading(reading, kpi, "2026-03-01")
+
+
+def named(*kpi_ids: str) -> ReadingsOfDay:
+    return ReadingsOfDay(employee_id="e-1", date="2026-03-02", source="calls", kpi_ids=kpi_ids)
+
+
+def retract(*kpi_ids: str) -> RetractFactRequest:
+    return RetractFactRequest(readings=named(*kpi_ids), reason="wrong person")
+
+
+def retracted(*kpi_ids: str) -> FactRetracted:
+    return FactRetracted(readings=named(*kpi_ids), employee_id="e-1", reason="wrong person")
+
+
+def dispute(*kpi_ids: str, reviewer_id: str = "u-1") -> DisputeFactRequest:
+    return DisputeFactRequest(readings=named(*kpi_ids), reason="not mine", reviewer_id=reviewer_id)
+
+
+def disputed(*kpi_ids: str, reviewer_id: str = "u-1") -> FactDisputed:
+    return FactDisputed(readings=named(*kpi_ids), employee_id="e-1", reason="not mine", reviewer_id=reviewer_id)
+
+
+def settle(*kpi_ids: str, outcome: "DisputeOutcome.ValueType", **corrected: int) -> SettleFactDisputeRequest:
+    readings = [Reading(kpi_id=kpi, numerators=[number], denominators=[7]) for kpi, number in corrected.items()]
+    return SettleFactDisputeRequest(readings=named(*kpi_ids), outcome=outcome, corrected=readings, reason="listened")
+
+
+def settled(*kpi_ids: str, outcome: "DisputeOutcome.ValueType") -> FactDisputeSettled:
+    return FactDisputeSettled(readings=named(*kpi_ids), employee_id="e-1", outcome=outcome, reason="listened")
+
+
+def test_retract() -> None:
+    """A reading is taken back once; the others stay; it can be recorded anew."""
+    given(FACTS, RECORDED).when(retract("none")).refused(NotFound, "FACT_NOT_FOUND")
+    after = given(FACTS, RECORDED).when(retract("aht")).then(retracted("aht"))
+    after.when(retract("aht")).then()
+    after.when(retract("aht", "csat")).then(retracted("csat"))
+    after.when(correct(fact(aht=1))).refused(NotFound, "FACT_NOT_FOUND")
+    after.when(record(fact(aht=5))).then(FactRecorded(fact=fact(aht=5)))
+
+
+def test_dispute() -> None:
+    """One dispute at a time about a reading, settled by the reviewer named and nobody else."""
+    before = given(FACTS, RECORDED)
+    before.when(dispute("none")).refused(NotFound, "FACT_NOT_FOUND")
+    before.when(dispute("aht", reviewer_id="e-1")).refused(Invalid, "REVIEWER_INVALID")
+    before.when(settle("aht", outcome=DISPUTE_OUTCOME_UPHELD)).refused(NotAllowed, "NOT_DISPUTED")
+    after = before.when(dispute("aht")).then(disputed("aht"))
+    after.when(dispute("aht")).then()
+    after.when(dispute("aht", reviewer_id="u-2")).refused(NotAllowed, "ALREADY_DISPUTED")
+    after.when(retract("aht")).refused(NotAllowed, "DISPUTED")
+    after.when(settle("aht", "csat", outcome=DISPUTE_OUTCOME_UPHELD)).refused(NotAllowed, "NOT_DISPUTED")
+    other = given(FACTS, RECORDED, disputed("aht", reviewer_id="u-2"))
+    other.when(settle("aht", outcome=DISPUTE_OUTCOME_UPHELD)).refused(NotAllowed, "NOT_THE_REVIEWER")
+
+
+def test_a_dispute_upheld() -> None:
+    """What was recorded stands; it may be disputed again."""
+    upheld = settle("aht", outcome=DISPUTE_OUTCOME_UPHELD)
+    after = given(FACTS, RECORDED, disputed("aht")).when(upheld).then(settled("aht", outcome=DISPUTE_OUTCOME_UPHELD))
+    after.when(upheld).then()
+    after.when(dispute("aht", reviewer_id="u-2")).then(disputed("aht", reviewer_id="u-2"))
+
+
+def test_a_dispute_overturned() -> None:
+    """Readings are corrected where the reviewer says how, and taken back where not."""
+    overturned = settle("aht", "csat", outcome=DISPUTE_OUTCOME_OVERTURNED, aht=5)
+    after = given(FACTS, RECORDED, disputed("aht", "csat")).when(overturned)
+    corrected = FactCorrected(fact=fact(aht=5), employee_id="e-1", reason="listened")
+    taken_back = retracted("csat")
+    taken_back.reason = "listened"
+    state = after.then(settled("aht", "csat", outcome=DISPUTE_OUTCOME_OVERTURNED), corrected, taken_back)
+    state.when(overturned).then()
+    stray = settle("aht", outcome=DISPUTE_OUTCOME_OVERTURNED, csat=5)
+    given(FACTS, RECORDED, disputed("aht")).when(stray).refused(Invalid, "READING_INVALID")
 
 
 def test_states_are_never_changed_in_place() -> None:
@@ -184,6 +285,13 @@ def test_twice_is_once() -> None:
     commands = st.one_of(
         st.builds(lambda some: record(*some), st.lists(facts, min_size=1, max_size=4)),
         st.builds(correct, facts),
+        st.builds(retract, st.sampled_from(["aht", "csat"])),
+        st.builds(dispute, st.sampled_from(["aht", "csat"])),
+        st.builds(
+            lambda kpi_id, outcome: settle(kpi_id, outcome=outcome),
+            st.sampled_from(["aht", "csat"]),
+            st.sampled_from([DISPUTE_OUTCOME_UPHELD, DISPUTE_OUTCOME_OVERTURNED]),
+        ),
     )
     # Not on the next day: a fact of tomorrow is left today and taken then.
     twice_is_once(FACTS, commands, days_between=(0,))

@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import strategies as st
 
 from libs.common.errors import AlreadyExists, Invalid, NotFound
-from services.performance.kpi import KPI, format_value, is_missed, kpi_value, to_resource
+from services.performance.kpi import KPI, format_value, kpi_value, to_resource
 from stepladder.performance.v1.events_pb2 import KpiCreated, KpiUpdated
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, UpdateKpiRequest
 from tests.deciding import given, twice_is_once
@@ -147,20 +147,3 @@ def test_time_of_day_shown() -> None:
     kpi = Kpi(unit=Kpi.UNIT_TIME_OF_DAY, precision=2)
     assert format_value(kpi, Fraction(9 * 3600 + 5 * 60 + 6)) == "09:05:06"
     assert format_value(kpi, Fraction(86399, 1) + Fraction(1, 2)) == "24:00:00"
-
-
-@pytest.mark.parametrize(
-    ("value", "minimum", "maximum", "missed"),
-    [
-        (Fraction(95), "95", "", False),
-        (Fraction(95) - Fraction(1, 10**12), "95", "", True),
-        (Fraction(306, 100), "", "3.06", False),
-        (Fraction(551, 180), "", "3.06", True),
-        (Fraction(3), "2.5", "3.5", False),
-        (Fraction(4), "2.5", "3.5", True),
-    ],
-)
-def test_missed(value: Fraction, minimum: str, maximum: str, missed: bool) -> None:
-    """Bounds are inclusive and compared with the exact value, never with the one shown."""
-    assert is_missed(aht(), value, minimum, maximum) == missed
-    assert not is_missed(Kpi(direction=Kpi.DIRECTION_NONE), value, minimum, maximum)

@@ -17,9 +17,20 @@ def target(day: str, minimum: str, maximum: str = "") -> Target:
 
 
 def test_ids() -> None:
-    """A team's target is another aggregate than the centre's."""
-    assert target_id("csat", "") == "csat"
-    assert target_id("csat", "t-1") == "csat_t-1"
+    """Every scope is another aggregate; the ids are stored for ever."""
+    scopes = [
+        Target(),
+        Target(team_id="t-1"),
+        Target(position="agent"),
+        Target(stars=3),
+        Target(team_id="t-1", stars=3),
+    ]
+    for scope in scopes:
+        scope.kpi_id = "csat"
+    ids = [target_id(scope) for scope in scopes]
+    assert ids[:2] == ["csat", "csat_t-1"]
+    assert ids[2] == "csat_scope_a30e51c6f77437d3ded925528f0a6fd9"
+    assert len(set(ids)) == len(ids)
 
 
 def test_set() -> None:

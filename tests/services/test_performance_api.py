@@ -634,7 +634,7 @@ async def test_a_correction_is_judged_anew(world: World) -> None:
 
 
 async def test_a_streak_is_judged_by_the_targets_of_the_team_of_the_day(world: World) -> None:
-    """A team's own target goes before the centre's; the last day of each period decides whose, and who leads."""
+    """A team's own target goes before the centre's, for the work done in it; the last day decides who leads."""
     strict, lax = await world.team(), await world.team()
     kpi, agent, lead = await world.kpi(), await world.employee(lax), await world.employee(strict)
     centre = await world.kpis.SetTarget(target(kpi, maximum="80"))
@@ -644,7 +644,7 @@ async def test_a_streak_is_judged_by_the_targets_of_the_team_of_the_day(world: W
     moved = TransferEmployeeRequest(employee_id=agent, team_id=strict, effective_date="2020-02-29")
     await world.directory.TransferEmployee(moved)
     await world.detections.CreateDetectionPolicy(monthly(kpi, streak=2))
-    await world.record(*(fact(agent, f"2020-0{month}-10", kpi, 50) for month in (1, 2)))
+    await world.record(*(fact(agent, day, kpi, 50) for day in ("2020-01-10", "2020-02-29")))
     await judged(world)
     assert await detections(world, agent) == []  # January was fine by the centre's
     await world.record(fact(agent, "2020-03-10", kpi, 50))

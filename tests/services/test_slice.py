@@ -308,7 +308,7 @@ async def test_eligibility_names_each_criterion_and_its_evidence(both: World) ->
     assert [one.employee_id for one in listed.eligibilities] == [agent]
     late = await world.eligibility.GetEligibility(GetEligibilityRequest(employee_id=other, as_of="2020-03-20"))
     assert (late.criteria[0].actual, late.criteria[0].met_from) == ("3 full months as agent", "2020-12-01")
-    rated = await world.facts.ListRatings(ListRatingsRequest(employee_id=agent, page_size=2))
+    rated = await world.facts.ListRatings(ListRatingsRequest(employee_id=agent, page_size=2, at_least=ask.at_least))
     assert [one.month for one in rated.ratings] == ["2020-02", "2020-01"]
     assert rated.next_page_token
 

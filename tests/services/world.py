@@ -112,7 +112,7 @@ class World:
 
 def new_id(prefix: str) -> str:
     """An id that is not taken."""
-    return f"{prefix}-{next(UNIQUE)}"
+    return f"{prefix}-{next(UNIQUE):05}"  # sorts in the order of making
 
 
 def fact(employee_id: str, day: str, kpi_id: str, numerator: int, denominator: int | None = 100) -> Fact:

@@ -213,3 +213,31 @@ class PlanClosed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanClosed: _TypeAlias = PlanClosed  # noqa: Y015
+
+@_typing.final
+class PlanEvidenceDrifted(_message.Message):
+    """Facts that the plan rests on have changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    employee_id: _builtins.str
+    @_builtins.property
+    def drift(self) -> _plan_pb2.EvidenceDrift: ...
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        drift: _plan_pb2.EvidenceDrift | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "employee_id", b"employee_id", "plan_id", b"plan_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanEvidenceDrifted: _TypeAlias = PlanEvidenceDrifted  # noqa: Y015

@@ -105,6 +105,7 @@ class Plan(_message.Message):
     CLOSED_DATE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     lead_id: _builtins.str
@@ -133,6 +134,10 @@ class Plan(_message.Message):
     def goals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Goal]: ...
     @_builtins.property
     def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def drift(self) -> Global___EvidenceDrift:
+        """What the facts say now, once any of those under the plan has changed. The evidence itself is never rewritten."""
+
     def __init__(
         self,
         *,
@@ -155,10 +160,11 @@ class Plan(_message.Message):
         closed_date: _builtins.str = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        drift: Global___EvidenceDrift | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "evidence", b"evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "cause", b"cause", "cause_note", b"cause_note", "closed_date", b"closed_date", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "plan_id", b"plan_id", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "cause", b"cause", "cause_note", b"cause_note", "closed_date", b"closed_date", "drift", b"drift", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "plan_id", b"plan_id", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +210,48 @@ class Evidence(_message.Message):
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
+class EvidenceDrift(_message.Message):
+    """What has become of the facts under a plan since it was proposed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STANDS_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    stands: _builtins.bool
+    """The detection would still be made."""
+    disputed: _builtins.bool
+    """A dispute about some of the facts is open."""
+    drift_position: _builtins.int
+    """Position of the performance service's event that says so."""
+    @_builtins.property
+    def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidencePeriod]:
+        """The same periods now, those that miss the target no longer marked `met`."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions of the facts that became known since, and changed something."""
+
+    def __init__(
+        self,
+        *,
+        stands: _builtins.bool = ...,
+        disputed: _builtins.bool = ...,
+        periods: _abc.Iterable[Global___EvidencePeriod] | None = ...,
+        causes: _abc.Iterable[_builtins.int] | None = ...,
+        drift_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "disputed", b"disputed", "drift_position", b"drift_position", "periods", b"periods", "stands", b"stands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceDrift: _TypeAlias = EvidenceDrift  # noqa: Y015
+
+@_typing.final
 class EvidencePeriod(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -216,6 +264,7 @@ class EvidencePeriod(_message.Message):
     MAXIMUM_FIELD_NUMBER: _builtins.int
     FACT_POSITIONS_FIELD_NUMBER: _builtins.int
     TARGET_POSITION_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     numerator: _builtins.int
@@ -225,6 +274,8 @@ class EvidencePeriod(_message.Message):
     maximum: _builtins.str
     target_position: _builtins.int
     """Position of the event that set the target."""
+    met: _builtins.bool
+    """Only in a drift: the target is met now."""
     @_builtins.property
     def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Positions of the facts in the log, ascending."""
@@ -241,10 +292,11 @@ class EvidencePeriod(_message.Message):
         maximum: _builtins.str = ...,
         fact_positions: _abc.Iterable[_builtins.int] | None = ...,
         target_position: _builtins.int = ...,
+        met: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "fact_positions", b"fact_positions", "maximum", b"maximum", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "fact_positions", b"fact_positions", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +396,31 @@ class CallReassessment(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallReassessment: _TypeAlias = CallReassessment  # noqa: Y015
+
+@_typing.final
+class NoteDrift(_message.Message):
+    """No RPC: the policy's command when the performance service says that facts under a plan have changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    @_builtins.property
+    def drift(self) -> Global___EvidenceDrift: ...
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        drift: Global___EvidenceDrift | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "plan_id", b"plan_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDrift: _TypeAlias = NoteDrift  # noqa: Y015
 
 @_typing.final
 class GetPlanRequest(_message.Message):

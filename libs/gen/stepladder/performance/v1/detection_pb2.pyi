@@ -22,7 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class DetectionPolicy(_message.Message):
     """An employee is under-performing when a KPI misses its target in so many periods in a row.
-    A period without target, or with too few samples, breaks the row.
+    A period without target, or with too few samples, breaks the row. While a dispute about one of its facts is open,
+    no streak is found that needs the period.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -98,6 +99,8 @@ class Detection(_message.Message):
     LEAD_ID_FIELD_NUMBER: _builtins.int
     PERIODS_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     detection_id: _builtins.str
     policy_id: _builtins.str
     policy_position: _builtins.int
@@ -109,9 +112,15 @@ class Detection(_message.Message):
     lead_id: _builtins.str
     log_position: _builtins.int
     """Output only."""
+    known_at: _builtins.int
+    """Position up to which facts were looked at for certain."""
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedPeriod]:
         """The streak, the first period first."""
+
+    @_builtins.property
+    def drift(self) -> Global___DetectionDrift:
+        """Output only. What the facts say now, once any of them has changed; the detection itself is never rewritten."""
 
     def __init__(
         self,
@@ -125,14 +134,58 @@ class Detection(_message.Message):
         lead_id: _builtins.str = ...,
         periods: _abc.Iterable[Global___MissedPeriod] | None = ...,
         log_position: _builtins.int = ...,
+        drift: Global___DetectionDrift | None = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "employee_id", b"employee_id", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id", "known_at", b"known_at", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Detection: _TypeAlias = Detection  # noqa: Y015
+
+@_typing.final
+class DetectionDrift(_message.Message):
+    """A detection judged again by its own rules, on the facts as they are now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STANDS_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    stands: _builtins.bool
+    """The streak would still be found."""
+    disputed: _builtins.bool
+    """A dispute about some of the facts is open."""
+    known_at: _builtins.int
+    """Position up to which facts were looked at for certain."""
+    @_builtins.property
+    def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedPeriod]:
+        """The detection's periods as they are now, missed or not."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions of what became known since the last look, and changed something."""
+
+    def __init__(
+        self,
+        *,
+        stands: _builtins.bool = ...,
+        disputed: _builtins.bool = ...,
+        periods: _abc.Iterable[Global___MissedPeriod] | None = ...,
+        causes: _abc.Iterable[_builtins.int] | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "disputed", b"disputed", "known_at", b"known_at", "periods", b"periods", "stands", b"stands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectionDrift: _TypeAlias = DetectionDrift  # noqa: Y015
 
 @_typing.final
 class MissedPeriod(_message.Message):
@@ -149,6 +202,8 @@ class MissedPeriod(_message.Message):
     MAXIMUM_FIELD_NUMBER: _builtins.int
     TARGET_POSITION_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    TARGET_POSITIONS_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     numerator: _builtins.int
@@ -156,11 +211,17 @@ class MissedPeriod(_message.Message):
     value: _builtins.str
     """Rounded to the KPI's precision."""
     minimum: _builtins.str
-    """The bounds in force on the last day, and the position of the event that set them."""
+    """The bounds that the days' targets add up to, and the position of the event that set the last of them."""
     maximum: _builtins.str
     target_position: _builtins.int
+    met: _builtins.bool
+    """Only in a drift: the target is met, or the period no longer counts."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FactReference]: ...
+    @_builtins.property
+    def target_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of every target that counted, ascending."""
+
     def __init__(
         self,
         *,
@@ -173,10 +234,12 @@ class MissedPeriod(_message.Message):
         maximum: _builtins.str = ...,
         target_position: _builtins.int = ...,
         facts: _abc.Iterable[Global___FactReference] | None = ...,
+        target_positions: _abc.Iterable[_builtins.int] | None = ...,
+        met: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "facts", b"facts", "maximum", b"maximum", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "facts", b"facts", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "target_positions", b"target_positions", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

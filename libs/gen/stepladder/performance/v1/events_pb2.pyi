@@ -3,12 +3,16 @@
 isort:skip_file
 What has happened in the performance service. Stored for ever: fields are added, never changed."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from stepladder.performance.v1 import detection_pb2 as _detection_pb2
 from stepladder.performance.v1 import directory_pb2 as _directory_pb2
 from stepladder.performance.v1 import facts_pb2 as _facts_pb2
 from stepladder.performance.v1 import kpi_pb2 as _kpi_pb2
+from stepladder.performance.v1 import policy_pb2 as _policy_pb2
+from stepladder.performance.v1 import scorecard_pb2 as _scorecard_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -286,7 +290,7 @@ Global___KpiUpdated: _TypeAlias = KpiUpdated  # noqa: Y015
 
 @_typing.final
 class TargetSet(_message.Message):
-    """Aggregate `performance.target`: one KPI of one team or of the centre."""
+    """Aggregate `performance.target`: one KPI of one scope."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,8 +361,94 @@ class FactCorrected(_message.Message):
 Global___FactCorrected: _TypeAlias = FactCorrected  # noqa: Y015
 
 @_typing.final
+class FactRetracted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READINGS_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def readings(self) -> _facts_pb2.ReadingsOfDay: ...
+    def __init__(
+        self,
+        *,
+        readings: _facts_pb2.ReadingsOfDay | None = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "readings", b"readings", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactRetracted: _TypeAlias = FactRetracted  # noqa: Y015
+
+@_typing.final
+class FactDisputed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READINGS_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEWER_ID_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    reason: _builtins.str
+    reviewer_id: _builtins.str
+    @_builtins.property
+    def readings(self) -> _facts_pb2.ReadingsOfDay: ...
+    def __init__(
+        self,
+        *,
+        readings: _facts_pb2.ReadingsOfDay | None = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reviewer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "readings", b"readings", "reason", b"reason", "reviewer_id", b"reviewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactDisputed: _TypeAlias = FactDisputed  # noqa: Y015
+
+@_typing.final
+class FactDisputeSettled(_message.Message):
+    """Followed by a correction or a retraction where the outcome changes a reading."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READINGS_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    outcome: _facts_pb2.DisputeOutcome.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def readings(self) -> _facts_pb2.ReadingsOfDay: ...
+    def __init__(
+        self,
+        *,
+        readings: _facts_pb2.ReadingsOfDay | None = ...,
+        employee_id: _builtins.str = ...,
+        outcome: _facts_pb2.DisputeOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "outcome", b"outcome", "readings", b"readings", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactDisputeSettled: _TypeAlias = FactDisputeSettled  # noqa: Y015
+
+@_typing.final
 class MonthRated(_message.Message):
-    """Aggregate `performance.rating`: one for each employee."""
+    """Aggregate `performance.rating`: one employee's month. `rating` is the one in force after the event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,6 +472,167 @@ class MonthRated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MonthRated: _TypeAlias = MonthRated  # noqa: Y015
+
+@_typing.final
+class MonthClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    SCORECARD_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    month: _builtins.str
+    rating: _facts_pb2.Rating.ValueType
+    known_at: _builtins.int
+    """Position up to which facts are in it for certain."""
+    @_builtins.property
+    def scorecard(self) -> _scorecard_pb2.Scorecard: ...
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        month: _builtins.str = ...,
+        rating: _facts_pb2.Rating.ValueType = ...,
+        scorecard: _scorecard_pb2.Scorecard | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scorecard", b"scorecard"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "known_at", b"known_at", "month", b"month", "rating", b"rating", "scorecard", b"scorecard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MonthClosed: _TypeAlias = MonthClosed  # noqa: Y015
+
+@_typing.final
+class MonthRevised(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    month: _builtins.str
+    rating: _facts_pb2.Rating.ValueType
+    known_at: _builtins.int
+    @_builtins.property
+    def before(self) -> _scorecard_pb2.Scorecard: ...
+    @_builtins.property
+    def after(self) -> _scorecard_pb2.Scorecard: ...
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        month: _builtins.str = ...,
+        rating: _facts_pb2.Rating.ValueType = ...,
+        before: _scorecard_pb2.Scorecard | None = ...,
+        after: _scorecard_pb2.Scorecard | None = ...,
+        causes: _abc.Iterable[_builtins.int] | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "causes", b"causes", "employee_id", b"employee_id", "known_at", b"known_at", "month", b"month", "rating", b"rating"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MonthRevised: _TypeAlias = MonthRevised  # noqa: Y015
+
+@_typing.final
+class RatingProposed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    month: _builtins.str
+    proposed: _facts_pb2.Rating.ValueType
+    reason: _builtins.str
+    proposed_by: _builtins.str
+    """Whoever gave the command, as in the envelope."""
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        month: _builtins.str = ...,
+        proposed: _facts_pb2.Rating.ValueType = ...,
+        reason: _builtins.str = ...,
+        proposed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "month", b"month", "proposed", b"proposed", "proposed_by", b"proposed_by", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RatingProposed: _TypeAlias = RatingProposed  # noqa: Y015
+
+@_typing.final
+class RatingDecided(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    month: _builtins.str
+    rating: _facts_pb2.Rating.ValueType
+    approved: _builtins.bool
+    reason: _builtins.str
+    decided_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        month: _builtins.str = ...,
+        rating: _facts_pb2.Rating.ValueType = ...,
+        approved: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "decided_by", b"decided_by", "employee_id", b"employee_id", "month", b"month", "rating", b"rating", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RatingDecided: _TypeAlias = RatingDecided  # noqa: Y015
+
+@_typing.final
+class PolicySet(_message.Message):
+    """Aggregate `performance.policy`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy: ...
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicySet: _TypeAlias = PolicySet  # noqa: Y015
 
 @_typing.final
 class DetectionPolicyCreated(_message.Message):
@@ -426,3 +677,31 @@ class UnderperformanceDetected(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnderperformanceDetected: _TypeAlias = UnderperformanceDetected  # noqa: Y015
+
+@_typing.final
+class DetectionDrifted(_message.Message):
+    """Facts under a detection have changed, or a dispute about them was opened or settled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DETECTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    detection_id: _builtins.str
+    employee_id: _builtins.str
+    @_builtins.property
+    def drift(self) -> _detection_pb2.DetectionDrift: ...
+    def __init__(
+        self,
+        *,
+        detection_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        drift: _detection_pb2.DetectionDrift | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectionDrifted: _TypeAlias = DetectionDrifted  # noqa: Y015

@@ -19,6 +19,25 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DisputeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisputeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISPUTE_OUTCOME_UNSPECIFIED: _DisputeOutcome.ValueType  # 0
+    DISPUTE_OUTCOME_UPHELD: _DisputeOutcome.ValueType  # 1
+    """What was recorded stands."""
+    DISPUTE_OUTCOME_OVERTURNED: _DisputeOutcome.ValueType  # 2
+
+class DisputeOutcome(_DisputeOutcome, metaclass=_DisputeOutcomeEnumTypeWrapper): ...
+
+DISPUTE_OUTCOME_UNSPECIFIED: DisputeOutcome.ValueType  # 0
+DISPUTE_OUTCOME_UPHELD: DisputeOutcome.ValueType  # 1
+"""What was recorded stands."""
+DISPUTE_OUTCOME_OVERTURNED: DisputeOutcome.ValueType  # 2
+Global___DisputeOutcome: _TypeAlias = DisputeOutcome  # noqa: Y015
+
 class _Rating:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -320,6 +339,185 @@ class CorrectFactResponse(_message.Message):
 Global___CorrectFactResponse: _TypeAlias = CorrectFactResponse  # noqa: Y015
 
 @_typing.final
+class ReadingsOfDay(_message.Message):
+    """Readings recorded of an employee's day from one source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    KPI_IDS_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    date: _builtins.str
+    source: _builtins.str
+    @_builtins.property
+    def kpi_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        source: _builtins.str = ...,
+        kpi_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "employee_id", b"employee_id", "kpi_ids", b"kpi_ids", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingsOfDay: _TypeAlias = ReadingsOfDay  # noqa: Y015
+
+@_typing.final
+class RetractFactRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def readings(self) -> Global___ReadingsOfDay: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        readings: Global___ReadingsOfDay | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractFactRequest: _TypeAlias = RetractFactRequest  # noqa: Y015
+
+@_typing.final
+class RetractFactResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    log_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_position", b"log_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractFactResponse: _TypeAlias = RetractFactResponse  # noqa: Y015
+
+@_typing.final
+class DisputeFactRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEWER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    reason: _builtins.str
+    reviewer_id: _builtins.str
+    """The employee who is to settle it; not the one it is about."""
+    @_builtins.property
+    def readings(self) -> Global___ReadingsOfDay: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        readings: Global___ReadingsOfDay | None = ...,
+        reason: _builtins.str = ...,
+        reviewer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings", "reason", b"reason", "request_id", b"request_id", "reviewer_id", b"reviewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisputeFactRequest: _TypeAlias = DisputeFactRequest  # noqa: Y015
+
+@_typing.final
+class DisputeFactResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    log_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_position", b"log_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisputeFactResponse: _TypeAlias = DisputeFactResponse  # noqa: Y015
+
+@_typing.final
+class SettleFactDisputeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    CORRECTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    outcome: Global___DisputeOutcome.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def readings(self) -> Global___ReadingsOfDay: ...
+    @_builtins.property
+    def corrected(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reading]:
+        """What the readings should have been; those of `readings` without one are taken back."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        readings: Global___ReadingsOfDay | None = ...,
+        outcome: Global___DisputeOutcome.ValueType = ...,
+        corrected: _abc.Iterable[Global___Reading] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["readings", b"readings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected", b"corrected", "outcome", b"outcome", "readings", b"readings", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleFactDisputeRequest: _TypeAlias = SettleFactDisputeRequest  # noqa: Y015
+
+@_typing.final
+class SettleFactDisputeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    log_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_position", b"log_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleFactDisputeResponse: _TypeAlias = SettleFactDisputeResponse  # noqa: Y015
+
+@_typing.final
 class ListFactsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,6 +527,7 @@ class ListFactsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     start_date: _builtins.str
     end_date: _builtins.str
@@ -336,6 +535,8 @@ class ListFactsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
@@ -345,10 +546,11 @@ class ListFactsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "end_date", b"end_date", "page_size", b"page_size", "page_token", b"page_token", "start_date", b"start_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "end_date", b"end_date", "known_at", b"known_at", "page_size", b"page_size", "page_token", b"page_token", "start_date", b"start_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +592,7 @@ class RecordedReading(_message.Message):
     NUMERATOR_FIELD_NUMBER: _builtins.int
     DENOMINATOR_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     date: _builtins.str
     source: _builtins.str
@@ -398,6 +601,8 @@ class RecordedReading(_message.Message):
     denominator: _builtins.int
     log_position: _builtins.int
     """Position of the event that states it."""
+    disputed: _builtins.bool
+    """Whether a dispute about it was open."""
     def __init__(
         self,
         *,
@@ -408,10 +613,11 @@ class RecordedReading(_message.Message):
         numerator: _builtins.int = ...,
         denominator: _builtins.int = ...,
         log_position: _builtins.int = ...,
+        disputed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "denominator", b"denominator", "employee_id", b"employee_id", "kpi_id", b"kpi_id", "log_position", b"log_position", "numerator", b"numerator", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "denominator", b"denominator", "disputed", b"disputed", "employee_id", b"employee_id", "kpi_id", b"kpi_id", "log_position", b"log_position", "numerator", b"numerator", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,6 +653,7 @@ class ListKpiResultsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     """The last day, inclusive."""
@@ -459,6 +666,8 @@ class ListKpiResultsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
@@ -471,10 +680,11 @@ class ListKpiResultsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "end_date", b"end_date", "group_by", b"group_by", "kpi_id", b"kpi_id", "page_size", b"page_size", "page_token", b"page_token", "start_date", b"start_date", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "end_date", b"end_date", "group_by", b"group_by", "known_at", b"known_at", "kpi_id", b"kpi_id", "page_size", b"page_size", "page_token", b"page_token", "start_date", b"start_date", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -612,10 +822,13 @@ class ListRatingsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
@@ -623,10 +836,11 @@ class ListRatingsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "known_at", b"known_at", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

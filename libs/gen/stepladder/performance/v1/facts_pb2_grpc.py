@@ -50,6 +50,21 @@ class FactsServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactResponse.FromString,
                 _registered_method=True)
+        self.RetractFact = channel.unary_unary(
+                '/stepladder.performance.v1.FactsService/RetractFact',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactResponse.FromString,
+                _registered_method=True)
+        self.DisputeFact = channel.unary_unary(
+                '/stepladder.performance.v1.FactsService/DisputeFact',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactResponse.FromString,
+                _registered_method=True)
+        self.SettleFactDispute = channel.unary_unary(
+                '/stepladder.performance.v1.FactsService/SettleFactDispute',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeResponse.FromString,
+                _registered_method=True)
         self.ListFacts = channel.unary_unary(
                 '/stepladder.performance.v1.FactsService/ListFacts',
                 request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.ListFactsRequest.SerializeToString,
@@ -103,6 +118,30 @@ class FactsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetractFact(self, request, context):
+        """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisputeFact(self, request, context):
+        """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleFactDispute(self, request, context):
+        """Settles a dispute: the readings stand, are replaced, or are taken back.
+        Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListFacts(self, request, context):
         """Facts of an employee over a span of days, by day, source and KPI.
         """
@@ -118,8 +157,9 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RateMonth(self, request, context):
-        """Records an employee's rating of a month; another rating of the same month supersedes it.
-        Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+        """Records a rating that was given elsewhere; another of the same month supersedes it.
+        Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `MONTH_CLOSED`: then propose a change
+        (ScorecardService).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +188,21 @@ def add_FactsServiceServicer_to_server(servicer, server):
                     servicer.CorrectFact,
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactResponse.SerializeToString,
+            ),
+            'RetractFact': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetractFact,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactResponse.SerializeToString,
+            ),
+            'DisputeFact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisputeFact,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactResponse.SerializeToString,
+            ),
+            'SettleFactDispute': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleFactDispute,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeResponse.SerializeToString,
             ),
             'ListFacts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFacts,
@@ -252,6 +307,87 @@ class FactsService:
             '/stepladder.performance.v1.FactsService/CorrectFact',
             stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_facts__pb2.CorrectFactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetractFact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.FactsService/RetractFact',
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.RetractFactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisputeFact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.FactsService/DisputeFact',
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.DisputeFactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleFactDispute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.FactsService/SettleFactDispute',
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.SettleFactDisputeResponse.FromString,
             options,
             channel_credentials,
             insecure,

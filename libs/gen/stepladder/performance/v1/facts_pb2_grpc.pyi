@@ -31,13 +31,26 @@ class FactsServiceStub:
     """Replaces readings of a recorded fact; the old ones stay in the log. Readings not named stay as they are.
     Errors: NOT_FOUND `FACT_NOT_FOUND` if the fact was never recorded.
     """
+    RetractFact: _aio.UnaryUnaryMultiCallable[_facts_pb2.RetractFactRequest, _facts_pb2.RetractFactResponse]
+    """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
+    Errors: NOT_FOUND `FACT_NOT_FOUND`.
+    """
+    DisputeFact: _aio.UnaryUnaryMultiCallable[_facts_pb2.DisputeFactRequest, _facts_pb2.DisputeFactResponse]
+    """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+    Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+    """
+    SettleFactDispute: _aio.UnaryUnaryMultiCallable[_facts_pb2.SettleFactDisputeRequest, _facts_pb2.SettleFactDisputeResponse]
+    """Settles a dispute: the readings stand, are replaced, or are taken back.
+    Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+    """
     ListFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListFactsRequest, _facts_pb2.ListFactsResponse]
     """Facts of an employee over a span of days, by day, source and KPI."""
     ListKpiResults: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListKpiResultsRequest, _facts_pb2.ListKpiResultsResponse]
     """KPI results over any span of days, for each employee, each team or the whole centre."""
     RateMonth: _aio.UnaryUnaryMultiCallable[_facts_pb2.RateMonthRequest, _facts_pb2.MonthRating]
-    """Records an employee's rating of a month; another rating of the same month supersedes it.
-    Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+    """Records a rating that was given elsewhere; another of the same month supersedes it.
+    Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `MONTH_CLOSED`: then propose a change
+    (ScorecardService).
     """
     ListRatings: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListRatingsRequest, _facts_pb2.ListRatingsResponse]
 
@@ -78,6 +91,36 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RetractFact(
+        self,
+        request: _facts_pb2.RetractFactRequest,
+        context: _aio.ServicerContext[_facts_pb2.RetractFactRequest, _abc.Awaitable[_facts_pb2.RetractFactResponse]],
+    ) -> _abc.Awaitable[_facts_pb2.RetractFactResponse]:
+        """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def DisputeFact(
+        self,
+        request: _facts_pb2.DisputeFactRequest,
+        context: _aio.ServicerContext[_facts_pb2.DisputeFactRequest, _abc.Awaitable[_facts_pb2.DisputeFactResponse]],
+    ) -> _abc.Awaitable[_facts_pb2.DisputeFactResponse]:
+        """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleFactDispute(
+        self,
+        request: _facts_pb2.SettleFactDisputeRequest,
+        context: _aio.ServicerContext[_facts_pb2.SettleFactDisputeRequest, _abc.Awaitable[_facts_pb2.SettleFactDisputeResponse]],
+    ) -> _abc.Awaitable[_facts_pb2.SettleFactDisputeResponse]:
+        """Settles a dispute: the readings stand, are replaced, or are taken back.
+        Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+        """
+
+    @_abc_1.abstractmethod
     def ListFacts(
         self,
         request: _facts_pb2.ListFactsRequest,
@@ -99,8 +142,9 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.RateMonthRequest,
         context: _aio.ServicerContext[_facts_pb2.RateMonthRequest, _abc.Awaitable[_facts_pb2.MonthRating]],
     ) -> _abc.Awaitable[_facts_pb2.MonthRating]:
-        """Records an employee's rating of a month; another rating of the same month supersedes it.
-        Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+        """Records a rating that was given elsewhere; another of the same month supersedes it.
+        Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `MONTH_CLOSED`: then propose a change
+        (ScorecardService).
         """
 
     @_abc_1.abstractmethod

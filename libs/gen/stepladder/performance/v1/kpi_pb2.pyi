@@ -113,6 +113,7 @@ class Kpi(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    RETIRED_DATE_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     display_name: _builtins.str
     display_name_zh: _builtins.str
@@ -133,6 +134,8 @@ class Kpi(_message.Message):
     """Output only."""
     log_position: _builtins.int
     """Output only."""
+    retired_date: _builtins.str
+    """The first day for which no readings are taken any more; empty while it is in use."""
     def __init__(
         self,
         *,
@@ -148,10 +151,11 @@ class Kpi(_message.Message):
         description: _builtins.str = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        retired_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "description", b"description", "direction", b"direction", "display_name", b"display_name", "display_name_zh", b"display_name_zh", "etag", b"etag", "kpi_id", b"kpi_id", "log_position", b"log_position", "precision", b"precision", "scale_denominator", b"scale_denominator", "scale_numerator", b"scale_numerator", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "description", b"description", "direction", b"direction", "display_name", b"display_name", "display_name_zh", b"display_name_zh", "etag", b"etag", "kpi_id", b"kpi_id", "log_position", b"log_position", "precision", b"precision", "retired_date", b"retired_date", "scale_denominator", b"scale_denominator", "scale_numerator", b"scale_numerator", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -194,7 +198,7 @@ class UpdateKpiRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`display_name`, `display_name_zh`, `description`, `precision`; empty means every one given."""
+        """`display_name`, `display_name_zh`, `description`, `precision`, `retired_date`; empty means every one given."""
 
     def __init__(
         self,
@@ -283,7 +287,9 @@ Global___ListKpisResponse: _TypeAlias = ListKpisResponse  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):
-    """What is expected of a KPI: a value is on target from `minimum` to `maximum`, both inclusive."""
+    """What is expected of a KPI: a value is on target from `minimum` to `maximum`, both inclusive. Over a period in which
+    the target changed, the bounds add up as the readings do: those of a ratio are weighted by the days' denominators.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -293,14 +299,23 @@ class Target(_message.Message):
     MINIMUM_FIELD_NUMBER: _builtins.int
     MAXIMUM_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    PER_DAY_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     team_id: _builtins.str
-    """Empty: the whole centre."""
+    """Only work done in this team; empty: in any."""
     effective_date: _builtins.str
     minimum: _builtins.str
     maximum: _builtins.str
     log_position: _builtins.int
     """Output only. Position of the event that set it."""
+    position: _builtins.str
+    """Only employees in this position; empty: in any."""
+    stars: _builtins.int
+    """Only employees with so many stars; 0: with any."""
+    per_day: _builtins.bool
+    """The bounds of a sum are for one day with readings: a period's are as many times that. Not for other KPIs."""
     def __init__(
         self,
         *,
@@ -310,10 +325,13 @@ class Target(_message.Message):
         minimum: _builtins.str = ...,
         maximum: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        per_day: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_date", b"effective_date", "kpi_id", b"kpi_id", "log_position", b"log_position", "maximum", b"maximum", "minimum", b"minimum", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_date", b"effective_date", "kpi_id", b"kpi_id", "log_position", b"log_position", "maximum", b"maximum", "minimum", b"minimum", "per_day", b"per_day", "position", b"position", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

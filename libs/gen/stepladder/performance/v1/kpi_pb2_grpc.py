@@ -79,7 +79,8 @@ class KpiServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateKpi(self, request, context):
-        """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
+        """Changes the names, the description, the precision and the day of retirement. How values add up never changes: that
+        is another KPI.
         Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,8 +100,10 @@ class KpiServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetTarget(self, request, context):
-        """Sets the target of a KPI, for one team or the whole centre, from a day on, until the next one set.
-        A team's own target goes before the centre's. The same target again changes nothing.
+        """Sets the target of a KPI from a day on, until the next one set for the same scope. Each day's work is judged by the
+        target of that day, so a change never rewrites what was before it. Of the targets that fit an employee's day, one
+        for the team goes before one for the stars, that before one for the position, and that before the centre's.
+        The same target again changes nothing.
         Errors: NOT_FOUND `KPI_NOT_FOUND`, `TEAM_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -19,14 +19,17 @@ class KpiServiceStub:
     CreateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.CreateKpiRequest, _kpi_pb2.Kpi]
     """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content."""
     UpdateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.UpdateKpiRequest, _kpi_pb2.Kpi]
-    """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
+    """Changes the names, the description, the precision and the day of retirement. How values add up never changes: that
+    is another KPI.
     Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
     """
     GetKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.GetKpiRequest, _kpi_pb2.Kpi]
     ListKpis: _aio.UnaryUnaryMultiCallable[_kpi_pb2.ListKpisRequest, _kpi_pb2.ListKpisResponse]
     SetTarget: _aio.UnaryUnaryMultiCallable[_kpi_pb2.SetTargetRequest, _kpi_pb2.Target]
-    """Sets the target of a KPI, for one team or the whole centre, from a day on, until the next one set.
-    A team's own target goes before the centre's. The same target again changes nothing.
+    """Sets the target of a KPI from a day on, until the next one set for the same scope. Each day's work is judged by the
+    target of that day, so a change never rewrites what was before it. Of the targets that fit an employee's day, one
+    for the team goes before one for the stars, that before one for the position, and that before the centre's.
+    The same target again changes nothing.
     Errors: NOT_FOUND `KPI_NOT_FOUND`, `TEAM_NOT_FOUND`.
     """
     ListTargets: _aio.UnaryUnaryMultiCallable[_kpi_pb2.ListTargetsRequest, _kpi_pb2.ListTargetsResponse]
@@ -48,7 +51,8 @@ class KpiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _kpi_pb2.UpdateKpiRequest,
         context: _aio.ServicerContext[_kpi_pb2.UpdateKpiRequest, _abc.Awaitable[_kpi_pb2.Kpi]],
     ) -> _abc.Awaitable[_kpi_pb2.Kpi]:
-        """Changes the names, the description and the precision. How values add up never changes: that is another KPI.
+        """Changes the names, the description, the precision and the day of retirement. How values add up never changes: that
+        is another KPI.
         Errors: NOT_FOUND; INVALID_ARGUMENT for a mask with other fields; ABORTED `ETAG_MISMATCH`.
         """
 
@@ -72,8 +76,10 @@ class KpiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _kpi_pb2.SetTargetRequest,
         context: _aio.ServicerContext[_kpi_pb2.SetTargetRequest, _abc.Awaitable[_kpi_pb2.Target]],
     ) -> _abc.Awaitable[_kpi_pb2.Target]:
-        """Sets the target of a KPI, for one team or the whole centre, from a day on, until the next one set.
-        A team's own target goes before the centre's. The same target again changes nothing.
+        """Sets the target of a KPI from a day on, until the next one set for the same scope. Each day's work is judged by the
+        target of that day, so a change never rewrites what was before it. Of the targets that fit an employee's day, one
+        for the team goes before one for the stars, that before one for the position, and that before the centre's.
+        The same target again changes nothing.
         Errors: NOT_FOUND `KPI_NOT_FOUND`, `TEAM_NOT_FOUND`.
         """
 

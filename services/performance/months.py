@@ -1,0 +1,227 @@
+"""Scorecards of a month, computed from what is known of people, rules and facts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from libs.common.days import Span, month_of
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import employee
+from services.performance.catalogue import Catalogue, Rules
+from services.performance.employee import EMPLOYEE
+from services.performance.people import People, TeamSpan
+from services.performance.policy import kpis_of
+from services.performance.results import Results
+from services.performance.scope import narrowest
+from services.performance.scoring import scorecard
+from stepladder.performance.v1.facts_pb2 import RecordedReading
+from stepladder.performance.v1.kpi_pb2 import Target
+from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
+from stepladder.performance.v1.scorecard_pb2 import Scorecard
+
+
+def span_of(month: str) -> Span:
+    """The days of a month (YYYY-MM)."""
+    return month_of(date.fromisoformat(f"{month}-01"))
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Scorecards by employee, the employees for whom no policy fits, and the position up to which facts are in."""
+
+    cards: Mapping[str, Scorecard]
+    without_policy: Sequence[str]
+    known_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Whom a scorecard is about: on which day of the month they are looked at, and under which policy."""
+
+    state: employee.State
+    day: date
+    policy: Policy
+
+
+class Months:
+    """Computes; changes nothing."""
+
+    def __init__(
+        self,
+        service: Service,
+        people: People,
+        catalogue: Catalogue,
+        results: Results,
+        followers: Sequence[Follower],
+    ) -> None:
+        self._service = service
+        self._people = people
+        self._catalogue = catalogue
+        self._results = results
+        self._followers = followers
+        self._included = 0
+
+    async def catch_up(self) -> int:
+        """Waits until everything in the log is in the read models; answers up to which position."""
+        end = (await self._service.stream.state()).last
+        if end > self._included:
+            for follower in self._followers:
+                await follower.wait_for(end, AT_LEAST_SECONDS)
+            self._included = end
+        return end
+
+    async def employees_in(self, month: str, *, known_at: int = 0) -> list[str]:
+        """Everyone who was in a team, or led one, in a month."""
+        span = span_of(month)
+        start, end = span.start.isoformat(), span.end.isoformat()
+        engine = self._service.engine
+        members = await self._people.memberships_between(engine, start, end, known_at=known_at)
+        leads = await self._people.leads_between(engine, start, end, known_at=known_at)
+        return sorted({one.employee_id for one in (*members, *leads)})
+
+    async def leads_of(self, employee_id: str, month: str) -> list[str]:
+        """Who led the teams of an employee in a month."""
+        span = span_of(month)
+        start, end, engine = span.start.isoformat(), span.end.isoformat(), self._service.engine
+        members = await self._people.memberships_between(engine, start, end)
+        teams = {one.team_id for one in members if one.employee_id == employee_id}
+        leads = await self._people.leads_between(engine, start, end)
+        return sorted({one.employee_id for one in leads if one.team_id in teams})
+
+    async def compute(
+        self,
+        employee_ids: Collection[str],
+        month: str,
+        *,
+        team_id: str = "",
+        rules_known_at: int = 0,
+        known_at: int = 0,
+        until: date | None = None,
+    ) -> Computed:
+        """Scorecards of those of the employees who were employed in a month, and in a team on their last day in it.
+
+        Args:
+            team_id: only those who were in this team on that day; empty: all.
+            rules_known_at: the rules as they were known then; 0: now.
+            known_at: people and facts as they were known then; 0: now.
+            until: facts up to this day only.
+        """
+        included = known_at or await self.catch_up()
+        rules = await self._catalogue.rules(self._service.engine, rules_known_at or known_at)
+        span = span_of(month)
+        span = Span(span.start, min(span.end, until or span.end))
+        subjects: dict[str, _Subject] = {}
+        without_policy: list[str] = []
+        for employee_id, state in (await self._states(employee_ids, known_at)).items():
+            day = state.last_day_in(span)
+            if day is None or team_id not in ("", state.team_on(day)):
+                continue
+            policy = _policy(rules, state, day)
+            if policy is None:
+                without_policy.append(employee_id)
+            else:
+                subjects[employee_id] = _Subject(state, day, policy)
+        own = {
+            employee_id: one
+            for employee_id, one in subjects.items()
+            if one.policy.scorecard.basis == ScorecardPolicy.BASIS_OWN
+        }
+        cards = await self._own(own, rules, span, known_at)
+        for employee_id, one in subjects.items():
+            if employee_id not in own:
+                cards[employee_id] = await self._team(employee_id, one, rules, span, known_at)
+        for employee_id, card in cards.items():
+            card.employee_id, card.month, card.rules_known_at = employee_id, month, rules.known_at
+            card.team_id = subjects[employee_id].state.team_on(subjects[employee_id].day)
+        return Computed(cards, without_policy, included)
+
+    async def _states(self, employee_ids: Collection[str], known_at: int) -> dict[str, employee.State]:
+        commands = self._service.commands
+        if known_at:
+            found = {one: (await commands.load_at(EMPLOYEE, one, known_at)).state for one in employee_ids}
+            return {employee_id: state for employee_id, state in found.items() if state.employee_id}
+        known = await commands.known(EMPLOYEE, employee_ids)
+        return {employee_id: standing.state for employee_id, standing in known.items()}
+
+    async def _own(
+        self, subjects: Mapping[str, _Subject], rules: Rules, span: Span, known_at: int
+    ) -> dict[str, Scorecard]:
+        """Scorecards from the employees' own facts."""
+        kpi_ids = {kpi_id for one in subjects.values() for _, kpi_id in kpis_of(one.policy)}
+        readings = await self._readings(list(subjects), sorted(kpi_ids), span, known_at)
+        by_employee: dict[str, list[RecordedReading]] = {}
+        for reading in readings:
+            by_employee.setdefault(reading.employee_id, []).append(reading)
+
+        def card(employee_id: str, one: _Subject) -> Scorecard:
+            def target_on(reading: RecordedReading) -> Target | None:
+                day = date.fromisoformat(reading.date)
+                return rules.target_on(reading.kpi_id, one.state.team_on(day), one.state.position_on(day), day)
+
+            return scorecard(one.policy, rules.kpis, _by_kpi(by_employee.get(employee_id, ())), target_on)
+
+        return {employee_id: card(employee_id, one) for employee_id, one in subjects.items()}
+
+    async def _team(self, lead_id: str, lead: _Subject, rules: Rules, span: Span, known_at: int) -> Scorecard:
+        """A lead's scorecard: what everyone did while in a team that they led."""
+        start, end, engine = span.start.isoformat(), span.end.isoformat(), self._service.engine
+        leading = [
+            one
+            for one in await self._people.leads_between(engine, start, end, known_at=known_at)
+            if one.employee_id == lead_id
+        ]
+        members = [
+            one
+            for one in await self._people.memberships_between(engine, start, end, known_at=known_at)
+            if any(_overlap(one, led) for led in leading)
+        ]
+        member_ids = sorted({one.employee_id for one in members})
+        kpi_ids = [kpi_id for _, kpi_id in kpis_of(lead.policy)]
+        teams: dict[str, list[TeamSpan]] = {}
+        for one in members:
+            teams.setdefault(one.employee_id, []).append(one)
+
+        def led_team(reading: RecordedReading) -> str | None:
+            """The team of a reading's day, if the lead led it on that day."""
+            team = next((one.team_id for one in teams[reading.employee_id] if one.includes(reading.date)), None)
+            return team if any(led.team_id == team and led.includes(reading.date) for led in leading) else None
+
+        def target_on(reading: RecordedReading) -> Target | None:
+            day = date.fromisoformat(reading.date)
+            return rules.target_on(reading.kpi_id, led_team(reading) or "", lead.state.position_on(day), day)
+
+        readings = await self._readings(member_ids, kpi_ids, span, known_at)
+        counted = [reading for reading in readings if led_team(reading) is not None]
+        card = scorecard(lead.policy, rules.kpis, _by_kpi(counted), target_on)
+        card.member_ids.extend(member_ids)
+        return card
+
+    async def _readings(
+        self, employee_ids: Sequence[str], kpi_ids: Sequence[str], span: Span, known_at: int
+    ) -> list[RecordedReading]:
+        start, end = span.start.isoformat(), span.end.isoformat()
+        return await self._results.readings_of(
+            self._service.engine, employee_ids, kpi_ids, start, end, known_at=known_at
+        )
+
+
+def _policy(rules: Rules, state: employee.State, day: date) -> Policy | None:
+    return narrowest(
+        rules.policies_on("scorecard", day),
+        state.team_on(day),
+        state.position_on(day),
+        scope=lambda policy: policy.scorecard.scope,
+        version=lambda policy: (policy.effective_date, policy.log_position),
+    )
+
+
+def _overlap(one: TeamSpan, other: TeamSpan) -> bool:
+    return one.team_id == other.team_id and one.from_date < other.until_date and other.from_date < one.until_date
+
+
+def _by_kpi(readings: Sequence[RecordedReading]) -> dict[str, list[RecordedReading]]:
+    found: dict[str, list[RecordedReading]] = {}
+    for reading in readings:
+        found.setdefault(reading.kpi_id, []).append(reading)
+    return found

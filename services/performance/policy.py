@@ -1,0 +1,122 @@
+"""A policy: rules as data, a version for every change."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.days import History, holding_from, parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid
+from libs.common.eventsourcing import Aggregate, Context
+from stepladder.performance.v1.events_pb2 import PolicySet
+from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy, SetPolicyRequest
+
+Command = SetPolicyRequest
+Event = PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Every version, without output-only fields; of those for the same day only the last."""
+
+    versions: History[Policy] = ()
+
+
+def evolve(state: State, event: Message) -> State:
+    match cast(Event, event):
+        case PolicySet(policy=policy):
+            return State(holding_from(state.versions, parse_day(policy.effective_date, "effective_date"), policy))
+        case unknown:
+            assert_never(unknown)
+
+
+def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
+    match cast(Command, command):
+        case SetPolicyRequest(policy=given):
+            day = parse_day(given.effective_date, "policy.effective_date")
+            kind = given.WhichOneof("content")
+            if state.versions and state.versions[0][1].WhichOneof("content") != kind:
+                raise AlreadyExists("POLICY_EXISTS", f"policy {given.policy_id} is of another kind than {kind}")
+            if violations := tuple(_violations(given)):
+                text = "; ".join(f"{one.field}: {one.message}" for one in violations)
+                raise Invalid("POLICY_INVALID", text, violations)
+            policy = Policy()
+            policy.CopyFrom(given)
+            policy.ClearField("log_position")
+            return [] if (day, policy) in state.versions else [PolicySet(policy=policy)]
+        case unknown:
+            assert_never(unknown)
+
+
+POLICY = Aggregate(name="performance.policy", initial=State(), evolve=evolve, decide=decide)
+
+
+def kpis_of(policy: Policy) -> list[tuple[str, str]]:
+    """Every KPI that a policy names, with the path of the field."""
+    card = policy.scorecard
+    named = [(f"policy.scorecard.items[{i}].kpi_id", item.kpi_id) for i, item in enumerate(card.items)]
+    added = [(f"policy.scorecard.adjustments[{i}].kpi_id", one.kpi_id) for i, one in enumerate(card.adjustments)]
+    return [*named, *added]
+
+
+def _violations(policy: Policy) -> Iterator[FieldViolation]:
+    """What the contract's rules cannot say."""
+    match policy.WhichOneof("content"):
+        case "scorecard":
+            yield from _scorecard(policy.scorecard, "policy.scorecard")
+        case unknown:
+            raise ValueError(f"a policy of unknown kind: {unknown}")
+
+
+def _scorecard(card: ScorecardPolicy, path: str) -> Iterator[FieldViolation]:
+    seen: set[str] = set()
+    for index, item in enumerate(card.items):
+        here = f"{path}.items[{index}]"
+        if item.kpi_id in seen:
+            yield FieldViolation(f"{here}.kpi_id", f"{item.kpi_id} is weighted twice; name it once")
+        seen.add(item.kpi_id)
+        if Decimal(item.weight) <= 0:
+            yield FieldViolation(f"{here}.weight", f"a weight must be more than 0; leave {item.kpi_id} out instead")
+        if item.HasField("attainment") and item.attainment.cap and Decimal(item.attainment.cap) < 100:
+            yield FieldViolation(f"{here}.attainment.cap", "must be at least 100, the score of who attains the target")
+        yield from _steps(item.steps.steps, f"{here}.steps.steps")
+    total = sum(Decimal(item.weight) for item in card.items)
+    if total != 100 and not card.normalize:
+        yield FieldViolation(
+            f"{path}.items",
+            f"the weights add up to {total}, not to 100: change them, or set `normalize` to take them in proportion"
+            " (every score will say so)",
+        )
+    yield from _bands(card.bands, f"{path}.bands")
+
+
+def _steps(steps: Sequence[ScorecardPolicy.Step], path: str) -> Iterator[FieldViolation]:
+    if steps and steps[0].lower:
+        yield FieldViolation(f"{path}[0].lower", "the first step is for every value below the second: leave it empty")
+    for index, step in enumerate(steps):
+        if index and not step.lower:
+            yield FieldViolation(f"{path}[{index}].lower", "is needed for every step but the first")
+        elif index > 1 and Decimal(step.lower) <= Decimal(steps[index - 1].lower or "0"):
+            yield FieldViolation(f"{path}[{index}].lower", f"must be above {steps[index - 1].lower}, the step before")
+        if Decimal(step.score) < 0:
+            yield FieldViolation(f"{path}[{index}].score", "a score cannot be below 0")
+
+
+def _bands(bands: Sequence[ScorecardPolicy.Band], path: str) -> Iterator[FieldViolation]:
+    """From 0 upwards without gap or overlap, better ratings above worse ones."""
+    if Decimal(bands[0].lower) != 0:
+        yield FieldViolation(f"{path}[0].lower", f"the first band must begin at 0, not at {bands[0].lower}")
+    for index, band in enumerate(bands):
+        if Decimal(band.upper) <= Decimal(band.lower):
+            yield FieldViolation(f"{path}[{index}].upper", f"must be above the band's beginning, {band.lower}")
+    for index, (lower, upper) in enumerate(pairwise(bands), 1):
+        end, start = Decimal(lower.upper), Decimal(upper.lower)
+        if start > end:
+            yield FieldViolation(f"{path}[{index}].lower", f"nothing is said of {end} up to {start}: begin at {end}")
+        elif start < end:
+            yield FieldViolation(f"{path}[{index}].lower", f"{start} up to {end} is in two bands: begin at {end}")
+        if upper.rating <= lower.rating:
+            yield FieldViolation(f"{path}[{index}].rating", "must be better than the rating of the band below")

@@ -1,0 +1,56 @@
+"""gRPC: stepladder.performance.v1.PolicyService."""
+
+from datetime import date
+
+from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance.catalogue import Catalogue
+from services.performance.kpi import KPI
+from services.performance.policy import POLICY, kpis_of
+from stepladder.performance.v1 import policy_pb2 as pb
+
+KINDS = [field.name for field in pb.Policy.DESCRIPTOR.oneofs_by_name["content"].fields]
+
+
+class PolicyApi:
+    """Implements the service."""
+
+    def __init__(self, service: Service, catalogue: Catalogue, follower: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._catalogue = catalogue
+        self._follower = follower
+
+    async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
+        named = kpis_of(request.policy)
+        known = await self._commands.known(KPI, {kpi_id for _, kpi_id in named}, check=False)
+        if unknown := [(field, kpi_id) for field, kpi_id in named if kpi_id not in known]:
+            raise NotFound(
+                "KPI_NOT_FOUND", "; ".join(f"{field}: there is no KPI {kpi_id}" for field, kpi_id in unknown)
+            )
+        handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
+        day = date.fromisoformat(request.policy.effective_date)
+        policy = pb.Policy(log_position=handled.position)
+        policy.MergeFrom(dict(handled.state.versions)[day])
+        return policy
+
+    async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.Policy:
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        day = date.fromisoformat(request.as_of) if request.as_of else context.today
+        rules = await self._catalogue.rules(self._engine, request.known_at)
+        policy = rules.policy_on(request.policy_id, day)
+        if policy is None:
+            raise NotFound("POLICY_NOT_FOUND", f"there is no policy {request.policy_id} in force on {day}")
+        return policy
+
+    async def ListPolicies(self, request: pb.ListPoliciesRequest, _: Context) -> pb.ListPoliciesResponse:
+        if request.kind and request.kind not in KINDS:
+            message = f"must be one of {', '.join(KINDS)}"
+            raise Invalid("KIND_INVALID", message, (FieldViolation("kind", message),))
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._catalogue.list_policies(self._engine, request)
+        policies, token = cut_page(request, listed, lambda one: [one.policy_id, one.effective_date])
+        return pb.ListPoliciesResponse(policies=policies, next_page_token=token)

@@ -1,0 +1,64 @@
+"""Policy: facts or people of a month have changed on which something rests; that is computed anew and revised.
+
+Nothing is rewritten: a closed month gets a revision with before and after, a detection a drift. The rules stay those
+that were known when it was decided.
+"""
+
+from libs.common.eventsourcing import Context
+from libs.common.service import Service
+from services.performance.judging import Judging
+from services.performance.months import Months, span_of
+from services.performance.rating import RATING, rating_id
+from services.performance.results import Results
+from stepladder.performance.v1.scorecard_pb2 import ReviseScorecard, Scorecard
+
+
+class Revising:
+    """Gives the commands to revise. Looking again where nothing has changed changes nothing."""
+
+    def __init__(self, service: Service, months: Months, results: Results, judging: Judging) -> None:
+        self._service = service
+        self._months = months
+        self._results = results
+        self._judging = judging
+
+    async def reconsider(self, key: str) -> None:
+        """Looks again at everything that rests on an employee's month (see `results.month_key`)."""
+        employee_id, month = key.split(" ")
+        await self._months.catch_up()
+        for one in (employee_id, *await self._months.leads_of(employee_id, month)):
+            await self._revise(one, month)
+        await self._judging.review(employee_id, span_of(month))
+
+    async def _revise(self, employee_id: str, month: str) -> None:
+        commands, engine = self._service.commands, self._service.engine
+        found = (await commands.known(RATING, [rating_id(employee_id, month)])).values()
+        state = next((one.state for one in found if one.state.closed), None)
+        if state is None:
+            return
+        before = state.scorecard
+        computed = await self._months.compute([employee_id], month, rules_known_at=before.rules_known_at)
+        after = computed.cards.get(employee_id)
+        if after is None:  # not employed then, as it turned out, or nowhere that a policy is for
+            after = Scorecard(
+                employee_id=employee_id,
+                month=month,
+                policy_id=before.policy_id,
+                policy_position=before.policy_position,
+                rules_known_at=before.rules_known_at,
+            )
+        if after == before:
+            return
+        span = span_of(month)
+        people = sorted({employee_id, *before.member_ids, *after.member_ids})
+        causes = await self._results.changes(
+            engine, people, _kpis(before, after), span.start.isoformat(), span.end.isoformat(), state.known_at
+        )
+        revise = ReviseScorecard(scorecard=after, causes=causes, known_at=computed.known_at)
+        context = Context(now=self._service.now(), today=self._service.today(), actor="policy:revising")
+        await commands.handle(RATING, rating_id(employee_id, month), revise, context)
+
+
+def _kpis(*cards: Scorecard) -> list[str]:
+    lines = {line.kpi_id for card in cards for line in card.lines}
+    return sorted(lines | {line.kpi_id for card in cards for line in card.adjustments})

@@ -1,0 +1,142 @@
+"""gRPC: stepladder.performance.v1.ScorecardService."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from google.protobuf.message import Message
+
+from libs.common.days import parse_day
+from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound, Refused
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page, page_size, page_start
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import rating
+from services.performance.catalogue import Catalogue
+from services.performance.employee import EMPLOYEE
+from services.performance.months import Months, span_of
+from services.performance.rating import RATING, rating_id
+from services.performance.scorecards import Scorecards
+from services.performance.team import TEAM
+from stepladder.performance.v1 import scorecard_pb2 as pb
+
+Skipped = pb.CloseMonthResponse.Skipped
+
+AT_ONCE = 100
+"""Months of employees that are computed and closed together."""
+
+
+class ScorecardApi:
+    """Implements the service."""
+
+    def __init__(
+        self, service: Service, months: Months, catalogue: Catalogue, scorecards: Scorecards, follower: Follower
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._months = months
+        self._catalogue = catalogue
+        self._scorecards = scorecards
+        self._follower = follower
+
+    async def GetScorecard(self, request: pb.GetScorecardRequest, _: Context) -> pb.MonthlyScorecard:
+        employee_id, month, known_at = request.employee_id, request.month, request.known_at
+        aggregate_id = rating_id(employee_id, month)
+        if known_at:
+            found = await self._commands.load_at(RATING, aggregate_id, known_at)
+        else:
+            found = await self._commands.load(RATING, aggregate_id)
+        shown = rating.to_resource(found.state, found.position)
+        if shown.closed:
+            await self._follower.wait_for(request.at_least or found.position, AT_LEAST_SECONDS)
+            for ranked in await self._ranked(month, known_at):
+                if ranked.employee_id == employee_id:
+                    shown.team_rank.CopyFrom(ranked.team_rank)
+                    shown.centre_rank.CopyFrom(ranked.centre_rank)
+            return shown
+        if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        until = parse_day(request.as_of, "as_of") if request.as_of else None
+        span = span_of(month)
+        if until and not span.start <= until <= span.end:
+            message = f"{until} does not lie in {month}"
+            raise Invalid("DATE_INVALID", message, (FieldViolation("as_of", message),))
+        computed = await self._months.compute([employee_id], month, known_at=known_at, until=until)
+        if employee_id in computed.without_policy:
+            raise NotAllowed("NO_SCORECARD_POLICY", f"no scorecard policy fits {employee_id} in {month}")
+        if employee_id not in computed.cards:
+            raise NotAllowed("NOT_EMPLOYED", f"{employee_id} was not employed in {month}")
+        shown.employee_id, shown.month = employee_id, month
+        shown.scorecard.CopyFrom(computed.cards[employee_id])
+        return shown
+
+    async def ListScorecards(self, request: pb.ListScorecardsRequest, _: Context) -> pb.ListScorecardsResponse:
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        ranked = [
+            card
+            for card in await self._ranked(request.month, request.known_at)
+            if request.team_id in ("", card.team_id)
+        ]
+        start = page_start(request)
+        first = int(start[0]) if start else 0
+        listed = list(enumerate(ranked[first : first + page_size(request) + 1], first + 1))
+        page, token = cut_page(request, listed, lambda one: [one[0]])
+        return pb.ListScorecardsResponse(scorecards=[card for _, card in page], next_page_token=token)
+
+    async def CloseMonth(self, request: pb.CloseMonthRequest, context: Context) -> pb.CloseMonthResponse:
+        span = span_of(request.month)
+        if span.end >= context.today:
+            raise NotAllowed("MONTH_NOT_OVER", f"{request.month} lasts until {span.end}")
+        if request.team_id and not await self._commands.known(TEAM, [request.team_id], check=False):
+            raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
+        await self._months.catch_up()
+        employee_ids = await self._months.employees_in(request.month)
+        answer = pb.CloseMonthResponse()
+        for start in range(0, len(employee_ids), AT_ONCE):
+            await self._close(request, employee_ids[start : start + AT_ONCE], context, answer)
+        return answer
+
+    async def ProposeRating(self, request: pb.ProposeRatingRequest, context: Context) -> pb.MonthlyScorecard:
+        return await self._calibrate(request.employee_id, request.month, request, context)
+
+    async def DecideRating(self, request: pb.DecideRatingRequest, context: Context) -> pb.MonthlyScorecard:
+        return await self._calibrate(request.employee_id, request.month, request, context)
+
+    async def _calibrate(self, employee_id: str, month: str, command: Message, context: Context) -> pb.MonthlyScorecard:
+        handled = await self._commands.handle(RATING, rating_id(employee_id, month), command, context)
+        return rating.to_resource(handled.state, handled.position)
+
+    async def _close(
+        self,
+        request: pb.CloseMonthRequest,
+        employee_ids: Sequence[str],
+        context: Context,
+        answer: pb.CloseMonthResponse,
+    ) -> None:
+        """Closes the month of some employees. What is closed already is left alone, whatever would come out now."""
+        month = request.month
+        computed = await self._months.compute(employee_ids, month, team_id=request.team_id)
+        commands = [
+            (rating_id(employee_id, month), pb.CloseScorecard(scorecard=card, known_at=computed.known_at))
+            for employee_id, card in computed.cards.items()
+        ]
+        # The same request again closes what has become possible since; nothing is closed twice.
+        outcomes = await self._commands.handle_all(RATING, commands, context, by_content=True)
+        for (_, command), outcome in zip(commands, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                if outcome.reason != "RATED_ELSEWHERE":
+                    raise outcome
+                answer.skipped.append(Skipped(employee_id=command.scorecard.employee_id, reason=outcome.reason))
+                continue
+            answer.closed += outcome.events
+            answer.unchanged += 1 - outcome.events
+            answer.log_position = max(answer.log_position, outcome.position)
+        answer.skipped.extend(
+            Skipped(employee_id=employee_id, reason="NO_SCORECARD_POLICY") for employee_id in computed.without_policy
+        )
+
+    async def _ranked(self, month: str, known_at: int) -> Sequence[pb.RankedScorecard]:
+        rules = await self._catalogue.rules(self._engine, known_at)
+        day: date = span_of(month).end
+        ties = {policy.policy_id: policy.scorecard.ties for policy in rules.policies_on("scorecard", day)}
+        return await self._scorecards.ranked(self._engine, month, ties, known_at)

@@ -1,0 +1,143 @@
+"""Read model: every month's rating and total, with what they were before; for lists and ranks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+
+from sqlalchemy import Column, Integer, MetaData, Row, String, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.eventsourcing import Recorded
+from libs.common.paging import page_size, page_start
+from libs.common.projecting import ReadModel
+from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.scoring import ranks
+from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
+from stepladder.performance.v1.facts_pb2 import ListRatingsRequest, MonthRating, Rating
+from stepladder.performance.v1.policy_pb2 import ScorecardPolicy
+from stepladder.performance.v1.scorecard_pb2 import Rank, RankedScorecard, Scorecard
+
+
+class Scorecards(ReadModel):
+    """Rows: one for each employee and month; of a month rated elsewhere only the rating."""
+
+    name = "scorecards"
+    version = 1
+    subjects = ("log.performance.rating.*",)
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.scorecards = Table(
+            f"scorecards{suffix}",
+            metadata,
+            Column("month", String(7), primary_key=True),
+            Column("employee_id", String, primary_key=True),
+            *knowledge_columns(),
+            Column("rating", Integer, nullable=False),
+            Column("team_id", String, nullable=False),
+            Column("policy_id", String, nullable=False),
+            Column("total", String, nullable=False),
+        )
+        self.tables = (self.scorecards,)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            at = recorded.position
+            match recorded.event:
+                case MonthRated(employee_id=employee_id, month=month, rating=rating):
+                    await self._keep(rows, employee_id, month, rating, Scorecard(), at)
+                case MonthClosed(employee_id=employee_id, month=month, rating=rating, scorecard=card):
+                    await self._keep(rows, employee_id, month, rating, card, at)
+                case MonthRevised(employee_id=employee_id, month=month, rating=rating, after=card):
+                    await self._keep(rows, employee_id, month, rating, card, at)
+                case RatingDecided(employee_id=employee_id, month=month, rating=rating):
+                    columns = self.scorecards.c
+                    mine = (columns.month == month) & (columns.employee_id == employee_id)
+                    query = select(self.scorecards).where(mine, known(self.scorecards))
+                    row = (await rows.execute(query)).one()
+                    card = Scorecard(team_id=row.team_id, policy_id=row.policy_id, total=row.total)
+                    await self._keep(rows, employee_id, month, rating, card, at)
+
+    async def _keep(
+        self,
+        rows: AsyncConnection,
+        employee_id: str,
+        month: str,
+        rating: Rating.ValueType,
+        card: Scorecard,
+        position: int,
+    ) -> None:
+        columns = self.scorecards.c
+        row = {
+            "month": month,
+            "employee_id": employee_id,
+            "rating": int(rating),
+            "team_id": card.team_id,
+            "policy_id": card.policy_id,
+            "total": card.total,
+        }
+        mine = (columns.month == month) & (columns.employee_id == employee_id)
+        await supersede(rows, self.scorecards, mine, [row], position)
+
+    async def ranked(
+        self, engine: AsyncEngine, month: str, ties: Mapping[str, ScorecardPolicy.Ties.ValueType], known_at: int = 0
+    ) -> list[RankedScorecard]:
+        """The closed scorecards of a month by rank in the centre, those without a total last; equal ones by employee.
+
+        Args:
+            ties: how each policy, by id, ranks equal totals.
+        """
+        columns = self.scorecards.c
+        query = select(self.scorecards).where(
+            columns.month == month, columns.policy_id != "", known(self.scorecards, known_at)
+        )
+        async with engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        centre = _ranks(rows, ties, lambda row: (row.policy_id,))
+        team = _ranks(rows, ties, lambda row: (row.policy_id, row.team_id))
+        cards = [
+            RankedScorecard(
+                employee_id=row.employee_id,
+                team_id=row.team_id,
+                policy_id=row.policy_id,
+                total=row.total,
+                rating=row.rating,
+                team_rank=team.get(row.employee_id),
+                centre_rank=centre.get(row.employee_id),
+                log_position=row.position,
+            )
+            for row in rows
+        ]
+        return sorted(
+            cards, key=lambda card: (card.policy_id, card.total == "", card.centre_rank.rank, card.employee_id)
+        )
+
+    async def list_ratings(self, engine: AsyncEngine, request: ListRatingsRequest) -> list[MonthRating]:
+        """A page of an employee's ratings, the latest month first; one more than asked for when there are more."""
+        columns = self.scorecards.c
+        query = select(self.scorecards).where(
+            columns.employee_id == request.employee_id, columns.rating != 0, known(self.scorecards, request.known_at)
+        )
+        if (start := page_start(request)) is not None:
+            query = query.where(columns.month < start[0])
+        async with engine.connect() as connection:
+            rows = await connection.execute(query.order_by(columns.month.desc()).limit(page_size(request) + 1))
+            return [
+                MonthRating(employee_id=row.employee_id, month=row.month, rating=row.rating, log_position=row.position)
+                for row in rows
+            ]
+
+
+def _ranks(
+    rows: Sequence[Row[tuple[object, ...]]],
+    ties: Mapping[str, ScorecardPolicy.Ties.ValueType],
+    group: Callable[[Row[tuple[object, ...]]], tuple[str, ...]],
+) -> dict[str, Rank]:
+    """The rank of every employee with a total, within their group."""
+    totals: dict[tuple[str, ...], dict[str, Fraction]] = {}
+    for row in rows:
+        if row.total:
+            totals.setdefault(group(row), {})[row.employee_id] = Fraction(row.total)
+    return {
+        employee_id: Rank(rank=rank, of=len(members))
+        for key, members in totals.items()
+        for employee_id, rank in ranks(members, ties[key[0]]).items()
+    }
