@@ -69,7 +69,7 @@ from stepladder.performance.v1.kpi_pb2 import (
     UpdateKpiRequest,
 )
 from tests.refusals import refused
-from tests.services.world import World, fact, new_id, until
+from tests.services.world import World, caught_up, fact, judged, new_id
 
 BY_EMPLOYEE = ListKpiResultsRequest.GROUP_BY_EMPLOYEE
 BY_TEAM = ListKpiResultsRequest.GROUP_BY_TEAM
@@ -93,24 +93,6 @@ async def detections(world: World, employee_id: str) -> list[Detection]:
         ListDetectionsRequest(employee_id=employee_id, at_least=await world.end())
     )
     return list(answer.detections)
-
-
-async def caught_up(world: World) -> None:
-    """Returns when every read model includes what is in the log."""
-    end = await world.end()
-    for follower in world.services["performance"].followers:
-        await follower.wait_for(end, 20)
-
-
-async def judged(world: World) -> None:
-    """Returns when every period that is due was judged, and everybody has heard of what came of it."""
-
-    async def deadlines() -> int:
-        await caught_up(world)
-        return sum([(await follower.standing()).deadlines for follower in world.services["performance"].followers])
-
-    await until(deadlines, lambda left: left == 0)
-    await caught_up(world)
 
 
 @dataclass(frozen=True)

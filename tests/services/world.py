@@ -26,6 +26,8 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsReques
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
+from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
 UNIQUE = itertools.count()
@@ -56,6 +58,14 @@ class World:
     @property
     def detections(self) -> DetectionServiceStub:
         return DetectionServiceStub(self.channels["performance"])
+
+    @property
+    def policies(self) -> PolicyServiceStub:
+        return PolicyServiceStub(self.channels["performance"])
+
+    @property
+    def scorecards(self) -> ScorecardServiceStub:
+        return ScorecardServiceStub(self.channels["performance"])
 
     @property
     def plans(self) -> PlanServiceStub:
@@ -128,6 +138,24 @@ async def until(question: Callable[[], Awaitable[T]], wanted: Callable[[T], bool
         while not wanted(answer := await question()):
             await asyncio.sleep(0.02)
         return answer
+
+
+async def caught_up(world: World) -> None:
+    """Returns when every read model includes what is in the log."""
+    end = await world.end()
+    for follower in world.services["performance"].followers:
+        await follower.wait_for(end, 20)
+
+
+async def judged(world: World) -> None:
+    """Returns when every period that is due was judged, and everybody has heard of what came of it."""
+
+    async def deadlines() -> int:
+        await caught_up(world)
+        return sum([(await follower.standing()).deadlines for follower in world.services["performance"].followers])
+
+    await until(deadlines, lambda left: left == 0)
+    await caught_up(world)
 
 
 @asynccontextmanager
