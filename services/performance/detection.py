@@ -4,6 +4,7 @@ from base64 import b32encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from hashlib import sha256
 from typing import assert_never, cast
 
@@ -130,13 +131,15 @@ def find_streak(
     """
     by_start = {result.period.start: result for result in results}
 
+    @cache
     def missed(period: Span) -> MissedPeriod | None:
         result = by_start.get(period.start)
         looked_at = look_at(policy, kpi, result, target_on) if result else None
         return None if looked_at is None or looked_at.met else looked_at
 
     first = judged
-    if missed(judged) is None:
+    day = judged.start.isoformat()
+    if any(one.periods[0].start_date <= day <= one.periods[-1].end_date for one in known) or missed(judged) is None:
         return []
     while missed(before := previous_period(policy, first)) is not None:
         first = before
@@ -179,7 +182,6 @@ def look_at(
     """A period as it is: `met` if it met the target, has none, or too few samples to count."""
     one = add_up(kpi, result.readings, target_on)
     samples = one.denominator if kpi.aggregation == Kpi.AGGREGATION_RATIO else one.days
-    positions = [target.log_position for target in one.targets]
     return MissedPeriod(
         start_date=result.period.start.isoformat(),
         end_date=result.period.end.isoformat(),
@@ -188,8 +190,8 @@ def look_at(
         value=format_value(kpi, one.value) if one.value is not None else "",
         minimum=show_bound(one.minimum),
         maximum=show_bound(one.maximum),
-        target_position=positions[-1] if positions else 0,
-        target_positions=sorted(set(positions)),
+        target_position=max(one.targets, default=0),
+        target_positions=one.targets,
         facts=[
             FactReference(
                 date=reading.date,

@@ -18,8 +18,8 @@ HUNDRED = Fraction(100)
 class Judged:
     """What readings add up to under a KPI, and the bounds that the targets of their days add up to.
 
-    `value`, `minimum` and `maximum` are in the KPI's unit; None: there is none. `targets` are those that counted, by
-    day.
+    `value`, `minimum` and `maximum` are in the KPI's unit; None: there is none. `targets` are the
+    positions of those that counted, ascending.
     """
 
     numerator: int
@@ -28,7 +28,7 @@ class Judged:
     days: int
     minimum: Fraction | None
     maximum: Fraction | None
-    targets: tuple[Target, ...]
+    targets: tuple[int, ...]
 
     @property
     def missed(self) -> bool:
@@ -48,47 +48,51 @@ def add_up(
     their denominators, so that the value is on it exactly if the numerators are; a sum's is the sum of the days', where
     they are per day; any other KPI's, and any other sum's, is that of the last day.
     """
-    targets = [target_on(reading) for reading in readings]
-    if any(targets):
-        pairs = [(one, target) for one, target in zip(readings, targets, strict=True) if target is not None]
-        readings = [one for one, _ in pairs]
-    else:
-        pairs = []
+    pairs = [(reading, target) for reading in readings if (target := target_on(reading)) is not None]
+    if pairs:
+        readings = [reading for reading, _ in pairs]
     combine = {Kpi.AGGREGATION_MINIMUM: min, Kpi.AGGREGATION_MAXIMUM: max}.get(kpi.aggregation, sum)
     numerator = combine([one.numerator for one in readings]) if readings else 0
-    denominator = sum(one.denominator for one in readings)
-    value = kpi_value(kpi, numerator, denominator) if readings else None
+    denominator = sum([one.denominator for one in readings])
+    shares = _shares(kpi, pairs)
     return Judged(
         numerator=numerator,
         denominator=denominator,
-        value=value,
+        value=kpi_value(kpi, numerator, denominator) if readings else None,
         days=len({one.date for one in readings}),
-        minimum=_bound(kpi, pairs, lambda target: target.minimum),
-        maximum=_bound(kpi, pairs, lambda target: target.maximum),
-        targets=tuple(target for _, target in pairs),
+        minimum=_bound(shares, lambda target: target.minimum),
+        maximum=_bound(shares, lambda target: target.maximum),
+        targets=tuple(sorted({target.log_position for _, target in pairs})),
     )
 
 
-def _bound(kpi: Kpi, pairs: Sequence[tuple[RecordedReading, Target]], end: Callable[[Target], str]) -> Fraction | None:
-    """None if any day's target is open at that end."""
+def _shares(kpi: Kpi, pairs: Sequence[tuple[RecordedReading, Target]]) -> list[tuple[Target, Fraction]]:
+    """How often each target's bounds count in those of the whole."""
     if not pairs or kpi.direction == Kpi.DIRECTION_NONE:
-        return None
+        return []
     last = max(pairs, key=lambda pair: pair[0].date)[1]
+    by_position = {target.log_position: target for _, target in pairs}
+    counts: dict[int, int] = {}
     if kpi.aggregation == Kpi.AGGREGATION_RATIO:
-        weighted = [(one.denominator, target) for one, target in pairs if one.denominator]
-        if not weighted:
-            return Fraction(end(last)) if end(last) else None
-        if not all(end(target) for _, target in weighted):
-            return None
-        return sum(weight * Fraction(end(target)) for weight, target in weighted) / Fraction(
-            sum(weight for weight, _ in weighted)
-        )
-    if kpi.aggregation == Kpi.AGGREGATION_SUM and last.per_day:
-        by_day = {(one.employee_id, one.date): target for one, target in pairs}
-        if not all(end(target) and target.per_day for target in by_day.values()):
-            return None
-        return sum((Fraction(end(target)) for target in by_day.values()), Fraction())
-    return Fraction(end(last)) if end(last) else None
+        for reading, target in pairs:
+            counts[target.log_position] = counts.get(target.log_position, 0) + reading.denominator
+        if whole := sum(counts.values()):
+            return [(by_position[one], Fraction(count, whole)) for one, count in counts.items() if count]
+    elif kpi.aggregation == Kpi.AGGREGATION_SUM and last.per_day:
+        by_day = {(reading.employee_id, reading.date): target for reading, target in pairs}
+        if not all(target.per_day for target in by_day.values()):
+            return []  # a bound for any period cannot be added to one for a day
+        for target in by_day.values():
+            counts[target.log_position] = counts.get(target.log_position, 0) + 1
+        return [(by_position[one], Fraction(count)) for one, count in counts.items()]
+    return [(last, Fraction(1))]
+
+
+def _bound(shares: Sequence[tuple[Target, Fraction]], end: Callable[[Target], str]) -> Fraction | None:
+    """None if any of the targets is open at that end."""
+    if not shares or not all(end(target) for target, _ in shares):
+        return None
+    return sum([Fraction(end(target)) * share for target, share in shares], Fraction())
 
 
 def scorecard(
@@ -166,7 +170,7 @@ def _line(
         weight=item.weight,
         days=one.days,
         fact_positions=_positions(readings),
-        target_positions=sorted({target.log_position for target in one.targets}),
+        target_positions=one.targets,
         disputed_positions=_positions(reading for reading in readings if reading.disputed),
     )
     if not readings:

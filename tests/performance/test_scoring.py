@@ -79,7 +79,7 @@ def test_a_target_changed_within_the_period() -> None:
     one = add_up(CSAT, days, until(15, bounds("80", position=1), bounds("95", position=2)))
     assert one.minimum == Fraction(80 * 100 + 95 * 300, 400) == one.value
     assert not one.missed
-    assert [target.log_position for target in one.targets] == [1, 2]
+    assert one.targets == (1, 2)
     worse = add_up(CSAT, [reading(2, 79, 100), days[1]], until(15, bounds("80"), bounds("95")))
     assert worse.missed
 

@@ -211,7 +211,7 @@ class MissedPeriod(_message.Message):
     value: _builtins.str
     """Rounded to the KPI's precision."""
     minimum: _builtins.str
-    """The bounds that the days' targets add up to, and the position of the event that set the last of them."""
+    """The bounds that the days' targets add up to, and the position of the latest event that set one of them."""
     maximum: _builtins.str
     target_position: _builtins.int
     met: _builtins.bool
