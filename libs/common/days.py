@@ -51,6 +51,12 @@ def month_of(day: date) -> Span:
     return Span(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
 
 
+def months_later(day: date, months: int) -> date:
+    """The same day of another month, or that month's last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
 def months_between(first: str, last: str) -> list[str]:
     """Every month (YYYY-MM) from one to another, both inclusive."""
     (year, month), (until_year, until_month) = (map(int, text.split("-")) for text in (first, last))

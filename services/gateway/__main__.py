@@ -17,7 +17,15 @@ from stepladder.coaching.v1 import plan_pb2
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import home_pb2
-from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2, policy_pb2, scorecard_pb2
+from stepladder.performance.v1 import (
+    detection_pb2,
+    directory_pb2,
+    facts_pb2,
+    kpi_pb2,
+    policy_pb2,
+    record_pb2,
+    scorecard_pb2,
+)
 from stepladder.promotion.v1 import eligibility_pb2
 
 SERVICES = ("performance", "coaching", "promotion")
@@ -28,6 +36,7 @@ CONTRACTS = (
     facts_pb2,
     kpi_pb2,
     policy_pb2,
+    record_pb2,
     scorecard_pb2,
     eligibility_pb2,
 )

@@ -17,6 +17,8 @@ from services.performance.kpi_api import KpiApi
 from services.performance.months import Months
 from services.performance.people import People
 from services.performance.policy_api import PolicyApi
+from services.performance.record_api import RecordApi
+from services.performance.records import Records
 from services.performance.results import JUDGE, RECONSIDER, Results
 from services.performance.revising import Revising
 from services.performance.scorecard_api import ScorecardApi
@@ -28,6 +30,7 @@ from stepladder.performance.v1 import (
     facts_pb2,
     kpi_pb2,
     policy_pb2,
+    record_pb2,
     scorecard_pb2,
 )
 
@@ -44,6 +47,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     judging = Judging(service, months, results, people, catalogue, detections)
     revising = Revising(service, months, results, judging)
     service.tick(at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider})
+    records = Records(metadata)
+    record = RecordApi(service, records, service.follow(records), results, at_results, catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
@@ -55,6 +60,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         kpi_pb2.DESCRIPTOR.services_by_name["KpiService"]: kpis,
         policy_pb2.DESCRIPTOR.services_by_name["PolicyService"]: policies,
         facts_pb2.DESCRIPTOR.services_by_name["FactsService"]: facts,
+        record_pb2.DESCRIPTOR.services_by_name["RecordService"]: record,
         scorecard_pb2.DESCRIPTOR.services_by_name["ScorecardService"]: cards,
         detection_pb2.DESCRIPTOR.services_by_name["DetectionService"]: detection,
     }

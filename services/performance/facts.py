@@ -221,6 +221,8 @@ def check_reading(reading: Reading, kpi: Kpi | None, day: str) -> str:
     """What is wrong with a reading: `KPI_NOT_FOUND` if there is no KPI, else `READING_INVALID`; empty if nothing is."""
     if kpi is None:
         return f"there is no KPI {reading.kpi_id}"
+    if kpi.HasField("derived"):
+        return f"the KPI is derived from {kpi.derived.numerator}: record that"
     if kpi.retired_date and day >= kpi.retired_date:
         return f"the KPI is retired from {kpi.retired_date} on"
     numerators, denominators = reading.numerators[:], reading.denominators[:]  # lists: faster to go through

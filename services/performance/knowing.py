@@ -30,16 +30,22 @@ async def supersede(
     mine: ColumnElement[bool],
     wanted: Sequence[Mapping[str, object]],
     position: int,
-) -> None:
-    """Makes `wanted` the known rows among `mine`, as of an event: others are superseded by it, equal ones stay."""
+) -> list[Mapping[str, object]]:
+    """Makes `wanted` the known rows among `mine`, as of an event: others are superseded by it, equal ones stay.
+
+    Answers the rows that are known no longer, and those that are new.
+    """
+    changed: list[Mapping[str, object]] = []
     current = (await rows.execute(select(table).where(mine, known(table)))).all()
-    left = list(wanted)
+    left: list[Mapping[str, object]] = list(wanted)
     for row in current:
         content = {name: value for name, value in row._mapping.items() if name not in ("position", "superseded")}
         if content in left:
             left.remove(content)
             continue
+        changed.append(content)
         key = [column == row._mapping[column.name] for column in table.primary_key.columns]
         await rows.execute(update(table).where(*key).values(superseded=position))
     if left:
         await rows.execute(insert(table), [{**one, "position": position, "superseded": NEVER} for one in left])
+    return changed + left

@@ -41,6 +41,7 @@ def evolve(state: State, event: Message) -> State:
 def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
     match state, cast(Command, command):
         case State(kpi=Kpi(kpi_id="")), CreateKpiRequest(kpi=given):
+            _refuse_wrong_derivation(given)
             return [KpiCreated(kpi=_stored(given))]
         case _, CreateKpiRequest(kpi=given):
             if _stored(given) != state.created:
@@ -67,6 +68,22 @@ def _stored(kpi: Kpi) -> Kpi:
     stored.ClearField("etag")
     stored.ClearField("log_position")
     return stored
+
+
+def _refuse_wrong_derivation(kpi: Kpi) -> None:
+    """Only sums of measures, and ratios of two of them."""
+    if not kpi.HasField("derived"):
+        return
+    numerator, denominator = kpi.derived.numerator, kpi.derived.denominator
+    wrong = {
+        "aggregation": kpi.aggregation not in (Kpi.AGGREGATION_SUM, Kpi.AGGREGATION_RATIO)
+        and "must be a sum or a ratio: measures are added up",
+        "derived.denominator": (kpi.aggregation == Kpi.AGGREGATION_RATIO) != bool(denominator)
+        and "is needed for a ratio, and for nothing else",
+        "derived.numerator": numerator in (denominator, kpi.kpi_id) and "must be another measure",
+    }
+    if violations := tuple(FieldViolation(f"kpi.{name}", message) for name, message in wrong.items() if message):
+        raise Invalid("DERIVATION_INVALID", f"{violations[0].field} {violations[0].message}", violations)
 
 
 def _refuse_wrong_fields(kpi: Kpi) -> None:

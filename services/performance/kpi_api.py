@@ -13,6 +13,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance import kpi, target
 from services.performance.catalogue import Catalogue, target_scope
 from services.performance.kpi import KPI
+from services.performance.outcome import MEASURES
 from services.performance.target import TARGET, target_id
 from services.performance.team import TEAM
 from stepladder.performance.v1 import kpi_pb2 as pb
@@ -28,6 +29,13 @@ class KpiApi:
         self._follower = follower
 
     async def CreateKpi(self, request: pb.CreateKpiRequest, context: Context) -> pb.Kpi:
+        derived = request.kpi.derived
+        for field, measure in (("numerator", derived.numerator), ("denominator", derived.denominator)):
+            if measure and measure not in MEASURES and not await self._has_readings(measure):
+                message = (
+                    f"there is no measure {measure}: it is a KPI with readings of its own, or {', '.join(MEASURES)}"
+                )
+                raise Invalid("DERIVATION_INVALID", message, (FieldViolation(f"kpi.derived.{field}", message),))
         return await self._kpi(request.kpi.kpi_id, request, context)
 
     async def UpdateKpi(self, request: pb.UpdateKpiRequest, context: Context) -> pb.Kpi:
@@ -67,6 +75,10 @@ class KpiApi:
             lambda one: [target_scope(one), one.effective_date],
         )
         return pb.ListTargetsResponse(targets=targets, next_page_token=token)
+
+    async def _has_readings(self, kpi_id: str) -> bool:
+        found = {} if "." in kpi_id else await self._commands.known(KPI, [kpi_id])
+        return any(not one.state.kpi.HasField("derived") for one in found.values())
 
     async def _kpi(self, kpi_id: str, command: Message, context: Context) -> pb.Kpi:
         handled = await self._commands.handle(KPI, kpi_id, command, context)

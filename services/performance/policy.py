@@ -12,7 +12,7 @@ from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
 from stepladder.performance.v1.events_pb2 import PolicySet
-from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy, SetPolicyRequest
+from stepladder.performance.v1.policy_pb2 import Form, Policy, ScorecardPolicy, SetPolicyRequest
 
 Command = SetPolicyRequest
 Event = PolicySet
@@ -67,6 +67,11 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
     match policy.WhichOneof("content"):
         case "scorecard":
             yield from _scorecard(policy.scorecard, "policy.scorecard")
+        case "form":
+            yield from _form(policy.form, "policy.form")
+        case "rule_book":
+            ids = [offence.offence_id for offence in policy.rule_book.offences]
+            yield from _repeated(ids, [f"policy.rule_book.offences[{i}].offence_id" for i in range(len(ids))])
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -91,6 +96,25 @@ def _scorecard(card: ScorecardPolicy, path: str) -> Iterator[FieldViolation]:
             " (every score will say so)",
         )
     yield from _bands(card.bands, f"{path}.bands")
+
+
+def _form(form: Form, path: str) -> Iterator[FieldViolation]:
+    items = [
+        (f"{path}.sections[{i}].items[{k}]", item)
+        for i, section in enumerate(form.sections)
+        for k, item in enumerate(section.items)
+    ]
+    yield from _repeated([item.item_id for _, item in items], [f"{here}.item_id" for here, _ in items])
+    for here, item in items:
+        if Decimal(item.weight) < 0 or (Decimal(item.weight) == 0 and not item.fatal):
+            yield FieldViolation(f"{here}.weight", "must be more than 0, or 0 for a fatal item")
+
+
+def _repeated(ids: Sequence[str], paths: Sequence[str]) -> Iterator[FieldViolation]:
+    """A violation for every id that stood before."""
+    for index, (one, path) in enumerate(zip(ids, paths, strict=True)):
+        if one in ids[:index]:
+            yield FieldViolation(path, f"{one} is there twice")
 
 
 def _steps(steps: Sequence[ScorecardPolicy.Step], path: str) -> Iterator[FieldViolation]:

@@ -1,22 +1,23 @@
 """Read model: what employees' days add up to, for any period; and what is to be judged or looked at again, when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from google.protobuf.message import Message
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Integer,
+    LargeBinary,
     MetaData,
     Row,
-    Select,
     String,
     Table,
     bindparam,
-    exists,
+    case,
     func,
     insert,
     select,
@@ -31,8 +32,9 @@ from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
+from services.performance.conduct import Offending, counted
 from services.performance.detectionpolicy import period_of
-from services.performance.knowing import NEVER, knowledge_columns, known
+from services.performance.knowing import NEVER, knowledge_columns, known, supersede
 from services.performance.people import People
 from stepladder.performance.v1.detection_pb2 import DetectionPolicy
 from stepladder.performance.v1.events_pb2 import (
@@ -50,6 +52,11 @@ from stepladder.performance.v1.events_pb2 import (
     MonthClosed,
     MonthRevised,
     PositionChanged,
+    RecordCorrected,
+    RecordCreated,
+    RecordDisputed,
+    RecordDisputeSettled,
+    RecordRetracted,
     TeamLeadAppointed,
     UnderperformanceDetected,
 )
@@ -63,23 +70,30 @@ from stepladder.performance.v1.facts_pb2 import (
     RecordedReading,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi
+from stepladder.performance.v1.policy_pb2 import Offence
+from stepladder.performance.v1.record_pb2 import Outcome
 
 JUDGE = "judge"
 """The kind of deadline at which an employee's period is judged; its key is `judgement_key`."""
 RECONSIDER = "reconsider"
 """The kind of deadline, due at once, at which what rests on an employee's month is looked at again; see `month_key`."""
 
+OWN, NUMERATOR, DENOMINATOR = range(3)
+"""What a measure is to a KPI: its own readings, or one side of a ratio of sums."""
+RecordEvent: TypeAlias = RecordCreated | RecordCorrected | RecordRetracted | RecordDisputed | RecordDisputeSettled
+
 Key: TypeAlias = tuple[str, str, str, str]
-"""Employee, day, source and KPI."""
+"""Employee, day, source and measure."""
 _Reading: TypeAlias = tuple[str | int, ...]
 """A row of readings: the key, position, superseded, numerator, denominator."""
 
 
 class Results(ReadModel):
-    """Rows of readings, by employee, day, source and KPI, with what they were before; and what is to be done when.
+    """Rows of readings, by employee, day, source and measure, with what they were before; and what is to be done when.
 
-    Beside them: disputes; KPIs' aggregations and policies, to know what to do; the months of employees on which
-    something `rests`; when the directory last changed for an employee; every lead that a team has had.
+    A measure is a KPI's own, by its id, or one that records have. Beside readings: disputes; violations, of which each
+    counts by those before it; what KPIs are made of, and policies, to know what to do; the months of employees on which
+    something rests; when the directory last changed for an employee; every lead that a team has had.
     """
 
     name = "results"
@@ -92,7 +106,7 @@ class Results(ReadModel):
                 Column("employee_id", String, primary_key=True),
                 Column("date", String(10), primary_key=True),
                 Column("source", String, primary_key=True),
-                Column("kpi_id", String, primary_key=True),
+                Column("measure", String, primary_key=True),
             ]
 
         self.readings = Table(
@@ -105,11 +119,22 @@ class Results(ReadModel):
             sqlite_with_rowid=False,  # one tree in place of a table beside its key's index
         )
         self.disputes = Table(f"disputes{suffix}", metadata, *key(), *knowledge_columns())
-        self.aggregations = Table(
-            f"aggregations{suffix}",
+        self.parts = Table(
+            f"parts{suffix}",
             metadata,
             Column("kpi_id", String, primary_key=True),
+            Column("measure", String, primary_key=True, index=True),
+            Column("role", Integer, nullable=False),
             Column("aggregation", Integer, nullable=False),
+        )
+        self.violations = Table(
+            f"violations{suffix}",
+            metadata,
+            Column("record_id", String, primary_key=True),
+            *knowledge_columns(),
+            Column("employee_id", String, nullable=False, index=True),
+            Column("date", String(10), nullable=False),
+            Column("offence", LargeBinary, nullable=False),
         )
         self.judged = Table(
             f"judged_kpis{suffix}",
@@ -141,7 +166,8 @@ class Results(ReadModel):
         self.tables = (
             self.readings,
             self.disputes,
-            self.aggregations,
+            self.parts,
+            self.violations,
             self.judged,
             self.resting,
             self.moves,
@@ -156,15 +182,17 @@ class Results(ReadModel):
         await batch.write()
 
     async def list_facts(self, engine: AsyncEngine, request: ListFactsRequest) -> list[RecordedReading]:
-        """A page of an employee's readings by day, source and KPI, one more than asked for when there are more."""
+        """A page of an employee's readings by day, source and measure, one more than asked for when there are more."""
         columns = self.readings.c
-        key = (columns.date, columns.source, columns.kpi_id)
-        query = self._readings([request.employee_id], request.start_date, request.end_date, known_at=request.known_at)
-        query = query.order_by(*key).limit(page_size(request) + 1)
+        key = (columns.date, columns.source, columns.measure)
+        mine = self._of([request.employee_id], request.start_date, request.end_date, request.known_at)
+        query = select(self.readings).where(*mine(self.readings)).order_by(*key).limit(page_size(request) + 1)
         if (start := page_start(request)) is not None:
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:
-            return [_recorded_reading(row) for row in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+            disputed = await self._disputed(connection, mine)
+        return [_recorded_reading(row, row.measure, row.numerator, row.denominator, disputed) for row in rows]
 
     async def readings_of(
         self,
@@ -176,36 +204,77 @@ class Results(ReadModel):
         *,
         known_at: int = 0,
     ) -> list[RecordedReading]:
-        """Readings of employees from one day to another, both inclusive, by employee, day and source."""
-        columns = self.readings.c
-        query = self._readings(employee_ids, start, end, known_at=known_at).where(columns.kpi_id.in_(kpi_ids))
-        async with engine.connect() as connection:
-            rows = await connection.execute(query.order_by(columns.employee_id, columns.date, columns.source))
-            return [_recorded_reading(row) for row in rows]
+        """What KPIs are made of: readings of employees from one day to another, both inclusive, by employee and day.
 
-    def _readings(
-        self, employee_ids: Sequence[str], start: str, end: str, *, known_at: int
-    ) -> Select[tuple[object, ...]]:
-        readings, disputes = self.readings, self.disputes
-        same = [readings.c[name] == disputes.c[name] for name in ("employee_id", "date", "source", "kpi_id")]
-        disputed = exists().where(*same, known(disputes, known_at))
-        return select(readings, disputed.label("disputed")).where(
-            readings.c.employee_id.in_(employee_ids),
-            readings.c.date >= start,
-            readings.c.date <= end,
-            known(readings, known_at),
+        Of a KPI derived from measures, some readings have a numerator only, and some a denominator.
+        """
+        columns, parts = self.readings.c, self.parts.c
+        mine = self._of(employee_ids, start, end, known_at)
+        query = (
+            select(self.readings, parts.kpi_id, parts.role)
+            .join(self.parts, parts.measure == columns.measure)
+            .where(*mine(self.readings), parts.kpi_id.in_(kpi_ids))
+            .order_by(columns.employee_id, columns.date, columns.source)
         )
+        async with engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+            disputed = await self._disputed(connection, mine)
+        return [
+            _recorded_reading(row, row.kpi_id, 0, row.numerator, disputed)
+            if row.role == DENOMINATOR
+            else _recorded_reading(row, row.kpi_id, row.numerator, row.denominator, disputed)
+            for row in rows
+        ]
+
+    @staticmethod
+    def _of(
+        employee_ids: Sequence[str], start: str, end: str, known_at: int
+    ) -> Callable[[Table], Sequence[ColumnElement[bool]]]:
+        """Chooses rows of employees and days, out of readings or disputes."""
+        return lambda table: (
+            table.c.employee_id.in_(employee_ids),
+            table.c.date >= start,
+            table.c.date <= end,
+            known(table, known_at),
+        )
+
+    async def _disputed(
+        self, connection: AsyncConnection, mine: Callable[[Table], Sequence[ColumnElement[bool]]]
+    ) -> set[Key]:
+        rows = await connection.execute(select(self.disputes).where(*mine(self.disputes)))
+        return {(row.employee_id, row.date, row.source, row.measure) for row in rows}
+
+    async def violations_of(self, rows: AsyncConnection, employee_id: str, known_at: int = 0) -> list[Offending]:
+        """The violations of an employee that stand."""
+        query = select(self.violations).where(
+            self.violations.c.employee_id == employee_id, known(self.violations, known_at)
+        )
+        contested = select(self.disputes.c.source).where(
+            self.disputes.c.employee_id == employee_id, known(self.disputes, known_at)
+        )
+        disputed = set(await rows.scalars(contested))
+        return [
+            Offending(
+                record_id=row.record_id,
+                date=row.date,
+                offence=Offence.FromString(row.offence),
+                position=row.position,
+                disputed=record_source(row.record_id) in disputed,
+            )
+            for row in await rows.execute(query)
+        ]
 
     async def changes(
         self, engine: AsyncEngine, employee_ids: Sequence[str], kpi_ids: Sequence[str], start: str, end: str, since: int
     ) -> list[int]:
-        """Positions of what became known behind one about readings and disputes from one day to another, ascending."""
+        """Positions of what became known behind one about KPIs from one day to another, ascending."""
+        measures = select(self.parts.c.measure).where(self.parts.c.kpi_id.in_(kpi_ids))
         found: set[int] = set()
         async with engine.connect() as connection:
             for table, edge in product((self.readings, self.disputes), ("position", "superseded")):
                 query = select(table.c[edge]).where(
                     table.c.employee_id.in_(employee_ids),
-                    table.c.kpi_id.in_(kpi_ids),
+                    table.c.measure.in_(measures),
                     table.c.date >= start,
                     table.c.date <= end,
                     table.c[edge] > since,
@@ -225,8 +294,9 @@ class Results(ReadModel):
             ListKpiResultsRequest.GROUP_BY_TEAM: [spans.team_id],
             ListKpiResultsRequest.GROUP_BY_CENTRE: [],
         }[request.group_by]
-        key = [*groups, readings.kpi_id]
-        source = self.readings.join(self.aggregations, self.aggregations.c.kpi_id == readings.kpi_id)
+        parts = self.parts.c
+        key = [*groups, parts.kpi_id]
+        source = self.readings.join(self.parts, parts.measure == readings.measure)
         if request.team_id or request.group_by == ListKpiResultsRequest.GROUP_BY_TEAM:
             member = (spans.employee_id == readings.employee_id) & known(people.memberships, now)
             during = (spans.from_date <= readings.date) & (readings.date < spans.until_date)
@@ -234,22 +304,24 @@ class Results(ReadModel):
         query = (
             select(
                 *key,
-                self.aggregations.c.aggregation,
-                func.sum(readings.numerator).label("total"),
+                parts.aggregation,
+                func.sum(case((parts.role == DENOMINATOR, 0), else_=readings.numerator)).label("total"),
                 func.min(readings.numerator).label("least"),
                 func.max(readings.numerator).label("most"),
-                func.sum(readings.denominator).label("denominator"),
+                func.sum(case((parts.role == DENOMINATOR, readings.numerator), else_=readings.denominator)).label(
+                    "denominator"
+                ),
                 func.count(readings.date.distinct()).label("days"),
                 func.max(readings.position).label("position"),
             )
             .select_from(source)
             .where(readings.date >= request.start_date, readings.date <= request.end_date, known(self.readings, now))
-            .group_by(*key, self.aggregations.c.aggregation)
+            .group_by(*key, parts.aggregation)
             .order_by(*key)
             .limit(page_size(request) + 1)
         )
         filters = ((request.employee_id, readings.employee_id), (request.team_id, spans.team_id))
-        for wanted, column in (*filters, (request.kpi_id, readings.kpi_id)):
+        for wanted, column in (*filters, (request.kpi_id, parts.kpi_id)):
             if wanted:
                 query = query.where(column == wanted)
         if (start := page_start(request)) is not None:
@@ -277,7 +349,7 @@ class _Batch:
     def __init__(self, model: Results, rows: AsyncConnection) -> None:
         self._model = model
         self._rows = rows
-        self._aggregations: dict[str, int] | None = None
+        self._aggregations: dict[str, int] | None = None  # of KPIs with readings of their own
         self._policies: dict[str, list[DetectionPolicy]] = {}
         self._current: dict[Key, _Reading] = {}
         self._past: list[_Reading] = []
@@ -302,18 +374,22 @@ class _Batch:
                 self._changed(named, named.kpi_ids, now)
             case FactDisputed(readings=named):
                 await self._know_rules()
-                keys = [{**key, "position": position, "superseded": NEVER} for key in _keys(named)]
-                await self._rows.execute(insert(self._model.disputes), keys)
+                await self._dispute(_keys(named), position)
                 self._changed(named, named.kpi_ids, now)
             case FactDisputeSettled(readings=named):
                 await self._know_rules()
-                table = self._model.disputes
-                for key in _keys(named):
-                    mine = [table.c[name] == value for name, value in key.items()]
-                    await self._rows.execute(update(table).where(*mine, known(table)).values(superseded=position))
+                columns = self._model.disputes.c
+                day = (columns.employee_id == named.employee_id) & (columns.date == named.date)
+                await self._settle(
+                    day & (columns.source == named.source) & columns.measure.in_(named.kpi_ids), position
+                )
                 self._changed(named, named.kpi_ids, now)
             case KpiCreated() | DetectionPolicyCreated() as rule:
                 await self._know_rule(rule)
+            case (
+                RecordCreated() | RecordCorrected() | RecordRetracted() | RecordDisputed() | RecordDisputeSettled()
+            ) as event:
+                await self._know_record(event, position, now)
             case _:
                 await self._look_again(recorded.event, position, now)
 
@@ -331,7 +407,7 @@ class _Batch:
     async def _flush(self) -> None:
         if self._superseded:
             table = self._model.readings
-            mine = [table.c[name] == bindparam(f"its_{name}") for name in ("employee_id", "date", "source", "kpi_id")]
+            mine = [table.c[name] == bindparam(f"its_{name}") for name in ("employee_id", "date", "source", "measure")]
             statement = update(table).where(*mine, known(table)).values(superseded=bindparam("by"))
             await self._rows.execute(statement, self._superseded)
         if readings := [*self._past, *self._current.values()]:
@@ -341,18 +417,27 @@ class _Batch:
     async def _know_rules(self) -> dict[str, int]:
         if self._aggregations is None:
             model = self._model
-            found = await self._rows.execute(select(model.aggregations))
-            self._aggregations = {row.kpi_id: row.aggregation for row in found}
+            parts = (await self._rows.execute(select(model.parts))).all()
+            self._aggregations = {row.kpi_id: row.aggregation for row in parts if row.role == OWN}
             self._policies = {}
             for row in await self._rows.execute(select(model.judged)):
-                self._policies.setdefault(row.kpi_id, []).append(DetectionPolicy(**row._mapping))
+                policy = DetectionPolicy(**row._mapping)
+                for part in parts:
+                    if part.kpi_id == policy.kpi_id:
+                        self._policies.setdefault(part.measure, []).append(policy)
         return self._aggregations
 
     async def _know_rule(self, rule: KpiCreated | DetectionPolicyCreated) -> None:
         match rule:
             case KpiCreated(kpi=kpi):
-                aggregation = {"kpi_id": kpi.kpi_id, "aggregation": int(kpi.aggregation)}
-                await self._rows.execute(upsert(self._model.aggregations, self._rows), aggregation)
+                derived = {kpi.derived.numerator: NUMERATOR, kpi.derived.denominator: DENOMINATOR}
+                roles = derived if kpi.HasField("derived") else {kpi.kpi_id: OWN}
+                parts = [
+                    {"kpi_id": kpi.kpi_id, "measure": measure, "role": role, "aggregation": int(kpi.aggregation)}
+                    for measure, role in roles.items()
+                    if measure
+                ]
+                await self._rows.execute(upsert(self._model.parts, self._rows), parts)
             case DetectionPolicyCreated(policy=policy):
                 judged = {
                     "policy_id": policy.policy_id,
@@ -362,6 +447,88 @@ class _Batch:
                 }
                 await self._rows.execute(upsert(self._model.judged, self._rows), judged)
         self._aggregations = None
+
+    async def _know_record(self, event: RecordEvent, position: int, now: datetime) -> None:
+        """Keeps what a record counts as, and plans what follows from it."""
+        await self._know_rules()
+        record_id = event.record.record_id if isinstance(event, RecordCreated | RecordCorrected) else event.record_id
+        employee_id, source = event.employee_id, record_source(record_id)
+        readings, disputes = self._model.readings, self._model.disputes
+        of_it = (readings.c.employee_id == employee_id) & (readings.c.source == source)
+        match event:
+            case RecordCreated(outcome=outcome) if not outcome.HasField("offence"):
+                for one in outcome.measures:
+                    key = (employee_id, one.date, source, one.name)
+                    self._current[key] = (*key, position, NEVER, one.value, 0)
+                    self._late[employee_id, one.date[:7]] = now
+                    self._judge(employee_id, one.date, [one.name], now, settle=True)
+            case RecordCreated(record=record, outcome=outcome) | RecordCorrected(record=record, outcome=outcome):
+                changed = await self._recount(employee_id, record_id, record.date, outcome, position)
+                self._again(employee_id, changed, now)
+            case RecordRetracted():
+                self._again(employee_id, await self._recount(employee_id, record_id, "", Outcome(), position), now)
+            case RecordDisputed():
+                await self._flush()
+                query = select(readings.c.date, readings.c.measure).where(of_it, known(readings))
+                contested = {(day, measure) for day, measure in await self._rows.execute(query)}
+                # A warning has no points, and others have theirs by it.
+                violations = self._model.violations
+                offence = select(violations.c.date).where(violations.c.record_id == record_id, known(violations))
+                contested |= {(day, "conduct.points") for day in await self._rows.scalars(offence)}
+                await self._dispute([_key(employee_id, day, source, one) for day, one in contested], position)
+                self._again(employee_id, contested, now)
+            case RecordDisputeSettled():
+                mine = (disputes.c.employee_id == employee_id) & (disputes.c.source == source)
+                self._again(employee_id, await self._settle(mine, position), now)
+            case unknown:
+                assert_never(unknown)
+
+    async def _recount(
+        self, employee_id: str, record_id: str, day: str, outcome: Outcome, position: int
+    ) -> list[tuple[str, str]]:
+        """Puts what a record counts as now in the place of what it did; answers day and measure of what changed.
+
+        All violations of the employee are counted anew, for one may be a warning or not by another.
+        """
+        await self._flush()
+        model, source = self._model, record_source(record_id)
+        offence = {
+            "record_id": record_id,
+            "employee_id": employee_id,
+            "date": day,
+            "offence": outcome.offence.SerializeToString(),
+        }
+        offences = [offence] if outcome.HasField("offence") else []
+        mine = model.violations.c.record_id == record_id
+        await supersede(self._rows, model.violations, mine, offences, position)
+        measures = [(source, one.date, one.name, one.value) for one in outcome.measures]
+        violations = counted(await model.violations_of(self._rows, employee_id), date.max)
+        measures += [
+            (record_source(one.record_id), one.date, "conduct.points", one.points) for one in violations if one.points
+        ]
+        wanted = [
+            {**_key(employee_id, on, of, name), "numerator": value, "denominator": 0}
+            for of, on, name, value in measures
+        ]
+        columns = model.readings.c
+        theirs = (columns.source == source) | (columns.measure == "conduct.points")
+        changed = await supersede(
+            self._rows, model.readings, (columns.employee_id == employee_id) & theirs, wanted, position
+        )
+        return [(str(row["date"]), str(row["measure"])) for row in changed]
+
+    async def _dispute(self, keys: Sequence[Mapping[str, str]], position: int) -> None:
+        if keys:
+            rows = [{**key, "position": position, "superseded": NEVER} for key in keys]
+            await self._rows.execute(insert(self._model.disputes), rows)
+
+    async def _settle(self, mine: ColumnElement[bool], position: int) -> list[tuple[str, str]]:
+        """Ends disputes; answers the day and measure of each."""
+        table = self._model.disputes
+        query = select(table.c.date, table.c.measure).where(mine, known(table))
+        ended = [(day, measure) for day, measure in await self._rows.execute(query)]
+        await self._rows.execute(update(table).where(mine, known(table)).values(superseded=position))
+        return ended
 
     async def _look_again(self, event: Message, position: int, now: datetime) -> None:
         """Notes what rests on which months, and plans to look at it again when that changes."""
@@ -403,18 +570,22 @@ class _Batch:
             if (reading := self._current.pop(key, None)) is not None:  # of this batch
                 self._past.append((*reading[:5], position, *reading[6:]))
                 continue
-            names = ("its_employee_id", "its_date", "its_source", "its_kpi_id")
+            names = ("its_employee_id", "its_date", "its_source", "its_measure")
             self._superseded.append({**dict(zip(names, key, strict=True)), "by": position})
 
     def _changed(self, named: Fact | ReadingsOfDay, kpi_ids: Iterable[str], now: datetime) -> None:
-        """Plans what follows from a change of recorded readings: at once, since nothing more is waited for."""
-        self._due[RECONSIDER, month_key(named.employee_id, named.date[:7])] = now
-        self._judge(named.employee_id, named.date, kpi_ids, now, settle=False)
+        self._again(named.employee_id, [(named.date, kpi_id) for kpi_id in kpi_ids], now)
 
-    def _judge(self, employee_id: str, text: str, kpi_ids: Iterable[str], now: datetime, *, settle: bool) -> None:
+    def _again(self, employee_id: str, changed: Iterable[tuple[str, str]], now: datetime) -> None:
+        """Plans what follows from a change of days' measures: at once, since nothing more is waited for."""
+        for day, measure in changed:
+            self._due[RECONSIDER, month_key(employee_id, day[:7])] = now
+            self._judge(employee_id, day, [measure], now, settle=False)
+
+    def _judge(self, employee_id: str, text: str, measures: Iterable[str], now: datetime, *, settle: bool) -> None:
         """Judges a day's periods once they have ended everywhere, and no fact has come for the policy's settle time."""
-        for kpi_id in kpi_ids:
-            for policy in self._policies.get(kpi_id, ()):
+        for measure in measures:
+            for policy in self._policies.get(measure, ()):
                 period = period_of(policy, date.fromisoformat(text))
                 settled = now + timedelta(seconds=policy.settle_seconds if settle else 0)
                 key = judgement_key(policy.policy_id, employee_id, period.start)
@@ -485,19 +656,29 @@ def judgement_key(policy_id: str, employee_id: str, period_start: date) -> str:
     return f"{policy_id} {employee_id} {period_start.isoformat()}"
 
 
+def record_source(record_id: str) -> str:
+    """The source of the readings that a record counts as. No id of a source has a colon."""
+    return f"record:{record_id}"
+
+
+def _key(employee_id: str, day: str, source: str, measure: str) -> dict[str, str]:
+    return {"employee_id": employee_id, "date": day, "source": source, "measure": measure}
+
+
 def _keys(named: ReadingsOfDay) -> list[dict[str, str]]:
-    day = {"employee_id": named.employee_id, "date": named.date, "source": named.source}
-    return [{**day, "kpi_id": kpi_id} for kpi_id in named.kpi_ids]
+    return [_key(named.employee_id, named.date, named.source, kpi_id) for kpi_id in named.kpi_ids]
 
 
-def _recorded_reading(row: Row[tuple[object, ...]]) -> RecordedReading:
+def _recorded_reading(
+    row: Row[tuple[object, ...]], kpi_id: str, numerator: int, denominator: int, disputed: set[Key]
+) -> RecordedReading:
     return RecordedReading(
         employee_id=row.employee_id,
         date=row.date,
         source=row.source,
-        kpi_id=row.kpi_id,
-        numerator=row.numerator,
-        denominator=row.denominator,
+        kpi_id=kpi_id,
+        numerator=numerator,
+        denominator=denominator,
         log_position=row.position,
-        disputed=row.disputed,
+        disputed=(row.employee_id, row.date, row.source, row.measure) in disputed,
     )

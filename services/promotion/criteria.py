@@ -1,9 +1,9 @@
 """Eligibility of one employee on one day: each criterion of a policy, with what it rests on. Pure."""
 
-from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 
+from libs.common.days import months_later
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
@@ -98,12 +98,6 @@ def full_months(start: date, end: date) -> int:
     """Whole months from one day to another: from 31 January to 28 February is one."""
     months = (end.year - start.year) * 12 + end.month - start.month
     return max(0, months - (months_later(start, months) > end))
-
-
-def months_later(day: date, months: int) -> date:
-    """The same day of another month, or that month's last day."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _position_since(record: Record, day: date) -> Since | None:

@@ -14,12 +14,13 @@ from services.coaching.plans import Plans
 from services.performance.catalogue import Catalogue
 from services.performance.detections import Detections
 from services.performance.people import People
+from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
 from services.promotion.records import Records
 
 MODELS: dict[str, list[type[ReadModel]]] = {
-    "performance": [People, Catalogue, Results, Detections, Scorecards],
+    "performance": [People, Catalogue, Results, Detections, Scorecards, PerformanceRecords],
     "coaching": [Plans],
     "promotion": [Records],
 }

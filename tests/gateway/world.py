@@ -23,14 +23,23 @@ from libs.common.settings import Settings
 from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import plan_pb2
 from stepladder.common.v1 import operations_pb2
-from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2, policy_pb2, scorecard_pb2
+from stepladder.performance.v1 import (
+    detection_pb2,
+    directory_pb2,
+    facts_pb2,
+    kpi_pb2,
+    policy_pb2,
+    record_pb2,
+    scorecard_pb2,
+)
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
 from stepladder.promotion.v1 import eligibility_pb2
 from tests.servers import free_port
 
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "performance": [
-        file.DESCRIPTOR for file in (directory_pb2, facts_pb2, kpi_pb2, detection_pb2, policy_pb2, scorecard_pb2)
+        file.DESCRIPTOR
+        for file in (directory_pb2, facts_pb2, kpi_pb2, detection_pb2, policy_pb2, record_pb2, scorecard_pb2)
     ],
     "coaching": [plan_pb2.DESCRIPTOR],
     "promotion": [eligibility_pb2.DESCRIPTOR],

@@ -80,7 +80,7 @@ def test_a_target_changed_within_the_period() -> None:
     assert one.minimum == Fraction(80 * 100 + 95 * 300, 400) == one.value
     assert not one.missed
     assert one.targets == (1, 2)
-    worse = add_up(CSAT, [reading(2, 79, 100), days[1]], until(15, bounds("80"), bounds("95")))
+    worse = add_up(CSAT, [reading(2, 79, 100), days[1]], until(15, bounds("80", position=1), bounds("95", position=2)))
     assert worse.missed
 
 
@@ -93,7 +93,7 @@ def test_days_without_a_target_do_not_count_where_others_have_one() -> None:
 
 def test_a_target_open_on_one_side_for_some_days() -> None:
     """Is open on that side: a day without a minimum allows anything below."""
-    one = add_up(CSAT, [reading(2, 1, 10), reading(20, 9, 10)], until(15, bounds("", "50"), bounds("40", "60")))
+    one = add_up(CSAT, [reading(2, 1, 10), reading(20, 9, 10)], until(15, bounds("", "50", 1), bounds("40", "60", 2)))
     assert (one.minimum, one.maximum) == (None, Fraction(55))
 
 
@@ -103,13 +103,15 @@ def test_sums() -> None:
     assert add_up(VOLUME, days, always(bounds("40", per_day=True))).minimum == 80
     assert add_up(VOLUME, days, always(bounds("40"))).minimum == 40
     assert add_up(VOLUME, days, always(bounds("40"))).value == 85
-    changed = until(3, bounds("40", per_day=True), bounds("45", per_day=True))
+    changed = until(3, bounds("40", position=1, per_day=True), bounds("45", position=2, per_day=True))
     assert add_up(VOLUME, days, changed).minimum == 85
+    mixed = until(3, bounds("40", position=1), bounds("45", position=2, per_day=True))
+    assert add_up(VOLUME, days, mixed).minimum is None  # a bound for any period cannot be added to one for a day
 
 
 def test_the_least_and_the_most() -> None:
     """Are held to the target of the last day."""
-    one = add_up(FIRST, [reading(2, 30), reading(20, 50)], until(15, bounds("", "40"), bounds("", "35")))
+    one = add_up(FIRST, [reading(2, 30), reading(20, 50)], until(15, bounds("", "40", 1), bounds("", "35", 2)))
     assert (one.value, one.maximum, one.missed) == (Fraction(30), Fraction(35), False)
 
 

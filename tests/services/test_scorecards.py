@@ -367,11 +367,15 @@ async def plan_of(world: World, employee_id: str) -> Plan | None:
     return plans[0] if plans else None
 
 
-async def detect(world: World, kpi: str, streak: int = 1) -> None:
+async def detect(world: World, kpi: str, streak: int = 1, settle_seconds: int = 0) -> None:
     await world.detections.CreateDetectionPolicy(
         CreateDetectionPolicyRequest(
             policy=DetectionPolicy(
-                policy_id=new_id("p"), kpi_id=kpi, period=DetectionPolicy.PERIOD_MONTH, streak=streak
+                policy_id=new_id("p"),
+                kpi_id=kpi,
+                period=DetectionPolicy.PERIOD_MONTH,
+                streak=streak,
+                settle_seconds=settle_seconds,
             )
         )
     )

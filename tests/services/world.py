@@ -27,6 +27,7 @@ from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
+from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
@@ -62,6 +63,10 @@ class World:
     @property
     def policies(self) -> PolicyServiceStub:
         return PolicyServiceStub(self.channels["performance"])
+
+    @property
+    def records(self) -> RecordServiceStub:
+        return RecordServiceStub(self.channels["performance"])
 
     @property
     def scorecards(self) -> ScorecardServiceStub:

@@ -33,12 +33,6 @@ def upgrade() -> None:
         for table in ("parked_events", "skipped_events"):
             op.execute(f"DELETE FROM {table} WHERE follower IN {FOLLOWERS}")  # noqa: S608 - names of this file
     op.create_table(
-        "aggregations",
-        sa.Column("kpi_id", sa.String(), nullable=False),
-        sa.Column("aggregation", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("kpi_id"),
-    )
-    op.create_table(
         "detections",
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("detection_id", sa.String(), nullable=False),
@@ -52,10 +46,10 @@ def upgrade() -> None:
         sa.Column("employee_id", sa.String(), nullable=False),
         sa.Column("date", sa.String(length=10), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("kpi_id", sa.String(), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("superseded", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("employee_id", "date", "source", "kpi_id", "position"),
+        sa.PrimaryKeyConstraint("employee_id", "date", "source", "measure", "position"),
     )
     op.create_table(
         "employees", sa.Column("employee_id", sa.String(), nullable=False), sa.PrimaryKeyConstraint("employee_id")
@@ -111,18 +105,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("employee_id"),
     )
     op.create_table(
+        "parts",
+        sa.Column("kpi_id", sa.String(), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.Column("aggregation", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("kpi_id", "measure"),
+    )
+    op.create_index(op.f("ix_parts_measure"), "parts", ["measure"], unique=False)
+    op.create_table(
         "readings",
         sa.Column("employee_id", sa.String(), nullable=False),
         sa.Column("date", sa.String(length=10), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("kpi_id", sa.String(), nullable=False),
+        sa.Column("measure", sa.String(), nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("superseded", sa.BigInteger(), nullable=False),
         sa.Column("numerator", sa.BigInteger(), nullable=False),
         sa.Column("denominator", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("employee_id", "date", "source", "kpi_id", "position"),
+        sa.PrimaryKeyConstraint("employee_id", "date", "source", "measure", "position"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "records",
+        sa.Column("record_id", sa.String(), nullable=False),
+        sa.Column("employee_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("date", sa.String(length=10), nullable=False),
+        sa.PrimaryKeyConstraint("record_id"),
+    )
+    op.create_index(op.f("ix_records_date"), "records", ["date"], unique=False)
+    op.create_index(op.f("ix_records_employee_id"), "records", ["employee_id"], unique=False)
     op.create_table(
         "resting",
         sa.Column("employee_id", sa.String(), nullable=False),
@@ -152,4 +165,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("month", "employee_id", "position"),
     )
     op.create_table("teams", sa.Column("team_id", sa.String(), nullable=False), sa.PrimaryKeyConstraint("team_id"))
+    op.create_table(
+        "violations",
+        sa.Column("record_id", sa.String(), nullable=False),
+        sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("superseded", sa.BigInteger(), nullable=False),
+        sa.Column("employee_id", sa.String(), nullable=False),
+        sa.Column("date", sa.String(length=10), nullable=False),
+        sa.Column("offence", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id", "position"),
+    )
+    op.create_index(op.f("ix_violations_employee_id"), "violations", ["employee_id"], unique=False)
     # ### end Alembic commands ###

@@ -22,16 +22,18 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 from stepladder.performance.v1 import detection_pb2 as stepladder_dot_performance_dot_v1_dot_detection__pb2
 from stepladder.performance.v1 import directory_pb2 as stepladder_dot_performance_dot_v1_dot_directory__pb2
 from stepladder.performance.v1 import facts_pb2 as stepladder_dot_performance_dot_v1_dot_facts__pb2
 from stepladder.performance.v1 import kpi_pb2 as stepladder_dot_performance_dot_v1_dot_kpi__pb2
 from stepladder.performance.v1 import policy_pb2 as stepladder_dot_performance_dot_v1_dot_policy__pb2
+from stepladder.performance.v1 import record_pb2 as stepladder_dot_performance_dot_v1_dot_record__pb2
 from stepladder.performance.v1 import scorecard_pb2 as stepladder_dot_performance_dot_v1_dot_scorecard__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/performance/v1/events.proto\x12\x19stepladder.performance.v1\x1a stepladder/common/v1/rules.proto\x1a)stepladder/performance/v1/detection.proto\x1a)stepladder/performance/v1/directory.proto\x1a%stepladder/performance/v1/facts.proto\x1a#stepladder/performance/v1/kpi.proto\x1a&stepladder/performance/v1/policy.proto\x1a)stepladder/performance/v1/scorecard.proto\":\n\x0bTeamCreated\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\":\n\x0bTeamRenamed\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\"S\n\x11TeamLeadAppointed\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x0f\n\x07lead_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"\x8a\x02\n\rEmployeeHired\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x11\n\thire_date\x18\x03 \x01(\t\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\x12\n\njob_family\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\t\x12\r\n\x05stars\x18\x07 \x01(\x05\x12\x0e\n\x06\x61\x63ting\x18\x08 \x01(\x08\x12\x16\n\x0eposition_since\x18\t \x01(\t\x12;\n\x06status\x18\n \x01(\x0e\x32+.stepladder.performance.v1.EmploymentStatus:\x04\xa0\xbb\x18\x01\"N\n\x0f\x45mployeeRenamed\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"Y\n\x13\x45mployeeTransferred\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"u\n\x0fPositionChanged\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\x12\r\n\x05stars\x18\x03 \x01(\x05\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x89\x01\n\x17\x45mploymentStatusChanged\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12;\n\x06status\x18\x02 \x01(\x0e\x32+.stepladder.performance.v1.EmploymentStatus\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"?\n\nKpiCreated\x12+\n\x03kpi\x18\x01 \x01(\x0b\x32\x1e.stepladder.performance.v1.Kpi:\x04\xa0\xbb\x18\x01\"?\n\nKpiUpdated\x12+\n\x03kpi\x18\x01 \x01(\x0b\x32\x1e.stepladder.performance.v1.Kpi:\x04\xa0\xbb\x18\x01\"D\n\tTargetSet\x12\x31\n\x06target\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Target:\x04\xa0\xbb\x18\x01\"C\n\x0c\x46\x61\x63tRecorded\x12-\n\x04\x66\x61\x63t\x18\x01 \x01(\x0b\x32\x1f.stepladder.performance.v1.Fact:\x04\xa0\xbb\x18\x01\"u\n\rFactCorrected\x12-\n\x04\x66\x61\x63t\x18\x01 \x01(\x0b\x32\x1f.stepladder.performance.v1.Fact\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x82\x01\n\rFactRetracted\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x96\x01\n\x0c\x46\x61\x63tDisputed\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0breviewer_id\x18\x04 \x01(\t:\x04\xa0\xbb\x18\x01\"\xc3\x01\n\x12\x46\x61\x63tDisputeSettled\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12:\n\x07outcome\x18\x03 \x01(\x0e\x32).stepladder.performance.v1.DisputeOutcome\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"i\n\nMonthRated\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating:\x04\xa0\xbb\x18\x01\"\xb5\x01\n\x0bMonthClosed\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x37\n\tscorecard\x18\x04 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x10\n\x08known_at\x18\x05 \x01(\x03:\x04\xa0\xbb\x18\x01\"\xf8\x01\n\x0cMonthRevised\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x34\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x33\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x0e\n\x06\x63\x61uses\x18\x06 \x03(\x03\x12\x10\n\x08known_at\x18\x07 \x01(\x03:\x04\xa0\xbb\x18\x01\"\xa0\x01\n\x0eRatingProposed\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05month\x18\x02 \x01(\t\x12\x33\n\x08proposed\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0bproposed_by\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\xae\x01\n\rRatingDecided\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x10\n\x08\x61pproved\x18\x04 \x01(\x08\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x12\n\ndecided_by\x18\x06 \x01(\t:\x04\xa0\xbb\x18\x01\"D\n\tPolicySet\x12\x31\n\x06policy\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Policy:\x04\xa0\xbb\x18\x01\"Z\n\x16\x44\x65tectionPolicyCreated\x12:\n\x06policy\x18\x01 \x01(\x0b\x32*.stepladder.performance.v1.DetectionPolicy:\x04\xa0\xbb\x18\x01\"Y\n\x18UnderperformanceDetected\x12\x37\n\tdetection\x18\x01 \x01(\x0b\x32$.stepladder.performance.v1.Detection:\x04\xa0\xbb\x18\x01\"}\n\x10\x44\x65tectionDrifted\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x38\n\x05\x64rift\x18\x03 \x01(\x0b\x32).stepladder.performance.v1.DetectionDrift:\x04\xa0\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/performance/v1/events.proto\x12\x19stepladder.performance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\x1a)stepladder/performance/v1/detection.proto\x1a)stepladder/performance/v1/directory.proto\x1a%stepladder/performance/v1/facts.proto\x1a#stepladder/performance/v1/kpi.proto\x1a&stepladder/performance/v1/policy.proto\x1a&stepladder/performance/v1/record.proto\x1a)stepladder/performance/v1/scorecard.proto\":\n\x0bTeamCreated\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\":\n\x0bTeamRenamed\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\"S\n\x11TeamLeadAppointed\x12\x0f\n\x07team_id\x18\x01 \x01(\t\x12\x0f\n\x07lead_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"\x8a\x02\n\rEmployeeHired\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x11\n\thire_date\x18\x03 \x01(\t\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\x12\n\njob_family\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\t\x12\r\n\x05stars\x18\x07 \x01(\x05\x12\x0e\n\x06\x61\x63ting\x18\x08 \x01(\x08\x12\x16\n\x0eposition_since\x18\t \x01(\t\x12;\n\x06status\x18\n \x01(\x0e\x32+.stepladder.performance.v1.EmploymentStatus:\x04\xa0\xbb\x18\x01\"N\n\x0f\x45mployeeRenamed\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"Y\n\x13\x45mployeeTransferred\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"u\n\x0fPositionChanged\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\x12\r\n\x05stars\x18\x03 \x01(\x05\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x89\x01\n\x17\x45mploymentStatusChanged\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12;\n\x06status\x18\x02 \x01(\x0e\x32+.stepladder.performance.v1.EmploymentStatus\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\t:\x04\xa0\xbb\x18\x01\"?\n\nKpiCreated\x12+\n\x03kpi\x18\x01 \x01(\x0b\x32\x1e.stepladder.performance.v1.Kpi:\x04\xa0\xbb\x18\x01\"?\n\nKpiUpdated\x12+\n\x03kpi\x18\x01 \x01(\x0b\x32\x1e.stepladder.performance.v1.Kpi:\x04\xa0\xbb\x18\x01\"D\n\tTargetSet\x12\x31\n\x06target\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Target:\x04\xa0\xbb\x18\x01\"C\n\x0c\x46\x61\x63tRecorded\x12-\n\x04\x66\x61\x63t\x18\x01 \x01(\x0b\x32\x1f.stepladder.performance.v1.Fact:\x04\xa0\xbb\x18\x01\"u\n\rFactCorrected\x12-\n\x04\x66\x61\x63t\x18\x01 \x01(\x0b\x32\x1f.stepladder.performance.v1.Fact\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x82\x01\n\rFactRetracted\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x96\x01\n\x0c\x46\x61\x63tDisputed\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0breviewer_id\x18\x04 \x01(\t:\x04\xa0\xbb\x18\x01\"\xc3\x01\n\x12\x46\x61\x63tDisputeSettled\x12:\n\x08readings\x18\x01 \x01(\x0b\x32(.stepladder.performance.v1.ReadingsOfDay\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12:\n\x07outcome\x18\x03 \x01(\x0e\x32).stepladder.performance.v1.DisputeOutcome\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"i\n\nMonthRated\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating:\x04\xa0\xbb\x18\x01\"\xb5\x01\n\x0bMonthClosed\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x37\n\tscorecard\x18\x04 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x10\n\x08known_at\x18\x05 \x01(\x03:\x04\xa0\xbb\x18\x01\"\xf8\x01\n\x0cMonthRevised\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x34\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x33\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32$.stepladder.performance.v1.Scorecard\x12\x0e\n\x06\x63\x61uses\x18\x06 \x03(\x03\x12\x10\n\x08known_at\x18\x07 \x01(\x03:\x04\xa0\xbb\x18\x01\"\xa0\x01\n\x0eRatingProposed\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05month\x18\x02 \x01(\t\x12\x33\n\x08proposed\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0bproposed_by\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\xae\x01\n\rRatingDecided\x12\x19\n\x0b\x65mployee_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05month\x18\x02 \x01(\t\x12\x31\n\x06rating\x18\x03 \x01(\x0e\x32!.stepladder.performance.v1.Rating\x12\x10\n\x08\x61pproved\x18\x04 \x01(\x08\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x12\n\ndecided_by\x18\x06 \x01(\t:\x04\xa0\xbb\x18\x01\"\xac\x01\n\rRecordCreated\x12\x31\n\x06record\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Record\x12\x33\n\x07outcome\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.Outcome\x12\x19\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x12\n\x04note\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\xc4\x01\n\x0fRecordCorrected\x12\x31\n\x06record\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Record\x12\x33\n\x07outcome\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.Outcome\x12\x19\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x12\n\x04note\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"[\n\x0fRecordRetracted\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"y\n\x12RecordAcknowledged\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x35\n\x11\x61\x63knowledged_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\x04\xa0\xbb\x18\x01\"\x81\x01\n\x0eRecordDisputed\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x10\n\x08item_ids\x18\x03 \x03(\t\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0breviewer_id\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\xb9\x01\n\x14RecordDisputeSettled\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12:\n\x07outcome\x18\x03 \x01(\x0e\x32).stepladder.performance.v1.DisputeOutcome\x12\x1b\n\x13overturned_item_ids\x18\x04 \x03(\t\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"D\n\tPolicySet\x12\x31\n\x06policy\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.Policy:\x04\xa0\xbb\x18\x01\"Z\n\x16\x44\x65tectionPolicyCreated\x12:\n\x06policy\x18\x01 \x01(\x0b\x32*.stepladder.performance.v1.DetectionPolicy:\x04\xa0\xbb\x18\x01\"Y\n\x18UnderperformanceDetected\x12\x37\n\tdetection\x18\x01 \x01(\x0b\x32$.stepladder.performance.v1.Detection:\x04\xa0\xbb\x18\x01\"}\n\x10\x44\x65tectionDrifted\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x38\n\x05\x64rift\x18\x03 \x01(\x0b\x32).stepladder.performance.v1.DetectionDrift:\x04\xa0\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -112,6 +114,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATINGDECIDED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
   _globals['_RATINGDECIDED']._loaded_options = None
   _globals['_RATINGDECIDED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDCREATED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_RECORDCREATED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_RECORDCREATED'].fields_by_name['note']._loaded_options = None
+  _globals['_RECORDCREATED'].fields_by_name['note']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDCREATED']._loaded_options = None
+  _globals['_RECORDCREATED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDCORRECTED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_RECORDCORRECTED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_RECORDCORRECTED'].fields_by_name['note']._loaded_options = None
+  _globals['_RECORDCORRECTED'].fields_by_name['note']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDCORRECTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_RECORDCORRECTED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDCORRECTED']._loaded_options = None
+  _globals['_RECORDCORRECTED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDRETRACTED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_RECORDRETRACTED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_RECORDRETRACTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_RECORDRETRACTED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDRETRACTED']._loaded_options = None
+  _globals['_RECORDRETRACTED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDACKNOWLEDGED']._loaded_options = None
+  _globals['_RECORDACKNOWLEDGED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDDISPUTED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_RECORDDISPUTED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_RECORDDISPUTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_RECORDDISPUTED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDDISPUTED']._loaded_options = None
+  _globals['_RECORDDISPUTED']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDDISPUTESETTLED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_RECORDDISPUTESETTLED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_RECORDDISPUTESETTLED'].fields_by_name['reason']._loaded_options = None
+  _globals['_RECORDDISPUTESETTLED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
+  _globals['_RECORDDISPUTESETTLED']._loaded_options = None
+  _globals['_RECORDDISPUTESETTLED']._serialized_options = b'\240\273\030\001'
   _globals['_POLICYSET']._loaded_options = None
   _globals['_POLICYSET']._serialized_options = b'\240\273\030\001'
   _globals['_DETECTIONPOLICYCREATED']._loaded_options = None
@@ -120,54 +156,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNDERPERFORMANCEDETECTED']._serialized_options = b'\240\273\030\001'
   _globals['_DETECTIONDRIFTED']._loaded_options = None
   _globals['_DETECTIONDRIFTED']._serialized_options = b'\240\273\030\001'
-  _globals['_TEAMCREATED']._serialized_start=348
-  _globals['_TEAMCREATED']._serialized_end=406
-  _globals['_TEAMRENAMED']._serialized_start=408
-  _globals['_TEAMRENAMED']._serialized_end=466
-  _globals['_TEAMLEADAPPOINTED']._serialized_start=468
-  _globals['_TEAMLEADAPPOINTED']._serialized_end=551
-  _globals['_EMPLOYEEHIRED']._serialized_start=554
-  _globals['_EMPLOYEEHIRED']._serialized_end=820
-  _globals['_EMPLOYEERENAMED']._serialized_start=822
-  _globals['_EMPLOYEERENAMED']._serialized_end=900
-  _globals['_EMPLOYEETRANSFERRED']._serialized_start=902
-  _globals['_EMPLOYEETRANSFERRED']._serialized_end=991
-  _globals['_POSITIONCHANGED']._serialized_start=993
-  _globals['_POSITIONCHANGED']._serialized_end=1110
-  _globals['_EMPLOYMENTSTATUSCHANGED']._serialized_start=1113
-  _globals['_EMPLOYMENTSTATUSCHANGED']._serialized_end=1250
-  _globals['_KPICREATED']._serialized_start=1252
-  _globals['_KPICREATED']._serialized_end=1315
-  _globals['_KPIUPDATED']._serialized_start=1317
-  _globals['_KPIUPDATED']._serialized_end=1380
-  _globals['_TARGETSET']._serialized_start=1382
-  _globals['_TARGETSET']._serialized_end=1450
-  _globals['_FACTRECORDED']._serialized_start=1452
-  _globals['_FACTRECORDED']._serialized_end=1519
-  _globals['_FACTCORRECTED']._serialized_start=1521
-  _globals['_FACTCORRECTED']._serialized_end=1638
-  _globals['_FACTRETRACTED']._serialized_start=1641
-  _globals['_FACTRETRACTED']._serialized_end=1771
-  _globals['_FACTDISPUTED']._serialized_start=1774
-  _globals['_FACTDISPUTED']._serialized_end=1924
-  _globals['_FACTDISPUTESETTLED']._serialized_start=1927
-  _globals['_FACTDISPUTESETTLED']._serialized_end=2122
-  _globals['_MONTHRATED']._serialized_start=2124
-  _globals['_MONTHRATED']._serialized_end=2229
-  _globals['_MONTHCLOSED']._serialized_start=2232
-  _globals['_MONTHCLOSED']._serialized_end=2413
-  _globals['_MONTHREVISED']._serialized_start=2416
-  _globals['_MONTHREVISED']._serialized_end=2664
-  _globals['_RATINGPROPOSED']._serialized_start=2667
-  _globals['_RATINGPROPOSED']._serialized_end=2827
-  _globals['_RATINGDECIDED']._serialized_start=2830
-  _globals['_RATINGDECIDED']._serialized_end=3004
-  _globals['_POLICYSET']._serialized_start=3006
-  _globals['_POLICYSET']._serialized_end=3074
-  _globals['_DETECTIONPOLICYCREATED']._serialized_start=3076
-  _globals['_DETECTIONPOLICYCREATED']._serialized_end=3166
-  _globals['_UNDERPERFORMANCEDETECTED']._serialized_start=3168
-  _globals['_UNDERPERFORMANCEDETECTED']._serialized_end=3257
-  _globals['_DETECTIONDRIFTED']._serialized_start=3259
-  _globals['_DETECTIONDRIFTED']._serialized_end=3384
+  _globals['_TEAMCREATED']._serialized_start=421
+  _globals['_TEAMCREATED']._serialized_end=479
+  _globals['_TEAMRENAMED']._serialized_start=481
+  _globals['_TEAMRENAMED']._serialized_end=539
+  _globals['_TEAMLEADAPPOINTED']._serialized_start=541
+  _globals['_TEAMLEADAPPOINTED']._serialized_end=624
+  _globals['_EMPLOYEEHIRED']._serialized_start=627
+  _globals['_EMPLOYEEHIRED']._serialized_end=893
+  _globals['_EMPLOYEERENAMED']._serialized_start=895
+  _globals['_EMPLOYEERENAMED']._serialized_end=973
+  _globals['_EMPLOYEETRANSFERRED']._serialized_start=975
+  _globals['_EMPLOYEETRANSFERRED']._serialized_end=1064
+  _globals['_POSITIONCHANGED']._serialized_start=1066
+  _globals['_POSITIONCHANGED']._serialized_end=1183
+  _globals['_EMPLOYMENTSTATUSCHANGED']._serialized_start=1186
+  _globals['_EMPLOYMENTSTATUSCHANGED']._serialized_end=1323
+  _globals['_KPICREATED']._serialized_start=1325
+  _globals['_KPICREATED']._serialized_end=1388
+  _globals['_KPIUPDATED']._serialized_start=1390
+  _globals['_KPIUPDATED']._serialized_end=1453
+  _globals['_TARGETSET']._serialized_start=1455
+  _globals['_TARGETSET']._serialized_end=1523
+  _globals['_FACTRECORDED']._serialized_start=1525
+  _globals['_FACTRECORDED']._serialized_end=1592
+  _globals['_FACTCORRECTED']._serialized_start=1594
+  _globals['_FACTCORRECTED']._serialized_end=1711
+  _globals['_FACTRETRACTED']._serialized_start=1714
+  _globals['_FACTRETRACTED']._serialized_end=1844
+  _globals['_FACTDISPUTED']._serialized_start=1847
+  _globals['_FACTDISPUTED']._serialized_end=1997
+  _globals['_FACTDISPUTESETTLED']._serialized_start=2000
+  _globals['_FACTDISPUTESETTLED']._serialized_end=2195
+  _globals['_MONTHRATED']._serialized_start=2197
+  _globals['_MONTHRATED']._serialized_end=2302
+  _globals['_MONTHCLOSED']._serialized_start=2305
+  _globals['_MONTHCLOSED']._serialized_end=2486
+  _globals['_MONTHREVISED']._serialized_start=2489
+  _globals['_MONTHREVISED']._serialized_end=2737
+  _globals['_RATINGPROPOSED']._serialized_start=2740
+  _globals['_RATINGPROPOSED']._serialized_end=2900
+  _globals['_RATINGDECIDED']._serialized_start=2903
+  _globals['_RATINGDECIDED']._serialized_end=3077
+  _globals['_RECORDCREATED']._serialized_start=3080
+  _globals['_RECORDCREATED']._serialized_end=3252
+  _globals['_RECORDCORRECTED']._serialized_start=3255
+  _globals['_RECORDCORRECTED']._serialized_end=3451
+  _globals['_RECORDRETRACTED']._serialized_start=3453
+  _globals['_RECORDRETRACTED']._serialized_end=3544
+  _globals['_RECORDACKNOWLEDGED']._serialized_start=3546
+  _globals['_RECORDACKNOWLEDGED']._serialized_end=3667
+  _globals['_RECORDDISPUTED']._serialized_start=3670
+  _globals['_RECORDDISPUTED']._serialized_end=3799
+  _globals['_RECORDDISPUTESETTLED']._serialized_start=3802
+  _globals['_RECORDDISPUTESETTLED']._serialized_end=3987
+  _globals['_POLICYSET']._serialized_start=3989
+  _globals['_POLICYSET']._serialized_end=4057
+  _globals['_DETECTIONPOLICYCREATED']._serialized_start=4059
+  _globals['_DETECTIONPOLICYCREATED']._serialized_end=4149
+  _globals['_UNDERPERFORMANCEDETECTED']._serialized_start=4151
+  _globals['_UNDERPERFORMANCEDETECTED']._serialized_end=4240
+  _globals['_DETECTIONDRIFTED']._serialized_start=4242
+  _globals['_DETECTIONDRIFTED']._serialized_end=4367
 # @@protoc_insertion_point(module_scope)

@@ -6,12 +6,14 @@ What has happened in the performance service. Stored for ever: fields are added,
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from stepladder.performance.v1 import detection_pb2 as _detection_pb2
 from stepladder.performance.v1 import directory_pb2 as _directory_pb2
 from stepladder.performance.v1 import facts_pb2 as _facts_pb2
 from stepladder.performance.v1 import kpi_pb2 as _kpi_pb2
 from stepladder.performance.v1 import policy_pb2 as _policy_pb2
+from stepladder.performance.v1 import record_pb2 as _record_pb2
 from stepladder.performance.v1 import scorecard_pb2 as _scorecard_pb2
 import builtins as _builtins
 import sys
@@ -611,6 +613,188 @@ class RatingDecided(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RatingDecided: _TypeAlias = RatingDecided  # noqa: Y015
+
+@_typing.final
+class RecordCreated(_message.Message):
+    """Aggregate `performance.record`. `record` is as given, without its note and its output-only fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    note: _builtins.str
+    @_builtins.property
+    def record(self) -> _record_pb2.Record: ...
+    @_builtins.property
+    def outcome(self) -> _record_pb2.Outcome: ...
+    def __init__(
+        self,
+        *,
+        record: _record_pb2.Record | None = ...,
+        outcome: _record_pb2.Outcome | None = ...,
+        employee_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "note", b"note", "outcome", b"outcome", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCreated: _TypeAlias = RecordCreated  # noqa: Y015
+
+@_typing.final
+class RecordCorrected(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    note: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def record(self) -> _record_pb2.Record: ...
+    @_builtins.property
+    def outcome(self) -> _record_pb2.Outcome: ...
+    def __init__(
+        self,
+        *,
+        record: _record_pb2.Record | None = ...,
+        outcome: _record_pb2.Outcome | None = ...,
+        employee_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "note", b"note", "outcome", b"outcome", "reason", b"reason", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCorrected: _TypeAlias = RecordCorrected  # noqa: Y015
+
+@_typing.final
+class RecordRetracted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordRetracted: _TypeAlias = RecordRetracted  # noqa: Y015
+
+@_typing.final
+class RecordAcknowledged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_TIME_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    employee_id: _builtins.str
+    @_builtins.property
+    def acknowledged_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        acknowledged_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time", "employee_id", b"employee_id", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAcknowledged: _TypeAlias = RecordAcknowledged  # noqa: Y015
+
+@_typing.final
+class RecordDisputed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEWER_ID_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    reviewer_id: _builtins.str
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        reviewer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "item_ids", b"item_ids", "reason", b"reason", "record_id", b"record_id", "reviewer_id", b"reviewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDisputed: _TypeAlias = RecordDisputed  # noqa: Y015
+
+@_typing.final
+class RecordDisputeSettled(_message.Message):
+    """Followed by a correction or a retraction where the record does not stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    OVERTURNED_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    employee_id: _builtins.str
+    outcome: _facts_pb2.DisputeOutcome.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def overturned_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        outcome: _facts_pb2.DisputeOutcome.ValueType = ...,
+        overturned_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "outcome", b"outcome", "overturned_item_ids", b"overturned_item_ids", "reason", b"reason", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDisputeSettled: _TypeAlias = RecordDisputeSettled  # noqa: Y015
 
 @_typing.final
 class PolicySet(_message.Message):

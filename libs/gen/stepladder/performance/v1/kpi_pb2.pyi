@@ -101,6 +101,31 @@ class Kpi(_message.Message):
     AGGREGATION_MAXIMUM: Kpi.Aggregation.ValueType  # 4
     """Largest numerator."""
 
+    @_typing.final
+    class Derivation(_message.Message):
+        """Numerators and denominators are sums of measures: of one that records have (see record.proto), or the numerators of
+        another KPI's readings, by its id.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMERATOR_FIELD_NUMBER: _builtins.int
+        DENOMINATOR_FIELD_NUMBER: _builtins.int
+        numerator: _builtins.str
+        denominator: _builtins.str
+        """Only for a ratio."""
+        def __init__(
+            self,
+            *,
+            numerator: _builtins.str = ...,
+            denominator: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "numerator", b"numerator"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     KPI_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
@@ -114,6 +139,7 @@ class Kpi(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     RETIRED_DATE_FIELD_NUMBER: _builtins.int
+    DERIVED_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     display_name: _builtins.str
     display_name_zh: _builtins.str
@@ -136,6 +162,10 @@ class Kpi(_message.Message):
     """Output only."""
     retired_date: _builtins.str
     """The first day for which no readings are taken any more; empty while it is in use."""
+    @_builtins.property
+    def derived(self) -> Global___Kpi.Derivation:
+        """Made of measures in place of readings of its own."""
+
     def __init__(
         self,
         *,
@@ -152,10 +182,11 @@ class Kpi(_message.Message):
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
         retired_date: _builtins.str = ...,
+        derived: Global___Kpi.Derivation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["derived", b"derived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "description", b"description", "direction", b"direction", "display_name", b"display_name", "display_name_zh", b"display_name_zh", "etag", b"etag", "kpi_id", b"kpi_id", "log_position", b"log_position", "precision", b"precision", "retired_date", b"retired_date", "scale_denominator", b"scale_denominator", "scale_numerator", b"scale_numerator", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "derived", b"derived", "description", b"description", "direction", b"direction", "display_name", b"display_name", "display_name_zh", b"display_name_zh", "etag", b"etag", "kpi_id", b"kpi_id", "log_position", b"log_position", "precision", b"precision", "retired_date", b"retired_date", "scale_denominator", b"scale_denominator", "scale_numerator", b"scale_numerator", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

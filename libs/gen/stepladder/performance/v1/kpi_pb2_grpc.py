@@ -72,7 +72,8 @@ class KpiServiceServicer:
     """
 
     def CreateKpi(self, request, context):
-        """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content.
+        """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content; INVALID_ARGUMENT `DERIVATION_INVALID`
+        for measures that do not exist or do not fit the aggregation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,7 +17,9 @@ class KpiServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.CreateKpiRequest, _kpi_pb2.Kpi]
-    """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content."""
+    """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content; INVALID_ARGUMENT `DERIVATION_INVALID`
+    for measures that do not exist or do not fit the aggregation.
+    """
     UpdateKpi: _aio.UnaryUnaryMultiCallable[_kpi_pb2.UpdateKpiRequest, _kpi_pb2.Kpi]
     """Changes the names, the description, the precision and the day of retirement. How values add up never changes: that
     is another KPI.
@@ -43,7 +45,9 @@ class KpiServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _kpi_pb2.CreateKpiRequest,
         context: _aio.ServicerContext[_kpi_pb2.CreateKpiRequest, _abc.Awaitable[_kpi_pb2.Kpi]],
     ) -> _abc.Awaitable[_kpi_pb2.Kpi]:
-        """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content."""
+        """Errors: ALREADY_EXISTS `KPI_EXISTS` if the id is taken with other content; INVALID_ARGUMENT `DERIVATION_INVALID`
+        for measures that do not exist or do not fit the aggregation.
+        """
 
     @_abc_1.abstractmethod
     def UpdateKpi(

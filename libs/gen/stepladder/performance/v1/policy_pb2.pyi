@@ -28,12 +28,18 @@ class Policy(_message.Message):
     EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     SCORECARD_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    RULE_BOOK_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
     """Output only. Position of the event that stored this version."""
     @_builtins.property
     def scorecard(self) -> Global___ScorecardPolicy: ...
+    @_builtins.property
+    def form(self) -> Global___Form: ...
+    @_builtins.property
+    def rule_book(self) -> Global___RuleBook: ...
     def __init__(
         self,
         *,
@@ -41,16 +47,151 @@ class Policy(_message.Message):
         effective_date: _builtins.str = ...,
         log_position: _builtins.int = ...,
         scorecard: Global___ScorecardPolicy | None = ...,
+        form: Global___Form | None = ...,
+        rule_book: Global___RuleBook | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "effective_date", b"effective_date", "log_position", b"log_position", "policy_id", b"policy_id", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class Form(_message.Message):
+    """What a contact is evaluated on. Weights are relative; an item is fatal if missing it makes the evaluation 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Section(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+        ITEMS_FIELD_NUMBER: _builtins.int
+        display_name: _builtins.str
+        @_builtins.property
+        def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Form.Item]: ...
+        def __init__(
+            self,
+            *,
+            display_name: _builtins.str = ...,
+            items: _abc.Iterable[Global___Form.Item] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "items", b"items"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Item(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ITEM_ID_FIELD_NUMBER: _builtins.int
+        DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+        WEIGHT_FIELD_NUMBER: _builtins.int
+        FATAL_FIELD_NUMBER: _builtins.int
+        item_id: _builtins.str
+        """Unique in the form."""
+        display_name: _builtins.str
+        weight: _builtins.str
+        """More than 0, unless the item is fatal."""
+        fatal: _builtins.bool
+        def __init__(
+            self,
+            *,
+            item_id: _builtins.str = ...,
+            display_name: _builtins.str = ...,
+            weight: _builtins.str = ...,
+            fatal: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "fatal", b"fatal", "item_id", b"item_id", "weight", b"weight"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SECTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Form.Section]: ...
+    def __init__(
+        self,
+        *,
+        sections: _abc.Iterable[Global___Form.Section] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sections", b"sections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Form: _TypeAlias = Form  # noqa: Y015
+
+@_typing.final
+class RuleBook(_message.Message):
+    """Offences and what they cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFENCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Offence]: ...
+    def __init__(
+        self,
+        *,
+        offences: _abc.Iterable[Global___Offence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offences", b"offences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleBook: _TypeAlias = RuleBook  # noqa: Y015
+
+@_typing.final
+class Offence(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFENCE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    LAPSE_MONTHS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    WARNING_MONTHS_FIELD_NUMBER: _builtins.int
+    DISMISSAL_GRADE_FIELD_NUMBER: _builtins.int
+    offence_id: _builtins.str
+    """Unique in the rule book."""
+    display_name: _builtins.str
+    points: _builtins.int
+    lapse_months: _builtins.int
+    """Months after which the points lapse; 0: never."""
+    warnings: _builtins.int
+    """How often the offence is only warned of before it counts, within `warning_months` before it (0: ever)."""
+    warning_months: _builtins.int
+    dismissal_grade: _builtins.bool
+    def __init__(
+        self,
+        *,
+        offence_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        points: _builtins.int = ...,
+        lapse_months: _builtins.int = ...,
+        warnings: _builtins.int = ...,
+        warning_months: _builtins.int = ...,
+        dismissal_grade: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dismissal_grade", b"dismissal_grade", "display_name", b"display_name", "lapse_months", b"lapse_months", "offence_id", b"offence_id", "points", b"points", "warning_months", b"warning_months", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Offence: _TypeAlias = Offence  # noqa: Y015
 
 @_typing.final
 class ScorecardPolicy(_message.Message):
@@ -408,7 +549,7 @@ class ListPoliciesRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     kind: _builtins.str
-    """Only this kind's, named like its field in Policy: `scorecard`; empty means all."""
+    """Only this kind's, named like its field in Policy: `rule_book`; empty means all."""
     at_least: _builtins.int
     def __init__(
         self,

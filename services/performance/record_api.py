@@ -1,0 +1,179 @@
+"""gRPC: stepladder.performance.v1.RecordService."""
+
+from collections.abc import Sequence
+from datetime import UTC, date
+
+from google.protobuf.message import Message
+
+from libs.common.days import parse_day
+from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import record
+from services.performance.catalogue import Catalogue, Rules
+from services.performance.conduct import counted
+from services.performance.employee import EMPLOYEE
+from services.performance.facts import day_problem
+from services.performance.outcome import policy_of
+from services.performance.policy import POLICY
+from services.performance.record import RECORD
+from services.performance.records import Records
+from services.performance.results import Results
+from stepladder.performance.v1 import record_pb2 as pb
+from stepladder.performance.v1.policy_pb2 import Policy
+
+KINDS = [field.name for field in pb.Record.DESCRIPTOR.oneofs_by_name["content"].fields]
+
+
+class RecordApi:
+    """Implements the service."""
+
+    def __init__(
+        self,
+        service: Service,
+        records: Records,
+        follower: Follower,
+        results: Results,
+        results_follower: Follower,
+        catalogue: Catalogue,
+        catalogue_follower: Follower,
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._time_zone = service.settings.site_time_zone
+        self._records = records
+        self._follower = follower
+        self._results = results
+        self._results_follower = results_follower
+        self._catalogue = catalogue
+        self._catalogue_follower = catalogue_follower
+
+    async def CreateRecords(self, request: pb.CreateRecordsRequest, context: Context) -> pb.CreateRecordsResponse:
+        answer = pb.CreateRecordsResponse()
+        rules = await self._rules(request.records)
+        await self._commands.known(EMPLOYEE, {given.employee_id for given in request.records}, check=False)  # at once
+        commands: dict[str, tuple[int, pb.CreateRecord]] = {}
+        for index, given in enumerate(request.records):
+            try:
+                if given.record_id in commands:
+                    raise Invalid("RECORD_TWICE", f"record {given.record_id} is in the request twice")
+                commands[given.record_id] = index, await self._create(given, rules, context)
+            except Refused as refused:
+                _reject(answer, index, refused)
+        outcomes = await self._commands.handle_all(
+            RECORD, [(record_id, command) for record_id, (_, command) in commands.items()], context, by_content=True
+        )
+        for (index, _), outcome in zip(commands.values(), outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                _reject(answer, index, outcome)
+                continue
+            answer.recorded += outcome.events
+            answer.unchanged += 1 - outcome.events
+            answer.log_position = max(answer.log_position, outcome.position)
+        answer.rejections.sort(key=lambda rejection: rejection.index)
+        return answer
+
+    async def GetRecord(self, request: pb.GetRecordRequest, _: Context) -> pb.Record:
+        if request.known_at:
+            found = await self._commands.load_at(RECORD, request.record_id, request.known_at)
+        else:
+            found = await self._commands.load(RECORD, request.record_id)
+        if not found.position:
+            raise NotFound("RECORD_NOT_FOUND", f"there is no record {request.record_id}")
+        return record.to_resource(found.state, found.position)
+
+    async def ListRecords(self, request: pb.ListRecordsRequest, _: Context) -> pb.ListRecordsResponse:
+        if request.kind and request.kind not in KINDS:
+            message = f"must be one of {', '.join(KINDS)}"
+            raise Invalid("KIND_INVALID", message, (FieldViolation("kind", message),))
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        page, token = cut_page(request, await self._records.list_records(self._engine, request), lambda one: one)
+        found = (await self._commands.known(RECORD, [record_id for _, record_id in page])).values()
+        return pb.ListRecordsResponse(
+            records=[record.to_resource(one.state, one.position) for one in found], next_page_token=token
+        )
+
+    async def CorrectRecord(self, request: pb.CorrectRecordRequest, context: Context) -> pb.Record:
+        checked = await self._create(request.record, await self._rules([request.record]), context)
+        command = pb.CorrectRecord(record=checked.record, policy=checked.policy, reason=request.reason)
+        return await self._handle(request.record.record_id, command, context)
+
+    async def RetractRecord(self, request: pb.RetractRecordRequest, context: Context) -> pb.Record:
+        return await self._handle(request.record_id, request, context)
+
+    async def AcknowledgeRecord(self, request: pb.AcknowledgeRecordRequest, context: Context) -> pb.Record:
+        return await self._handle(request.record_id, request, context)
+
+    async def DisputeRecord(self, request: pb.DisputeRecordRequest, context: Context) -> pb.Record:
+        await self._check_employees([request.reviewer_id])
+        return await self._handle(request.record_id, request, context)
+
+    async def SettleRecordDispute(self, request: pb.SettleRecordDisputeRequest, context: Context) -> pb.Record:
+        found = await self._commands.load(RECORD, request.record_id)
+        given = found.state.record
+        policy = _policy(given, await self._rules([given])) if found.position else Policy()
+        command = pb.SettleRecordDispute(request=request, policy=policy)
+        return await self._handle(request.record_id, command, context)
+
+    async def GetConduct(self, request: pb.GetConductRequest, context: Context) -> pb.Conduct:
+        await self._results_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._check_employees([request.employee_id])
+        as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
+        async with self._engine.connect() as connection:
+            violations = await self._results.violations_of(connection, request.employee_id, request.known_at)
+        found = counted(violations, as_of)
+        standing = [one for one in found if not one.lapsed]
+        return pb.Conduct(
+            employee_id=request.employee_id,
+            points=sum(one.points for one in standing),
+            dismissal_grade=any(one.dismissal_grade for one in standing),
+            violations=found,
+        )
+
+    async def _handle(self, record_id: str, command: Message, context: Context) -> pb.Record:
+        handled = await self._commands.handle(RECORD, record_id, command, context)
+        return record.to_resource(handled.state, handled.position)
+
+    async def _create(self, given: pb.Record, rules: Rules, context: Context) -> pb.CreateRecord:
+        """The command for a record that may be taken. Raises a refusal with a reason of `RecordRejection`."""
+        people = [given.employee_id, *([given.evaluation.evaluator_id] if given.HasField("evaluation") else [])]
+        await self._check_employees(people)
+        # Leave may be approved ahead.
+        latest = date.max if given.HasField("leave") else context.today
+        if problem := day_problem(given.date, latest):
+            raise Invalid("DATE_INVALID", problem, (FieldViolation("date", problem),))
+        if given.HasField("attendance"):
+            began = given.attendance.shift_start.ToDatetime(UTC).astimezone(self._time_zone).date().isoformat()
+            if began != given.date:
+                message = f"the shift began on {began} at the site ({self._time_zone.key}), not on {given.date}"
+                raise Invalid("DATE_INVALID", message, (FieldViolation("date", message),))
+        return pb.CreateRecord(record=given, policy=_policy(given, rules))
+
+    async def _check_employees(self, employee_ids: Sequence[str]) -> None:
+        known = await self._commands.known(EMPLOYEE, employee_ids, check=False)
+        if unknown := [one for one in employee_ids if one not in known]:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
+
+    async def _rules(self, records: Sequence[pb.Record]) -> Rules:
+        """The rules, with everything that is known of the forms and rule books of the records."""
+        policies = await self._commands.known(POLICY, {policy_of(given) for given in records} - {""})
+        latest = max((standing.position for standing in policies.values()), default=0)
+        await self._catalogue_follower.wait_for(latest, AT_LEAST_SECONDS)
+        return await self._catalogue.rules(self._engine)
+
+
+def _policy(given: pb.Record, rules: Rules) -> Policy:
+    """The version of a record's form or rule book on its day; an empty one for a record without."""
+    policy_id, kind = policy_of(given), "form" if given.HasField("evaluation") else "rule_book"
+    if not policy_id:
+        return Policy()
+    policy = rules.policy_on(policy_id, parse_day(given.date, "date"))
+    if policy is None or policy.WhichOneof("content") != kind:
+        raise NotFound("POLICY_NOT_FOUND", f"there is no {kind} {policy_id} in force on {given.date}")
+    return policy
+
+
+def _reject(answer: pb.CreateRecordsResponse, index: int, refused: Refused) -> None:
+    answer.rejections.append(pb.RecordRejection(index=index, reason=refused.reason, message=refused.message))
