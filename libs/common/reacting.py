@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
-from sqlalchemy import Column, DateTime, MetaData, String, Table, delete, select, update
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import writing
@@ -69,6 +69,7 @@ def deadlines(name: str, metadata: MetaData) -> Table:
         Column("kind", String, primary_key=True),
         Column("key", String, primary_key=True),
         Column("due_time", DateTime(timezone=True), nullable=False, index=True),
+        Column("position", BigInteger, nullable=False),  # of the event that set it
         info={"delivery": True},
     )
 
@@ -81,7 +82,7 @@ def day_over(day: date) -> datetime:
 class Clock:
     """Calls `commands[kind](key)` for every deadline that has come, where the read model's follower runs.
 
-    A deadline is removed when its command has been accepted or refused, unless it was moved meanwhile; after a crash
+    A deadline is removed when its command has been accepted or refused, unless it was set anew meanwhile; after a crash
     the command is given again, so it must be safe to repeat. One whose command fails is put off, so that it does not
     keep the others waiting.
     """
@@ -137,7 +138,7 @@ class Clock:
             later = self._now().astimezone(UTC) + timedelta(seconds=POSTPONE_SECONDS)
             async with writing(self._engine) as transaction:
                 for row in due:
-                    same = (table.c.kind == row.kind) & (table.c.key == row.key) & (table.c.due_time == row.due_time)
+                    same = (table.c.kind == row.kind) & (table.c.key == row.key) & (table.c.position == row.position)
                     put_off = update(table).where(same).values(due_time=later)
                     done = delete(table).where(same)
                     await transaction.execute(put_off if (row.kind, row.key) in failed else done)

@@ -66,7 +66,12 @@ class Plans(ReadModel):
                     await self._enter(rows, plan_id, Plan.STATE_ACTIVE)
                 case PlanObserved(plan_id=plan_id, observe_until=day):
                     await self._enter(rows, plan_id, Plan.STATE_IN_OBSERVATION)
-                    row = {"kind": REASSESS, "key": plan_id, "due_time": day_over(date.fromisoformat(day))}
+                    row = {
+                        "kind": REASSESS,
+                        "key": plan_id,
+                        "due_time": day_over(date.fromisoformat(day)),
+                        "position": recorded.position,
+                    }
                     await rows.execute(upsert(self.deadlines, rows), row)
                 case PlanClosed(plan_id=plan_id):
                     await self._enter(rows, plan_id, Plan.STATE_CLOSED)

@@ -354,11 +354,13 @@ class _Batch:
         self._current: dict[Key, _Reading] = {}
         self._past: list[_Reading] = []
         self._superseded: list[dict[str, str | int]] = []
+        self._position = 0  # of the last event taken
         self._late: dict[tuple[str, str], datetime] = {}
         self._due: dict[tuple[str, str], datetime] = {}
 
     async def take(self, recorded: Recorded) -> None:
-        position, now = recorded.position, recorded.envelope.time.ToDatetime(UTC)
+        self._position = position = recorded.position
+        now = recorded.envelope.time.ToDatetime(UTC)
         match recorded.event:
             case FactRecorded(fact=fact):
                 await self._record(fact, position)
@@ -401,7 +403,10 @@ class _Batch:
         if self._due:
             await self._rows.execute(
                 upsert(self._model.deadlines, self._rows),
-                [{"kind": kind, "key": key, "due_time": moment} for (kind, key), moment in self._due.items()],
+                [
+                    {"kind": kind, "key": key, "due_time": moment, "position": self._position}
+                    for (kind, key), moment in self._due.items()
+                ],
             )
 
     async def _flush(self) -> None:

@@ -1,7 +1,8 @@
 """Policies answer every event once, and clocks every deadline, whatever breaks in between; on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -187,7 +188,7 @@ class Alarms(ReadModel):
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for event in events:
             assert isinstance(event.event, TeamCreated)
-            due = {"kind": "ring", "key": event.event.team_id, "due_time": EPOCH}
+            due = {"kind": "ring", "key": event.event.team_id, "due_time": EPOCH, "position": event.position}
             await rows.execute(upsert(self.deadlines, rows), due)
 
 
@@ -200,6 +201,7 @@ class Alarm:
     follower: Follower
     rung: list[str] = field(default_factory=list)
     answers: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    positions: Iterator[int] = field(default_factory=itertools.count)
 
     async def ring(self, key: str) -> None:
         self.rung.append(key)
@@ -210,10 +212,9 @@ class Alarm:
         return Clock(self.follower, self.table, self.world.engine, self.world.now, {"ring": self.ring})
 
     async def set(self, key: str, due: datetime) -> None:
+        values = {"kind": "ring", "key": key, "due_time": due.astimezone(UTC), "position": next(self.positions)}
         async with self.world.engine.begin() as transaction:
-            await transaction.execute(
-                upsert(self.table, transaction), {"kind": "ring", "key": key, "due_time": due.astimezone(UTC)}
-            )
+            await transaction.execute(upsert(self.table, transaction), values)
 
     async def left(self) -> dict[str, datetime]:
         """The deadlines that are still kept."""
@@ -259,10 +260,21 @@ async def test_deadlines_ring_when_they_are_due_and_once(alarm: Alarm) -> None:
     assert list(await alarm.left()) == ["third"]
 
 
+async def test_a_deadline_set_anew_while_it_rings_rings_again(alarm: Alarm) -> None:
+    """Also for the same moment: what it is set for became known after it was looked at."""
+    await alarm.set("again", minutes(0))
+    alarm.answers["again"] = lambda: alarm.set("again", minutes(0))
+    clock = alarm.clock()
+    assert await clock.tick() == 1
+    alarm.answers.clear()
+    assert [await clock.tick(), await clock.tick()] == [1, 0]
+    assert alarm.rung == ["again", "again"]
+
+
 async def test_more_deadlines_than_one_look_finds_all_ring(alarm: Alarm) -> None:
     """A clock that was away for long catches up."""
     async with alarm.world.engine.begin() as transaction:
-        rows = [{"kind": "ring", "key": f"{n:03}", "due_time": minutes(-n)} for n in range(250)]
+        rows = [{"kind": "ring", "key": f"{n:03}", "due_time": minutes(-n), "position": n} for n in range(250)]
         await transaction.execute(insert(alarm.table), rows)
     clock = alarm.clock()
     assert [await clock.tick() for _ in range(4)] == [100, 100, 50, 0]

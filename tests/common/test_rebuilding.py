@@ -262,7 +262,10 @@ class Reminders(ReadModel):
         self.tables = (self.deadlines,)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        values = [{"kind": "remind", "key": event.envelope.event_id, "due_time": EPOCH} for event in events]
+        values = [
+            {"kind": "remind", "key": event.envelope.event_id, "due_time": EPOCH, "position": event.position}
+            for event in events
+        ]
         await rows.execute(upsert(self.deadlines, rows), values)
 
 
