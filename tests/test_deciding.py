@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor
 from hypothesis import strategies as st
 
 from services.coaching import plan
-from services.performance import detection, detectionpolicy, employee, facts, kpi, policy, rating, record, target, team
+from services.performance import detection, employee, facts, kpi, policy, rating, record, target, team
 from services.performance.team import TEAM
 from services.promotion import eligibilitypolicy
 from stepladder.coaching.v1 import events_pb2 as coaching_events
@@ -21,6 +21,9 @@ from stepladder.performance.v1.events_pb2 import TeamRenamed
 from stepladder.promotion.v1 import events_pb2 as promotion_events
 from tests.deciding import twice_is_once
 
+ONLY_READ = {"DetectionPolicyCreated"}
+"""Events of earlier logs, which read models still understand and nothing writes any more."""
+
 create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班")))
 
 
@@ -29,7 +32,7 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
     [
         (
             performance_events.DESCRIPTOR,
-            [team, employee, kpi, target, facts, rating, record, policy, detectionpolicy, detection],
+            [team, employee, kpi, target, facts, rating, record, policy, detection],
         ),
         (coaching_events.DESCRIPTOR, [plan]),
         (promotion_events.DESCRIPTOR, [eligibilitypolicy]),
@@ -40,7 +43,7 @@ def test_every_event_belongs_to_one_aggregate(contract: FileDescriptor, aggregat
     """An event that no aggregate names in its `Event` would escape the type check of `evolve`."""
     named = [event.DESCRIPTOR.name for module in aggregates for event in get_args(module.Event) or [module.Event]]
     marked = [m.name for m in contract.message_types_by_name.values() if m.GetOptions().Extensions[schema_version]]
-    assert sorted(named) == sorted(marked)
+    assert sorted(named) == sorted(name for name in marked if name not in ONLY_READ)
 
 
 def test_an_aggregate_that_acts_again_is_found() -> None:

@@ -18,9 +18,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
 from libs.cli.calls import CallFacts, employee_id
-from libs.cli.presets import load_detection_policies, load_eligibility_policies, load_kpis, load_targets
-from stepladder.performance.v1.detection_pb2 import CreateDetectionPolicyRequest
-from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
+from libs.cli.presets import load_eligibility_policies, load_kpis, load_policies, load_targets
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     AppointTeamLeadRequest,
@@ -37,6 +35,8 @@ from stepladder.performance.v1.facts_pb2 import Fact, RateMonthRequest, RecordFa
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, SetTargetRequest
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
+from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.promotion.v1.eligibility_pb2 import CreateEligibilityPolicyRequest
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
@@ -45,7 +45,7 @@ SetupRequest = (
     | CreateTeamRequest
     | CreateEligibilityPolicyRequest
     | SetTargetRequest
-    | CreateDetectionPolicyRequest
+    | SetPolicyRequest
     | HireEmployeeRequest
     | AppointTeamLeadRequest
     | TransferEmployeeRequest
@@ -216,7 +216,7 @@ def preset_requests() -> list[SetupRequest]:
     return [
         *(identified(CreateKpiRequest(kpi=kpi)) for kpi in load_kpis()),
         *(identified(SetTargetRequest(target=target)) for target in load_targets()),
-        *(identified(CreateDetectionPolicyRequest(policy=policy)) for policy in load_detection_policies()),
+        *(identified(SetPolicyRequest(policy=policy)) for policy in load_policies()),
         *(identified(CreateEligibilityPolicyRequest(policy=policy)) for policy in load_eligibility_policies()),
     ]
 
@@ -334,7 +334,7 @@ class _Route:
 def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
     directory = DirectoryServiceStub(channel)
     kpis = KpiServiceStub(channel)
-    detection = DetectionServiceStub(channel)
+    policies = PolicyServiceStub(channel)
     eligibility = EligibilityServiceStub(channel)
     facts = FactsServiceStub(channel)
     return {
@@ -344,9 +344,7 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
             0, lambda r: f"eligibility policy {r.policy.policy_id}", eligibility.CreateEligibilityPolicy
         ),
         SetTargetRequest: _Route(1, lambda r: f"target {r.target.kpi_id} {r.target.team_id}".strip(), kpis.SetTarget),
-        CreateDetectionPolicyRequest: _Route(
-            1, lambda r: f"detection policy {r.policy.policy_id}", detection.CreateDetectionPolicy
-        ),
+        SetPolicyRequest: _Route(1, lambda r: f"policy {r.policy.policy_id}", policies.SetPolicy),
         HireEmployeeRequest: _Route(1, lambda r: f"employee {r.employee.employee_id}", directory.HireEmployee),
         AppointTeamLeadRequest: _Route(2, lambda r: f"team {r.team_id}", directory.AppointTeamLead),
         TransferEmployeeRequest: _Route(2, lambda r: f"employee {r.employee_id}", directory.TransferEmployee),

@@ -10,6 +10,7 @@ from services.coaching.plan import PLAN, plan_id
 from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceDrift, EvidencePeriod, NoteDrift, ProposePlanRequest
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
 from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
+from stepladder.performance.v1.policy_pb2 import DetectionRule
 
 
 class ProposePlans(Policy):
@@ -25,7 +26,7 @@ class ProposePlans(Policy):
 
     async def react(self, event: Recorded) -> None:
         match event.event:
-            case UnderperformanceDetected(detection=found):
+            case UnderperformanceDetected(detection=found) if found.purpose != DetectionRule.PURPOSE_FINDING:
                 plan = plan_id(found.detection_id)
                 propose = ProposePlanRequest(
                     plan_id=plan,
@@ -44,6 +45,8 @@ class ProposePlans(Policy):
                 await self._give(plan, propose, event)
             case DetectionDrifted(detection_id=detection_id, drift=drift):
                 plan = plan_id(detection_id)
+                if not await self._commands.known(PLAN, [plan]):
+                    return  # a finding
                 note = NoteDrift(
                     plan_id=plan,
                     drift=EvidenceDrift(

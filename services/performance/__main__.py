@@ -43,8 +43,10 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     detections, scorecards = Detections(metadata), Scorecards(metadata)
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
     at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
-    months = Months(service, people, catalogue, results, [at_people, at_catalogue, at_results, at_detections])
-    judging = Judging(service, months, results, people, catalogue, detections)
+    months = Months(
+        service, people, catalogue, results, [at_people, at_catalogue, at_results, at_detections, at_scorecards]
+    )
+    judging = Judging(service, months, results, people, catalogue, detections, scorecards)
     revising = Revising(service, months, results, judging)
     service.tick(at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider})
     records = Records(metadata)
@@ -54,7 +56,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     policies = PolicyApi(service, catalogue, at_catalogue)
     facts = FactsApi(service, results, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
-    detection = DetectionApi(service, catalogue, at_catalogue, detections, at_detections)
+    detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     return {
         directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"]: directory,
         kpi_pb2.DESCRIPTOR.services_by_name["KpiService"]: kpis,

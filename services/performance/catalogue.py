@@ -14,8 +14,8 @@ from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from services.performance.employee import Position
 from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.policy import policy_in
 from services.performance.scope import narrowest
-from stepladder.performance.v1.detection_pb2 import DetectionPolicy, ListDetectionPoliciesRequest
 from stepladder.performance.v1.events_pb2 import (
     DetectionPolicyCreated,
     KpiCreated,
@@ -26,9 +26,9 @@ from stepladder.performance.v1.events_pb2 import (
 from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsRequest, Target
 from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy
 
-M = TypeVar("M", Kpi, Target, Policy, DetectionPolicy)
+M = TypeVar("M", Kpi, Target, Policy)
 
-KPI, TARGET, DETECTION = "kpi", "target", "detection_policy"
+KPI, TARGET = "kpi", "target"
 """Kinds of rows; a policy's is the name of its content in `Policy`."""
 
 
@@ -68,6 +68,11 @@ class Rules:
         ]
         return max(versions, key=_version, default=None)
 
+    def in_force_from(self, policy_id: str) -> date:
+        """The first day of a policy's first version."""
+        days = [policy.effective_date for policy in self.policies if policy.policy_id == policy_id]
+        return date.fromisoformat(min(days))
+
 
 def _version(policy: Policy) -> tuple[str, int]:
     return policy.effective_date, policy.log_position
@@ -106,11 +111,10 @@ class Catalogue(ReadModel):
             match recorded.event:
                 case KpiCreated(kpi=kpi) | KpiUpdated(kpi=kpi):
                     await self._keep(rows, KPI, kpi.kpi_id, "", kpi, position)
-                case DetectionPolicyCreated(policy=policy):
-                    await self._keep(rows, DETECTION, policy.policy_id, "", policy, position)
                 case TargetSet(target=target):
                     await self._keep(rows, TARGET, target_scope(target), target.effective_date, target, position)
-                case PolicySet(policy=policy):
+                case PolicySet() | DetectionPolicyCreated() as stored:
+                    policy = policy_in(stored)
                     kind = policy.WhichOneof("content") or ""
                     await self._keep(rows, kind, policy.policy_id, policy.effective_date, policy, position)
 
@@ -136,19 +140,13 @@ class Catalogue(ReadModel):
                 elif row.kind == TARGET:
                     target = _read(Target(), row)
                     targets.setdefault(target.kpi_id, []).append(target)
-                elif row.kind != DETECTION:
+                else:
                     policies.append(_read(Policy(), row))
         return Rules(latest, kpis, targets, policies)
 
     async def list_kpis(self, engine: AsyncEngine, request: ListKpisRequest) -> list[Kpi]:
         """A page of KPIs by id, one more than asked for when there are more."""
         return [_read(Kpi(), row) for row in await self._page(engine, request, KPI)]
-
-    async def list_detection_policies(
-        self, engine: AsyncEngine, request: ListDetectionPoliciesRequest
-    ) -> list[DetectionPolicy]:
-        """A page of detection policies by id, one more than asked for when there are more."""
-        return [_read(DetectionPolicy(), row) for row in await self._page(engine, request, DETECTION)]
 
     async def list_policies(self, engine: AsyncEngine, request: ListPoliciesRequest) -> list[Policy]:
         """A page of policies' versions by id and day, one more than asked for when there are more."""
@@ -164,10 +162,7 @@ class Catalogue(ReadModel):
         columns = self.versions.c
         key = (columns.rule_id, columns.effective_date)
         query = select(self.versions).where(known(self.versions)).order_by(*key).limit(page_size(request) + 1)
-        if kind:
-            query = query.where(columns.kind == kind)
-        else:
-            query = query.where(columns.kind.not_in((KPI, TARGET, DETECTION)))
+        query = query.where(columns.kind == kind if kind else columns.kind.not_in((KPI, TARGET)))
         if kpi_id:
             query = query.where(columns.rule_id > f"{kpi_id} ", columns.rule_id < f"{kpi_id}!")
         if (start := page_start(request)) is not None:

@@ -1,17 +1,22 @@
 """gRPC: stepladder.performance.v1.DetectionService."""
 
-from libs.common.errors import NotFound
+from libs.common.days import Span, parse_day
+from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance import detection, detectionpolicy
-from services.performance.catalogue import Catalogue
+from services.performance import detection
 from services.performance.detection import DETECTION
-from services.performance.detectionpolicy import DETECTION_POLICY
 from services.performance.detections import Detections
-from services.performance.kpi import KPI
+from services.performance.judging import Judging
+from services.performance.people import People
+from services.performance.policy import POLICY
+from services.performance.policy_api import check_kpis
 from stepladder.performance.v1 import detection_pb2 as pb
+from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
+
+MOST_FOUND = 1000
 
 
 class DetectionApi:
@@ -20,33 +25,19 @@ class DetectionApi:
     def __init__(
         self,
         service: Service,
-        catalogue: Catalogue,
-        catalogue_follower: Follower,
+        judging: Judging,
+        people: People,
+        people_follower: Follower,
         detections: Detections,
         detections_follower: Follower,
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine
-        self._catalogue = catalogue
-        self._catalogue_follower = catalogue_follower
+        self._judging = judging
+        self._people = people
+        self._people_follower = people_follower
         self._detections = detections
         self._detections_follower = detections_follower
-
-    async def CreateDetectionPolicy(
-        self, request: pb.CreateDetectionPolicyRequest, context: Context
-    ) -> pb.DetectionPolicy:
-        if not await self._commands.known(KPI, [request.policy.kpi_id], check=False):
-            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {request.policy.kpi_id}")
-        handled = await self._commands.handle(DETECTION_POLICY, request.policy.policy_id, request, context)
-        return detectionpolicy.to_resource(handled.state, handled.position)
-
-    async def ListDetectionPolicies(
-        self, request: pb.ListDetectionPoliciesRequest, _: Context
-    ) -> pb.ListDetectionPoliciesResponse:
-        await self._catalogue_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._catalogue.list_detection_policies(self._engine, request)
-        policies, token = cut_page(request, listed, lambda one: [one.policy_id, ""])
-        return pb.ListDetectionPoliciesResponse(policies=policies, next_page_token=token)
 
     async def GetDetection(self, request: pb.GetDetectionRequest, _: Context) -> pb.Detection:
         found = await self._commands.load(DETECTION, request.detection_id)
@@ -61,3 +52,20 @@ class DetectionApi:
         found = (await self._commands.known(DETECTION, [detection_id for detection_id, _ in page])).values()
         detections = [detection.to_resource(one.state, one.position) for one in found]
         return pb.ListDetectionsResponse(detections=detections, next_page_token=token)
+
+    async def DryRunDetection(self, request: pb.DryRunDetectionRequest, context: Context) -> pb.DryRunDetectionResponse:
+        policy = request.policy
+        if not policy.HasField("detection"):
+            message = "only a detection policy can be tried so"
+            raise Invalid("KIND_INVALID", message, (FieldViolation("policy", message),))
+        start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
+        if not start <= end:
+            message = f"the last day {end} is before the first day {start}"
+            raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
+        await check_kpis(self._commands, policy)
+        POLICY.decide(POLICY.initial, SetPolicyRequest(policy=policy), context)  # refused as it would be when stored
+        await self._people_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        spans = await self._people.memberships_between(self._engine, request.start_date, request.end_date)
+        employee_ids = sorted({one.employee_id for one in spans if request.team_id in ("", one.team_id)})
+        found = await self._judging.dry_run(policy, employee_ids, Span(start, end))
+        return pb.DryRunDetectionResponse(detections=found[:MOST_FOUND], found=len(found), employees=len(employee_ids))

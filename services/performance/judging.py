@@ -1,27 +1,30 @@
-"""Policy: an employee's period that is over and settled is judged; a streak of misses becomes a detection.
+"""Policy: what is over and settled is judged by the detection policies; what they find becomes a detection.
 
-A detection whose facts have changed since is judged again by its own rules, and told what has become of it.
+A detection whose facts have changed since is judged again by its own rule, and told what has become of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import groupby
 
-from libs.common.days import Span
+from libs.common.days import ONE_DAY, Span
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from services.performance import employee
 from services.performance.catalogue import Catalogue, Rules
-from services.performance.detection import DETECTION, PeriodResult, detection_id, find_streak, judge_again
-from services.performance.detectionpolicy import DETECTION_POLICY, period_of
+from services.performance.conduct import Offending
+from services.performance.detection import DETECTION, detection_id
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
 from services.performance.months import Months
 from services.performance.people import People
+from services.performance.policy import kpis_of
 from services.performance.results import Results
-from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, DetectionPolicy
+from services.performance.scorecards import Scorecards
+from services.performance.trigger import Known, TargetOn, find, look_again, period_of, reach_of
+from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.facts_pb2 import RecordedReading
 from stepladder.performance.v1.kpi_pb2 import Target
+from stepladder.performance.v1.policy_pb2 import Policy
 
 
 class Judging:
@@ -35,6 +38,7 @@ class Judging:
         people: People,
         catalogue: Catalogue,
         detections: Detections,
+        scorecards: Scorecards,
     ) -> None:
         self._service = service
         self._months = months
@@ -42,83 +46,128 @@ class Judging:
         self._people = people
         self._catalogue = catalogue
         self._detections = detections
+        self._scorecards = scorecards
 
     async def judge(self, key: str) -> None:
-        """Judges the period that a deadline's key names (see `results.judgement_key`)."""
-        policy_id, employee_id, start = key.split(" ")
-        commands, engine = self._service.commands, self._service.engine
+        """Judges the day that a deadline's key names (see `results.judgement_key`), and the period around it."""
+        policy_id, employee_id, text = key.split(" ")
+        day, commands = date.fromisoformat(text), self._service.commands
         known_at = await self._months.catch_up()
-        policy_standing = (await commands.known(DETECTION_POLICY, [policy_id]))[policy_id]
-        policy = policy_standing.state.policy
-        rules = await self._catalogue.rules(engine)
-        readings = await self._results.readings_of(engine, [employee_id], [policy.kpi_id])
-        results = [one for one in period_results(policy, readings) if one.period.end < self._service.today()]
-        ids = await self._detections.ids_of(engine, employee_id, policy_id)
-        found = [one.state.detection for one in (await commands.known(DETECTION, ids)).values()]
-        target_on = await self._targets(rules, employee_id)
-        judged = period_of(policy, date.fromisoformat(start))
-        streak = find_streak(policy, rules.kpis[policy.kpi_id], results, target_on, judged, found)
-        if not streak:
+        rules = await self._catalogue.rules(self._service.engine)
+        if (policy := rules.policy_on(policy_id, day)) is None:
             return
-        team_id, lead_id = await self._people.team_and_lead(engine, employee_id, streak[-1].end_date)
-        detection = Detection(
-            detection_id=detection_id(policy_id, employee_id, date.fromisoformat(streak[0].start_date)),
-            policy_id=policy_id,
-            policy_position=policy_standing.position,
-            kpi_id=policy.kpi_id,
-            employee_id=employee_id,
-            team_id=team_id,
-            lead_id=lead_id,
-            periods=streak,
-            known_at=known_at,
-        )
-        await commands.handle(DETECTION, detection.detection_id, detection, self._context())
+        ids = await self._detections.ids_of(self._service.engine, employee_id, policy_id)
+        found = [one.state.detection for one in (await commands.known(DETECTION, ids)).values()]
+        reach = reach_of(policy.detection, day)
+        known = (await self._known([employee_id], policy, rules, *reach))[employee_id]
+        over = Span(rules.in_force_from(policy_id), self._service.today() - ONE_DAY)
+        for periods in find(policy.detection, known, day, over, found):
+            detection = await self._detection(policy, employee_id, periods)
+            detection.known_at = known_at
+            await commands.handle(DETECTION, detection.detection_id, detection, self._context())
 
     async def review(self, employee_id: str, span: Span) -> None:
-        """Judges the detections of an employee again that rest on days of a span."""
-        commands, engine = self._service.commands, self._service.engine
+        """Judges the detections of an employee again that may rest on days of a span."""
+        commands = self._service.commands
         known_at = await self._months.catch_up()
-        ids = await self._detections.ids_of(engine, employee_id)
+        ids = await self._detections.ids_of(self._service.engine, employee_id)
         for one in (await commands.known(DETECTION, ids)).values():
-            found, before = one.state.detection, one.state.periods
-            start, end = before[0].start_date, before[-1].end_date
-            if end < span.start.isoformat() or start > span.end.isoformat():
+            found = one.state.detection
+            rules = await self._catalogue.rules(self._service.engine, found.known_at)
+            policy = next(policy for policy in rules.policies if policy.log_position == found.policy_position)
+            start = reach_of(policy.detection, date.fromisoformat(found.periods[0].start_date))[0]
+            end = date.fromisoformat(found.periods[-1].end_date)
+            if span.end < start or span.start > end:
                 continue
-            policy = (await commands.known(DETECTION_POLICY, [found.policy_id]))[found.policy_id].state.policy
-            rules = await self._catalogue.rules(engine, found.known_at)
-            readings = await self._results.readings_of(engine, [employee_id], [found.kpi_id], start, end)
-            target_on = await self._targets(rules, employee_id)
-            periods = judge_again(policy, rules.kpis[found.kpi_id], period_results(policy, readings), target_on, found)
+            known = (await self._known([employee_id], policy, rules, start, end))[employee_id]
+            looked = look_again(policy.detection, known, found.periods)
+            causes = await self._results.changes(
+                self._service.engine,
+                [employee_id],
+                [kpi_id for _, kpi_id in kpis_of(policy)],
+                start.isoformat(),
+                end.isoformat(),
+                one.state.known_at,
+            )
             drift = DetectionDrift(
-                stands=not any(period.met for period in periods),
-                disputed=any(reading.disputed for reading in readings),
-                periods=periods,
-                causes=await self._results.changes(
-                    engine, [employee_id], [found.kpi_id], start, end, one.state.known_at
-                ),
+                stands=not any(period.period.met for period in looked),
+                disputed=any(period.disputed for period in looked),
+                periods=[period.period for period in looked],
+                causes=causes,
                 known_at=known_at,
             )
             await commands.handle(DETECTION, found.detection_id, drift, self._context())
 
-    async def _targets(self, rules: Rules, employee_id: str) -> Callable[[RecordedReading], Target | None]:
-        """The target for what an employee did on a day: of the team and the position of that day."""
-        known = await self._service.commands.known(EMPLOYEE, [employee_id])
-        state = known[employee_id].state if known else employee.State()
+    async def dry_run(self, policy: Policy, employee_ids: Sequence[str], span: Span) -> list[Detection]:
+        """What a policy would find of employees on the days of a span, by employee and day. Changes nothing."""
+        await self._months.catch_up()
+        rules = await self._catalogue.rules(self._service.engine)
+        rule = policy.detection
+        everyone = await self._known(employee_ids, policy, rules, reach_of(rule, span.start)[0], span.end)
+        over = Span(span.start, min(span.end, self._service.today() - ONE_DAY))
+        detections: list[Detection] = []
+        for employee_id, known in everyone.items():
+            found: list[Detection] = []
+            day = span.start
+            while day <= span.end:
+                finds = find(rule, known, day, over, found)
+                found += [await self._detection(policy, employee_id, periods) for periods in finds]
+                day = period_of(rule, day).end + ONE_DAY
+            detections += found
+        return detections
 
-        def target_on(reading: RecordedReading) -> Target | None:
-            day = date.fromisoformat(reading.date)
-            return rules.target_on(reading.kpi_id, state.team_on(day), state.position_on(day), day)
+    async def _detection(self, policy: Policy, employee_id: str, periods: Sequence[MissedPeriod]) -> Detection:
+        team_id, lead_id = await self._people.team_and_lead(self._service.engine, employee_id, periods[-1].end_date)
+        kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
+        return Detection(
+            detection_id=detection_id(policy.policy_id, employee_id, date.fromisoformat(periods[0].start_date)),
+            policy_id=policy.policy_id,
+            policy_position=policy.log_position,
+            kpi_id=kpi_ids[0] if len(kpi_ids) == 1 else "",
+            employee_id=employee_id,
+            team_id=team_id,
+            lead_id=lead_id,
+            periods=periods,
+            purpose=policy.detection.purpose,
+        )
 
-        return target_on
+    async def _known(
+        self, employee_ids: Sequence[str], policy: Policy, rules: Rules, start: date, end: date
+    ) -> Mapping[str, Known]:
+        """What a policy looks at, of each employee, over days from one to another."""
+        engine, rule = self._service.engine, policy.detection
+        kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
+        readings: dict[str, dict[str, list[RecordedReading]]] = {}
+        if kpi_ids:
+            found = await self._results.readings_of(engine, employee_ids, kpi_ids, start.isoformat(), end.isoformat())
+            for one in found:
+                readings.setdefault(one.employee_id, {}).setdefault(one.kpi_id, []).append(one)
+        states = await self._service.commands.known(EMPLOYEE, employee_ids)
+        known: dict[str, Known] = {}
+        for employee_id in employee_ids:
+            standing = states.get(employee_id)
+            known[employee_id] = Known(
+                kpis=rules.kpis,
+                readings=readings.get(employee_id, {}),
+                target_on=_targets(rules, standing.state if standing else employee.State()),
+                ratings=await self._scorecards.rated_months(engine, employee_id) if rule.HasField("ratings") else {},
+                violations=await self._violations(employee_id) if rule.HasField("points") else (),
+            )
+        return known
+
+    async def _violations(self, employee_id: str) -> Sequence[Offending]:
+        async with self._service.engine.connect() as connection:
+            return await self._results.violations_of(connection, employee_id)
 
     def _context(self) -> Context:
         return Context(now=self._service.now(), today=self._service.today(), actor="policy:detection")
 
 
-def period_results(policy: DetectionPolicy, readings: Sequence[RecordedReading]) -> list[PeriodResult]:
-    """An employee's readings of one KPI (ascending by day) in each of the policy's periods."""
+def _targets(rules: Rules, state: employee.State) -> TargetOn:
+    """The target for what an employee did on a day: of the team and the position of that day."""
 
-    def period(reading: RecordedReading) -> Span:
-        return period_of(policy, date.fromisoformat(reading.date))
+    def target_on(reading: RecordedReading) -> Target | None:
+        day = date.fromisoformat(reading.date)
+        return rules.target_on(reading.kpi_id, state.team_on(day), state.position_on(day), day)
 
-    return [PeriodResult(span, tuple(group)) for span, group in groupby(readings, key=period)]
+    return target_on

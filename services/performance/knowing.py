@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Table, insert, select, update
+from sqlalchemy import BigInteger, Column, ColumnElement, Row, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 NEVER = 2**63 - 1
@@ -24,6 +24,11 @@ def known(table: Table, known_at: int = 0) -> ColumnElement[bool]:
     return (table.c.position <= known_at) & (table.c.superseded > known_at)
 
 
+def content_of(row: Row[tuple[object, ...]]) -> dict[str, object]:
+    """A row without when it was known."""
+    return {name: value for name, value in row._mapping.items() if name not in ("position", "superseded")}
+
+
 async def supersede(
     rows: AsyncConnection,
     table: Table,
@@ -39,7 +44,7 @@ async def supersede(
     current = (await rows.execute(select(table).where(mine, known(table)))).all()
     left: list[Mapping[str, object]] = list(wanted)
     for row in current:
-        content = {name: value for name, value in row._mapping.items() if name not in ("position", "superseded")}
+        content = content_of(row)
         if content in left:
             left.remove(content)
             continue

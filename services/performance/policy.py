@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
-from stepladder.performance.v1.events_pb2 import PolicySet
-from stepladder.performance.v1.policy_pb2 import Form, Policy, ScorecardPolicy, SetPolicyRequest
+from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated, PolicySet
+from stepladder.performance.v1.policy_pb2 import DetectionRule, Form, Policy, ScorecardPolicy, SetPolicyRequest
 
 Command = SetPolicyRequest
 Event = PolicySet
@@ -54,8 +54,31 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
 POLICY = Aggregate(name="performance.policy", initial=State(), evolve=evolve, decide=decide)
 
 
+def policy_in(event: PolicySet | DetectionPolicyCreated) -> Policy:
+    """The policy that an event stores; of a log from before policies had versions, in force from the beginning."""
+    if isinstance(event, PolicySet):
+        return event.policy
+    old = event.policy
+    streak = DetectionRule.Streak(
+        kpi_id=old.kpi_id, period=old.period, streak=old.streak, minimum_samples=old.minimum_samples
+    )
+    rule = DetectionRule(streak=streak, settle_seconds=old.settle_seconds, purpose=DetectionRule.PURPOSE_COACHING)
+    return Policy(policy_id=old.policy_id, effective_date="1900-01-01", detection=rule)
+
+
 def kpis_of(policy: Policy) -> list[tuple[str, str]]:
     """Every KPI that a policy names, with the path of the field."""
+    rule = policy.detection
+    match rule.WhichOneof("trigger"):
+        case "streak":
+            return [("policy.detection.streak.kpi_id", rule.streak.kpi_id)]
+        case "total":
+            return [("policy.detection.total.kpi_id", rule.total.kpi_id)]
+        case "contradiction":
+            return [
+                (f"policy.detection.contradiction.conditions[{i}].kpi_id", condition.kpi_id)
+                for i, condition in enumerate(rule.contradiction.conditions)
+            ]
     card = policy.scorecard
     named = [(f"policy.scorecard.items[{i}].kpi_id", item.kpi_id) for i, item in enumerate(card.items)]
     added = [(f"policy.scorecard.adjustments[{i}].kpi_id", one.kpi_id) for i, one in enumerate(card.adjustments)]
@@ -72,6 +95,8 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
         case "rule_book":
             ids = [offence.offence_id for offence in policy.rule_book.offences]
             yield from _repeated(ids, [f"policy.rule_book.offences[{i}].offence_id" for i in range(len(ids))])
+        case "detection":
+            yield from _detection(policy.detection, "policy.detection")
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -115,6 +140,18 @@ def _repeated(ids: Sequence[str], paths: Sequence[str]) -> Iterator[FieldViolati
     for index, (one, path) in enumerate(zip(ids, paths, strict=True)):
         if one in ids[:index]:
             yield FieldViolation(path, f"{one} is there twice")
+
+
+def _detection(rule: DetectionRule, path: str) -> Iterator[FieldViolation]:
+    streak = rule.streak
+    if streak.minimum and streak.maximum and Decimal(streak.minimum) > Decimal(streak.maximum):
+        yield FieldViolation(f"{path}.streak.minimum", f"is above the maximum {streak.maximum}")
+    if rule.HasField("total") and Decimal(rule.total.at_least) <= 0:
+        yield FieldViolation(f"{path}.total.at_least", "must be more than 0")
+    for index, condition in enumerate(rule.contradiction.conditions):
+        test = condition.WhichOneof("test") or ""
+        if test in ("rises", "falls") and Decimal(getattr(condition, test).percent) <= 0:
+            yield FieldViolation(f"{path}.contradiction.conditions[{index}].{test}.percent", "must be more than 0")
 
 
 def _steps(steps: Sequence[ScorecardPolicy.Step], path: str) -> Iterator[FieldViolation]:

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from libs.common.commands import Commands
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -11,6 +12,7 @@ from services.performance.catalogue import Catalogue
 from services.performance.kpi import KPI
 from services.performance.policy import POLICY, kpis_of
 from stepladder.performance.v1 import policy_pb2 as pb
+from stepladder.performance.v1.kpi_pb2 import Kpi
 
 KINDS = [field.name for field in pb.Policy.DESCRIPTOR.oneofs_by_name["content"].fields]
 
@@ -25,12 +27,7 @@ class PolicyApi:
         self._follower = follower
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
-        named = kpis_of(request.policy)
-        known = await self._commands.known(KPI, {kpi_id for _, kpi_id in named}, check=False)
-        if unknown := [(field, kpi_id) for field, kpi_id in named if kpi_id not in known]:
-            raise NotFound(
-                "KPI_NOT_FOUND", "; ".join(f"{field}: there is no KPI {kpi_id}" for field, kpi_id in unknown)
-            )
+        await check_kpis(self._commands, request.policy)
         handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
         day = date.fromisoformat(request.policy.effective_date)
         policy = pb.Policy(log_position=handled.position)
@@ -54,3 +51,15 @@ class PolicyApi:
         listed = await self._catalogue.list_policies(self._engine, request)
         policies, token = cut_page(request, listed, lambda one: [one.policy_id, one.effective_date])
         return pb.ListPoliciesResponse(policies=policies, next_page_token=token)
+
+
+async def check_kpis(commands: Commands, policy: pb.Policy) -> None:
+    """Raises NotFound `KPI_NOT_FOUND` for KPIs that a policy names, Invalid `POLICY_INVALID` for a total of no sum."""
+    named = kpis_of(policy)
+    known = await commands.known(KPI, {kpi_id for _, kpi_id in named}, check=False)
+    if unknown := [(field, kpi_id) for field, kpi_id in named if kpi_id not in known]:
+        raise NotFound("KPI_NOT_FOUND", "; ".join(f"{field}: there is no KPI {kpi_id}" for field, kpi_id in unknown))
+    total = policy.detection.total.kpi_id
+    if total and known[total].state.kpi.aggregation != Kpi.AGGREGATION_SUM:
+        message = f"{total} is no sum"
+        raise Invalid("POLICY_INVALID", message, (FieldViolation("policy.detection.total.kpi_id", message),))

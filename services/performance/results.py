@@ -33,10 +33,10 @@ from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
 from services.performance.conduct import Offending, counted
-from services.performance.detectionpolicy import period_of
 from services.performance.knowing import NEVER, knowledge_columns, known, supersede
 from services.performance.people import People
-from stepladder.performance.v1.detection_pb2 import DetectionPolicy
+from services.performance.policy import kpis_of, policy_in
+from services.performance.trigger import period_of
 from stepladder.performance.v1.events_pb2 import (
     DetectionDrifted,
     DetectionPolicyCreated,
@@ -50,8 +50,11 @@ from stepladder.performance.v1.events_pb2 import (
     FactRetracted,
     KpiCreated,
     MonthClosed,
+    MonthRated,
     MonthRevised,
+    PolicySet,
     PositionChanged,
+    RatingDecided,
     RecordCorrected,
     RecordCreated,
     RecordDisputed,
@@ -70,7 +73,7 @@ from stepladder.performance.v1.facts_pb2 import (
     RecordedReading,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi
-from stepladder.performance.v1.policy_pb2 import Offence
+from stepladder.performance.v1.policy_pb2 import DetectionRule, Offence, Policy
 from stepladder.performance.v1.record_pb2 import Outcome
 
 JUDGE = "judge"
@@ -80,6 +83,8 @@ RECONSIDER = "reconsider"
 
 OWN, NUMERATOR, DENOMINATOR = range(3)
 """What a measure is to a KPI: its own readings, or one side of a ratio of sums."""
+RATED = "rated"
+"""Stands for a measure where it is a rating that changed."""
 RecordEvent: TypeAlias = RecordCreated | RecordCorrected | RecordRetracted | RecordDisputed | RecordDisputeSettled
 
 Key: TypeAlias = tuple[str, str, str, str]
@@ -137,12 +142,11 @@ class Results(ReadModel):
             Column("offence", LargeBinary, nullable=False),
         )
         self.judged = Table(
-            f"judged_kpis{suffix}",
+            f"judged_by{suffix}",
             metadata,
             Column("policy_id", String, primary_key=True),
-            Column("kpi_id", String, nullable=False),
-            Column("period", Integer, nullable=False),
-            Column("settle_seconds", Integer, nullable=False),
+            Column("effective_date", String(10), primary_key=True),
+            Column("rule", LargeBinary, nullable=False),
         )
         self.resting = Table(
             f"resting{suffix}",
@@ -350,7 +354,8 @@ class _Batch:
         self._model = model
         self._rows = rows
         self._aggregations: dict[str, int] | None = None  # of KPIs with readings of their own
-        self._policies: dict[str, list[DetectionPolicy]] = {}
+        self._policies: dict[str, dict[str, list[tuple[str, DetectionRule]]]] = {}
+        """By measure and id, the versions of policies that judge by it, the earliest first."""
         self._current: dict[Key, _Reading] = {}
         self._past: list[_Reading] = []
         self._superseded: list[dict[str, str | int]] = []
@@ -386,8 +391,8 @@ class _Batch:
                     day & (columns.source == named.source) & columns.measure.in_(named.kpi_ids), position
                 )
                 self._changed(named, named.kpi_ids, now)
-            case KpiCreated() | DetectionPolicyCreated() as rule:
-                await self._know_rule(rule)
+            case KpiCreated() | PolicySet() | DetectionPolicyCreated() as rule:
+                await self._know_rule(rule, now)
             case (
                 RecordCreated() | RecordCorrected() | RecordRetracted() | RecordDisputed() | RecordDisputeSettled()
             ) as event:
@@ -425,14 +430,19 @@ class _Batch:
             parts = (await self._rows.execute(select(model.parts))).all()
             self._aggregations = {row.kpi_id: row.aggregation for row in parts if row.role == OWN}
             self._policies = {}
-            for row in await self._rows.execute(select(model.judged)):
-                policy = DetectionPolicy(**row._mapping)
-                for part in parts:
-                    if part.kpi_id == policy.kpi_id:
-                        self._policies.setdefault(part.measure, []).append(policy)
+            rules = await self._rows.execute(select(model.judged).order_by(model.judged.c.effective_date))
+            for row in rules:
+                policy = Policy(detection=DetectionRule.FromString(row.rule))
+                named = [kpi_id for _, kpi_id in kpis_of(policy)]
+                measures = {part.measure for part in parts if part.kpi_id in named}
+                measures |= {RATED} if policy.detection.HasField("ratings") else set()
+                measures |= {"conduct.points"} if policy.detection.HasField("points") else set()
+                for measure in measures:
+                    versions = self._policies.setdefault(measure, {}).setdefault(row.policy_id, [])
+                    versions.append((row.effective_date, policy.detection))
         return self._aggregations
 
-    async def _know_rule(self, rule: KpiCreated | DetectionPolicyCreated) -> None:
+    async def _know_rule(self, rule: KpiCreated | PolicySet | DetectionPolicyCreated, now: datetime) -> None:
         match rule:
             case KpiCreated(kpi=kpi):
                 derived = {kpi.derived.numerator: NUMERATOR, kpi.derived.denominator: DENOMINATOR}
@@ -443,15 +453,36 @@ class _Batch:
                     if measure
                 ]
                 await self._rows.execute(upsert(self._model.parts, self._rows), parts)
-            case DetectionPolicyCreated(policy=policy):
-                judged = {
+            case PolicySet() | DetectionPolicyCreated():
+                policy = policy_in(rule)
+                if policy.WhichOneof("content") != "detection":
+                    return
+                row = {
                     "policy_id": policy.policy_id,
-                    "kpi_id": policy.kpi_id,
-                    "period": int(policy.period),
-                    "settle_seconds": policy.settle_seconds,
+                    "effective_date": policy.effective_date,
+                    "rule": policy.detection.SerializeToString(),
                 }
-                await self._rows.execute(upsert(self._model.judged, self._rows), judged)
+                await self._rows.execute(upsert(self._model.judged, self._rows), row)
+                self._aggregations = None
+                await self._judge_past(policy, now)
         self._aggregations = None
+
+    async def _judge_past(self, policy: Policy, now: datetime) -> None:
+        """Judges what is there already by a policy that is in force from an earlier day on."""
+        await self._flush()
+        await self._know_rules()
+        readings, since = self._model.readings.c, policy.effective_date
+        measures = [measure for measure, ids in self._policies.items() if policy.policy_id in ids and measure != RATED]
+        query = select(readings.employee_id, readings.date, readings.measure).where(
+            readings.measure.in_(measures), readings.date >= since, known(self._model.readings)
+        )
+        for employee_id, day, measure in await self._rows.execute(query.distinct()):
+            self._judge(employee_id, day, [measure], now, settle=True)
+        if policy.detection.HasField("ratings"):
+            resting = self._model.resting.c
+            rated = select(resting.employee_id, resting.month).where(resting.month >= since[:7])
+            for employee_id, month in await self._rows.execute(rated):
+                self._judge(employee_id, f"{month}-01", [RATED], now, settle=True)
 
     async def _know_record(self, event: RecordEvent, position: int, now: datetime) -> None:
         """Keeps what a record counts as, and plans what follows from it."""
@@ -540,8 +571,12 @@ class _Batch:
         match event:
             case MonthClosed(employee_id=employee_id, month=month, scorecard=card, known_at=known_at):
                 await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+                await self._rated(employee_id, month, now)
             case MonthRevised(employee_id=employee_id, month=month, after=card, known_at=known_at):
                 await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+                await self._rated(employee_id, month, now)
+            case MonthRated(employee_id=employee_id, month=month) | RatingDecided(employee_id=employee_id, month=month):
+                await self._rated(employee_id, month, now)
             case UnderperformanceDetected(detection=found):
                 first, last = found.periods[0].start_date[:7], found.periods[-1].end_date[:7]
                 await self._rests([found.employee_id], first, last, found.known_at, now)
@@ -590,11 +625,13 @@ class _Batch:
     def _judge(self, employee_id: str, text: str, measures: Iterable[str], now: datetime, *, settle: bool) -> None:
         """Judges a day's periods once they have ended everywhere, and no fact has come for the policy's settle time."""
         for measure in measures:
-            for policy in self._policies.get(measure, ()):
-                period = period_of(policy, date.fromisoformat(text))
-                settled = now + timedelta(seconds=policy.settle_seconds if settle else 0)
-                key = judgement_key(policy.policy_id, employee_id, period.start)
-                self._due[JUDGE, key] = max(day_over(period.end), settled)
+            for policy_id, versions in self._policies.get(measure, {}).items():
+                rule = next((rule for since, rule in reversed(versions) if since <= text), None)
+                if rule is not None:
+                    period = period_of(rule, date.fromisoformat(text))
+                    settled = now + timedelta(seconds=rule.settle_seconds if settle else 0)
+                    key = judgement_key(policy_id, employee_id, period.start)
+                    self._due[JUDGE, key] = max(day_over(period.end), settled)
 
     async def _plan_late(self) -> None:
         """Facts of a month on which something rests already."""
@@ -606,6 +643,10 @@ class _Batch:
         for employee_id, month in await self._rows.execute(query):
             if (employee_id, month) in self._late:
                 self._due[RECONSIDER, month_key(employee_id, month)] = self._late[employee_id, month]
+
+    async def _rated(self, employee_id: str, month: str, now: datetime) -> None:
+        await self._know_rules()
+        self._again(employee_id, [(f"{month}-01", RATED)], now)
 
     async def _rests(self, employee_ids: Sequence[str], first: str, last: str, known_at: int, now: datetime) -> None:
         """Notes that something rests on months; what became known while it was computed has it looked at again."""

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from sqlalchemy import Column, Integer, MetaData, Row, String, Table, select
+from sqlalchemy import Boolean, Column, Integer, MetaData, Row, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.knowing import content_of, knowledge_columns, known, supersede
 from services.performance.scoring import ranks
+from services.performance.trigger import RatedMonth
 from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
 from stepladder.performance.v1.facts_pb2 import ListRatingsRequest, MonthRating, Rating
 from stepladder.performance.v1.policy_pb2 import ScorecardPolicy
@@ -35,6 +36,7 @@ class Scorecards(ReadModel):
             Column("team_id", String, nullable=False),
             Column("policy_id", String, nullable=False),
             Column("total", String, nullable=False),
+            Column("disputed", Boolean, nullable=False),
         )
         self.tables = (self.scorecards,)
 
@@ -53,8 +55,7 @@ class Scorecards(ReadModel):
                     mine = (columns.month == month) & (columns.employee_id == employee_id)
                     query = select(self.scorecards).where(mine, known(self.scorecards))
                     row = (await rows.execute(query)).one()
-                    card = Scorecard(team_id=row.team_id, policy_id=row.policy_id, total=row.total)
-                    await self._keep(rows, employee_id, month, rating, card, at)
+                    await supersede(rows, self.scorecards, mine, [{**content_of(row), "rating": int(rating)}], at)
 
     async def _keep(
         self,
@@ -73,6 +74,7 @@ class Scorecards(ReadModel):
             "team_id": card.team_id,
             "policy_id": card.policy_id,
             "total": card.total,
+            "disputed": any(line.disputed_positions for line in card.lines),
         }
         mine = (columns.month == month) & (columns.employee_id == employee_id)
         await supersede(rows, self.scorecards, mine, [row], position)
@@ -109,6 +111,17 @@ class Scorecards(ReadModel):
         return sorted(
             cards, key=lambda card: (card.policy_id, card.total == "", card.centre_rank.rank, card.employee_id)
         )
+
+    async def rated_months(self, engine: AsyncEngine, employee_id: str) -> dict[str, RatedMonth]:
+        """Every rated month of an employee."""
+        columns = self.scorecards.c
+        query = select(self.scorecards).where(columns.employee_id == employee_id, known(self.scorecards))
+        async with engine.connect() as connection:
+            return {
+                row.month: RatedMonth(row.rating, row.position, row.disputed)
+                for row in await connection.execute(query)
+                if row.rating
+            }
 
     async def list_ratings(self, engine: AsyncEngine, request: ListRatingsRequest) -> list[MonthRating]:
         """A page of an employee's ratings, the latest month first; one more than asked for when there are more."""

@@ -14,13 +14,17 @@ from libs.cli.call_mapping import CallFileError, CallMapping, compile_format, lo
 from libs.cli.calls import CallFacts, employee_id, read_calls
 from libs.cli.presets import (
     PRESETS,
-    load_detection_policies,
     load_eligibility_policies,
     load_kpis,
+    load_policies,
     load_targets,
 )
+from services.performance.policy import POLICY, kpis_of
+from stepladder.performance.v1.events_pb2 import PolicySet
 from stepladder.performance.v1.kpi_pb2 import Kpi
+from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
 from tests.call_records import COLUMNS, broken_rows, call_row, write_calls
+from tests.deciding import context
 
 DAY = date(2026, 3, 2)
 Sums = dict[tuple[str, str, str], tuple[int, int]]
@@ -309,12 +313,17 @@ def test_formats_match_whole_texts_only() -> None:
 def test_presets_satisfy_the_contract_and_fit_together(mapping: CallMapping) -> None:
     """Every preset is a valid message; targets, policies and mappings name KPIs that exist and add up as meant."""
     kpis = {kpi.kpi_id: kpi for kpi in load_kpis()}
-    targets, policies, eligibility = load_targets(), load_detection_policies(), load_eligibility_policies()
+    targets, policies, eligibility = load_targets(), load_policies(), load_eligibility_policies()
     for message in (*kpis.values(), *targets, *policies, *eligibility):
         protovalidate.validate(message)
     assert len(kpis) == len(load_kpis()) == 21
     assert {one.kpi_id for one in targets} <= set(kpis)
-    assert {one.kpi_id for one in policies} <= {one.kpi_id for one in targets}
+    streaks = [one.detection.streak for one in policies if one.detection.HasField("streak")]
+    assert {one.kpi_id for one in streaks} <= {one.kpi_id for one in targets}
+    for one in policies:
+        (event,) = POLICY.decide(POLICY.initial, SetPolicyRequest(policy=one), context())
+        assert event == PolicySet(policy=one)
+        assert {kpi_id for _, kpi_id in kpis_of(one)} <= set(kpis)
     assert len({one.policy_id for one in policies}) == len(policies)
     assert all(bool(kpi.display_name_zh) and bool(kpi.description) for kpi in kpis.values())
     readings = mapping.readings
@@ -357,7 +366,7 @@ def test_the_bank_s_two_weeks(mapping: CallMapping, tmp_path: Path) -> None:
     # No day begins at midnight because of the records without times.
     assert all(numerator > 0 for (_, _, kpi_id), (numerator, _) in found.items() if kpi_id == "first-call")
 
-    (policy,) = (one for one in load_detection_policies() if one.policy_id == "short-calls")
+    (policy,) = (one.detection.streak for one in load_policies() if one.policy_id == "short-calls")
     (target,) = (one for one in load_targets() if one.kpi_id == policy.kpi_id)
     shares: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for (name, _, kpi_id), (numerator, denominator) in found.items():

@@ -34,7 +34,8 @@ from libs.cli.importing import (
 )
 from libs.cli.presets import PRESETS
 from libs.cli.sample import SampleCentre
-from stepladder.performance.v1 import detection_pb2, directory_pb2, facts_pb2, kpi_pb2
+from services.performance.policy import kpis_of
+from stepladder.performance.v1 import directory_pb2, facts_pb2, kpi_pb2, policy_pb2
 from stepladder.performance.v1.directory_pb2 import HireEmployeeRequest
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
@@ -129,8 +130,9 @@ def _resource(request: Any) -> tuple[str, Sequence[str], Message]:
             name, answer = f"kpi {request.kpi.kpi_id}", request.kpi
         case kpi_pb2.SetTargetRequest():
             name, needs, answer = f"target {request.target.kpi_id}", [f"kpi {request.target.kpi_id}"], request.target
-        case detection_pb2.CreateDetectionPolicyRequest():
-            name, needs, answer = request.policy.policy_id, [f"kpi {request.policy.kpi_id}"], request.policy
+        case policy_pb2.SetPolicyRequest():
+            name, answer = request.policy.policy_id, request.policy
+            needs = [f"kpi {kpi_id}" for _, kpi_id in kpis_of(request.policy)]
         case eligibility_pb2.CreateEligibilityPolicyRequest():
             name, answer = request.policy.policy_id, request.policy
         case directory_pb2.CreateTeamRequest():
@@ -166,7 +168,7 @@ async def start(centre: Centre, port: int = 0) -> tuple[grpc.aio.Server, int]:
         )
 
     server = grpc.aio.server()
-    for module in (facts_pb2, kpi_pb2, detection_pb2, directory_pb2, eligibility_pb2):
+    for module in (facts_pb2, kpi_pb2, policy_pb2, directory_pb2, eligibility_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             handlers = {method.name: handler(method) for method in service.methods if not method.client_streaming}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))

@@ -9,10 +9,9 @@ from itertools import chain
 import protovalidate
 import pytest
 
-from libs.cli.presets import load_detection_policies, load_kpis, load_targets
+from libs.cli.presets import load_kpis, load_policies, load_targets
 from libs.cli.sample import SampleCentre
 from libs.cli.sample_people import CAST, Story
-from stepladder.performance.v1.detection_pb2 import DetectionPolicy
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_ON_LEAVE,
@@ -24,8 +23,10 @@ from stepladder.performance.v1.directory_pb2 import (
     TransferEmployeeRequest,
 )
 from stepladder.performance.v1.facts_pb2 import RATING_EXCELLENT, Fact
+from stepladder.performance.v1.policy_pb2 import DetectionRule
 
 END = date(2026, 3, 10)
+STREAKS = [one.detection.streak for one in load_policies() if one.detection.HasField("streak")]
 MONTHS = ("2025-09", "2025-10", "2025-11", "2025-12", "2026-01", "2026-02")
 
 
@@ -39,7 +40,7 @@ def facts(centre: SampleCentre) -> list[Fact]:
     return list(centre.facts())
 
 
-def missed_in_a_row(facts: Iterable[Fact], policy: DetectionPolicy, months: Sequence[str]) -> dict[str, int]:
+def missed_in_a_row(facts: Iterable[Fact], policy: DetectionRule.Streak, months: Sequence[str]) -> dict[str, int]:
     """The longest row of months in which each employee missed the target of the policy."""
     (kpi,) = (one for one in load_kpis() if one.kpi_id == policy.kpi_id)
     (target,) = (one for one in load_targets() if one.kpi_id == policy.kpi_id)
@@ -116,17 +117,17 @@ def test_the_policies_find_the_stories_and_nothing_else(seed: int) -> None:
     facts = list(centre.facts())
     found = {
         (employee, policy.kpi_id)
-        for policy in load_detection_policies()
+        for policy in STREAKS
         for employee, longest in missed_in_a_row(facts, policy, MONTHS).items()
         if longest >= policy.streak
     }
     assert found == set(centre.struggling().items())
-    assert {kpi_id for _, kpi_id in found} == {policy.kpi_id for policy in load_detection_policies()}
+    assert {kpi_id for _, kpi_id in found} == {policy.kpi_id for policy in STREAKS}
 
 
 def test_the_improving_one_is_on_target_at_last(centre: SampleCentre, facts: list[Fact]) -> None:
     """Found at first, then better: the last two full months are on target."""
-    (policy,) = (one for one in load_detection_policies() if one.kpi_id == "aht")
+    (policy,) = (one for one in STREAKS if one.kpi_id == "aht")
     (improving,) = centre.told(Story.IMPROVING)
     assert missed_in_a_row(facts, policy, MONTHS)[improving] == 3
     assert missed_in_a_row(facts, policy, MONTHS[-2:])[improving] == 0

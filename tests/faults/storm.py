@@ -25,8 +25,6 @@ from services.coaching.plans import Plans
 from services.performance.results import Results
 from stepladder.common.v1.operations_pb2 import ListFollowersRequest, ListFollowersResponse
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
-from stepladder.performance.v1.detection_pb2 import CreateDetectionPolicyRequest, DetectionPolicy
-from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.directory_pb2 import (
     AppointTeamLeadRequest,
     CreateTeamRequest,
@@ -39,9 +37,11 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsReques
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from tests.faults.checker import Evidence, FactKey, Numbers
 from tests.faults.counting import Counting
 from tests.faults.proxy import LossyProxy
+from tests.policies import detecting, rule
 from tests.servers import free_port
 
 SERVICES = ("performance", "coaching", "promotion")
@@ -166,7 +166,7 @@ class Storm:
             log,
             load.acknowledged,
             rows={
-                (row.employee_id, row.date, row.source, row.kpi_id): ((row.numerator, row.denominator), row.position)
+                (row.employee_id, row.date, row.source, row.measure): ((row.numerator, row.denominator), row.position)
                 for row in readings
             },
             plan_rows=plan_ids,
@@ -251,10 +251,7 @@ async def _set_up(address: str) -> None:
         kpis, directory = KpiServiceStub(channel), DirectoryServiceStub(channel)
         await kpis.CreateKpi(CreateKpiRequest(kpi=kpi))
         await kpis.SetTarget(SetTargetRequest(target=Target(kpi_id=KPI_ID, effective_date="1990-01-01", maximum="10")))
-        policy = DetectionPolicy(
-            policy_id="short", kpi_id=KPI_ID, period=DetectionPolicy.PERIOD_MONTH, streak=1, settle_seconds=1
-        )
-        await DetectionServiceStub(channel).CreateDetectionPolicy(CreateDetectionPolicyRequest(policy=policy))
+        await PolicyServiceStub(channel).SetPolicy(detecting("short", rule(KPI_ID, settle_seconds=1)))
         await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-1", display_name="One")))
         for number in range(EMPLOYEES):
             employee = Employee(

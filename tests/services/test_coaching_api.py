@@ -26,9 +26,9 @@ from stepladder.coaching.v1.plan_pb2 import (
     Plan,
     ProposePlanRequest,
 )
-from stepladder.performance.v1.detection_pb2 import CreateDetectionPolicyRequest, DetectionPolicy
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
 from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
+from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, fact, until
 
@@ -224,8 +224,7 @@ async def detect(world: World, lead_days: list[str]) -> tuple[str, list[str]]:
         await world.directory.AppointTeamLead(appointed)
     target = Target(kpi_id=kpi, effective_date="2020-01-01", maximum="10")
     await world.kpis.SetTarget(SetTargetRequest(target=target))
-    policy = DetectionPolicy(policy_id=f"p-{kpi}", kpi_id=kpi, period=DetectionPolicy.PERIOD_DAY, streak=2)
-    await world.detections.CreateDetectionPolicy(CreateDetectionPolicyRequest(policy=policy))
+    await world.policies.SetPolicy(detecting(f"p-{kpi}", rule(kpi, DAY, 2)))
     await world.record(fact(agent, "2020-01-09", kpi, 50), fact(agent, "2020-01-10", kpi, 50))
     return agent, leads
 

@@ -18,11 +18,8 @@ from libs.common.service import open_service
 from services.performance import __main__ as performance
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.detection_pb2 import (
-    CreateDetectionPolicyRequest,
     Detection,
-    DetectionPolicy,
     GetDetectionRequest,
-    ListDetectionPoliciesRequest,
     ListDetectionsRequest,
 )
 from stepladder.performance.v1.directory_pb2 import (
@@ -68,6 +65,8 @@ from stepladder.performance.v1.kpi_pb2 import (
     Target,
     UpdateKpiRequest,
 )
+from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, SetPolicyRequest
+from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, caught_up, fact, judged, new_id
 
@@ -80,11 +79,8 @@ def target(kpi_id: str, since: str = "2020-01-01", *, team: str = "", maximum: s
     return SetTargetRequest(target=Target(kpi_id=kpi_id, team_id=team, effective_date=since, maximum=maximum))
 
 
-def monthly(kpi_id: str, streak: int = 2, **more: Any) -> CreateDetectionPolicyRequest:
-    policy = DetectionPolicy(
-        policy_id=new_id("p"), kpi_id=kpi_id, period=DetectionPolicy.PERIOD_MONTH, streak=streak, **more
-    )
-    return CreateDetectionPolicyRequest(policy=policy)
+def monthly(kpi_id: str, streak: int = 2, **more: Any) -> SetPolicyRequest:
+    return detecting(new_id("p"), rule(kpi_id, streak=streak, **more))
 
 
 async def detections(world: World, employee_id: str) -> list[Detection]:
@@ -130,7 +126,7 @@ async def every_list(world: World) -> list[Listing]:
         await world.kpis.SetTarget(target(kpi, day))
     await world.kpis.SetTarget(target(kpis[0], team=team))
     for kpi in kpis:
-        await world.detections.CreateDetectionPolicy(monthly(kpi, streak=1))
+        await world.policies.SetPolicy(monthly(kpi, streak=1))
     for month in range(1, 8):
         rate = RateMonthRequest(employee_id=agent, month=f"2020-{month:02}", rating=RATING_GOOD)
         await world.facts.RateMonth(rate)
@@ -151,7 +147,7 @@ async def every_list(world: World) -> list[Listing]:
         Listing("kpis", "ListKpis", "kpis", ListKpisRequest(), 5),
         Listing("kpis", "ListTargets", "targets", ListTargetsRequest(), 8),
         Listing("kpis", "ListTargets", "targets", ListTargetsRequest(kpi_id=kpis[0]), 4),
-        Listing("detections", "ListDetectionPolicies", "policies", ListDetectionPoliciesRequest(), 5),
+        Listing("policies", "ListPolicies", "policies", ListPoliciesRequest(), 5),
         Listing("detections", "ListDetections", "detections", ListDetectionsRequest(), 8),
         Listing("detections", "ListDetections", "detections", ListDetectionsRequest(employee_id=agent), 4),
         Listing("facts", "ListRatings", "ratings", ListRatingsRequest(employee_id=agent), 7),
@@ -362,7 +358,7 @@ async def test_every_repeated_command_answers_the_same(world: World) -> None:
     await said.say(kpis.UpdateKpi, UpdateKpiRequest(kpi=Kpi(kpi_id="k-a", display_name="Other")))
     for maximum in ("5", "6", "5"):
         await said.say(kpis.SetTarget, target("k-a", maximum=maximum))
-    await said.say(world.detections.CreateDetectionPolicy, monthly("k-a"))
+    await said.say(world.policies.SetPolicy, monthly("k-a"))
     await said.say(facts.RecordFacts, RecordFactsRequest(facts=[fact("e-a", "2020-01-01", "k-a", 1)]))
     wrong = CorrectFactRequest(fact=fact("e-a", "2020-01-01", "k-a", 2), reason="miscounted")
     await said.say(facts.CorrectFact, wrong)
@@ -398,7 +394,7 @@ async def test_the_same_words_again_change_nothing(world: World) -> None:
             TransferEmployeeRequest(employee_id=agent, team_id=team_id, effective_date="2020-01-01"),
         ),
         (world.kpis.SetTarget, target(kpi, maximum="5")),
-        (world.detections.CreateDetectionPolicy, monthly(kpi)),
+        (world.policies.SetPolicy, monthly(kpi)),
         (world.facts.RateMonth, RateMonthRequest(employee_id=agent, month="2020-01", rating=RATING_GOOD)),
     ]
     for call, request in calls:
@@ -599,7 +595,7 @@ async def test_a_correction_is_judged_anew(world: World) -> None:
     """A period that was fine until a fact of it was corrected is found; correcting it back makes no second finding."""
     kpi, agent = await world.kpi(), await world.employee(await world.team())
     await world.kpis.SetTarget(target(kpi))
-    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=1))
+    await world.policies.SetPolicy(monthly(kpi, streak=1))
     await world.record(fact(agent, "2020-01-05", kpi, 10), fact(agent, "2020-01-06", kpi, 10))
     await judged(world)
     assert await detections(world, agent) == []
@@ -625,7 +621,7 @@ async def test_a_streak_is_judged_by_the_targets_of_the_team_of_the_day(world: W
     await world.directory.AppointTeamLead(appointed)
     moved = TransferEmployeeRequest(employee_id=agent, team_id=strict, effective_date="2020-02-29")
     await world.directory.TransferEmployee(moved)
-    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=2))
+    await world.policies.SetPolicy(monthly(kpi, streak=2))
     await world.record(*(fact(agent, day, kpi, 50) for day in ("2020-01-10", "2020-02-29")))
     await judged(world)
     assert await detections(world, agent) == []  # January was fine by the centre's
@@ -645,7 +641,7 @@ async def test_facts_in_any_order_are_found_once(world: World) -> None:
     kpi, team, chance = await world.kpi(), await world.team(), Random(5)
     ordered, shuffled = await world.employee(team), await world.employee(team)
     await world.kpis.SetTarget(target(kpi))
-    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=3, settle_seconds=60))
+    await world.policies.SetPolicy(monthly(kpi, streak=3, settle_seconds=60))
     told = [f"2020-{month:02}-{day:02}" for month in range(1, 5) for day in (3, 17, 29)]
     for day in told:
         await world.record(fact(ordered, day, kpi, 50))
@@ -667,7 +663,7 @@ async def test_a_month_that_arrives_late_makes_no_second_detection(world: World)
     """A streak that turns out to have begun earlier is the same streak."""
     kpi, agent = await world.kpi(), await world.employee(await world.team())
     await world.kpis.SetTarget(target(kpi))
-    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=2))
+    await world.policies.SetPolicy(monthly(kpi, streak=2))
     await world.record(fact(agent, "2020-02-10", kpi, 50), fact(agent, "2020-03-10", kpi, 50))
     await judged(world)
     found = await detections(world, agent)
@@ -681,7 +677,7 @@ async def test_a_new_fact_pushes_the_judgement_back(world: World) -> None:
     """Nothing is judged before the period's facts have settled."""
     kpi, agent = await world.kpi(), await world.employee(await world.team())
     await world.kpis.SetTarget(target(kpi))
-    await world.detections.CreateDetectionPolicy(monthly(kpi, streak=1, settle_seconds=3600))
+    await world.policies.SetPolicy(monthly(kpi, streak=1, settle_seconds=3600))
     await world.record(fact(agent, "2020-01-05", kpi, 90))
     await caught_up(world)
     for number in range(3):

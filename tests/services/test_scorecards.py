@@ -8,9 +8,8 @@ from grpc import StatusCode
 
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, Plan
 from stepladder.performance.v1.detection_pb2 import (
-    CreateDetectionPolicyRequest,
     Detection,
-    DetectionPolicy,
+    DryRunDetectionRequest,
     ListDetectionsRequest,
 )
 from stepladder.performance.v1.directory_pb2 import (
@@ -37,6 +36,7 @@ from stepladder.performance.v1.facts_pb2 import (
 )
 from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
 from stepladder.performance.v1.policy_pb2 import (
+    DetectionRule,
     GetPolicyRequest,
     ListPoliciesRequest,
     Policy,
@@ -53,6 +53,7 @@ from stepladder.performance.v1.scorecard_pb2 import (
     ProposeRatingRequest,
     Rank,
 )
+from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, fact, judged, new_id, until
 
@@ -368,17 +369,7 @@ async def plan_of(world: World, employee_id: str) -> Plan | None:
 
 
 async def detect(world: World, kpi: str, streak: int = 1, settle_seconds: int = 0) -> None:
-    await world.detections.CreateDetectionPolicy(
-        CreateDetectionPolicyRequest(
-            policy=DetectionPolicy(
-                policy_id=new_id("p"),
-                kpi_id=kpi,
-                period=DetectionPolicy.PERIOD_MONTH,
-                streak=streak,
-                settle_seconds=settle_seconds,
-            )
-        )
-    )
+    await world.policies.SetPolicy(detecting(new_id("p"), rule(kpi, streak=streak, settle_seconds=settle_seconds)))
 
 
 async def test_a_correction_flags_the_detection_and_the_plan(world: World) -> None:
@@ -470,3 +461,77 @@ async def test_a_fact_that_comes_while_a_month_is_closed_is_not_lost(world: Worl
     await judged(world)
     for one in (agent, other):
         assert (await scorecard(world, one)).scorecard.lines[0].days == 21
+
+
+async def test_a_policy_has_versions(world: World) -> None:
+    """A period is judged by the version in force on its first day, and a detection names it."""
+    _, kpi, agent, _ = await centre(world)
+    one = detecting("versions", rule(kpi, streak=2), "2019-01-01")
+    two = detecting("versions", rule(kpi, streak=1), "2020-03-01")
+    await world.policies.SetPolicy(one)
+    second = await world.policies.SetPolicy(two)
+    await judged(world)
+    assert await detections(world, agent) == []
+    await world.record(fact(agent, "2020-03-10", kpi, 20))
+    await judged(world)
+    (found,) = await detections(world, agent)
+    assert (found.policy_position, [period.start_date for period in found.periods]) == (
+        second.log_position,
+        ["2020-03-01"],
+    )
+
+
+async def test_a_policy_stored_late_judges_the_past_from_its_day_on(world: World) -> None:
+    """And a dry run says beforehand what it would find, storing nothing."""
+    team, kpi, agent, _ = await centre(world)
+    await world.record(fact(agent, "2019-12-10", kpi, 20))
+    wanted = detecting("late", rule(kpi), "2020-01-01")
+    before = await world.end()
+    dry = DryRunDetectionRequest(policy=wanted.policy, start_date="2019-12-01", end_date="2020-01-31", at_least=before)
+    answer = await world.detections.DryRunDetection(dry)
+    assert (answer.found, answer.employees) == (1, 2)
+    assert [(one.employee_id, one.periods[0].start_date) for one in answer.detections] == [(agent, "2019-12-01")]
+    dry.team_id = await world.team()
+    assert (await world.detections.DryRunDetection(dry)).employees == 0
+    await refused(
+        world.detections.DryRunDetection(
+            DryRunDetectionRequest(policy=policy([kpi]), start_date="2020-01-01", end_date="2020-01-31")
+        ),
+        StatusCode.INVALID_ARGUMENT,
+        "KIND_INVALID",
+    )
+    dry.start_date = "2020-02-01"
+    await refused(world.detections.DryRunDetection(dry), StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
+    await world.policies.SetPolicy(wanted)
+    await judged(world)
+    (found,) = await detections(world, agent)
+    assert (found.periods[0].start_date, found.team_id) == ("2020-01-01", team)
+
+
+async def test_ratings_and_findings(world: World) -> None:
+    """Bad months in a row are found when they are closed; a finding proposes no plan, and drifts as others do."""
+    _, kpi, agent, _ = await centre(world)
+    await world.record(fact(agent, "2020-02-07", kpi, 20))
+    bad = DetectionRule(
+        ratings=DetectionRule.RatingStreak(at_most=RATING_QUALIFIED, months=2),
+        purpose=DetectionRule.PURPOSE_FINDING,
+    )
+    await world.policies.SetPolicy(detecting("bad-months", bad))
+    await close(world)
+    await judged(world)
+    assert await detections(world, agent) == []
+    await close(world, "2020-02")
+    await judged(world)
+    (found,) = await detections(world, agent)
+    assert [(period.start_date, period.value) for period in found.periods] == [
+        ("2020-01-01", "QUALIFIED"),
+        ("2020-02-01", "QUALIFIED"),
+    ]
+    assert (found.kpi_id, found.purpose) == ("", DetectionRule.PURPOSE_FINDING)
+    await correct(world, agent, "2020-02-07", kpi, 0)
+    await judged(world)
+    (drifted,) = await detections(world, agent)
+    assert (drifted.drift.stands, [period.met for period in drifted.drift.periods]) == (False, [False, True])
+    for follower in world.services["coaching"].followers:
+        await follower.wait_for(await world.end(), 10)
+    assert await plan_of(world, agent) is None

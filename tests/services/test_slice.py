@@ -20,8 +20,6 @@ from stepladder.coaching.v1.plan_pb2 import (
     Plan,
 )
 from stepladder.performance.v1.detection_pb2 import (
-    CreateDetectionPolicyRequest,
-    DetectionPolicy,
     ListDetectionsRequest,
 )
 from stepladder.performance.v1.directory_pb2 import (
@@ -53,6 +51,7 @@ from stepladder.promotion.v1.eligibility_pb2 import (
     GetEligibilityRequest,
     ListEligibilitiesRequest,
 )
+from tests.policies import DAY, detecting, rule
 from tests.services.world import World, fact, until
 
 BY = ListKpiResultsRequest
@@ -68,11 +67,7 @@ async def test_a_streak_becomes_one_detection_and_one_plan_to_the_lead_of_that_d
     target = await world.kpis.SetTarget(
         SetTargetRequest(target=Target(kpi_id=kpi, effective_date="2020-01-01", maximum="10"))
     )
-    policy = await world.detections.CreateDetectionPolicy(
-        CreateDetectionPolicyRequest(
-            policy=DetectionPolicy(policy_id="p", kpi_id=kpi, period=DetectionPolicy.PERIOD_MONTH, streak=2)
-        )
-    )
+    policy = await world.policies.SetPolicy(detecting("p", rule(kpi, streak=2)))
     days = ["2020-01-10", "2020-01-20", "2020-02-10", "2020-03-10"]
     await world.record(*(fact(agent, day, kpi, 11) for day in days[:2]), fact(agent, days[2], kpi, 30))
     plans = await until(
@@ -110,8 +105,7 @@ async def test_a_plan_runs_its_course_and_falls_due_by_itself(world: World) -> N
     team, kpi = await world.team(), await world.kpi()
     agent = await world.employee(team)
     await world.kpis.SetTarget(SetTargetRequest(target=Target(kpi_id=kpi, effective_date="2020-01-01", maximum="10")))
-    policy = DetectionPolicy(policy_id="p", kpi_id=kpi, period=DetectionPolicy.PERIOD_DAY, streak=1)
-    await world.detections.CreateDetectionPolicy(CreateDetectionPolicyRequest(policy=policy))
+    await world.policies.SetPolicy(detecting("p", rule(kpi, DAY)))
     await world.record(fact(agent, "2020-01-10", kpi, 50))
     listed = await until(lambda: world.plans.ListPlans(ListPlansRequest()), lambda answer: bool(answer.plans))
     plan_id = listed.plans[0].plan_id

@@ -10,8 +10,8 @@ from typing import TypeVar
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
-from stepladder.performance.v1.detection_pb2 import DetectionPolicy
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
+from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1.eligibility_pb2 import EligibilityPolicy
 
 M = TypeVar("M", bound=Message)
@@ -26,12 +26,12 @@ def load_kpis() -> list[Kpi]:
 
 def load_targets() -> list[Target]:
     """What is expected of the KPIs, for the whole centre."""
-    return _load("detection.toml", "targets", Target)
+    return _load("targets.toml", "targets", Target)
 
 
-def load_detection_policies() -> list[DetectionPolicy]:
-    """When someone counts as under-performing."""
-    return _load("detection.toml", "policies", DetectionPolicy)
+def load_policies() -> list[Policy]:
+    """When something is found about an employee, and how months are scored."""
+    return _load("policies.toml", "policies", Policy)
 
 
 def load_eligibility_policies() -> list[EligibilityPolicy]:

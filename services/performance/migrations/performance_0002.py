@@ -55,12 +55,11 @@ def upgrade() -> None:
         "employees", sa.Column("employee_id", sa.String(), nullable=False), sa.PrimaryKeyConstraint("employee_id")
     )
     op.create_table(
-        "judged_kpis",
+        "judged_by",
         sa.Column("policy_id", sa.String(), nullable=False),
-        sa.Column("kpi_id", sa.String(), nullable=False),
-        sa.Column("period", sa.Integer(), nullable=False),
-        sa.Column("settle_seconds", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("policy_id"),
+        sa.Column("effective_date", sa.String(length=10), nullable=False),
+        sa.Column("rule", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("policy_id", "effective_date"),
     )
     op.create_table(
         "judgements",
@@ -163,6 +162,7 @@ def upgrade() -> None:
         sa.Column("team_id", sa.String(), nullable=False),
         sa.Column("policy_id", sa.String(), nullable=False),
         sa.Column("total", sa.String(), nullable=False),
+        sa.Column("disputed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("month", "employee_id", "position"),
     )
     op.create_table("teams", sa.Column("team_id", sa.String(), nullable=False), sa.PrimaryKeyConstraint("team_id"))

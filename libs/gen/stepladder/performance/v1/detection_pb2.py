@@ -25,33 +25,24 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
+from stepladder.performance.v1 import policy_pb2 as stepladder_dot_performance_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)stepladder/performance/v1/detection.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"\xe6\x02\n\x0f\x44\x65tectionPolicy\x12\x1c\n\tpolicy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x19\n\x06kpi_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12M\n\x06period\x18\x03 \x01(\x0e\x32\x31.stepladder.performance.v1.DetectionPolicy.PeriodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x19\n\x06streak\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x18(\x01\x12 \n\x0fminimum_samples\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12#\n\x0esettle_seconds\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\x12\x14\n\x0clog_position\x18\x07 \x01(\x03\"S\n\x06Period\x12\x16\n\x12PERIOD_UNSPECIFIED\x10\x00\x12\x0e\n\nPERIOD_DAY\x10\x01\x12\x0f\n\x0bPERIOD_WEEK\x10\x02\x12\x10\n\x0cPERIOD_MONTH\x10\x03\"\xb0\x02\n\tDetection\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x11\n\tpolicy_id\x18\x02 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x03 \x01(\x03\x12\x0e\n\x06kpi_id\x18\x04 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x05 \x01(\t\x12\x0f\n\x07team_id\x18\x06 \x01(\t\x12\x0f\n\x07lead_id\x18\x07 \x01(\t\x12\x38\n\x07periods\x18\x08 \x03(\x0b\x32\'.stepladder.performance.v1.MissedPeriod\x12\x14\n\x0clog_position\x18\t \x01(\x03\x12\x38\n\x05\x64rift\x18\n \x01(\x0b\x32).stepladder.performance.v1.DetectionDrift\x12\x10\n\x08known_at\x18\x0b \x01(\x03\"\x8e\x01\n\x0e\x44\x65tectionDrift\x12\x0e\n\x06stands\x18\x01 \x01(\x08\x12\x10\n\x08\x64isputed\x18\x02 \x01(\x08\x12\x38\n\x07periods\x18\x03 \x03(\x0b\x32\'.stepladder.performance.v1.MissedPeriod\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\x03\x12\x10\n\x08known_at\x18\x05 \x01(\x03\"\x86\x02\n\x0cMissedPeriod\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\t\x12\x0f\n\x07minimum\x18\x06 \x01(\t\x12\x0f\n\x07maximum\x18\x07 \x01(\t\x12\x17\n\x0ftarget_position\x18\x08 \x01(\x03\x12\x37\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32(.stepladder.performance.v1.FactReference\x12\x18\n\x10target_positions\x18\n \x03(\x03\x12\x0b\n\x03met\x18\x0b \x01(\x08\"k\n\rFactReference\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\x14\n\x0clog_position\x18\x05 \x01(\x03\"\x7f\n\x1c\x43reateDetectionPolicyRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x42\n\x06policy\x18\x02 \x01(\x0b\x32*.stepladder.performance.v1.DetectionPolicyB\x06\xbaH\x03\xc8\x01\x01\"c\n\x1cListDetectionPoliciesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\"v\n\x1dListDetectionPoliciesResponse\x12<\n\x08policies\x18\x01 \x03(\x0b\x32*.stepladder.performance.v1.DetectionPolicy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x13GetDetectionRequest\x12\x1d\n\x0c\x64\x65tection_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"\xa0\x01\n\x15ListDetectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1f\n\tpolicy_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x05 \x01(\x03\"k\n\x16ListDetectionsResponse\x12\x38\n\ndetections\x18\x01 \x03(\x0b\x32$.stepladder.performance.v1.Detection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xfd\x04\n\x10\x44\x65tectionService\x12\x9e\x01\n\x15\x43reateDetectionPolicy\x12\x37.stepladder.performance.v1.CreateDetectionPolicyRequest\x1a*.stepladder.performance.v1.DetectionPolicy\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/detectionPolicies:\x01*\x12\xa9\x01\n\x15ListDetectionPolicies\x12\x37.stepladder.performance.v1.ListDetectionPoliciesRequest\x1a\x38.stepladder.performance.v1.ListDetectionPoliciesResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/detectionPolicies\x12\x8b\x01\n\x0cGetDetection\x12..stepladder.performance.v1.GetDetectionRequest\x1a$.stepladder.performance.v1.Detection\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/detections/{detection_id}\x12\x8d\x01\n\x0eListDetections\x12\x30.stepladder.performance.v1.ListDetectionsRequest\x1a\x31.stepladder.performance.v1.ListDetectionsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/detectionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)stepladder/performance/v1/detection.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a&stepladder/performance/v1/policy.proto\"\xcc\x01\n\x0f\x44\x65tectionPolicy\x12\x11\n\tpolicy_id\x18\x01 \x01(\t\x12\x0e\n\x06kpi_id\x18\x02 \x01(\t\x12?\n\x06period\x18\x03 \x01(\x0e\x32/.stepladder.performance.v1.DetectionRule.Period\x12\x0e\n\x06streak\x18\x04 \x01(\x05\x12\x17\n\x0fminimum_samples\x18\x05 \x01(\x03\x12\x16\n\x0esettle_seconds\x18\x06 \x01(\x05\x12\x14\n\x0clog_position\x18\x07 \x01(\x03\"\xf3\x02\n\tDetection\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x11\n\tpolicy_id\x18\x02 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x03 \x01(\x03\x12\x0e\n\x06kpi_id\x18\x04 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x05 \x01(\t\x12\x0f\n\x07team_id\x18\x06 \x01(\t\x12\x0f\n\x07lead_id\x18\x07 \x01(\t\x12\x38\n\x07periods\x18\x08 \x03(\x0b\x32\'.stepladder.performance.v1.MissedPeriod\x12\x14\n\x0clog_position\x18\t \x01(\x03\x12\x38\n\x05\x64rift\x18\n \x01(\x0b\x32).stepladder.performance.v1.DetectionDrift\x12\x10\n\x08known_at\x18\x0b \x01(\x03\x12\x41\n\x07purpose\x18\x0c \x01(\x0e\x32\x30.stepladder.performance.v1.DetectionRule.Purpose\"\x8e\x01\n\x0e\x44\x65tectionDrift\x12\x0e\n\x06stands\x18\x01 \x01(\x08\x12\x10\n\x08\x64isputed\x18\x02 \x01(\x08\x12\x38\n\x07periods\x18\x03 \x03(\x0b\x32\'.stepladder.performance.v1.MissedPeriod\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\x03\x12\x10\n\x08known_at\x18\x05 \x01(\x03\"\xc6\x02\n\x0cMissedPeriod\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\t\x12\x0f\n\x07minimum\x18\x06 \x01(\t\x12\x0f\n\x07maximum\x18\x07 \x01(\t\x12\x17\n\x0ftarget_position\x18\x08 \x01(\x03\x12\x37\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32(.stepladder.performance.v1.FactReference\x12\x18\n\x10target_positions\x18\n \x03(\x03\x12\x0b\n\x03met\x18\x0b \x01(\x08\x12>\n\nconditions\x18\x0c \x03(\x0b\x32*.stepladder.performance.v1.JudgedCondition\"B\n\x0fJudgedCondition\x12\x0e\n\x06kpi_id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61seline\x18\x03 \x01(\t\"k\n\rFactReference\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\x14\n\x0clog_position\x18\x05 \x01(\x03\"\xc0\x01\n\x16\x44ryRunDetectionRequest\x12\x39\n\x06policy\x18\x01 \x01(\x0b\x32!.stepladder.performance.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\nstart_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1d\n\x07team_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x05 \x01(\x03\"u\n\x17\x44ryRunDetectionResponse\x12\x38\n\ndetections\x18\x01 \x03(\x0b\x32$.stepladder.performance.v1.Detection\x12\r\n\x05\x66ound\x18\x02 \x01(\x05\x12\x11\n\temployees\x18\x03 \x01(\x05\"F\n\x13GetDetectionRequest\x12\x1d\n\x0c\x64\x65tection_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"\xa0\x01\n\x15ListDetectionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1f\n\tpolicy_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x05 \x01(\x03\"k\n\x16ListDetectionsResponse\x12\x38\n\ndetections\x18\x01 \x03(\x0b\x32$.stepladder.performance.v1.Detection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcd\x03\n\x10\x44\x65tectionService\x12\x8b\x01\n\x0cGetDetection\x12..stepladder.performance.v1.GetDetectionRequest\x1a$.stepladder.performance.v1.Detection\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/detections/{detection_id}\x12\x8d\x01\n\x0eListDetections\x12\x30.stepladder.performance.v1.ListDetectionsRequest\x1a\x31.stepladder.performance.v1.ListDetectionsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/detections\x12\x9a\x01\n\x0f\x44ryRunDetection\x12\x31.stepladder.performance.v1.DryRunDetectionRequest\x1a\x32.stepladder.performance.v1.DryRunDetectionResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/detections:dryRun:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.performance.v1.detection_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['policy_id']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['policy_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
-  _globals['_DETECTIONPOLICY'].fields_by_name['kpi_id']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['kpi_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
-  _globals['_DETECTIONPOLICY'].fields_by_name['period']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['period']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_DETECTIONPOLICY'].fields_by_name['streak']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['streak']._serialized_options = b'\272H\006\032\004\030\030(\001'
-  _globals['_DETECTIONPOLICY'].fields_by_name['minimum_samples']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['minimum_samples']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_DETECTIONPOLICY'].fields_by_name['settle_seconds']._loaded_options = None
-  _globals['_DETECTIONPOLICY'].fields_by_name['settle_seconds']._serialized_options = b'\272H\010\032\006\030\200\365$(\000'
-  _globals['_CREATEDETECTIONPOLICYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATEDETECTIONPOLICYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
-  _globals['_CREATEDETECTIONPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
-  _globals['_CREATEDETECTIONPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_LISTDETECTIONPOLICIESREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTDETECTIONPOLICIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['policy']._loaded_options = None
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['start_date']._loaded_options = None
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['start_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['end_date']._loaded_options = None
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['team_id']._loaded_options = None
+  _globals['_DRYRUNDETECTIONREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_GETDETECTIONREQUEST'].fields_by_name['detection_id']._loaded_options = None
   _globals['_GETDETECTIONREQUEST'].fields_by_name['detection_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_LISTDETECTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -60,38 +51,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDETECTIONSREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_LISTDETECTIONSREQUEST'].fields_by_name['policy_id']._loaded_options = None
   _globals['_LISTDETECTIONSREQUEST'].fields_by_name['policy_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
-  _globals['_DETECTIONSERVICE'].methods_by_name['CreateDetectionPolicy']._loaded_options = None
-  _globals['_DETECTIONSERVICE'].methods_by_name['CreateDetectionPolicy']._serialized_options = b'\202\323\344\223\002\032\"\025/v1/detectionPolicies:\001*'
-  _globals['_DETECTIONSERVICE'].methods_by_name['ListDetectionPolicies']._loaded_options = None
-  _globals['_DETECTIONSERVICE'].methods_by_name['ListDetectionPolicies']._serialized_options = b'\202\323\344\223\002\027\022\025/v1/detectionPolicies'
   _globals['_DETECTIONSERVICE'].methods_by_name['GetDetection']._loaded_options = None
   _globals['_DETECTIONSERVICE'].methods_by_name['GetDetection']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/detections/{detection_id}'
   _globals['_DETECTIONSERVICE'].methods_by_name['ListDetections']._loaded_options = None
   _globals['_DETECTIONSERVICE'].methods_by_name['ListDetections']._serialized_options = b'\202\323\344\223\002\020\022\016/v1/detections'
-  _globals['_DETECTIONPOLICY']._serialized_start=166
-  _globals['_DETECTIONPOLICY']._serialized_end=524
-  _globals['_DETECTIONPOLICY_PERIOD']._serialized_start=441
-  _globals['_DETECTIONPOLICY_PERIOD']._serialized_end=524
-  _globals['_DETECTION']._serialized_start=527
-  _globals['_DETECTION']._serialized_end=831
-  _globals['_DETECTIONDRIFT']._serialized_start=834
-  _globals['_DETECTIONDRIFT']._serialized_end=976
-  _globals['_MISSEDPERIOD']._serialized_start=979
-  _globals['_MISSEDPERIOD']._serialized_end=1241
-  _globals['_FACTREFERENCE']._serialized_start=1243
-  _globals['_FACTREFERENCE']._serialized_end=1350
-  _globals['_CREATEDETECTIONPOLICYREQUEST']._serialized_start=1352
-  _globals['_CREATEDETECTIONPOLICYREQUEST']._serialized_end=1479
-  _globals['_LISTDETECTIONPOLICIESREQUEST']._serialized_start=1481
-  _globals['_LISTDETECTIONPOLICIESREQUEST']._serialized_end=1580
-  _globals['_LISTDETECTIONPOLICIESRESPONSE']._serialized_start=1582
-  _globals['_LISTDETECTIONPOLICIESRESPONSE']._serialized_end=1700
-  _globals['_GETDETECTIONREQUEST']._serialized_start=1702
-  _globals['_GETDETECTIONREQUEST']._serialized_end=1772
-  _globals['_LISTDETECTIONSREQUEST']._serialized_start=1775
-  _globals['_LISTDETECTIONSREQUEST']._serialized_end=1935
-  _globals['_LISTDETECTIONSRESPONSE']._serialized_start=1937
-  _globals['_LISTDETECTIONSRESPONSE']._serialized_end=2044
-  _globals['_DETECTIONSERVICE']._serialized_start=2047
-  _globals['_DETECTIONSERVICE']._serialized_end=2684
+  _globals['_DETECTIONSERVICE'].methods_by_name['DryRunDetection']._loaded_options = None
+  _globals['_DETECTIONSERVICE'].methods_by_name['DryRunDetection']._serialized_options = b'\202\323\344\223\002\032\"\025/v1/detections:dryRun:\001*'
+  _globals['_DETECTIONPOLICY']._serialized_start=206
+  _globals['_DETECTIONPOLICY']._serialized_end=410
+  _globals['_DETECTION']._serialized_start=413
+  _globals['_DETECTION']._serialized_end=784
+  _globals['_DETECTIONDRIFT']._serialized_start=787
+  _globals['_DETECTIONDRIFT']._serialized_end=929
+  _globals['_MISSEDPERIOD']._serialized_start=932
+  _globals['_MISSEDPERIOD']._serialized_end=1258
+  _globals['_JUDGEDCONDITION']._serialized_start=1260
+  _globals['_JUDGEDCONDITION']._serialized_end=1326
+  _globals['_FACTREFERENCE']._serialized_start=1328
+  _globals['_FACTREFERENCE']._serialized_end=1435
+  _globals['_DRYRUNDETECTIONREQUEST']._serialized_start=1438
+  _globals['_DRYRUNDETECTIONREQUEST']._serialized_end=1630
+  _globals['_DRYRUNDETECTIONRESPONSE']._serialized_start=1632
+  _globals['_DRYRUNDETECTIONRESPONSE']._serialized_end=1749
+  _globals['_GETDETECTIONREQUEST']._serialized_start=1751
+  _globals['_GETDETECTIONREQUEST']._serialized_end=1821
+  _globals['_LISTDETECTIONSREQUEST']._serialized_start=1824
+  _globals['_LISTDETECTIONSREQUEST']._serialized_end=1984
+  _globals['_LISTDETECTIONSRESPONSE']._serialized_start=1986
+  _globals['_LISTDETECTIONSRESPONSE']._serialized_end=2093
+  _globals['_DETECTIONSERVICE']._serialized_start=2096
+  _globals['_DETECTIONSERVICE']._serialized_end=2557
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.performance.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,31 +21,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DetectionPolicy(_message.Message):
-    """An employee is under-performing when a KPI misses its target in so many periods in a row.
-    A period without target, or with too few samples, breaks the row. While a dispute about one of its facts is open,
-    no streak is found that needs the period.
+    """How detection policies were stored before there were several triggers: each is now the first version of a policy
+    (policy.proto) with a streak, in force from the beginning.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    class _Period:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
-
-    class _PeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DetectionPolicy._Period.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        PERIOD_UNSPECIFIED: DetectionPolicy._Period.ValueType  # 0
-        PERIOD_DAY: DetectionPolicy._Period.ValueType  # 1
-        PERIOD_WEEK: DetectionPolicy._Period.ValueType  # 2
-        """Monday to Sunday."""
-        PERIOD_MONTH: DetectionPolicy._Period.ValueType  # 3
-
-    class Period(_Period, metaclass=_PeriodEnumTypeWrapper): ...
-    PERIOD_UNSPECIFIED: DetectionPolicy.Period.ValueType  # 0
-    PERIOD_DAY: DetectionPolicy.Period.ValueType  # 1
-    PERIOD_WEEK: DetectionPolicy.Period.ValueType  # 2
-    """Monday to Sunday."""
-    PERIOD_MONTH: DetectionPolicy.Period.ValueType  # 3
 
     POLICY_ID_FIELD_NUMBER: _builtins.int
     KPI_ID_FIELD_NUMBER: _builtins.int
@@ -56,21 +36,17 @@ class DetectionPolicy(_message.Message):
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     kpi_id: _builtins.str
-    period: Global___DetectionPolicy.Period.ValueType
+    period: _policy_pb2.DetectionRule.Period.ValueType
     streak: _builtins.int
-    """Periods in a row."""
     minimum_samples: _builtins.int
-    """Fewest samples (the denominator; for a sum, days with readings) that make a period count."""
     settle_seconds: _builtins.int
-    """How long no new fact of the period must have come before it is judged."""
     log_position: _builtins.int
-    """Output only."""
     def __init__(
         self,
         *,
         policy_id: _builtins.str = ...,
         kpi_id: _builtins.str = ...,
-        period: Global___DetectionPolicy.Period.ValueType = ...,
+        period: _policy_pb2.DetectionRule.Period.ValueType = ...,
         streak: _builtins.int = ...,
         minimum_samples: _builtins.int = ...,
         settle_seconds: _builtins.int = ...,
@@ -86,7 +62,7 @@ Global___DetectionPolicy: _TypeAlias = DetectionPolicy  # noqa: Y015
 
 @_typing.final
 class Detection(_message.Message):
-    """A found streak. One streak is found once, however long it grows at either end."""
+    """Something found. One streak is found once, however long it grows at either end; a total when it is reached."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,11 +77,13 @@ class Detection(_message.Message):
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     detection_id: _builtins.str
     policy_id: _builtins.str
     policy_position: _builtins.int
     """Position of the policy's event: the version that was applied."""
     kpi_id: _builtins.str
+    """Empty where the policy is about ratings, points or several KPIs."""
     employee_id: _builtins.str
     team_id: _builtins.str
     """The employee's team, and its lead, on the last day of the streak; empty when there was none."""
@@ -114,6 +92,7 @@ class Detection(_message.Message):
     """Output only."""
     known_at: _builtins.int
     """Position up to which facts were looked at for certain."""
+    purpose: _policy_pb2.DetectionRule.Purpose.ValueType
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedPeriod]:
         """The streak, the first period first."""
@@ -136,10 +115,11 @@ class Detection(_message.Message):
         log_position: _builtins.int = ...,
         drift: Global___DetectionDrift | None = ...,
         known_at: _builtins.int = ...,
+        purpose: _policy_pb2.DetectionRule.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id", "known_at", b"known_at", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id", "known_at", b"known_at", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "purpose", b"purpose", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,7 +169,9 @@ Global___DetectionDrift: _TypeAlias = DetectionDrift  # noqa: Y015
 
 @_typing.final
 class MissedPeriod(_message.Message):
-    """A period in which the target was missed, and the facts that say so."""
+    """A period in which the target was missed, the rating was bad, a total was reached, or movements contradicted each
+    other, and the facts that say so. Of a total or points: the day, with the facts that add up to it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -204,6 +186,7 @@ class MissedPeriod(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     TARGET_POSITIONS_FIELD_NUMBER: _builtins.int
     MET_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     numerator: _builtins.int
@@ -222,6 +205,10 @@ class MissedPeriod(_message.Message):
     def target_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Of every target that counted, ascending."""
 
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___JudgedCondition]:
+        """Of a contradiction: each of its conditions."""
+
     def __init__(
         self,
         *,
@@ -236,14 +223,43 @@ class MissedPeriod(_message.Message):
         facts: _abc.Iterable[Global___FactReference] | None = ...,
         target_positions: _abc.Iterable[_builtins.int] | None = ...,
         met: _builtins.bool = ...,
+        conditions: _abc.Iterable[Global___JudgedCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "facts", b"facts", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "target_positions", b"target_positions", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "denominator", b"denominator", "end_date", b"end_date", "facts", b"facts", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "target_positions", b"target_positions", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MissedPeriod: _TypeAlias = MissedPeriod  # noqa: Y015
+
+@_typing.final
+class JudgedCondition(_message.Message):
+    """A KPI in a period and in the periods before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KPI_ID_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
+    kpi_id: _builtins.str
+    value: _builtins.str
+    baseline: _builtins.str
+    """Empty where the condition needs none."""
+    def __init__(
+        self,
+        *,
+        kpi_id: _builtins.str = ...,
+        value: _builtins.str = ...,
+        baseline: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "kpi_id", b"kpi_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgedCondition: _TypeAlias = JudgedCondition  # noqa: Y015
 
 @_typing.final
 class FactReference(_message.Message):
@@ -279,75 +295,67 @@ class FactReference(_message.Message):
 Global___FactReference: _TypeAlias = FactReference  # noqa: Y015
 
 @_typing.final
-class CreateDetectionPolicyRequest(_message.Message):
+class DryRunDetectionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    start_date: _builtins.str
+    end_date: _builtins.str
+    """The last day, inclusive."""
+    team_id: _builtins.str
+    """Only this team's members; empty: everyone."""
+    at_least: _builtins.int
     @_builtins.property
-    def policy(self) -> Global___DetectionPolicy: ...
+    def policy(self) -> _policy_pb2.Policy: ...
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
-        policy: Global___DetectionPolicy | None = ...,
+        policy: _policy_pb2.Policy | None = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        team_id: _builtins.str = ...,
+        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "end_date", b"end_date", "policy", b"policy", "start_date", b"start_date", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CreateDetectionPolicyRequest: _TypeAlias = CreateDetectionPolicyRequest  # noqa: Y015
+Global___DryRunDetectionRequest: _TypeAlias = DryRunDetectionRequest  # noqa: Y015
 
 @_typing.final
-class ListDetectionPoliciesRequest(_message.Message):
+class DryRunDetectionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    page_token: _builtins.str
-    at_least: _builtins.int
-    def __init__(
-        self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        at_least: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListDetectionPoliciesRequest: _TypeAlias = ListDetectionPoliciesRequest  # noqa: Y015
-
-@_typing.final
-class ListDetectionPoliciesResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POLICIES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
+    DETECTIONS_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    EMPLOYEES_FIELD_NUMBER: _builtins.int
+    found: _builtins.int
+    employees: _builtins.int
+    """How many employees were looked at."""
     @_builtins.property
-    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectionPolicy]: ...
+    def detections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Detection]:
+        """By employee and day; the first 1000."""
+
     def __init__(
         self,
         *,
-        policies: _abc.Iterable[Global___DetectionPolicy] | None = ...,
-        next_page_token: _builtins.str = ...,
+        detections: _abc.Iterable[Global___Detection] | None = ...,
+        found: _builtins.int = ...,
+        employees: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detections", b"detections", "employees", b"employees", "found", b"found"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListDetectionPoliciesResponse: _TypeAlias = ListDetectionPoliciesResponse  # noqa: Y015
+Global___DryRunDetectionResponse: _TypeAlias = DryRunDetectionResponse  # noqa: Y015
 
 @_typing.final
 class GetDetectionRequest(_message.Message):

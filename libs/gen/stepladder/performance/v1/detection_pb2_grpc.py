@@ -35,16 +35,6 @@ class DetectionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.CreateDetectionPolicy = channel.unary_unary(
-                '/stepladder.performance.v1.DetectionService/CreateDetectionPolicy',
-                request_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.CreateDetectionPolicyRequest.SerializeToString,
-                response_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DetectionPolicy.FromString,
-                _registered_method=True)
-        self.ListDetectionPolicies = channel.unary_unary(
-                '/stepladder.performance.v1.DetectionService/ListDetectionPolicies',
-                request_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesRequest.SerializeToString,
-                response_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesResponse.FromString,
-                _registered_method=True)
         self.GetDetection = channel.unary_unary(
                 '/stepladder.performance.v1.DetectionService/GetDetection',
                 request_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.GetDetectionRequest.SerializeToString,
@@ -55,24 +45,16 @@ class DetectionServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsResponse.FromString,
                 _registered_method=True)
+        self.DryRunDetection = channel.unary_unary(
+                '/stepladder.performance.v1.DetectionService/DryRunDetection',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionResponse.FromString,
+                _registered_method=True)
 
 
 class DetectionServiceServicer:
     """Detection looks at every employee with facts, once a period has ended and its facts have settled.
     """
-
-    def CreateDetectionPolicy(self, request, context):
-        """Errors: ALREADY_EXISTS `DETECTION_POLICY_EXISTS` if the id is taken with other content; NOT_FOUND `KPI_NOT_FOUND`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListDetectionPolicies(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
 
     def GetDetection(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -87,19 +69,17 @@ class DetectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DryRunDetection(self, request, context):
+        """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
+        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DetectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'CreateDetectionPolicy': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateDetectionPolicy,
-                    request_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.CreateDetectionPolicyRequest.FromString,
-                    response_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DetectionPolicy.SerializeToString,
-            ),
-            'ListDetectionPolicies': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListDetectionPolicies,
-                    request_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesRequest.FromString,
-                    response_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesResponse.SerializeToString,
-            ),
             'GetDetection': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDetection,
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.GetDetectionRequest.FromString,
@@ -109,6 +89,11 @@ def add_DetectionServiceServicer_to_server(servicer, server):
                     servicer.ListDetections,
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsResponse.SerializeToString,
+            ),
+            'DryRunDetection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DryRunDetection,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -121,60 +106,6 @@ def add_DetectionServiceServicer_to_server(servicer, server):
 class DetectionService:
     """Detection looks at every employee with facts, once a period has ended and its facts have settled.
     """
-
-    @staticmethod
-    def CreateDetectionPolicy(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/stepladder.performance.v1.DetectionService/CreateDetectionPolicy',
-            stepladder_dot_performance_dot_v1_dot_detection__pb2.CreateDetectionPolicyRequest.SerializeToString,
-            stepladder_dot_performance_dot_v1_dot_detection__pb2.DetectionPolicy.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListDetectionPolicies(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/stepladder.performance.v1.DetectionService/ListDetectionPolicies',
-            stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesRequest.SerializeToString,
-            stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionPoliciesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def GetDetection(request,
@@ -220,6 +151,33 @@ class DetectionService:
             '/stepladder.performance.v1.DetectionService/ListDetections',
             stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_detection__pb2.ListDetectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DryRunDetection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.DetectionService/DryRunDetection',
+            stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_detection__pb2.DryRunDetectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

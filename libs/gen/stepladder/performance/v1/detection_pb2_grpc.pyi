@@ -16,30 +16,16 @@ class DetectionServiceStub:
     """Detection looks at every employee with facts, once a period has ended and its facts have settled."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateDetectionPolicy: _aio.UnaryUnaryMultiCallable[_detection_pb2.CreateDetectionPolicyRequest, _detection_pb2.DetectionPolicy]
-    """Errors: ALREADY_EXISTS `DETECTION_POLICY_EXISTS` if the id is taken with other content; NOT_FOUND `KPI_NOT_FOUND`."""
-    ListDetectionPolicies: _aio.UnaryUnaryMultiCallable[_detection_pb2.ListDetectionPoliciesRequest, _detection_pb2.ListDetectionPoliciesResponse]
     GetDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.GetDetectionRequest, _detection_pb2.Detection]
     ListDetections: _aio.UnaryUnaryMultiCallable[_detection_pb2.ListDetectionsRequest, _detection_pb2.ListDetectionsResponse]
     """The latest first."""
+    DryRunDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.DryRunDetectionRequest, _detection_pb2.DryRunDetectionResponse]
+    """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
+    targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`.
+    """
 
 class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Detection looks at every employee with facts, once a period has ended and its facts have settled."""
-
-    @_abc_1.abstractmethod
-    def CreateDetectionPolicy(
-        self,
-        request: _detection_pb2.CreateDetectionPolicyRequest,
-        context: _aio.ServicerContext[_detection_pb2.CreateDetectionPolicyRequest, _abc.Awaitable[_detection_pb2.DetectionPolicy]],
-    ) -> _abc.Awaitable[_detection_pb2.DetectionPolicy]:
-        """Errors: ALREADY_EXISTS `DETECTION_POLICY_EXISTS` if the id is taken with other content; NOT_FOUND `KPI_NOT_FOUND`."""
-
-    @_abc_1.abstractmethod
-    def ListDetectionPolicies(
-        self,
-        request: _detection_pb2.ListDetectionPoliciesRequest,
-        context: _aio.ServicerContext[_detection_pb2.ListDetectionPoliciesRequest, _abc.Awaitable[_detection_pb2.ListDetectionPoliciesResponse]],
-    ) -> _abc.Awaitable[_detection_pb2.ListDetectionPoliciesResponse]: ...
 
     @_abc_1.abstractmethod
     def GetDetection(
@@ -55,5 +41,15 @@ class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_detection_pb2.ListDetectionsRequest, _abc.Awaitable[_detection_pb2.ListDetectionsResponse]],
     ) -> _abc.Awaitable[_detection_pb2.ListDetectionsResponse]:
         """The latest first."""
+
+    @_abc_1.abstractmethod
+    def DryRunDetection(
+        self,
+        request: _detection_pb2.DryRunDetectionRequest,
+        context: _aio.ServicerContext[_detection_pb2.DryRunDetectionRequest, _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]],
+    ) -> _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]:
+        """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
+        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`.
+        """
 
 def add_DetectionServiceServicer_to_server(servicer: DetectionServiceServicer, server: _aio.Server) -> None: ...

@@ -820,7 +820,7 @@ Global___PolicySet: _TypeAlias = PolicySet  # noqa: Y015
 
 @_typing.final
 class DetectionPolicyCreated(_message.Message):
-    """Aggregate `performance.detectionpolicy`."""
+    """Of logs written before policies had versions. Nothing writes it any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

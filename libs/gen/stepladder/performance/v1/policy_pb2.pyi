@@ -30,6 +30,7 @@ class Policy(_message.Message):
     SCORECARD_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
     RULE_BOOK_FIELD_NUMBER: _builtins.int
+    DETECTION_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
@@ -40,6 +41,8 @@ class Policy(_message.Message):
     def form(self) -> Global___Form: ...
     @_builtins.property
     def rule_book(self) -> Global___RuleBook: ...
+    @_builtins.property
+    def detection(self) -> Global___DetectionRule: ...
     def __init__(
         self,
         *,
@@ -49,16 +52,301 @@ class Policy(_message.Message):
         scorecard: Global___ScorecardPolicy | None = ...,
         form: Global___Form | None = ...,
         rule_book: Global___RuleBook | None = ...,
+        detection: Global___DetectionRule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "detection", b"detection", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class DetectionRule(_message.Message):
+    """When something is found about an employee. A period is judged by the version in force on its first day, once it has
+    ended and its facts have settled, and again whenever one of its facts changes. While a dispute about one of its facts is
+    open, nothing is found that needs the period. A policy stored with effect from an earlier day judges the past from that
+    day on: try it first (`DetectionService.DryRunDetection`).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Period:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DetectionRule._Period.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PERIOD_UNSPECIFIED: DetectionRule._Period.ValueType  # 0
+        PERIOD_DAY: DetectionRule._Period.ValueType  # 1
+        PERIOD_WEEK: DetectionRule._Period.ValueType  # 2
+        """Monday to Sunday."""
+        PERIOD_MONTH: DetectionRule._Period.ValueType  # 3
+
+    class Period(_Period, metaclass=_PeriodEnumTypeWrapper): ...
+    PERIOD_UNSPECIFIED: DetectionRule.Period.ValueType  # 0
+    PERIOD_DAY: DetectionRule.Period.ValueType  # 1
+    PERIOD_WEEK: DetectionRule.Period.ValueType  # 2
+    """Monday to Sunday."""
+    PERIOD_MONTH: DetectionRule.Period.ValueType  # 3
+
+    class _Purpose:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DetectionRule._Purpose.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PURPOSE_UNSPECIFIED: DetectionRule._Purpose.ValueType  # 0
+        PURPOSE_COACHING: DetectionRule._Purpose.ValueType  # 1
+        """A coaching plan is proposed."""
+        PURPOSE_FINDING: DetectionRule._Purpose.ValueType  # 2
+        """A finding for the lead to look at; no plan follows by itself."""
+
+    class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper): ...
+    PURPOSE_UNSPECIFIED: DetectionRule.Purpose.ValueType  # 0
+    PURPOSE_COACHING: DetectionRule.Purpose.ValueType  # 1
+    """A coaching plan is proposed."""
+    PURPOSE_FINDING: DetectionRule.Purpose.ValueType  # 2
+    """A finding for the lead to look at; no plan follows by itself."""
+
+    @_typing.final
+    class Streak(_message.Message):
+        """A KPI misses its target in so many periods in a row. A period without target, or with too few samples, breaks the
+        row.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KPI_ID_FIELD_NUMBER: _builtins.int
+        PERIOD_FIELD_NUMBER: _builtins.int
+        STREAK_FIELD_NUMBER: _builtins.int
+        MINIMUM_SAMPLES_FIELD_NUMBER: _builtins.int
+        MINIMUM_FIELD_NUMBER: _builtins.int
+        MAXIMUM_FIELD_NUMBER: _builtins.int
+        kpi_id: _builtins.str
+        period: Global___DetectionRule.Period.ValueType
+        streak: _builtins.int
+        """Periods in a row."""
+        minimum_samples: _builtins.int
+        """Fewest samples (the denominator; for a sum, days with readings) that make a period count."""
+        minimum: _builtins.str
+        """Bounds of the policy's own in the place of the targets; both empty: the targets."""
+        maximum: _builtins.str
+        def __init__(
+            self,
+            *,
+            kpi_id: _builtins.str = ...,
+            period: Global___DetectionRule.Period.ValueType = ...,
+            streak: _builtins.int = ...,
+            minimum_samples: _builtins.int = ...,
+            minimum: _builtins.str = ...,
+            maximum: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["kpi_id", b"kpi_id", "maximum", b"maximum", "minimum", b"minimum", "minimum_samples", b"minimum_samples", "period", b"period", "streak", b"streak"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class RatingStreak(_message.Message):
+        """So many months in a row are rated so badly. A month without a rating breaks the row."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AT_MOST_FIELD_NUMBER: _builtins.int
+        MONTHS_FIELD_NUMBER: _builtins.int
+        at_most: _facts_pb2.Rating.ValueType
+        months: _builtins.int
+        def __init__(
+            self,
+            *,
+            at_most: _facts_pb2.Rating.ValueType = ...,
+            months: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at_most", b"at_most", "months", b"months"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Total(_message.Message):
+        """A sum, taken over the days up to and including one, reaches a number on that day: complaints, for instance."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KPI_ID_FIELD_NUMBER: _builtins.int
+        DAYS_FIELD_NUMBER: _builtins.int
+        AT_LEAST_FIELD_NUMBER: _builtins.int
+        kpi_id: _builtins.str
+        """A KPI that is a sum."""
+        days: _builtins.int
+        at_least: _builtins.str
+        """In the KPI's unit."""
+        def __init__(
+            self,
+            *,
+            kpi_id: _builtins.str = ...,
+            days: _builtins.int = ...,
+            at_least: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "days", b"days", "kpi_id", b"kpi_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Points(_message.Message):
+        """The running total of conduct points reaches a number."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AT_LEAST_FIELD_NUMBER: _builtins.int
+        at_least: _builtins.int
+        def __init__(
+            self,
+            *,
+            at_least: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Contradiction(_message.Message):
+        """Movements that contradict each other, in so many periods in a row: a short handle time bought by short calls, say."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PERIOD_FIELD_NUMBER: _builtins.int
+        STREAK_FIELD_NUMBER: _builtins.int
+        CONDITIONS_FIELD_NUMBER: _builtins.int
+        period: Global___DetectionRule.Period.ValueType
+        streak: _builtins.int
+        @_builtins.property
+        def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectionRule.Condition]:
+            """All of them hold."""
+
+        def __init__(
+            self,
+            *,
+            period: Global___DetectionRule.Period.ValueType = ...,
+            streak: _builtins.int = ...,
+            conditions: _abc.Iterable[Global___DetectionRule.Condition] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "period", b"period", "streak", b"streak"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Condition(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KPI_ID_FIELD_NUMBER: _builtins.int
+        RISES_FIELD_NUMBER: _builtins.int
+        FALLS_FIELD_NUMBER: _builtins.int
+        ABOVE_FIELD_NUMBER: _builtins.int
+        BELOW_FIELD_NUMBER: _builtins.int
+        MINIMUM_SAMPLES_FIELD_NUMBER: _builtins.int
+        kpi_id: _builtins.str
+        above: _builtins.str
+        """The value is above, or below, a number in the KPI's unit."""
+        below: _builtins.str
+        minimum_samples: _builtins.int
+        """Fewest samples in the period, as in a streak."""
+        @_builtins.property
+        def rises(self) -> Global___DetectionRule.Movement: ...
+        @_builtins.property
+        def falls(self) -> Global___DetectionRule.Movement: ...
+        def __init__(
+            self,
+            *,
+            kpi_id: _builtins.str = ...,
+            rises: Global___DetectionRule.Movement | None = ...,
+            falls: Global___DetectionRule.Movement | None = ...,
+            above: _builtins.str = ...,
+            below: _builtins.str = ...,
+            minimum_samples: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["above", b"above", "below", b"below", "falls", b"falls", "rises", b"rises", "test", b"test"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["above", b"above", "below", b"below", "falls", b"falls", "kpi_id", b"kpi_id", "minimum_samples", b"minimum_samples", "rises", b"rises", "test", b"test"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_test: _TypeAlias = _typing.Literal["rises", "falls", "above", "below"]  # noqa: Y015
+        _WhichOneofArgType_test: _TypeAlias = _typing.Literal["test", b"test"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_test) -> _WhichOneofReturnType_test | None: ...
+
+    @_typing.final
+    class Movement(_message.Message):
+        """By at least so many per cent of what the periods before add up to. Without a value then, or with 0, it does not hold."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PERCENT_FIELD_NUMBER: _builtins.int
+        BASELINE_PERIODS_FIELD_NUMBER: _builtins.int
+        percent: _builtins.str
+        baseline_periods: _builtins.int
+        def __init__(
+            self,
+            *,
+            percent: _builtins.str = ...,
+            baseline_periods: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_periods", b"baseline_periods", "percent", b"percent"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    STREAK_FIELD_NUMBER: _builtins.int
+    RATINGS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    CONTRADICTION_FIELD_NUMBER: _builtins.int
+    SETTLE_SECONDS_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    settle_seconds: _builtins.int
+    """How long no new fact of the period must have come before it is judged."""
+    purpose: Global___DetectionRule.Purpose.ValueType
+    @_builtins.property
+    def streak(self) -> Global___DetectionRule.Streak: ...
+    @_builtins.property
+    def ratings(self) -> Global___DetectionRule.RatingStreak: ...
+    @_builtins.property
+    def total(self) -> Global___DetectionRule.Total: ...
+    @_builtins.property
+    def points(self) -> Global___DetectionRule.Points: ...
+    @_builtins.property
+    def contradiction(self) -> Global___DetectionRule.Contradiction: ...
+    def __init__(
+        self,
+        *,
+        streak: Global___DetectionRule.Streak | None = ...,
+        ratings: Global___DetectionRule.RatingStreak | None = ...,
+        total: Global___DetectionRule.Total | None = ...,
+        points: Global___DetectionRule.Points | None = ...,
+        contradiction: Global___DetectionRule.Contradiction | None = ...,
+        settle_seconds: _builtins.int = ...,
+        purpose: Global___DetectionRule.Purpose.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contradiction", b"contradiction", "points", b"points", "ratings", b"ratings", "streak", b"streak", "total", b"total", "trigger", b"trigger"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradiction", b"contradiction", "points", b"points", "purpose", b"purpose", "ratings", b"ratings", "settle_seconds", b"settle_seconds", "streak", b"streak", "total", b"total", "trigger", b"trigger"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_trigger: _TypeAlias = _typing.Literal["streak", "ratings", "total", "points", "contradiction"]  # noqa: Y015
+    _WhichOneofArgType_trigger: _TypeAlias = _typing.Literal["trigger", b"trigger"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_trigger) -> _WhichOneofReturnType_trigger | None: ...
+
+Global___DetectionRule: _TypeAlias = DetectionRule  # noqa: Y015
 
 @_typing.final
 class Form(_message.Message):
