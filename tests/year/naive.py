@@ -1,0 +1,394 @@
+"""The scorecards of a month worked out by hand: loops and fractions over a ledger, sharing nothing with the services.
+
+It follows the comments of the contracts, one after the other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from math import floor
+
+from stepladder.performance.v1.facts_pb2 import Rating
+from stepladder.performance.v1.kpi_pb2 import Kpi, Target
+from stepladder.performance.v1.policy_pb2 import Policy, Scope, ScorecardPolicy
+from stepladder.performance.v1.scorecard_pb2 import AdjustmentLine, Rank, Scorecard, ScorecardLine
+from tests.year.ledger import Key, Ledger, Samples, days_of
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an employee's month should be."""
+
+    scorecard: Scorecard
+    team_rank: Rank
+    centre_rank: Rank
+
+
+@dataclass
+class Positions:
+    """Where in the log things lie: readings, and rules by their index in the ledger."""
+
+    readings: Mapping[Key, int] = field(default_factory=dict)
+    rules: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorkedDay:
+    """An employee's readings of one KPI on one day, and the target of that day."""
+
+    employee_id: str
+    day: date
+    keys: list[Key]
+    numerators: list[int]
+    denominators: list[int]
+    target: int | None
+    """Its index in the rules."""
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Days of a KPI added up; `value` in its unit, None without facts or denominator."""
+
+    numerator: int
+    denominator: int
+    value: Fraction | None
+    minimum: Fraction | None
+    maximum: Fraction | None
+
+
+def month_results(ledger: Ledger, month: str, positions: Positions) -> dict[str, Result]:
+    """Every employee's result of a closed month, those only who have one."""
+    cards = {}
+    for employee_id in ledger.hires:
+        if (employee_id, month) in ledger.rated_elsewhere or last_day(ledger, employee_id, month) is None:
+            continue
+        policy = policy_for(ledger, employee_id, month, ledger.closed[month])
+        if policy is not None:
+            cards[employee_id] = scorecard(ledger, employee_id, month, ledger.closed[month], positions)
+    return {
+        employee_id: Result(
+            card,
+            rank(ledger, card, [other for other in cards.values() if other.team_id == card.team_id]),
+            rank(ledger, card, list(cards.values())),
+        )
+        for employee_id, card in cards.items()
+    }
+
+
+def rank(ledger: Ledger, card: Scorecard, others: list[Scorecard]) -> Rank:
+    """Its place among those scored under the same policy."""
+    if not card.total:
+        return Rank()
+    totals = [Fraction(other.total) for other in others if other.policy_id == card.policy_id and other.total]
+    better = [total for total in totals if total > Fraction(card.total)]
+    ties = next(
+        rule.scorecard.ties for rule in ledger.rules if isinstance(rule, Policy) and rule.policy_id == card.policy_id
+    )
+    place = len(set(better)) if ties == ScorecardPolicy.TIES_DENSE else len(better)
+    return Rank(rank=place + 1, of=len(totals))
+
+
+def last_day(ledger: Ledger, employee_id: str, month: str) -> date | None:
+    """The last day of the month on which they are employed."""
+    employed = [day for day in days_of(month) if ledger.employed_on(employee_id, day)]
+    return employed[-1] if employed else None
+
+
+def fits(scope: Scope | Target, team_id: str, position: str, stars: int) -> bool:
+    return (
+        scope.team_id in {"", team_id} and scope.position in {"", position} and (not scope.stars or scope.stars == stars)
+    )
+
+
+def order(scope: Scope | Target) -> tuple[bool, bool, bool]:
+    """One for the team goes before one for the stars, and that before one for the position."""
+    return bool(scope.team_id), bool(scope.stars), bool(scope.position)
+
+
+def policy_for(ledger: Ledger, employee_id: str, month: str, known: int) -> int | None:
+    """Index of the version in force on the employee's last day, out of the first `known` rules."""
+    day = last_day(ledger, employee_id, month)
+    assert day is not None
+    versions: dict[str, int] = {}
+    for index, rule in enumerate(ledger.rules[:known]):
+        if isinstance(rule, Policy) and date.fromisoformat(rule.effective_date) <= day:
+            before = versions.get(rule.policy_id)
+            if before is None or day_of(ledger, before) <= date.fromisoformat(rule.effective_date):
+                versions[rule.policy_id] = index
+    team_id, (position, stars) = ledger.team_on(employee_id, day), ledger.position_on(employee_id, day)
+    found = None
+    for index in versions.values():
+        rule = ledger.rules[index]
+        assert isinstance(rule, Policy)
+        if fits(rule.scorecard.scope, team_id, position, stars) and (
+            found is None or order(rule.scorecard.scope) > order(policy_at(ledger, found).scope)
+        ):
+            found = index
+    return found
+
+
+def policy_at(ledger: Ledger, index: int) -> ScorecardPolicy:
+    rule = ledger.rules[index]
+    assert isinstance(rule, Policy)
+    return rule.scorecard
+
+
+def target_at(ledger: Ledger, index: int) -> Target:
+    rule = ledger.rules[index]
+    assert isinstance(rule, Target)
+    return rule
+
+
+def day_of(ledger: Ledger, index: int) -> date:
+    return date.fromisoformat(ledger.rules[index].effective_date)
+
+
+def target_for(ledger: Ledger, employee_id: str, kpi_id: str, day: date, known: int) -> int | None:
+    """Index of the target of an employee's day."""
+    team_id, (position, stars) = ledger.team_on(employee_id, day), ledger.position_on(employee_id, day)
+    latest: dict[tuple[str, str, int], int] = {}
+    for index, rule in enumerate(ledger.rules[:known]):
+        if isinstance(rule, Target) and rule.kpi_id == kpi_id and date.fromisoformat(rule.effective_date) <= day:
+            scope = (rule.team_id, rule.position, rule.stars)
+            if scope not in latest or day_of(ledger, latest[scope]) <= date.fromisoformat(rule.effective_date):
+                latest[scope] = index
+    found = None
+    for index in latest.values():
+        target = target_at(ledger, index)
+        if fits(target, team_id, position, stars) and (
+            found is None or order(target) > order(target_at(ledger, found))
+        ):
+            found = index
+    return found
+
+
+def scorecard(
+    ledger: Ledger, employee_id: str, month: str, known: int, positions: Positions, as_of: date = date.max
+) -> Scorecard:
+    """An employee's month under the first `known` rules, on the facts up to a day."""
+    index = policy_for(ledger, employee_id, month, known)
+    day = last_day(ledger, employee_id, month)
+    assert index is not None
+    assert day is not None
+    rule, policy = ledger.rules[index], policy_at(ledger, index)
+    assert isinstance(rule, Policy)
+    readings = facts_of(ledger, employee_id, month, policy.basis, as_of)
+
+    lines, scores = [], []
+    for item in policy.items:
+        line, score = line_of(ledger, item, readings, known, positions)
+        if score is None and policy.missing == ScorecardPolicy.MISSING_ZERO:
+            score = Fraction(0)
+        lines.append(line)
+        scores.append(score)
+    weights = [Fraction(item.weight) for item in policy.items]
+    scored = sum(weight for weight, score in zip(weights, scores, strict=True) if score is not None)
+    for line, weight, score in zip(lines, weights, scores, strict=True):
+        line.score = "" if score is None else shown(score, 6)
+        line.share = shown(Fraction(0) if score is None else weight / scored * 100, 6)
+
+    adjustments, added = [], Fraction(0)
+    for adjustment in policy.adjustments:
+        shown_line, points = adjustment_of(ledger, adjustment, readings, known, positions)
+        adjustments.append(shown_line)
+        added += points
+
+    card = Scorecard(
+        employee_id=employee_id,
+        month=month,
+        policy_id=rule.policy_id,
+        policy_position=positions.rules.get(index, 0),
+        team_id=ledger.team_on(employee_id, day),
+        lines=lines,
+        adjustments=adjustments,
+        normalized=sum(weights) != 100,
+    )
+    if scored:
+        reached = sum(
+            (weight * score for weight, score in zip(weights, scores, strict=True) if score is not None), Fraction(0)
+        )
+        total = reached / scored + added
+        total = max(total, Fraction(policy.bands[0].lower))
+        total = min(total, Fraction(policy.bands[-1].upper))
+        card.total = shown(total, policy.precision)
+        card.rating = rating_of(policy, Fraction(card.total))
+    if policy.basis == ScorecardPolicy.BASIS_TEAM:
+        kpis = {item.kpi_id for item in policy.items} | {adjustment.kpi_id for adjustment in policy.adjustments}
+        card.member_ids.extend(sorted({key[0] for key in readings if key[3] in kpis}))
+    return card
+
+
+def facts_of(
+    ledger: Ledger, employee_id: str, month: str, basis: "ScorecardPolicy.Basis.ValueType", as_of: date
+) -> dict[Key, Samples]:
+    """The readings that a scorecard rests on."""
+    found = {}
+    if basis == ScorecardPolicy.BASIS_OWN:
+        found = dict(ledger.of_month(employee_id, month))
+    else:
+        for member in ledger.hires:
+            for key, samples in ledger.of_month(member, month).items():
+                if ledger.lead_on(ledger.team_on(member, key[1]), key[1]) == employee_id:
+                    found[key] = samples
+    return {key: samples for key, samples in found.items() if key[1] <= as_of}
+
+
+def days_worked(ledger: Ledger, kpi_id: str, readings: Mapping[Key, Samples], known: int) -> list[WorkedDay]:
+    """The employees' days with readings of a KPI."""
+    found: dict[tuple[str, date], WorkedDay] = {}
+    for key, (numerators, denominators) in readings.items():
+        employee_id, day, _, kpi = key
+        if kpi != kpi_id:
+            continue
+        if (employee_id, day) not in found:
+            target = target_for(ledger, employee_id, kpi_id, day, known)
+            found[employee_id, day] = WorkedDay(employee_id, day, [], [], [], target)
+        worked = found[employee_id, day]
+        worked.keys.append(key)
+        worked.numerators.extend(numerators)
+        worked.denominators.extend(denominators)
+    return list(found.values())
+
+
+def add_up(ledger: Ledger, kpi: Kpi, days: list[WorkedDay]) -> Sum:
+    """Readings, and the bounds as the readings do."""
+    numerators = [number for day in days for number in day.numerators]
+    scale = Fraction(kpi.scale_numerator, kpi.scale_denominator)
+    if not numerators:
+        return Sum(0, 0, None, None, None)
+    minimum, maximum = bound(ledger, kpi, days, "minimum"), bound(ledger, kpi, days, "maximum")
+    if kpi.aggregation == Kpi.AGGREGATION_RATIO:
+        numerator, denominator = sum(numerators), sum(number for day in days for number in day.denominators)
+        value = Fraction(numerator, denominator) * scale if denominator else None
+        return Sum(numerator, denominator, value, minimum, maximum)
+    if kpi.aggregation == Kpi.AGGREGATION_SUM:
+        number = sum(numerators)
+    elif kpi.aggregation == Kpi.AGGREGATION_MINIMUM:
+        number = min(numerators)
+    else:
+        number = max(numerators)
+    return Sum(number, 0, number * scale, minimum, maximum)
+
+
+def bound(ledger: Ledger, kpi: Kpi, days: list[WorkedDay], side: str) -> Fraction | None:
+    """What the days' bounds of one side add up to; None is open."""
+    amounts, weights = [], []
+    for day in days:
+        weight = sum(day.denominators) if kpi.aggregation == Kpi.AGGREGATION_RATIO else 1
+        if not weight:
+            continue
+        target = None if day.target is None else target_at(ledger, day.target)
+        text = "" if target is None else getattr(target, side)
+        if target is None or not text:
+            return None
+        amounts.append(Fraction(text) * (len(days) if target.per_day else 1))
+        weights.append(weight)
+    if not amounts:
+        return None
+    if kpi.aggregation == Kpi.AGGREGATION_MINIMUM:
+        return min(amounts)
+    if kpi.aggregation == Kpi.AGGREGATION_MAXIMUM:
+        return max(amounts)
+    weighted = sum((amount * weight for amount, weight in zip(amounts, weights, strict=True)), Fraction(0))
+    return weighted / sum(weights)
+
+
+def line_of(
+    ledger: Ledger, item: ScorecardPolicy.Item, readings: Mapping[Key, Samples], known: int, positions: Positions
+) -> tuple[ScorecardLine, Fraction | None]:
+    """One KPI of a scorecard, and its exact score if it has one."""
+    kpi = ledger.kpis[item.kpi_id]
+    days = days_worked(ledger, item.kpi_id, readings, known)
+    if item.HasField("attainment") and any(day.target is not None for day in days):
+        days = [day for day in days if day.target is not None]  # each day is judged by its own target, or not at all
+    added = add_up(ledger, kpi, days)
+    line = ScorecardLine(
+        kpi_id=item.kpi_id,
+        numerator=added.numerator,
+        denominator=added.denominator,
+        value="" if added.value is None else shown(added.value, kpi.precision),
+        minimum="" if added.minimum is None else shown(added.minimum, 9),
+        maximum="" if added.maximum is None else shown(added.maximum, 9),
+        weight=item.weight,
+        days=len({day.day for day in days}),
+        fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
+        target_positions=sorted({positions.rules.get(day.target, 0) for day in days if day.target is not None}),
+        disputed_positions=sorted(
+            {positions.readings.get(key, 0) for day in days for key in day.keys if key in ledger.disputed}
+        ),
+    )
+    score = None
+    if not days:
+        line.unscored = ScorecardLine.UNSCORED_NO_FACTS
+    elif added.value is None:
+        line.unscored = ScorecardLine.UNSCORED_ZERO_DENOMINATOR
+    elif item.HasField("steps"):
+        for step in item.steps.steps:
+            if not step.lower or Fraction(step.lower) <= added.value:
+                score = Fraction(step.score)
+    else:
+        score = attained(kpi, added.value, added.minimum, added.maximum)
+        if score is None:
+            line.unscored = ScorecardLine.UNSCORED_NO_TARGET
+        else:
+            score = min(max(score, Fraction(0)), Fraction(item.attainment.cap or "100"))
+    return line, score
+
+
+def attained(kpi: Kpi, value: Fraction, minimum: Fraction | None, maximum: Fraction | None) -> Fraction | None:
+    """How much of the target is attained, in per cent, before it is capped; None without one."""
+    endless = Fraction(10**30)
+    if kpi.direction == Kpi.DIRECTION_HIGHER:
+        return None if minimum is None else value / minimum * 100
+    if kpi.direction == Kpi.DIRECTION_LOWER:
+        if maximum is None:
+            return None
+        return maximum / value * 100 if value else endless
+    if kpi.direction == Kpi.DIRECTION_BAND and not (minimum is None and maximum is None):
+        if minimum is not None and value < minimum:
+            return value / minimum * 100
+        if maximum is not None and value > maximum:
+            return maximum / value * 100
+        return Fraction(100)
+    return None
+
+
+def adjustment_of(
+    ledger: Ledger,
+    adjustment: ScorecardPolicy.Adjustment,
+    readings: Mapping[Key, Samples],
+    known: int,
+    positions: Positions,
+) -> tuple[AdjustmentLine, Fraction]:
+    """One adjustment, and the exact points that it adds."""
+    kpi = ledger.kpis[adjustment.kpi_id]
+    days = days_worked(ledger, adjustment.kpi_id, readings, known)
+    value = add_up(ledger, kpi, days).value
+    points = Fraction(0) if value is None else value * Fraction(adjustment.factor)
+    line = AdjustmentLine(
+        kpi_id=adjustment.kpi_id,
+        value="" if value is None else shown(value, kpi.precision),
+        factor=adjustment.factor,
+        points=shown(points, 6),
+        fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
+    )
+    return line, points
+
+
+def rating_of(policy: ScorecardPolicy, total: Fraction) -> "Rating.ValueType":
+    """The lower end belongs to a band; the last band has both."""
+    found = policy.bands[0].rating
+    for band in policy.bands:
+        if Fraction(band.lower) <= total:
+            found = band.rating
+    return found
+
+
+def shown(value: Fraction, digits: int) -> str:
+    """Rounded half up, with so many digits."""
+    whole = floor(value * 10**digits + Fraction(1, 2))
+    sign, whole = ("-", -whole) if whole < 0 else ("", whole)
+    if not digits:
+        return f"{sign}{whole}"
+    return f"{sign}{whole // 10**digits}.{whole % 10**digits:0{digits}}"
