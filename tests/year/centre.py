@@ -83,8 +83,10 @@ class Centre:
     people: int
     months: Sequence[str] = field(default_factory=lambda: MONTHS)
     prefix: str = ""
-    workdays: float = 0.5
+    workdays: float = 0.35
     """The chance that somebody has readings on a Monday to Friday."""
+    mistakes: bool = True
+    """Whether one in a hundred readings is first wrong or late, and put right later."""
 
     def __post_init__(self) -> None:
         self.chance = Random(self.seed)
@@ -120,9 +122,8 @@ class Centre:
 
     def kpis(self) -> list[Kpi]:
         """One of every kind."""
-        higher, lower, band, none = (
-            *(Kpi.DIRECTION_HIGHER, Kpi.DIRECTION_LOWER, Kpi.DIRECTION_BAND, Kpi.DIRECTION_NONE),
-        )
+        higher, lower = Kpi.DIRECTION_HIGHER, Kpi.DIRECTION_LOWER
+        band, none = Kpi.DIRECTION_BAND, Kpi.DIRECTION_NONE
         ratio, added = Kpi.AGGREGATION_RATIO, Kpi.AGGREGATION_SUM
         smallest, largest = Kpi.AGGREGATION_MINIMUM, Kpi.AGGREGATION_MAXIMUM
         return [
@@ -202,9 +203,7 @@ class Centre:
 
     def stepped(self, name: str, weight: str, *steps: tuple[str, str]) -> ScorecardPolicy.Item:
         found = [ScorecardPolicy.Step(lower=lower, score=score) for lower, score in steps]
-        return ScorecardPolicy.Item(
-            kpi_id=self.named(name), weight=weight, steps=ScorecardPolicy.Steps(steps=found)
-        )
+        return ScorecardPolicy.Item(kpi_id=self.named(name), weight=weight, steps=ScorecardPolicy.Steps(steps=found))
 
     def rules(self) -> Iterator[tuple[str, Target | Policy]]:
         """Each with the month in which it is said: before that month is closed, after the one before it was."""
@@ -220,53 +219,79 @@ class Centre:
         yield "2025-10", self.target("aht", "2025-10-15", "", "6.5")  # open at one end from then on
         yield "2025-10", self.target("aht", "2025-10-15", "", "5.5")  # takes its place
         yield from ((jan, policy) for policy in self.first_policies(first, second))
-        yield "2025-02", self.policy(
-            "centre",
-            "2025-02-01",
-            [self.attained("csat", "40"), self.attained("complaints", "20"), self.attained("aht", "25"),
-             self.attained("volume", "15")],
-            adjustments=[("conduct", "-1"), ("praise", "0.5")],
+        yield (
+            "2025-02",
+            self.policy(
+                "centre",
+                "2025-02-01",
+                [
+                    self.attained("csat", "40"),
+                    self.attained("complaints", "20"),
+                    self.attained("aht", "25"),
+                    self.attained("volume", "15"),
+                ],
+                adjustments=[("conduct", "-1"), ("praise", "0.5")],
+            ),
         )
-        yield "2025-04", self.policy(
-            "second",
-            "2025-04-16",
-            [self.attained("busy", "50", "120"), self.attained("qa", "50", "150")],
-            scope=Scope(team_id=second),
-            missing=ZERO,
-            ties=DENSE,
-            precision=0,
+        yield (
+            "2025-04",
+            self.policy(
+                "second",
+                "2025-04-16",
+                [self.attained("busy", "50", "120"), self.attained("qa", "50", "150")],
+                scope=Scope(team_id=second),
+                missing=ZERO,
+                ties=DENSE,
+                precision=0,
+            ),
         )
-        yield "2025-06", self.policy(  # said when March to May are closed
-            "seniors",
-            "2025-03-01",
-            [self.attained("first-reply", "30"), self.attained("longest", "30"), self.attained("volume", "40")],
-            scope=Scope(position="senior"),
-            missing=ZERO,
-            precision=4,
+        yield (
+            "2025-06",
+            self.policy(  # said when March to May are closed
+                "seniors",
+                "2025-03-01",
+                [self.attained("first-reply", "30"), self.attained("longest", "30"), self.attained("volume", "40")],
+                scope=Scope(position="senior"),
+                missing=ZERO,
+                precision=4,
+            ),
         )
-        yield "2025-07", self.policy(
-            "centre",
-            "2025-07-10",
-            [self.attained("csat", "30", "110"), self.attained("complaints", "30", "110"),
-             self.stepped("mood", "10", ("", "0"), ("2.5", "60"), ("4", "100")), self.attained("aht", "30")],
-            adjustments=[("conduct", "-2.5"), ("praise", "1.25")],
-            bands=("0", "50", "65", "77.5", "90", "105"),
+        yield (
+            "2025-07",
+            self.policy(
+                "centre",
+                "2025-07-10",
+                [
+                    self.attained("csat", "30", "110"),
+                    self.attained("complaints", "30", "110"),
+                    self.stepped("mood", "10", ("", "0"), ("2.5", "60"), ("4", "100")),
+                    self.attained("aht", "30"),
+                ],
+                adjustments=[("conduct", "-2.5"), ("praise", "1.25")],
+                bands=("0", "50", "65", "77.5", "90", "105"),
+            ),
         )
-        yield "2025-08", self.policy(
-            "threes",
-            "2025-08-05",
-            [self.attained("qa", "100"), self.attained("aht", "20"), self.attained("csat", "11.5")],
-            scope=Scope(stars=3),
-            normalize=True,
-            precision=3,
+        yield (
+            "2025-08",
+            self.policy(
+                "threes",
+                "2025-08-05",
+                [self.attained("qa", "100"), self.attained("aht", "20"), self.attained("csat", "11.5")],
+                scope=Scope(stars=3),
+                normalize=True,
+                precision=3,
+            ),
         )
-        yield "2025-08", self.policy(  # takes its place
-            "threes",
-            "2025-08-05",
-            [self.attained("qa", "100"), self.attained("aht", "20"), self.attained("csat", "7.5")],
-            scope=Scope(stars=3),
-            normalize=True,
-            precision=3,
+        yield (
+            "2025-08",
+            self.policy(  # takes its place
+                "threes",
+                "2025-08-05",
+                [self.attained("qa", "100"), self.attained("aht", "20"), self.attained("csat", "7.5")],
+                scope=Scope(stars=3),
+                normalize=True,
+                precision=3,
+            ),
         )
 
     def first_targets(self, first: str, second: str) -> list[Target]:
@@ -291,8 +316,11 @@ class Centre:
             self.policy(
                 "second",
                 LONG_AGO,
-                [self.attained("busy", "60", "120"), self.attained("qa", "40", "120"),
-                 self.stepped("volume", "30", ("", "10"), ("200", "50"), ("300", "75.5"), ("400", "115"))],
+                [
+                    self.attained("busy", "60", "120"),
+                    self.attained("qa", "40", "120"),
+                    self.stepped("volume", "30", ("", "10"), ("200", "50"), ("300", "75.5"), ("400", "115")),
+                ],
                 scope=Scope(team_id=second),
                 missing=ZERO,
                 ties=DENSE,
@@ -303,8 +331,7 @@ class Centre:
             self.policy(
                 "seniors",
                 LONG_AGO,
-                [self.attained("first-reply", "33.3"), self.attained("longest", "33.3"),
-                 self.attained("busy", "33.4")],
+                [self.attained("first-reply", "33.3"), self.attained("longest", "33.3"), self.attained("busy", "33.4")],
                 scope=Scope(position="senior"),
                 adjustments=[("conduct", "-3")],
                 precision=4,
@@ -319,9 +346,14 @@ class Centre:
             self.policy(
                 "leads",
                 LONG_AGO,
-                [self.attained("csat", "25"), self.attained("complaints", "25"), self.attained("volume", "20"),
-                 self.attained("busy", "10", "130"), self.attained("first-reply", "10"),
-                 self.attained("longest", "10")],
+                [
+                    self.attained("csat", "25"),
+                    self.attained("complaints", "25"),
+                    self.attained("volume", "20"),
+                    self.attained("busy", "10", "130"),
+                    self.attained("first-reply", "10"),
+                    self.attained("longest", "10"),
+                ],
                 scope=Scope(position="lead"),
                 basis=OF_TEAM,
                 adjustments=[("conduct", "-0.05")],
@@ -329,7 +361,7 @@ class Centre:
             self.policy(
                 "first-leads",
                 LONG_AGO,
-                [self.attained("aht", "100")],
+                [self.attained("aht", "60"), self.stepped("qa", "40", ("", "5"), ("40", "55"), ("60", "90.5"))],
                 scope=Scope(team_id=first, position="lead"),
                 basis=OWN,
             ),
@@ -378,7 +410,9 @@ class Centre:
             self.home[employee_id].append((day, team))
             yield Transfer(employee_id, day, team)
         for _ in range(self.chance.choice([0, 0, 1, 2])):
-            position, stars = self.chance.choice([("agent", 3), ("agent", 4), ("senior", 3), ("senior", 1), ("agent", 0)])
+            position, stars = self.chance.choice(
+                [("agent", 3), ("agent", 4), ("senior", 3), ("senior", 1), ("agent", 0)]
+            )
             yield Promotion(employee_id, max(self.some_day(), hired), position, stars)
         if number % 8 == 3:
             start = max(self.some_day(), hired)
@@ -434,7 +468,7 @@ class Centre:
                     yield Record((employee_id, day, source, self.named(name)), samples)
 
     def year(self) -> Iterator[Step]:
-        """Everything said, month by month; one in fifty readings is first wrong or late, and put right later."""
+        """Everything said, month by month."""
         employees, changes = self.people_and_changes()
         yield from self.kpis()
         yield from (Found(team) for team in self.teams)
@@ -444,7 +478,9 @@ class Centre:
             yield from (person for person in employees if first and person.hire_date < month)
             yield from (person for person in employees if person.hire_date.startswith(month))
             yield from (
-                change for change in sorted(changes, key=_day) if month_of(change.day) == month or (first and change.day < self.first_day)
+                change
+                for change in sorted(changes, key=_day)
+                if month_of(change.day) == month or (first and change.day < self.first_day)
             )
             yield from (rule for said, rule in rules if said == month)
             if month_of(RETIRED) == month:
@@ -464,16 +500,16 @@ class Centre:
         for record in list(self.readings(month)):
             later = self.chance.choice([*self.months[index + 1 :], "after"])
             name = record.key[3].removeprefix(self.prefix)
-            what = self.chance.random()
-            if what < 0.005:
+            what = self.chance.random() if self.mistakes else 1
+            if what < 0.002:
                 late.setdefault(later, []).append(record)
-            elif what < 0.01:
+            elif what < 0.004:
                 yield record
                 late.setdefault(later, []).append(Correct(record.key, self.samples(name)))
-            elif what < 0.014:
+            elif what < 0.006:
                 yield record
                 late.setdefault(later, []).append(Retract(record.key))
-            elif what < 0.02 and record.key[0] != reviewer:
+            elif what < 0.01 and record.key[0] != reviewer:
                 yield record
                 yield Dispute(record.key, reviewer)
                 overturned = self.chance.random() < 0.6
@@ -485,5 +521,3 @@ class Centre:
 
 def _day(change: Change) -> date:
     return change.day
-
-

@@ -108,7 +108,19 @@ class Found:
 Change = Transfer | Promotion | Status | Lead
 Rule = Target | Policy
 Step = (
-    Kpi | Found | Employee | Change | Rule | Retire | Record | Correct | Retract | Dispute | Settle | RateElsewhere | Close
+    Kpi
+    | Found
+    | Employee
+    | Change
+    | Rule
+    | Retire
+    | Record
+    | Correct
+    | Retract
+    | Dispute
+    | Settle
+    | RateElsewhere
+    | Close
 )
 """One thing that a centre says, by a command of its own."""
 

@@ -4,7 +4,7 @@ It follows the comments of the contracts, one after the other.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from math import floor
@@ -53,8 +53,8 @@ class Sum:
     numerator: int
     denominator: int
     value: Fraction | None
-    minimum: Fraction | None
-    maximum: Fraction | None
+    minimum: Fraction | None = None
+    maximum: Fraction | None = None
 
 
 def month_results(ledger: Ledger, month: str, positions: Positions) -> dict[str, Result]:
@@ -97,7 +97,9 @@ def last_day(ledger: Ledger, employee_id: str, month: str) -> date | None:
 
 def fits(scope: Scope | Target, team_id: str, position: str, stars: int) -> bool:
     return (
-        scope.team_id in {"", team_id} and scope.position in {"", position} and (not scope.stars or scope.stars == stars)
+        scope.team_id in {"", team_id}
+        and scope.position in {"", position}
+        and (not scope.stars or scope.stars == stars)
     )
 
 
@@ -144,9 +146,9 @@ def day_of(ledger: Ledger, index: int) -> date:
     return date.fromisoformat(ledger.rules[index].effective_date)
 
 
-def target_for(ledger: Ledger, employee_id: str, kpi_id: str, day: date, known: int) -> int | None:
-    """Index of the target of an employee's day."""
-    team_id, (position, stars) = ledger.team_on(employee_id, day), ledger.position_on(employee_id, day)
+def target_for(ledger: Ledger, employee_id: str, kpi_id: str, day: date, known: int, lead_id: str) -> int | None:
+    """Index of the target of an employee's day. A lead's scorecard has the lead's targets, by the work's team."""
+    team_id, (position, stars) = ledger.team_on(employee_id, day), ledger.position_on(lead_id or employee_id, day)
     latest: dict[tuple[str, str, int], int] = {}
     for index, rule in enumerate(ledger.rules[:known]):
         if isinstance(rule, Target) and rule.kpi_id == kpi_id and date.fromisoformat(rule.effective_date) <= day:
@@ -175,9 +177,10 @@ def scorecard(
     assert isinstance(rule, Policy)
     readings = facts_of(ledger, employee_id, month, policy.basis, as_of)
 
+    lead_id = employee_id if policy.basis == ScorecardPolicy.BASIS_TEAM else ""
     lines, scores = [], []
     for item in policy.items:
-        line, score = line_of(ledger, item, readings, known, positions)
+        line, score = line_of(ledger, item, readings, known, positions, lead_id)
         if score is None and policy.missing == ScorecardPolicy.MISSING_ZERO:
             score = Fraction(0)
         lines.append(line)
@@ -185,14 +188,15 @@ def scorecard(
     weights = [Fraction(item.weight) for item in policy.items]
     scored = sum(weight for weight, score in zip(weights, scores, strict=True) if score is not None)
     for line, weight, score in zip(lines, weights, scores, strict=True):
-        line.score = "" if score is None else shown(score, 6)
-        line.share = shown(Fraction(0) if score is None else weight / scored * 100, 6)
+        if score is not None:
+            line.score, line.share = shown(score, 6), shown(weight / scored * 100, 6)
 
     adjustments, added = [], Fraction(0)
     for adjustment in policy.adjustments:
         shown_line, points = adjustment_of(ledger, adjustment, readings, known, positions)
-        adjustments.append(shown_line)
-        added += points
+        if shown_line.value and scored:  # nothing to add, or nothing to add it to
+            adjustments.append(shown_line)
+            added += points
 
     card = Scorecard(
         employee_id=employee_id,
@@ -214,8 +218,7 @@ def scorecard(
         card.total = shown(total, policy.precision)
         card.rating = rating_of(policy, Fraction(card.total))
     if policy.basis == ScorecardPolicy.BASIS_TEAM:
-        kpis = {item.kpi_id for item in policy.items} | {adjustment.kpi_id for adjustment in policy.adjustments}
-        card.member_ids.extend(sorted({key[0] for key in readings if key[3] in kpis}))
+        card.member_ids.extend(sorted(member for member in ledger.hires if led_by(ledger, member, employee_id, month)))
     return card
 
 
@@ -234,7 +237,17 @@ def facts_of(
     return {key: samples for key, samples in found.items() if key[1] <= as_of}
 
 
-def days_worked(ledger: Ledger, kpi_id: str, readings: Mapping[Key, Samples], known: int) -> list[WorkedDay]:
+def led_by(ledger: Ledger, member: str, lead_id: str, month: str) -> bool:
+    """Whether someone was on any day of a month in a team that was the lead's; who has left still counts."""
+    return any(
+        ledger.hired(member) <= day and ledger.lead_on(ledger.team_on(member, day), day) == lead_id
+        for day in days_of(month)
+    )
+
+
+def days_worked(
+    ledger: Ledger, kpi_id: str, readings: Mapping[Key, Samples], known: int, lead_id: str = ""
+) -> list[WorkedDay]:
     """The employees' days with readings of a KPI."""
     found: dict[tuple[str, date], WorkedDay] = {}
     for key, (numerators, denominators) in readings.items():
@@ -242,7 +255,7 @@ def days_worked(ledger: Ledger, kpi_id: str, readings: Mapping[Key, Samples], kn
         if kpi != kpi_id:
             continue
         if (employee_id, day) not in found:
-            target = target_for(ledger, employee_id, kpi_id, day, known)
+            target = target_for(ledger, employee_id, kpi_id, day, known, lead_id)
             found[employee_id, day] = WorkedDay(employee_id, day, [], [], [], target)
         worked = found[employee_id, day]
         worked.keys.append(key)
@@ -251,69 +264,84 @@ def days_worked(ledger: Ledger, kpi_id: str, readings: Mapping[Key, Samples], kn
     return list(found.values())
 
 
-def add_up(ledger: Ledger, kpi: Kpi, days: list[WorkedDay]) -> Sum:
-    """Readings, and the bounds as the readings do."""
+def add_up(kpi: Kpi, days: list[WorkedDay]) -> Sum:
+    """Readings added up, without bounds."""
     numerators = [number for day in days for number in day.numerators]
     scale = Fraction(kpi.scale_numerator, kpi.scale_denominator)
     if not numerators:
-        return Sum(0, 0, None, None, None)
-    minimum, maximum = bound(ledger, kpi, days, "minimum"), bound(ledger, kpi, days, "maximum")
+        return Sum(0, 0, None)
     if kpi.aggregation == Kpi.AGGREGATION_RATIO:
         numerator, denominator = sum(numerators), sum(number for day in days for number in day.denominators)
-        value = Fraction(numerator, denominator) * scale if denominator else None
-        return Sum(numerator, denominator, value, minimum, maximum)
+        return Sum(numerator, denominator, Fraction(numerator, denominator) * scale if denominator else None)
     if kpi.aggregation == Kpi.AGGREGATION_SUM:
         number = sum(numerators)
     elif kpi.aggregation == Kpi.AGGREGATION_MINIMUM:
         number = min(numerators)
     else:
         number = max(numerators)
-    return Sum(number, 0, number * scale, minimum, maximum)
+    return Sum(number, 0, number * scale)
 
 
 def bound(ledger: Ledger, kpi: Kpi, days: list[WorkedDay], side: str) -> Fraction | None:
-    """What the days' bounds of one side add up to; None is open."""
-    amounts, weights = [], []
-    for day in days:
-        weight = sum(day.denominators) if kpi.aggregation == Kpi.AGGREGATION_RATIO else 1
-        if not weight:
-            continue
-        target = None if day.target is None else target_at(ledger, day.target)
-        text = "" if target is None else getattr(target, side)
-        if target is None or not text:
-            return None
-        amounts.append(Fraction(text) * (len(days) if target.per_day else 1))
-        weights.append(weight)
-    if not amounts:
+    """What the days' bounds of one side add up to; None is open.
+
+    A ratio's is the mean weighted by denominators, that of a sum per day the sum, any other the last day's.
+    """
+    targets = [target_at(ledger, day.target) for day in days if day.target is not None]
+    if not targets or kpi.direction == Kpi.DIRECTION_NONE:
         return None
-    if kpi.aggregation == Kpi.AGGREGATION_MINIMUM:
-        return min(amounts)
-    if kpi.aggregation == Kpi.AGGREGATION_MAXIMUM:
-        return max(amounts)
-    weighted = sum((amount * weight for amount, weight in zip(amounts, weights, strict=True)), Fraction(0))
-    return weighted / sum(weights)
+    last = max(day.day for day in days)
+    first_of_last = min((day for day in days if day.day == last), key=lambda day: day.employee_id)
+    assert first_of_last.target is not None
+    latest = target_at(ledger, first_of_last.target)
+    weights = [Fraction(1) for _ in days]
+    if kpi.aggregation == Kpi.AGGREGATION_RATIO:
+        weights = [Fraction(sum(day.denominators)) for day in days]
+    elif kpi.aggregation != Kpi.AGGREGATION_SUM or not latest.per_day:
+        return Fraction(end_of(latest, side)) if end_of(latest, side) else None
+    elif not all(target.per_day for target in targets):
+        return None
+    if not sum(weights):
+        return Fraction(end_of(latest, side)) if end_of(latest, side) else None
+    added = Fraction(0)
+    for target, weight in zip(targets, weights, strict=True):
+        if weight and not end_of(target, side):
+            return None
+        added += weight * Fraction(end_of(target, side) or "0")
+    return added / sum(weights) if kpi.aggregation == Kpi.AGGREGATION_RATIO else added
+
+
+def end_of(target: Target, side: str) -> str:
+    return target.minimum if side == "minimum" else target.maximum
 
 
 def line_of(
-    ledger: Ledger, item: ScorecardPolicy.Item, readings: Mapping[Key, Samples], known: int, positions: Positions
+    ledger: Ledger,
+    item: ScorecardPolicy.Item,
+    readings: Mapping[Key, Samples],
+    known: int,
+    positions: Positions,
+    lead_id: str,
 ) -> tuple[ScorecardLine, Fraction | None]:
     """One KPI of a scorecard, and its exact score if it has one."""
     kpi = ledger.kpis[item.kpi_id]
-    days = days_worked(ledger, item.kpi_id, readings, known)
-    if item.HasField("attainment") and any(day.target is not None for day in days):
-        days = [day for day in days if day.target is not None]  # each day is judged by its own target, or not at all
-    added = add_up(ledger, kpi, days)
+    every_day = days_worked(ledger, item.kpi_id, readings, known, lead_id)
+    # Each day is judged by its own target, or not at all; unless no day is, and by steps, which need none.
+    judged = [day for day in every_day if day.target is not None]
+    days = judged if judged and item.HasField("attainment") else every_day
+    added = add_up(kpi, days)
+    added = replace(added, minimum=bound(ledger, kpi, judged, "minimum"), maximum=bound(ledger, kpi, judged, "maximum"))
     line = ScorecardLine(
         kpi_id=item.kpi_id,
         numerator=added.numerator,
         denominator=added.denominator,
         value="" if added.value is None else shown(added.value, kpi.precision),
-        minimum="" if added.minimum is None else shown(added.minimum, 9),
-        maximum="" if added.maximum is None else shown(added.maximum, 9),
+        minimum=bare(added.minimum),
+        maximum=bare(added.maximum),
         weight=item.weight,
         days=len({day.day for day in days}),
         fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
-        target_positions=sorted({positions.rules.get(day.target, 0) for day in days if day.target is not None}),
+        target_positions=sorted({positions.rules.get(day.target, 0) for day in judged if day.target is not None}),
         disputed_positions=sorted(
             {positions.readings.get(key, 0) for day in days for key in day.keys if key in ledger.disputed}
         ),
@@ -338,20 +366,21 @@ def line_of(
 
 def attained(kpi: Kpi, value: Fraction, minimum: Fraction | None, maximum: Fraction | None) -> Fraction | None:
     """How much of the target is attained, in per cent, before it is capped; None without one."""
-    endless = Fraction(10**30)
-    if kpi.direction == Kpi.DIRECTION_HIGHER:
-        return None if minimum is None else value / minimum * 100
-    if kpi.direction == Kpi.DIRECTION_LOWER:
-        if maximum is None:
-            return None
-        return maximum / value * 100 if value else endless
-    if kpi.direction == Kpi.DIRECTION_BAND and not (minimum is None and maximum is None):
-        if minimum is not None and value < minimum:
-            return value / minimum * 100
-        if maximum is not None and value > maximum:
-            return maximum / value * 100
-        return Fraction(100)
-    return None
+    judged_by_minimum = kpi.direction in {Kpi.DIRECTION_HIGHER, Kpi.DIRECTION_BAND}
+    judged_by_maximum = kpi.direction in {Kpi.DIRECTION_LOWER, Kpi.DIRECTION_BAND}
+    minimum = minimum if judged_by_minimum else None
+    maximum = maximum if judged_by_maximum else None
+    if minimum is None and maximum is None:
+        return None
+    if kpi.direction == Kpi.DIRECTION_HIGHER and minimum is not None:
+        return value / minimum * 100
+    if kpi.direction == Kpi.DIRECTION_LOWER and maximum is not None:
+        return maximum / value * 100 if value else Fraction(10**30)
+    if minimum is not None and value < minimum:
+        return value / minimum * 100
+    if maximum is not None and value > maximum:
+        return maximum / value * 100
+    return Fraction(100)
 
 
 def adjustment_of(
@@ -364,7 +393,7 @@ def adjustment_of(
     """One adjustment, and the exact points that it adds."""
     kpi = ledger.kpis[adjustment.kpi_id]
     days = days_worked(ledger, adjustment.kpi_id, readings, known)
-    value = add_up(ledger, kpi, days).value
+    value = add_up(kpi, days).value
     points = Fraction(0) if value is None else value * Fraction(adjustment.factor)
     line = AdjustmentLine(
         kpi_id=adjustment.kpi_id,
@@ -374,6 +403,16 @@ def adjustment_of(
         fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
     )
     return line, points
+
+
+def bare(bound: Fraction | None) -> str:
+    """A bound to nine digits, without needless zeros; empty for an open one."""
+    if bound is None:
+        return ""
+    text = shown(bound, 9)
+    while text.endswith("0"):
+        text = text[:-1]
+    return text.removesuffix(".")
 
 
 def rating_of(policy: ScorecardPolicy, total: Fraction) -> "Rating.ValueType":

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
@@ -46,9 +46,7 @@ from stepladder.performance.v1.scorecard_pb2 import (
     GetScorecardRequest,
     ListScorecardsRequest,
     MonthlyScorecard,
-    Rank,
     RankedScorecard,
-    Scorecard,
 )
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from tests.services.world import World
@@ -259,7 +257,7 @@ class Teller:
 
     async def mismatches(self, months: Iterable[str], positions: Positions) -> list[str]:
         """What the service says differently of these months, a line each."""
-        found = []
+        found: list[str] = []
         for month in months:
             expected = month_results(self.ledger, month, positions)
             cards: dict[str, MonthlyScorecard] = {}
@@ -278,7 +276,8 @@ class Teller:
 
     async def listed(self, month: str) -> dict[str, RankedScorecard]:
         """A month's scorecards of this centre's employees, in the order of the list."""
-        request, found = ListScorecardsRequest(month=month, page_size=1000), dict[str, RankedScorecard]()
+        request = ListScorecardsRequest(month=month, page_size=1000)
+        found: dict[str, RankedScorecard] = {}
         request.at_least = await self.world.end()
         while True:
             answer = await self.cards.ListScorecards(request)
@@ -300,11 +299,11 @@ def named(key: Key) -> ReadingsOfDay:
     return ReadingsOfDay(employee_id=key[0], date=key[1].isoformat(), source=key[2], kpi_ids=[key[3]])
 
 
-async def several(calls: "Iterable[asyncio._CoroutineLike[None]]") -> None:
+async def several(calls: Iterable[Coroutine[None, None, None]]) -> None:
     """Some at a time."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(call: "asyncio._CoroutineLike[None]") -> None:
+    async def one(call: Coroutine[None, None, None]) -> None:
         async with gate:
             await call
 
@@ -319,7 +318,7 @@ def differences(expected: Result, found: MonthlyScorecard) -> Iterator[str]:
         yield "not closed"
     if found.rating != expected.scorecard.rating:
         yield f"rating in force {found.rating}, expected {expected.scorecard.rating}"
-    yield from of_message("", expected.scorecard, found.scorecard, leave_out={"rules_known_at"})
+    yield from of_message("", expected.scorecard, found.scorecard, leave_out=["rules_known_at"])
     yield from of_message("team_rank.", expected.team_rank, found.team_rank)
     yield from of_message("centre_rank.", expected.centre_rank, found.centre_rank)
 
@@ -336,10 +335,10 @@ def unlike(expected: Result, found: RankedScorecard) -> Iterator[str]:
         team_rank=expected.team_rank,
         centre_rank=expected.centre_rank,
     )
-    return of_message("", row, found, leave_out={"log_position"})
+    return of_message("", row, found, leave_out=["log_position"])
 
 
-def of_message(where: str, expected: Message, found: Message, leave_out: "set[str] | frozenset[str]" = frozenset()) -> Iterator[str]:
+def of_message(where: str, expected: Message, found: Message, leave_out: Collection[str] = ()) -> Iterator[str]:
     """Field by field, so that a report names the first thing that is wrong."""
     for described in expected.DESCRIPTOR.fields:
         name = described.name
@@ -358,10 +357,7 @@ def of_message(where: str, expected: Message, found: Message, leave_out: "set[st
 
 
 def disorder(rows: Sequence[RankedScorecard]) -> Iterator[str]:
-    """The list is in the order of the ranks, those without a total last."""
-    places = [(not row.total, row.centre_rank.rank) for row in rows]
+    """The list is in the order of the ranks, which are those of a policy; those without a total are its last."""
+    places = [(row.policy_id, not row.total, row.centre_rank.rank, row.employee_id) for row in rows]
     if places != sorted(places):
         yield "not in the order of the ranks"
-
-
-__all__ = ["Figures", "Mapping", "Rank", "Scorecard", "Teller"]
