@@ -1,7 +1,7 @@
 """From readings to a month's score: exact, rounded only to be shown, each step with what it rests on. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 
@@ -18,8 +18,8 @@ HUNDRED = Fraction(100)
 class Judged:
     """What readings add up to under a KPI, and the bounds that the targets of their days add up to.
 
-    `value`, `minimum` and `maximum` are in the KPI's unit; None: there is none. `targets` are the
-    positions of those that counted, ascending.
+    `value`, `minimum` and `maximum` are in the KPI's unit; None: there is none. `readings` are those that counted,
+    `targets` the positions of their days' targets, ascending.
     """
 
     numerator: int
@@ -29,6 +29,7 @@ class Judged:
     minimum: Fraction | None
     maximum: Fraction | None
     targets: tuple[int, ...]
+    readings: Sequence[RecordedReading]
 
     @property
     def missed(self) -> bool:
@@ -63,6 +64,7 @@ def add_up(
         minimum=_bound(shares, lambda target: target.minimum),
         maximum=_bound(shares, lambda target: target.maximum),
         targets=tuple(sorted({target.log_position for _, target in pairs})),
+        readings=readings,
     )
 
 
@@ -160,6 +162,10 @@ def _line(
     target_on: Callable[[RecordedReading], Target | None],
 ) -> tuple[ScorecardLine, Fraction | None]:
     one = add_up(kpi, readings, target_on)
+    if item.HasField("steps"):  # they need no target: every day counts
+        one = replace(
+            add_up(kpi, readings, lambda _: None), minimum=one.minimum, maximum=one.maximum, targets=one.targets
+        )
     line = ScorecardLine(
         kpi_id=item.kpi_id,
         numerator=one.numerator,
@@ -169,9 +175,9 @@ def _line(
         maximum=show_bound(one.maximum),
         weight=item.weight,
         days=one.days,
-        fact_positions=_positions(readings),
+        fact_positions=_positions(one.readings),
         target_positions=one.targets,
-        disputed_positions=_positions(reading for reading in readings if reading.disputed),
+        disputed_positions=_positions(reading for reading in one.readings if reading.disputed),
     )
     if not readings:
         line.unscored = ScorecardLine.UNSCORED_NO_FACTS

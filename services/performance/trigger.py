@@ -187,7 +187,7 @@ def _look_at_target(streak: DetectionRule.Streak, known: Known, span: Span) -> L
     targets = [position for position in one.targets if position]
     return _looked(
         span,
-        readings,
+        one.readings,
         numerator=one.numerator,
         denominator=one.denominator,
         value=_shown(kpi, one),

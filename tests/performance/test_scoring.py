@@ -271,6 +271,23 @@ def test_a_kpi_without_a_score() -> None:
     assert [line.unscored for line in aimless.lines] == [ScorecardLine.UNSCORED_NO_TARGET] * 2
 
 
+def test_steps_count_every_day() -> None:
+    """They need no target: that some days have one leaves the others in."""
+    steps = ScorecardPolicy.Steps(steps=[Step(score="10"), Step(lower="50", score="60")])
+    days = {"csat": [reading(2, 0, 100), reading(20, 60, 100)]}
+    card = scorecard(policy(Item(kpi_id="csat", weight="100", steps=steps)), KPIS, days, until(15, None, bounds("40")))
+    assert (card.lines[0].value, card.lines[0].days, card.total) == ("30.0", 2, "10.0")
+
+
+def test_a_line_rests_on_what_it_counts() -> None:
+    """A day left out for want of a target is no part of the evidence, and its dispute is none of the line's."""
+    left_out = RecordedReading(disputed=True)
+    left_out.MergeFrom(reading(2, 0, 100))
+    days = {"csat": [left_out, reading(20, 95, 100)]}
+    card = scorecard(policy(attained("csat", "100")), KPIS, days, until(15, None, bounds("40")))
+    assert (list(card.lines[0].fact_positions), list(card.lines[0].disputed_positions)) == ([120], [])
+
+
 def test_weights_in_proportion() -> None:
     """Example B: 90 in all, each taken for its ninetieth, and the card says so."""
     card = scorecard(
