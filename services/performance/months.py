@@ -81,11 +81,10 @@ class Months:
         return sorted({one.employee_id for one in (*members, *leads)})
 
     async def leads_of(self, employee_id: str, month: str) -> list[str]:
-        """Who led the teams of an employee in a month."""
+        """Who led the teams in which an employee was in a month, or was ever held to have been."""
         span = span_of(month)
         start, end, engine = span.start.isoformat(), span.end.isoformat(), self._service.engine
-        members = await self._people.memberships_between(engine, start, end)
-        teams = {one.team_id for one in members if one.employee_id == employee_id}
+        teams = await self._people.teams_ever(engine, employee_id, start, end)
         leads = await self._people.leads_between(engine, start, end)
         return sorted({one.employee_id for one in leads if one.team_id in teams})
 

@@ -101,6 +101,15 @@ class People(ReadModel):
         spans = self.memberships.c
         return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at)
 
+    async def teams_ever(self, engine: AsyncEngine, employee_id: str, start: str, end: str) -> set[str]:
+        """Teams of an employee on days from one to another, by all that was ever known of them."""
+        spans = self.memberships.c
+        query = select(spans.team_id).where(
+            spans.employee_id == employee_id, spans.from_date <= end, spans.until_date > start
+        )
+        async with engine.connect() as connection:
+            return set(await connection.scalars(query))
+
     async def leads_between(self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0) -> list[TeamSpan]:
         """Who led which team when: every span that touches days from one to another, both inclusive."""
         return await _spans(engine, self.leads, self.leads.c.lead_id, start, end, known_at)

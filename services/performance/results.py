@@ -668,16 +668,20 @@ class _Batch:
             self._due |= {(RECONSIDER, month_key(employee_id, month)): now for month in months}
 
     async def _moved(self, employee_ids: Sequence[str], day: str, position: int, now: datetime) -> None:
-        """The directory changed from a day on."""
-        moves, resting = self._model.moves, self._model.resting.c
+        """The directory changed from a day on: for months on which anything rests, of whomever.
+
+        They had perhaps no month of their own there; what they did counts for whoever leads them now.
+        """
+        moves, resting = self._model.moves, self._model.resting
         await self._rows.execute(
             upsert(moves, self._rows), [{"employee_id": one, "position": position} for one in employee_ids]
         )
-        query = select(resting.employee_id, resting.month).where(
-            resting.employee_id.in_(employee_ids), resting.month >= day[:7]
-        )
-        for employee_id, month in await self._rows.execute(query):
-            self._due[RECONSIDER, month_key(employee_id, month)] = now
+        months = await self._rows.scalars(select(resting.c.month).where(resting.c.month >= day[:7]).distinct())
+        found = [{"employee_id": one, "month": month} for month in months for one in employee_ids]
+        if found:
+            await self._rows.execute(insert_new(resting, self._rows), found)
+        for one in found:
+            self._due[RECONSIDER, month_key(one["employee_id"], one["month"])] = now
 
 
 def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:
