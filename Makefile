@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 CALLS ?=
 
-.PHONY: help up test check proto lock bench faults clean
+.PHONY: help up test check proto lock bench faults year clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -32,6 +32,9 @@ bench: $(VENV)/dev ## measure every figure against its limit; one JSON line each
 
 faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+year: $(VENV)/dev ## a year of 500 employees told to the service, every scorecard compared with one worked out by hand
+	$(BIN)/python -m tests.year
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)

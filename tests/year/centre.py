@@ -359,6 +359,14 @@ class Centre:
                 adjustments=[("conduct", "-0.05")],
             ),
             self.policy(
+                "second-leads",
+                LONG_AGO,
+                [self.attained("csat", "60"), self.attained("busy", "30"), self.attained("aht", "10")],
+                scope=Scope(team_id=second, position="lead"),
+                basis=OF_TEAM,
+                adjustments=[("conduct", "-0.1"), ("praise", "0.1")],
+            ),
+            self.policy(
                 "first-leads",
                 LONG_AGO,
                 [self.attained("aht", "60"), self.stepped("qa", "40", ("", "5"), ("40", "55"), ("60", "90.5"))],
@@ -389,7 +397,7 @@ class Centre:
             if not lead:
                 changes.extend(self.life_of(employee_id, number))
         for number, team in enumerate(self.teams):
-            leads_two = number % 3 == 1
+            leads_two = number % 3 == 2
             changes.append(Lead(team, date(2024, 1, 1), self.named(f"e-{number - 1 if leads_two else number:04}")))
             if leads_two:
                 changes.append(Lead(team, date(2025, 6, 11), self.named(f"e-{number:04}")))

@@ -105,10 +105,12 @@ class Teller:
     async def tell(self, steps: Iterable[Step]) -> None:
         """Each step in its turn; readings in a row go in one stream."""
         for recording, group in itertools.groupby(steps, lambda step: isinstance(step, Record)):
+            self.time_passes()
             if recording:
                 await self.record([step for step in group if isinstance(step, Record)])
             else:
                 for step in group:
+                    self.time_passes()
                     await self.say(step)
 
     async def record(self, records: Sequence[Record]) -> None:
@@ -214,6 +216,10 @@ class Teller:
         self.figures.closing += perf_counter() - started
         self.figures.closed += answer.closed
         self.closings.append(answer)
+
+    def time_passes(self) -> None:
+        """No two commands are given at the same moment: a clock tells a deadline that was moved by its time."""
+        self.world.clock[0] += timedelta(milliseconds=1)
 
     def month_passes(self, month: str) -> None:
         """It is the third day after a month, or later."""
