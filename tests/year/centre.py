@@ -380,7 +380,7 @@ class Centre:
         changes: list[Change] = []
         for number in range(self.people):
             employee_id, team = self.named(f"e-{number:04}"), self.teams[number % len(self.teams)]
-            hire = LONG_AGO if number % 9 != 5 else self.some_day().isoformat()
+            hire = LONG_AGO if number % 9 != 5 or number < len(self.teams) else self.some_day().isoformat()
             lead = number < len(self.teams)
             position, stars = ("lead", 0) if lead else (("senior", 2) if number % 5 == 0 else ("agent", number % 6))
             self.employees[employee_id] = Employee(
