@@ -20,9 +20,9 @@ from services.performance.people import People
 from services.performance.policy import kpis_of
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
+from services.performance.scoring import Counted
 from services.performance.trigger import Known, TargetOn, find, look_again, period_of, reach_of
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
-from stepladder.performance.v1.facts_pb2 import RecordedReading
 from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy
 
@@ -137,7 +137,7 @@ class Judging:
         """What a policy looks at, of each employee, over days from one to another."""
         engine, rule = self._service.engine, policy.detection
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
-        readings: dict[str, dict[str, list[RecordedReading]]] = {}
+        readings: dict[str, dict[str, list[Counted]]] = {}
         if kpi_ids:
             found = await self._results.readings_of(engine, employee_ids, kpi_ids, start.isoformat(), end.isoformat())
             for one in found:
@@ -166,7 +166,7 @@ class Judging:
 def _targets(rules: Rules, state: employee.State) -> TargetOn:
     """The target for what an employee did on a day: of the team and the position of that day."""
 
-    def target_on(reading: RecordedReading) -> Target | None:
+    def target_on(reading: Counted) -> Target | None:
         day = date.fromisoformat(reading.date)
         return rules.target_on(reading.kpi_id, state.team_on(day), state.position_on(day), day)
 

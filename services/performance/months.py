@@ -14,8 +14,7 @@ from services.performance.people import People, TeamSpan
 from services.performance.policy import kpis_of
 from services.performance.results import Results
 from services.performance.scope import narrowest
-from services.performance.scoring import scorecard
-from stepladder.performance.v1.facts_pb2 import RecordedReading
+from services.performance.scoring import Counted, scorecard
 from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
 from stepladder.performance.v1.scorecard_pb2 import Scorecard
@@ -149,12 +148,12 @@ class Months:
         """Scorecards from the employees' own facts."""
         kpi_ids = {kpi_id for one in subjects.values() for _, kpi_id in kpis_of(one.policy)}
         readings = await self._readings(list(subjects), sorted(kpi_ids), span, known_at)
-        by_employee: dict[str, list[RecordedReading]] = {}
+        by_employee: dict[str, list[Counted]] = {}
         for reading in readings:
             by_employee.setdefault(reading.employee_id, []).append(reading)
 
         def card(employee_id: str, one: _Subject) -> Scorecard:
-            def target_on(reading: RecordedReading) -> Target | None:
+            def target_on(reading: Counted) -> Target | None:
                 day = date.fromisoformat(reading.date)
                 return rules.target_on(reading.kpi_id, one.state.team_on(day), one.state.position_on(day), day)
 
@@ -181,12 +180,12 @@ class Months:
         for one in members:
             teams.setdefault(one.employee_id, []).append(one)
 
-        def led_team(reading: RecordedReading) -> str | None:
+        def led_team(reading: Counted) -> str | None:
             """The team of a reading's day, if the lead led it on that day."""
             team = next((one.team_id for one in teams[reading.employee_id] if one.includes(reading.date)), None)
             return team if any(led.team_id == team and led.includes(reading.date) for led in leading) else None
 
-        def target_on(reading: RecordedReading) -> Target | None:
+        def target_on(reading: Counted) -> Target | None:
             day = date.fromisoformat(reading.date)
             return rules.target_on(reading.kpi_id, led_team(reading) or "", lead.state.position_on(day), day)
 
@@ -198,7 +197,7 @@ class Months:
 
     async def _readings(
         self, employee_ids: Sequence[str], kpi_ids: Sequence[str], span: Span, known_at: int
-    ) -> list[RecordedReading]:
+    ) -> list[Counted]:
         start, end = span.start.isoformat(), span.end.isoformat()
         return await self._results.readings_of(
             self._service.engine, employee_ids, kpi_ids, start, end, known_at=known_at
@@ -219,8 +218,8 @@ def _overlap(one: TeamSpan, other: TeamSpan) -> bool:
     return one.team_id == other.team_id and one.from_date < other.until_date and other.from_date < one.until_date
 
 
-def _by_kpi(readings: Sequence[RecordedReading]) -> dict[str, list[RecordedReading]]:
-    found: dict[str, list[RecordedReading]] = {}
+def _by_kpi(readings: Sequence[Counted]) -> dict[str, list[Counted]]:
+    found: dict[str, list[Counted]] = {}
     for reading in readings:
         found.setdefault(reading.kpi_id, []).append(reading)
     return found

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Row,
     String,
     Table,
     bindparam,
@@ -36,6 +35,7 @@ from services.performance.conduct import Offending, counted
 from services.performance.knowing import NEVER, knowledge_columns, known, supersede
 from services.performance.people import People
 from services.performance.policy import kpis_of, policy_in
+from services.performance.scoring import Counted
 from services.performance.trigger import period_of
 from stepladder.performance.v1.events_pb2 import (
     DetectionDrifted,
@@ -196,7 +196,19 @@ class Results(ReadModel):
         async with engine.connect() as connection:
             rows = (await connection.execute(query)).all()
             disputed = await self._disputed(connection, mine)
-        return [_recorded_reading(row, row.measure, row.numerator, row.denominator, disputed) for row in rows]
+        return [
+            RecordedReading(
+                employee_id=row.employee_id,
+                date=row.date,
+                source=row.source,
+                kpi_id=row.measure,
+                numerator=row.numerator,
+                denominator=row.denominator,
+                log_position=row.position,
+                disputed=(row.employee_id, row.date, row.source, row.measure) in disputed,
+            )
+            for row in rows
+        ]
 
     async def readings_of(
         self,
@@ -207,7 +219,7 @@ class Results(ReadModel):
         end: str = "9999",
         *,
         known_at: int = 0,
-    ) -> list[RecordedReading]:
+    ) -> list[Counted]:
         """What KPIs are made of: readings of employees from one day to another, both inclusive, by employee and day.
 
         Of a KPI derived from measures, some readings have a numerator only, and some a denominator.
@@ -215,7 +227,17 @@ class Results(ReadModel):
         columns, parts = self.readings.c, self.parts.c
         mine = self._of(employee_ids, start, end, known_at)
         query = (
-            select(self.readings, parts.kpi_id, parts.role)
+            select(
+                columns.employee_id,
+                columns.date,
+                columns.source,
+                columns.measure,
+                columns.position,
+                columns.numerator,
+                columns.denominator,
+                parts.kpi_id,
+                parts.role,
+            )
             .join(self.parts, parts.measure == columns.measure)
             .where(*mine(self.readings), parts.kpi_id.in_(kpi_ids))
             .order_by(columns.employee_id, columns.date, columns.source)
@@ -223,12 +245,12 @@ class Results(ReadModel):
         async with engine.connect() as connection:
             rows = (await connection.execute(query)).all()
             disputed = await self._disputed(connection, mine)
-        return [
-            _recorded_reading(row, row.kpi_id, 0, row.numerator, disputed)
-            if row.role == DENOMINATOR
-            else _recorded_reading(row, row.kpi_id, row.numerator, row.denominator, disputed)
-            for row in rows
-        ]
+        found: list[Counted] = []
+        for employee_id, day, source, measure, position, numerator, denominator, kpi_id, role in rows:
+            above, below = (0, numerator) if role == DENOMINATOR else (numerator, denominator)
+            contested = bool(disputed) and (employee_id, day, source, measure) in disputed
+            found.append(Counted(employee_id, day, source, kpi_id, above, below, position, contested))
+        return found
 
     @staticmethod
     def _of(
@@ -717,18 +739,3 @@ def _key(employee_id: str, day: str, source: str, measure: str) -> dict[str, str
 
 def _keys(named: ReadingsOfDay) -> list[dict[str, str]]:
     return [_key(named.employee_id, named.date, named.source, kpi_id) for kpi_id in named.kpi_ids]
-
-
-def _recorded_reading(
-    row: Row[tuple[object, ...]], kpi_id: str, numerator: int, denominator: int, disputed: set[Key]
-) -> RecordedReading:
-    return RecordedReading(
-        employee_id=row.employee_id,
-        date=row.date,
-        source=row.source,
-        kpi_id=kpi_id,
-        numerator=numerator,
-        denominator=denominator,
-        log_position=row.position,
-        disputed=(row.employee_id, row.date, row.source, row.measure) in disputed,
-    )

@@ -26,9 +26,10 @@ class Revising:
         """Looks again at everything that rests on an employee's month (see `results.month_key`)."""
         employee_id, month = key.split(" ")
         await self._months.catch_up()
-        for one in (employee_id, *await self._months.leads_of(employee_id, month)):
-            await self._revise(one, month)
+        await self._revise(employee_id, month)
         await self._judging.review(employee_id, span_of(month))
+        for lead_id in await self._months.leads_of(employee_id, month):
+            await self._revise(lead_id, month)
 
     async def _revise(self, employee_id: str, month: str) -> None:
         commands, engine = self._service.commands, self._service.engine

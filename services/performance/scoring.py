@@ -4,14 +4,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
+from typing import NamedTuple
 
 from services.performance.kpi import decimal, format_value, kpi_value
-from stepladder.performance.v1.facts_pb2 import RATING_UNSPECIFIED, Rating, RecordedReading
+from stepladder.performance.v1.facts_pb2 import RATING_UNSPECIFIED, Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
 from stepladder.performance.v1.scorecard_pb2 import AdjustmentLine, Scorecard, ScorecardLine
 
 HUNDRED = Fraction(100)
+
+
+class Counted(NamedTuple):
+    """What one source says of one KPI on an employee's day; `log_position` of the event that says so.
+
+    No message: hundreds of thousands of them are added up when a month is closed.
+    """
+
+    employee_id: str
+    date: str
+    source: str
+    kpi_id: str
+    numerator: int
+    denominator: int
+    log_position: int
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +46,7 @@ class Judged:
     minimum: Fraction | None
     maximum: Fraction | None
     targets: tuple[int, ...]
-    readings: Sequence[RecordedReading]
+    readings: Sequence[Counted]
 
     @property
     def missed(self) -> bool:
@@ -40,9 +57,7 @@ class Judged:
         )
 
 
-def add_up(
-    kpi: Kpi, readings: Sequence[RecordedReading], target_on: Callable[[RecordedReading], Target | None]
-) -> Judged:
+def add_up(kpi: Kpi, readings: Sequence[Counted], target_on: Callable[[Counted], Target | None]) -> Judged:
     """Adds readings up, and the targets of their days in the same way.
 
     Where any day has a target, only days with one count. A ratio's bound is the mean of the days' bounds weighted by
@@ -68,7 +83,7 @@ def add_up(
     )
 
 
-def _shares(kpi: Kpi, pairs: Sequence[tuple[RecordedReading, Target]]) -> list[tuple[Target, Fraction]]:
+def _shares(kpi: Kpi, pairs: Sequence[tuple[Counted, Target]]) -> list[tuple[Target, Fraction]]:
     """How often each target's bounds count in those of the whole."""
     if not pairs or kpi.direction == Kpi.DIRECTION_NONE:
         return []
@@ -100,8 +115,8 @@ def _bound(shares: Sequence[tuple[Target, Fraction]], end: Callable[[Target], st
 def scorecard(
     policy: Policy,
     kpis: Mapping[str, Kpi],
-    readings: Mapping[str, Sequence[RecordedReading]],
-    target_on: Callable[[RecordedReading], Target | None],
+    readings: Mapping[str, Sequence[Counted]],
+    target_on: Callable[[Counted], Target | None],
 ) -> Scorecard:
     """Scores one month under a policy; what identifies the card is left to the caller.
 
@@ -158,8 +173,8 @@ def scorecard(
 def _line(
     item: ScorecardPolicy.Item,
     kpi: Kpi,
-    readings: Sequence[RecordedReading],
-    target_on: Callable[[RecordedReading], Target | None],
+    readings: Sequence[Counted],
+    target_on: Callable[[Counted], Target | None],
 ) -> tuple[ScorecardLine, Fraction | None]:
     one = add_up(kpi, readings, target_on)
     if item.HasField("steps"):  # they need no target: every day counts
@@ -252,5 +267,5 @@ def show_bound(bound: Fraction | None) -> str:
     return decimal(bound, 9).rstrip("0").rstrip(".")
 
 
-def _positions(readings: Iterable[RecordedReading]) -> list[int]:
+def _positions(readings: Iterable[Counted]) -> list[int]:
     return sorted({reading.log_position for reading in readings})

@@ -10,13 +10,13 @@ from functools import cache
 from libs.common.days import ONE_DAY, Span, month_of, week_of
 from services.performance.conduct import Offending, counted
 from services.performance.kpi import format_value
-from services.performance.scoring import Judged, add_up, show_bound
+from services.performance.scoring import Counted, Judged, add_up, show_bound
 from stepladder.performance.v1.detection_pb2 import Detection, FactReference, JudgedCondition, MissedPeriod
-from stepladder.performance.v1.facts_pb2 import Rating, RecordedReading
+from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import DetectionRule
 
-TargetOn = Callable[[RecordedReading], Target | None]
+TargetOn = Callable[[Counted], Target | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Known:
     """
 
     kpis: Mapping[str, Kpi]
-    readings: Mapping[str, Sequence[RecordedReading]] = field(default_factory=dict)
+    readings: Mapping[str, Sequence[Counted]] = field(default_factory=dict)
     target_on: TargetOn = lambda _: None
     ratings: Mapping[str, RatedMonth] = field(default_factory=dict)
     violations: Sequence[Offending] = ()
 
-    def between(self, kpi_id: str, start: date, end: date) -> Sequence[RecordedReading]:
+    def between(self, kpi_id: str, start: date, end: date) -> Sequence[Counted]:
         """Readings of a KPI of days from one to another, both inclusive."""
         readings = self.readings.get(kpi_id, ())
         first = bisect_left(readings, start.isoformat(), key=_day)
@@ -215,7 +215,7 @@ def _look_at_total(total: DetectionRule.Total, known: Known, span: Span) -> Look
     """Reached on this day: not on the day before it."""
     kpi, wanted = known.kpis[total.kpi_id], Fraction(total.at_least)
 
-    def until(day: date) -> tuple[Sequence[RecordedReading], Judged]:
+    def until(day: date) -> tuple[Sequence[Counted], Judged]:
         readings = known.between(total.kpi_id, day - timedelta(total.days - 1), day)
         return readings, add_up(kpi, readings, lambda _: None)
 
@@ -256,7 +256,7 @@ def _look_at_points(points: DetectionRule.Points, known: Known, span: Span) -> L
 
 def _look_at_conditions(rule: DetectionRule.Contradiction, known: Known, span: Span) -> Looked:
     within = DetectionRule(contradiction=rule)
-    every: list[RecordedReading] = []
+    every: list[Counted] = []
     conditions: list[JudgedCondition] = []
     holds = True
     for condition in rule.conditions:
@@ -300,7 +300,7 @@ def _movement(condition: DetectionRule.Condition) -> tuple[Fraction, int]:
     return Fraction(moved.percent or 0), moved.baseline_periods
 
 
-def _looked(span: Span, readings: Sequence[RecordedReading], **more: object) -> Looked:
+def _looked(span: Span, readings: Sequence[Counted], **more: object) -> Looked:
     facts = [
         FactReference(
             date=reading.date,
@@ -332,7 +332,7 @@ def _name(rating: Rating.ValueType) -> str:
     return Rating.Name(rating).removeprefix("RATING_")
 
 
-def _day(reading: RecordedReading) -> str:
+def _day(reading: Counted) -> str:
     return reading.date
 
 

@@ -7,13 +7,21 @@ from typing import TypeAlias
 import pytest
 
 from services.performance.kpi import decimal
-from services.performance.scoring import add_up, attainment, ranks, rating_of, scorecard, show_bound, step_score
+from services.performance.scoring import (
+    Counted,
+    add_up,
+    attainment,
+    ranks,
+    rating_of,
+    scorecard,
+    show_bound,
+    step_score,
+)
 from stepladder.performance.v1.facts_pb2 import (
     RATING_EXCELLENT,
     RATING_GOOD,
     RATING_QUALIFIED,
     RATING_UNSPECIFIED,
-    RecordedReading,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
@@ -44,25 +52,19 @@ CSAT, VOLUME = kpi("csat"), kpi("volume", Kpi.AGGREGATION_SUM)
 FIRST = kpi("first", Kpi.AGGREGATION_MINIMUM, Kpi.DIRECTION_LOWER)
 
 
-def reading(day: int, numerator: int, denominator: int = 0, position: int = 0) -> RecordedReading:
-    return RecordedReading(
-        employee_id="e-1",
-        date=f"2026-02-{day:02}",
-        numerator=numerator,
-        denominator=denominator,
-        log_position=position or 100 + day,
-    )
+def reading(day: int, numerator: int, denominator: int = 0, position: int = 0, source: str = "calls") -> Counted:
+    return Counted("e-1", f"2026-02-{day:02}", source, "", numerator, denominator, position or 100 + day)
 
 
 def bounds(minimum: str = "", maximum: str = "", position: int = 1, *, per_day: bool = False) -> Target:
     return Target(minimum=minimum, maximum=maximum, log_position=position, per_day=per_day)
 
 
-def always(target: Target | None) -> Callable[[RecordedReading], Target | None]:
+def always(target: Target | None) -> Callable[[Counted], Target | None]:
     return lambda _: target
 
 
-def until(day: int, before: Target | None, after: Target | None) -> Callable[[RecordedReading], Target | None]:
+def until(day: int, before: Target | None, after: Target | None) -> Callable[[Counted], Target | None]:
     return lambda one: before if one.date < f"2026-02-{day:02}" else after
 
 
@@ -99,7 +101,7 @@ def test_a_target_open_on_one_side_for_some_days() -> None:
 
 def test_sums() -> None:
     """A bound per day is taken as often as there are days with readings; another is for any period."""
-    days = [reading(2, 30), reading(3, 50), RecordedReading(date="2026-02-03", employee_id="e-1", numerator=5)]
+    days = [reading(2, 30), reading(3, 50), reading(3, 5, source="chats")]
     assert add_up(VOLUME, days, always(bounds("40", per_day=True))).minimum == 80
     assert add_up(VOLUME, days, always(bounds("40"))).minimum == 40
     assert add_up(VOLUME, days, always(bounds("40"))).value == 85
@@ -116,7 +118,7 @@ def test_the_least_and_the_most() -> None:
 
 
 @pytest.mark.parametrize("readings", [[], [reading(2, 0, 0)]])
-def test_nothing_out_of_nothing(readings: list[RecordedReading]) -> None:
+def test_nothing_out_of_nothing(readings: list[Counted]) -> None:
     """No facts, or a denominator of 0: no value, nothing missed."""
     one = add_up(CSAT, readings, always(bounds("90")))
     assert one.value is None
@@ -219,10 +221,10 @@ def attained(kpi_id: str, weight: str) -> Item:
 
 
 KPIS = {"csat": CSAT, "volume": VOLUME, "points": kpi("points", Kpi.AGGREGATION_SUM)}
-READINGS: dict[str, Sequence[RecordedReading]] = {"csat": [reading(2, 81, 100)], "volume": [reading(2, 50)]}
+READINGS: dict[str, Sequence[Counted]] = {"csat": [reading(2, 81, 100)], "volume": [reading(2, 50)]}
 
 
-def target_on(one: RecordedReading) -> Target:
+def target_on(one: Counted) -> Target:
     return bounds("90" if one.denominator else "100", position=7)
 
 
@@ -281,8 +283,7 @@ def test_steps_count_every_day() -> None:
 
 def test_a_line_rests_on_what_it_counts() -> None:
     """A day left out for want of a target is no part of the evidence, and its dispute is none of the line's."""
-    left_out = RecordedReading(disputed=True)
-    left_out.MergeFrom(reading(2, 0, 100))
+    left_out = reading(2, 0, 100)._replace(disputed=True)
     days = {"csat": [left_out, reading(20, 95, 100)]}
     card = scorecard(policy(attained("csat", "100")), KPIS, days, until(15, None, bounds("40")))
     assert (list(card.lines[0].fact_positions), list(card.lines[0].disputed_positions)) == ([120], [])
@@ -311,8 +312,7 @@ def test_adjustments() -> None:
 
 
 def test_disputed_readings_are_named() -> None:
-    contested = RecordedReading(disputed=True)
-    contested.MergeFrom(reading(3, 9, 10))
+    contested = reading(3, 9, 10)._replace(disputed=True)
     card = scorecard(policy(attained("csat", "100")), KPIS, {"csat": [reading(2, 9, 10), contested]}, target_on)
     assert list(card.lines[0].disputed_positions) == [103]
 

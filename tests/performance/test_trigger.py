@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.days import Span
 from services.performance.conduct import Offending
+from services.performance.scoring import Counted
 from services.performance.trigger import Known, RatedMonth, find, look_again, period_of, reach_of
 from stepladder.performance.v1.detection_pb2 import Detection, FactReference, JudgedCondition, MissedPeriod
 from stepladder.performance.v1.facts_pb2 import (
@@ -15,7 +16,6 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_NEEDS_IMPROVEMENT,
     RATING_UNQUALIFIED,
     Rating,
-    RecordedReading,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import DetectionRule, Offence
@@ -43,13 +43,11 @@ DAILY = rule("csat", DAY, 3, minimum_samples=10)
 TARGET = Target(kpi_id="csat", effective_date="2026-01-01", minimum="95", log_position=5)
 
 
-def reading(day: int, numerator: int, denominator: int = 100, *, source: str = "calls") -> RecordedReading:
-    return RecordedReading(
-        date=f"2026-03-{day:02}", source=source, numerator=numerator, denominator=denominator, log_position=100 + day
-    )
+def reading(day: int, numerator: int, denominator: int = 100, *, source: str = "calls") -> Counted:
+    return Counted("e-1", f"2026-03-{day:02}", source, "", numerator, denominator, 100 + day)
 
 
-def known(*readings: RecordedReading, target: Target | None = TARGET, kpi: Kpi = CSAT) -> Known:
+def known(*readings: Counted, target: Target | None = TARGET, kpi: Kpi = CSAT) -> Known:
     return Known({kpi.kpi_id: kpi}, {kpi.kpi_id: sorted(readings, key=lambda one: one.date)}, lambda _: target)
 
 
@@ -156,10 +154,8 @@ def test_each_day_counts_under_its_own_target() -> None:
     assert (missed.target_position, list(missed.target_positions)) == (9, [5, 9])
 
 
-def contested(one: RecordedReading) -> RecordedReading:
-    disputed = RecordedReading(disputed=True)
-    disputed.MergeFrom(one)
-    return disputed
+def contested(one: Counted) -> Counted:
+    return one._replace(disputed=True)
 
 
 def test_a_disputed_fact_freezes_the_streak() -> None:
@@ -309,9 +305,9 @@ BOUGHT = contradiction(
 def months(*numbers: tuple[int, int]) -> Known:
     """AHT in seconds, and short calls of 100, of January and the months after it; 100 calls a month."""
 
-    def at(month: int, numerator: int) -> RecordedReading:
+    def at(month: int, numerator: int) -> Counted:
         day = f"2026-{month:02}-10"
-        return RecordedReading(date=day, numerator=numerator, denominator=100, log_position=month)
+        return Counted("e-1", day, "calls", "", numerator, 100, month)
 
     return Known(
         {"aht": MINUTES, "short": SHARE},
