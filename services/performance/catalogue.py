@@ -1,7 +1,7 @@
 """Read model: KPIs, targets and policies, every version of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
@@ -40,16 +40,9 @@ class Rules:
     kpis: Mapping[str, Kpi]
     targets: Mapping[str, Sequence[Target]]
     policies: Sequence[Policy]
-    _found: dict[tuple[str, str, Position, date], Target | None] = field(default_factory=dict)
 
     def target_on(self, kpi_id: str, team_id: str, held: Position, day: date) -> Target | None:
         """The target for the work of a day of whoever is in a team and holds a position."""
-        key = (kpi_id, team_id, held, day)
-        if key not in self._found:
-            self._found[key] = self._target_on(*key)
-        return self._found[key]
-
-    def _target_on(self, kpi_id: str, team_id: str, held: Position, day: date) -> Target | None:
         text = day.isoformat()
         in_force = [target for target in self.targets.get(kpi_id, ()) if target.effective_date <= text]
         return narrowest(

@@ -66,10 +66,9 @@ class Judging:
             detection.known_at = known_at
             await commands.handle(DETECTION, detection.detection_id, detection, self._context())
 
-    async def review(self, employee_id: str, span: Span) -> None:
-        """Judges the detections of an employee again that may rest on days of a span."""
+    async def review(self, employee_id: str, span: Span, known_at: int) -> None:
+        """Judges the detections of an employee again that may rest on days of a span; `known_at`: caught up so far."""
         commands = self._service.commands
-        known_at = await self._months.catch_up()
         ids = await self._detections.ids_of(self._service.engine, employee_id)
         for one in (await commands.known(DETECTION, ids)).values():
             found = one.state.detection

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 from libs.common.days import Span, month_of
 from libs.common.projecting import Follower
@@ -96,6 +97,7 @@ class Months:
         rules_known_at: int = 0,
         known_at: int = 0,
         until: date | None = None,
+        included: int = 0,
     ) -> Computed:
         """Scorecards of those of the employees who were employed in a month, and in a team on their last day in it.
 
@@ -104,8 +106,9 @@ class Months:
             rules_known_at: the rules as they were known then; 0: now.
             known_at: people and facts as they were known then; 0: now.
             until: facts up to this day only.
+            included: position up to which the caller has caught up; 0: it has not.
         """
-        included = known_at or await self.catch_up()
+        included = known_at or included or await self.catch_up()
         rules = await self._catalogue.rules(self._service.engine, rules_known_at or known_at)
         span = span_of(month)
         span = Span(span.start, min(span.end, until or span.end))
@@ -153,9 +156,13 @@ class Months:
             by_employee.setdefault(reading.employee_id, []).append(reading)
 
         def card(employee_id: str, one: _Subject) -> Scorecard:
+            @cache
+            def target(kpi_id: str, day: str) -> Target | None:
+                on = date.fromisoformat(day)
+                return rules.target_on(kpi_id, one.state.team_on(on), one.state.position_on(on), on)
+
             def target_on(reading: Counted) -> Target | None:
-                day = date.fromisoformat(reading.date)
-                return rules.target_on(reading.kpi_id, one.state.team_on(day), one.state.position_on(day), day)
+                return target(reading.kpi_id, reading.date)
 
             return scorecard(one.policy, rules.kpis, _by_kpi(by_employee.get(employee_id, ())), target_on)
 
@@ -180,17 +187,22 @@ class Months:
         for one in members:
             teams.setdefault(one.employee_id, []).append(one)
 
-        def led_team(reading: Counted) -> str | None:
-            """The team of a reading's day, if the lead led it on that day."""
-            team = next((one.team_id for one in teams[reading.employee_id] if one.includes(reading.date)), None)
-            return team if any(led.team_id == team and led.includes(reading.date) for led in leading) else None
+        @cache
+        def led_team(employee_id: str, day: str) -> str | None:
+            """The team of an employee's day, if the lead led it on that day."""
+            team = next((one.team_id for one in teams[employee_id] if one.includes(day)), None)
+            return team if any(led.team_id == team and led.includes(day) for led in leading) else None
+
+        @cache
+        def target(kpi_id: str, team_id: str, day: str) -> Target | None:
+            on = date.fromisoformat(day)
+            return rules.target_on(kpi_id, team_id, lead.state.position_on(on), on)
 
         def target_on(reading: Counted) -> Target | None:
-            day = date.fromisoformat(reading.date)
-            return rules.target_on(reading.kpi_id, led_team(reading) or "", lead.state.position_on(day), day)
+            return target(reading.kpi_id, led_team(reading.employee_id, reading.date) or "", reading.date)
 
         readings = await self._readings(member_ids, kpi_ids, span, known_at)
-        counted = [reading for reading in readings if led_team(reading) is not None]
+        counted = [one for one in readings if led_team(one.employee_id, one.date) is not None]
         card = scorecard(lead.policy, rules.kpis, _by_kpi(counted), target_on)
         card.member_ids.extend(member_ids)
         return card

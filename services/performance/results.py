@@ -668,7 +668,7 @@ class _Batch:
 
     async def _rated(self, employee_id: str, month: str, now: datetime) -> None:
         await self._know_rules()
-        self._again(employee_id, [(f"{month}-01", RATED)], now)
+        self._judge(employee_id, f"{month}-01", [RATED], now, settle=False)
 
     async def _rests(self, employee_ids: Sequence[str], first: str, last: str, known_at: int, now: datetime) -> None:
         """Notes that something rests on months; what became known while it was computed has it looked at again."""

@@ -25,20 +25,22 @@ class Revising:
     async def reconsider(self, key: str) -> None:
         """Looks again at everything that rests on an employee's month (see `results.month_key`)."""
         employee_id, month = key.split(" ")
-        await self._months.catch_up()
-        await self._revise(employee_id, month)
-        await self._judging.review(employee_id, span_of(month))
+        included = await self._months.catch_up()
+        await self._revise(employee_id, month, included)
+        await self._judging.review(employee_id, span_of(month), included)
         for lead_id in await self._months.leads_of(employee_id, month):
-            await self._revise(lead_id, month)
+            await self._revise(lead_id, month, included)
 
-    async def _revise(self, employee_id: str, month: str) -> None:
+    async def _revise(self, employee_id: str, month: str, included: int) -> None:
         commands, engine = self._service.commands, self._service.engine
         found = (await commands.known(RATING, [rating_id(employee_id, month)])).values()
         state = next((one.state for one in found if one.state.closed), None)
         if state is None:
             return
         before = state.scorecard
-        computed = await self._months.compute([employee_id], month, rules_known_at=before.rules_known_at)
+        computed = await self._months.compute(
+            [employee_id], month, rules_known_at=before.rules_known_at, included=included
+        )
         after = computed.cards.get(employee_id)
         if after is None:  # not employed then, as it turned out, or nowhere that a policy is for
             after = Scorecard(

@@ -25,7 +25,8 @@ EVENTS = 10
 PAYLOAD = b"x" * 300
 
 
-def _own_ports() -> Settings:
+def own_ports() -> Settings:
+    """Settings with ports of their own for every service."""
     names = ("performance", "coaching", "promotion", "gateway")
     addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in names}
     return Settings(**addresses, public_port=free_port())  # type: ignore[arg-type] # addresses are strings
@@ -37,7 +38,7 @@ async def ready_seconds(quick: bool) -> Measured:
     for _ in range(1 if quick else 3):
         with new_folder() as folder:
             watch = Stopwatch()
-            async with running(folder / "system", _own_ports()):
+            async with running(folder / "system", own_ports()):
                 seconds.append(watch.seconds)
     return Measured(sorted(seconds)[len(seconds) // 2], READY_LIMIT_SECONDS)
 
@@ -48,7 +49,7 @@ async def rss_mb(quick: bool) -> Measured:
     The value counts a page shared by several processes once (PSS); `rss` counts it for each of them.
     """
     with new_folder() as folder:
-        async with running(folder / "system", _own_ports()) as system:
+        async with running(folder / "system", own_ports()) as system:
             await asyncio.sleep(1 if quick else 10)
             pids = [server.process.pid for server in system.servers.values() if server.process]
             processes = [psutil.Process(pid) for pid in pids]

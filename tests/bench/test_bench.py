@@ -18,6 +18,7 @@ GOALS = {
     "follow_rate": 0.7,
     "rebuild_rate": 0.7,
     "visible_p99": 1.0,
+    "correction_ms": 1.0,
     "peer_append": 5,
     "ready_seconds": 1.0,
     "rss_mb": 1.0,

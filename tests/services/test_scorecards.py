@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from grpc import StatusCode
+from sqlalchemy import insert, select
 
+from services.performance.results import RECONSIDER, Results, month_key
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, Plan
 from stepladder.performance.v1.detection_pb2 import (
     Detection,
@@ -535,3 +537,63 @@ async def test_ratings_and_findings(world: World) -> None:
     for follower in world.services["coaching"].followers:
         await follower.wait_for(await world.end(), 10)
     assert await plan_of(world, agent) is None
+
+
+async def test_what_follows_a_correction_is_complete(world: World) -> None:
+    """Looking again at everything that anything rests on finds nothing that the corrections had left."""
+    team, kpi, first, second = await centre(world)
+    other, lead = await world.team(), await world.employee(team)
+    await world.directory.AppointTeamLead(
+        AppointTeamLeadRequest(team_id=team, lead_id=lead, effective_date="2019-01-01")
+    )
+    await world.directory.ChangePosition(
+        ChangePositionRequest(employee_id=lead, position="team-lead", effective_date="2019-01-01")
+    )
+    await put(world, policy([kpi], scope=Scope(position="team-lead"), basis=ScorecardPolicy.BASIS_TEAM))
+    await detect(world, kpi, streak=2)
+    months = [f"2020-{month:02}" for month in range(1, 7)]
+    await world.record(
+        *(fact(one, f"{month}-{day}", kpi, 20) for one in (first, second) for month in months for day in ("14", "21"))
+    )
+    for month in months:
+        await close(world, month)
+    await judged(world)
+    await correct(world, first, "2020-03-14", kpi, 0)
+    await world.facts.RetractFact(
+        RetractFactRequest(
+            readings=ReadingsOfDay(employee_id=second, date="2020-02-21", source="calls", kpi_ids=[kpi]),
+            reason="wrong person",
+        )
+    )
+    await world.record(fact(second, "2020-05-02", kpi, 90))
+    await world.directory.TransferEmployee(
+        TransferEmployeeRequest(employee_id=first, team_id=other, effective_date="2020-04-15")
+    )
+    await judged(world)
+    end, service = await world.end(), world.services["performance"]
+    (results,) = (one.handler for one in service.followers if isinstance(one.handler, Results))
+    async with service.engine.begin() as transaction:
+        rows = (await transaction.execute(select(results.resting))).all()
+        again = [
+            {
+                "kind": RECONSIDER,
+                "key": month_key(row.employee_id, row.month),
+                "due_time": world.clock[0],
+                "position": end,
+            }
+            for row in rows
+        ]
+        await transaction.execute(insert(results.deadlines), again)
+    await judged(world)
+    assert len(again) == 3 * len(months)
+    assert await world.end() == end
+    revised = {
+        (one, month): len((await scorecard(world, one, month)).revisions)
+        for one in (first, second, lead)
+        for month in months
+    }
+    assert {key for key, count in revised.items() if count} == {
+        *((first, month) for month in ("2020-03", "2020-04", "2020-05", "2020-06")),
+        *((second, month) for month in ("2020-02", "2020-05")),
+        *((lead, month) for month in ("2020-02", "2020-03", "2020-04", "2020-05", "2020-06")),
+    }
