@@ -123,17 +123,17 @@ class Commands:
                 )
         return [outcomes[subject] for subject in jobs]
 
-    async def load(self, aggregate: Aggregate[S], aggregate_id: str) -> Standing[S]:
-        """The aggregate as the leader of the log knows it: never behind an acknowledged command."""
-        subject = aggregate.subject(aggregate_id)
-        loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
-        return Standing(loaded.state, loaded.changed)
+    async def load(self, aggregate: Aggregate[S], aggregate_id: str, known_at: int = 0) -> Standing[S]:
+        """The aggregate as the leader of the log knows it: never behind an acknowledged command.
 
-    async def load_at(self, aggregate: Aggregate[S], aggregate_id: str, position: int) -> Standing[S]:
-        """The aggregate as it was when the log ended at a position."""
+        With `known_at`, as it was when the log ended at that position.
+        """
         subject = aggregate.subject(aggregate_id)
-        stored = [entry for entry in await self._log.read_latest(subject) if entry.position <= position]
-        loaded = await self._fold(aggregate, self._empty(aggregate, subject), stored)
+        if known_at:
+            stored = [entry for entry in await self._log.read_latest(subject) if entry.position <= known_at]
+            loaded = await self._fold(aggregate, self._empty(aggregate, subject), stored)
+        else:
+            loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
         return Standing(loaded.state, loaded.changed)
 
     async def known(

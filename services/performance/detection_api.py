@@ -40,7 +40,7 @@ class DetectionApi:
         self._detections_follower = detections_follower
 
     async def GetDetection(self, request: pb.GetDetectionRequest, _: Context) -> pb.Detection:
-        found = await self._commands.load(DETECTION, request.detection_id)
+        found = await self._commands.load(DETECTION, request.detection_id, request.known_at)
         if not found.position:
             raise NotFound("DETECTION_NOT_FOUND", f"there is no detection {request.detection_id}")
         return detection.to_resource(found.state, found.position)

@@ -41,7 +41,7 @@ class DirectoryApi:
         return await self._team(request.team_id, request, context)
 
     async def GetTeam(self, request: pb.GetTeamRequest, context: Context) -> pb.Team:
-        found = await self._commands.load(TEAM, request.team_id)
+        found = await self._commands.load(TEAM, request.team_id, request.known_at)
         if not found.position:
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
         return team.to_resource(found.state, found.position, _day(request.as_of, context))
@@ -73,11 +73,14 @@ class DirectoryApi:
         return await self._employee(request.employee_id, request, context)
 
     async def GetEmployee(self, request: pb.GetEmployeeRequest, context: Context) -> pb.Employee:
-        found = await self._commands.load(EMPLOYEE, request.employee_id)
+        found = await self._commands.load(EMPLOYEE, request.employee_id, request.known_at)
         if not found.position:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
-        (resource,) = await self._resources([found], _day(request.as_of, context))
-        return resource
+        day = _day(request.as_of, context)
+        lead_id = ""
+        if team_id := found.state.team_on(day):
+            lead_id = (await self._commands.load(TEAM, team_id, request.known_at)).state.lead_on(day)
+        return employee.to_resource(found.state, found.position, day, lead_id)
 
     async def ListEmployees(self, request: pb.ListEmployeesRequest, context: Context) -> pb.ListEmployeesResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)

@@ -21,7 +21,7 @@ from services.performance.policy import kpis_of
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import Counted
-from services.performance.trigger import Known, TargetOn, find, look_again, period_of, reach_of
+from services.performance.trigger import Known, TargetOn, evidence_from, find, look_again, period_of, reach_of
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy
@@ -74,7 +74,7 @@ class Judging:
             found = one.state.detection
             rules = await self._catalogue.rules(self._service.engine, found.known_at)
             policy = next(policy for policy in rules.policies if policy.log_position == found.policy_position)
-            start = reach_of(policy.detection, date.fromisoformat(found.periods[0].start_date))[0]
+            start = evidence_from(policy.detection, date.fromisoformat(found.periods[0].start_date))
             end = date.fromisoformat(found.periods[-1].end_date)
             if span.end < start or span.start > end:
                 continue
@@ -86,7 +86,7 @@ class Judging:
                 [kpi_id for _, kpi_id in kpis_of(policy)],
                 start.isoformat(),
                 end.isoformat(),
-                one.state.known_at,
+                one.state.known_at or one.position,
             )
             drift = DetectionDrift(
                 stands=not any(period.period.met for period in looked),

@@ -42,7 +42,7 @@ class KpiApi:
         return await self._kpi(request.kpi.kpi_id, request, replace(context, etag=request.kpi.etag))
 
     async def GetKpi(self, request: pb.GetKpiRequest, _: Context) -> pb.Kpi:
-        found = await self._commands.load(KPI, request.kpi_id)
+        found = await self._commands.load(KPI, request.kpi_id, request.known_at)
         if not found.position:
             raise NotFound("KPI_NOT_FOUND", f"there is no KPI {request.kpi_id}")
         return kpi.to_resource(found.state, found.position)

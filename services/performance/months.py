@@ -140,7 +140,7 @@ class Months:
     async def _states(self, employee_ids: Collection[str], known_at: int) -> dict[str, employee.State]:
         commands = self._service.commands
         if known_at:
-            found = {one: (await commands.load_at(EMPLOYEE, one, known_at)).state for one in employee_ids}
+            found = {one: (await commands.load(EMPLOYEE, one, known_at)).state for one in employee_ids}
             return {employee_id: state for employee_id, state in found.items() if state.employee_id}
         known = await commands.known(EMPLOYEE, employee_ids)
         return {employee_id: standing.state for employee_id, standing in known.items()}

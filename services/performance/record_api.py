@@ -76,10 +76,7 @@ class RecordApi:
         return answer
 
     async def GetRecord(self, request: pb.GetRecordRequest, _: Context) -> pb.Record:
-        if request.known_at:
-            found = await self._commands.load_at(RECORD, request.record_id, request.known_at)
-        else:
-            found = await self._commands.load(RECORD, request.record_id)
+        found = await self._commands.load(RECORD, request.record_id, request.known_at)
         if not found.position:
             raise NotFound("RECORD_NOT_FOUND", f"there is no record {request.record_id}")
         return record.to_resource(found.state, found.position)

@@ -601,7 +601,8 @@ class _Batch:
                 await self._rated(employee_id, month, now)
             case UnderperformanceDetected(detection=found):
                 first, last = found.periods[0].start_date[:7], found.periods[-1].end_date[:7]
-                await self._rests([found.employee_id], first, last, found.known_at, now)
+                # One of an earlier version does not say up to where it looked.
+                await self._rests([found.employee_id], first, last, found.known_at or position, now)
             case DetectionDrifted(employee_id=employee_id, drift=drift):
                 first, last = drift.periods[0].start_date[:7], drift.periods[-1].end_date[:7]
                 await self._rests([employee_id], first, last, drift.known_at, now)
@@ -667,8 +668,10 @@ class _Batch:
                 self._due[RECONSIDER, month_key(employee_id, month)] = self._late[employee_id, month]
 
     async def _rated(self, employee_id: str, month: str, now: datetime) -> None:
+        """A month has another rating: where policies look at ratings, what they found is looked at again, too."""
         await self._know_rules()
-        self._judge(employee_id, f"{month}-01", [RATED], now, settle=False)
+        if RATED in self._policies:
+            self._again(employee_id, [(f"{month}-01", RATED)], now)
 
     async def _rests(self, employee_ids: Sequence[str], first: str, last: str, known_at: int, now: datetime) -> None:
         """Notes that something rests on months; what became known while it was computed has it looked at again."""

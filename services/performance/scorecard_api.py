@@ -42,10 +42,7 @@ class ScorecardApi:
     async def GetScorecard(self, request: pb.GetScorecardRequest, _: Context) -> pb.MonthlyScorecard:
         employee_id, month, known_at = request.employee_id, request.month, request.known_at
         aggregate_id = rating_id(employee_id, month)
-        if known_at:
-            found = await self._commands.load_at(RATING, aggregate_id, known_at)
-        else:
-            found = await self._commands.load(RATING, aggregate_id)
+        found = await self._commands.load(RATING, aggregate_id, known_at)
         shown = rating.to_resource(found.state, found.position)
         if shown.closed:
             await self._follower.wait_for(request.at_least or found.position, AT_LEAST_SECONDS)

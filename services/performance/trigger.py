@@ -76,6 +76,16 @@ def period_of(rule: DetectionRule, day: date) -> Span:
             return Span(day, day)
 
 
+def evidence_from(rule: DetectionRule, first: date) -> date:
+    """The first day of facts that a find rests on whose first period begins on a day."""
+    if rule.HasField("points"):
+        return date.min
+    start = first - timedelta(rule.total.days)
+    for _ in range(max((_movement(one)[1] for one in rule.contradiction.conditions), default=0)):
+        start = period_of(rule, start - ONE_DAY).start
+    return start
+
+
 def reach_of(rule: DetectionRule, day: date) -> tuple[date, date]:
     """The first and the last day of facts that may count together with those of a day's period."""
     periods = length_of(rule) + max((_movement(one)[1] for one in rule.contradiction.conditions), default=0)

@@ -140,8 +140,8 @@ async def correction_ms(quick: bool) -> Measured:
                     watch = Stopwatch()
                     seen: list[str] = []
                     while len(seen) < 1 + len(OWN) + 1:
-                        for stored in await feed.next(10, wait_seconds=1.0):
-                            seen.append(Envelope.FromString(stored.payload).type.rpartition(".")[2])
+                        arrived = await feed.next(10, wait_seconds=1.0)
+                        seen += [Envelope.FromString(one.payload).type.rpartition(".")[2] for one in arrived]
                         if watch.seconds > 30:
                             raise RuntimeError(f"a correction was followed by {seen} only")
                         if len(seen) == 1 + len(OWN):

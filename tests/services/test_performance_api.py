@@ -754,3 +754,29 @@ async def test_names_lie_nowhere_in_clear(world: World) -> None:
     database = Path(str(service.engine.url.database))
     for file in database.parent.glob("*.db*"):
         assert b"Zauberhaft" not in file.read_bytes()
+
+
+async def test_resources_as_they_were_known(world: World) -> None:
+    """A read with `known_at` does not know what came later, whatever day it is true for."""
+    team, other, kpi = await world.team(), await world.team(), await world.kpi()
+    agent, lead = await world.employee(team), await world.employee(team)
+    before = await world.end()
+    await world.directory.AppointTeamLead(
+        AppointTeamLeadRequest(team_id=other, lead_id=lead, effective_date="2020-01-01")
+    )
+    await world.directory.TransferEmployee(
+        TransferEmployeeRequest(employee_id=agent, team_id=other, effective_date="2020-01-01")
+    )
+    await world.kpis.UpdateKpi(UpdateKpiRequest(kpi=Kpi(kpi_id=kpi, display_name="Another name")))
+    after = await world.end()
+
+    async def seen(known_at: int) -> tuple[str, str, str, str]:
+        asked = GetEmployeeRequest(employee_id=agent, as_of="2020-02-01", known_at=known_at)
+        employee = await world.directory.GetEmployee(asked)
+        led = await world.directory.GetTeam(GetTeamRequest(team_id=other, as_of="2020-02-01", known_at=known_at))
+        named = await world.kpis.GetKpi(GetKpiRequest(kpi_id=kpi, known_at=known_at))
+        return employee.team_id, employee.lead_id, led.lead_id, named.display_name
+
+    assert await seen(before) == (team, "", "", "A KPI")
+    assert await seen(after) == await seen(0) == (other, lead, lead, "Another name")
+    await refused(world.kpis.GetKpi(GetKpiRequest(kpi_id=kpi, known_at=1)), StatusCode.NOT_FOUND, "KPI_NOT_FOUND")

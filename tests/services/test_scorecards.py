@@ -7,10 +7,13 @@ from typing import TypeAlias
 from grpc import StatusCode
 from sqlalchemy import insert, select
 
+from libs.common.eventsourcing import Aggregate, Context
+from services.performance.detection import DETECTION
 from services.performance.results import RECONSIDER, Results, month_key
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, Plan
 from stepladder.performance.v1.detection_pb2 import (
     Detection,
+    DetectionPolicy,
     DryRunDetectionRequest,
     ListDetectionsRequest,
 )
@@ -19,6 +22,7 @@ from stepladder.performance.v1.directory_pb2 import (
     ChangePositionRequest,
     TransferEmployeeRequest,
 )
+from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated
 from stepladder.performance.v1.facts_pb2 import (
     DISPUTE_OUTCOME_OVERTURNED,
     DISPUTE_OUTCOME_UPHELD,
@@ -597,3 +601,44 @@ async def test_what_follows_a_correction_is_complete(world: World) -> None:
         *((second, month) for month in ("2020-02", "2020-05")),
         *((lead, month) for month in ("2020-02", "2020-03", "2020-04", "2020-05", "2020-06")),
     }
+
+
+async def test_a_detection_of_an_earlier_version_does_not_drift_by_itself(world: World) -> None:
+    """It does not say up to where its facts were looked at: up to itself."""
+    _, kpi, agent, other = await centre(world)
+    await detect(world, kpi)
+    await world.record(fact(agent, "2020-01-08", kpi, 20))
+    await judged(world)
+    (found,) = await detections(world, agent)
+    old = Detection()
+    old.CopyFrom(found)
+    old.detection_id, old.employee_id, old.known_at = "d-old", other, 0
+    service = world.services["performance"]
+    context = Context(now=world.clock[0], today=service.today(), actor="policy:detection")
+    await service.commands.handle(DETECTION, "d-old", old, context)
+    await judged(world)
+    (shown,) = await detections(world, other)
+    assert not shown.HasField("drift")
+
+
+async def test_policies_of_earlier_logs_are_understood(world: World) -> None:
+    """As the first version of a policy in force from the beginning; a new version may follow it."""
+    _, kpi, agent, _ = await centre(world)
+    service = world.services["performance"]
+    old = DetectionPolicy(policy_id="old", kpi_id=kpi, period=DetectionRule.PERIOD_MONTH, streak=1)
+    legacy = Aggregate[None](
+        name="performance.detectionpolicy",
+        initial=None,
+        evolve=lambda state, _: state,
+        decide=lambda *_: [DetectionPolicyCreated(policy=old)],
+    )
+    context = Context(now=world.clock[0], today=service.today(), actor="system:import")
+    stored = await service.commands.handle(legacy, "old", old, context)
+    await judged(world)
+    (found,) = await detections(world, agent)
+    assert (found.policy_id, found.policy_position) == ("old", stored.position)
+    version = await world.policies.SetPolicy(detecting("old", rule(kpi, streak=12), "2020-02-01"))
+    asked = GetPolicyRequest(policy_id="old", as_of="2020-01-31", at_least=version.log_position)
+    assert (await world.policies.GetPolicy(asked)).log_position == stored.position
+    asked.as_of = "2020-02-01"
+    assert (await world.policies.GetPolicy(asked)).log_position == version.log_position

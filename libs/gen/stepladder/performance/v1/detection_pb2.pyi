@@ -363,17 +363,21 @@ class GetDetectionRequest(_message.Message):
 
     DETECTION_ID_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     detection_id: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
         detection_id: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "detection_id", b"detection_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "detection_id", b"detection_id", "known_at", b"known_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -199,20 +199,24 @@ class GetTeamRequest(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
     as_of: _builtins.str
     """The day asked about; empty means today."""
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
         team_id: _builtins.str = ...,
         as_of: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "known_at", b"known_at", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,19 +363,23 @@ class GetEmployeeRequest(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     as_of: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         as_of: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "employee_id", b"employee_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "employee_id", b"employee_id", "known_at", b"known_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -252,17 +252,21 @@ class GetKpiRequest(_message.Message):
 
     KPI_ID_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     at_least: _builtins.int
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0 means now."""
     def __init__(
         self,
         *,
         kpi_id: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "kpi_id", b"kpi_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "known_at", b"known_at", "kpi_id", b"kpi_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
