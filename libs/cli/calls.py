@@ -16,28 +16,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
-from libs.cli.call_mapping import CallFileError, CallMapping, Readings, compile_format
+from libs.cli.call_mapping import CallMapping, Readings
+from libs.cli.lines import Lines
+from libs.cli.mapping import Unusable, WrongFile, compile_format, day_of, index_of, second_of, shown
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
 
 DAY = 86_400
 """Seconds. The longest call that records without an end date can tell."""
-
-MAX_LINE = 65_536
-"""Bytes. A file with a longer line is no call file; this keeps it from filling the memory."""
-
-PROGRESS_STEP = 1 << 18
-"""Bytes between two calls of the progress callback."""
-
-
-class _Unusable(Exception):  # noqa: N818 - states what is the case
-    """One row cannot be used: `reason` is counted, `detail` is reported."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +41,13 @@ class _Rows:
 
     def __init__(self, mapping: CallMapping, header: Sequence[str] | None) -> None:
         def place(column: str | int | None) -> int | None:
-            return None if column is None else _index(column, header, self._width)
+            return None if column is None else index_of(column, header, self._width)
 
         self._mapping = mapping
         self._width = mapping.width if header is None else len(header)
         columns = mapping.columns
-        self._agent = _index(columns.agent, header, self._width)
-        self._date = _index(columns.date, header, self._width)
+        self._agent = index_of(columns.agent, header, self._width)
+        self._date = index_of(columns.date, header, self._width)
         self._times = (place(columns.arrival), place(columns.start), place(columns.end))
         self._seconds = place(columns.seconds)
         self._outcome = place(columns.outcome)
@@ -72,21 +58,21 @@ class _Rows:
         self._parse_date = lru_cache(maxsize=10_000)(self._read_date)
 
     def call(self, fields: Sequence[str]) -> Call:
-        """Raises _Unusable. Whether a row is anybody's call is asked before whether its figures are right."""
+        """Raises Unusable. Whether a row is anybody's call is asked before whether its figures are right."""
         if len(fields) != self._width:
-            raise _Unusable("columns", f"{len(fields)} fields in place of {self._width}")
+            raise Unusable("columns", f"{len(fields)} fields in place of {self._width}")
         try:
             "".join(fields).encode()
         except UnicodeEncodeError:
-            raise _Unusable("bad_encoding", f"bytes that are not {self._mapping.encoding}") from None
+            raise Unusable("bad_encoding", f"bytes that are not {self._mapping.encoding}") from None
         if self._outcome is not None:
             self._check_outcome(fields[self._outcome].strip())
         agent = fields[self._agent].strip()
         # The length that the contract takes for a name.
         if not 1 <= len(agent) <= 200:
-            raise _Unusable("bad_agent", f"{_shown(agent)} is no name of 1 to 200 characters")
+            raise Unusable("bad_agent", f"{shown(agent)} is no name of 1 to 200 characters")
         if agent in self._mapping.nobody:
-            raise _Unusable(self._mapping.nobody[agent], f"the agent {_shown(agent)} is nobody")
+            raise Unusable(self._mapping.nobody[agent], f"the agent {shown(agent)} is nobody")
         day = self._parse_date(fields[self._date].strip())
         arrival, start, end = (
             None if index is None else self._parse_time(fields[index].strip()) for index in self._times
@@ -96,7 +82,7 @@ class _Rows:
         elif start is not None and end is not None:
             seconds = (end - start) % DAY
         else:
-            raise _Unusable("bad_time", "without start and end, how long the call took is unknown")
+            raise Unusable("bad_time", "without start and end, how long the call took is unknown")
         if start is None and end is not None:
             start = (end - seconds) % DAY
         # Clocks of different machines differ by seconds; a start half a day before the caller came is of the next day.
@@ -107,59 +93,27 @@ class _Rows:
     def _check_outcome(self, outcome: str) -> None:
         outcomes = self._mapping.outcomes
         if outcome in outcomes.ignored:
-            raise _Unusable(outcomes.ignored[outcome], f"the outcome is {_shown(outcome)}")
+            raise Unusable(outcomes.ignored[outcome], f"the outcome is {shown(outcome)}")
         if outcome not in outcomes.served:
-            raise _Unusable("unknown_outcome", f"the mapping does not know the outcome {_shown(outcome)}")
+            raise Unusable("unknown_outcome", f"the mapping does not know the outcome {shown(outcome)}")
 
     def _read_date(self, text: str) -> date:
-        match = self._date_pattern.fullmatch(text)
-        parts = match.groupdict() if match else dict.fromkeys(("year", "month", "day"), "0")
-        if (year := parts.get("year")) is None:
-            year = ("19" if parts["short_year"] >= "69" else "20") + parts["short_year"]
-        try:
-            day = date(int(year), int(parts["month"]), int(parts["day"]))
-        except ValueError:
-            raise _Unusable("bad_date", f"{_shown(text)} is no day written {self._mapping.formats.date}") from None
-        # What the contract of facts takes.
-        if not 1900 <= day.year <= 2199:
-            raise _Unusable("bad_date", f"{_shown(text)} is not between the years 1900 and 2199")
-        return day
+        return day_of(self._date_pattern.fullmatch(text), text, self._mapping.formats.date)
 
     def _read_time(self, text: str) -> int | None:
-        if text in self._mapping.formats.unknown_times:
+        formats = self._mapping.formats
+        if text in formats.unknown_times:
             return None
-        match = self._time_pattern.fullmatch(text)
-        parts = match.groupdict() if match else {"hour": "99"}
-        hour, minute, second = (int(parts.get(part, 0)) for part in ("hour", "minute", "second"))
-        if hour > 23 or minute > 59 or second > 59:
-            raise _Unusable("bad_time", f"{_shown(text)} is no time written {self._mapping.formats.time}")
-        return hour * 3600 + minute * 60 + second
-
-
-def _index(column: str | int, header: Sequence[str] | None, width: int | None) -> int:
-    if isinstance(column, int):
-        if width is not None and column > width:
-            raise CallFileError(f"the mapping names column {column}, the file has {width}")
-        return column - 1
-    if header is None:
-        raise CallFileError(f"the mapping names the column {column!r}, the file has no header")
-    if header.count(column) != 1:
-        has = ", ".join(header[:40])
-        raise CallFileError(f"the mapping names the column {column!r}, which must be there once; the file has {has}")
-    return header.index(column)
+        return second_of(self._time_pattern.fullmatch(text), text, formats.time)
 
 
 def _read_seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise _Unusable("bad_seconds", f"{_shown(text)} is no whole number from 0")
+        raise Unusable("bad_seconds", f"{shown(text)} is no whole number from 0")
     # The length first: converting a very long number takes long.
     if len(text) > 9 or int(text) > DAY:
-        raise _Unusable("bad_seconds", f"{_shown(text)} seconds are more than a day")
+        raise Unusable("bad_seconds", f"{shown(text)} seconds are more than a day")
     return int(text)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 @dataclass(slots=True)
@@ -250,11 +204,10 @@ def read_calls(
         report: a CSV to write, with `line,reason,detail` of every row that cannot be used.
         progress: is given the bytes read so far, now and then and at the end.
 
-    Raises CallFileError when it is no such file at all or the centre's id is none, and OSError.
+    Raises WrongFile when it is no such file at all or the centre's id is none, and OSError.
     """
-    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,59}", centre):
-        raise CallFileError(f"the centre {centre!r} must be 1 to 60 lower-case letters, digits or hyphens")
-    lines = _Lines(progress)
+    check_centre(centre)
+    lines = Lines(progress)
     days: defaultdict[str, defaultdict[date, _Day]] = defaultdict(lambda: defaultdict(_Day))
     unusable: Counter[str] = Counter()
     used = 0
@@ -287,37 +240,19 @@ def read_calls(
     )
 
 
+def check_centre(centre: str) -> None:
+    """Raises WrongFile if it is no id of a contact centre."""
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,59}", centre):
+        raise WrongFile(f"the centre {centre!r} must be 1 to 60 lower-case letters, digits or hyphens")
+
+
 def employee_id(centre: str, name: str) -> str:
     """The id of the agent of that name. Ids stay in the log for ever, so they must not tell who the person is."""
     digest = hashlib.sha256(f"{centre}:{name}".encode()).digest()
     return "e-" + base64.b32encode(digest).decode().lower()[:10]
 
 
-class _Lines:
-    """A file's lines as text; counts and digests its bytes on the way."""
-
-    def __init__(self, progress: Callable[[int], None] | None) -> None:
-        self.digest = hashlib.sha256()
-        self._progress = progress
-
-    def read(self, file: BinaryIO, encoding: str) -> Iterator[str]:
-        """Bytes that are not of the encoding come as lone surrogates, so that only their row is lost."""
-        count = told = number = 0
-        while line := file.readline(MAX_LINE):
-            number += 1
-            if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                raise CallFileError(f"{file.name}: line {number} has more than {MAX_LINE} bytes; this is no call file")
-            self.digest.update(line)
-            count += len(line)
-            if self._progress and count - told >= PROGRESS_STEP:
-                told = count
-                self._progress(count)
-            yield line.decode(encoding, "surrogateescape")
-        if self._progress:
-            self._progress(count)
-
-
-def _judged(lines: Iterator[str], mapping: CallMapping) -> Iterator[tuple[int, Call | _Unusable]]:
+def _judged(lines: Iterator[str], mapping: CallMapping) -> Iterator[tuple[int, Call | Unusable]]:
     """Every row that is not empty, with the number of its (last) line, from 1."""
     reader = csv.reader(
         lines,
@@ -330,9 +265,9 @@ def _judged(lines: Iterator[str], mapping: CallMapping) -> Iterator[tuple[int, C
         try:
             header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
-            raise CallFileError(f"the first line is no header: {error}") from None
+            raise WrongFile(f"the first line is no header: {error}") from None
         if not header:
-            raise CallFileError("the first line is empty, a header was expected")
+            raise WrongFile("the first line is empty, a header was expected")
     rows = _Rows(mapping, header)
     while True:
         try:
@@ -342,6 +277,6 @@ def _judged(lines: Iterator[str], mapping: CallMapping) -> Iterator[tuple[int, C
             if fields:
                 yield reader.line_num, rows.call(fields)
         except csv.Error as error:
-            yield reader.line_num, _Unusable("columns", str(error))
-        except _Unusable as unusable:
+            yield reader.line_num, Unusable("columns", str(error))
+        except Unusable as unusable:
             yield reader.line_num, unusable

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from itertools import groupby, islice
 from typing import Any, Protocol, TypeVar
 
+from google.protobuf.message import Message
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
@@ -146,8 +146,7 @@ async def import_facts(
     async def send(index: int, request: RecordFactsRequest) -> None:
         nonlocal so_far
         try:
-            call = partial(stub.RecordFacts, request, timeout=CALL_SECONDS)
-            answer = await _patiently(call, f"batch {index} of the facts", patience)
+            answer = await send_patiently(stub.RecordFacts, request, f"batch {index} of the facts", patience)
         finally:
             free.release()
         left = (_rejected(request.facts[one.index], one) for one in answer.rejections)
@@ -293,11 +292,11 @@ async def import_centre(
         nonlocal answered, position
         for request in own:
             route = routes[type(request)]
-            call = partial(route.method, request, timeout=CALL_SECONDS)
             what = f"{type(request).__name__}, {about}"
+            settling = SETTLE_SECONDS if route.stage else 0.0
             try:
                 async with free:
-                    answer = await _patiently(call, what, patience, unknown_for=SETTLE_SECONDS if route.stage else 0.0)
+                    answer = await send_patiently(route.method, request, what, patience, unknown_for=settling)
                 position = max(position, answer.log_position)
             except ImportFailed as failure:
                 if failure.code is not StatusCode.ALREADY_EXISTS:
@@ -359,16 +358,18 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
 _PASSING = {StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.DEADLINE_EXCEEDED}
 
 
-async def _patiently(call: Callable[[], Awaitable[T]], what: str, patience: float, *, unknown_for: float = 0.0) -> T:
-    """Calls until there is an answer or `patience` seconds are over; NOT_FOUND is no answer for `unknown_for` seconds.
+async def send_patiently(
+    method: Callable[..., Awaitable[T]], request: Message, what: str, patience: float, *, unknown_for: float = 0.0
+) -> T:
+    """Sends a request until there is an answer or `patience` seconds are over; NOT_FOUND is none for `unknown_for`.
 
-    Raises ImportFailed.
+    Raises ImportFailed, which says `what` it was.
     """
     clock = asyncio.get_running_loop().time
     start, pause = clock(), FIRST_PAUSE_SECONDS
     while True:
         try:
-            return await call()
+            return await method(request, timeout=CALL_SECONDS)
         except AioRpcError as error:
             code = error.code()
             bound = patience if code in _PASSING else unknown_for if code is StatusCode.NOT_FOUND else 0.0

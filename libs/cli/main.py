@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import click
 from grpc import StatusCode, aio
 
-from libs.cli import calling, operating, starting
-from libs.cli.call_mapping import CallFileError
+from libs.cli import calling, operating, starting, table_importing
 from libs.cli.calling import WrongCall
 from libs.cli.embedded import CannotStart
 from libs.cli.importing import ImportFailed
+from libs.cli.mapping import WrongFile
 from libs.common.rpc import answered
 from libs.common.settings import PREFIX
 
@@ -39,7 +39,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's work; what a person can do something about ends it with one sentence and status 1."""
     try:
         return asyncio.run(work)
-    except (CannotStart, CallFileError, ImportFailed, WrongCall) as problem:
+    except (CannotStart, WrongFile, ImportFailed, WrongCall) as problem:
         raise click.ClickException(str(problem)) from None
     except aio.AioRpcError as error:
         if answered(error) is None and error.code() is StatusCode.UNAVAILABLE:
@@ -96,6 +96,30 @@ def import_calls(file: Path, mapping: str, centre: str, report: Path | None) -> 
     started again.
     """
     run(starting.import_calls(file, mapping, centre, report or Path(f"{file.name}.unusable.csv")))
+
+
+@import_.command(name="table")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--mapping", required=True, help="What its columns mean: a mapping that ships, or a TOML file.")
+@click.option("--sheet", help="Sheet of an XLSX file. [default: as the mapping says, or the only one]")
+@CENTRE
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to list rows that were left. [default: <file>.left.csv in this folder]",
+)
+def import_table(file: Path, mapping: str, sheet: str | None, centre: str, report: Path | None) -> None:
+    """Import a table (CSV or XLSX) of KPI readings or of records.
+
+    Every row is taken or left by itself. The report holds the rows that were left as they stand in the file, each with
+    the reason: mend them there and import the report with the same mapping, as often as needed. What was taken before
+    stays as it is, so the same file may be imported again, and an import that was interrupted be started again.
+
+    Exit status: 0 when every row was taken, 3 when rows were left, 1 when the import could not be done.
+    """
+    sys.exit(
+        run(table_importing.import_table_file(file, mapping, sheet, centre, report or Path(f"{file.name}.left.csv")))
+    )
 
 
 @main.command()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from grpc import aio
 
-from libs.cli.call_mapping import CallFileError, load_mapping
+from libs.cli.call_mapping import load_mapping
 from libs.cli.calls import CallFacts, read_calls
 from libs.cli.embedded import running
 from libs.cli.importing import SetupRequest, import_centre, import_facts, preset_requests, staff_requests
+from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
 from libs.common.rpc import connect
@@ -28,7 +29,6 @@ from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.facts_pb2 import Fact
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 
-PRESETS = Path(__file__).parent / "presets"
 SETTLING_SECONDS = 60.0
 """Longest wait for what follows from an import before `up` says what to try."""
 
@@ -95,14 +95,9 @@ async def _import_sample(channel: aio.Channel, note: Path) -> None:
 
 
 async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
-    path = Path(mapping_name) if mapping_name.endswith(".toml") else PRESETS / f"{mapping_name}.toml"
-    if not path.exists():
-        shipped = ", ".join(sorted(one.stem for one in PRESETS.glob("*-calls.toml")))
-        raise CallFileError(f"there is no mapping {mapping_name!r}; these ship: {shipped}; or name a .toml file")
+    mapping = load_mapping(find_mapping(mapping_name, "calls"))
     with progress(f"reading {file.name}", file.stat().st_size) as tell:
-        calls = await asyncio.to_thread(
-            read_calls, file, load_mapping(path), centre=centre, report=report, progress=tell
-        )
+        calls = await asyncio.to_thread(read_calls, file, mapping, centre=centre, report=report, progress=tell)
     _print_rows(calls, report)
     await _set_up(channel, [*preset_requests(), *staff_requests(calls)], "people, KPIs, policies")
     await _send_facts(channel, list(calls), calls.digest)

@@ -191,7 +191,7 @@ class _Method:
         except DecodeError as error:
             raise Invalid("MALFORMED_REQUEST", f"the request's bytes cannot be decoded: {error}") from error
         if found := _VALIDATOR.collect_violations(request, fail_fast=len(raw) > _ALL_VIOLATIONS_UP_TO_BYTES):
-            violations = tuple(FieldViolation(_path(v.proto.field), v.proto.message) for v in found)
+            violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
             text = "; ".join(f"{v.field}: {v.message}" for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
             raise Invalid("INVALID_FIELDS", text + more, violations)
@@ -217,7 +217,7 @@ class _Method:
         )
 
 
-def _path(field: FieldPath | None) -> str:
+def field_path(field: FieldPath | None) -> str:
     """A field as callers write it: `facts[2].date`; empty for a rule about the whole request."""
     elements = field.elements if field else ()
     return ".".join(

@@ -10,8 +10,9 @@ from pathlib import Path
 import protovalidate
 import pytest
 
-from libs.cli.call_mapping import CallFileError, CallMapping, compile_format, load_mapping
+from libs.cli.call_mapping import CallMapping, load_mapping
 from libs.cli.calls import CallFacts, employee_id, read_calls
+from libs.cli.mapping import WrongFile, compile_format
 from libs.cli.presets import (
     PRESETS,
     load_eligibility_policies,
@@ -282,7 +283,7 @@ def test_another_company_s_file_is_described_without_code(tmp_path: Path) -> Non
 def test_a_wrong_mapping_is_refused_with_the_entry(tmp_path: Path, old: str, new: str, message: str) -> None:
     """Mistakes in a mapping are found when it is loaded, and named."""
     (tmp_path / "other.toml").write_text(OTHER.replace(old, new), "utf-8")
-    with pytest.raises(CallFileError, match=message):
+    with pytest.raises(WrongFile, match=message):
         load_mapping(tmp_path / "other.toml")
 
 
@@ -290,15 +291,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, mapping: CallMapping)
     """An empty file, another header, a line without end or a wrong centre: nothing is read by mistake."""
     path = tmp_path / "calls.tsv"
     path.write_bytes(b"")
-    with pytest.raises(CallFileError, match="header"):
+    with pytest.raises(WrongFile, match="header"):
         read_calls(path, mapping, centre="test")
     path.write_bytes(b"agent\tday\n")
-    with pytest.raises(CallFileError, match=r"'server'.*agent, day"):
+    with pytest.raises(WrongFile, match=r"'server'.*agent, day"):
         read_calls(path, mapping, centre="test")
     path.write_bytes(write(path).read_bytes() + b"x" * 100_000)
-    with pytest.raises(CallFileError, match="line 2 has more"):
+    with pytest.raises(WrongFile, match="line 2 has more"):
         read_calls(path, mapping, centre="test")
-    with pytest.raises(CallFileError, match="centre"):
+    with pytest.raises(WrongFile, match="centre"):
         read_calls(write(path), mapping, centre="My Centre")
 
 

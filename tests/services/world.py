@@ -43,6 +43,7 @@ class World:
     channels: dict[str, aio.Channel]
     services: dict[str, Service]
     clock: list[datetime] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     @property
     def directory(self) -> DirectoryServiceStub:
@@ -181,5 +182,6 @@ async def open_world(folder: Path, nats: NatsServer, database_url: str = "") -> 
             service = await stack.enter_async_context(open_service(name, settings, module.EVENTS, now=lambda: clock[0]))
             serving = await stack.enter_async_context(service.serving(module.build(service)))
             world.services[name] = service
+            world.addresses[name] = serving.address
             world.channels[name] = await stack.enter_async_context(aio.insecure_channel(serving.address))
         yield world
