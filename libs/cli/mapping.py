@@ -125,14 +125,23 @@ class Part(BaseModel):
 
 P = TypeVar("P", bound=Part)
 
+_WHAT_TO_DO = {
+    "extra_forbidden": "there is no such entry here; correct its name or its place, or take it out",
+    "missing": "it is needed; add it",
+}
+
 
 def load(path: Path, kind: type[P]) -> P:
     """Reads a mapping. Raises WrongFile that names every wrong entry, and OSError."""
     try:
         return kind.model_validate(tomllib.loads(path.read_text("utf-8"), parse_float=Decimal))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
-        raise WrongFile(f"{path}: {wrong}") from None
+        wrong = (
+            f"{'.'.join(map(str, one['loc'])) or 'the mapping'}: "
+            + _WHAT_TO_DO.get(one["type"], one["msg"].removeprefix("Value error, "))
+            for one in error.errors()
+        )
+        raise WrongFile(f"{path}: {'; '.join(wrong)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongFile(f"{path}: {error}") from None
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
 from grpc.aio import Channel
 
 from libs.cli.calls import check_centre
@@ -26,9 +25,9 @@ from libs.cli.table_rows import Rows
 from libs.cli.tables import REPORT_COLUMNS, Row, Table, is_xlsx, read_csv, read_xlsx
 from libs.common.rpc import connect
 from libs.common.settings import load_settings
-from stepladder.performance.v1.facts_pb2 import RecordFactsRequest
+from stepladder.performance.v1.facts_pb2 import Fact, RecordFactsRequest
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
-from stepladder.performance.v1.record_pb2 import CreateRecordsRequest
+from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 
 BATCH_ROWS = 500
@@ -101,11 +100,11 @@ class _Batch:
     """
 
     rows: list[tuple[Row, int | Unusable]] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Fact | Record] = field(default_factory=list)
     known: dict[bytes, int] = field(default_factory=dict)
     size: int = 0
 
-    def add(self, row: Row, said: Message | Unusable) -> None:
+    def add(self, row: Row, said: Fact | Record | Unusable) -> None:
         if isinstance(said, Unusable):
             self.rows.append((row, said))
             return
@@ -127,7 +126,7 @@ class _Batch:
 def _batches(table: Table, rows: Rows) -> Iterator[_Batch]:
     batch = _Batch()
     for row in table.rows:
-        said: Message | Unusable
+        said: Fact | Record | Unusable
         try:
             said = rows.message(row)
         except Unusable as unusable:
@@ -187,7 +186,7 @@ async def _send(channel: Channel, messages: Sequence[Any], patience: float) -> _
         return None
     method: Callable[..., Awaitable[_Answer]]
     request: RecordFactsRequest | CreateRecordsRequest
-    if messages[0].DESCRIPTOR.name == "Fact":
+    if isinstance(messages[0], Fact):
         method, request = FactsServiceStub(channel).RecordFacts, RecordFactsRequest(facts=messages)
     else:
         method, request = RecordServiceStub(channel).CreateRecords, CreateRecordsRequest(records=messages)
@@ -200,7 +199,11 @@ def reporting(path: Path, header: Sequence[str] | None, delimiter: str) -> Itera
     part = path.with_name(f"{path.name}.part")
     try:
         # With the mark by which spreadsheets know UTF-8; bytes that were no text stay as they are.
-        with part.open("w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        opened = part.open("w", encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise WrongFile(f"the report cannot be written: {error}; name another file with --report") from None
+    try:
+        with opened as file:
             out = csv.writer(file, delimiter=delimiter)
             out.writerow((*REPORT_COLUMNS, *(header or ())))
             yield lambda left: out.writerow((left.row.number, left.reason, left.message, *left.row.cells))

@@ -37,10 +37,9 @@ def _column(value: object) -> object:
 
 
 def _any_case(values: dict[str, str]) -> dict[str, str]:
-    folded = {key.strip().casefold(): value for key, value in values.items()}
-    if len(folded) != len(values):
+    if len({key.strip().casefold() for key in values}) != len(values):
         raise ValueError("two of the values differ in nothing but upper and lower case; leave one of them out")
-    return folded
+    return values
 
 
 _Meaning = Annotated[str, BeforeValidator(_plain)]
@@ -160,7 +159,7 @@ def _numerator(value: object) -> object:
 class Ratio(Part):
     """A KPI's numbers of the day. A denominator belongs to a ratio only.
 
-    With `optional`, a row without a numerator has no reading of this KPI; otherwise that is an error.
+    With `optional`, a row that lacks one of them has no reading of this KPI; otherwise that is an error.
     """
 
     numerator: Amount

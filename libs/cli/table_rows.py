@@ -38,6 +38,9 @@ E = TypeVar("E", bound=int)
 LARGEST = 10**12
 """What the contract takes for a numerator or denominator."""
 
+MOST_VALUES_SHOWN = 20
+"""In the message about a value that the mapping does not know."""
+
 _EXACT = Context(prec=100, traps=[Inexact])
 _VALIDATOR = protovalidate.Validator()
 _ONE_DAY = timedelta(days=1)
@@ -107,13 +110,13 @@ class Rows:
         )
 
     def _reading(self, cells: Sequence[str], kpi_id: str, ratio: Ratio) -> Reading | None:
-        if ratio.optional and not self._text(cells, ratio.numerator, needed=False):
+        parts = [part for part in (ratio.numerator, ratio.denominator) if part is not None]
+        if ratio.optional and not all(self._text(cells, part, needed=False) for part in parts):
             return None
-        denominator = ratio.denominator
         return Reading(
             kpi_id=kpi_id,
-            numerators=[self._whole(cells, ratio.numerator)],
-            denominators=[] if denominator is None else [self._whole(cells, denominator)],
+            numerators=[self._whole(cells, parts[0])],
+            denominators=[self._whole(cells, part) for part in parts[1:]],
         )
 
     def _record(self, cells: Sequence[str], record: Record) -> pb.Record:
@@ -190,7 +193,7 @@ class Rows:
         return employee_id(self._centre, text) if cell.names else text
 
     def _made_id(self, cells: Sequence[str], record: Record) -> str:
-        """Ids stay in the log for ever, so they must not tell what they are made of."""
+        """Ids stay in the log for ever: they must not tell what they are made of, nor be made otherwise one day."""
         texts = []
         for column in record.id_of:
             if not (text := self._cell(cells, column)):
@@ -229,10 +232,7 @@ class Rows:
                 raise Unusable("missing_value", f"{_named(cell)}: the cell is empty")
             return ""
         if values := values or cell.values:
-            if text.casefold() not in values:
-                known = ", ".join(values)
-                raise Unusable("unknown_value", f"{_named(cell)}: {shown(text)} is none of {known}")
-            text = values[text.casefold()]
+            text = _meaning(values, text, cell)
         return cell.prefix + (text.lower() if cell.lower else text)
 
     def _enum(self, cells: Sequence[str], cell: Cell, value_of: Callable[[str], E]) -> E:
@@ -316,6 +316,18 @@ class Rows:
         if first.astimezone(self._zone).replace(tzinfo=None) != local:
             raise Unusable("bad_time", f"there was no {local} in {self._zone.key}: clocks were put forward")
         return second if after is not None and first <= after < second else first
+
+
+def _meaning(values: Mapping[str, str], text: str, cell: Cell) -> str:
+    if (meaning := values.get(text)) is not None:
+        return meaning
+    folded = text.casefold()
+    for key, meaning in values.items():
+        if key.strip().casefold() == folded:
+            return meaning
+    known = ", ".join(list(values)[:MOST_VALUES_SHOWN])
+    more = ", …" if len(values) > MOST_VALUES_SHOWN else ""
+    raise Unusable("unknown_value", f"{_named(cell)}: {shown(text)} is none of {known}{more}")
 
 
 def _compiled(*formats: str) -> list[re.Pattern[str]]:

@@ -1,6 +1,8 @@
 """Tables of text, out of CSV and XLSX files: row by row, with every cell as a spreadsheet would save it in a CSV."""
 
+import codecs
 import csv
+import re
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ that begins with them is a report; without them it is the table again."""
 MOST_LINES_IN_A_ROW = 200
 """A row with more lines than this has a quote that is never closed. It alone is lost, not what it would swallow."""
 
+_REPORT = re.compile(rb'"?import_row"?([^a-z"])"?import_reason')
 _XLSX, _OLD_EXCEL = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 
 
@@ -71,9 +74,13 @@ def is_xlsx(path: Path) -> bool:
 def read_csv(path: Path, *, delimiter: str, encoding: str, header_row: int) -> Table:
     """A CSV file, or a report about any file. `header_row` names the columns; 0: none does.
 
+    A report has the delimiter with which its columns are written: spreadsheets save with that of their language.
     Raises WrongFile and OSError, also while rows are read.
     """
     lines = Lines()
+    with path.open("rb") as file:
+        if match := _REPORT.match(file.read(100).removeprefix(codecs.BOM_UTF8)):
+            delimiter = match[1].decode()
 
     def rows() -> Iterator[tuple[Sequence[str], bool]]:
         with path.open("rb") as file:
@@ -94,9 +101,11 @@ def read_xlsx(path: Path, *, sheet: str | None, decimal_mark: str, header_row: i
 
     Raises WrongFile and OSError, also while rows are read.
     """
+    file = path.open("rb")  # its name may end as it likes
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, SyntaxError, ValueError) as error:
+        file.close()
         raise WrongFile(f"{path} is no XLSX file that can be read ({error}); save it anew as .xlsx or .csv") from None
     visible = [one.title for one in book.worksheets if one.sheet_state == "visible"]
     if sheet is None and len(visible) != 1:
@@ -105,6 +114,8 @@ def read_xlsx(path: Path, *, sheet: str | None, decimal_mark: str, header_row: i
     if name not in (one.title for one in book.worksheets):
         raise WrongFile(f"{path} has no sheet {name!r}; it has {', '.join(visible)}")
     found: Any = book[name]  # the type stubs know sheets that can be written
+    if not found.max_row:  # some programs leave it to the reader to count
+        found.calculate_dimension(force=True)
     size = found.max_row or 0
     found.reset_dimensions()  # some programs state them wrongly, and rows would be cut off
     number = 0
@@ -117,7 +128,7 @@ def read_xlsx(path: Path, *, sheet: str | None, decimal_mark: str, header_row: i
         except (zipfile.BadZipFile, KeyError, SyntaxError, ValueError) as error:
             raise WrongFile(f"{path}: sheet {name!r} cannot be read beyond row {number}: {error}") from None
         finally:
-            book.close()
+            file.close()
 
     header, cells = _parted(path, rows(), header_row)
     return Table(header, cells, size, lambda: number)

@@ -3,6 +3,7 @@
 import csv
 import random
 import tracemalloc
+import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from datetime import time as clock
@@ -103,11 +104,12 @@ def test_a_title_above_the_header(tmp_path: Path) -> None:
         comma(tmp_path / "t.csv", header_row=2)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("header_row", [0, 1, 3])
-def test_a_report_is_the_table_again(tmp_path: Path, header_row: int) -> None:
-    """Its own columns are taken off, its rows keep the numbers that they had; wherever the header was."""
+def test_a_report_is_the_table_again(tmp_path: Path, header_row: int, delimiter: str) -> None:
+    """Its own columns are taken off, its rows keep their numbers; whoever saved it, and wherever the header was."""
     with (tmp_path / "t.csv").open("w", encoding="utf-8-sig", newline="") as file:
-        out = csv.writer(file)
+        out = csv.writer(file, delimiter=delimiter)
         out.writerow((*REPORT_COLUMNS, *(("Agent", "Day") if header_row else ())))
         out.writerows([("17", "bad_date", "no day", "e-1", "1", "ragged"), ("", "", "", "e-2", "2")])
     table = comma(tmp_path / "t.csv", header_row=header_row)
@@ -142,6 +144,33 @@ def test_cells_of_xlsx_are_what_a_csv_of_it_has(tmp_path: Path) -> None:
     ]
     assert table.size == 7
     assert list(sheet(path, mark=",").rows)[2].cells == ["0,3", "5", "-1234567,125"]
+
+
+def test_formulas_and_merged_cells(tmp_path: Path) -> None:
+    """Of a formula comes what was stored when it was last computed; of merged cells the first has the value."""
+    made = openpyxl.Workbook()
+    active = made.active
+    assert active is not None
+    for row in (["a", "b"], ["both", "hidden"], ["=3*4", "x"]):
+        active.append(row)
+    active.merge_cells("A2:B2")
+    made.save(tmp_path / "made.xlsx")
+    with zipfile.ZipFile(tmp_path / "made.xlsx") as made_in, zipfile.ZipFile(tmp_path / "t.xlsx", "w") as out:
+        for name in made_in.namelist():
+            computed = made_in.read(name).replace(b"<f>3*4</f><v></v>", b"<f>3*4</f><v>12</v>")
+            out.writestr(name, computed.replace(b"<f>3*4</f><v />", b"<f>3*4</f><v>12</v>"))
+    assert cells(sheet(tmp_path / "t.xlsx")) == [["both"], ["12", "x"]]
+
+
+def test_rows_that_nobody_counted(tmp_path: Path) -> None:
+    """Programs that write as they go state no size; progress needs one all the same."""
+    made = openpyxl.Workbook(write_only=True)
+    one = made.create_sheet()
+    for number in range(5):
+        one.append([number])
+    made.save(tmp_path / "t.xlsx")
+    table = sheet(tmp_path / "t.xlsx")
+    assert (table.size, len(list(table.rows)), table.done()) == (5, 4, 5)
 
 
 def test_sheets_are_named_unless_there_is_one(tmp_path: Path) -> None:
