@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import protovalidate
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.cli.calls import employee_id
 from libs.cli.mapping import Unusable, WrongFile, find_mapping
-from libs.cli.presets import PRESETS, load_kpis
+from libs.cli.presets import PRESETS, load_kpis, load_policies
 from libs.cli.table_mapping import TableMapping, load_table_mapping
 from libs.cli.table_rows import Rows
 from libs.cli.tables import Row
@@ -118,6 +118,7 @@ def test_numbers_that_are_none(declared: str, written: str, why: str, words: str
     assert words in detail
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(0, 6))
 def test_any_number_comes_out_as_it_went_in(whole: int, digits: int) -> None:
     """However many of its digits stand behind the point, and with marks of another language."""
@@ -419,6 +420,11 @@ def test_mappings_that_ship() -> None:
         load_table_mapping(find_mapping(name, "table"))
     kpis = {kpi.kpi_id for kpi in load_kpis()}
     assert load_table_mapping(find_mapping("kpi-table", "table")).readings.keys() <= kpis
+    evaluation = load_table_mapping(find_mapping("quality-table", "table")).record
+    assert evaluation is not None
+    assert evaluation.evaluation is not None
+    (form,) = [one.form for one in load_policies() if one.policy_id == "calls-form"]
+    assert {*evaluation.evaluation.items} == {item.item_id for section in form.sections for item in section.items}
     with pytest.raises(WrongFile, match="these ship: attendance-table, kpi-table, quality-table; or"):
         find_mapping("nothing", "table")
 
