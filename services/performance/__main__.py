@@ -19,7 +19,7 @@ from services.performance.people import People
 from services.performance.policy_api import PolicyApi
 from services.performance.record_api import RecordApi
 from services.performance.records import Records
-from services.performance.results import JUDGE, RECONSIDER, Results
+from services.performance.results import JUDGE, RECONSIDER, REVISE, Results
 from services.performance.revising import Revising
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
@@ -48,7 +48,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     )
     judging = Judging(service, months, results, people, catalogue, detections, scorecards)
     revising = Revising(service, months, results, judging)
-    service.tick(at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider})
+    service.tick(
+        at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider, REVISE: revising.revise}
+    )
     records = Records(metadata)
     record = RecordApi(service, records, service.follow(records), results, at_results, catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)

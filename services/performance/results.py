@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import insert_new, upsert, upsert_rows
+from libs.common.database import insert_new, upsert, upsert_rows, writing
 from libs.common.days import months_between
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
@@ -80,6 +80,8 @@ JUDGE = "judge"
 """The kind of deadline at which an employee's period is judged; its key is `judgement_key`."""
 RECONSIDER = "reconsider"
 """The kind of deadline, due at once, at which what rests on an employee's month is looked at again; see `month_key`."""
+REVISE = "revise"
+"""The same for a lead's own month only, which rests on what others did: many changes of theirs come to one look."""
 
 OWN, NUMERATOR, DENOMINATOR = range(3)
 """What a measure is to a KPI: its own readings, or one side of a ratio of sums."""
@@ -184,6 +186,13 @@ class Results(ReadModel):
         for recorded in events:
             await batch.take(recorded)
         await batch.write()
+
+    async def plan_revisions(self, engine: AsyncEngine, keys: Sequence[str], now: datetime, position: int) -> None:
+        """Has months (see `month_key`) looked at again by themselves."""
+        if keys:
+            due = [{"kind": REVISE, "key": key, "due_time": now, "position": position} for key in keys]
+            async with writing(engine) as transaction:
+                await transaction.execute(upsert(self.deadlines, transaction), due)
 
     async def list_facts(self, engine: AsyncEngine, request: ListFactsRequest) -> list[RecordedReading]:
         """A page of an employee's readings by day, source and measure, one more than asked for when there are more."""

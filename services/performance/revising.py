@@ -9,7 +9,7 @@ from libs.common.service import Service
 from services.performance.judging import Judging
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id
-from services.performance.results import Results
+from services.performance.results import Results, month_key
 from stepladder.performance.v1.scorecard_pb2 import ReviseScorecard, Scorecard
 
 
@@ -28,8 +28,14 @@ class Revising:
         included = await self._months.catch_up()
         await self._revise(employee_id, month, included)
         await self._judging.review(employee_id, span_of(month), included)
-        for lead_id in await self._months.leads_of(employee_id, month):
-            await self._revise(lead_id, month, included)
+        leads = await self._months.leads_of(employee_id, month)
+        keys = [month_key(lead_id, month) for lead_id in leads]
+        await self._results.plan_revisions(self._service.engine, keys, self._service.now(), included)
+
+    async def revise(self, key: str) -> None:
+        """Looks again at a lead's own scorecard of a month."""
+        employee_id, month = key.split(" ")
+        await self._revise(employee_id, month, await self._months.catch_up())
 
     async def _revise(self, employee_id: str, month: str, included: int) -> None:
         commands, engine = self._service.commands, self._service.engine
