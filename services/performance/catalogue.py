@@ -68,6 +68,10 @@ class Rules:
         ]
         return max(versions, key=_version, default=None)
 
+    def version(self, position: int) -> Policy:
+        """The version of a policy that the event at a position stored."""
+        return next(policy for policy in self.policies if policy.log_position == position)
+
     def in_force_from(self, policy_id: str) -> date:
         """The first day of a policy's first version."""
         days = [policy.effective_date for policy in self.policies if policy.policy_id == policy_id]

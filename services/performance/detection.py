@@ -37,6 +37,11 @@ class State:
         return self.drift.periods or self.detection.periods
 
     @property
+    def stands(self) -> bool:
+        """Whether it would still be made, as far as is known."""
+        return self.drift.stands or not self.drift.periods
+
+    @property
     def known_at(self) -> int:
         """Position up to which facts were looked at for certain."""
         return self.drift.known_at or self.detection.known_at

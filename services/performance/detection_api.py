@@ -17,6 +17,7 @@ from stepladder.performance.v1 import detection_pb2 as pb
 from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
 
 MOST_FOUND = 1000
+MOST_DAYS = 731
 
 
 class DetectionApi:
@@ -61,6 +62,9 @@ class DetectionApi:
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if not start <= end:
             message = f"the last day {end} is before the first day {start}"
+            raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
+        if (end - start).days > MOST_DAYS:
+            message = f"more than {MOST_DAYS} days: try it on fewer"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
         await check_kpis(self._commands, policy)
         POLICY.decide(POLICY.initial, SetPolicyRequest(policy=policy), context)  # refused as it would be when stored

@@ -3,7 +3,8 @@
 A detection whose facts have changed since is judged again by its own rule, and told what has become of it.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from libs.common.days import ONE_DAY, Span
@@ -18,10 +19,10 @@ from services.performance.employee import EMPLOYEE
 from services.performance.months import Months
 from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.results import Results
+from services.performance.results import POINTS, Results
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import Counted
-from services.performance.trigger import Known, TargetOn, evidence_from, find, look_again, period_of, reach_of
+from services.performance.trigger import Known, TargetOn, days_to_look_at, evidence_from, find, look_again
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy
@@ -54,12 +55,13 @@ class Judging:
         day, commands = date.fromisoformat(text), self._service.commands
         known_at = await self._months.catch_up()
         rules = await self._catalogue.rules(self._service.engine)
-        if (policy := rules.policy_on(policy_id, day)) is None:
+        policy = rules.policy_on(policy_id, day)
+        if policy is None or not policy.HasField("detection"):
             return
         ids = await self._detections.ids_of(self._service.engine, employee_id, policy_id)
-        found = [one.state.detection for one in (await commands.known(DETECTION, ids)).values()]
-        reach = reach_of(policy.detection, day)
-        known = (await self._known([employee_id], policy, rules, *reach))[employee_id]
+        states = [one.state for one in (await commands.known(DETECTION, ids)).values()]
+        found = [state.detection for state in states if state.stands]
+        known = (await self._known([employee_id], policy, rules, date.min, date.max))[employee_id]
         over = Span(rules.in_force_from(policy_id), self._service.today() - ONE_DAY)
         for periods in find(policy.detection, known, day, over, found):
             detection = await self._detection(policy, employee_id, periods)
@@ -71,29 +73,33 @@ class Judging:
         commands = self._service.commands
         ids = await self._detections.ids_of(self._service.engine, employee_id)
         for one in (await commands.known(DETECTION, ids)).values():
-            found = one.state.detection
-            rules = await self._catalogue.rules(self._service.engine, found.known_at)
-            policy = next(policy for policy in rules.policies if policy.log_position == found.policy_position)
+            found, before = one.state.detection, one.state.periods
+            rules = await self._catalogue.rules(self._service.engine, found.known_at or one.position)
+            policy = (await self._catalogue.rules(self._service.engine, found.policy_position)).version(
+                found.policy_position
+            )
             start = evidence_from(policy.detection, date.fromisoformat(found.periods[0].start_date))
             end = date.fromisoformat(found.periods[-1].end_date)
-            if span.end < start or span.start > end:
-                continue
+            if span.start > end or (span.end < start and not policy.detection.HasField("points")):
+                continue  # points rest on violations of any day before
             known = (await self._known([employee_id], policy, rules, start, end))[employee_id]
             looked = look_again(policy.detection, known, found.periods)
             causes = await self._results.changes(
                 self._service.engine,
                 [employee_id],
                 [kpi_id for _, kpi_id in kpis_of(policy)],
-                start.isoformat(),
+                "" if policy.detection.HasField("points") else start.isoformat(),
                 end.isoformat(),
                 one.state.known_at or one.position,
+                measures=[POINTS] if policy.detection.HasField("points") else [],
             )
             drift = DetectionDrift(
                 stands=not any(period.period.met for period in looked),
                 disputed=any(period.disputed for period in looked),
                 periods=[period.period for period in looked],
-                causes=causes,
+                causes=sorted({*causes, *_positions(period.period for period in looked)} - _positions(before)),
                 known_at=known_at,
+                evidence_start=start.isoformat(),
             )
             await commands.handle(DETECTION, found.detection_id, drift, self._context())
 
@@ -102,22 +108,23 @@ class Judging:
         await self._months.catch_up()
         rules = await self._catalogue.rules(self._service.engine)
         rule = policy.detection
-        everyone = await self._known(employee_ids, policy, rules, reach_of(rule, span.start)[0], span.end)
+        start = evidence_from(rule, span.start)
         over = Span(span.start, min(span.end, self._service.today() - ONE_DAY))
         detections: list[Detection] = []
-        for employee_id, known in everyone.items():
+        for employee_id in employee_ids:
+            known = (await self._known([employee_id], policy, rules, start, span.end))[employee_id]
             found: list[Detection] = []
-            day = span.start
-            while day <= span.end:
+            for day in days_to_look_at(rule, known, span):
                 finds = find(rule, known, day, over, found)
                 found += [await self._detection(policy, employee_id, periods) for periods in finds]
-                day = period_of(rule, day).end + ONE_DAY
             detections += found
+            await asyncio.sleep(0)  # others have their turn
         return detections
 
     async def _detection(self, policy: Policy, employee_id: str, periods: Sequence[MissedPeriod]) -> Detection:
         team_id, lead_id = await self._people.team_and_lead(self._service.engine, employee_id, periods[-1].end_date)
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
+        start = evidence_from(policy.detection, date.fromisoformat(periods[0].start_date))
         return Detection(
             detection_id=detection_id(policy.policy_id, employee_id, date.fromisoformat(periods[0].start_date)),
             policy_id=policy.policy_id,
@@ -128,6 +135,7 @@ class Judging:
             lead_id=lead_id,
             periods=periods,
             purpose=policy.detection.purpose,
+            evidence_start=min([start.isoformat(), *(fact.date for period in periods for fact in period.facts)]),
         )
 
     async def _known(
@@ -160,6 +168,10 @@ class Judging:
 
     def _context(self) -> Context:
         return Context(now=self._service.now(), today=self._service.today(), actor="policy:detection")
+
+
+def _positions(periods: Iterable[MissedPeriod]) -> set[int]:
+    return {fact.log_position for period in periods for fact in period.facts}
 
 
 def _targets(rules: Rules, state: employee.State) -> TargetOn:

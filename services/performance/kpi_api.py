@@ -32,9 +32,8 @@ class KpiApi:
         derived = request.kpi.derived
         for field, measure in (("numerator", derived.numerator), ("denominator", derived.denominator)):
             if measure and measure not in MEASURES and not await self._has_readings(measure):
-                message = (
-                    f"there is no measure {measure}: it is a KPI with readings of its own, or {', '.join(MEASURES)}"
-                )
+                known = f"a KPI that adds up readings of its own, or {', '.join(MEASURES)}"
+                message = f"there is no measure {measure}: it is {known}"
                 raise Invalid("DERIVATION_INVALID", message, (FieldViolation(f"kpi.derived.{field}", message),))
         return await self._kpi(request.kpi.kpi_id, request, context)
 
@@ -78,7 +77,8 @@ class KpiApi:
 
     async def _has_readings(self, kpi_id: str) -> bool:
         found = {} if "." in kpi_id else await self._commands.known(KPI, [kpi_id])
-        return any(not one.state.kpi.HasField("derived") for one in found.values())
+        kpis = [one.state.kpi for one in found.values()]
+        return any(not kpi.HasField("derived") and kpi.aggregation == pb.Kpi.AGGREGATION_SUM for kpi in kpis)
 
     async def _kpi(self, kpi_id: str, command: Message, context: Context) -> pb.Kpi:
         handled = await self._commands.handle(KPI, kpi_id, command, context)

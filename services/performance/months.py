@@ -108,7 +108,7 @@ class Months:
             until: facts up to this day only.
             included: position up to which the caller has caught up; 0: it has not.
         """
-        included = known_at or included or await self.catch_up()
+        included = included or await self.catch_up()
         rules = await self._catalogue.rules(self._service.engine, rules_known_at or known_at)
         span = span_of(month)
         span = Span(span.start, min(span.end, until or span.end))

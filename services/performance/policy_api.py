@@ -3,7 +3,8 @@
 from datetime import date
 
 from libs.common.commands import Commands
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.days import parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
@@ -28,6 +29,10 @@ class PolicyApi:
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
         await check_kpis(self._commands, request.policy)
+        kind = request.policy.WhichOneof("content")
+        for stored in (await self._catalogue.rules(self._engine)).policies:  # also those of earlier logs
+            if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
+                raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
         handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
         day = date.fromisoformat(request.policy.effective_date)
         policy = pb.Policy(log_position=handled.position)
@@ -36,7 +41,7 @@ class PolicyApi:
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.Policy:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        day = date.fromisoformat(request.as_of) if request.as_of else context.today
+        day = parse_day(request.as_of, "as_of") if request.as_of else context.today
         rules = await self._catalogue.rules(self._engine, request.known_at)
         policy = rules.policy_on(request.policy_id, day)
         if policy is None:

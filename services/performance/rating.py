@@ -131,10 +131,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
 
         case ProposeRatingRequest(rating=rating, reason=reason):
             proposal = state.proposal
-            same = proposal.rating == rating and proposal.proposed_by == context.actor and proposal.reason == reason
-            if same:
-                return []
             if proposal.state == RatingProposal.STATE_OPEN:
+                if (proposal.rating, proposal.proposed_by, proposal.reason) == (rating, context.actor, reason):
+                    return []
                 raise NotAllowed("PROPOSAL_OPEN", f"a proposal by {proposal.proposed_by} waits for a decision")
             return [
                 RatingProposed(

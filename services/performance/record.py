@@ -93,6 +93,8 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                     note=record.note,
                 )
             ]
+        case State(retracted=True), CreateRecord():
+            raise NotAllowed("RETRACTED", f"record {record_id} was taken back: give a new one another id")
         case _, CreateRecord(record=given):
             if _stored(given) != state.record:
                 message = f"record {record_id} has other content already: use CorrectRecord"

@@ -1,6 +1,7 @@
 """gRPC: stepladder.performance.v1.RecordService."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date
 
 from google.protobuf.message import Message
@@ -62,8 +63,11 @@ class RecordApi:
                 commands[given.record_id] = index, await self._create(given, rules, context)
             except Refused as refused:
                 _reject(answer, index, refused)
+        # A record is known by its own id; one made of the content would tell its note.
         outcomes = await self._commands.handle_all(
-            RECORD, [(record_id, command) for record_id, (_, command) in commands.items()], context, by_content=True
+            RECORD,
+            [(record_id, command) for record_id, (_, command) in commands.items()],
+            replace(context, request_id=""),
         )
         for (index, _), outcome in zip(commands.values(), outcomes, strict=True):
             if isinstance(outcome, Refused):
@@ -109,8 +113,9 @@ class RecordApi:
 
     async def SettleRecordDispute(self, request: pb.SettleRecordDisputeRequest, context: Context) -> pb.Record:
         found = await self._commands.load(RECORD, request.record_id)
-        given = found.state.record
-        policy = _policy(given, await self._rules([given])) if found.position else Policy()
+        version = found.state.outcome.policy_position
+        rules = await self._catalogue.rules(self._engine, version) if version else None
+        policy = rules.version(version) if rules else Policy()
         command = pb.SettleRecordDispute(request=request, policy=policy)
         return await self._handle(request.record_id, command, context)
 

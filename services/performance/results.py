@@ -83,6 +83,7 @@ RECONSIDER = "reconsider"
 REVISE = "revise"
 """The same for a lead's own month only, which rests on what others did: many changes of theirs come to one look."""
 
+POINTS = "conduct.points"
 OWN, NUMERATOR, DENOMINATOR = range(3)
 """What a measure is to a KPI: its own readings, or one side of a ratio of sums."""
 RATED = "rated"
@@ -256,7 +257,8 @@ class Results(ReadModel):
             disputed = await self._disputed(connection, mine)
         found: list[Counted] = []
         for employee_id, day, source, measure, position, numerator, denominator, kpi_id, role in rows:
-            above, below = (0, numerator) if role == DENOMINATOR else (numerator, denominator)
+            above = 0 if role == DENOMINATOR else numerator
+            below = numerator if role == DENOMINATOR else denominator if role == OWN else 0
             contested = bool(disputed) and (employee_id, day, source, measure) in disputed
             found.append(Counted(employee_id, day, source, kpi_id, above, below, position, contested))
         return found
@@ -300,16 +302,23 @@ class Results(ReadModel):
         ]
 
     async def changes(
-        self, engine: AsyncEngine, employee_ids: Sequence[str], kpi_ids: Sequence[str], start: str, end: str, since: int
+        self,
+        engine: AsyncEngine,
+        employee_ids: Sequence[str],
+        kpi_ids: Sequence[str],
+        start: str,
+        end: str,
+        since: int,
+        measures: Sequence[str] = (),
     ) -> list[int]:
-        """Positions of what became known behind one about KPIs from one day to another, ascending."""
-        measures = select(self.parts.c.measure).where(self.parts.c.kpi_id.in_(kpi_ids))
+        """Positions of what became known behind one about KPIs and measures on days of a span, ascending."""
+        parts = select(self.parts.c.measure).where(self.parts.c.kpi_id.in_(kpi_ids))
         found: set[int] = set()
         async with engine.connect() as connection:
             for table, edge in product((self.readings, self.disputes), ("position", "superseded")):
                 query = select(table.c[edge]).where(
                     table.c.employee_id.in_(employee_ids),
-                    table.c.measure.in_(measures),
+                    table.c.measure.in_(parts) | table.c.measure.in_(measures),
                     table.c.date >= start,
                     table.c.date <= end,
                     table.c[edge] > since,
@@ -343,9 +352,13 @@ class Results(ReadModel):
                 func.sum(case((parts.role == DENOMINATOR, 0), else_=readings.numerator)).label("total"),
                 func.min(readings.numerator).label("least"),
                 func.max(readings.numerator).label("most"),
-                func.sum(case((parts.role == DENOMINATOR, readings.numerator), else_=readings.denominator)).label(
-                    "denominator"
-                ),
+                func.sum(
+                    case(
+                        (parts.role == DENOMINATOR, readings.numerator),
+                        (parts.role == OWN, readings.denominator),
+                        else_=0,
+                    )
+                ).label("denominator"),
                 func.count(readings.date.distinct()).label("days"),
                 func.max(readings.position).label("position"),
             )
@@ -467,7 +480,7 @@ class _Batch:
                 named = [kpi_id for _, kpi_id in kpis_of(policy)]
                 measures = {part.measure for part in parts if part.kpi_id in named}
                 measures |= {RATED} if policy.detection.HasField("ratings") else set()
-                measures |= {"conduct.points"} if policy.detection.HasField("points") else set()
+                measures |= {POINTS} if policy.detection.HasField("points") else set()
                 for measure in measures:
                     versions = self._policies.setdefault(measure, {}).setdefault(row.policy_id, [])
                     versions.append((row.effective_date, policy.detection))
@@ -541,7 +554,7 @@ class _Batch:
                 # A warning has no points, and others have theirs by it.
                 violations = self._model.violations
                 offence = select(violations.c.date).where(violations.c.record_id == record_id, known(violations))
-                contested |= {(day, "conduct.points") for day in await self._rows.scalars(offence)}
+                contested |= {(day, POINTS) for day in await self._rows.scalars(offence)}
                 await self._dispute([_key(employee_id, day, source, one) for day, one in contested], position)
                 self._again(employee_id, contested, now)
             case RecordDisputeSettled():
@@ -570,15 +583,13 @@ class _Batch:
         await supersede(self._rows, model.violations, mine, offences, position)
         measures = [(source, one.date, one.name, one.value) for one in outcome.measures]
         violations = counted(await model.violations_of(self._rows, employee_id), date.max)
-        measures += [
-            (record_source(one.record_id), one.date, "conduct.points", one.points) for one in violations if one.points
-        ]
+        measures += [(record_source(one.record_id), one.date, POINTS, one.points) for one in violations if one.points]
         wanted = [
             {**_key(employee_id, on, of, name), "numerator": value, "denominator": 0}
             for of, on, name, value in measures
         ]
         columns = model.readings.c
-        theirs = (columns.source == source) | (columns.measure == "conduct.points")
+        theirs = (columns.source == source) | (columns.measure == POINTS)
         changed = await supersede(
             self._rows, model.readings, (columns.employee_id == employee_id) & theirs, wanted, position
         )
@@ -607,13 +618,17 @@ class _Batch:
                 await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
                 await self._rated(employee_id, month, now)
             case MonthRated(employee_id=employee_id, month=month) | RatingDecided(employee_id=employee_id, month=month):
+                rested = {"employee_id": employee_id, "month": month}
+                await self._rows.execute(insert_new(self._model.resting, self._rows), rested)
                 await self._rated(employee_id, month, now)
             case UnderperformanceDetected(detection=found):
-                first, last = found.periods[0].start_date[:7], found.periods[-1].end_date[:7]
+                first = (found.evidence_start or found.periods[0].start_date)[:7]
+                last = found.periods[-1].end_date[:7]
                 # One of an earlier version does not say up to where it looked.
                 await self._rests([found.employee_id], first, last, found.known_at or position, now)
             case DetectionDrifted(employee_id=employee_id, drift=drift):
-                first, last = drift.periods[0].start_date[:7], drift.periods[-1].end_date[:7]
+                first = (drift.evidence_start or drift.periods[0].start_date)[:7]
+                last = drift.periods[-1].end_date[:7]
                 await self._rests([employee_id], first, last, drift.known_at, now)
             case EmployeeHired(employee_id=employee_id, hire_date=day):
                 await self._moved([employee_id], day, position, now)
@@ -658,9 +673,12 @@ class _Batch:
         """Judges a day's periods once they have ended everywhere, and no fact has come for the policy's settle time."""
         for measure in measures:
             for policy_id, versions in self._policies.get(measure, {}).items():
-                rule = next((rule for since, rule in reversed(versions) if since <= text), None)
-                if rule is not None:
-                    period = period_of(rule, date.fromisoformat(text))
+                day = date.fromisoformat(text)
+                for index, (since, rule) in enumerate(versions):
+                    until = versions[index + 1][0] if index + 1 < len(versions) else "9999"
+                    period = period_of(rule, day)
+                    if not since <= period.start.isoformat() < until:
+                        continue  # another version judges that period
                     settled = now + timedelta(seconds=rule.settle_seconds if settle else 0)
                     key = judgement_key(policy_id, employee_id, period.start)
                     self._due[JUDGE, key] = max(day_over(period.end), settled)
@@ -685,21 +703,23 @@ class _Batch:
     async def _rests(self, employee_ids: Sequence[str], first: str, last: str, known_at: int, now: datetime) -> None:
         """Notes that something rests on months; what became known while it was computed has it looked at again."""
         await self._flush()
-        readings, moves = self._model.readings.c, self._model.moves.c
+        moves = self._model.moves.c
         months = months_between(first, last)
         await self._rows.execute(
             insert_new(self._model.resting, self._rows),
             [{"employee_id": one, "month": month} for one in employee_ids for month in months],
         )
-        since = (readings.position > known_at) | ((readings.superseded > known_at) & (readings.superseded < NEVER))
-        changed = select(readings.employee_id, func.substr(readings.date, 1, 7)).where(
-            readings.employee_id.in_(employee_ids), readings.date >= first, readings.date < f"{last}-99", since
-        )
-        for employee_id, month in await self._rows.execute(changed.distinct()):
-            self._due[RECONSIDER, month_key(employee_id, month)] = now
-        moved = select(moves.employee_id).where(moves.employee_id.in_(employee_ids), moves.position > known_at)
-        for employee_id in await self._rows.scalars(moved):
-            self._due |= {(RECONSIDER, month_key(employee_id, month)): now for month in months}
+        for table in (self._model.readings, self._model.disputes):
+            columns = table.c
+            since = (columns.position > known_at) | ((columns.superseded > known_at) & (columns.superseded < NEVER))
+            changed = select(columns.employee_id, func.substr(columns.date, 1, 7)).where(
+                columns.employee_id.in_(employee_ids), columns.date >= first, columns.date < f"{last}-99", since
+            )
+            for employee_id, month in await self._rows.execute(changed.distinct()):
+                self._due[RECONSIDER, month_key(employee_id, month)] = now
+        moved = select(moves.employee_id).where(moves.position > known_at)  # whoever it was: they may have joined
+        if (await self._rows.execute(moved.limit(1))).first():
+            self._due |= {(RECONSIDER, month_key(employee_ids[0], month)): now for month in months}
 
     async def _moved(self, employee_ids: Sequence[str], day: str, position: int, now: datetime) -> None:
         """The directory changed from a day on: for months on which anything rests, of whomever.
@@ -716,6 +736,15 @@ class _Batch:
             await self._rows.execute(insert_new(resting, self._rows), found)
         for one in found:
             self._due[RECONSIDER, month_key(one["employee_id"], one["month"])] = now
+        await self._know_rules()
+        if self._policies:  # other targets may hold
+            readings = self._model.readings.c
+            theirs = select(readings.employee_id, readings.date, readings.measure).where(
+                readings.employee_id.in_(employee_ids), readings.date >= day, known(self._model.readings)
+            )
+            await self._flush()
+            for employee_id, text, measure in await self._rows.execute(theirs.distinct()):
+                self._judge(employee_id, text, [measure], now, settle=False)
 
 
 def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """gRPC: stepladder.performance.v1.ScorecardService."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from google.protobuf.message import Message
@@ -117,8 +118,8 @@ class ScorecardApi:
             (rating_id(employee_id, month), pb.CloseScorecard(scorecard=card, known_at=computed.known_at))
             for employee_id, card in computed.cards.items()
         ]
-        # The same request again closes what has become possible since; nothing is closed twice.
-        outcomes = await self._commands.handle_all(RATING, commands, context, by_content=True)
+        # The same request again closes what has become possible since; nothing is closed twice, whatever its id.
+        outcomes = await self._commands.handle_all(RATING, commands, replace(context, request_id=""))
         for (_, command), outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 if outcome.reason != "RATED_ELSEWHERE":

@@ -74,7 +74,8 @@ class Scorecards(ReadModel):
             "team_id": card.team_id,
             "policy_id": card.policy_id,
             "total": card.total,
-            "disputed": any(line.disputed_positions for line in card.lines),
+            "disputed": any(line.disputed_positions for line in card.lines)
+            or any(line.disputed_positions for line in card.adjustments),
         }
         mine = (columns.month == month) & (columns.employee_id == employee_id)
         await supersede(rows, self.scorecards, mine, [row], position)

@@ -161,7 +161,8 @@ def scorecard(
                 value=format_value(kpi, one.value),
                 factor=adjustment.factor,
                 points=decimal(points, 6),
-                fact_positions=_positions(readings[adjustment.kpi_id]),
+                fact_positions=_positions(one.readings),
+                disputed_positions=_positions(reading for reading in one.readings if reading.disputed),
             )
         )
     total = min(max(total, Fraction(card.bands[0].lower)), Fraction(card.bands[-1].upper))

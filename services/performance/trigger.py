@@ -77,21 +77,20 @@ def period_of(rule: DetectionRule, day: date) -> Span:
 
 
 def evidence_from(rule: DetectionRule, first: date) -> date:
-    """The first day of facts that a find rests on whose first period begins on a day."""
-    if rule.HasField("points"):
-        return date.min
+    """The first day of readings that a find rests on whose first period begins on a day."""
     start = first - timedelta(rule.total.days)
     for _ in range(max((_movement(one)[1] for one in rule.contradiction.conditions), default=0)):
         start = period_of(rule, start - ONE_DAY).start
     return start
 
 
-def reach_of(rule: DetectionRule, day: date) -> tuple[date, date]:
-    """The first and the last day of facts that may count together with those of a day's period."""
-    periods = length_of(rule) + max((_movement(one)[1] for one in rule.contradiction.conditions), default=0)
-    span = period_of(rule, day)
-    days = max(periods * ((span.end - span.start).days + 1) + 31, rule.total.days)
-    return span.start - timedelta(days), span.end + timedelta(days)
+def days_to_look_at(rule: DetectionRule, known: Known, span: Span) -> list[date]:
+    """Days of a span on whose facts something may be found: the first of each period that has any."""
+    start, end = span.start.isoformat(), span.end.isoformat()
+    texts = {reading.date for readings in known.readings.values() for reading in readings}
+    texts |= {f"{month}-01" for month in known.ratings} | {one.date for one in known.violations}
+    days = {period_of(rule, date.fromisoformat(text)).start for text in texts if start <= text <= end}
+    return sorted(days)
 
 
 def find(

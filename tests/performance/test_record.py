@@ -138,7 +138,7 @@ def test_taken_back() -> None:
     after.when(RETRACT).then()
     for command in (correct(evaluation(1)), dispute(), settle(DISPUTE_OUTCOME_UPHELD)):
         after.when(command).refused(NotAllowed, "RETRACTED")
-    after.when(create(evaluation())).then()
+    after.when(create(evaluation())).refused(NotAllowed, "RETRACTED")
     assert to_resource(after.state, 42).state == Record.STATE_RETRACTED
 
 

@@ -78,6 +78,7 @@ class Detection(_message.Message):
     DRIFT_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_START_FIELD_NUMBER: _builtins.int
     detection_id: _builtins.str
     policy_id: _builtins.str
     policy_position: _builtins.int
@@ -93,6 +94,8 @@ class Detection(_message.Message):
     known_at: _builtins.int
     """Position up to which facts were looked at for certain."""
     purpose: _policy_pb2.DetectionRule.Purpose.ValueType
+    evidence_start: _builtins.str
+    """The first day of facts that it rests on: of a total's days, or of what movements are compared with."""
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedPeriod]:
         """The streak, the first period first."""
@@ -116,10 +119,11 @@ class Detection(_message.Message):
         drift: Global___DetectionDrift | None = ...,
         known_at: _builtins.int = ...,
         purpose: _policy_pb2.DetectionRule.Purpose.ValueType = ...,
+        evidence_start: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id", "known_at", b"known_at", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "purpose", b"purpose", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detection_id", b"detection_id", "drift", b"drift", "employee_id", b"employee_id", "evidence_start", b"evidence_start", "known_at", b"known_at", "kpi_id", b"kpi_id", "lead_id", b"lead_id", "log_position", b"log_position", "periods", b"periods", "policy_id", b"policy_id", "policy_position", b"policy_position", "purpose", b"purpose", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,12 +140,15 @@ class DetectionDrift(_message.Message):
     PERIODS_FIELD_NUMBER: _builtins.int
     CAUSES_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_START_FIELD_NUMBER: _builtins.int
     stands: _builtins.bool
     """The streak would still be found."""
     disputed: _builtins.bool
     """A dispute about some of the facts is open."""
     known_at: _builtins.int
     """Position up to which facts were looked at for certain."""
+    evidence_start: _builtins.str
+    """As in the detection."""
     @_builtins.property
     def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissedPeriod]:
         """The detection's periods as they are now, missed or not."""
@@ -158,10 +165,11 @@ class DetectionDrift(_message.Message):
         periods: _abc.Iterable[Global___MissedPeriod] | None = ...,
         causes: _abc.Iterable[_builtins.int] | None = ...,
         known_at: _builtins.int = ...,
+        evidence_start: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "disputed", b"disputed", "known_at", b"known_at", "periods", b"periods", "stands", b"stands"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "disputed", b"disputed", "evidence_start", b"evidence_start", "known_at", b"known_at", "periods", b"periods", "stands", b"stands"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,7 +21,8 @@ class DetectionServiceStub:
     """The latest first."""
     DryRunDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.DryRunDetectionRequest, _detection_pb2.DryRunDetectionResponse]
     """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
-    targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`.
+    targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
+    more than two years.
     """
 
 class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -49,7 +50,8 @@ class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_detection_pb2.DryRunDetectionRequest, _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]],
     ) -> _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]:
         """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
-        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`.
+        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
+        more than two years.
         """
 
 def add_DetectionServiceServicer_to_server(servicer: DetectionServiceServicer, server: _aio.Server) -> None: ...

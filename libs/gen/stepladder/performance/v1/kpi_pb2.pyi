@@ -103,8 +103,8 @@ class Kpi(_message.Message):
 
     @_typing.final
     class Derivation(_message.Message):
-        """Numerators and denominators are sums of measures: of one that records have (see record.proto), or the numerators of
-        another KPI's readings, by its id.
+        """Numerators and denominators are sums of measures: of one that records have (see record.proto), or another KPI
+        that is a sum of readings of its own, by its id.
         """
 
         DESCRIPTOR: _descriptor.Descriptor

@@ -164,7 +164,9 @@ class Attendance(_message.Message):
     SHIFT_END_FIELD_NUMBER: _builtins.int
     WORKED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def shift_start(self) -> _timestamp_pb2.Timestamp: ...
+    def shift_start(self) -> _timestamp_pb2.Timestamp:
+        """Of the years 1900 to 2199, as are the others."""
+
     @_builtins.property
     def shift_end(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -603,7 +605,7 @@ class RecordRejection(_message.Message):
     """Index in `records`."""
     reason: _builtins.str
     """EMPLOYEE_NOT_FOUND, DATE_INVALID, POLICY_NOT_FOUND, ITEM_NOT_FOUND, ITEM_MISSING, ITEM_TWICE, OFFENCE_NOT_FOUND,
-    WORKED_INVALID, RECORD_EXISTS or RECORD_TWICE (in the same request).
+    WORKED_INVALID, RECORD_EXISTS, RETRACTED or RECORD_TWICE (in the same request).
     """
     message: _builtins.str
     def __init__(

@@ -90,7 +90,8 @@ class RecordServiceServicer:
 
     def CreateRecords(self, request, context):
         """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
-        already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest.
+        already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
+        a record is known by its id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

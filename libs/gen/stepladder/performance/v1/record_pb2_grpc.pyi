@@ -20,7 +20,8 @@ class RecordServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.CreateRecordsRequest, _record_pb2.CreateRecordsResponse]
     """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
-    already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest.
+    already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
+    a record is known by its id.
     """
     GetRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.GetRecordRequest, _record_pb2.Record]
     """Errors: NOT_FOUND `RECORD_NOT_FOUND`."""
@@ -64,7 +65,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_record_pb2.CreateRecordsRequest, _abc.Awaitable[_record_pb2.CreateRecordsResponse]],
     ) -> _abc.Awaitable[_record_pb2.CreateRecordsResponse]:
         """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
-        already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest.
+        already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
+        a record is known by its id.
         """
 
     @_abc_1.abstractmethod

@@ -182,6 +182,7 @@ class AdjustmentLine(_message.Message):
     FACTOR_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     FACT_POSITIONS_FIELD_NUMBER: _builtins.int
+    DISPUTED_POSITIONS_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     value: _builtins.str
     factor: _builtins.str
@@ -189,6 +190,10 @@ class AdjustmentLine(_message.Message):
     """Added to the total; rounded half up to six digits."""
     @_builtins.property
     def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def disputed_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions, among those above, of readings whose dispute is open."""
+
     def __init__(
         self,
         *,
@@ -197,10 +202,11 @@ class AdjustmentLine(_message.Message):
         factor: _builtins.str = ...,
         points: _builtins.str = ...,
         fact_positions: _abc.Iterable[_builtins.int] | None = ...,
+        disputed_positions: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fact_positions", b"fact_positions", "factor", b"factor", "kpi_id", b"kpi_id", "points", b"points", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disputed_positions", b"disputed_positions", "fact_positions", b"fact_positions", "factor", b"factor", "kpi_id", b"kpi_id", "points", b"points", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,7 +82,8 @@ class ScorecardServiceServicer:
 
     def CloseMonth(self, request, context):
         """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
-        that day. May be run again at any time: it closes what is not closed yet and leaves alone what is.
+        that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
+        what this run did.
         Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -23,7 +23,8 @@ class ScorecardServiceStub:
     """The closed scorecards of a month in the order of their ranks, those without a total last."""
     CloseMonth: _aio.UnaryUnaryMultiCallable[_scorecard_pb2.CloseMonthRequest, _scorecard_pb2.CloseMonthResponse]
     """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
-    that day. May be run again at any time: it closes what is not closed yet and leaves alone what is.
+    that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
+    what this run did.
     Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
     """
     ProposeRating: _aio.UnaryUnaryMultiCallable[_scorecard_pb2.ProposeRatingRequest, _scorecard_pb2.MonthlyScorecard]
@@ -62,7 +63,8 @@ class ScorecardServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_scorecard_pb2.CloseMonthRequest, _abc.Awaitable[_scorecard_pb2.CloseMonthResponse]],
     ) -> _abc.Awaitable[_scorecard_pb2.CloseMonthResponse]:
         """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
-        that day. May be run again at any time: it closes what is not closed yet and leaves alone what is.
+        that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
+        what this run did.
         Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
         """
 
