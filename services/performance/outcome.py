@@ -129,6 +129,8 @@ def _evaluation(day: str, evaluation: Evaluation, policy: Policy) -> Outcome:
     items = {item.item_id: item for section in policy.form.sections for item in section.items}
     answers = _answers(evaluation.answers, items)
     applied = [answers[item_id] for item_id in items if not answers[item_id].not_applicable]
+    if not applied:
+        raise Invalid("ITEM_MISSING", "no item applies to the contact: it cannot be evaluated on this form")
     fatal = [one.item_id for one in applied if items[one.item_id].fatal and one.achieved < 100]
     others = [one for one in applied if not items[one.item_id].fatal]
     weights = sum((Fraction(items[one.item_id].weight) for one in applied), Fraction())

@@ -168,7 +168,7 @@ def evaluated(*answers: Answer) -> Record:
         (100, 0, 100, "0.00", 1, 2, 0),
         (100, 99, 100, "0.00", 1, 2, 0),
         (None, 100, 80, "80.00", 0, 1, 1),
-        (None, None, None, "100.00", 0, 0, 0),
+        (None, 100, None, "100.00", 0, 0, 0),
     ],
 )
 def test_evaluation(
@@ -213,6 +213,15 @@ def test_answers_that_do_not_fit_the_form(answers: list[str], reason: str) -> No
     with pytest.raises(Refused) as refused:
         outcome_of(evaluated(*(Answer(item_id=one) for one in answers)), FORM)
     assert refused.value.reason == reason
+
+
+def test_nothing_applies() -> None:
+    """Says nothing about the contact: refused."""
+    names = ("greeting", "identity", "solution")
+    record = evaluated(*(Answer(item_id=name, not_applicable=True) for name in names))
+    with pytest.raises(Invalid) as refused:
+        outcome_of(record, FORM)
+    assert refused.value.reason == "ITEM_MISSING"
 
 
 def test_violation() -> None:

@@ -120,7 +120,7 @@ class FactsServiceServicer:
 
     def RetractFact(self, request, context):
         """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
-        Errors: NOT_FOUND `FACT_NOT_FOUND`.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`; FAILED_PRECONDITION `DISPUTED` while a dispute about them is open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,7 +128,9 @@ class FactsServiceServicer:
 
     def DisputeFact(self, request, context):
         """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
-        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+        Its source may still correct them meanwhile; they cannot be taken back.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
+        whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

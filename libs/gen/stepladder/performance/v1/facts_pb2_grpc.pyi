@@ -33,11 +33,13 @@ class FactsServiceStub:
     """
     RetractFact: _aio.UnaryUnaryMultiCallable[_facts_pb2.RetractFactRequest, _facts_pb2.RetractFactResponse]
     """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
-    Errors: NOT_FOUND `FACT_NOT_FOUND`.
+    Errors: NOT_FOUND `FACT_NOT_FOUND`; FAILED_PRECONDITION `DISPUTED` while a dispute about them is open.
     """
     DisputeFact: _aio.UnaryUnaryMultiCallable[_facts_pb2.DisputeFactRequest, _facts_pb2.DisputeFactResponse]
     """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
-    Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+    Its source may still correct them meanwhile; they cannot be taken back.
+    Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
+    whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
     """
     SettleFactDispute: _aio.UnaryUnaryMultiCallable[_facts_pb2.SettleFactDisputeRequest, _facts_pb2.SettleFactDisputeResponse]
     """Settles a dispute: the readings stand, are replaced, or are taken back.
@@ -97,7 +99,7 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_facts_pb2.RetractFactRequest, _abc.Awaitable[_facts_pb2.RetractFactResponse]],
     ) -> _abc.Awaitable[_facts_pb2.RetractFactResponse]:
         """Takes readings back that should never have been recorded; they stay in the log. They can be recorded anew.
-        Errors: NOT_FOUND `FACT_NOT_FOUND`.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`; FAILED_PRECONDITION `DISPUTED` while a dispute about them is open.
         """
 
     @_abc_1.abstractmethod
@@ -107,7 +109,9 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_facts_pb2.DisputeFactRequest, _abc.Awaitable[_facts_pb2.DisputeFactResponse]],
     ) -> _abc.Awaitable[_facts_pb2.DisputeFactResponse]:
         """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
-        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; FAILED_PRECONDITION `ALREADY_DISPUTED`.
+        Its source may still correct them meanwhile; they cannot be taken back.
+        Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
+        whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
         """
 
     @_abc_1.abstractmethod

@@ -391,7 +391,7 @@ class Evaluation(_message.Message):
     evaluator_id: _builtins.str
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evaluation.Answer]:
-        """One for each item of the form."""
+        """One for each item of the form, of which at least one applies."""
 
     def __init__(
         self,

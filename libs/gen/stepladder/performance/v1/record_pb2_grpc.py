@@ -113,8 +113,8 @@ class RecordServiceServicer:
 
     def CorrectRecord(self, request, context):
         """Replaces a record's content; whom it is about and its kind stay.
-        Errors: NOT_FOUND; INVALID_ARGUMENT as for creating; FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is
-        open.
+        Errors: NOT_FOUND; INVALID_ARGUMENT as for creating, and `RECORD_INVALID` for another employee or kind;
+        FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

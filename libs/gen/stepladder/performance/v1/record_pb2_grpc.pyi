@@ -29,8 +29,8 @@ class RecordServiceStub:
     """An employee's records of a span of days, or a kind's, by day and id."""
     CorrectRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.CorrectRecordRequest, _record_pb2.Record]
     """Replaces a record's content; whom it is about and its kind stay.
-    Errors: NOT_FOUND; INVALID_ARGUMENT as for creating; FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is
-    open.
+    Errors: NOT_FOUND; INVALID_ARGUMENT as for creating, and `RECORD_INVALID` for another employee or kind;
+    FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is open.
     """
     RetractRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.RetractRecordRequest, _record_pb2.Record]
     """Takes a record back: a violation is revoked, an evaluation void. Errors: as for correcting."""
@@ -92,8 +92,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_record_pb2.CorrectRecordRequest, _abc.Awaitable[_record_pb2.Record]],
     ) -> _abc.Awaitable[_record_pb2.Record]:
         """Replaces a record's content; whom it is about and its kind stay.
-        Errors: NOT_FOUND; INVALID_ARGUMENT as for creating; FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is
-        open.
+        Errors: NOT_FOUND; INVALID_ARGUMENT as for creating, and `RECORD_INVALID` for another employee or kind;
+        FAILED_PRECONDITION `RETRACTED`, `DISPUTED` while a dispute is open.
         """
 
     @_abc_1.abstractmethod
