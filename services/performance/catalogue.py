@@ -1,21 +1,24 @@
 """Read model: KPIs, targets and policies, every version of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, LargeBinary, MetaData, Row, String, Table, select, tuple_
+from sqlalchemy import Column, LargeBinary, MetaData, Row, String, Table, func, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from services.performance import employee
 from services.performance.employee import Position
 from services.performance.knowing import knowledge_columns, known, supersede
 from services.performance.policy import policy_in
 from services.performance.scope import narrowest
+from services.performance.scoring import Counted
 from stepladder.performance.v1.events_pb2 import (
     DetectionPolicyCreated,
     KpiCreated,
@@ -27,6 +30,9 @@ from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsR
 from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy
 
 M = TypeVar("M", Kpi, Target, Policy)
+
+KEPT = 8
+"""How many states of the rules are kept in memory: that of now, and those under which months were closed."""
 
 KPI, TARGET = "kpi", "target"
 """Kinds of rows; a policy's is the name of its content in `Policy`."""
@@ -52,6 +58,16 @@ class Rules:
             scope=lambda target: target,
             version=lambda target: (target.effective_date, target.log_position),
         )
+
+    def targets_of(self, state: employee.State) -> Callable[[Counted], Target | None]:
+        """The target for what an employee did on a day: of the team and the position of that day."""
+
+        @cache
+        def target(kpi_id: str, text: str) -> Target | None:
+            day = date.fromisoformat(text)
+            return self.target_on(kpi_id, state.team_on(day), state.position_on(day), day)
+
+        return lambda reading: target(reading.kpi_id, reading.date)
 
     def policies_on(self, kind: str, day: date) -> list[Policy]:
         """The version in force on a day of every policy of a kind."""
@@ -108,6 +124,7 @@ class Catalogue(ReadModel):
             Column("content", LargeBinary, nullable=False),
         )
         self.tables = (self.versions,)
+        self._rules: dict[int, Rules] = {}
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
@@ -131,14 +148,20 @@ class Catalogue(ReadModel):
         await supersede(rows, self.versions, mine, [row], position)
 
     async def rules(self, engine: AsyncEngine, known_at: int = 0) -> Rules:
-        """Everything known now, or when the log ended at a position."""
+        """Everything known now, or when the log ended at a position.
+
+        Rows are only ever added and superseded, so the position of the last one says which: it is read once for each.
+        """
+        position = self.versions.c.position
+        until = select(func.max(position)).where(position <= known_at if known_at else true())
         kpis: dict[str, Kpi] = {}
         targets: dict[str, list[Target]] = {}
         policies: list[Policy] = []
-        latest = 0
         async with engine.connect() as connection:
-            for row in await connection.execute(select(self.versions).where(known(self.versions, known_at))):
-                latest = max(latest, row.position)
+            latest = await connection.scalar(until) or 0
+            if latest in self._rules:
+                return self._rules[latest]
+            for row in await connection.execute(select(self.versions).where(known(self.versions, latest))):
                 if row.kind == KPI:
                     kpis[row.rule_id] = _read(Kpi(), row)
                 elif row.kind == TARGET:
@@ -146,7 +169,9 @@ class Catalogue(ReadModel):
                     targets.setdefault(target.kpi_id, []).append(target)
                 else:
                     policies.append(_read(Policy(), row))
-        return Rules(latest, kpis, targets, policies)
+        rules = Rules(latest, kpis, targets, policies)
+        self._rules = dict([*self._rules.items(), (latest, rules)][-KEPT:])
+        return rules
 
     async def list_kpis(self, engine: AsyncEngine, request: ListKpisRequest) -> list[Kpi]:
         """A page of KPIs by id, one more than asked for when there are more."""

@@ -4,7 +4,7 @@ A detection whose facts have changed since is judged again by its own rule, and 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from libs.common.days import ONE_DAY, Span
@@ -22,9 +22,8 @@ from services.performance.policy import kpis_of
 from services.performance.results import POINTS, Results
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import Counted
-from services.performance.trigger import Known, TargetOn, days_to_look_at, evidence_from, find, look_again
+from services.performance.trigger import Known, days_to_look_at, evidence_from, find, look_again
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
-from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy
 
 
@@ -61,7 +60,7 @@ class Judging:
         ids = await self._detections.ids_of(self._service.engine, employee_id, policy_id)
         states = [one.state for one in (await commands.known(DETECTION, ids)).values()]
         found = [state.detection for state in states if state.stands]
-        known = (await self._known([employee_id], policy, rules, date.min, date.max))[employee_id]
+        known = await self._known(employee_id, policy, rules, date.min, date.max)
         over = Span(rules.in_force_from(policy_id), self._service.today() - ONE_DAY)
         for periods in find(policy.detection, known, day, over, found):
             detection = await self._detection(policy, employee_id, periods)
@@ -82,7 +81,7 @@ class Judging:
             end = date.fromisoformat(found.periods[-1].end_date)
             if span.start > end or (span.end < start and not policy.detection.HasField("points")):
                 continue  # points rest on violations of any day before
-            known = (await self._known([employee_id], policy, rules, start, end))[employee_id]
+            known = await self._known(employee_id, policy, rules, start, end)
             looked = look_again(policy.detection, known, found.periods)
             causes = await self._results.changes(
                 self._service.engine,
@@ -112,7 +111,7 @@ class Judging:
         over = Span(span.start, min(span.end, self._service.today() - ONE_DAY))
         detections: list[Detection] = []
         for employee_id in employee_ids:
-            known = (await self._known([employee_id], policy, rules, start, span.end))[employee_id]
+            known = await self._known(employee_id, policy, rules, start, span.end)
             found: list[Detection] = []
             for day in days_to_look_at(rule, known, span):
                 finds = find(rule, known, day, over, found)
@@ -138,29 +137,22 @@ class Judging:
             evidence_start=min([start.isoformat(), *(fact.date for period in periods for fact in period.facts)]),
         )
 
-    async def _known(
-        self, employee_ids: Sequence[str], policy: Policy, rules: Rules, start: date, end: date
-    ) -> Mapping[str, Known]:
-        """What a policy looks at, of each employee, over days from one to another."""
+    async def _known(self, employee_id: str, policy: Policy, rules: Rules, start: date, end: date) -> Known:
+        """What a policy looks at of an employee, over days from one to another."""
         engine, rule = self._service.engine, policy.detection
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
-        readings: dict[str, dict[str, list[Counted]]] = {}
-        if kpi_ids:
-            found = await self._results.readings_of(engine, employee_ids, kpi_ids, start.isoformat(), end.isoformat())
-            for one in found:
-                readings.setdefault(one.employee_id, {}).setdefault(one.kpi_id, []).append(one)
-        states = await self._service.commands.known(EMPLOYEE, employee_ids)
-        known: dict[str, Known] = {}
-        for employee_id in employee_ids:
-            standing = states.get(employee_id)
-            known[employee_id] = Known(
-                kpis=rules.kpis,
-                readings=readings.get(employee_id, {}),
-                target_on=_targets(rules, standing.state if standing else employee.State()),
-                ratings=await self._scorecards.rated_months(engine, employee_id) if rule.HasField("ratings") else {},
-                violations=await self._violations(employee_id) if rule.HasField("points") else (),
-            )
-        return known
+        readings: dict[str, list[Counted]] = {}
+        for one in await self._results.readings_of(engine, [employee_id], kpi_ids, start.isoformat(), end.isoformat()):
+            readings.setdefault(one.kpi_id, []).append(one)
+        states = (await self._service.commands.known(EMPLOYEE, [employee_id])).values()
+        state = next((standing.state for standing in states), employee.State())
+        return Known(
+            kpis=rules.kpis,
+            readings=readings,
+            target_on=rules.targets_of(state),
+            ratings=await self._scorecards.rated_months(engine, employee_id) if rule.HasField("ratings") else {},
+            violations=await self._violations(employee_id) if rule.HasField("points") else (),
+        )
 
     async def _violations(self, employee_id: str) -> Sequence[Offending]:
         async with self._service.engine.connect() as connection:
@@ -172,13 +164,3 @@ class Judging:
 
 def _positions(periods: Iterable[MissedPeriod]) -> set[int]:
     return {fact.log_position for period in periods for fact in period.facts}
-
-
-def _targets(rules: Rules, state: employee.State) -> TargetOn:
-    """The target for what an employee did on a day: of the team and the position of that day."""
-
-    def target_on(reading: Counted) -> Target | None:
-        day = date.fromisoformat(reading.date)
-        return rules.target_on(reading.kpi_id, state.team_on(day), state.position_on(day), day)
-
-    return target_on

@@ -9,10 +9,10 @@ NEVER = 2**63 - 1
 """`superseded` of what still holds."""
 
 
-def knowledge_columns(*, primary_key: bool = True) -> tuple[Column[int], Column[int]]:
+def knowledge_columns() -> tuple[Column[int], Column[int]]:
     """Position of the event that made the row known, and of the one that superseded it."""
     return (
-        Column("position", BigInteger, primary_key=primary_key, autoincrement=False),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
         Column("superseded", BigInteger, nullable=False),
     )
 

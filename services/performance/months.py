@@ -71,13 +71,13 @@ class Months:
             self._included = end
         return end
 
-    async def employees_in(self, month: str, *, known_at: int = 0) -> list[str]:
+    async def employees_in(self, month: str) -> list[str]:
         """Everyone who was in a team, or led one, in a month."""
         span = span_of(month)
         start, end = span.start.isoformat(), span.end.isoformat()
         engine = self._service.engine
-        members = await self._people.memberships_between(engine, start, end, known_at=known_at)
-        leads = await self._people.leads_between(engine, start, end, known_at=known_at)
+        members = await self._people.memberships_between(engine, start, end)
+        leads = await self._people.leads_between(engine, start, end)
         return sorted({one.employee_id for one in (*members, *leads)})
 
     async def leads_of(self, employee_id: str, month: str) -> list[str]:
@@ -112,13 +112,14 @@ class Months:
         rules = await self._catalogue.rules(self._service.engine, rules_known_at or known_at)
         span = span_of(month)
         span = Span(span.start, min(span.end, until or span.end))
+        policies_on = cache(lambda day: rules.policies_on("scorecard", day))
         subjects: dict[str, _Subject] = {}
         without_policy: list[str] = []
         for employee_id, state in (await self._states(employee_ids, known_at)).items():
             day = state.last_day_in(span)
             if day is None or team_id not in ("", state.team_on(day)):
                 continue
-            policy = _policy(rules, state, day)
+            policy = _fitting(policies_on(day), state, day)
             if policy is None:
                 without_policy.append(employee_id)
             else:
@@ -155,18 +156,12 @@ class Months:
         for reading in readings:
             by_employee.setdefault(reading.employee_id, []).append(reading)
 
-        def card(employee_id: str, one: _Subject) -> Scorecard:
-            @cache
-            def target(kpi_id: str, day: str) -> Target | None:
-                on = date.fromisoformat(day)
-                return rules.target_on(kpi_id, one.state.team_on(on), one.state.position_on(on), on)
-
-            def target_on(reading: Counted) -> Target | None:
-                return target(reading.kpi_id, reading.date)
-
-            return scorecard(one.policy, rules.kpis, _by_kpi(by_employee.get(employee_id, ())), target_on)
-
-        return {employee_id: card(employee_id, one) for employee_id, one in subjects.items()}
+        return {
+            employee_id: scorecard(
+                one.policy, rules.kpis, _by_kpi(by_employee.get(employee_id, ())), rules.targets_of(one.state)
+            )
+            for employee_id, one in subjects.items()
+        }
 
     async def _team(self, lead_id: str, lead: _Subject, rules: Rules, span: Span, known_at: int) -> Scorecard:
         """A lead's scorecard: what everyone did while in a team that they led."""
@@ -216,9 +211,9 @@ class Months:
         )
 
 
-def _policy(rules: Rules, state: employee.State, day: date) -> Policy | None:
+def _fitting(policies: Sequence[Policy], state: employee.State, day: date) -> Policy | None:
     return narrowest(
-        rules.policies_on("scorecard", day),
+        policies,
         state.team_on(day),
         state.position_on(day),
         scope=lambda policy: policy.scorecard.scope,

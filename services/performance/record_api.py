@@ -1,6 +1,6 @@
 """gRPC: stepladder.performance.v1.RecordService."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from datetime import UTC, date
 
@@ -54,13 +54,13 @@ class RecordApi:
     async def CreateRecords(self, request: pb.CreateRecordsRequest, context: Context) -> pb.CreateRecordsResponse:
         answer = pb.CreateRecordsResponse()
         rules = await self._rules(request.records)
-        await self._commands.known(EMPLOYEE, {given.employee_id for given in request.records}, check=False)  # at once
+        people = await self._people(request.records)
         commands: dict[str, tuple[int, pb.CreateRecord]] = {}
         for index, given in enumerate(request.records):
             try:
                 if given.record_id in commands:
                     raise Invalid("RECORD_TWICE", f"record {given.record_id} is in the request twice")
-                commands[given.record_id] = index, await self._create(given, rules, context)
+                commands[given.record_id] = index, self._create(given, rules, people, context)
             except Refused as refused:
                 _reject(answer, index, refused)
         # A record is known by its own id; one made of the content would tell its note.
@@ -97,7 +97,8 @@ class RecordApi:
         )
 
     async def CorrectRecord(self, request: pb.CorrectRecordRequest, context: Context) -> pb.Record:
-        checked = await self._create(request.record, await self._rules([request.record]), context)
+        rules, people = await self._rules([request.record]), await self._people([request.record])
+        checked = self._create(request.record, rules, people, context)
         command = pb.CorrectRecord(record=checked.record, policy=checked.policy, reason=request.reason)
         return await self._handle(request.record.record_id, command, context)
 
@@ -108,7 +109,7 @@ class RecordApi:
         return await self._handle(request.record_id, request, context)
 
     async def DisputeRecord(self, request: pb.DisputeRecordRequest, context: Context) -> pb.Record:
-        await self._check_employees([request.reviewer_id])
+        await self._check_employee(request.reviewer_id)
         return await self._handle(request.record_id, request, context)
 
     async def SettleRecordDispute(self, request: pb.SettleRecordDisputeRequest, context: Context) -> pb.Record:
@@ -121,7 +122,7 @@ class RecordApi:
 
     async def GetConduct(self, request: pb.GetConductRequest, context: Context) -> pb.Conduct:
         await self._results_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        await self._check_employees([request.employee_id])
+        await self._check_employee(request.employee_id)
         as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
         async with self._engine.connect() as connection:
             violations = await self._results.violations_of(connection, request.employee_id, request.known_at)
@@ -138,10 +139,9 @@ class RecordApi:
         handled = await self._commands.handle(RECORD, record_id, command, context)
         return record.to_resource(handled.state, handled.position)
 
-    async def _create(self, given: pb.Record, rules: Rules, context: Context) -> pb.CreateRecord:
+    def _create(self, given: pb.Record, rules: Rules, people: Container[str], context: Context) -> pb.CreateRecord:
         """The command for a record that may be taken. Raises a refusal with a reason of `RecordRejection`."""
-        people = [given.employee_id, *([given.evaluation.evaluator_id] if given.HasField("evaluation") else [])]
-        await self._check_employees(people)
+        _refuse_unknown(_named(given), people)
         # Leave may be approved ahead.
         latest = date.max if given.HasField("leave") else context.today
         if problem := day_problem(given.date, latest):
@@ -153,10 +153,13 @@ class RecordApi:
                 raise Invalid("DATE_INVALID", message, (FieldViolation("date", message),))
         return pb.CreateRecord(record=given, policy=_policy(given, rules))
 
-    async def _check_employees(self, employee_ids: Sequence[str]) -> None:
-        known = await self._commands.known(EMPLOYEE, employee_ids, check=False)
-        if unknown := [one for one in employee_ids if one not in known]:
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
+    async def _check_employee(self, employee_id: str) -> None:
+        _refuse_unknown([employee_id], await self._commands.known(EMPLOYEE, [employee_id], check=False))
+
+    async def _people(self, records: Sequence[pb.Record]) -> Container[str]:
+        """Those of the employees named by records who exist."""
+        named = {employee_id for given in records for employee_id in _named(given)}
+        return await self._commands.known(EMPLOYEE, named, check=False)
 
     async def _rules(self, records: Sequence[pb.Record]) -> Rules:
         """The rules, with everything that is known of the forms and rule books of the records."""
@@ -164,6 +167,16 @@ class RecordApi:
         latest = max((standing.position for standing in policies.values()), default=0)
         await self._catalogue_follower.wait_for(latest, AT_LEAST_SECONDS)
         return await self._catalogue.rules(self._engine)
+
+
+def _named(given: pb.Record) -> list[str]:
+    """Whom a record is about, and who evaluated."""
+    return [given.employee_id, *([given.evaluation.evaluator_id] if given.HasField("evaluation") else [])]
+
+
+def _refuse_unknown(employee_ids: Sequence[str], known: Container[str]) -> None:
+    if unknown := [one for one in employee_ids if one not in known]:
+        raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
 
 
 def _policy(given: pb.Record, rules: Rules) -> Policy:

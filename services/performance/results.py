@@ -225,8 +225,8 @@ class Results(ReadModel):
         engine: AsyncEngine,
         employee_ids: Sequence[str],
         kpi_ids: Sequence[str],
-        start: str = "",
-        end: str = "9999",
+        start: str,
+        end: str,
         *,
         known_at: int = 0,
     ) -> list[Counted]:

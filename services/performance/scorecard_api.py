@@ -87,11 +87,11 @@ class ScorecardApi:
             raise NotAllowed("MONTH_NOT_OVER", f"{request.month} lasts until {span.end}")
         if request.team_id and not await self._commands.known(TEAM, [request.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
-        await self._months.catch_up()
+        included = await self._months.catch_up()
         employee_ids = await self._months.employees_in(request.month)
         answer = pb.CloseMonthResponse()
         for start in range(0, len(employee_ids), AT_ONCE):
-            await self._close(request, employee_ids[start : start + AT_ONCE], context, answer)
+            await self._close(request, employee_ids[start : start + AT_ONCE], included, context, answer)
         return answer
 
     async def ProposeRating(self, request: pb.ProposeRatingRequest, context: Context) -> pb.MonthlyScorecard:
@@ -108,12 +108,13 @@ class ScorecardApi:
         self,
         request: pb.CloseMonthRequest,
         employee_ids: Sequence[str],
+        included: int,
         context: Context,
         answer: pb.CloseMonthResponse,
     ) -> None:
         """Closes the month of some employees. What is closed already is left alone, whatever would come out now."""
         month = request.month
-        computed = await self._months.compute(employee_ids, month, team_id=request.team_id)
+        computed = await self._months.compute(employee_ids, month, team_id=request.team_id, included=included)
         commands = [
             (rating_id(employee_id, month), pb.CloseScorecard(scorecard=card, known_at=computed.known_at))
             for employee_id, card in computed.cards.items()
