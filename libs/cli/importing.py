@@ -31,12 +31,14 @@ from stepladder.performance.v1.directory_pb2 import (
     TransferEmployeeRequest,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder.performance.v1.facts_pb2 import Fact, RateMonthRequest, RecordFactsRequest, RecordFactsResponse
+from stepladder.performance.v1.facts_pb2 import Fact, RecordFactsRequest, RecordFactsResponse
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, SetTargetRequest
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
+from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
+from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.eligibility_pb2 import CreateEligibilityPolicyRequest
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
@@ -51,7 +53,7 @@ SetupRequest = (
     | TransferEmployeeRequest
     | ChangePositionRequest
     | ChangeEmploymentStatusRequest
-    | RateMonthRequest
+    | CloseMonthRequest
 )
 
 R = TypeVar("R", bound=SetupRequest)
@@ -278,11 +280,12 @@ async def import_centre(
     Raises ImportFailed.
     """
     routes = _routes(channel)
-    stages: list[dict[str, list[SetupRequest]]] = [{}, {}, {}]
+    stages: list[dict[str, list[SetupRequest]]] = [{}, {}, {}, {}]
     total = 0
     for request in requests:
         route = routes[type(request)]
-        stages[route.stage].setdefault(route.about(request), []).append(request)
+        derived = isinstance(request, CreateKpiRequest) and request.kpi.HasField("derived")
+        stages[1 if derived else route.stage].setdefault(route.about(request), []).append(request)
         total += 1
     free = asyncio.Semaphore(SETUP_REQUESTS_AT_ONCE)
     existing: list[str] = []
@@ -335,23 +338,23 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
     kpis = KpiServiceStub(channel)
     policies = PolicyServiceStub(channel)
     eligibility = EligibilityServiceStub(channel)
-    facts = FactsServiceStub(channel)
+    scorecards = ScorecardServiceStub(channel)
     return {
         CreateKpiRequest: _Route(0, lambda r: f"KPI {r.kpi.kpi_id}", kpis.CreateKpi),
         CreateTeamRequest: _Route(0, lambda r: f"team {r.team.team_id}", directory.CreateTeam),
         CreateEligibilityPolicyRequest: _Route(
             0, lambda r: f"eligibility policy {r.policy.policy_id}", eligibility.CreateEligibilityPolicy
         ),
-        SetTargetRequest: _Route(1, lambda r: f"target {r.target.kpi_id} {r.target.team_id}".strip(), kpis.SetTarget),
-        SetPolicyRequest: _Route(1, lambda r: f"policy {r.policy.policy_id}", policies.SetPolicy),
-        HireEmployeeRequest: _Route(1, lambda r: f"employee {r.employee.employee_id}", directory.HireEmployee),
-        AppointTeamLeadRequest: _Route(2, lambda r: f"team {r.team_id}", directory.AppointTeamLead),
-        TransferEmployeeRequest: _Route(2, lambda r: f"employee {r.employee_id}", directory.TransferEmployee),
-        ChangePositionRequest: _Route(2, lambda r: f"employee {r.employee_id}", directory.ChangePosition),
+        SetTargetRequest: _Route(2, lambda r: f"target {r.target.kpi_id} {r.target.team_id}".strip(), kpis.SetTarget),
+        SetPolicyRequest: _Route(2, lambda r: f"policy {r.policy.policy_id}", policies.SetPolicy),
+        HireEmployeeRequest: _Route(2, lambda r: f"employee {r.employee.employee_id}", directory.HireEmployee),
+        AppointTeamLeadRequest: _Route(3, lambda r: f"team {r.team_id}", directory.AppointTeamLead),
+        TransferEmployeeRequest: _Route(3, lambda r: f"employee {r.employee_id}", directory.TransferEmployee),
+        ChangePositionRequest: _Route(3, lambda r: f"employee {r.employee_id}", directory.ChangePosition),
         ChangeEmploymentStatusRequest: _Route(
-            2, lambda r: f"employee {r.employee_id}", directory.ChangeEmploymentStatus
+            3, lambda r: f"employee {r.employee_id}", directory.ChangeEmploymentStatus
         ),
-        RateMonthRequest: _Route(2, lambda r: f"rating {r.employee_id} {r.month}", facts.RateMonth),
+        CloseMonthRequest: _Route(3, lambda _: "months", scorecards.CloseMonth),
     }
 
 

@@ -6,7 +6,7 @@ follow their rates closely, so that what is found are the stories, whatever the 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 from functools import cached_property
 
 from libs.cli.importing import SetupRequest, identified
@@ -18,12 +18,12 @@ from libs.cli.sample_people import (
     Person,
     Story,
     agent,
-    chance,
     first_day,
-    lead,
     month_number,
     names,
+    staff,
 )
+from libs.cli.sample_records import Recording
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
@@ -38,21 +38,20 @@ from stepladder.performance.v1.directory_pb2 import (
     Team,
     TransferEmployeeRequest,
 )
-from stepladder.performance.v1.facts_pb2 import (
-    RATING_EXCELLENT,
-    RATING_GOOD,
-    RATING_NEEDS_IMPROVEMENT,
-    RATING_QUALIFIED,
-    RATING_UNQUALIFIED,
-    Fact,
-    RateMonthRequest,
-    Rating,
-)
+from stepladder.performance.v1.facts_pb2 import Fact
+from stepladder.performance.v1.record_pb2 import Record
+from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
+
+OFFICE = f"t-{CENTRE}-office"
+"""The team of those who serve no customers, led by the manager."""
+
+JOB_FAMILIES = {"qa-reviewer": "qa", "hr-specialist": "hr"}
+"""Of positions outside customer service."""
 
 
 @dataclass(frozen=True)
 class SampleCentre:
-    """Teams, people, ratings and facts up to `end`.
+    """Teams, people, facts and records up to `end`.
 
     Attributes:
         end: the last day with facts. Another end is another centre: the same people have other days.
@@ -60,6 +59,7 @@ class SampleCentre:
         months: full months before the month of `end`; facts start on the first day of the first of them.
         teams: 1 to 20.
         agents_per_team: 1 to 50. With fewer than 19 agents in all, some stories stay untold.
+        zone: of the clocks at the site.
     """
 
     end: date
@@ -67,6 +67,7 @@ class SampleCentre:
     months: int = 6
     teams: int = 4
     agents_per_team: int = 12
+    zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that are not meant."""
@@ -89,38 +90,41 @@ class SampleCentre:
     def setup(self) -> list[SetupRequest]:
         """Teams, people, leads, and what changed for them; each after what it rests on."""
         teams = [
-            Team(team_id=_team_id(team), display_name=f"Team {team + 1} · {team + 1}组") for team in range(self.teams)
+            Team(team_id=OFFICE, display_name="Office · 管理部"),
+            *(
+                Team(team_id=_team_id(team), display_name=f"Team {team + 1} · {team + 1}组")
+                for team in range(self.teams)
+            ),
         ]
-        hired = [*self._leads, *self._agents]
         requests: list[SetupRequest] = [
             *(CreateTeamRequest(team=team) for team in teams),
-            *(self._hire(person) for person in hired),
-            *(self._appoint(person) for person in self._leads),
+            *(self._hire(person) for person in (*self._staff, *self._agents)),
+            *(self._appoint(person) for person in self._staff if person.position in {"lead", "manager"}),
         ]
         for person in self._agents:
             requests += self._changes(person)
         return [identified(request) for request in requests]
 
-    def ratings(self) -> list[RateMonthRequest]:
-        """A rating for every agent and month that is over at `end` and was worked by half at least."""
+    def closings(self) -> list[CloseMonthRequest]:
+        """One for every month that is over at `end`, the first month first."""
         last = month_number(self.end + timedelta(days=1)) - 1
-        requests = []
-        for person in self._agents:
-            own = chance(self.seed, "ratings", person.number)
-            for month in range(month_number(self._calendar.start), last + 1):
-                middle, luck = first_day(month) + timedelta(days=14), own.random()
-                if person.hired <= middle <= person.last_day:
-                    # Nobody but the stars ends in a row of excellent months by luck.
-                    rating = _rating(person, middle, luck if month < month_number(self.end) - 1 else 0.8 * luck)
-                    requests.append(
-                        RateMonthRequest(employee_id=person.employee_id, month=middle.isoformat()[:7], rating=rating)
-                    )
-        return [identified(request) for request in requests]
+        months = range(month_number(self._calendar.start), last + 1)
+        return [identified(CloseMonthRequest(month=first_day(month).isoformat()[:7])) for month in months]
 
     def facts(self) -> Iterator[Fact]:
-        """Every agent's days, by employee, date and source."""
+        """Every agent's days as systems measure them, by employee and date."""
+        return (one for one in self._said() if isinstance(one, Fact))
+
+    def records(self) -> Iterator[Record]:
+        """What people write down about every agent, by employee."""
+        return (one for one in self._said() if isinstance(one, Record))
+
+    def _said(self) -> Iterator[Fact | Record]:
+        reviewers = [person.employee_id for person in self._staff if person.position == "qa-reviewer"]
         for person in sorted(self._agents, key=lambda one: one.employee_id):
-            yield from Days(self.seed, person).facts(max(self._calendar.start, person.hired), person.last_day)
+            recording = Recording(self.seed, person, self.zone, reviewers)
+            days = Days(self.seed, person, recording)
+            yield from days.said(max(self._calendar.start, person.hired), person.last_day)
 
     @property
     def _calendar(self) -> Calendar:
@@ -128,8 +132,8 @@ class SampleCentre:
 
     @cached_property
     def _names(self) -> list[str]:
-        """The agents' first, then the leads'."""
-        return names(self.seed, self.teams * self.agents_per_team + self.teams + 1)
+        """The agents' first, then the others'."""
+        return names(self.seed, self.teams * self.agents_per_team + self.teams + 5)
 
     @cached_property
     def _agents(self) -> list[Person]:
@@ -140,29 +144,31 @@ class SampleCentre:
         ]
 
     @cached_property
-    def _leads(self) -> list[Person]:
-        """One for each team; at half time another one for the second team, or the only one."""
+    def _staff(self) -> list[Person]:
+        """A lead for each team, at half time another one for the second team, or the only one; and the office."""
+        long_ago = date(self._calendar.start.year - 1, 1, 1)
+        posts = [("lead", long_ago, team) for team in range(self.teams)]
+        posts.append(("lead", self._calendar.half_time, min(1, self.teams - 1)))
+        office = ("manager", "qa-reviewer", "qa-reviewer", "hr-specialist")
+        posts += [(position, long_ago, 0) for position in office]
         count = self.teams * self.agents_per_team
-        changing = min(1, self.teams - 1)
-        terms = [(team, date(self._calendar.start.year - 1, 1, 1)) for team in range(self.teams)]
-        terms.append((changing, self._calendar.half_time))
         return [
-            lead(count + place, name, team, since)
-            for place, (name, (team, since)) in enumerate(zip(self._names[count:], terms, strict=True))
+            staff(count + place, name, *post)
+            for place, (name, post) in enumerate(zip(self._names[count:], posts, strict=True))
         ]
 
     def _hire(self, person: Person) -> HireEmployeeRequest:
-        leads = person in self._leads
+        serves = person.position == "agent"
         new = person.story in {Story.NEWCOMER, Story.CONFIRMED_LATELY}
         return HireEmployeeRequest(
             employee=Employee(
                 employee_id=person.employee_id,
                 display_name=person.name,
                 hire_date=person.hired.isoformat(),
-                team_id=_team_id(person.team),
-                job_family="customer-service",
-                position="lead" if leads else "agent",
-                stars=0 if leads else person.stars,
+                team_id=_team_id(person.team) if serves else OFFICE,
+                job_family=JOB_FAMILIES.get(person.position, "customer-service"),
+                position=person.position,
+                stars=person.stars if serves else 0,
                 position_since=person.since.isoformat(),
                 status=EMPLOYMENT_STATUS_PROBATION if new else EMPLOYMENT_STATUS_CONFIRMED,
             )
@@ -170,7 +176,9 @@ class SampleCentre:
 
     def _appoint(self, person: Person) -> AppointTeamLeadRequest:
         return AppointTeamLeadRequest(
-            team_id=_team_id(person.team), lead_id=person.employee_id, effective_date=person.since.isoformat()
+            team_id=_team_id(person.team) if person.position == "lead" else OFFICE,
+            lead_id=person.employee_id,
+            effective_date=person.since.isoformat(),
         )
 
     def _changes(self, person: Person) -> Iterator[SetupRequest]:
@@ -197,14 +205,3 @@ def _team_id(team: int) -> str:
 
 def _status(person: Person, status: EmploymentStatus.ValueType, day: date) -> ChangeEmploymentStatusRequest:
     return ChangeEmploymentStatusRequest(employee_id=person.employee_id, status=status, effective_date=day.isoformat())
-
-
-def _rating(person: Person, day: date, luck: float) -> Rating.ValueType:
-    """The rating of the month around that day; `luck` is from 0 to 1."""
-    if person.story in {Story.STAR, Story.RISING}:
-        return RATING_EXCELLENT
-    if person.trouble(day) > 0.5:
-        return RATING_UNQUALIFIED if luck < 0.3 else RATING_NEEDS_IMPROVEMENT
-    if luck > 0.85:
-        return RATING_EXCELLENT
-    return RATING_GOOD if luck > 0.4 else RATING_QUALIFIED

@@ -1,11 +1,13 @@
-"""What the systems of the sample centre measure of one agent: telephony, workforce management, CRM, QA and chat."""
+"""What the systems of the sample centre say of one agent: telephony, workforce management, CRM, QA, chat and HR."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from libs.cli.sample_people import Person, Story, chance
+from libs.cli.sample_records import Recording
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
+from stepladder.performance.v1.record_pb2 import Record
 
 SHIFT_SECONDS = 8 * 3600
 """Without the hour of rest in the middle."""
@@ -33,22 +35,36 @@ class _Even:
 class Days:
     """One agent's days, to be asked for in their order."""
 
-    def __init__(self, seed: int, person: Person) -> None:
+    def __init__(self, seed: int, person: Person, recording: Recording) -> None:
+        self._seed = seed
         self._person = person
+        self._recording = recording
         self._chance = chance(seed, "days", person.number)
         self._even: defaultdict[str, _Even] = defaultdict(lambda: _Even(self._chance.random()))
 
-    def facts(self, first: date, last: date) -> Iterator[Fact]:
-        """Facts from the first to the last day, both included, by day and source. Nobody works seven days a week."""
-        for offset in range((last - first).days + 1):
+    def said(self, first: date, last: date) -> Iterator[Fact | Record]:
+        """Facts and records of the first to the last day, both included, by day.
+
+        Nobody works seven days a week, and everybody has a week off.
+        """
+        days = (last - first).days + 1
+        off = first + timedelta(days=chance(self._seed, "leave", self._person.number).randrange(max(1, days - 7)))
+        if days >= 30:
+            yield self._recording.leave(off, 7)
+        else:
+            off = date.max
+        for offset in range(days):
             day = first + timedelta(days=offset)
             weekday = (day.toordinal() + self._person.number) % 7
-            if weekday not in {0, 1}:
-                yield from self._working_day(day, evaluated=12 if weekday == 3 else 0)
+            if weekday not in {0, 1} and not 0 <= (day - off).days < 7:
+                yield from self._working_day(day, evaluated=8 if weekday == 3 else 0)
+        if self._person.story is Story.AWAY:
+            yield self._recording.leave(last + timedelta(days=1), 120)
 
-    def _working_day(self, day: date, evaluated: int) -> Iterator[Fact]:
-        if self._chance.random() < 0.02:
-            yield self._fact(day, "workforce", [_ratio("attendance-rate", 0, 1)])
+    def _working_day(self, day: date, evaluated: int) -> Iterator[Fact | Record]:
+        absent = self._chance.random() < (0.005 if self._person.excels else 0.02)
+        yield self._recording.shift(day, self._shift[0], absent=absent)
+        if absent:
             return
         load = WEEKDAYS[day.weekday()]
         hours = self._calls_by_hour(day, load)
@@ -58,9 +74,18 @@ class Days:
         if chats:
             yield self._fact(day, "chat", self._chat(chats))
         yield self._fact(day, "crm", self._customers(day, calls + chats))
-        if evaluated:
-            yield self._fact(day, "quality", self._quality(day, evaluated))
         yield self._fact(day, "workforce", self._workforce(talk))
+        unkind = self._person.trouble(day) if self._person.story is Story.UNKIND else 0.0
+        yield from self._recording.complaints(day, self._share("complaints", calls + chats, 0.0012 + 0.006 * unkind))
+        if evaluated:
+            careless = self._person.trouble(day) if self._person.story is Story.CARELESS else 0.0
+            yield from self._recording.evaluations(
+                day,
+                count=evaluated,
+                fatal=self._share("fatal", evaluated, self._person.fatal + 0.1 * careless),
+                missed=self._share("missed", evaluated * 5, self._luck(day) * self._person.missed + 0.05 * careless),
+            )
+        yield from self._recording.seldom(day)
 
     def _calls_by_hour(self, day: date, load: float) -> list[tuple[int, int]]:
         """Calls and their seconds in each worked hour; in peak hours calls take a little longer."""
@@ -108,7 +133,6 @@ class Days:
     def _workforce(self, talk: int) -> list[Reading]:
         logged_in = round(SHIFT_SECONDS * self._between(0.97, 1.0))
         return [
-            _ratio("attendance-rate", 1, 1),
             _ratio("talk-utilisation", talk, logged_in),
             _ratio("not-ready-time", round(60 * self._between(16, 38)), 1),
         ]
@@ -116,27 +140,17 @@ class Days:
     def _customers(self, day: date, contacts: int) -> list[Reading]:
         person = self._person
         unkind = person.trouble(day) if person.story is Story.UNKIND else 0.0
+        satisfied = person.satisfied + (0 if person.excels else 0.02 * (1 - self._luck(day))) - 0.14 * unkind
         surveys = self._share("surveys", contacts, 0.13)
         orders = self._share("orders", contacts, 0.3)
         due = self._share("due", contacts, 0.06)
         readings = [
             Reading(kpi_id="handled-volume", numerators=[contacts]),
-            _ratio(
-                "customer-satisfaction", self._share("satisfied", surveys, person.satisfied - 0.14 * unkind), surveys
-            ),
-            _ratio("complaint-rate", self._share("complaints", contacts, 0.0012 + 0.006 * unkind), contacts),
+            _ratio("customer-satisfaction", self._share("satisfied", surveys, satisfied), surveys),
             _ratio("work-order-error-rate", self._share("order errors", orders, 0.021), orders),
             _ratio("call-back-rate", self._share("called back", due, 0.93), due),
         ]
         return [one for one in readings if not one.denominators or one.denominators[0]]
-
-    def _quality(self, day: date, evaluated: int) -> list[Reading]:
-        person = self._person
-        careless = person.trouble(day) if person.story is Story.CARELESS else 0.0
-        return [
-            _ratio("qa-fatal-rate", self._share("fatal", evaluated, person.fatal + 0.1 * careless), evaluated),
-            _ratio("qa-non-fatal-rate", self._share("non-fatal", evaluated, 0.074 + 0.05 * careless), evaluated),
-        ]
 
     def _chat(self, chats: int) -> list[Reading]:
         replies = 5 * chats
@@ -149,6 +163,10 @@ class Days:
         if ratings:
             readings.append(_ratio("shop-rating", 5 * ratings - self._share("points lost", ratings, 0.3), ratings))
         return readings
+
+    def _luck(self, day: date) -> float:
+        """How the month goes, from 0.5 (well) to 1.5; those who excel do in every month."""
+        return 1 if self._person.excels else 0.5 + chance(self._seed, "luck", self._person.number, day.month).random()
 
     def _fact(self, day: date, source: str, readings: list[Reading]) -> Fact:
         return Fact(employee_id=self._person.employee_id, date=day.isoformat(), source=source, readings=readings)

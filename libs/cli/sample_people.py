@@ -62,20 +62,23 @@ DAYS_TO_RECOVER = 21
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An agent, or a lead (story STEADY, never asked for facts).
+    """Someone of the centre. Only agents have facts, and other stories than STEADY.
 
     Attributes:
+        position: as in the directory.
         team: index of the team at first.
         since: when the position began.
         last_day: the last day of work.
         trouble_from: when the story's trouble begins; date.max if it never does.
         trouble_until: from when on it gets better; date.max if it never does.
         aht: seconds a call, without trouble.
-        utilisation, satisfied, fatal: shares of 1, without trouble.
+        utilisation, satisfied, fatal, missed: shares of 1, without trouble; of contacts with a fatal error, and of
+            other items of the form that are missed.
     """
 
     number: int
     name: str
+    position: str
     team: int
     story: Story
     hired: date
@@ -87,6 +90,12 @@ class Person:
     utilisation: float
     satisfied: float
     fatal: float
+    missed: float
+
+    @property
+    def excels(self) -> bool:
+        """Excellent in every month."""
+        return self.story in {Story.STAR, Story.RISING}
 
     @property
     def employee_id(self) -> str:
@@ -168,9 +177,11 @@ def agent(seed: int, number: int, name: str, teams: int, calendar: Calendar) -> 
             last_day = max(calendar.end - timedelta(days=25), earliest_end)
         case _:
             pass
+    excels = story in {Story.STAR, Story.RISING}
     return Person(
         number=number,
         name=name,
+        position="agent",
         team=number % teams,
         story=story,
         hired=hired,
@@ -180,16 +191,18 @@ def agent(seed: int, number: int, name: str, teams: int, calendar: Calendar) -> 
         trouble_until=trouble_until,
         aht=165 + 45 * own.random(),
         utilisation=0.62 + 0.1 * own.random(),
-        satisfied=0.935 + 0.035 * own.random(),
+        satisfied=0.972 if excels else 0.932 + 0.023 * own.random(),
         fatal=0.010 + 0.012 * own.random(),
+        missed=0.025 if excels else 0.055 + 0.04 * own.random(),
     )
 
 
-def lead(number: int, name: str, team: int, since: date) -> Person:
-    """A lead, hired three years before the position began."""
+def staff(number: int, name: str, position: str, since: date, team: int = 0) -> Person:
+    """Someone who serves no customers, hired three years before the position began; a lead leads that team."""
     return Person(
         number=number,
         name=name,
+        position=position,
         team=team,
         story=Story.STEADY,
         hired=since - timedelta(days=1095),
@@ -201,6 +214,7 @@ def lead(number: int, name: str, team: int, since: date) -> Person:
         utilisation=0,
         satisfied=0,
         fatal=0,
+        missed=0,
     )
 
 

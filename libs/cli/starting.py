@@ -13,7 +13,15 @@ from grpc import aio
 from libs.cli.call_mapping import load_mapping
 from libs.cli.calls import CallFacts, read_calls
 from libs.cli.embedded import running
-from libs.cli.importing import SetupRequest, import_centre, import_facts, preset_requests, staff_requests
+from libs.cli.importing import (
+    PATIENCE_SECONDS,
+    SetupRequest,
+    import_centre,
+    import_facts,
+    preset_requests,
+    send_patiently,
+    staff_requests,
+)
 from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
@@ -28,6 +36,10 @@ from stepladder.performance.v1.detection_pb2 import ListDetectionsRequest
 from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.facts_pb2 import Fact
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record
+from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
+
+RECORDS_AT_ONCE = 500
 
 SETTLING_SECONDS = 60.0
 """Longest wait for what follows from an import before `up` says what to try."""
@@ -86,11 +98,12 @@ async def _import_sample(channel: aio.Channel, note: Path) -> None:
         print(f"The sample centre was imported before (up to {known['end']}).")
         return
     note.write_text(json.dumps(known))
-    centre = SampleCentre(end=date.fromisoformat(known["end"]))
+    centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
     await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
     facts = list(centre.facts())
     await _send_facts(channel, facts, centre.digest)
-    await _set_up(channel, centre.ratings(), "monthly ratings")
+    await _send_records(channel, list(centre.records()))
+    await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
 
 
@@ -126,6 +139,20 @@ async def _send_facts(channel: aio.Channel, facts: Sequence[Fact], digest: str) 
     print(f"{result.recorded} facts recorded, {result.unchanged} known before, {len(result.rejected)} rejected.")
     for one in result.rejected[:10]:
         print(f"  {one.employee_id} {one.date} {one.source}: {one.message} ({one.reason})")
+
+
+async def _send_records(channel: aio.Channel, records: Sequence[Record]) -> None:
+    """One request at a time; a record that is there is known by its id."""
+    stub = RecordServiceStub(channel)
+    recorded, left = 0, 0
+    with progress("records", len(records)) as tell:
+        for first in range(0, len(records), RECORDS_AT_ONCE):
+            request = CreateRecordsRequest(records=records[first : first + RECORDS_AT_ONCE])
+            answer = await send_patiently(stub.CreateRecords, request, "a batch of records", PATIENCE_SECONDS)
+            recorded += answer.recorded
+            left += len(answer.rejections)
+            tell(first + len(request.records))
+    print(f"{recorded} records recorded, {len(records) - recorded - left} known before, {left} rejected.")
 
 
 async def _end_of_log(channel: aio.Channel) -> int:

@@ -402,17 +402,22 @@ async def test_what_exists_otherwise_is_left_and_named(
 async def test_the_sample_centre_is_set_up(centre: Centre, channel: grpc.aio.Channel) -> None:
     """Everything of the sample finds what it rests on, in spite of failures on the way."""
     sample = SampleCentre(date(2026, 3, 10), months=2, teams=2, agents_per_team=10)
-    requests: list[SetupRequest] = [*sample.ratings(), *sample.setup(), *preset_requests()]
+    requests: list[SetupRequest] = [*sample.setup(), *preset_requests()]
     centre.failures = [(grpc.StatusCode.UNAVAILABLE, index % 2 == 0) for index in range(40)]
     result = await import_centre(channel, requests)
     assert (result.sent, result.existing) == (len(requests), ())
     assert len(centre.resources) == len(requests)
 
 
+def hires_into(team_id: str, sample: SampleCentre) -> list[HireEmployeeRequest]:
+    hires = [request for request in sample.setup() if isinstance(request, HireEmployeeRequest)]
+    return [hire for hire in hires if hire.employee.team_id == team_id]
+
+
 async def test_what_is_not_known_yet_is_asked_again(centre: Centre, channel: grpc.aio.Channel) -> None:
     """A replica that has not heard of the new team yet is no reason to give up."""
     sample = SampleCentre(date(2026, 3, 10), teams=1, agents_per_team=1)
-    hires = [request for request in sample.setup() if isinstance(request, HireEmployeeRequest)]
+    hires = hires_into("t-sample-1", sample)
     centre.resources["team t-sample-1"] = directory_pb2.Team(team_id="t-sample-1")
     centre.failures = [(grpc.StatusCode.NOT_FOUND, False)] * 2
     result = await import_centre(channel, hires)
@@ -425,7 +430,7 @@ async def test_a_set_up_that_cannot_succeed_fails_with_the_request(
     """A refused request ends the set-up and is named."""
     monkeypatch.setattr(importing, "SETTLE_SECONDS", 0.2)
     sample = SampleCentre(date(2026, 3, 10), teams=1, agents_per_team=1)
-    orphans = [request for request in sample.setup() if isinstance(request, HireEmployeeRequest)]
+    orphans = hires_into("t-sample-1", sample)
     with pytest.raises(ImportFailed, match=r"HireEmployeeRequest, employee e-.*there is no team t-sample-1"):
         await import_centre(channel, orphans)
     assert not centre.resources
