@@ -156,7 +156,7 @@ def test_the_improving_one_is_on_target_at_last(centre: SampleCentre, facts: lis
 
 
 def test_people_change_as_in_life(centre: SampleCentre) -> None:
-    """Four teams with leads, one of whom changes; an office; a transfer, a leaver, a leave, newcomers; tenure differs."""
+    """Teams with leads, one of whom changes; an office; a transfer, a leaver, a leave, newcomers; tenure differs."""
     requests = centre.setup()
     kinds = Counter(type(request) for request in requests)
     assert kinds[CreateTeamRequest] == 5
