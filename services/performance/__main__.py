@@ -12,6 +12,7 @@ from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi
 from services.performance.facts_api import FactsApi
+from services.performance.judgements import JUDGE, RECONSIDER, REVISE
 from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
 from services.performance.months import Months
@@ -19,7 +20,7 @@ from services.performance.people import People
 from services.performance.policy_api import PolicyApi
 from services.performance.record_api import RecordApi
 from services.performance.records import Records
-from services.performance.results import JUDGE, RECONSIDER, REVISE, Results
+from services.performance.results import Results
 from services.performance.revising import Revising
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
@@ -41,22 +42,25 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
     people, catalogue, results = People(metadata), Catalogue(metadata), Results(metadata)
     detections, scorecards = Detections(metadata), Scorecards(metadata)
+    readings, violations, judgements = results.readings, results.violations, results.judgements
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
     at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
     months = Months(
-        service, people, catalogue, results, [at_people, at_catalogue, at_results, at_detections, at_scorecards]
+        service, people, catalogue, readings, [at_people, at_catalogue, at_results, at_detections, at_scorecards]
     )
-    judging = Judging(service, months, results, people, catalogue, detections, scorecards)
-    revising = Revising(service, months, results, judging)
+    judging = Judging(service, months, readings, violations, people, catalogue, detections, scorecards)
+    revising = Revising(service, months, readings, judgements, judging)
     service.tick(
-        at_results, results.deadlines, {JUDGE: judging.judge, RECONSIDER: revising.reconsider, REVISE: revising.revise}
+        at_results,
+        judgements.deadlines,
+        {JUDGE: judging.judge, RECONSIDER: revising.reconsider, REVISE: revising.revise},
     )
     records = Records(metadata)
-    record = RecordApi(service, records, service.follow(records), results, at_results, catalogue, at_catalogue)
+    record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
-    facts = FactsApi(service, results, at_results, people, at_people, scorecards, at_scorecards)
+    facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     return {

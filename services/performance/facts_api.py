@@ -16,7 +16,7 @@ from services.performance.facts import FACTS, changed_readings, check_reading, d
 from services.performance.kpi import KPI, format_value, kpi_value
 from services.performance.people import People
 from services.performance.rating import RATING, rating_id
-from services.performance.results import Results
+from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import facts_pb2 as pb
 from stepladder.performance.v1.kpi_pb2 import Kpi
@@ -32,7 +32,7 @@ class FactsApi:
     def __init__(
         self,
         service: Service,
-        results: Results,
+        readings: Readings,
         follower: Follower,
         people: People,
         people_follower: Follower,
@@ -41,7 +41,7 @@ class FactsApi:
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine
-        self._results = results
+        self._readings = readings
         self._follower = follower
         self._people = people
         self._people_follower = people_follower
@@ -116,7 +116,7 @@ class FactsApi:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         readings, token = cut_page(
             request,
-            await self._results.list_facts(self._engine, request),
+            await self._readings.list_facts(self._engine, request),
             lambda one: [one.date, one.source, one.kpi_id],
         )
         return pb.ListFactsResponse(readings=readings, next_page_token=token)
@@ -130,7 +130,9 @@ class FactsApi:
             request.GROUP_BY_TEAM: lambda one: [one.team_id, one.kpi_id],
             request.GROUP_BY_CENTRE: lambda one: [one.kpi_id],
         }[request.group_by]
-        results, token = cut_page(request, await self._results.list_results(self._engine, request, self._people), group)
+        results, token = cut_page(
+            request, await self._readings.list_results(self._engine, request, self._people), group
+        )
         kpis = await self._commands.known(KPI, {result.kpi_id for result in results})
         for result in results:
             definition = kpis[result.kpi_id].state.kpi

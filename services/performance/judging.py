@@ -19,10 +19,11 @@ from services.performance.employee import EMPLOYEE
 from services.performance.months import Months
 from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.results import POINTS, Results
+from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import Counted
 from services.performance.trigger import Known, days_to_look_at, evidence_from, find, look_again
+from services.performance.violations import POINTS, Violations
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.policy_pb2 import Policy
 
@@ -34,7 +35,8 @@ class Judging:
         self,
         service: Service,
         months: Months,
-        results: Results,
+        readings: Readings,
+        violations: Violations,
         people: People,
         catalogue: Catalogue,
         detections: Detections,
@@ -42,14 +44,15 @@ class Judging:
     ) -> None:
         self._service = service
         self._months = months
-        self._results = results
+        self._readings = readings
+        self._violations = violations
         self._people = people
         self._catalogue = catalogue
         self._detections = detections
         self._scorecards = scorecards
 
     async def judge(self, key: str) -> None:
-        """Judges the day that a deadline's key names (see `results.judgement_key`), and the period around it."""
+        """Judges the day that a deadline's key names (see `judgements.judgement_key`), and the period around it."""
         policy_id, employee_id, text = key.split(" ")
         day, commands = date.fromisoformat(text), self._service.commands
         known_at = await self._months.catch_up()
@@ -83,7 +86,7 @@ class Judging:
                 continue  # points rest on violations of any day before
             known = await self._known(employee_id, policy, rules, start, end)
             looked = look_again(policy.detection, known, found.periods)
-            causes = await self._results.changes(
+            causes = await self._readings.changes(
                 self._service.engine,
                 [employee_id],
                 [kpi_id for _, kpi_id in kpis_of(policy)],
@@ -142,7 +145,7 @@ class Judging:
         engine, rule = self._service.engine, policy.detection
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(policy)]
         readings: dict[str, list[Counted]] = {}
-        for one in await self._results.readings_of(engine, [employee_id], kpi_ids, start.isoformat(), end.isoformat()):
+        for one in await self._readings.readings_of(engine, [employee_id], kpi_ids, start.isoformat(), end.isoformat()):
             readings.setdefault(one.kpi_id, []).append(one)
         states = (await self._service.commands.known(EMPLOYEE, [employee_id])).values()
         state = next((standing.state for standing in states), employee.State())
@@ -151,12 +154,12 @@ class Judging:
             readings=readings,
             target_on=rules.targets_of(state),
             ratings=await self._scorecards.rated_months(engine, employee_id) if rule.HasField("ratings") else {},
-            violations=await self._violations(employee_id) if rule.HasField("points") else (),
+            violations=await self._violations_of(employee_id) if rule.HasField("points") else (),
         )
 
-    async def _violations(self, employee_id: str) -> Sequence[Offending]:
+    async def _violations_of(self, employee_id: str) -> Sequence[Offending]:
         async with self._service.engine.connect() as connection:
-            return await self._results.violations_of(connection, employee_id)
+            return await self._violations.violations_of(connection, employee_id)
 
     def _context(self) -> Context:
         return Context(now=self._service.now(), today=self._service.today(), actor="policy:detection")

@@ -13,7 +13,7 @@ from services.performance.catalogue import Catalogue, Rules
 from services.performance.employee import EMPLOYEE
 from services.performance.people import People, TeamSpan
 from services.performance.policy import kpis_of
-from services.performance.results import Results
+from services.performance.readings import Readings
 from services.performance.scope import narrowest
 from services.performance.scoring import Counted, scorecard
 from stepladder.performance.v1.kpi_pb2 import Target
@@ -52,13 +52,13 @@ class Months:
         service: Service,
         people: People,
         catalogue: Catalogue,
-        results: Results,
+        readings: Readings,
         followers: Sequence[Follower],
     ) -> None:
         self._service = service
         self._people = people
         self._catalogue = catalogue
-        self._results = results
+        self._readings = readings
         self._followers = followers
         self._included = 0
 
@@ -151,7 +151,7 @@ class Months:
     ) -> dict[str, Scorecard]:
         """Scorecards from the employees' own facts."""
         kpi_ids = {kpi_id for one in subjects.values() for _, kpi_id in kpis_of(one.policy)}
-        readings = await self._readings(list(subjects), sorted(kpi_ids), span, known_at)
+        readings = await self._readings_of(list(subjects), sorted(kpi_ids), span, known_at)
         by_employee: dict[str, list[Counted]] = {}
         for reading in readings:
             by_employee.setdefault(reading.employee_id, []).append(reading)
@@ -196,17 +196,17 @@ class Months:
         def target_on(reading: Counted) -> Target | None:
             return target(reading.kpi_id, led_team(reading.employee_id, reading.date) or "", reading.date)
 
-        readings = await self._readings(member_ids, kpi_ids, span, known_at)
+        readings = await self._readings_of(member_ids, kpi_ids, span, known_at)
         counted = [one for one in readings if led_team(one.employee_id, one.date) is not None]
         card = scorecard(lead.policy, rules.kpis, _by_kpi(counted), target_on)
         card.member_ids.extend(member_ids)
         return card
 
-    async def _readings(
+    async def _readings_of(
         self, employee_ids: Sequence[str], kpi_ids: Sequence[str], span: Span, known_at: int
     ) -> list[Counted]:
         start, end = span.start.isoformat(), span.end.isoformat()
-        return await self._results.readings_of(
+        return await self._readings.readings_of(
             self._service.engine, employee_ids, kpi_ids, start, end, known_at=known_at
         )
 

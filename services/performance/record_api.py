@@ -21,7 +21,7 @@ from services.performance.outcome import policy_of
 from services.performance.policy import POLICY
 from services.performance.record import RECORD
 from services.performance.records import Records
-from services.performance.results import Results
+from services.performance.violations import Violations
 from stepladder.performance.v1 import record_pb2 as pb
 from stepladder.performance.v1.policy_pb2 import Policy
 
@@ -36,7 +36,7 @@ class RecordApi:
         service: Service,
         records: Records,
         follower: Follower,
-        results: Results,
+        violations: Violations,
         results_follower: Follower,
         catalogue: Catalogue,
         catalogue_follower: Follower,
@@ -46,7 +46,7 @@ class RecordApi:
         self._time_zone = service.settings.site_time_zone
         self._records = records
         self._follower = follower
-        self._results = results
+        self._violations = violations
         self._results_follower = results_follower
         self._catalogue = catalogue
         self._catalogue_follower = catalogue_follower
@@ -125,7 +125,7 @@ class RecordApi:
         await self._check_employee(request.employee_id)
         as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
         async with self._engine.connect() as connection:
-            violations = await self._results.violations_of(connection, request.employee_id, request.known_at)
+            violations = await self._violations.violations_of(connection, request.employee_id, request.known_at)
         found = counted(violations, as_of)
         standing = [one for one in found if not one.lapsed]
         return pb.Conduct(

@@ -6,31 +6,35 @@ that were known when it was decided.
 
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
+from services.performance.judgements import Judgements, month_key
 from services.performance.judging import Judging
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id
-from services.performance.results import Results, month_key
+from services.performance.readings import Readings
 from stepladder.performance.v1.scorecard_pb2 import ReviseScorecard, Scorecard
 
 
 class Revising:
     """Gives the commands to revise. Looking again where nothing has changed changes nothing."""
 
-    def __init__(self, service: Service, months: Months, results: Results, judging: Judging) -> None:
+    def __init__(
+        self, service: Service, months: Months, readings: Readings, judgements: Judgements, judging: Judging
+    ) -> None:
         self._service = service
         self._months = months
-        self._results = results
+        self._readings = readings
+        self._judgements = judgements
         self._judging = judging
 
     async def reconsider(self, key: str) -> None:
-        """Looks again at everything that rests on an employee's month (see `results.month_key`)."""
+        """Looks again at everything that rests on an employee's month (see `judgements.month_key`)."""
         employee_id, month = key.split(" ")
         included = await self._months.catch_up()
         await self._revise(employee_id, month, included)
         await self._judging.review(employee_id, span_of(month), included)
         leads = await self._months.leads_of(employee_id, month)
         keys = [month_key(lead_id, month) for lead_id in leads]
-        await self._results.plan_revisions(self._service.engine, keys, self._service.now(), included)
+        await self._judgements.plan_revisions(self._service.engine, keys, self._service.now(), included)
 
     async def revise(self, key: str) -> None:
         """Looks again at a lead's own scorecard of a month."""
@@ -60,7 +64,7 @@ class Revising:
             return
         span = span_of(month)
         people = sorted({employee_id, *before.member_ids, *after.member_ids})
-        causes = await self._results.changes(
+        causes = await self._readings.changes(
             engine, people, _kpis(before, after), span.start.isoformat(), span.end.isoformat(), state.known_at
         )
         revise = ReviseScorecard(scorecard=after, causes=causes, known_at=computed.known_at)

@@ -9,7 +9,8 @@ from sqlalchemy import insert, select
 
 from libs.common.eventsourcing import Aggregate, Context
 from services.performance.detection import DETECTION
-from services.performance.results import RECONSIDER, Results, month_key
+from services.performance.judgements import RECONSIDER, month_key
+from services.performance.results import Results
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, Plan
 from stepladder.performance.v1.detection_pb2 import (
     Detection,
@@ -577,7 +578,7 @@ async def test_what_follows_a_correction_is_complete(world: World) -> None:
     end, service = await world.end(), world.services["performance"]
     (results,) = (one.handler for one in service.followers if isinstance(one.handler, Results))
     async with service.engine.begin() as transaction:
-        rows = (await transaction.execute(select(results.resting))).all()
+        rows = (await transaction.execute(select(results.judgements.resting))).all()
         again = [
             {
                 "kind": RECONSIDER,
@@ -587,7 +588,7 @@ async def test_what_follows_a_correction_is_complete(world: World) -> None:
             }
             for row in rows
         ]
-        await transaction.execute(insert(results.deadlines), again)
+        await transaction.execute(insert(results.judgements.deadlines), again)
     await judged(world)
     assert len(again) == 3 * len(months)
     assert await world.end() == end

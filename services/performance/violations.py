@@ -1,0 +1,127 @@
+"""Read model: what employees' records count as: measures of days, and violations, each of which counts by others."""
+
+from datetime import date
+from typing import TypeAlias, assert_never
+
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.performance.conduct import Offending, counted
+from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.readings import Changed, Readings, ReadingsBatch, key_of
+from stepladder.performance.v1.events_pb2 import (
+    RecordCorrected,
+    RecordCreated,
+    RecordDisputed,
+    RecordDisputeSettled,
+    RecordRetracted,
+)
+from stepladder.performance.v1.policy_pb2 import Offence
+from stepladder.performance.v1.record_pb2 import Outcome
+
+POINTS = "conduct.points"
+"""The measure that violations have."""
+RecordEvent: TypeAlias = RecordCreated | RecordCorrected | RecordRetracted | RecordDisputed | RecordDisputeSettled
+
+
+class Violations:
+    """Rows: one for each violation. What records measure, points included, is kept among the readings."""
+
+    def __init__(self, readings: Readings, metadata: MetaData, suffix: str) -> None:
+        self._readings = readings
+        self.violations = Table(
+            f"violations{suffix}",
+            metadata,
+            Column("record_id", String, primary_key=True),
+            *knowledge_columns(),
+            Column("employee_id", String, nullable=False, index=True),
+            Column("date", String(10), nullable=False),
+            Column("offence", LargeBinary, nullable=False),
+        )
+
+    async def take(self, event: RecordEvent, position: int, batch: ReadingsBatch, rows: AsyncConnection) -> Changed:
+        """Does what an event of a record does."""
+        record_id = event.record.record_id if isinstance(event, RecordCreated | RecordCorrected) else event.record_id
+        employee_id, source = event.employee_id, record_source(record_id)
+        readings, disputes = self._readings.readings, self._readings.disputes
+        match event:
+            case RecordCreated(outcome=outcome) if not outcome.HasField("offence"):
+                for one in outcome.measures:
+                    batch.add(employee_id, one.date, source, one.name, one.value, position)
+                return Changed(employee_id, [(one.date, one.name) for one in outcome.measures], first=True)
+            case RecordCreated(record=record, outcome=outcome) | RecordCorrected(record=record, outcome=outcome):
+                await batch.flush()
+                return await self._recount(rows, employee_id, record_id, record.date, outcome, position)
+            case RecordRetracted():
+                await batch.flush()
+                return await self._recount(rows, employee_id, record_id, "", Outcome(), position)
+            case RecordDisputed():
+                await batch.flush()
+                of_it = (readings.c.employee_id == employee_id) & (readings.c.source == source)
+                query = select(readings.c.date, readings.c.measure).where(of_it, known(readings))
+                contested = {(day, measure) for day, measure in await rows.execute(query)}
+                # A warning has no points, and others have theirs by it.
+                violations = self.violations
+                offence = select(violations.c.date).where(violations.c.record_id == record_id, known(violations))
+                contested |= {(day, POINTS) for day in await rows.scalars(offence)}
+                await batch.dispute([key_of(employee_id, day, source, one) for day, one in contested], position)
+                return Changed(employee_id, contested)
+            case RecordDisputeSettled():
+                mine = (disputes.c.employee_id == employee_id) & (disputes.c.source == source)
+                return Changed(employee_id, await batch.settle(mine, position))
+            case unknown:
+                assert_never(unknown)
+
+    async def violations_of(self, rows: AsyncConnection, employee_id: str, known_at: int = 0) -> list[Offending]:
+        """The violations of an employee that stand."""
+        disputes = self._readings.disputes
+        query = select(self.violations).where(
+            self.violations.c.employee_id == employee_id, known(self.violations, known_at)
+        )
+        contested = select(disputes.c.source).where(disputes.c.employee_id == employee_id, known(disputes, known_at))
+        disputed = set(await rows.scalars(contested))
+        return [
+            Offending(
+                record_id=row.record_id,
+                date=row.date,
+                offence=Offence.FromString(row.offence),
+                position=row.position,
+                disputed=record_source(row.record_id) in disputed,
+            )
+            for row in await rows.execute(query)
+        ]
+
+    async def _recount(
+        self, rows: AsyncConnection, employee_id: str, record_id: str, day: str, outcome: Outcome, position: int
+    ) -> Changed:
+        """Puts what a record counts as now in the place of what it did.
+
+        All violations of the employee are counted anew, for one may be a warning or not by another.
+        """
+        source = record_source(record_id)
+        offence = {
+            "record_id": record_id,
+            "employee_id": employee_id,
+            "date": day,
+            "offence": outcome.offence.SerializeToString(),
+        }
+        offences = [offence] if outcome.HasField("offence") else []
+        await supersede(rows, self.violations, self.violations.c.record_id == record_id, offences, position)
+        measures = [(source, one.date, one.name, one.value) for one in outcome.measures]
+        violations = counted(await self.violations_of(rows, employee_id), date.max)
+        measures += [(record_source(one.record_id), one.date, POINTS, one.points) for one in violations if one.points]
+        wanted = [
+            {**key_of(employee_id, on, of, name), "numerator": value, "denominator": 0}
+            for of, on, name, value in measures
+        ]
+        columns = self._readings.readings.c
+        theirs = (columns.source == source) | (columns.measure == POINTS)
+        changed = await supersede(
+            rows, self._readings.readings, (columns.employee_id == employee_id) & theirs, wanted, position
+        )
+        return Changed(employee_id, [(str(row["date"]), str(row["measure"])) for row in changed])
+
+
+def record_source(record_id: str) -> str:
+    """The source of the readings that a record counts as. No id of a source has a colon."""
+    return f"record:{record_id}"
