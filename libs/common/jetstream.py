@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
@@ -216,6 +216,16 @@ class JetStreamStream:
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
         position: int = answer["message"]["seq"]
         return position
+
+    async def position_before(self, moment: datetime) -> int:
+        request = {"start_time": moment.astimezone(UTC).isoformat(), "next_by_subj": ">", "no_hdr": True}
+        answer = await self._api(f"STREAM.MSG.GET.{self.name}", request)
+        if "error" in answer:
+            if answer["error"]["err_code"] == NOT_FOUND:
+                return (await self.state()).last
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+        position: int = answer["message"]["seq"]
+        return position - 1
 
     @asynccontextmanager
     async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:

@@ -1,10 +1,11 @@
 """A stream in memory that answers as JetStream does, on one node or on three, with seeded lost acks."""
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
 
 from libs.common.streams import (
@@ -38,6 +39,7 @@ class MemoryStream:
         self._created = created
         self._random = Random(seed)  # noqa: S311 - repeatable chance, nothing secret
         self._entries: list[Stored] = []
+        self._written: list[datetime] = []
         self._by_subject: defaultdict[str, list[Stored]] = defaultdict(list)
         self._ids: set[str] = set()
         self._grown = asyncio.Condition()
@@ -59,6 +61,7 @@ class MemoryStream:
             for entry in append.entries:
                 stored = Stored(len(self._entries) + 1, append.subject, entry.payload, entry.event_id)
                 self._entries.append(stored)
+                self._written.append(datetime.now(UTC))
                 self._by_subject[append.subject].append(stored)
                 self._ids.add(entry.event_id)
         async with self._grown:
@@ -90,6 +93,11 @@ class MemoryStream:
             raise NoResponders
         pattern = subject.split(".")
         return max((e.position for e in self._entries if _matches(e.subject, pattern)), default=0)
+
+    async def position_before(self, moment: datetime) -> int:
+        if self.away:
+            raise NoResponders
+        return bisect_left(self._written, moment)
 
     @asynccontextmanager
     async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:

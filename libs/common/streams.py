@@ -116,6 +116,9 @@ class Stream(Protocol):
     async def last_position(self, subject: str) -> int:
         """The last position that matches a subject (wildcards allowed), asked of the leader; 0 for none."""
 
+    async def position_before(self, moment: datetime) -> int:
+        """The last position written before a moment, by the server's clock, asked of the leader; 0 for none."""
+
     def feed(self, subjects: Sequence[str], after: int) -> AbstractAsyncContextManager[Feed]:
         """Follows subjects (wildcards allowed) behind a position."""
 

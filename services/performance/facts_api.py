@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC
 
 from google.protobuf.message import Message
 
@@ -41,6 +42,7 @@ class FactsApi:
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine
+        self._stream = service.stream
         self._readings = readings
         self._follower = follower
         self._people = people
@@ -113,7 +115,7 @@ class FactsApi:
 
     async def ListFacts(self, request: pb.ListFactsRequest, _: Context) -> pb.ListFactsResponse:
         _check_span(request)
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         readings, token = cut_page(
             request,
             await self._readings.list_facts(self._engine, request),
@@ -123,8 +125,8 @@ class FactsApi:
 
     async def ListKpiResults(self, request: pb.ListKpiResultsRequest, _: Context) -> pb.ListKpiResultsResponse:
         _check_span(request)
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        await self._people_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
+        await self._people_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         group = {
             request.GROUP_BY_EMPLOYEE: lambda one: [one.employee_id, one.kpi_id],
             request.GROUP_BY_TEAM: lambda one: [one.team_id, one.kpi_id],
@@ -140,6 +142,16 @@ class FactsApi:
             result.value = format_value(definition, value) if value is not None else ""
         return pb.ListKpiResultsResponse(results=results, next_page_token=token)
 
+    async def FindPosition(self, request: pb.FindPositionRequest, context: Context) -> pb.FindPositionResponse:
+        moment = request.time.ToDatetime(UTC)
+        if moment > context.now:
+            message = "is still to come: what will be known then is not known"
+            raise Invalid("TIME_INVALID", f"time {message}", (FieldViolation("time", message),))
+        position = await self._stream.position_before(moment)
+        if not position:
+            raise NotFound("NOTHING_KNOWN", f"the log has no event from before {moment.isoformat()}")
+        return pb.FindPositionResponse(log_position=position)
+
     async def RateMonth(self, request: pb.RateMonthRequest, context: Context) -> pb.MonthRating:
         if not await self._commands.known(EMPLOYEE, [request.employee_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
@@ -152,7 +164,7 @@ class FactsApi:
         )
 
     async def ListRatings(self, request: pb.ListRatingsRequest, _: Context) -> pb.ListRatingsResponse:
-        await self._scorecards_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._scorecards_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         listed = await self._scorecards.list_ratings(self._engine, request)
         ratings, token = cut_page(request, listed, lambda one: [one.month])
         return pb.ListRatingsResponse(ratings=ratings, next_page_token=token)

@@ -40,7 +40,7 @@ class PolicyApi:
         return policy
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Context) -> pb.Policy:
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         day = parse_day(request.as_of, "as_of") if request.as_of else context.today
         rules = await self._catalogue.rules(self._engine, request.known_at)
         policy = rules.policy_on(request.policy_id, day)

@@ -121,7 +121,7 @@ class RecordApi:
         return await self._handle(request.record_id, command, context)
 
     async def GetConduct(self, request: pb.GetConductRequest, context: Context) -> pb.Conduct:
-        await self._results_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._results_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         await self._check_employee(request.employee_id)
         as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
         async with self._engine.connect() as connection:

@@ -46,7 +46,7 @@ class ScorecardApi:
         found = await self._commands.load(RATING, aggregate_id, known_at)
         shown = rating.to_resource(found.state, found.position)
         if shown.closed:
-            await self._follower.wait_for(request.at_least or found.position, AT_LEAST_SECONDS)
+            await self._follower.wait_for(max(request.at_least or found.position, known_at), AT_LEAST_SECONDS)
             for ranked in await self._ranked(month, known_at):
                 if ranked.employee_id == employee_id:
                     shown.team_rank.CopyFrom(ranked.team_rank)
@@ -69,7 +69,7 @@ class ScorecardApi:
         return shown
 
     async def ListScorecards(self, request: pb.ListScorecardsRequest, _: Context) -> pb.ListScorecardsResponse:
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         ranked = [
             card
             for card in await self._ranked(request.month, request.known_at)

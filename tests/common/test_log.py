@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,19 @@ async def test_reads_say_what_is_not_there(log: EventLog) -> None:
     assert await log.read(subject) == []
     assert await log.read_latest(subject) == []
     assert await log.last_positions([subject]) == {}
+
+
+async def test_the_end_of_the_log_at_a_moment(stream: Stream, log: EventLog) -> None:
+    """What was written before a moment ends at the position answered."""
+    long_ago = EPOCH - timedelta(days=20_000)
+    position = await log.append(append(new_subject(), 0, "a", "b"))
+    await asyncio.sleep(0.01)
+    moment = datetime.now(UTC)
+    await log.append(append(new_subject(), 0, "c"))
+    assert await stream.position_before(moment) == position
+    assert await stream.position_before(moment.astimezone(timezone(timedelta(hours=8)))) == position
+    assert await stream.position_before(long_ago) == 0
+    assert await stream.position_before(moment + timedelta(days=1)) == (await stream.state()).last
 
 
 async def test_a_log_that_is_away_is_said_so_and_comes_back() -> None:

@@ -1,10 +1,11 @@
 """The performance service as callers see it: lists, days, repetitions, and results that equal a fold of the log."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
 
 from libs.common.service import open_service
@@ -47,6 +49,7 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_GOOD,
     CorrectFactRequest,
     Fact,
+    FindPositionRequest,
     ListFactsRequest,
     ListKpiResultsRequest,
     ListRatingsRequest,
@@ -780,3 +783,26 @@ async def test_resources_as_they_were_known(world: World) -> None:
     assert await seen(before) == (team, "", "", "A KPI")
     assert await seen(after) == await seen(0) == (other, lead, lead, "Another name")
     await refused(world.kpis.GetKpi(GetKpiRequest(kpi_id=kpi, known_at=1)), StatusCode.NOT_FOUND, "KPI_NOT_FOUND")
+
+
+async def test_where_the_log_ended_at_a_moment(world: World) -> None:
+    """The position is that of the last event before then; a moment to come has none, nor one before everything."""
+    world.clock[0] = datetime.now(UTC) + timedelta(hours=1)
+    agent, kpi = await world.employee(await world.team()), await world.kpi()
+    await world.record(fact(agent, "2020-01-07", kpi, 1))
+    position, moment = await world.end(), Timestamp()
+    await asyncio.sleep(0.01)
+    moment.GetCurrentTime()
+    await world.record(fact(agent, "2020-01-08", kpi, 1))
+    found = await world.facts.FindPosition(FindPositionRequest(time=moment))
+    assert found.log_position == position
+    request = ListFactsRequest(
+        employee_id=agent, start_date="2020-01-01", end_date="2020-01-31", known_at=found.log_position
+    )
+    assert [one.date for one in (await world.facts.ListFacts(request)).readings] == ["2020-01-07"]
+    tomorrow = Timestamp(seconds=moment.seconds + 86400)
+    await refused(
+        world.facts.FindPosition(FindPositionRequest(time=tomorrow)), StatusCode.INVALID_ARGUMENT, "TIME_INVALID"
+    )
+    long_ago = FindPositionRequest(time=Timestamp(seconds=0))
+    await refused(world.facts.FindPosition(long_ago), StatusCode.NOT_FOUND, "NOTHING_KNOWN")

@@ -85,6 +85,11 @@ class FactsServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsResponse.FromString,
                 _registered_method=True)
+        self.FindPosition = channel.unary_unary(
+                '/stepladder.performance.v1.FactsService/FindPosition',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionResponse.FromString,
+                _registered_method=True)
 
 
 class FactsServiceServicer:
@@ -173,6 +178,15 @@ class FactsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindPosition(self, request, context):
+        """Where the log ended at a moment: the `known_at` of reads that ask what was known then.
+        Errors: INVALID_ARGUMENT `TIME_INVALID` for a moment to come; NOT_FOUND `NOTHING_KNOWN` for one before the first
+        event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FactsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -225,6 +239,11 @@ def add_FactsServiceServicer_to_server(servicer, server):
                     servicer.ListRatings,
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsResponse.SerializeToString,
+            ),
+            'FindPosition': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindPosition,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -498,6 +517,33 @@ class FactsService:
             '/stepladder.performance.v1.FactsService/ListRatings',
             stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_facts__pb2.ListRatingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindPosition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.FactsService/FindPosition',
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_facts__pb2.FindPositionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,11 @@ class FactsServiceStub:
     (ScorecardService).
     """
     ListRatings: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListRatingsRequest, _facts_pb2.ListRatingsResponse]
+    FindPosition: _aio.UnaryUnaryMultiCallable[_facts_pb2.FindPositionRequest, _facts_pb2.FindPositionResponse]
+    """Where the log ended at a moment: the `known_at` of reads that ask what was known then.
+    Errors: INVALID_ARGUMENT `TIME_INVALID` for a moment to come; NOT_FOUND `NOTHING_KNOWN` for one before the first
+    event.
+    """
 
 class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Facts in, results out."""
@@ -157,5 +162,16 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ListRatingsRequest,
         context: _aio.ServicerContext[_facts_pb2.ListRatingsRequest, _abc.Awaitable[_facts_pb2.ListRatingsResponse]],
     ) -> _abc.Awaitable[_facts_pb2.ListRatingsResponse]: ...
+
+    @_abc_1.abstractmethod
+    def FindPosition(
+        self,
+        request: _facts_pb2.FindPositionRequest,
+        context: _aio.ServicerContext[_facts_pb2.FindPositionRequest, _abc.Awaitable[_facts_pb2.FindPositionResponse]],
+    ) -> _abc.Awaitable[_facts_pb2.FindPositionResponse]:
+        """Where the log ended at a moment: the `known_at` of reads that ask what was known then.
+        Errors: INVALID_ARGUMENT `TIME_INVALID` for a moment to come; NOT_FOUND `NOTHING_KNOWN` for one before the first
+        event.
+        """
 
 def add_FactsServiceServicer_to_server(servicer: FactsServiceServicer, server: _aio.Server) -> None: ...
