@@ -80,11 +80,12 @@ def day_over(day: date) -> datetime:
 
 
 class Clock:
-    """Calls `commands[kind](key)` for every deadline that has come, where the read model's follower runs.
+    """Calls `commands[kind](key)` for every deadline of a kind of its own that has come, where the follower runs.
 
-    A deadline is removed when its command has been accepted or refused, unless it was set anew meanwhile; after a crash
-    the command is given again, so it must be safe to repeat. One whose command fails is put off, so that it does not
-    keep the others waiting.
+    For all those of a kind at once `together[kind](keys)`; if that fails, for each alone. A deadline is removed when
+    its command has been accepted or refused, unless it was set anew meanwhile; after a crash the command is given
+    again, so it must be safe to repeat. One whose command fails is put off, so that it does not keep the others
+    waiting.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Clock:
         engine: AsyncEngine,
         now: Callable[[], datetime],
         commands: Mapping[str, Callable[[str], Awaitable[None]]],
+        together: Mapping[str, Callable[[Sequence[str]], Awaitable[None]]] | None = None,
     ) -> None:
         self._follower = follower
         self._table = table
         self._engine = engine
         self._now = now
         self._commands = commands
+        self._together = together or {}
 
     async def run(self) -> None:
         """Ticks until cancelled: now and then, and as soon as the follower has moved, which may have set deadlines."""
@@ -120,20 +123,14 @@ class Clock:
     async def tick(self) -> int:
         """Gives the commands that are due now, at most a hundred; answers how many were."""
         table = self._table
-        query = select(table).where(table.c.due_time <= self._now().astimezone(UTC)).order_by(table.c.due_time)
+        come = (table.c.due_time <= self._now().astimezone(UTC)) & table.c.kind.in_([*self._commands, *self._together])
+        query = select(table).where(come).order_by(table.c.due_time)
         async with self._engine.connect() as connection:
             due = (await connection.execute(query.limit(100))).all()
-        failed: set[tuple[str, str]] = set()
+        portions: dict[tuple[str, str], list[str]] = {}  # what is given together
         for row in due:
-            try:
-                await self._commands[row.kind](row.key)
-            except RETRY:
-                raise
-            except Refused as refusal:
-                logger.warning("deadline_refused", kind=row.kind, reason=refusal.reason, message=refusal.message)
-            except Exception:  # one deadline's failure must not keep the others waiting
-                logger.exception("deadline_failed", kind=row.kind)
-                failed.add((row.kind, row.key))
+            portions.setdefault((row.kind, "" if row.kind in self._together else row.key), []).append(row.key)
+        failed = {(kind, key) for (kind, _), keys in portions.items() for key in await self._give(kind, keys)}
         if due:
             later = self._now().astimezone(UTC) + timedelta(seconds=POSTPONE_SECONDS)
             async with writing(self._engine) as transaction:
@@ -143,3 +140,21 @@ class Clock:
                     done = delete(table).where(same)
                     await transaction.execute(put_off if (row.kind, row.key) in failed else done)
         return len(due)
+
+    async def _give(self, kind: str, keys: Sequence[str]) -> Sequence[str]:
+        """Gives the command for deadlines of a kind; answers those of which it fails."""
+        try:
+            if kind in self._together:
+                await self._together[kind](keys)
+            else:
+                await self._commands[kind](*keys)
+        except RETRY:
+            raise
+        except Exception as fault:  # one deadline's failure must not keep the others waiting
+            if len(keys) > 1:
+                return [failed for key in keys for failed in await self._give(kind, [key])]
+            if not isinstance(fault, Refused):
+                logger.exception("deadline_failed", kind=kind)
+                return keys
+            logger.warning("deadline_refused", kind=kind, reason=fault.reason, message=fault.message)
+        return []

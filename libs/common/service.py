@@ -67,9 +67,15 @@ class Service:
         self.followers.append(follower)
         return follower
 
-    def tick(self, follower: Follower, table: Table, commands: Mapping[str, Callable[[str], Awaitable[None]]]) -> None:
-        """Adds a clock for the deadlines that a read model keeps."""
-        self.clocks.append(Clock(follower, table, self.engine, self.now, commands))
+    def tick(
+        self,
+        follower: Follower,
+        table: Table,
+        commands: Mapping[str, Callable[[str], Awaitable[None]]],
+        together: Mapping[str, Callable[[Sequence[str]], Awaitable[None]]] | None = None,
+    ) -> None:
+        """Adds a clock for the deadlines of some kinds that a read model keeps; see `Clock`."""
+        self.clocks.append(Clock(follower, table, self.engine, self.now, commands, together))
 
     @asynccontextmanager
     async def serving(self, implementations: Mapping[ServiceDescriptor, object]) -> AsyncIterator[Serving]:

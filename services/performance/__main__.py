@@ -12,7 +12,7 @@ from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi
 from services.performance.facts_api import FactsApi
-from services.performance.judgements import JUDGE, RECONSIDER, REVISE
+from services.performance.judgements import JUDGE, JUDGE_PAST, RECONSIDER, REVISE
 from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
 from services.performance.months import Months
@@ -48,13 +48,16 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     months = Months(
         service, people, catalogue, readings, [at_people, at_catalogue, at_results, at_detections, at_scorecards]
     )
-    judging = Judging(service, months, readings, violations, people, catalogue, detections, scorecards)
+    judging = Judging(service, months, readings, violations, judgements, people, catalogue, detections, scorecards)
     revising = Revising(service, months, readings, judgements, judging)
     service.tick(
         at_results,
         judgements.deadlines,
-        {JUDGE: judging.judge, RECONSIDER: revising.reconsider, REVISE: revising.revise},
+        {RECONSIDER: revising.reconsider, REVISE: revising.revise},
+        {JUDGE: judging.judge},
     )
+    # Apart: what there was before a policy may take minutes, and nothing new should wait for it.
+    service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
     records = Records(metadata)
     record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)

@@ -16,6 +16,7 @@ from libs.common.projecting import ReadModel
 from services.performance import employee
 from services.performance.employee import Position
 from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.people import FOR_EVER
 from services.performance.policy import policy_in
 from services.performance.scope import narrowest
 from services.performance.scoring import Counted
@@ -83,6 +84,11 @@ class Rules:
             if policy.policy_id == policy_id and policy.effective_date <= day.isoformat()
         ]
         return max(versions, key=_version, default=None)
+
+    def versions_of(self, policy_id: str) -> list[tuple[Policy, str]]:
+        """Every version of a policy, the earliest first, each with the day from which it is in force no longer."""
+        versions = sorted([policy for policy in self.policies if policy.policy_id == policy_id], key=_version)
+        return list(zip(versions, [*(one.effective_date for one in versions[1:]), FOR_EVER], strict=True))
 
     def version(self, position: int) -> Policy:
         """The version of a policy that the event at a position stored."""

@@ -44,10 +44,10 @@ class Detections(ReadModel):
         if values:
             await rows.execute(insert(self.detections), values)
 
-    async def ids_of(self, engine: AsyncEngine, employee_id: str, policy_id: str = "") -> list[str]:
-        """The detections of an employee under a policy, or any."""
+    async def ids_of(self, engine: AsyncEngine, employee_ids: Sequence[str], policy_id: str = "") -> list[str]:
+        """The detections of employees under a policy, or any."""
         columns = self.detections.c
-        query = select(columns.detection_id).where(columns.employee_id == employee_id)
+        query = select(columns.detection_id).where(columns.employee_id.in_(employee_ids))
         if policy_id:
             query = query.where(columns.policy_id == policy_id)
         async with engine.connect() as connection:

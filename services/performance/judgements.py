@@ -1,11 +1,11 @@
 """Read model: what is to be judged, or looked at again, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeAlias
 
 from google.protobuf.message import Message
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, func, select
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import insert_new, upsert, writing
@@ -13,6 +13,7 @@ from libs.common.days import months_between
 from libs.common.eventsourcing import Recorded
 from libs.common.reacting import day_over, deadlines
 from services.performance.knowing import NEVER, known
+from services.performance.people import FOR_EVER
 from services.performance.policy import kpis_of, policy_in
 from services.performance.readings import Changed, Readings
 from services.performance.trigger import period_of
@@ -36,6 +37,8 @@ from stepladder.performance.v1.policy_pb2 import DetectionRule, Policy
 
 JUDGE = "judge"
 """The kind of deadline at which an employee's period is judged; its key is `judgement_key`."""
+JUDGE_PAST = "judge-past"
+"""The kind at which all periods of an employee are judged with facts of a day, which its key names, or a later one."""
 RECONSIDER = "reconsider"
 """The kind of deadline, due at once, at which what rests on an employee's month is looked at again; see `month_key`."""
 REVISE = "revise"
@@ -90,6 +93,20 @@ class Judgements:
             async with writing(engine) as transaction:
                 await transaction.execute(upsert(self.deadlines, transaction), due)
 
+    async def plan_judgements(self, engine: AsyncEngine, due: Mapping[str, datetime], position: int) -> None:
+        """Has periods (see `judgement_key`) judged at a time, unless that is planned for another."""
+        if due:
+            rows = [{"kind": JUDGE, "key": key, "due_time": time, "position": position} for key, time in due.items()]
+            async with writing(engine) as transaction:
+                await transaction.execute(insert_new(self.deadlines, transaction), rows)
+
+    async def planned(self, engine: AsyncEngine, keys: Collection[str]) -> set[str]:
+        """Those of the periods (see `judgement_key`) that are to be judged some time."""
+        columns = self.deadlines.c
+        async with engine.connect() as connection:
+            query = select(columns.key).where(columns.kind == JUDGE, columns.key.in_(keys))
+            return set(await connection.scalars(query))
+
 
 class JudgementsBatch:
     """What follows from a batch of events, whose readings are written already."""
@@ -128,7 +145,7 @@ class JudgementsBatch:
         """What is new is judged when it has settled; what has changed at once, since nothing more is waited for."""
         policies = await self._know_policies()
         for day, measure in changed.days:
-            if changed.first:
+            if changed.first and measure != POINTS:  # points found earlier rest on violations of any day before
                 self._late[changed.employee_id, day[:7]] = now
             else:
                 self._due[RECONSIDER, month_key(changed.employee_id, day[:7])] = now
@@ -179,12 +196,12 @@ class JudgementsBatch:
         for policy_id, versions in policies.get(measure, {}).items():
             day = date.fromisoformat(text)
             for index, (since, rule) in enumerate(versions):
-                until = versions[index + 1][0] if index + 1 < len(versions) else "9999"
+                until = versions[index + 1][0] if index + 1 < len(versions) else FOR_EVER
                 period = period_of(rule, day)
                 if not since <= period.start.isoformat() < until:
                     continue  # another version judges that period
                 settled = now + timedelta(seconds=rule.settle_seconds if settle else 0)
-                key = judgement_key(policy_id, employee_id, period.start)
+                key = judgement_key(policy_id, employee_id, period.start.isoformat())
                 self._due[JUDGE, key] = max(day_over(period.end), settled)
 
     async def _know_policies(self) -> _Policies:
@@ -215,21 +232,22 @@ class JudgementsBatch:
             await self._judge_past(policy, now)
 
     async def _judge_past(self, policy: Policy, now: datetime) -> None:
-        """Judges what is there already by a policy that is in force from an earlier day on."""
-        policies, since = await self._know_policies(), policy.effective_date
-        readings = self._model.readings.readings
-        columns = readings.c
-        measures = [measure for measure, ids in policies.items() if policy.policy_id in ids and measure != RATED]
-        query = select(columns.employee_id, columns.date, columns.measure).where(
-            columns.measure.in_(measures), columns.date >= since, known(readings)
-        )
-        for employee_id, day, measure in await self._rows.execute(query.distinct()):
-            self._judge(policies, employee_id, day, measure, now, settle=True)
+        """Has everybody judged of whom something is known since a policy is in force."""
+        readings = self._model.readings.readings.c
+        lowest = select(func.min(readings.employee_id).label("employee_id"))
+        # Step by step along the key: a DISTINCT would read every reading.
+        found = lowest.cte("found", recursive=True)
+        following = lowest.where(readings.employee_id > found.c.employee_id).scalar_subquery()
+        found = found.union_all(select(following).where(found.c.employee_id.is_not(None)))
+        with_facts = exists().where(readings.employee_id == found.c.employee_id, readings.date >= policy.effective_date)
+        employee_ids = set(await self._rows.scalars(select(found.c.employee_id).where(with_facts)))
         if policy.detection.HasField("ratings"):
             resting = self._model.resting.c
-            rated = select(resting.employee_id, resting.month).where(resting.month >= since[:7])
-            for employee_id, month in await self._rows.execute(rated):
-                self._judge(policies, employee_id, f"{month}-01", RATED, now, settle=True)
+            rated = select(resting.employee_id).where(resting.month >= policy.effective_date[:7])
+            employee_ids |= set(await self._rows.scalars(rated.distinct()))
+        settled = now + timedelta(seconds=policy.detection.settle_seconds)
+        for employee_id in sorted(employee_ids):
+            self._due[JUDGE_PAST, judgement_key(policy.policy_id, employee_id, policy.effective_date)] = settled
 
     async def _plan_late(self) -> None:
         """Facts of a month on which something rests already."""
@@ -285,11 +303,12 @@ class JudgementsBatch:
         if policies := await self._know_policies():  # other targets may hold
             readings = self._model.readings.readings
             columns = readings.c
-            theirs = select(columns.employee_id, columns.date, columns.measure).where(
+            theirs = select(columns.employee_id, columns.measure).where(
                 columns.employee_id.in_(employee_ids), columns.date >= day, known(readings)
             )
-            for employee_id, text, measure in await self._rows.execute(theirs.distinct()):
-                self._judge(policies, employee_id, text, measure, now, settle=False)
+            for employee_id, measure in await self._rows.execute(theirs.distinct()):
+                for policy_id in policies.get(measure, ()):
+                    self._due[JUDGE_PAST, judgement_key(policy_id, employee_id, day)] = now
 
 
 def month_key(employee_id: str, month: str) -> str:
@@ -297,6 +316,6 @@ def month_key(employee_id: str, month: str) -> str:
     return f"{employee_id} {month}"
 
 
-def judgement_key(policy_id: str, employee_id: str, period_start: date) -> str:
-    """What a judgement is about."""
-    return f"{policy_id} {employee_id} {period_start.isoformat()}"
+def judgement_key(policy_id: str, employee_id: str, day: str) -> str:
+    """What a judgement is about: the period that begins on a day, or every day from it on."""
+    return f"{policy_id} {employee_id} {day}"

@@ -1,8 +1,7 @@
 """gRPC: stepladder.performance.v1.ScorecardService."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 
 from google.protobuf.message import Message
 
@@ -20,6 +19,7 @@ from services.performance.rating import RATING, rating_id
 from services.performance.scorecards import Scorecards
 from services.performance.team import TEAM
 from stepladder.performance.v1 import scorecard_pb2 as pb
+from stepladder.performance.v1.policy_pb2 import ScorecardPolicy
 
 Skipped = pb.CloseMonthResponse.Skipped
 
@@ -47,10 +47,10 @@ class ScorecardApi:
         shown = rating.to_resource(found.state, found.position)
         if shown.closed:
             await self._follower.wait_for(max(request.at_least or found.position, known_at), AT_LEAST_SECONDS)
-            for ranked in await self._ranked(month, known_at):
-                if ranked.employee_id == employee_id:
-                    shown.team_rank.CopyFrom(ranked.team_rank)
-                    shown.centre_rank.CopyFrom(ranked.centre_rank)
+            ties = await self._ties(month, known_at)
+            for ranked in await self._scorecards.ranked(self._engine, month, ties, known_at, employee_id=employee_id):
+                shown.team_rank.CopyFrom(ranked.team_rank)
+                shown.centre_rank.CopyFrom(ranked.centre_rank)
             return shown
         if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
@@ -70,15 +70,19 @@ class ScorecardApi:
 
     async def ListScorecards(self, request: pb.ListScorecardsRequest, _: Context) -> pb.ListScorecardsResponse:
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
-        ranked = [
-            card
-            for card in await self._ranked(request.month, request.known_at)
-            if request.team_id in ("", card.team_id)
-        ]
+        ties = await self._ties(request.month, request.known_at)
         start = page_start(request)
         first = int(start[0]) if start else 0
-        listed = list(enumerate(ranked[first : first + page_size(request) + 1], first + 1))
-        page, token = cut_page(request, listed, lambda one: [one[0]])
+        ranked = await self._scorecards.ranked(
+            self._engine,
+            request.month,
+            ties,
+            request.known_at,
+            team_id=request.team_id,
+            first=first,
+            limit=page_size(request) + 1,
+        )
+        page, token = cut_page(request, list(enumerate(ranked, first + 1)), lambda one: [one[0]])
         return pb.ListScorecardsResponse(scorecards=[card for _, card in page], next_page_token=token)
 
     async def CloseMonth(self, request: pb.CloseMonthRequest, context: Context) -> pb.CloseMonthResponse:
@@ -134,8 +138,8 @@ class ScorecardApi:
             Skipped(employee_id=employee_id, reason="NO_SCORECARD_POLICY") for employee_id in computed.without_policy
         )
 
-    async def _ranked(self, month: str, known_at: int) -> Sequence[pb.RankedScorecard]:
+    async def _ties(self, month: str, known_at: int) -> Mapping[str, ScorecardPolicy.Ties.ValueType]:
+        """How each policy ranks equal totals."""
         rules = await self._catalogue.rules(self._engine, known_at)
-        day: date = span_of(month).end
-        ties = {policy.policy_id: policy.scorecard.ties for policy in rules.policies_on("scorecard", day)}
-        return await self._scorecards.ranked(self._engine, month, ties, known_at)
+        policies = rules.policies_on("scorecard", span_of(month).end)
+        return {policy.policy_id: policy.scorecard.ties for policy in policies}

@@ -1,16 +1,15 @@
 """Read model: every month's rating and total, with what they were before; for lists and ranks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from sqlalchemy import Boolean, Column, Integer, MetaData, Row, String, Table, select
+from sqlalchemy import Boolean, Column, Integer, MetaData, Row, String, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from services.performance.knowing import content_of, knowledge_columns, known, supersede
-from services.performance.scoring import ranks
 from services.performance.trigger import RatedMonth
 from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
 from stepladder.performance.v1.facts_pb2 import ListRatingsRequest, MonthRating, Rating
@@ -22,7 +21,7 @@ class Scorecards(ReadModel):
     """Rows: one for each employee and month; of a month rated elsewhere only the rating."""
 
     name = "scorecards"
-    version = 1
+    version = 2
     subjects = ("log.performance.rating.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -36,6 +35,7 @@ class Scorecards(ReadModel):
             Column("team_id", String, nullable=False),
             Column("policy_id", String, nullable=False),
             Column("total", String, nullable=False),
+            Column("place", String(24), nullable=True),  # see place_of
             Column("disputed", Boolean, nullable=False),
         )
         self.tables = (self.scorecards,)
@@ -74,6 +74,7 @@ class Scorecards(ReadModel):
             "team_id": card.team_id,
             "policy_id": card.policy_id,
             "total": card.total,
+            "place": place_of(card.total) if card.total else None,
             "disputed": any(line.disputed_positions for line in card.lines)
             or any(line.disputed_positions for line in card.adjustments),
         }
@@ -81,37 +82,62 @@ class Scorecards(ReadModel):
         await supersede(rows, self.scorecards, mine, [row], position)
 
     async def ranked(
-        self, engine: AsyncEngine, month: str, ties: Mapping[str, ScorecardPolicy.Ties.ValueType], known_at: int = 0
+        self,
+        engine: AsyncEngine,
+        month: str,
+        ties: Mapping[str, ScorecardPolicy.Ties.ValueType],
+        known_at: int = 0,
+        *,
+        employee_id: str = "",
+        team_id: str = "",
+        first: int = 0,
+        limit: int = 1,
     ) -> list[RankedScorecard]:
         """The closed scorecards of a month by rank in the centre, those without a total last; equal ones by employee.
 
         Args:
             ties: how each policy, by id, ranks equal totals.
+            employee_id: only this employee's.
+            team_id: only those of this team; ranked among all the same.
+            first: how many to leave out, from the front.
+            limit: how many to answer, at most.
         """
         columns = self.scorecards.c
-        query = select(self.scorecards).where(
-            columns.month == month, columns.policy_id != "", known(self.scorecards, known_at)
+        order = columns.place.desc().nulls_last()
+        groups = {"centre": [columns.policy_id], "team": [columns.policy_id, columns.team_id]}
+        places = [
+            counted.over(partition_by=group, order_by=order).label(f"{name}_{kind}")
+            for name, group in groups.items()
+            for kind, counted in (("standard", func.rank()), ("dense", func.dense_rank()))
+        ]
+        sizes = [
+            func.count(columns.place).over(partition_by=group).label(f"{name}_of") for name, group in groups.items()
+        ]
+        ranked = (
+            select(self.scorecards, *places, *sizes)
+            .where(columns.month == month, columns.policy_id != "", known(self.scorecards, known_at))
+            .subquery()
         )
+        query = select(ranked).order_by(ranked.c.policy_id, ranked.c.place.desc().nulls_last(), ranked.c.employee_id)
+        if employee_id:
+            query = query.where(ranked.c.employee_id == employee_id)
+        if team_id:
+            query = query.where(ranked.c.team_id == team_id)
         async with engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        centre = _ranks(rows, ties, lambda row: (row.policy_id,))
-        team = _ranks(rows, ties, lambda row: (row.policy_id, row.team_id))
-        cards = [
+            rows = (await connection.execute(query.offset(first).limit(limit))).all()
+        return [
             RankedScorecard(
                 employee_id=row.employee_id,
                 team_id=row.team_id,
                 policy_id=row.policy_id,
                 total=row.total,
                 rating=row.rating,
-                team_rank=team.get(row.employee_id),
-                centre_rank=centre.get(row.employee_id),
+                team_rank=_rank(row, "team", ties),
+                centre_rank=_rank(row, "centre", ties),
                 log_position=row.position,
             )
             for row in rows
         ]
-        return sorted(
-            cards, key=lambda card: (card.policy_id, card.total == "", card.centre_rank.rank, card.employee_id)
-        )
 
     async def rated_months(self, engine: AsyncEngine, employee_id: str) -> dict[str, RatedMonth]:
         """Every rated month of an employee."""
@@ -140,18 +166,14 @@ class Scorecards(ReadModel):
             ]
 
 
-def _ranks(
-    rows: Sequence[Row[tuple[object, ...]]],
-    ties: Mapping[str, ScorecardPolicy.Ties.ValueType],
-    group: Callable[[Row[tuple[object, ...]]], tuple[str, ...]],
-) -> dict[str, Rank]:
-    """The rank of every employee with a total, within their group."""
-    totals: dict[tuple[str, ...], dict[str, Fraction]] = {}
-    for row in rows:
-        if row.total:
-            totals.setdefault(group(row), {})[row.employee_id] = Fraction(row.total)
-    return {
-        employee_id: Rank(rank=rank, of=len(members))
-        for key, members in totals.items()
-        for employee_id, rank in ranks(members, ties[key[0]]).items()
-    }
+def place_of(total: str) -> str:
+    """A total as a text that sorts as it: in millionths, since none is negative or has more digits after the point."""
+    return f"{int(Fraction(total) * 10**6):024}"
+
+
+def _rank(row: Row[tuple[object, ...]], among: str, ties: Mapping[str, ScorecardPolicy.Ties.ValueType]) -> Rank | None:
+    """As `scoring.ranks` has it, counted by the database; none without a total."""
+    if row.place is None:
+        return None
+    kind = "dense" if ties[row.policy_id] == ScorecardPolicy.TIES_DENSE else "standard"
+    return Rank(rank=row._mapping[f"{among}_{kind}"], of=row._mapping[f"{among}_of"])

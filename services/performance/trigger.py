@@ -96,20 +96,33 @@ def days_to_look_at(rule: DetectionRule, known: Known, span: Span) -> list[date]
 def find(
     rule: DetectionRule,
     known: Known,
-    judged: date,
+    judged: Iterable[date],
     over: Span,
     found: Sequence[Detection] = (),
 ) -> list[list[MissedPeriod]]:
-    """What a rule finds around a day whose facts are new: each with the periods that say so, the earliest first.
+    """What a rule finds around days whose facts are new: each with the periods that say so, the earliest first.
 
     Args:
         over: only periods that lie within count.
         found: what was found of the employee under the policy already: it is not found again.
     """
+
+    @cache
+    def missed(start: date) -> Looked | None:
+        span = period_of(rule, start)
+        looked = look_at(rule, known, span) if over.start <= span.start and span.end <= over.end else None
+        return None if looked is None or looked.period.met else looked
+
     finds: list[list[MissedPeriod]] = []
-    for day in _days_to_judge(rule, known, judged):
-        earlier = [one.periods for one in found] + finds
-        if streak := _streak(rule, known, period_of(rule, day), over, earlier):
+    seen: set[str] = set()  # days on which periods begin that belong to rows looked at
+    for day in sorted(set().union(*(_days_to_judge(rule, known, one) for one in judged))):
+        judged_period = period_of(rule, day)
+        earlier = [*(one.periods for one in found), *finds]
+        if judged_period.start.isoformat() in seen or _among(earlier, judged_period.start.isoformat()):
+            continue
+        row = _row(rule, missed, judged_period)
+        seen.update(one.period.start_date for one in row)
+        if streak := _streak(rule, row, earlier):
             finds.append(streak)
     return finds
 
@@ -122,31 +135,15 @@ def _days_to_judge(rule: DetectionRule, known: Known, judged: date) -> Iterable[
         later = {one.date for one in known.between(rule.total.kpi_id, judged, last)}
     elif rule.HasField("points"):
         later = {one.date for one in known.violations if one.date > text}
-    return sorted({judged, *map(date.fromisoformat, later)})
+    return {judged, *map(date.fromisoformat, later)}
 
 
-def _streak(
-    rule: DetectionRule, known: Known, judged: Span, over: Span, earlier: Sequence[Sequence[MissedPeriod]]
-) -> list[MissedPeriod]:
-    """The first periods of the row of misses that a period belongs to, as many as the rule asks for.
-
-    Empty if the row is shorter, or was found already: then a find has a period of it, be it that the row has grown
-    since at either end. Empty, too, while something under one of those periods is disputed.
-    """
-
-    @cache
-    def missed(start: date) -> Looked | None:
-        span = period_of(rule, start)
-        looked = look_at(rule, known, span) if over.start <= span.start and span.end <= over.end else None
-        return None if looked is None or looked.period.met else looked
-
-    def among(day: str) -> bool:
-        return any(periods[0].start_date <= day <= periods[-1].end_date for periods in earlier)
-
-    if among(judged.start.isoformat()) or missed(judged.start) is None:
+def _row(rule: DetectionRule, missed: Callable[[date], Looked | None], judged: Span) -> list[Looked]:
+    """The misses in a row that a period belongs to; a number is reached on its day alone."""
+    if missed(judged.start) is None:
         return []
-    length, first = length_of(rule), judged
-    while missed((before := period_of(rule, first.start - ONE_DAY)).start) is not None and not _reached(rule):
+    first = judged
+    while not _reached(rule) and missed((before := period_of(rule, first.start - ONE_DAY)).start) is not None:
         first = before
     row: list[Looked] = []
     span = first
@@ -155,10 +152,25 @@ def _streak(
         if _reached(rule):
             break
         span = period_of(rule, span.end + ONE_DAY)
-    if len(row) < length or any(among(one.period.start_date) for one in row):
+    return row
+
+
+def _streak(
+    rule: DetectionRule, row: Sequence[Looked], earlier: Sequence[Sequence[MissedPeriod]]
+) -> list[MissedPeriod]:
+    """The first periods of a row of misses, as many as the rule asks for.
+
+    Empty if the row is shorter, or was found already: then a find has a period of it, be it that the row has grown
+    since at either end. Empty, too, while something under one of those periods is disputed.
+    """
+    if len(row) < length_of(rule) or any(_among(earlier, one.period.start_date) for one in row):
         return []
-    streak = row[:length]
+    streak = row[: length_of(rule)]
     return [] if any(one.disputed for one in streak) else [one.period for one in streak]
+
+
+def _among(finds: Sequence[Sequence[MissedPeriod]], day: str) -> bool:
+    return any(periods[0].start_date <= day <= periods[-1].end_date for periods in finds)
 
 
 def _reached(rule: DetectionRule) -> bool:

@@ -51,10 +51,12 @@ class Violations:
                 return Changed(employee_id, [(one.date, one.name) for one in outcome.measures], first=True)
             case RecordCreated(record=record, outcome=outcome) | RecordCorrected(record=record, outcome=outcome):
                 await batch.flush()
-                return await self._recount(rows, employee_id, record_id, record.date, outcome, position)
+                days = await self._recount(rows, employee_id, record_id, record.date, outcome, position)
+                return Changed(employee_id, days, first=isinstance(event, RecordCreated))
             case RecordRetracted():
                 await batch.flush()
-                return await self._recount(rows, employee_id, record_id, "", Outcome(), position)
+                days = await self._recount(rows, employee_id, record_id, "", Outcome(), position)
+                return Changed(employee_id, days)
             case RecordDisputed():
                 await batch.flush()
                 of_it = (readings.c.employee_id == employee_id) & (readings.c.source == source)
@@ -93,8 +95,8 @@ class Violations:
 
     async def _recount(
         self, rows: AsyncConnection, employee_id: str, record_id: str, day: str, outcome: Outcome, position: int
-    ) -> Changed:
-        """Puts what a record counts as now in the place of what it did.
+    ) -> list[tuple[str, str]]:
+        """Puts what a record counts as now in the place of what it did; answers day and measure of what changed.
 
         All violations of the employee are counted anew, for one may be a warning or not by another.
         """
@@ -119,7 +121,7 @@ class Violations:
         changed = await supersede(
             rows, self._readings.readings, (columns.employee_id == employee_id) & theirs, wanted, position
         )
-        return Changed(employee_id, [(str(row["date"]), str(row["measure"])) for row in changed])
+        return [(str(row["date"]), str(row["measure"])) for row in changed]
 
 
 def record_source(record_id: str) -> str:

@@ -371,6 +371,32 @@ async def test_a_crash_after_the_command_gives_it_again(alarm: Alarm) -> None:
     assert await alarm.left() == {}
 
 
+async def test_deadlines_together_ring_once_and_alone_when_that_fails(alarm: Alarm) -> None:
+    """Those of another kind are left alone, or to a clock of their own; only the one at fault is put off."""
+    heard: list[list[str]] = []
+
+    async def ring(keys: Sequence[str]) -> None:
+        heard.append(list(keys))
+        if "faulty" in keys:
+            raise KeyError("a fault of ours")
+        if "refused" in keys:
+            raise NotAllowed("WRONG_STATE", "it is closed")
+
+    clock = Clock(alarm.follower, alarm.table, alarm.world.engine, alarm.world.now, {}, {"ring": ring})
+    strange = Clock(alarm.follower, alarm.table, alarm.world.engine, alarm.world.now, {"knock": alarm.ring})
+    alarm.world.time = minutes(3)
+    for number, key in enumerate(("a", "b")):
+        await alarm.set(key, minutes(number))
+    assert [await strange.tick(), await clock.tick()] == [0, 2]
+    assert heard == [["a", "b"]]
+    heard.clear()
+    for number, key in enumerate(("faulty", "refused", "fine")):
+        await alarm.set(key, minutes(number))
+    assert await clock.tick() == 3
+    assert heard == [["faulty", "refused", "fine"], ["faulty"], ["refused"], ["fine"]]
+    assert list(await alarm.left()) == ["faulty"]
+
+
 async def test_only_the_owner_of_the_rows_rings(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
     """A standby instance leaves the deadlines to the one that follows."""
     monkeypatch.setattr(reacting, "POLL_SECONDS", 0.01)

@@ -55,7 +55,7 @@ def streak(
     judged: int, one: Known, detection_rule: DetectionRule = DAILY, earlier: Sequence[Detection] = ()
 ) -> list[MissedPeriod]:
     """The one streak that is found, if any, when a day is judged."""
-    found = find(detection_rule, one, date(2026, 3, judged), EVER, earlier)
+    found = find(detection_rule, one, [date(2026, 3, judged)], EVER, earlier)
     assert len(found) <= 1
     return found[0] if found else []
 
@@ -115,9 +115,9 @@ def test_a_period_without_facts_or_target_breaks_the_row() -> None:
 def test_periods_outside_do_not_count() -> None:
     """Those that are not over, and those from before the policy."""
     one = known(*(reading(day, 90) for day in (2, 3, 4)))
-    assert find(DAILY, one, date(2026, 3, 4), Span(EVER.start, date(2026, 3, 3))) == []
-    assert find(DAILY, one, date(2026, 3, 4), Span(date(2026, 3, 3), EVER.end)) == []
-    assert len(find(DAILY, one, date(2026, 3, 4), Span(date(2026, 3, 2), date(2026, 3, 4)))) == 1
+    assert find(DAILY, one, [date(2026, 3, 4)], Span(EVER.start, date(2026, 3, 3))) == []
+    assert find(DAILY, one, [date(2026, 3, 4)], Span(date(2026, 3, 3), EVER.end)) == []
+    assert len(find(DAILY, one, [date(2026, 3, 4)], Span(date(2026, 3, 2), date(2026, 3, 4)))) == 1
 
 
 def test_too_few_samples_break_the_row() -> None:
@@ -224,7 +224,7 @@ RATINGS = DetectionRule(ratings=DetectionRule.RatingStreak(at_most=RATING_NEEDS_
 def test_ratings_in_a_row() -> None:
     """Two months rated so badly; a better one, or none, breaks the row; one on disputed facts freezes it."""
     bad, worse = RATING_NEEDS_IMPROVEMENT, RATING_UNQUALIFIED
-    (periods,) = find(RATINGS, rated(("2026-01", bad, False), ("2026-02", worse, False)), date(2026, 2, 1), EVER)
+    (periods,) = find(RATINGS, rated(("2026-01", bad, False), ("2026-02", worse, False)), [date(2026, 2, 1)], EVER)
     assert [(one.start_date, one.end_date, one.value, one.maximum) for one in periods] == [
         ("2026-01-01", "2026-01-31", "NEEDS_IMPROVEMENT", "NEEDS_IMPROVEMENT"),
         ("2026-02-01", "2026-02-28", "UNQUALIFIED", "NEEDS_IMPROVEMENT"),
@@ -235,7 +235,7 @@ def test_ratings_in_a_row() -> None:
         [("2026-01", bad, False), ("2026-03", bad, False)],
         [("2026-01", bad, True), ("2026-02", bad, False)],
     ):
-        assert find(RATINGS, rated(*broken), date.fromisoformat(f"{broken[-1][0]}-01"), EVER) == []
+        assert find(RATINGS, rated(*broken), [date.fromisoformat(f"{broken[-1][0]}-01")], EVER) == []
 
 
 TOTAL = DetectionRule(total=DetectionRule.Total(kpi_id="volume", days=7, at_least="3"))
@@ -244,7 +244,7 @@ TOTAL = DetectionRule(total=DetectionRule.Total(kpi_id="volume", days=7, at_leas
 def totals(counts: Mapping[int, int], judged: int, earlier: Sequence[Detection] = ()) -> list[tuple[int, str]]:
     """Day and value of what is found."""
     one = known(*(reading(day, count, 0) for day, count in counts.items()), kpi=VOLUME)
-    finds = find(TOTAL, one, date(2026, 3, judged), EVER, earlier)
+    finds = find(TOTAL, one, [date(2026, 3, judged)], EVER, earlier)
     return [(date.fromisoformat(periods[0].start_date).day, periods[0].value) for periods in finds]
 
 
@@ -262,6 +262,27 @@ def test_a_late_fact_moves_the_day_on_which_a_total_is_reached() -> None:
     assert totals({2: 2, 4: 1, 6: 1}, judged=2) == [(4, "3")]
 
 
+@pytest.mark.parametrize(("detection_rule", "kpi", "choices"), [(DAILY, CSAT, (90, 99)), (TOTAL, VOLUME, (0, 1))])
+def test_days_together_find_what_they_find_one_after_the_other(
+    detection_rule: DetectionRule, kpi: Kpi, choices: Sequence[int]
+) -> None:
+    """Also where something was found before, where rows are long and where something is disputed."""
+    chance, days = random.Random(11), range(1, 29)
+    finds = 0
+    for _ in range(60):
+        readings = [reading(day, chance.choice(choices)) for day in days if chance.random() < 0.9]
+        one = known(*(contested(one) if chance.random() < 0.05 else one for one in readings), kpi=kpi)
+        found = find(detection_rule, one, [date(2026, 3, chance.choice(days))], EVER)
+        alone: list[list[MissedPeriod]] = []
+        for day in days:
+            earlier = [Detection(periods=periods) for periods in [*found, *alone]]
+            alone += find(detection_rule, one, [date(2026, 3, day)], EVER, earlier)
+        before = [Detection(periods=periods) for periods in found]
+        assert find(detection_rule, one, [date(2026, 3, day) for day in days], EVER, before) == alone
+        finds += len(alone)
+    assert finds > 60
+
+
 def offending(day: str, points: int, *, disputed: bool = False) -> Offending:
     offence = Offence(offence_id="phone", points=points, lapse_months=1)
     return Offending(f"v-{day}", day, offence, position=7, disputed=disputed)
@@ -272,7 +293,7 @@ def test_points() -> None:
     ten = DetectionRule(points=DetectionRule.Points(at_least=10))
 
     def finds(*violations: Offending, judged: str) -> list[tuple[str, str, list[int]]]:
-        found = find(ten, Known({}, violations=violations), date.fromisoformat(judged), EVER)
+        found = find(ten, Known({}, violations=violations), [date.fromisoformat(judged)], EVER)
         return [
             (periods[0].start_date, periods[0].value, [fact.numerator for fact in periods[0].facts])
             for periods in found
@@ -329,7 +350,7 @@ def months(*numbers: tuple[int, int]) -> Known:
 )
 def test_contradicting_movements(numbers: list[tuple[int, int]], is_found: bool) -> None:
     """All conditions hold in the same month, each against its own months before."""
-    found = find(BOUGHT, months(*numbers), date(2026, 3, 1), EVER)
+    found = find(BOUGHT, months(*numbers), [date(2026, 3, 1)], EVER)
     assert bool(found) == is_found
     if found:
         ((period,),) = found
@@ -344,11 +365,11 @@ def test_comparisons_with_a_number() -> None:
     """Above and below are strict, and need samples."""
     above = DetectionRule.Condition(kpi_id="short", above="2", minimum_samples=100)
     below = DetectionRule.Condition(kpi_id="aht", below="3")
-    assert find(contradiction(above, below), months((179, 3)), date(2026, 1, 1), EVER)
-    assert not find(contradiction(above, below), months((180, 3)), date(2026, 1, 1), EVER)
-    assert not find(contradiction(above, below), months((179, 2)), date(2026, 1, 1), EVER)
+    assert find(contradiction(above, below), months((179, 3)), [date(2026, 1, 1)], EVER)
+    assert not find(contradiction(above, below), months((180, 3)), [date(2026, 1, 1)], EVER)
+    assert not find(contradiction(above, below), months((179, 2)), [date(2026, 1, 1)], EVER)
     above.minimum_samples = 101
-    assert not find(contradiction(above, below), months((179, 3)), date(2026, 1, 1), EVER)
+    assert not find(contradiction(above, below), months((179, 3)), [date(2026, 1, 1)], EVER)
 
 
 @pytest.mark.parametrize(
