@@ -7,6 +7,8 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from services.performance.calibration_api import CalibrationApi
+from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
@@ -25,6 +27,7 @@ from services.performance.revising import Revising
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import (
+    calibration_pb2,
     detection_pb2,
     directory_pb2,
     events_pb2,
@@ -60,6 +63,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
     records = Records(metadata)
     record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
+    calibrations = Calibrations(metadata)
+    calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
@@ -74,6 +79,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         record_pb2.DESCRIPTOR.services_by_name["RecordService"]: record,
         scorecard_pb2.DESCRIPTOR.services_by_name["ScorecardService"]: cards,
         detection_pb2.DESCRIPTOR.services_by_name["DetectionService"]: detection,
+        calibration_pb2.DESCRIPTOR.services_by_name["CalibrationService"]: calibration,
     }
 
 

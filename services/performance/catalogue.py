@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Column, LargeBinary, MetaData, Row, String, Table, func, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.errors import NotFound
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
@@ -89,6 +90,13 @@ class Rules:
         """Every version of a policy, the earliest first, each with the day from which it is in force no longer."""
         versions = sorted([policy for policy in self.policies if policy.policy_id == policy_id], key=_version)
         return list(zip(versions, [*(one.effective_date for one in versions[1:]), FOR_EVER], strict=True))
+
+    def of_kind_on(self, kind: str, policy_id: str, day: date) -> Policy:
+        """The version in force on a day of a policy that must be of a kind. Raises NotFound `POLICY_NOT_FOUND`."""
+        policy = self.policy_on(policy_id, day)
+        if policy is None or policy.WhichOneof("content") != kind:
+            raise NotFound("POLICY_NOT_FOUND", f"there is no {kind} {policy_id} in force on {day}")
+        return policy
 
     def version(self, position: int) -> Policy:
         """The version of a policy that the event at a position stored."""

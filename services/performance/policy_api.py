@@ -1,5 +1,6 @@
 """gRPC: stepladder.performance.v1.PolicyService."""
 
+from collections.abc import Collection
 from datetime import date
 
 from libs.common.commands import Commands
@@ -9,7 +10,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance.catalogue import Catalogue
+from services.performance.catalogue import Catalogue, Rules
 from services.performance.kpi import KPI
 from services.performance.policy import POLICY, kpis_of
 from stepladder.performance.v1 import policy_pb2 as pb
@@ -56,6 +57,14 @@ class PolicyApi:
         listed = await self._catalogue.list_policies(self._engine, request)
         policies, token = cut_page(request, listed, lambda one: [one.policy_id, one.effective_date])
         return pb.ListPoliciesResponse(policies=policies, next_page_token=token)
+
+
+async def rules_with(service: Service, catalogue: Catalogue, follower: Follower, policy_ids: Collection[str]) -> Rules:
+    """The rules, with everything that is known of some policies."""
+    policies = await service.commands.known(POLICY, policy_ids)
+    latest = max((standing.position for standing in policies.values()), default=0)
+    await follower.wait_for(latest, AT_LEAST_SECONDS)
+    return await catalogue.rules(service.engine)
 
 
 async def check_kpis(commands: Commands, policy: pb.Policy) -> None:

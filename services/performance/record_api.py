@@ -18,7 +18,7 @@ from services.performance.conduct import counted
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.outcome import policy_of
-from services.performance.policy import POLICY
+from services.performance.policy_api import rules_with
 from services.performance.record import RECORD
 from services.performance.records import Records
 from services.performance.violations import Violations
@@ -41,6 +41,7 @@ class RecordApi:
         catalogue: Catalogue,
         catalogue_follower: Follower,
     ) -> None:
+        self._service = service
         self._commands = service.commands
         self._engine = service.engine
         self._time_zone = service.settings.site_time_zone
@@ -163,10 +164,8 @@ class RecordApi:
 
     async def _rules(self, records: Sequence[pb.Record]) -> Rules:
         """The rules, with everything that is known of the forms and rule books of the records."""
-        policies = await self._commands.known(POLICY, {policy_of(given) for given in records} - {""})
-        latest = max((standing.position for standing in policies.values()), default=0)
-        await self._catalogue_follower.wait_for(latest, AT_LEAST_SECONDS)
-        return await self._catalogue.rules(self._engine)
+        policy_ids = {policy_of(given) for given in records} - {""}
+        return await rules_with(self._service, self._catalogue, self._catalogue_follower, policy_ids)
 
 
 def _named(given: pb.Record) -> list[str]:
@@ -184,10 +183,7 @@ def _policy(given: pb.Record, rules: Rules) -> Policy:
     policy_id, kind = policy_of(given), "form" if given.HasField("evaluation") else "rule_book"
     if not policy_id:
         return Policy()
-    policy = rules.policy_on(policy_id, parse_day(given.date, "date"))
-    if policy is None or policy.WhichOneof("content") != kind:
-        raise NotFound("POLICY_NOT_FOUND", f"there is no {kind} {policy_id} in force on {given.date}")
-    return policy
+    return rules.of_kind_on(kind, policy_id, parse_day(given.date, "date"))
 
 
 def _reject(answer: pb.CreateRecordsResponse, index: int, refused: Refused) -> None:

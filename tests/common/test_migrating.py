@@ -11,6 +11,7 @@ from libs.common import keys, projecting
 from libs.common.migrating import NotMigrated, check_migrated, configuration, latest, migrate
 from libs.common.projecting import ReadModel
 from services.coaching.plans import Plans
+from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.detections import Detections
 from services.performance.people import People
@@ -20,7 +21,7 @@ from services.performance.scorecards import Scorecards
 from services.promotion.records import Records
 
 MODELS: dict[str, list[type[ReadModel]]] = {
-    "performance": [People, Catalogue, Results, Detections, Scorecards, PerformanceRecords],
+    "performance": [People, Catalogue, Results, Detections, Scorecards, PerformanceRecords, Calibrations],
     "coaching": [Plans],
     "promotion": [Records],
 }

@@ -24,6 +24,7 @@ from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import plan_pb2
 from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
+    calibration_pb2,
     detection_pb2,
     directory_pb2,
     facts_pb2,
@@ -39,7 +40,16 @@ from tests.servers import free_port
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "performance": [
         file.DESCRIPTOR
-        for file in (directory_pb2, facts_pb2, kpi_pb2, detection_pb2, policy_pb2, record_pb2, scorecard_pb2)
+        for file in (
+            calibration_pb2,
+            directory_pb2,
+            facts_pb2,
+            kpi_pb2,
+            detection_pb2,
+            policy_pb2,
+            record_pb2,
+            scorecard_pb2,
+        )
     ],
     "coaching": [plan_pb2.DESCRIPTOR],
     "promotion": [eligibility_pb2.DESCRIPTOR],

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from stepladder.performance.v1 import calibration_pb2 as _calibration_pb2
 from stepladder.performance.v1 import detection_pb2 as _detection_pb2
 from stepladder.performance.v1 import directory_pb2 as _directory_pb2
 from stepladder.performance.v1 import facts_pb2 as _facts_pb2
@@ -795,6 +796,102 @@ class RecordDisputeSettled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordDisputeSettled: _TypeAlias = RecordDisputeSettled  # noqa: Y015
+
+@_typing.final
+class CalibrationOpened(_message.Message):
+    """Aggregate `performance.calibration`. `calibration` is as opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calibration(self) -> _calibration_pb2.Calibration: ...
+    def __init__(
+        self,
+        *,
+        calibration: _calibration_pb2.Calibration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrationOpened: _TypeAlias = CalibrationOpened  # noqa: Y015
+
+@_typing.final
+class CalibrationScored(_message.Message):
+    """They take the place of what the reviewer gave before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_ID_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    calibration_id: _builtins.str
+    @_builtins.property
+    def scores(self) -> _calibration_pb2.CalibrationScores: ...
+    def __init__(
+        self,
+        *,
+        calibration_id: _builtins.str = ...,
+        scores: _calibration_pb2.CalibrationScores | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_id", b"calibration_id", "scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrationScored: _TypeAlias = CalibrationScored  # noqa: Y015
+
+@_typing.final
+class CalibrationClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calibration(self) -> _calibration_pb2.Calibration: ...
+    @_builtins.property
+    def result(self) -> _calibration_pb2.CalibrationResult: ...
+    def __init__(
+        self,
+        *,
+        calibration: _calibration_pb2.Calibration | None = ...,
+        result: _calibration_pb2.CalibrationResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrationClosed: _TypeAlias = CalibrationClosed  # noqa: Y015
+
+@_typing.final
+class CalibrationRetracted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALIBRATION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    calibration_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        calibration_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_id", b"calibration_id", "employee_id", b"employee_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrationRetracted: _TypeAlias = CalibrationRetracted  # noqa: Y015
 
 @_typing.final
 class PolicySet(_message.Message):
