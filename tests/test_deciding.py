@@ -10,7 +10,19 @@ from google.protobuf.descriptor import FileDescriptor
 from hypothesis import strategies as st
 
 from services.coaching import plan
-from services.performance import calibration, detection, employee, facts, kpi, policy, rating, record, target, team
+from services.performance import (
+    assessment,
+    calibration,
+    detection,
+    employee,
+    facts,
+    kpi,
+    policy,
+    rating,
+    record,
+    target,
+    team,
+)
 from services.performance.team import TEAM
 from services.promotion import eligibilitypolicy
 from stepladder.coaching.v1 import events_pb2 as coaching_events
@@ -32,7 +44,7 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
     [
         (
             performance_events.DESCRIPTOR,
-            [team, employee, kpi, target, facts, rating, record, calibration, policy, detection],
+            [team, employee, kpi, target, facts, rating, record, assessment, calibration, policy, detection],
         ),
         (coaching_events.DESCRIPTOR, [plan]),
         (promotion_events.DESCRIPTOR, [eligibilitypolicy]),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Generic, TypeVar
 
@@ -37,6 +37,13 @@ class Context:
     etag: str = ""
     cause: str = ""
     traceparent: str = ""
+
+    def for_actor(self) -> "Context":
+        """For a command that every caller gives for themself: the same request id of another is another request.
+
+        Else one would be told whether another gave the same, and what they give themself would be taken for it.
+        """
+        return replace(self, request_id=self.request_id and f"{self.actor} {self.request_id}")
 
 
 @dataclass(frozen=True, slots=True)

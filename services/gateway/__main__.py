@@ -18,6 +18,7 @@ from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import home_pb2
 from stepladder.performance.v1 import (
+    assessment_pb2,
     calibration_pb2,
     detection_pb2,
     directory_pb2,
@@ -32,6 +33,7 @@ from stepladder.promotion.v1 import eligibility_pb2
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
+    assessment_pb2,
     calibration_pb2,
     detection_pb2,
     directory_pb2,

@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
 from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
@@ -27,6 +28,7 @@ from services.performance.revising import Revising
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import (
+    assessment_pb2,
     calibration_pb2,
     detection_pb2,
     directory_pb2,
@@ -65,6 +67,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)
+    assessment = AssessmentApi(service, catalogue, at_catalogue)
     directory = DirectoryApi(service, people, at_people)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
@@ -79,6 +82,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         record_pb2.DESCRIPTOR.services_by_name["RecordService"]: record,
         scorecard_pb2.DESCRIPTOR.services_by_name["ScorecardService"]: cards,
         detection_pb2.DESCRIPTOR.services_by_name["DetectionService"]: detection,
+        assessment_pb2.DESCRIPTOR.services_by_name["AssessmentService"]: assessment,
         calibration_pb2.DESCRIPTOR.services_by_name["CalibrationService"]: calibration,
     }
 

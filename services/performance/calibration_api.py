@@ -1,7 +1,6 @@
 """gRPC: stepladder.performance.v1.CalibrationService."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 
@@ -90,9 +89,7 @@ class CalibrationApi:
         await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
         rules = await self._catalogue.rules(self._engine, version)
         command = pb.ScoreCalibration(answers=request.answers, policy=rules.version(version))
-        # Under an id that another reviewer used too, one would be told whether the answers are theirs.
-        request_id = request.request_id and f"{context.actor} {request.request_id}"
-        return await self._handle(request.calibration_id, command, replace(context, request_id=request_id))
+        return await self._handle(request.calibration_id, command, context.for_actor())
 
     async def CloseCalibration(self, request: pb.CloseCalibrationRequest, context: Context) -> pb.Calibration:
         return await self._handle(request.calibration_id, request, context)

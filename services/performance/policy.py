@@ -12,7 +12,14 @@ from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
 from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated, PolicySet
-from stepladder.performance.v1.policy_pb2 import DetectionRule, Form, Policy, ScorecardPolicy, SetPolicyRequest
+from stepladder.performance.v1.policy_pb2 import (
+    CompetencyModel,
+    DetectionRule,
+    Form,
+    Policy,
+    ScorecardPolicy,
+    SetPolicyRequest,
+)
 
 Command = SetPolicyRequest
 Event = PolicySet
@@ -97,6 +104,8 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
             yield from _repeated(ids, [f"policy.rule_book.offences[{i}].offence_id" for i in range(len(ids))])
         case "detection":
             yield from _detection(policy.detection, "policy.detection")
+        case "competency_model":
+            yield from _competency_model(policy.competency_model, "policy.competency_model")
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -133,6 +142,16 @@ def _form(form: Form, path: str) -> Iterator[FieldViolation]:
     for here, item in items:
         if Decimal(item.weight) < 0 or (Decimal(item.weight) == 0 and not item.fatal):
             yield FieldViolation(f"{here}.weight", "must be more than 0, or 0 for a fatal item")
+
+
+def _competency_model(model: CompetencyModel, path: str) -> Iterator[FieldViolation]:
+    ids = [behaviour.behaviour_id for behaviour in model.behaviours]
+    yield from _repeated(ids, [f"{path}.behaviours[{i}].behaviour_id" for i in range(len(ids))])
+    for index, (below, above) in enumerate(pairwise(model.scale), 1):
+        if above.level != below.level + 1:
+            yield FieldViolation(
+                f"{path}.scale[{index}].level", f"must be {below.level + 1}, one above the level before"
+            )
 
 
 def _repeated(ids: Sequence[str], paths: Sequence[str]) -> Iterator[FieldViolation]:

@@ -135,6 +135,8 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (performance.RecordRetracted(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.RecordDisputed(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.RecordDisputeSettled(employee_id="e-1", reason="was ill that day"), "ill that"),
+    (performance.AssessmentGiven(employee_id="e-1", comment="was ill that day"), "ill that"),
+    (performance.AssessmentCancelled(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.CalibrationRetracted(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.RatingProposed(employee_id="e-1", reason="was ill all month"), "ill all"),
     (performance.RatingDecided(employee_id="e-1", reason="was ill all month"), "ill all"),

@@ -24,6 +24,7 @@ from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import plan_pb2
 from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
+    assessment_pb2,
     calibration_pb2,
     detection_pb2,
     directory_pb2,
@@ -41,6 +42,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "performance": [
         file.DESCRIPTOR
         for file in (
+            assessment_pb2,
             calibration_pb2,
             directory_pb2,
             facts_pb2,

@@ -15,7 +15,7 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_QUALIFIED,
     Rating,
 )
-from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy, SetPolicyRequest
+from stepladder.performance.v1.policy_pb2 import CompetencyModel, Policy, ScorecardPolicy, SetPolicyRequest
 from tests.deciding import given, twice_is_once
 
 Item: TypeAlias = ScorecardPolicy.Item
@@ -163,6 +163,36 @@ def test_wrong_bands(bands: list[Band], field: str, message: str) -> None:
     ((at, text),) = violations(policy(bands=bands))
     assert at == field
     assert message in text
+
+
+def competencies(*levels: int, ids: tuple[str, ...] = ("sense", "act")) -> Policy:
+    model = CompetencyModel(
+        behaviours=[CompetencyModel.Behaviour(behaviour_id=one) for one in ids],
+        scale=[CompetencyModel.Level(level=level) for level in levels],
+        minimum_assessors=3,
+    )
+    return Policy(policy_id="leads", effective_date="2026-01-01", competency_model=model)
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "message"),
+    [
+        (competencies(1, 2, 4), "scale[2].level", "must be 3"),
+        (competencies(1, 1), "scale[1].level", "must be 2"),
+        (competencies(5, 4), "scale[1].level", "must be 6"),
+        (competencies(1, 2, ids=("act", "sense", "act")), "behaviours[2].behaviour_id", "is there twice"),
+    ],
+)
+def test_wrong_competency_models(model: Policy, field: str, message: str) -> None:
+    """Between two levels nothing is missing, or a mean would tell more than it should."""
+    ((path, text),) = violations(model)
+    assert path == f"policy.competency_model.{field}"
+    assert message in text
+
+
+def test_a_competency_model_names_no_kpi() -> None:
+    assert kpis_of(competencies(1, 2, 3)) == []
+    given(POLICY).when(put(competencies(1, 2, 3))).then(PolicySet(policy=competencies(1, 2, 3)))
 
 
 def test_no_day() -> None:

@@ -19,6 +19,7 @@ from services.coaching import __main__ as coaching
 from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
+from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
 from stepladder.performance.v1.calibration_pb2_grpc import CalibrationServiceStub
 from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, HireEmployeeRequest, Team
@@ -69,6 +70,10 @@ class World:
     @property
     def records(self) -> RecordServiceStub:
         return RecordServiceStub(self.channels["performance"])
+
+    @property
+    def assessments(self) -> AssessmentServiceStub:
+        return AssessmentServiceStub(self.channels["performance"])
 
     @property
     def calibrations(self) -> CalibrationServiceStub:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from stepladder.performance.v1 import assessment_pb2 as _assessment_pb2
 from stepladder.performance.v1 import calibration_pb2 as _calibration_pb2
 from stepladder.performance.v1 import detection_pb2 as _detection_pb2
 from stepladder.performance.v1 import directory_pb2 as _directory_pb2
@@ -892,6 +893,136 @@ class CalibrationRetracted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CalibrationRetracted: _TypeAlias = CalibrationRetracted  # noqa: Y015
+
+@_typing.final
+class AssessmentOpened(_message.Message):
+    """Aggregate `performance.assessment`: all assessments of one employee."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_MONTH_FIELD_NUMBER: _builtins.int
+    END_MONTH_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    POLICY_POSITION_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    start_month: _builtins.str
+    end_month: _builtins.str
+    model_id: _builtins.str
+    policy_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        start_month: _builtins.str = ...,
+        end_month: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        policy_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "model_id", b"model_id", "policy_position", b"policy_position", "start_month", b"start_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessmentOpened: _TypeAlias = AssessmentOpened  # noqa: Y015
+
+@_typing.final
+class AssessmentGiven(_message.Message):
+    """Never told but by its manager's, and by the mean of its team's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_MONTH_FIELD_NUMBER: _builtins.int
+    END_MONTH_FIELD_NUMBER: _builtins.int
+    ASSESSOR_ID_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    BEHAVIOURS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    start_month: _builtins.str
+    end_month: _builtins.str
+    assessor_id: _builtins.str
+    relation: _assessment_pb2.AssessorRelation.ValueType
+    comment: _builtins.str
+    @_builtins.property
+    def behaviours(self) -> _containers.RepeatedCompositeFieldContainer[_assessment_pb2.AssessedBehaviour]: ...
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        start_month: _builtins.str = ...,
+        end_month: _builtins.str = ...,
+        assessor_id: _builtins.str = ...,
+        relation: _assessment_pb2.AssessorRelation.ValueType = ...,
+        behaviours: _abc.Iterable[_assessment_pb2.AssessedBehaviour] | None = ...,
+        comment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessor_id", b"assessor_id", "behaviours", b"behaviours", "comment", b"comment", "employee_id", b"employee_id", "end_month", b"end_month", "relation", b"relation", "start_month", b"start_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessmentGiven: _TypeAlias = AssessmentGiven  # noqa: Y015
+
+@_typing.final
+class AssessmentClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_MONTH_FIELD_NUMBER: _builtins.int
+    END_MONTH_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    start_month: _builtins.str
+    end_month: _builtins.str
+    @_builtins.property
+    def team(self) -> _assessment_pb2.TeamAssessment: ...
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        start_month: _builtins.str = ...,
+        end_month: _builtins.str = ...,
+        team: _assessment_pb2.TeamAssessment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["team", b"team"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "start_month", b"start_month", "team", b"team"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessmentClosed: _TypeAlias = AssessmentClosed  # noqa: Y015
+
+@_typing.final
+class AssessmentCancelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_MONTH_FIELD_NUMBER: _builtins.int
+    END_MONTH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    start_month: _builtins.str
+    end_month: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        start_month: _builtins.str = ...,
+        end_month: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "reason", b"reason", "start_month", b"start_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessmentCancelled: _TypeAlias = AssessmentCancelled  # noqa: Y015
 
 @_typing.final
 class PolicySet(_message.Message):

@@ -31,6 +31,7 @@ class Policy(_message.Message):
     FORM_FIELD_NUMBER: _builtins.int
     RULE_BOOK_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
+    COMPETENCY_MODEL_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
@@ -43,6 +44,8 @@ class Policy(_message.Message):
     def rule_book(self) -> Global___RuleBook: ...
     @_builtins.property
     def detection(self) -> Global___DetectionRule: ...
+    @_builtins.property
+    def competency_model(self) -> Global___CompetencyModel: ...
     def __init__(
         self,
         *,
@@ -53,12 +56,13 @@ class Policy(_message.Message):
         form: Global___Form | None = ...,
         rule_book: Global___RuleBook | None = ...,
         detection: Global___DetectionRule | None = ...,
+        competency_model: Global___CompetencyModel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "detection", b"detection", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -418,6 +422,83 @@ class Form(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Form: _TypeAlias = Form  # noqa: Y015
+
+@_typing.final
+class CompetencyModel(_message.Message):
+    """Behaviours that make a good lead, say, and a scale on which others place them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Behaviour(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BEHAVIOUR_ID_FIELD_NUMBER: _builtins.int
+        DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+        DESCRIPTION_FIELD_NUMBER: _builtins.int
+        behaviour_id: _builtins.str
+        """Unique in the model."""
+        display_name: _builtins.str
+        description: _builtins.str
+        """What it looks like."""
+        def __init__(
+            self,
+            *,
+            behaviour_id: _builtins.str = ...,
+            display_name: _builtins.str = ...,
+            description: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["behaviour_id", b"behaviour_id", "description", b"description", "display_name", b"display_name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Level(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LEVEL_FIELD_NUMBER: _builtins.int
+        DESCRIPTION_FIELD_NUMBER: _builtins.int
+        level: _builtins.int
+        description: _builtins.str
+        def __init__(
+            self,
+            *,
+            level: _builtins.int = ...,
+            description: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "level", b"level"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BEHAVIOURS_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    MINIMUM_ASSESSORS_FIELD_NUMBER: _builtins.int
+    minimum_assessors: _builtins.int
+    """Fewest members of a team whose assessments are shown, as means, together."""
+    @_builtins.property
+    def behaviours(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompetencyModel.Behaviour]: ...
+    @_builtins.property
+    def scale(self) -> _containers.RepeatedCompositeFieldContainer[Global___CompetencyModel.Level]:
+        """From the lowest upwards, each level one above that before it."""
+
+    def __init__(
+        self,
+        *,
+        behaviours: _abc.Iterable[Global___CompetencyModel.Behaviour] | None = ...,
+        scale: _abc.Iterable[Global___CompetencyModel.Level] | None = ...,
+        minimum_assessors: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behaviours", b"behaviours", "minimum_assessors", b"minimum_assessors", "scale", b"scale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompetencyModel: _TypeAlias = CompetencyModel  # noqa: Y015
 
 @_typing.final
 class RuleBook(_message.Message):

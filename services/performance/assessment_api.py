@@ -1,0 +1,122 @@
+"""gRPC: stepladder.performance.v1.AssessmentService."""
+
+from datetime import date
+
+from google.protobuf.message import Message
+
+from libs.common.days import months_between
+from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.eventsourcing import Context
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import assessment
+from services.performance.assessment import ASSESSMENT, Months, months_of
+from services.performance.catalogue import Catalogue
+from services.performance.employee import EMPLOYEE
+from services.performance.months import span_of
+from services.performance.policy_api import rules_with
+from services.performance.team import TEAM
+from stepladder.performance.v1 import assessment_pb2 as pb
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
+from stepladder.performance.v1.policy_pb2 import Policy
+
+MOST_MONTHS = 24
+
+
+class AssessmentApi:
+    """Implements the service. Everything comes out of the log: there is no read model that could tell more."""
+
+    def __init__(self, service: Service, catalogue: Catalogue, catalogue_follower: Follower) -> None:
+        self._service = service
+        self._commands = service.commands
+        self._catalogue = catalogue
+        self._catalogue_follower = catalogue_follower
+
+    async def OpenAssessment(self, request: pb.OpenAssessmentRequest, context: Context) -> pb.Assessment:
+        months = months_of(request)
+        _refuse_wrong_months(months, context.today)
+        await self._check_employee(request.employee_id)
+        # Said again it is the same assessment, whatever version of the model has come since.
+        position = await self._version(request.employee_id, months)
+        if not position:
+            rules = await rules_with(self._service, self._catalogue, self._catalogue_follower, [request.model_id])
+            day = min(span_of(months.end).end, context.today)
+            position = rules.of_kind_on("competency_model", request.model_id, day).log_position
+        command = pb.OpenAssessment(request=request, policy_position=position)
+        return await self._handle(request.employee_id, months, command, context)
+
+    async def GiveAssessment(self, request: pb.GiveAssessmentRequest, context: Context) -> pb.Assessment:
+        months = months_of(request)
+        await self._check_employee(request.employee_id)
+        command = pb.GiveAssessment(
+            request=request,
+            relation=await self._relation(context.actor.removeprefix("user:"), request.employee_id, context.today),
+            policy=await self._model(request.employee_id, months),
+        )
+        return await self._handle(request.employee_id, months, command, context.for_actor())
+
+    async def CloseAssessment(self, request: pb.CloseAssessmentRequest, context: Context) -> pb.Assessment:
+        months = months_of(request)
+        command = pb.CloseAssessment(request=request, policy=await self._model(request.employee_id, months))
+        return await self._handle(request.employee_id, months, command, context)
+
+    async def CancelAssessment(self, request: pb.CancelAssessmentRequest, context: Context) -> pb.Assessment:
+        return await self._handle(request.employee_id, months_of(request), request, context)
+
+    async def ListAssessments(self, request: pb.ListAssessmentsRequest, _: Context) -> pb.ListAssessmentsResponse:
+        await self._check_employee(request.employee_id)
+        found = await self._commands.load(ASSESSMENT, request.employee_id, request.known_at)
+        return pb.ListAssessmentsResponse(assessments=assessment.to_resources(found.state, found.position))
+
+    async def _handle(self, employee_id: str, months: Months, command: Message, context: Context) -> pb.Assessment:
+        handled = await self._commands.handle(ASSESSMENT, employee_id, command, context)
+        return assessment.to_resource(handled.state.assessments[months], handled.position)
+
+    async def _version(self, employee_id: str, months: Months) -> int:
+        """Position of the model's version under which an assessment was opened; 0 if it was not, or was cancelled."""
+        found = (await self._commands.load(ASSESSMENT, employee_id)).state.assessments.get(months)
+        return 0 if found is None or found.cancelled else found.opened.policy_position
+
+    async def _model(self, employee_id: str, months: Months) -> Policy:
+        version = await self._version(employee_id, months)
+        if not version:
+            return Policy()
+        await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
+        return (await self._catalogue.rules(self._service.engine, version)).version(version)
+
+    async def _relation(self, assessor_id: str, employee_id: str, today: date) -> pb.AssessorRelation.ValueType:
+        """What the directory says that somebody is to whom they assess."""
+        try:
+            people = await self._commands.known(EMPLOYEE, [assessor_id, employee_id])
+        except Invalid:  # an actor whose name is no id
+            return pb.ASSESSOR_RELATION_UNSPECIFIED
+        if assessor_id == employee_id or assessor_id not in people:
+            return pb.ASSESSOR_RELATION_UNSPECIFIED
+        assessor, assessed = people[assessor_id].state, people[employee_id].state
+        teams = {one.team_on(today) for one in (assessor, assessed)} - {""}
+        leads = {
+            team_id: one.state.lead_on(today) for team_id, one in (await self._commands.known(TEAM, teams)).items()
+        }
+        if EMPLOYMENT_STATUS_LEFT in (assessor.status_on(today), assessed.status_on(today)):
+            return pb.ASSESSOR_RELATION_UNSPECIFIED
+        if leads.get(assessed.team_on(today)) == assessor_id:
+            return pb.ASSESSOR_RELATION_MANAGER
+        if leads.get(assessor.team_on(today)) == employee_id:
+            return pb.ASSESSOR_RELATION_TEAM
+        return pb.ASSESSOR_RELATION_UNSPECIFIED
+
+    async def _check_employee(self, employee_id: str) -> None:
+        if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+
+
+def _refuse_wrong_months(months: Months, today: date) -> None:
+    wrong = ""
+    if months.end < months.start:
+        wrong = f"must not be before {months.start}"
+    elif months.end > today.isoformat()[:7]:
+        wrong = "must not be a month to come"
+    elif len(months_between(months.start, months.end)) > MOST_MONTHS:
+        wrong = f"must be within {MOST_MONTHS} months from {months.start} on"
+    if wrong:
+        raise Invalid("MONTHS_INVALID", f"end_month {wrong}", (FieldViolation("end_month", wrong),))
