@@ -96,7 +96,7 @@ class Facts:
         return summary
 
     CorrectFact = RetractFact = DisputeFact = SettleFactDispute = ListFacts = _not_asked
-    ListKpiResults = RateMonth = ListRatings = _not_asked
+    ListKpiResults = RateMonth = ListRatings = FindPosition = _not_asked
 
 
 class Operations:
