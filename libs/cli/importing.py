@@ -358,7 +358,8 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
     }
 
 
-_PASSING = {StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.DEADLINE_EXCEEDED}
+_PASSING = {StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED}
+"""A server that stops cancels the calls that it is answering."""
 
 
 async def send_patiently(

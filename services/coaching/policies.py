@@ -7,7 +7,14 @@ from libs.common.commands import Commands
 from libs.common.eventsourcing import Recorded
 from libs.common.reacting import Policy, reaction
 from services.coaching.plan import PLAN, plan_id
-from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceDrift, EvidencePeriod, NoteDrift, ProposePlanRequest
+from stepladder.coaching.v1.plan_pb2 import (
+    Evidence,
+    EvidenceCondition,
+    EvidenceDrift,
+    EvidencePeriod,
+    NoteDrift,
+    ProposePlanRequest,
+)
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
 from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
 from stepladder.performance.v1.policy_pb2 import DetectionRule
@@ -75,4 +82,7 @@ def _period(missed: MissedPeriod) -> EvidencePeriod:
         target_position=missed.target_position,
         fact_positions=sorted({fact.log_position for fact in missed.facts}),
         met=missed.met,
+        conditions=[
+            EvidenceCondition(kpi_id=one.kpi_id, value=one.value, baseline=one.baseline) for one in missed.conditions
+        ],
     )

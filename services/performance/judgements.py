@@ -54,7 +54,7 @@ _Policies: TypeAlias = dict[str, dict[str, list[tuple[str, DetectionRule]]]]
 
 class Judgements:
     """Deadlines; and what they are planned by: detection policies, the months of employees on which something rests,
-    when the directory last changed for an employee, every lead that a team has had."""
+    closed months, when the directory last changed for an employee, every lead that a team has had."""
 
     def __init__(self, readings: Readings, metadata: MetaData, suffix: str) -> None:
         self.readings = readings
@@ -71,6 +71,7 @@ class Judgements:
             Column("employee_id", String, primary_key=True),
             Column("month", String(7), primary_key=True),
         )
+        self.closed = Table(f"closed_months{suffix}", metadata, Column("month", String(7), primary_key=True))
         self.moves = Table(
             f"moves{suffix}",
             metadata,
@@ -84,7 +85,7 @@ class Judgements:
             Column("lead_id", String, primary_key=True),
         )
         self.deadlines = deadlines(f"judgements{suffix}", metadata)
-        self.tables = (self.judged, self.resting, self.moves, self.leads, self.deadlines)
+        self.tables = (self.judged, self.resting, self.closed, self.moves, self.leads, self.deadlines)
 
     async def plan_revisions(self, engine: AsyncEngine, keys: Sequence[str], now: datetime, position: int) -> None:
         """Has months (see `month_key`) looked at again by themselves."""
@@ -156,11 +157,12 @@ class JudgementsBatch:
         match event:
             case PolicySet() | DetectionPolicyCreated():
                 await self._know_policy(policy_in(event), now)
-            case MonthClosed(employee_id=employee_id, month=month, scorecard=card, known_at=known_at):
-                await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+            case MonthClosed(employee_id=employee_id, month=month, scorecard=card, known_at=known_at, led_ids=led_ids):
+                await self._rows.execute(insert_new(self._model.closed, self._rows), {"month": month})
+                await self._rests([employee_id, *card.member_ids, *led_ids], month, month, known_at, now)
                 await self._rated(employee_id, month, now)
-            case MonthRevised(employee_id=employee_id, month=month, after=card, known_at=known_at):
-                await self._rests([employee_id, *card.member_ids], month, month, known_at, now)
+            case MonthRevised(employee_id=employee_id, month=month, after=card, known_at=known_at, led_ids=led_ids):
+                await self._rests([employee_id, *card.member_ids, *led_ids], month, month, known_at, now)
                 await self._rated(employee_id, month, now)
             case MonthRated(employee_id=employee_id, month=month) | RatingDecided(employee_id=employee_id, month=month):
                 rested = {"employee_id": employee_id, "month": month}
@@ -250,15 +252,18 @@ class JudgementsBatch:
             self._due[JUDGE_PAST, judgement_key(policy.policy_id, employee_id, policy.effective_date)] = settled
 
     async def _plan_late(self) -> None:
-        """Facts of a month on which something rests already."""
+        """Facts of a month on which something rests already, or that is closed: somebody led whose they are."""
         resting = self._model.resting.c
         employees, months = {employee_id for employee_id, _ in self._late}, {month for _, month in self._late}
         query = select(resting.employee_id, resting.month).where(
             resting.employee_id.in_(employees), resting.month.in_(months)
         )
-        for employee_id, month in await self._rows.execute(query):
-            if (employee_id, month) in self._late:
-                self._due[RECONSIDER, month_key(employee_id, month)] = self._late[employee_id, month]
+        rested = {(employee_id, month) for employee_id, month in await self._rows.execute(query)}
+        closed = self._model.closed.c.month
+        closed_months = set(await self._rows.scalars(select(closed).where(closed.in_(months))))
+        for (employee_id, month), now in self._late.items():
+            if month in closed_months or (employee_id, month) in rested:
+                self._due[RECONSIDER, month_key(employee_id, month)] = now
 
     async def _rated(self, employee_id: str, month: str, now: datetime) -> None:
         """A month has another rating: where policies look at ratings, what they found is looked at again, too."""

@@ -28,9 +28,13 @@ def span_of(month: str) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Scorecards by employee, the employees for whom no policy fits, and the position up to which facts are in."""
+    """Scorecards by employee, the employees for whom no policy fits, and the position up to which facts are in.
+
+    Of every lead with a scorecard of their own, `led_ids` has those whose facts would be in it, with or without any.
+    """
 
     cards: Mapping[str, Scorecard]
+    led_ids: Mapping[str, Sequence[str]]
     without_policy: Sequence[str]
     known_at: int
 
@@ -60,15 +64,16 @@ class Months:
         self._catalogue = catalogue
         self._readings = readings
         self._followers = followers
-        self._included = 0
+        self.included = 0
+        """Position up to which everything is in the read models for certain."""
 
     async def catch_up(self) -> int:
         """Waits until everything in the log is in the read models; answers up to which position."""
         end = (await self._service.stream.state()).last
-        if end > self._included:
+        if end > self.included:
             for follower in self._followers:
                 await follower.wait_for(end, AT_LEAST_SECONDS)
-            self._included = end
+            self.included = max(self.included, end)
         return end
 
     async def employees_in(self, month: str) -> list[str]:
@@ -130,13 +135,14 @@ class Months:
             if one.policy.scorecard.basis == ScorecardPolicy.BASIS_OWN
         }
         cards = await self._own(own, rules, span, known_at)
+        led_ids: dict[str, Sequence[str]] = {}
         for employee_id, one in subjects.items():
             if employee_id not in own:
-                cards[employee_id] = await self._team(employee_id, one, rules, span, known_at)
+                cards[employee_id], led_ids[employee_id] = await self._team(employee_id, one, rules, span, known_at)
         for employee_id, card in cards.items():
             card.employee_id, card.month, card.rules_known_at = employee_id, month, rules.known_at
             card.team_id = subjects[employee_id].state.team_on(subjects[employee_id].day)
-        return Computed(cards, without_policy, included)
+        return Computed(cards, led_ids, without_policy, included)
 
     async def _states(self, employee_ids: Collection[str], known_at: int) -> dict[str, employee.State]:
         commands = self._service.commands
@@ -163,8 +169,10 @@ class Months:
             for employee_id, one in subjects.items()
         }
 
-    async def _team(self, lead_id: str, lead: _Subject, rules: Rules, span: Span, known_at: int) -> Scorecard:
-        """A lead's scorecard: what everyone did while in a team that they led."""
+    async def _team(
+        self, lead_id: str, lead: _Subject, rules: Rules, span: Span, known_at: int
+    ) -> tuple[Scorecard, Sequence[str]]:
+        """A lead's scorecard: what everyone did while in a team that they led; and who was in one."""
         start, end, engine = span.start.isoformat(), span.end.isoformat(), self._service.engine
         leading = [
             one
@@ -176,7 +184,7 @@ class Months:
             for one in await self._people.memberships_between(engine, start, end, known_at=known_at)
             if any(_overlap(one, led) for led in leading)
         ]
-        member_ids = sorted({one.employee_id for one in members})
+        led_ids = sorted({one.employee_id for one in members})
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(lead.policy)]
         teams: dict[str, list[TeamSpan]] = {}
         for one in members:
@@ -196,11 +204,11 @@ class Months:
         def target_on(reading: Counted) -> Target | None:
             return target(reading.kpi_id, led_team(reading.employee_id, reading.date) or "", reading.date)
 
-        readings = await self._readings_of(member_ids, kpi_ids, span, known_at)
+        readings = await self._readings_of(led_ids, kpi_ids, span, known_at)
         counted = [one for one in readings if led_team(one.employee_id, one.date) is not None]
         card = scorecard(lead.policy, rules.kpis, _by_kpi(counted), target_on)
-        card.member_ids.extend(member_ids)
-        return card
+        card.member_ids.extend(sorted({one.employee_id for one in counted}))
+        return card, led_ids
 
     async def _readings_of(
         self, employee_ids: Sequence[str], kpi_ids: Sequence[str], span: Span, known_at: int

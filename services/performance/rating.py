@@ -101,7 +101,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return []
         case CloseScorecard() if state.rating != RATING_UNSPECIFIED:
             raise NotAllowed("RATED_ELSEWHERE", f"{month} has a rating from elsewhere, which stands")
-        case CloseScorecard(scorecard=card, known_at=known_at):
+        case CloseScorecard(scorecard=card, known_at=known_at, led_ids=led_ids):
             return [
                 MonthClosed(
                     employee_id=card.employee_id,
@@ -109,12 +109,13 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                     rating=card.rating,
                     scorecard=card,
                     known_at=known_at,
+                    led_ids=led_ids,
                 )
             ]
         case ReviseScorecard() | ProposeRatingRequest() | DecideRatingRequest() if not state.closed:
             raise NotFound("MONTH_NOT_CLOSED", "this month of this employee is not closed")
-        case ReviseScorecard(scorecard=card, causes=causes, known_at=known_at):
-            if card == state.scorecard:
+        case ReviseScorecard(scorecard=card, causes=causes, known_at=known_at, led_ids=led_ids):
+            if _same(card, state.scorecard):
                 return []
             rating = state.rating if state.decided else card.rating
             return [
@@ -126,6 +127,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                     after=card,
                     causes=causes,
                     known_at=known_at,
+                    led_ids=led_ids,
                 )
             ]
 
@@ -165,6 +167,14 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             ]
         case unknown:
             assert_never(unknown)
+
+
+def _same(one: Scorecard, other: Scorecard) -> bool:
+    """Whether scorecards rest on the same and come out the same. Earlier ones name members without facts."""
+    bare = [Scorecard.FromString(card.SerializeToString()) for card in (one, other)]
+    for card in bare:
+        card.ClearField("member_ids")
+    return bare[0] == bare[1]
 
 
 RATING = Aggregate(name="performance.rating", initial=State(), evolve=evolve, decide=decide)

@@ -39,7 +39,8 @@ class Revising:
     async def revise(self, key: str) -> None:
         """Looks again at a lead's own scorecard of a month."""
         employee_id, month = key.split(" ")
-        await self._revise(employee_id, month, await self._months.catch_up())
+        # What it is about was in the read models when it was planned: what was written meanwhile need not be.
+        await self._revise(employee_id, month, self._months.included or await self._months.catch_up())
 
     async def _revise(self, employee_id: str, month: str, included: int) -> None:
         commands, engine = self._service.commands, self._service.engine
@@ -60,14 +61,17 @@ class Revising:
                 policy_position=before.policy_position,
                 rules_known_at=before.rules_known_at,
             )
-        if after == before:
-            return
         span = span_of(month)
         people = sorted({employee_id, *before.member_ids, *after.member_ids})
         causes = await self._readings.changes(
             engine, people, _kpis(before, after), span.start.isoformat(), span.end.isoformat(), state.known_at
         )
-        revise = ReviseScorecard(scorecard=after, causes=causes, known_at=computed.known_at)
+        revise = ReviseScorecard(
+            scorecard=after,
+            causes=causes,
+            known_at=computed.known_at,
+            led_ids=computed.led_ids.get(employee_id, ()),
+        )
         context = Context(now=self._service.now(), today=self._service.today(), actor="policy:revising")
         await commands.handle(RATING, rating_id(employee_id, month), revise, context)
 

@@ -120,7 +120,12 @@ class ScorecardApi:
         month = request.month
         computed = await self._months.compute(employee_ids, month, team_id=request.team_id, included=included)
         commands = [
-            (rating_id(employee_id, month), pb.CloseScorecard(scorecard=card, known_at=computed.known_at))
+            (
+                rating_id(employee_id, month),
+                pb.CloseScorecard(
+                    scorecard=card, known_at=computed.known_at, led_ids=computed.led_ids.get(employee_id, ())
+                ),
+            )
             for employee_id, card in computed.cards.items()
         ]
         # The same request again closes what has become possible since; nothing is closed twice, whatever its id.

@@ -270,6 +270,7 @@ async def test_a_killed_import_is_finished_by_the_next(centre: Centre, stub: Fac
         [(grpc.StatusCode.ABORTED, False), (grpc.StatusCode.UNAVAILABLE, True), (grpc.StatusCode.ABORTED, False)],
         [(grpc.StatusCode.UNAVAILABLE, True)] * 6,
         [(grpc.StatusCode.DEADLINE_EXCEEDED, True)],
+        [(grpc.StatusCode.CANCELLED, False), (grpc.StatusCode.CANCELLED, True)],
     ],
 )
 async def test_passing_failures_are_overcome(centre: Centre, stub: FactsServiceStub, failures: list[Failure]) -> None:

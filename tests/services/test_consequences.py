@@ -50,7 +50,7 @@ from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
 from tests.policies import DAY, MONTH, WEEK, detecting, rule
 from tests.refusals import refused
 from tests.services.test_records import create, derived, evaluation, form
-from tests.services.test_scorecards import centre, close, correct, detections, policy, put, scorecard, target
+from tests.services.test_scorecards import centre, close, correct, detections, leading, policy, put, scorecard, target
 from tests.services.world import World, fact, judged, new_id
 
 
@@ -217,6 +217,23 @@ async def test_somebody_joins_while_a_month_is_closed(world: World, monkeypatch:
     await close(world)
     await judged(world)
     assert late in (await scorecard(world, lead)).scorecard.member_ids
+
+
+async def test_first_facts_come_while_a_month_is_closed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of somebody without a scorecard of their own: their lead's has them in the end."""
+    team, kpi = await world.team(), await world.kpi()
+    await target(world, kpi)
+    lead, agent = await leading(world, team), await world.employee(team)
+    await put(world, policy([kpi], scope=Scope(position="team-lead"), basis=ScorecardPolicy.BASIS_TEAM))
+
+    async def work() -> None:
+        await world.record(fact(agent, "2020-01-09", kpi, 7))
+        await judged(world)
+
+    while_computed(monkeypatch, work)
+    await close(world)
+    await judged(world)
+    assert list((await scorecard(world, lead)).scorecard.member_ids) == [agent]
 
 
 async def test_closing_again_writes_nothing(world: World) -> None:

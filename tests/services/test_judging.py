@@ -1,5 +1,6 @@
 """What detection policies judge and when: what was before they came, what is not over, what has not settled."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from libs.cli.nats_server import NatsServer
 from libs.common.days import ONE_DAY
 from services.performance.judgements import JUDGE, JUDGE_PAST, judgement_key
 from services.performance.results import Results
+from stepladder.coaching.v1.plan_pb2 import EvidenceCondition, GetPlanRequest, ListPlansRequest, Plan
 from stepladder.performance.v1.detection_pb2 import ListDetectionsRequest
-from stepladder.performance.v1.facts_pb2 import Fact
+from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, Fact
 from stepladder.performance.v1.policy_pb2 import DetectionRule
 from stepladder.performance.v1.record_pb2 import Record, Violation
 from tests.policies import DAY, MONTH, detecting, rule
@@ -157,3 +159,38 @@ async def test_a_violation_settles_before_its_points_are_judged(world: World) ->
     world.clock[0] += timedelta(minutes=1)
     await judged(world)
     assert await found(world, policy_id) == [(agent, "2020-01-10", "2020-01-10")]
+
+
+async def test_a_plan_shows_the_conditions_that_contradict_each_other(world: World) -> None:
+    """Each KPI with its value, and what it was before where the condition compares."""
+    team, above, rising = await world.team(), await world.kpi(), await world.kpi()
+    agent, policy_id = await world.employee(team), new_id("p")
+    contradiction = DetectionRule.Contradiction(
+        period=MONTH,
+        streak=1,
+        conditions=[
+            DetectionRule.Condition(kpi_id=above, above="15"),
+            DetectionRule.Condition(kpi_id=rising, rises=DetectionRule.Movement(percent="50", baseline_periods=1)),
+        ],
+    )
+    coaching = DetectionRule(contradiction=contradiction, purpose=DetectionRule.PURPOSE_COACHING)
+    await world.policies.SetPolicy(detecting(policy_id, coaching))
+    await world.record(fact(agent, "2020-01-07", rising, 10))
+    await world.record(fact(agent, "2020-02-07", rising, 20), fact(agent, "2020-02-08", above, 20))
+
+    async def plans() -> Sequence[Plan]:
+        return (await world.plans.ListPlans(ListPlansRequest(employee_id=agent))).plans
+
+    (listed,) = await until(plans, bool)
+    (period,) = (await world.plans.GetPlan(GetPlanRequest(plan_id=listed.plan_id))).evidence.periods
+    assert list(period.conditions) == [
+        EvidenceCondition(kpi_id=above, value="20.0"),
+        EvidenceCondition(kpi_id=rising, value="20.0", baseline="10.0"),
+    ]
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fact(agent, "2020-02-07", rising, 12), reason="miscounted"))
+
+    async def drifted() -> Plan:
+        return await world.plans.GetPlan(GetPlanRequest(plan_id=listed.plan_id))
+
+    plan = await until(drifted, lambda one: one.HasField("drift"))
+    assert plan.drift.periods[0].conditions[1] == EvidenceCondition(kpi_id=rising, value="12.0", baseline="10.0")

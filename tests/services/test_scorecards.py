@@ -340,6 +340,45 @@ async def test_a_calibration_takes_two(world: World) -> None:
     assert (drifted.rating, drifted.scorecard.rating, drifted.drifted) == (RATING_GOOD, RATING_UNQUALIFIED, True)
 
 
+async def leading(world: World, team: str, day: str = "2019-06-01") -> str:
+    """A new lead of a team from a day on, from another team."""
+    lead = await world.employee(await world.team())
+    await world.directory.ChangePosition(
+        ChangePositionRequest(employee_id=lead, position="team-lead", effective_date="2019-06-01")
+    )
+    await world.directory.AppointTeamLead(AppointTeamLeadRequest(team_id=team, lead_id=lead, effective_date=day))
+    return lead
+
+
+async def test_the_first_facts_of_a_member_reach_a_closed_scorecard_of_their_lead(world: World) -> None:
+    """Of those who have no scorecard of their own; also where the lead was appointed, and they joined, afterwards."""
+    team, other, kpi = await world.team(), await world.team(), await world.kpi()
+    await target(world, kpi)
+    lead = await leading(world, team)
+    await put(world, policy([kpi], scope=Scope(position="team-lead"), basis=ScorecardPolicy.BASIS_TEAM))
+    early, first, second, joining = [await world.employee(one) for one in (team, team, other, await world.team())]
+    await world.record(fact(early, "2020-01-07", kpi, 5))
+    assert await close(world) == 1
+
+    async def members() -> list[str]:
+        await judged(world)
+        return list((await scorecard(world, lead)).scorecard.member_ids)
+
+    assert await members() == [early]
+    await world.record(fact(first, "2020-01-08", kpi, 5))
+    assert await members() == [early, first]
+    await world.directory.AppointTeamLead(
+        AppointTeamLeadRequest(team_id=other, lead_id=lead, effective_date="2020-01-01")
+    )
+    await world.directory.TransferEmployee(
+        TransferEmployeeRequest(employee_id=joining, team_id=other, effective_date="2020-01-10")
+    )
+    assert await members() == [early, first]
+    await world.record(fact(second, "2020-01-09", kpi, 5), fact(joining, "2020-01-13", kpi, 5))
+    assert await members() == [early, first, second, joining]
+    assert len((await scorecard(world, lead)).revisions) <= 3
+
+
 async def test_a_leads_scorecard_is_the_teams(world: World) -> None:
     """What everyone did while in the team and the lead led it; revised when a member's facts change."""
     team, kpi, agent, colleague = await centre(world)

@@ -218,7 +218,8 @@ def scorecard(
         card.total = shown(total, policy.precision)
         card.rating = rating_of(policy, Fraction(card.total))
     if policy.basis == ScorecardPolicy.BASIS_TEAM:
-        card.member_ids.extend(sorted(member for member in ledger.hires if led_by(ledger, member, employee_id, month)))
+        kpi_ids = {item.kpi_id for item in policy.items} | {one.kpi_id for one in policy.adjustments}
+        card.member_ids.extend(sorted({member for member, _, _, kpi_id in readings if kpi_id in kpi_ids}))
     return card
 
 
@@ -235,14 +236,6 @@ def facts_of(
                 if ledger.lead_on(ledger.team_on(member, key[1]), key[1]) == employee_id:
                     found[key] = samples
     return {key: samples for key, samples in found.items() if key[1] <= as_of}
-
-
-def led_by(ledger: Ledger, member: str, lead_id: str, month: str) -> bool:
-    """Whether someone was on any day of a month in a team that was the lead's; who has left still counts."""
-    return any(
-        ledger.hired(member) <= day and ledger.lead_on(ledger.team_on(member, day), day) == lead_id
-        for day in days_of(month)
-    )
 
 
 def days_worked(

@@ -1,4 +1,4 @@
-"""Totals as texts that sort, so that the database ranks them. Scorecards are filled anew from the log."""
+"""Closed months; totals as texts that sort, for ranks. Scorecards are filled anew from the log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_table(
+        "closed_months", sa.Column("month", sa.String(length=7), nullable=False), sa.PrimaryKeyConstraint("month")
+    )
+    op.execute("INSERT INTO closed_months SELECT DISTINCT month FROM scorecards WHERE policy_id <> ''")
     op.execute("DELETE FROM scorecards")
     if sa.inspect(op.get_bind()).has_table("followers"):  # not in a new database, where this may come first
         op.execute("DELETE FROM followers WHERE name = 'scorecards'")

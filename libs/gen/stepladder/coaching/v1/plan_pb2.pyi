@@ -265,6 +265,7 @@ class EvidencePeriod(_message.Message):
     FACT_POSITIONS_FIELD_NUMBER: _builtins.int
     TARGET_POSITION_FIELD_NUMBER: _builtins.int
     MET_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     numerator: _builtins.int
@@ -280,6 +281,10 @@ class EvidencePeriod(_message.Message):
     def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Positions of the facts in the log, ascending."""
 
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceCondition]:
+        """Of KPIs that contradict each other: each of the conditions."""
+
     def __init__(
         self,
         *,
@@ -293,14 +298,43 @@ class EvidencePeriod(_message.Message):
         fact_positions: _abc.Iterable[_builtins.int] | None = ...,
         target_position: _builtins.int = ...,
         met: _builtins.bool = ...,
+        conditions: _abc.Iterable[Global___EvidenceCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "end_date", b"end_date", "fact_positions", b"fact_positions", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "denominator", b"denominator", "end_date", b"end_date", "fact_positions", b"fact_positions", "maximum", b"maximum", "met", b"met", "minimum", b"minimum", "numerator", b"numerator", "start_date", b"start_date", "target_position", b"target_position", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvidencePeriod: _TypeAlias = EvidencePeriod  # noqa: Y015
+
+@_typing.final
+class EvidenceCondition(_message.Message):
+    """A KPI in a period and in the periods before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KPI_ID_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
+    kpi_id: _builtins.str
+    value: _builtins.str
+    baseline: _builtins.str
+    """Empty where the condition needs none."""
+    def __init__(
+        self,
+        *,
+        kpi_id: _builtins.str = ...,
+        value: _builtins.str = ...,
+        baseline: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "kpi_id", b"kpi_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceCondition: _TypeAlias = EvidenceCondition  # noqa: Y015
 
 @_typing.final
 class Goal(_message.Message):

@@ -486,6 +486,7 @@ class MonthClosed(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     SCORECARD_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    LED_IDS_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     month: _builtins.str
     rating: _facts_pb2.Rating.ValueType
@@ -493,6 +494,12 @@ class MonthClosed(_message.Message):
     """Position up to which facts are in it for certain."""
     @_builtins.property
     def scorecard(self) -> _scorecard_pb2.Scorecard: ...
+    @_builtins.property
+    def led_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a lead's own scorecard: everyone whose facts would be in it, with or without any. Earlier versions of the service
+        wrote them as the scorecard's `member_ids`.
+        """
+
     def __init__(
         self,
         *,
@@ -501,10 +508,11 @@ class MonthClosed(_message.Message):
         rating: _facts_pb2.Rating.ValueType = ...,
         scorecard: _scorecard_pb2.Scorecard | None = ...,
         known_at: _builtins.int = ...,
+        led_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "known_at", b"known_at", "month", b"month", "rating", b"rating", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "known_at", b"known_at", "led_ids", b"led_ids", "month", b"month", "rating", b"rating", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,6 +529,7 @@ class MonthRevised(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     CAUSES_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    LED_IDS_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     month: _builtins.str
     rating: _facts_pb2.Rating.ValueType
@@ -531,6 +540,8 @@ class MonthRevised(_message.Message):
     def after(self) -> _scorecard_pb2.Scorecard: ...
     @_builtins.property
     def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def led_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -541,10 +552,11 @@ class MonthRevised(_message.Message):
         after: _scorecard_pb2.Scorecard | None = ...,
         causes: _abc.Iterable[_builtins.int] | None = ...,
         known_at: _builtins.int = ...,
+        led_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "causes", b"causes", "employee_id", b"employee_id", "known_at", b"known_at", "month", b"month", "rating", b"rating"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "causes", b"causes", "employee_id", b"employee_id", "known_at", b"known_at", "led_ids", b"led_ids", "month", b"month", "rating", b"rating"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -604,19 +604,25 @@ class CloseScorecard(_message.Message):
 
     SCORECARD_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    LED_IDS_FIELD_NUMBER: _builtins.int
     known_at: _builtins.int
     """Position up to which facts are in it for certain."""
     @_builtins.property
     def scorecard(self) -> Global___Scorecard: ...
+    @_builtins.property
+    def led_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a lead's own scorecard: everyone whose facts would be in it, with or without any."""
+
     def __init__(
         self,
         *,
         scorecard: Global___Scorecard | None = ...,
         known_at: _builtins.int = ...,
+        led_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_at", b"known_at", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_at", b"known_at", "led_ids", b"led_ids", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -631,21 +637,27 @@ class ReviseScorecard(_message.Message):
     SCORECARD_FIELD_NUMBER: _builtins.int
     CAUSES_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    LED_IDS_FIELD_NUMBER: _builtins.int
     known_at: _builtins.int
     @_builtins.property
     def scorecard(self) -> Global___Scorecard: ...
     @_builtins.property
     def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def led_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in CloseScorecard."""
+
     def __init__(
         self,
         *,
         scorecard: Global___Scorecard | None = ...,
         causes: _abc.Iterable[_builtins.int] | None = ...,
         known_at: _builtins.int = ...,
+        led_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "known_at", b"known_at", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "known_at", b"known_at", "led_ids", b"led_ids", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
