@@ -97,9 +97,10 @@ class Judging:
             # Asked after the readings were: what is waited for among them is planned by then.
             planned = await self._judgements.planned(self._service.engine, keys)
             ends = {key: day_over(period_of(policy.detection, keys[key]).end) for key in keys.keys() - planned}
-            over = [keys[key] for key, end in ends.items() if end <= self._service.now()]
+            now = self._service.now()
+            over = [keys[key] for key, end in ends.items() if end <= now]
             await self._judge(policy, known, {employee_id: over}, rules, known_at)
-            later = {key: end for key, end in ends.items() if end > self._service.now()}
+            later = {key: end for key, end in ends.items() if end > now}
             await self._judgements.plan_judgements(self._service.engine, later, known_at)
 
     async def _judge(

@@ -61,6 +61,8 @@ class Revising:
                 policy_position=before.policy_position,
                 rules_known_at=before.rules_known_at,
             )
+        if after == before:
+            return
         span = span_of(month)
         people = sorted({employee_id, *before.member_ids, *after.member_ids})
         causes = await self._readings.changes(
