@@ -151,6 +151,7 @@ async def test_a_violation_settles_before_its_points_are_judged(world: World) ->
         points=DetectionRule.Points(at_least=10), settle_seconds=60, purpose=DetectionRule.PURPOSE_FINDING
     )
     await world.policies.SetPolicy(detecting(policy_id, ten))
+    await caught_up(world)  # together with the violation, it would have a past to judge
     leak = Violation(rule_book_id=book, offence_id="leak")
     await create(world, Record(record_id=new_id("v"), employee_id=agent, date="2020-01-10", violation=leak))
     judgement = (JUDGE, judgement_key(policy_id, agent, "2020-01-10"))
