@@ -18,6 +18,7 @@ from services.performance.facts_api import FactsApi
 from services.performance.judgements import JUDGE, JUDGE_PAST, RECONSIDER, REVISE
 from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
+from services.performance.lead_comparison_api import LeadComparisonApi
 from services.performance.months import Months
 from services.performance.people import People
 from services.performance.policy_api import PolicyApi
@@ -35,6 +36,7 @@ from stepladder.performance.v1 import (
     events_pb2,
     facts_pb2,
     kpi_pb2,
+    lead_comparison_pb2,
     policy_pb2,
     record_pb2,
     scorecard_pb2,
@@ -73,6 +75,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     policies = PolicyApi(service, catalogue, at_catalogue)
     facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
+    comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     return {
         directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"]: directory,
@@ -82,6 +85,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         record_pb2.DESCRIPTOR.services_by_name["RecordService"]: record,
         scorecard_pb2.DESCRIPTOR.services_by_name["ScorecardService"]: cards,
         detection_pb2.DESCRIPTOR.services_by_name["DetectionService"]: detection,
+        lead_comparison_pb2.DESCRIPTOR.services_by_name["LeadComparisonService"]: comparison,
         assessment_pb2.DESCRIPTOR.services_by_name["AssessmentService"]: assessment,
         calibration_pb2.DESCRIPTOR.services_by_name["CalibrationService"]: calibration,
     }

@@ -39,13 +39,13 @@ Command = OpenAssessment | GiveAssessment | CloseAssessment | CancelAssessmentRe
 Event = AssessmentOpened | AssessmentGiven | AssessmentClosed | AssessmentCancelled
 
 
-class Months(NamedTuple):
+class MonthSpan(NamedTuple):
     """From one month (YYYY-MM) to another, both inclusive."""
 
     start: str
     end: str
 
-    def overlaps(self, other: "Months") -> bool:
+    def overlaps(self, other: "MonthSpan") -> bool:
         return self.start <= other.end and other.start <= self.end
 
 
@@ -63,12 +63,12 @@ class Assessing:
 class State:
     """Every assessment of an employee by its months; those that are not cancelled do not overlap."""
 
-    assessments: Mapping[Months, Assessing] = field(default_factory=dict)
+    assessments: Mapping[MonthSpan, Assessing] = field(default_factory=dict)
 
 
 def evolve(state: State, event: Message) -> State:
     event = cast(Event, event)
-    months = Months(event.start_month, event.end_month)
+    months = MonthSpan(event.start_month, event.end_month)
     match event:
         case AssessmentOpened() as opened:
             after = Assessing(opened)
@@ -145,8 +145,8 @@ ASSESSMENT = Aggregate(name="performance.assessment", initial=State(), evolve=ev
 
 def months_of(
     request: OpenAssessmentRequest | GiveAssessmentRequest | CloseAssessmentRequest | CancelAssessmentRequest,
-) -> Months:
-    return Months(request.start_month, request.end_month)
+) -> MonthSpan:
+    return MonthSpan(request.start_month, request.end_month)
 
 
 def _given(standing: Assessing, give: GiveAssessment, context: Context) -> list[Message]:
@@ -190,7 +190,7 @@ def _refuse_wrong_levels(behaviours: Sequence[AssessedBehaviour], model: Compete
             raise NotFound("LEVEL_NOT_FOUND", message)
 
 
-def _refuse_overlap(state: State, months: Months) -> None:
+def _refuse_overlap(state: State, months: MonthSpan) -> None:
     """Means of two spans that share a month would tell, by their difference, what somebody gave in only one of them."""
     for other, assessing in state.assessments.items():
         if other != months and not assessing.cancelled and other.overlaps(months):

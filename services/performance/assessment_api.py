@@ -4,23 +4,20 @@ from datetime import date
 
 from google.protobuf.message import Message
 
-from libs.common.days import months_between
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance import assessment
-from services.performance.assessment import ASSESSMENT, Months, months_of
+from services.performance.assessment import ASSESSMENT, MonthSpan, months_of
 from services.performance.catalogue import Catalogue
 from services.performance.employee import EMPLOYEE
-from services.performance.months import span_of
+from services.performance.months import months_from, span_of
 from services.performance.policy_api import rules_with
 from services.performance.team import TEAM
 from stepladder.performance.v1 import assessment_pb2 as pb
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.policy_pb2 import Policy
-
-MOST_MONTHS = 24
 
 
 class AssessmentApi:
@@ -34,7 +31,10 @@ class AssessmentApi:
 
     async def OpenAssessment(self, request: pb.OpenAssessmentRequest, context: Context) -> pb.Assessment:
         months = months_of(request)
-        _refuse_wrong_months(months, context.today)
+        months_from(months.start, months.end)
+        if months.end > context.today.isoformat()[:7]:
+            message = "must not be a month to come"
+            raise Invalid("MONTHS_INVALID", f"end_month {message}", (FieldViolation("end_month", message),))
         await self._check_employee(request.employee_id)
         # Said again it is the same assessment, whatever version of the model has come since.
         position = await self._version(request.employee_id, months)
@@ -68,16 +68,16 @@ class AssessmentApi:
         found = await self._commands.load(ASSESSMENT, request.employee_id, request.known_at)
         return pb.ListAssessmentsResponse(assessments=assessment.to_resources(found.state, found.position))
 
-    async def _handle(self, employee_id: str, months: Months, command: Message, context: Context) -> pb.Assessment:
+    async def _handle(self, employee_id: str, months: MonthSpan, command: Message, context: Context) -> pb.Assessment:
         handled = await self._commands.handle(ASSESSMENT, employee_id, command, context)
         return assessment.to_resource(handled.state.assessments[months], handled.position)
 
-    async def _version(self, employee_id: str, months: Months) -> int:
+    async def _version(self, employee_id: str, months: MonthSpan) -> int:
         """Position of the model's version under which an assessment was opened; 0 if it was not, or was cancelled."""
         found = (await self._commands.load(ASSESSMENT, employee_id)).state.assessments.get(months)
         return 0 if found is None or found.cancelled else found.opened.policy_position
 
-    async def _model(self, employee_id: str, months: Months) -> Policy:
+    async def _model(self, employee_id: str, months: MonthSpan) -> Policy:
         version = await self._version(employee_id, months)
         if not version:
             return Policy()
@@ -108,15 +108,3 @@ class AssessmentApi:
     async def _check_employee(self, employee_id: str) -> None:
         if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
-
-
-def _refuse_wrong_months(months: Months, today: date) -> None:
-    wrong = ""
-    if months.end < months.start:
-        wrong = f"must not be before {months.start}"
-    elif months.end > today.isoformat()[:7]:
-        wrong = "must not be a month to come"
-    elif len(months_between(months.start, months.end)) > MOST_MONTHS:
-        wrong = f"must be within {MOST_MONTHS} months from {months.start} on"
-    if wrong:
-        raise Invalid("MONTHS_INVALID", f"end_month {wrong}", (FieldViolation("end_month", wrong),))

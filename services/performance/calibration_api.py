@@ -102,7 +102,7 @@ class CalibrationApi:
         if end < start:
             message = f"the last day {end} is before the first day {start}"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         minimum, tolerance = request.minimum_rounds or MINIMUM_ROUNDS, request.tolerance or TOLERANCE
         found = await self._calibrations.deviations_of(self._engine, request)
         page, token = cut_page(request, list(found), lambda one: [one])

@@ -29,7 +29,7 @@ from stepladder.performance.v1.events_pb2 import (
     TargetSet,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsRequest, Target
-from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy
+from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy, ScorecardPolicy
 
 M = TypeVar("M", Kpi, Target, Policy)
 
@@ -76,6 +76,10 @@ class Rules:
         ids = dict.fromkeys(policy.policy_id for policy in self.policies if policy.WhichOneof("content") == kind)
         found = [self.policy_on(policy_id, day) for policy_id in ids]
         return [policy for policy in found if policy is not None]
+
+    def ties_on(self, day: date) -> dict[str, ScorecardPolicy.Ties.ValueType]:
+        """How each scorecard policy in force on a day, by id, ranks equal totals."""
+        return {policy.policy_id: policy.scorecard.ties for policy in self.policies_on("scorecard", day)}
 
     def policy_on(self, policy_id: str, day: date) -> Policy | None:
         """The version of a policy in force on a day."""

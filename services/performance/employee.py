@@ -80,11 +80,15 @@ class State:
     def status_on(self, day: date) -> EmploymentStatus.ValueType:
         return in_force(self.statuses, day) or EMPLOYMENT_STATUS_UNSPECIFIED
 
+    @property
+    def last_day(self) -> date | None:
+        """The last day of employment; None unless it ends."""
+        since, status = self.statuses[-1]
+        return since - ONE_DAY if status == EMPLOYMENT_STATUS_LEFT else None
+
     def last_day_in(self, span: Span) -> date | None:
         """The last day of a span on which they were employed; None if they were on none."""
-        last = span.end
-        if self.status_on(last) == EMPLOYMENT_STATUS_LEFT:
-            last = self.statuses[-1][0] - ONE_DAY
+        last = min(span.end, self.last_day or span.end)
         first = date.fromisoformat(self.hired.hire_date)
         return last if last >= max(span.start, first) else None
 

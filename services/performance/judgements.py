@@ -126,8 +126,7 @@ class JudgementsBatch:
         now = recorded.envelope.time.ToDatetime(UTC)
         if changed is not None:
             await self._follow(changed, now)
-        else:
-            await self._look_again(recorded.event, recorded.position, now)
+        await self._look_again(recorded.event, recorded.position, now)
 
     async def write(self) -> None:
         """Writes what was planned."""

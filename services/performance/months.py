@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
-from libs.common.days import Span, month_of
+from libs.common.days import Span, month_of, months_between
+from libs.common.errors import FieldViolation, Invalid
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance import employee
 from services.performance.catalogue import Catalogue, Rules
 from services.performance.employee import EMPLOYEE
-from services.performance.people import People, TeamSpan
+from services.performance.people import People
 from services.performance.policy import kpis_of
 from services.performance.readings import Readings
 from services.performance.scope import narrowest
@@ -20,10 +21,22 @@ from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
 from stepladder.performance.v1.scorecard_pb2 import Scorecard
 
+MOST_MONTHS = 24
+"""Of a span that a request names."""
+
 
 def span_of(month: str) -> Span:
     """The days of a month (YYYY-MM)."""
     return month_of(date.fromisoformat(f"{month}-01"))
+
+
+def months_from(start: str, end: str) -> list[str]:
+    """Every month of the span that a request names. Raises Invalid `MONTHS_INVALID` for none, and for too many."""
+    months = months_between(start, end)
+    if not 1 <= len(months) <= MOST_MONTHS:
+        message = f"must be {start} or one of the {MOST_MONTHS - 1} months after it"
+        raise Invalid("MONTHS_INVALID", f"end_month {message}", (FieldViolation("end_month", message),))
+    return months
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,7 @@ class Months:
         policies_on = cache(lambda day: rules.policies_on("scorecard", day))
         subjects: dict[str, _Subject] = {}
         without_policy: list[str] = []
-        for employee_id, state in (await self._states(employee_ids, known_at)).items():
+        for employee_id, state in (await self.states(employee_ids, known_at)).items():
             day = state.last_day_in(span)
             if day is None or team_id not in ("", state.team_on(day)):
                 continue
@@ -144,7 +157,8 @@ class Months:
             card.team_id = subjects[employee_id].state.team_on(subjects[employee_id].day)
         return Computed(cards, led_ids, without_policy, included)
 
-    async def _states(self, employee_ids: Collection[str], known_at: int) -> dict[str, employee.State]:
+    async def states(self, employee_ids: Collection[str], known_at: int = 0) -> dict[str, employee.State]:
+        """Those of the employees who exist, as they were known then; 0: now."""
         commands = self._service.commands
         if known_at:
             found = {one: (await commands.load(EMPLOYEE, one, known_at)).state for one in employee_ids}
@@ -174,27 +188,10 @@ class Months:
     ) -> tuple[Scorecard, Sequence[str]]:
         """A lead's scorecard: what everyone did while in a team that they led; and who was in one."""
         start, end, engine = span.start.isoformat(), span.end.isoformat(), self._service.engine
-        leading = [
-            one
-            for one in await self._people.leads_between(engine, start, end, known_at=known_at)
-            if one.employee_id == lead_id
-        ]
-        members = [
-            one
-            for one in await self._people.memberships_between(engine, start, end, known_at=known_at)
-            if any(_overlap(one, led) for led in leading)
-        ]
-        led_ids = sorted({one.employee_id for one in members})
+        led = await self._people.led_by(engine, lead_id, start, end, known_at=known_at)
+        led_ids = sorted(led.members)
         kpi_ids = [kpi_id for _, kpi_id in kpis_of(lead.policy)]
-        teams: dict[str, list[TeamSpan]] = {}
-        for one in members:
-            teams.setdefault(one.employee_id, []).append(one)
-
-        @cache
-        def led_team(employee_id: str, day: str) -> str | None:
-            """The team of an employee's day, if the lead led it on that day."""
-            team = next((one.team_id for one in teams[employee_id] if one.includes(day)), None)
-            return team if any(led.team_id == team and led.includes(day) for led in leading) else None
+        led_team = cache(led.team_of)
 
         @cache
         def target(kpi_id: str, team_id: str, day: str) -> Target | None:
@@ -227,10 +224,6 @@ def _fitting(policies: Sequence[Policy], state: employee.State, day: date) -> Po
         scope=lambda policy: policy.scorecard.scope,
         version=lambda policy: (policy.effective_date, policy.log_position),
     )
-
-
-def _overlap(one: TeamSpan, other: TeamSpan) -> bool:
-    return one.team_id == other.team_id and one.from_date < other.until_date and other.from_date < one.until_date
 
 
 def _by_kpi(readings: Sequence[Counted]) -> dict[str, list[Counted]]:

@@ -22,7 +22,11 @@ from stepladder.performance.v1.record_pb2 import (
     Violation,
 )
 
+LEFT = "employment.left"
+"""The one measure that is not of records: 1 on the last day of employment."""
+
 MEASURES = (
+    LEFT,
     "attendance.scheduled",
     "attendance.worked",
     "attendance.late",
@@ -42,7 +46,7 @@ MEASURES = (
     "evaluation.score",
     "conduct.points",
 )
-"""What records count as. Stored for ever. No KPI has such an id: ids have no points."""
+"""What records count as, and the directory. Stored for ever. No KPI has such an id: ids have no points."""
 
 LONGEST_LEAVE = timedelta(days=366)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import NamedTuple
 
 from google.protobuf.message import Message
 from sqlalchemy import Column, MetaData, Select, String, Table, insert, select, tuple_
@@ -12,22 +11,11 @@ from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from services.performance.knowing import knowledge_columns, known, supersede
+from services.performance.leading import Led, TeamSpan
 from stepladder.performance.v1.directory_pb2 import ListEmployeesRequest, ListTeamsRequest
 from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeTransferred, TeamCreated, TeamLeadAppointed
 
 FOR_EVER = "9999-12-31"
-
-
-class TeamSpan(NamedTuple):
-    """Somebody's time in a team, or as its lead, from a day to before another."""
-
-    employee_id: str
-    team_id: str
-    from_date: str
-    until_date: str
-
-    def includes(self, day: str) -> bool:
-        return self.from_date <= day < self.until_date
 
 
 class People(ReadModel):
@@ -113,6 +101,16 @@ class People(ReadModel):
     async def leads_between(self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0) -> list[TeamSpan]:
         """Who led which team when: every span that touches days from one to another, both inclusive."""
         return await _spans(engine, self.leads, self.leads.c.lead_id, start, end, known_at)
+
+    async def led_by(self, engine: AsyncEngine, lead_id: str, start: str, end: str, *, known_at: int = 0) -> Led:
+        """What somebody led on days from one to another, both inclusive."""
+        leads = await self.leads_between(engine, start, end, known_at=known_at)
+        leading = [one for one in leads if one.employee_id == lead_id]
+        members: dict[str, list[TeamSpan]] = {}
+        for one in await self.memberships_between(engine, start, end, known_at=known_at):
+            if any(one.overlaps(led) for led in leading):
+                members.setdefault(one.employee_id, []).append(one)
+        return Led(leading, members)
 
     async def team_and_lead(self, engine: AsyncEngine, employee_id: str, day: str) -> tuple[str, str]:
         """An employee's team on a day and its lead on that day; empty where there is none."""

@@ -1,6 +1,7 @@
 """Read model: what employees' days add up to, for any period, with what they were held to be before."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
@@ -23,12 +24,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert, upsert_rows
+from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
-from services.performance.knowing import NEVER, knowledge_columns, known
+from services.performance.knowing import NEVER, knowledge_columns, known, supersede
+from services.performance.outcome import LEFT
 from services.performance.people import People
 from services.performance.scoring import Counted
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import (
+    EmploymentStatusChanged,
     FactCorrected,
     FactDisputed,
     FactDisputeSettled,
@@ -50,6 +55,9 @@ from stepladder.performance.v1.kpi_pb2 import Kpi
 OWN, NUMERATOR, DENOMINATOR = range(3)
 """What a measure is to a KPI: its own readings, or one side of a ratio of sums."""
 
+DIRECTORY = "directory:employment"
+"""The source of what the directory says. No id of a source has a colon."""
+
 Key: TypeAlias = tuple[str, str, str, str]
 """Employee, day, source and measure."""
 _Reading: TypeAlias = tuple[str | int, ...]
@@ -68,7 +76,7 @@ class Changed(NamedTuple):
 class Readings:
     """Rows of readings and of disputes, by employee, day, source and measure; and what KPIs are made of.
 
-    A measure is a KPI's own, by its id, or one that records have.
+    A measure is a KPI's own, by its id, or one that records or the directory have.
     """
 
     def __init__(self, metadata: MetaData, suffix: str) -> None:
@@ -288,7 +296,7 @@ class ReadingsBatch:
         self._superseded: list[dict[str, str | int]] = []
 
     async def take(self, recorded: Recorded) -> Changed | None:
-        """Does what an event of facts or KPIs does."""
+        """Does what an event of facts, KPIs or employments does."""
         position = recorded.position
         match recorded.event:
             case FactRecorded(fact=fact):
@@ -313,6 +321,9 @@ class ReadingsBatch:
                 return _of_day(named, named.kpi_ids)
             case KpiCreated(kpi=kpi):
                 await self._know(kpi)
+            case EmploymentStatusChanged(employee_id=employee_id, status=status, effective_date=day):
+                if status == EMPLOYMENT_STATUS_LEFT:
+                    return await self._left(employee_id, day, position)
         return None
 
     def add(self, employee_id: str, day: str, source: str, measure: str, value: int, position: int) -> None:
@@ -363,6 +374,15 @@ class ReadingsBatch:
                 continue
             names = ("its_employee_id", "its_date", "its_source", "its_measure")
             self._superseded.append({**dict(zip(names, key, strict=True)), "by": position})
+
+    async def _left(self, employee_id: str, day: str, position: int) -> Changed:
+        """Counts whoever leaves on the last day of employment, in place of another that was said before."""
+        await self.flush()
+        readings, last = self._model.readings, (date.fromisoformat(day) - ONE_DAY).isoformat()
+        wanted = [{**key_of(employee_id, last, DIRECTORY, LEFT), "numerator": 1, "denominator": 0}]
+        mine = (readings.c.employee_id == employee_id) & (readings.c.source == DIRECTORY)
+        changed = await supersede(self._rows, readings, mine, wanted, position)
+        return Changed(employee_id, [(str(row["date"]), LEFT) for row in changed])
 
     async def _know(self, kpi: Kpi) -> None:
         derived = {kpi.derived.numerator: NUMERATOR, kpi.derived.denominator: DENOMINATOR}

@@ -16,7 +16,7 @@ class Results(ReadModel):
     """Readings with violations, and the judgements that are planned by them: one follower has them at one position."""
 
     name = "results"
-    version = 2
+    version = 3
     subjects = ("log.performance.>",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:

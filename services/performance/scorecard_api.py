@@ -144,7 +144,4 @@ class ScorecardApi:
         )
 
     async def _ties(self, month: str, known_at: int) -> Mapping[str, ScorecardPolicy.Ties.ValueType]:
-        """How each policy ranks equal totals."""
-        rules = await self._catalogue.rules(self._engine, known_at)
-        policies = rules.policies_on("scorecard", span_of(month).end)
-        return {policy.policy_id: policy.scorecard.ties for policy in policies}
+        return (await self._catalogue.rules(self._engine, known_at)).ties_on(span_of(month).end)

@@ -1,6 +1,6 @@
 """Read model: every month's rating and total, with what they were before; for lists and ranks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 from sqlalchemy import Boolean, Column, Integer, MetaData, Row, String, Table, func, select
@@ -138,6 +138,23 @@ class Scorecards(ReadModel):
             )
             for row in rows
         ]
+
+    async def totals(
+        self, engine: AsyncEngine, month: str, employee_ids: Collection[str], known_at: int = 0
+    ) -> dict[str, dict[str, Fraction]]:
+        """By policy, the totals of a month of some employees."""
+        columns = self.scorecards.c
+        query = select(self.scorecards).where(
+            columns.month == month,
+            columns.employee_id.in_(employee_ids),
+            columns.place.is_not(None),
+            known(self.scorecards, known_at),
+        )
+        found: dict[str, dict[str, Fraction]] = {}
+        async with engine.connect() as connection:
+            for row in await connection.execute(query):
+                found.setdefault(row.policy_id, {})[row.employee_id] = Fraction(row.total)
+        return found
 
     async def rated_months(self, engine: AsyncEngine, employee_id: str) -> dict[str, RatedMonth]:
         """Every rated month of an employee."""

@@ -67,8 +67,7 @@ def add_up(kpi: Kpi, readings: Sequence[Counted], target_on: Callable[[Counted],
     pairs = [(reading, target) for reading in readings if (target := target_on(reading)) is not None]
     if pairs:
         readings = [reading for reading, _ in pairs]
-    combine = {Kpi.AGGREGATION_MINIMUM: min, Kpi.AGGREGATION_MAXIMUM: max}.get(kpi.aggregation, sum)
-    numerator = combine([one.numerator for one in readings]) if readings else 0
+    numerator = combined(kpi, [one.numerator for one in readings])
     denominator = sum([one.denominator for one in readings])
     shares = _shares(kpi, pairs)
     return Judged(
@@ -81,6 +80,12 @@ def add_up(kpi: Kpi, readings: Sequence[Counted], target_on: Callable[[Counted],
         targets=tuple(sorted({target.log_position for _, target in pairs})),
         readings=readings,
     )
+
+
+def combined(kpi: Kpi, numerators: Sequence[int]) -> int:
+    """What numerators come to under a KPI's aggregation; 0 without any."""
+    combine = {Kpi.AGGREGATION_MINIMUM: min, Kpi.AGGREGATION_MAXIMUM: max}.get(kpi.aggregation, sum)
+    return combine(numerators) if numerators else 0
 
 
 def _shares(kpi: Kpi, pairs: Sequence[tuple[Counted, Target]]) -> list[tuple[Target, Fraction]]:

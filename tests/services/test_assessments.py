@@ -34,7 +34,11 @@ MONTHS = {"start_month": "2020-01", "end_month": "2020-06"}
 
 @pytest.fixture
 async def model(world: World) -> Policy:
-    """The one that ships, under an id of its own."""
+    return await stored_model(world)
+
+
+async def stored_model(world: World) -> Policy:
+    """The one that ships, under an id of its own; months of early 2020 can be assessed."""
     world.clock[0] = datetime(2020, 7, 15, 12, tzinfo=UTC)
     (preset,) = [one for one in load_policies() if one.HasField("competency_model")]
     preset.policy_id = new_id("cm")

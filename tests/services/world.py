@@ -28,6 +28,7 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsReques
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder.performance.v1.lead_comparison_pb2_grpc import LeadComparisonServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
@@ -82,6 +83,10 @@ class World:
     @property
     def scorecards(self) -> ScorecardServiceStub:
         return ScorecardServiceStub(self.channels["performance"])
+
+    @property
+    def comparisons(self) -> LeadComparisonServiceStub:
+        return LeadComparisonServiceStub(self.channels["performance"])
 
     @property
     def plans(self) -> PlanServiceStub:

@@ -103,8 +103,9 @@ class Kpi(_message.Message):
 
     @_typing.final
     class Derivation(_message.Message):
-        """Numerators and denominators are sums of measures: of one that records have (see record.proto), or another KPI
-        that is a sum of readings of its own, by its id.
+        """Numerators and denominators are sums of measures: of one that records have (see record.proto), of `employment.left`
+        (1 on the last day of an employee's employment, by the directory), or another KPI that is a sum of readings of its
+        own, by its id. A lead's own scorecard counts the measures of the team, so that attrition can be a KPI of it.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
