@@ -212,7 +212,7 @@ def _team(standing: Assessing, model: CompetencyModel) -> TeamAssessment:
     return TeamAssessment(assessors=count, behaviours=means)
 
 
-def to_resource(assessing: Assessing, position: int) -> Assessment:
+def to_resource(assessing: Assessing) -> Assessment:
     """What anyone may see."""
     opened, state = assessing.opened, Assessment.STATE_OPEN
     managers = [one for one in assessing.given.values() if one.relation == ASSESSOR_RELATION_MANAGER]
@@ -232,12 +232,9 @@ def to_resource(assessing: Assessing, position: int) -> Assessment:
             for one in managers
         ],
         team=assessing.team,
-        log_position=position,
     )
 
 
-def to_resources(state: State, position: int) -> list[Assessment]:
+def to_resources(state: State) -> list[Assessment]:
     """By span."""
-    return [
-        to_resource(assessing, position) for _, assessing in sorted(state.assessments.items(), key=lambda one: one[0])
-    ]
+    return [to_resource(assessing) for _, assessing in sorted(state.assessments.items(), key=lambda one: one[0])]

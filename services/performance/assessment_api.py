@@ -66,11 +66,11 @@ class AssessmentApi:
     async def ListAssessments(self, request: pb.ListAssessmentsRequest, _: Context) -> pb.ListAssessmentsResponse:
         await self._check_employee(request.employee_id)
         found = await self._commands.load(ASSESSMENT, request.employee_id, request.known_at)
-        return pb.ListAssessmentsResponse(assessments=assessment.to_resources(found.state, found.position))
+        return pb.ListAssessmentsResponse(assessments=assessment.to_resources(found.state))
 
     async def _handle(self, employee_id: str, months: MonthSpan, command: Message, context: Context) -> pb.Assessment:
         handled = await self._commands.handle(ASSESSMENT, employee_id, command, context)
-        return assessment.to_resource(handled.state.assessments[months], handled.position)
+        return assessment.to_resource(handled.state.assessments[months])
 
     async def _version(self, employee_id: str, months: MonthSpan) -> int:
         """Position of the model's version under which an assessment was opened; 0 if it was not, or was cancelled."""

@@ -158,7 +158,7 @@ class LeadComparisonApi:
         found = await self._commands.load(ASSESSMENT, lead_id, known_at)
         return [
             one
-            for one in assessment.to_resources(found.state, found.position)
+            for one in assessment.to_resources(found.state)
             if one.state != Assessment.STATE_CANCELLED and months.overlaps(MonthSpan(one.start_month, one.end_month))
         ]
 

@@ -108,7 +108,7 @@ def under_way(*events: Message) -> Given[State]:
 
 
 def shown(one: Given[State]) -> Assessment:
-    (assessment,) = to_resources(one.state, 9)
+    (assessment,) = to_resources(one.state)
     return assessment
 
 
@@ -216,7 +216,7 @@ def test_no_answer_names_one_of_the_team() -> None:
     """In no state: not the names, not what they gave, not how many they are before it is closed."""
     team = [gave(f"u-secret{number}", 1, 5) for number in range(3)]
     for before in (under_way(*team), under_way(*team, closed(3, "1.33", "4.67")), under_way(*team, CANCELLED)):
-        text = str(to_resources(before.state, 9))
+        text = str(to_resources(before.state))
         assert "secret" not in text
         assert "level" not in text
     assert "assessors" not in str(shown(under_way(*team)))

@@ -28,7 +28,7 @@ from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_r
 from stepladder.performance.v1 import policy_pb2 as stepladder_dot_performance_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*stepladder/performance/v1/assessment.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a&stepladder/performance/v1/policy.proto\"\x96\x03\n\nAssessment\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x13\n\x0bstart_month\x18\x02 \x01(\t\x12\x11\n\tend_month\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x05 \x01(\x03\x12:\n\x05state\x18\x06 \x01(\x0e\x32+.stepladder.performance.v1.Assessment.State\x12>\n\x08managers\x18\x07 \x03(\x0b\x32,.stepladder.performance.v1.ManagerAssessment\x12\x37\n\x04team\x18\x08 \x01(\x0b\x32).stepladder.performance.v1.TeamAssessment\x12\x14\n\x0clog_position\x18\t \x01(\x03\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_CLOSED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\"{\n\x11ManagerAssessment\x12\x13\n\x0b\x61ssessor_id\x18\x01 \x01(\t\x12@\n\nbehaviours\x18\x02 \x03(\x0b\x32,.stepladder.performance.v1.AssessedBehaviour\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"C\n\x11\x41ssessedBehaviour\x12\x1f\n\x0c\x62\x65haviour_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\r\n\x05level\x18\x02 \x01(\x05\"a\n\x0eTeamAssessment\x12\x11\n\tassessors\x18\x01 \x01(\x05\x12<\n\nbehaviours\x18\x02 \x03(\x0b\x32(.stepladder.performance.v1.BehaviourMean\"3\n\rBehaviourMean\x12\x14\n\x0c\x62\x65haviour_id\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\t\"\xaf\x01\n\x15OpenAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1b\n\x08model_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xfb\x01\n\x15GiveAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12L\n\nbehaviours\x18\x05 \x03(\x0b\x32,.stepladder.performance.v1.AssessedBehaviourB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32\x12\x19\n\x07\x63omment\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\"\x93\x01\n\x16\x43loseAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\"\xb0\x01\n\x17\x43\x61ncelAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xe8\x07\"l\n\x0eOpenAssessment\x12\x41\n\x07request\x18\x01 \x01(\x0b\x32\x30.stepladder.performance.v1.OpenAssessmentRequest\x12\x17\n\x0fpolicy_position\x18\x02 \x01(\x03\"\xcd\x01\n\x0eGiveAssessment\x12\x41\n\x07request\x18\x01 \x01(\x0b\x32\x30.stepladder.performance.v1.GiveAssessmentRequest\x12=\n\x08relation\x18\x02 \x01(\x0e\x32+.stepladder.performance.v1.AssessorRelation\x12\x39\n\x06policy\x18\x03 \x01(\x0b\x32!.stepladder.performance.v1.PolicyB\x06\xbaH\x03\xd8\x01\x03\"\x90\x01\n\x0f\x43loseAssessment\x12\x42\n\x07request\x18\x01 \x01(\x0b\x32\x31.stepladder.performance.v1.CloseAssessmentRequest\x12\x39\n\x06policy\x18\x02 \x01(\x0b\x32!.stepladder.performance.v1.PolicyB\x06\xbaH\x03\xd8\x01\x03\"S\n\x16ListAssessmentsRequest\x12\x1e\n\x0b\x65mployee_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x19\n\x08known_at\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"U\n\x17ListAssessmentsResponse\x12:\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32%.stepladder.performance.v1.Assessment*p\n\x10\x41ssessorRelation\x12!\n\x1d\x41SSESSOR_RELATION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSESSOR_RELATION_MANAGER\x10\x01\x12\x1a\n\x16\x41SSESSOR_RELATION_TEAM\x10\x02\x32\xd7\x06\n\x11\x41ssessmentService\x12\x9d\x01\n\x0eOpenAssessment\x12\x30.stepladder.performance.v1.OpenAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"2\x82\xd3\xe4\x93\x02,\"\'/v1/employees/{employee_id}/assessments:\x01*\x12\xa2\x01\n\x0eGiveAssessment\x12\x30.stepladder.performance.v1.GiveAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"7\x82\xd3\xe4\x93\x02\x31\",/v1/employees/{employee_id}/assessments:give:\x01*\x12\xa5\x01\n\x0f\x43loseAssessment\x12\x31.stepladder.performance.v1.CloseAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/employees/{employee_id}/assessments:close:\x01*\x12\xa8\x01\n\x10\x43\x61ncelAssessment\x12\x32.stepladder.performance.v1.CancelAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"9\x82\xd3\xe4\x93\x02\x33\"./v1/employees/{employee_id}/assessments:cancel:\x01*\x12\xa9\x01\n\x0fListAssessments\x12\x31.stepladder.performance.v1.ListAssessmentsRequest\x1a\x32.stepladder.performance.v1.ListAssessmentsResponse\"/\x82\xd3\xe4\x93\x02)\x12\'/v1/employees/{employee_id}/assessmentsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*stepladder/performance/v1/assessment.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a&stepladder/performance/v1/policy.proto\"\x80\x03\n\nAssessment\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x13\n\x0bstart_month\x18\x02 \x01(\t\x12\x11\n\tend_month\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x05 \x01(\x03\x12:\n\x05state\x18\x06 \x01(\x0e\x32+.stepladder.performance.v1.Assessment.State\x12>\n\x08managers\x18\x07 \x03(\x0b\x32,.stepladder.performance.v1.ManagerAssessment\x12\x37\n\x04team\x18\x08 \x01(\x0b\x32).stepladder.performance.v1.TeamAssessment\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_CLOSED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\"{\n\x11ManagerAssessment\x12\x13\n\x0b\x61ssessor_id\x18\x01 \x01(\t\x12@\n\nbehaviours\x18\x02 \x03(\x0b\x32,.stepladder.performance.v1.AssessedBehaviour\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"C\n\x11\x41ssessedBehaviour\x12\x1f\n\x0c\x62\x65haviour_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\r\n\x05level\x18\x02 \x01(\x05\"a\n\x0eTeamAssessment\x12\x11\n\tassessors\x18\x01 \x01(\x05\x12<\n\nbehaviours\x18\x02 \x03(\x0b\x32(.stepladder.performance.v1.BehaviourMean\"3\n\rBehaviourMean\x12\x14\n\x0c\x62\x65haviour_id\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\t\"\xaf\x01\n\x15OpenAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1b\n\x08model_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xfb\x01\n\x15GiveAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12L\n\nbehaviours\x18\x05 \x03(\x0b\x32,.stepladder.performance.v1.AssessedBehaviourB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32\x12\x19\n\x07\x63omment\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\"\x93\x01\n\x16\x43loseAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\"\xb0\x01\n\x17\x43\x61ncelAssessmentRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0bstart_month\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xe8\x07\"l\n\x0eOpenAssessment\x12\x41\n\x07request\x18\x01 \x01(\x0b\x32\x30.stepladder.performance.v1.OpenAssessmentRequest\x12\x17\n\x0fpolicy_position\x18\x02 \x01(\x03\"\xcd\x01\n\x0eGiveAssessment\x12\x41\n\x07request\x18\x01 \x01(\x0b\x32\x30.stepladder.performance.v1.GiveAssessmentRequest\x12=\n\x08relation\x18\x02 \x01(\x0e\x32+.stepladder.performance.v1.AssessorRelation\x12\x39\n\x06policy\x18\x03 \x01(\x0b\x32!.stepladder.performance.v1.PolicyB\x06\xbaH\x03\xd8\x01\x03\"\x90\x01\n\x0f\x43loseAssessment\x12\x42\n\x07request\x18\x01 \x01(\x0b\x32\x31.stepladder.performance.v1.CloseAssessmentRequest\x12\x39\n\x06policy\x18\x02 \x01(\x0b\x32!.stepladder.performance.v1.PolicyB\x06\xbaH\x03\xd8\x01\x03\"S\n\x16ListAssessmentsRequest\x12\x1e\n\x0b\x65mployee_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x19\n\x08known_at\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"U\n\x17ListAssessmentsResponse\x12:\n\x0b\x61ssessments\x18\x01 \x03(\x0b\x32%.stepladder.performance.v1.Assessment*p\n\x10\x41ssessorRelation\x12!\n\x1d\x41SSESSOR_RELATION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41SSESSOR_RELATION_MANAGER\x10\x01\x12\x1a\n\x16\x41SSESSOR_RELATION_TEAM\x10\x02\x32\xd7\x06\n\x11\x41ssessmentService\x12\x9d\x01\n\x0eOpenAssessment\x12\x30.stepladder.performance.v1.OpenAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"2\x82\xd3\xe4\x93\x02,\"\'/v1/employees/{employee_id}/assessments:\x01*\x12\xa2\x01\n\x0eGiveAssessment\x12\x30.stepladder.performance.v1.GiveAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"7\x82\xd3\xe4\x93\x02\x31\",/v1/employees/{employee_id}/assessments:give:\x01*\x12\xa5\x01\n\x0f\x43loseAssessment\x12\x31.stepladder.performance.v1.CloseAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/employees/{employee_id}/assessments:close:\x01*\x12\xa8\x01\n\x10\x43\x61ncelAssessment\x12\x32.stepladder.performance.v1.CancelAssessmentRequest\x1a%.stepladder.performance.v1.Assessment\"9\x82\xd3\xe4\x93\x02\x33\"./v1/employees/{employee_id}/assessments:cancel:\x01*\x12\xa9\x01\n\x0fListAssessments\x12\x31.stepladder.performance.v1.ListAssessmentsRequest\x1a\x32.stepladder.performance.v1.ListAssessmentsResponse\"/\x82\xd3\xe4\x93\x02)\x12\'/v1/employees/{employee_id}/assessmentsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -95,38 +95,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSESSMENTSERVICE'].methods_by_name['CancelAssessment']._serialized_options = b'\202\323\344\223\0023\"./v1/employees/{employee_id}/assessments:cancel:\001*'
   _globals['_ASSESSMENTSERVICE'].methods_by_name['ListAssessments']._loaded_options = None
   _globals['_ASSESSMENTSERVICE'].methods_by_name['ListAssessments']._serialized_options = b'\202\323\344\223\002)\022\'/v1/employees/{employee_id}/assessments'
-  _globals['_ASSESSORRELATION']._serialized_start=2359
-  _globals['_ASSESSORRELATION']._serialized_end=2471
+  _globals['_ASSESSORRELATION']._serialized_start=2337
+  _globals['_ASSESSORRELATION']._serialized_end=2449
   _globals['_ASSESSMENT']._serialized_start=207
-  _globals['_ASSESSMENT']._serialized_end=613
-  _globals['_ASSESSMENT_STATE']._serialized_start=528
-  _globals['_ASSESSMENT_STATE']._serialized_end=613
-  _globals['_MANAGERASSESSMENT']._serialized_start=615
-  _globals['_MANAGERASSESSMENT']._serialized_end=738
-  _globals['_ASSESSEDBEHAVIOUR']._serialized_start=740
-  _globals['_ASSESSEDBEHAVIOUR']._serialized_end=807
-  _globals['_TEAMASSESSMENT']._serialized_start=809
-  _globals['_TEAMASSESSMENT']._serialized_end=906
-  _globals['_BEHAVIOURMEAN']._serialized_start=908
-  _globals['_BEHAVIOURMEAN']._serialized_end=959
-  _globals['_OPENASSESSMENTREQUEST']._serialized_start=962
-  _globals['_OPENASSESSMENTREQUEST']._serialized_end=1137
-  _globals['_GIVEASSESSMENTREQUEST']._serialized_start=1140
-  _globals['_GIVEASSESSMENTREQUEST']._serialized_end=1391
-  _globals['_CLOSEASSESSMENTREQUEST']._serialized_start=1394
-  _globals['_CLOSEASSESSMENTREQUEST']._serialized_end=1541
-  _globals['_CANCELASSESSMENTREQUEST']._serialized_start=1544
-  _globals['_CANCELASSESSMENTREQUEST']._serialized_end=1720
-  _globals['_OPENASSESSMENT']._serialized_start=1722
-  _globals['_OPENASSESSMENT']._serialized_end=1830
-  _globals['_GIVEASSESSMENT']._serialized_start=1833
-  _globals['_GIVEASSESSMENT']._serialized_end=2038
-  _globals['_CLOSEASSESSMENT']._serialized_start=2041
-  _globals['_CLOSEASSESSMENT']._serialized_end=2185
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=2187
-  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2270
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2272
-  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2357
-  _globals['_ASSESSMENTSERVICE']._serialized_start=2474
-  _globals['_ASSESSMENTSERVICE']._serialized_end=3329
+  _globals['_ASSESSMENT']._serialized_end=591
+  _globals['_ASSESSMENT_STATE']._serialized_start=506
+  _globals['_ASSESSMENT_STATE']._serialized_end=591
+  _globals['_MANAGERASSESSMENT']._serialized_start=593
+  _globals['_MANAGERASSESSMENT']._serialized_end=716
+  _globals['_ASSESSEDBEHAVIOUR']._serialized_start=718
+  _globals['_ASSESSEDBEHAVIOUR']._serialized_end=785
+  _globals['_TEAMASSESSMENT']._serialized_start=787
+  _globals['_TEAMASSESSMENT']._serialized_end=884
+  _globals['_BEHAVIOURMEAN']._serialized_start=886
+  _globals['_BEHAVIOURMEAN']._serialized_end=937
+  _globals['_OPENASSESSMENTREQUEST']._serialized_start=940
+  _globals['_OPENASSESSMENTREQUEST']._serialized_end=1115
+  _globals['_GIVEASSESSMENTREQUEST']._serialized_start=1118
+  _globals['_GIVEASSESSMENTREQUEST']._serialized_end=1369
+  _globals['_CLOSEASSESSMENTREQUEST']._serialized_start=1372
+  _globals['_CLOSEASSESSMENTREQUEST']._serialized_end=1519
+  _globals['_CANCELASSESSMENTREQUEST']._serialized_start=1522
+  _globals['_CANCELASSESSMENTREQUEST']._serialized_end=1698
+  _globals['_OPENASSESSMENT']._serialized_start=1700
+  _globals['_OPENASSESSMENT']._serialized_end=1808
+  _globals['_GIVEASSESSMENT']._serialized_start=1811
+  _globals['_GIVEASSESSMENT']._serialized_end=2016
+  _globals['_CLOSEASSESSMENT']._serialized_start=2019
+  _globals['_CLOSEASSESSMENT']._serialized_end=2163
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_start=2165
+  _globals['_LISTASSESSMENTSREQUEST']._serialized_end=2248
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_start=2250
+  _globals['_LISTASSESSMENTSRESPONSE']._serialized_end=2335
+  _globals['_ASSESSMENTSERVICE']._serialized_start=2452
+  _globals['_ASSESSMENTSERVICE']._serialized_end=3307
 # @@protoc_insertion_point(module_scope)

@@ -42,7 +42,9 @@ Global___AssessorRelation: _TypeAlias = AssessorRelation  # noqa: Y015
 
 @_typing.final
 class Assessment(_message.Message):
-    """Output only."""
+    """Output only. It has no position in the log: that would move with everything that the team gives, and tell how much and
+    when. Reads are always current.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,7 +73,6 @@ class Assessment(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
-    LOG_POSITION_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     start_month: _builtins.str
     end_month: _builtins.str
@@ -80,7 +81,6 @@ class Assessment(_message.Message):
     """The competency model, and the position of its version."""
     policy_position: _builtins.int
     state: Global___Assessment.State.ValueType
-    log_position: _builtins.int
     @_builtins.property
     def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManagerAssessment]:
         """By whom they were given: an employee who changed teams has several managers."""
@@ -100,11 +100,10 @@ class Assessment(_message.Message):
         state: Global___Assessment.State.ValueType = ...,
         managers: _abc.Iterable[Global___ManagerAssessment] | None = ...,
         team: Global___TeamAssessment | None = ...,
-        log_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["team", b"team"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "log_position", b"log_position", "managers", b"managers", "model_id", b"model_id", "policy_position", b"policy_position", "start_month", b"start_month", "state", b"state", "team", b"team"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "managers", b"managers", "model_id", b"model_id", "policy_position", b"policy_position", "start_month", b"start_month", "state", b"state", "team", b"team"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
