@@ -268,6 +268,21 @@ async def test_who_leaves_counts_in_the_leads_own_scorecard(both: World) -> None
     assert adds_up(first)
 
 
+async def test_who_left_before_a_month_is_not_scored_in_it(world: World) -> None:
+    """Months after the last day are looked at again as well, when it is told after they were closed."""
+    team, kpi_id = await world.team(), await world.kpi()
+    await target(world, kpi_id)
+    await put(world, policy([kpi_id], scope=Scope(team_id=team)))
+    agent = await world.employee(team)
+    for month in ("2020-01", "2020-02"):
+        await world.record(fact(agent, f"{month}-07", kpi_id, 10))
+        await close(world, month)
+    left = ChangeEmploymentStatusRequest(employee_id=agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2020-01-15")
+    await world.directory.ChangeEmploymentStatus(left)
+    await judged(world)
+    assert [(await scorecard(world, agent, month)).scorecard.total for month in ("2020-01", "2020-02")] == ["100.0", ""]
+
+
 async def test_attrition_as_a_rate(world: World) -> None:
     """Over another KPI of the team, so that a month without leavers has a value too."""
     calls = await world.kpi(Kpi.AGGREGATION_SUM)
