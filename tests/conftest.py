@@ -1,9 +1,11 @@
 """Fixtures every suite may use."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.cli.nats_server import NatsServer
@@ -42,3 +44,15 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     engine = open_database(url)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Logging as it was before, for tests that start it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = handlers
+    root.setLevel(level)

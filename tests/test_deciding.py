@@ -13,6 +13,7 @@ from services.coaching import plan
 from services.performance import (
     assessment,
     calibration,
+    check_in,
     detection,
     employee,
     facts,
@@ -20,6 +21,7 @@ from services.performance import (
     policy,
     rating,
     record,
+    risk_review,
     target,
     team,
 )
@@ -44,7 +46,21 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
     [
         (
             performance_events.DESCRIPTOR,
-            [team, employee, kpi, target, facts, rating, record, assessment, calibration, policy, detection],
+            [
+                team,
+                employee,
+                kpi,
+                target,
+                facts,
+                rating,
+                record,
+                assessment,
+                calibration,
+                policy,
+                detection,
+                check_in,
+                risk_review,
+            ],
         ),
         (coaching_events.DESCRIPTOR, [plan]),
         (promotion_events.DESCRIPTOR, [eligibilitypolicy]),

@@ -34,10 +34,10 @@ async def status() -> int:
     """Prints a line for each follower; answers 1 when one of them needs an operator, else 0."""
     async with operations() as stub:
         followers = (await stub.ListFollowers(pb.ListFollowersRequest(service="-"))).followers
-    columns = ("service", "follower", "state", "position", "of", "behind", "seconds", "parked", "deadlines")
+    columns = ("service", "follower", "state", "stream", "position", "of", "behind", "seconds", "parked", "deadlines")
     rows = [
         (
-            *(one.service, one.name, pb.Follower.State.Name(one.state).removeprefix("STATE_").lower()),
+            *(one.service, one.name, pb.Follower.State.Name(one.state).removeprefix("STATE_").lower(), one.stream),
             *map(str, (one.position, one.end, one.lag, round(one.lag_seconds, 1), one.parked_events, one.deadlines)),
         )
         for one in followers

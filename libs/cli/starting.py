@@ -28,6 +28,7 @@ from libs.cli.sample import SampleCentre
 from libs.common.rpc import connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
+from libs.common.streams import LOG
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
@@ -157,7 +158,12 @@ async def _send_records(channel: aio.Channel, records: Sequence[Record]) -> None
 
 async def _end_of_log(channel: aio.Channel) -> int:
     followers = await OperationsServiceStub(channel).ListFollowers(ListFollowersRequest(service="-"))
-    return max(one.end for one in followers.followers)
+    return _log_end(followers.followers)
+
+
+def _log_end(followers: Sequence[Follower]) -> int:
+    """The last position in LOG, which those in the restricted stream say nothing about."""
+    return max(one.end for one in followers if one.stream == LOG)
 
 
 async def _settle(channel: aio.Channel) -> None:
@@ -179,7 +185,7 @@ async def _settle(channel: aio.Channel) -> None:
             tell(max(0, total - now))
             await asyncio.sleep(0.5)
         tell(total)
-    end = max(one.end for one in followers)
+    end = _log_end(followers)
     detections = DetectionServiceStub(channel).ListDetections(ListDetectionsRequest(page_size=1000, at_least=end))
     plans = PlanServiceStub(channel).ListPlans(ListPlansRequest(page_size=1000, at_least=end))
     print(f"{len((await detections).detections)} detections, {len((await plans).plans)} coaching plans.")

@@ -65,13 +65,13 @@ class _Loaded(Generic[S]):
 
 
 class Commands:
-    """Runs commands of one service against the log.
+    """Runs commands of one service against its logs, one for each stream in which its aggregates lie.
 
     Recently used aggregates are kept in memory: the append's expected position proves that the copy was current.
     """
 
-    def __init__(self, log: EventLog, codec: Codec, *, keep: int = 20_000) -> None:
-        self._log = log
+    def __init__(self, logs: Iterable[EventLog], codec: Codec, *, keep: int = 20_000) -> None:
+        self._logs = {log.stream.name: log for log in logs}
         self._codec = codec
         self._keep = keep
         self._cache: OrderedDict[str, _Loaded[object]] = OrderedDict()
@@ -130,23 +130,26 @@ class Commands:
         """
         subject = aggregate.subject(aggregate_id)
         if known_at:
-            stored = [entry for entry in await self._log.read_latest(subject) if entry.position <= known_at]
+            stored = [
+                entry for entry in await self._logs[aggregate.stream].read_latest(subject) if entry.position <= known_at
+            ]
             loaded = await self._fold(aggregate, self._empty(aggregate, subject), stored)
         else:
             loaded = (await self._load_all(aggregate, [subject], latest=True))[subject]
         return Standing(loaded.state, loaded.changed)
 
     async def known(
-        self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True
+        self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True, latest: bool = False
     ) -> dict[str, Standing[S]]:
         """Those of the aggregates that exist, by id, in the order asked. May miss the very latest events of each.
 
-        Without `check`, copies in memory are taken as they are: enough to know that something exists, or what never
-        changes of it.
+        With `latest` it misses none, and asks the leader for each. Without `check`, copies in memory are taken as they
+        are: enough to know that something exists, or what never changes of it.
         """
         subjects = {aggregate.subject(aggregate_id): aggregate_id for aggregate_id in aggregate_ids}
-        loaded = await self._load_all(aggregate, list(subjects), check=check)
-        if absent := [subject for subject, one in loaded.items() if not one.position]:
+        loaded = await self._load_all(aggregate, list(subjects), latest=latest, check=check)
+        absent = [subject for subject, one in loaded.items() if not one.position]
+        if absent and not latest:
             loaded |= await self._load_all(aggregate, absent, latest=True)  # a replica may not have heard of them
         return {subjects[subject]: Standing(one.state, one.changed) for subject, one in loaded.items() if one.position}
 
@@ -205,7 +208,7 @@ class Commands:
             for event in events:
                 state = aggregate.evolve(state, event)
             after.append((before, state, encoded, len(events)))
-        results = await self._log.append_all(appends)
+        results = await self._logs[aggregate.stream].append_all(appends)
         for append, (before, state, encoded, count), result in zip(appends, after, results, strict=True):
             if isinstance(result, StaleExpectation):
                 again[append.subject] = jobs[append.subject]
@@ -229,9 +232,10 @@ class Commands:
             raise Invalid(
                 "REQUEST_ID_REUSED", "this request_id was used for a different request before; take a new one"
             )
-        stored = await self._log.read(subject)
+        log = self._logs[aggregate.stream]
+        stored = await log.read(subject)
         if not stored or stored[-1].position < past.position:  # a replica that is behind
-            stored = await self._log.read_latest(subject)
+            stored = await log.read_latest(subject)
         earlier = list(takewhile(lambda entry: entry.event_id.partition(".")[0] != command_id, stored))
         own = [entry for entry in stored[len(earlier) :] if entry.position <= past.position]
         before = await self._fold(aggregate, self._empty(aggregate, subject), earlier)
@@ -248,14 +252,15 @@ class Commands:
         found: dict[str, _Loaded[S]] = {
             subject: self._cached(subject) or self._empty(aggregate, subject) for subject in subjects
         }
+        log = self._logs[aggregate.stream]
         behind = list(found) if latest or check else [subject for subject, one in found.items() if not one.position]
         if not latest and (check or len(behind) > 1):
             # One question tells which of them are new or have changed: the others need no replay.
-            last = await self._log.last_positions(behind)
+            last = await log.last_positions(behind)
             behind = [subject for subject in behind if last.get(subject, 0) > found[subject].position]
         if not behind:
             return found
-        read = self._log.read_latest if latest else self._log.read
+        read = log.read_latest if latest else log.read
         tails = await asyncio.gather(*(read(subject, found[subject].position) for subject in behind))
         for subject, tail in zip(behind, tails, strict=True):
             found[subject] = await self._fold(aggregate, found[subject], tail)

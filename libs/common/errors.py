@@ -40,6 +40,10 @@ class NotAllowed(Refused):
     """The state of things forbids it now."""
 
 
+class Forbidden(Refused):
+    """It is not for this caller, however things stand."""
+
+
 class Conflict(Refused):
     """Others changed the same thing at the same time, or since the caller last read it; read and try again."""
 

@@ -1,19 +1,32 @@
 """The vocabulary of event sourcing: an aggregate is a state, `evolve` and `decide`; all three are pure."""
 
 import re
+from base64 import b32encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from hashlib import sha256
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from libs.common.errors import Invalid
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES
 from stepladder.common.v1.envelope_pb2 import Envelope
 
 S = TypeVar("S")
 
 _ID = re.compile(r"[a-z0-9_-]{1,150}")
+
+
+def is_id(text: str) -> bool:
+    """Whether there can be an aggregate of that id."""
+    return _ID.fullmatch(text) is not None
+
+
+def opaque_id(prefix: str, *parts: str) -> str:
+    """An aggregate's id made of what it is about, the same for the same. Whoever sees it only does not see what."""
+    return f"{prefix}-{b32encode(sha256('/'.join(parts).encode()).digest())[:26].decode().lower()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +78,25 @@ class Aggregate(Generic[S]):
         initial: the state before the first event.
         evolve: state and event to the state after it; never refuses.
         decide: state, command and context to new events; refuses with an `errors.Refused`; no events: no change.
+        restricted: whether only few may read it; stored for ever, too: it says in which stream the events lie.
     """
 
     name: str
     initial: S
     evolve: Callable[[S, Message], S]
     decide: Callable[[S, Message, Context], Sequence[Message]]
+    restricted: bool = False
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream that its events lie in."""
+        return LOG_RESTRICTED if self.restricted else LOG
 
     def subject(self, aggregate_id: str) -> str:
         """The one literal subject of an aggregate. Stored for ever.
 
         Raises Invalid `ID_INVALID` for an id that would be something else in a subject, such as a wildcard.
         """
-        if not _ID.fullmatch(aggregate_id):
+        if not is_id(aggregate_id):
             raise Invalid("ID_INVALID", f"{aggregate_id[:80]!r} is not an id: lower-case letters, digits and hyphens")
-        return f"log.{self.name}.{aggregate_id}"
+        return f"{PREFIXES[self.stream]}.{self.name}.{aggregate_id}"

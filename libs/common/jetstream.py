@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from libs.common.streams import LOG, LOG_RESTRICTED, Append, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
+from libs.common.streams import LOG, PREFIXES, Append, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
 
 logger = structlog.get_logger()
 
@@ -31,14 +31,12 @@ READ_BATCH = 1000
 MOST_SUBJECTS = 500
 """Subjects asked about in one direct get (the server takes 1024)."""
 
-SUBJECTS = {LOG: "log.>", LOG_RESTRICTED: "restricted.>"}
-
 
 def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
     """The one right configuration of a stream. What is stored is never removed by it (D4)."""
     return {
         "name": name,
-        "subjects": [SUBJECTS[name]],
+        "subjects": [f"{PREFIXES[name]}.>"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,
@@ -98,7 +96,7 @@ async def connect(url: str, name: str) -> Client:
 
 async def create_streams(client: Client, replicas: int) -> None:
     """Creates the streams that are missing. For set-up jobs only: services never change streams."""
-    for name in SUBJECTS:
+    for name in PREFIXES:
         answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
         if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
@@ -121,7 +119,7 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str) -
     version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
     if version < (2, 15, 1):
         problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    for name in SUBJECTS:
+    for name in PREFIXES:
         answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
         if "error" in answer:
             problems.append(f"stream {name}: {answer['error']['description']}")

@@ -11,6 +11,7 @@ from random import Random
 from libs.common.streams import (
     BATCH_DUPLICATE,
     LOG,
+    OTHER_STREAM,
     WRONG_LAST_SEQUENCE,
     Append,
     Feed,
@@ -19,6 +20,7 @@ from libs.common.streams import (
     Rejected,
     Stored,
     StreamState,
+    stream_of,
 )
 
 
@@ -31,8 +33,10 @@ class MemoryStream:
         away: while true, nobody listens.
     """
 
-    def __init__(self, created: datetime, *, replicas: int = 1, lost_acks: float = 0.0, seed: int = 0) -> None:
-        self.name = LOG
+    def __init__(
+        self, created: datetime, *, name: str = LOG, replicas: int = 1, lost_acks: float = 0.0, seed: int = 0
+    ) -> None:
+        self.name = name
         self.replicas = replicas
         self.lost_acks = lost_acks
         self.away = False
@@ -49,6 +53,8 @@ class MemoryStream:
         await asyncio.sleep(0)
         if self.away:
             raise NoResponders
+        if stream_of(*(append.subject for append in batch)) != self.name:
+            raise Rejected(OTHER_STREAM, "expected stream does not match")
         stale = any(self._last(append.subject) != append.expected for append in batch)
         duplicate = any(entry.event_id in self._ids for append in batch for entry in append.entries)
         # One node looks at the expected sequence first, three at the message ids (seen on nats-server 2.15.1).

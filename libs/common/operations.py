@@ -45,6 +45,7 @@ class Operations:
                     error=standing.error,
                     deadlines=standing.deadlines,
                     next_deadline_time=_timestamp(standing.next_deadline),
+                    stream=follower.stream.name,
                 )
             )
         return pb.ListFollowersResponse(followers=answers)

@@ -10,6 +10,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from traceback import format_tb
 from typing import Any, Protocol
 
 import structlog
@@ -39,7 +40,16 @@ from libs.common.database import insert_new, writing
 from libs.common.envelope import Codec, UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
-from libs.common.streams import LOG_TROUBLES, NoAnswer, NoResponders, Stored, Stream, StreamState
+from libs.common.streams import (
+    LOG_RESTRICTED,
+    LOG_TROUBLES,
+    NoAnswer,
+    NoResponders,
+    Stored,
+    Stream,
+    StreamState,
+    stream_of,
+)
 from libs.common.telemetry import remote_span
 
 logger = structlog.get_logger()
@@ -457,7 +467,8 @@ class Follower:
         except Exception as fault:
             if isinstance(fault, DBAPIError) and fault.connection_invalidated:
                 raise
-            logger.warning("batch_is_poisoned", follower=self.handler.name, error=describe(fault))
+            error = describe(fault, *self.handler.subjects)
+            logger.warning("batch_is_poisoned", follower=self.handler.name, error=error)
             parkings = await self._one_by_one(events, last, parkings)
         self.poisoned |= {parking.subject for parking in parkings}
         await self.moved_to(last)
@@ -529,7 +540,7 @@ class Follower:
             except (Fenced, *RETRY):
                 raise
             except Exception as fault:
-                error = describe(fault)
+                error = describe(fault, subject)
             if error:
                 async with writing(self.engine) as transaction:
                     attempts = PARKED.c.attempts + 1
@@ -662,9 +673,11 @@ async def try_alone(
     except RETRY:
         raise
     except Exception as fault:
-        logger.exception("event_is_poison", position=event.position, type=kind)
+        error = describe(fault, event.subject)
+        at = format_tb(fault.__traceback__)
+        logger.error("event_is_poison", position=event.position, type=kind, error=error, at=at)  # noqa: TRY400 - a traceback repeats the words that may be left out of `error`
         poisoned.add(event.subject)
-        return Parking(event.position, event.subject, kind, describe(fault))
+        return Parking(event.position, event.subject, kind, error)
     return None
 
 
@@ -673,10 +686,14 @@ def not_owner(name: str) -> NotAllowed:
     return NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
 
 
-def describe(error: BaseException) -> str:
-    """An error for operators, without what it was about."""
+def describe(error: BaseException, *subjects: str) -> str:
+    """An error for operators, without what it was about.
+
+    Of restricted subjects only its kind: its words may hold what few may read.
+    """
     original = getattr(error, "orig", None) or error
-    return f"{type(original).__name__}: {original}"[:500]
+    kind = type(original).__name__
+    return kind if subjects and stream_of(*subjects) == LOG_RESTRICTED else f"{kind}: {original}"[:500]
 
 
 def _aware(time: datetime) -> datetime:

@@ -26,7 +26,7 @@ from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings, load_settings
-from libs.common.streams import NoAnswer, NoResponders, Stream
+from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from stepladder.common.v1 import operations_pb2
 
@@ -49,21 +49,25 @@ class Service:
     settings: Settings
     commands: Commands
     engine: AsyncEngine
-    stream: Stream
+    streams: Mapping[str, Stream]
     codec: Codec
     now: Callable[[], datetime] = utc_now
     followers: list[Follower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
+
+    @property
+    def stream(self) -> Stream:
+        """LOG, where everything lies that is not restricted."""
+        return self.streams[LOG]
 
     def today(self) -> date:
         """The calendar day at the site."""
         return self.now().astimezone(self.settings.site_time_zone).date()
 
     def follow(self, handler: Handler) -> Follower:
-        """Adds a follower for a read model or policy."""
-        follower = Follower(
-            handler, self.stream, self.codec, self.engine, instance=self.settings.instance, now=self.now
-        )
+        """Adds a follower for a read model or policy, of the stream in which its subjects lie."""
+        stream = self.streams[stream_of(*handler.subjects)]
+        follower = Follower(handler, stream, self.codec, self.engine, instance=self.settings.instance, now=self.now)
         self.followers.append(follower)
         return follower
 
@@ -136,10 +140,11 @@ async def open_service(
             sys.stderr.write(f"{name} does not start: {wrong}\n")
             raise SystemExit(3) from None
         codec = Codec(event_types(events), keys)
-        stream = JetStreamStream(client)
-        log = EventLog(stream)
-        stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(log, codec), engine, stream, codec, now)
+        streams = {stream: JetStreamStream(client, stream) for stream in PREFIXES}
+        logs = [EventLog(stream) for stream in streams.values()]
+        for log in logs:
+            stack.push_async_callback(log.close)
+        yield Service(name, settings, Commands(logs, codec), engine, streams, codec, now)
 
 
 async def _close(client: Client) -> None:

@@ -8,6 +8,10 @@ from typing import Protocol
 
 LOG = "LOG"
 LOG_RESTRICTED = "LOG_RESTRICTED"
+"""What only few people may read. Its positions say nothing about those of LOG: neither is before the other."""
+
+PREFIXES = {LOG: "log", LOG_RESTRICTED: "restricted"}
+"""What the subjects of each stream begin with. Stored for ever."""
 
 MAX_BATCH = 1000
 """Most entries of one atomic batch (JetStream's limit)."""
@@ -17,6 +21,7 @@ WRONG_LAST_SEQUENCE = 10071
 WRONG_LAST_SEQUENCE_CONSTANT = 10164
 BATCH_DUPLICATE = 10201
 DUPLICATE_IN_FLIGHT = 10158
+OTHER_STREAM = 10060
 TOO_MANY_BATCHES = 10210
 INCOMPLETE_BATCH = 10176
 
@@ -79,6 +84,15 @@ class Rejected(Exception):  # noqa: N818 - states what is the case
 
 LOG_TROUBLES = (NoAnswer, NoResponders, Rejected)
 """Of the moment, not of what was asked: the log is away, electing a leader, or full."""
+
+
+def stream_of(*subjects: str) -> str:
+    """The name of the stream in which subjects lie. Raises ValueError unless all lie in the same one."""
+    prefixes = {subject.partition(".")[0] for subject in subjects}
+    names = [name for name, prefix in PREFIXES.items() if {prefix} == prefixes]
+    if not names:
+        raise ValueError(f"{', '.join(subjects)} lie in no one stream")
+    return names[0]
 
 
 class Feed(Protocol):

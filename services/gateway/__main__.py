@@ -20,6 +20,7 @@ from stepladder.gateway.v1 import home_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
+    check_in_pb2,
     detection_pb2,
     directory_pb2,
     facts_pb2,
@@ -27,6 +28,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    roster_pb2,
     scorecard_pb2,
 )
 from stepladder.promotion.v1 import eligibility_pb2
@@ -36,6 +38,7 @@ CONTRACTS = (
     plan_pb2,
     assessment_pb2,
     calibration_pb2,
+    check_in_pb2,
     detection_pb2,
     directory_pb2,
     facts_pb2,
@@ -43,6 +46,7 @@ CONTRACTS = (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    roster_pb2,
     scorecard_pb2,
     eligibility_pb2,
 )

@@ -11,6 +11,8 @@ from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
 from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
+from services.performance.check_in_api import CheckInApi
+from services.performance.check_ins import CheckIns
 from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi
@@ -26,11 +28,13 @@ from services.performance.record_api import RecordApi
 from services.performance.records import Records
 from services.performance.results import Results
 from services.performance.revising import Revising
+from services.performance.roster_api import AtRiskApi
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
+    check_in_pb2,
     detection_pb2,
     directory_pb2,
     events_pb2,
@@ -39,6 +43,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    roster_pb2,
     scorecard_pb2,
 )
 
@@ -77,6 +82,12 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
+    check_ins = CheckIns(metadata)
+    at_check_ins = service.follow(check_ins)
+    check_in = CheckInApi(service, check_ins, at_check_ins)
+    at_risk = AtRiskApi(
+        service, months, people, catalogue, readings, violations, scorecards, detections, check_ins, at_check_ins
+    )
     return {
         directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"]: directory,
         kpi_pb2.DESCRIPTOR.services_by_name["KpiService"]: kpis,
@@ -88,6 +99,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         lead_comparison_pb2.DESCRIPTOR.services_by_name["LeadComparisonService"]: comparison,
         assessment_pb2.DESCRIPTOR.services_by_name["AssessmentService"]: assessment,
         calibration_pb2.DESCRIPTOR.services_by_name["CalibrationService"]: calibration,
+        check_in_pb2.DESCRIPTOR.services_by_name["CheckInService"]: check_in,
+        roster_pb2.DESCRIPTOR.services_by_name["AtRiskService"]: at_risk,
     }
 
 

@@ -1,16 +1,14 @@
 """Something found about an employee: a KPI missed in a row, bad ratings, a total reached, a contradiction."""
 
-from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from hashlib import sha256
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
 from libs.common.errors import NotFound
-from libs.common.eventsourcing import Aggregate, Context
+from libs.common.eventsourcing import Aggregate, Context, opaque_id
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
 
@@ -20,8 +18,7 @@ Event = UnderperformanceDetected | DetectionDrifted
 
 def detection_id(policy_id: str, employee_id: str, first_period_start: date) -> str:
     """The aggregate's id: opaque, the same for the same streak. Stored for ever."""
-    digest = sha256(f"{policy_id}/{employee_id}/{first_period_start.isoformat()}".encode()).digest()
-    return "d-" + b32encode(digest)[:26].decode().lower()
+    return opaque_id("d", policy_id, employee_id, first_period_start.isoformat())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Read model: which detections there are, the latest first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -50,6 +50,12 @@ class Detections(ReadModel):
         query = select(columns.detection_id).where(columns.employee_id.in_(employee_ids))
         if policy_id:
             query = query.where(columns.policy_id == policy_id)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query))
+
+    async def ids_of_all(self, engine: AsyncEngine, employee_ids: Collection[str]) -> list[str]:
+        """The detections of several employees."""
+        query = select(self.detections.c.detection_id).where(self.detections.c.employee_id.in_(employee_ids))
         async with engine.connect() as connection:
             return list(await connection.scalars(query))
 

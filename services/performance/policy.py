@@ -17,6 +17,7 @@ from stepladder.performance.v1.policy_pb2 import (
     DetectionRule,
     Form,
     Policy,
+    Roster,
     ScorecardPolicy,
     SetPolicyRequest,
 )
@@ -89,7 +90,12 @@ def kpis_of(policy: Policy) -> list[tuple[str, str]]:
     card = policy.scorecard
     named = [(f"policy.scorecard.items[{i}].kpi_id", item.kpi_id) for i, item in enumerate(card.items)]
     added = [(f"policy.scorecard.adjustments[{i}].kpi_id", one.kpi_id) for i, one in enumerate(card.adjustments)]
-    return [*named, *added]
+    watched = [
+        (f"policy.roster.signals[{i}].trend.condition.kpi_id", one.trend.condition.kpi_id)
+        for i, one in enumerate(policy.roster.signals)
+        if one.HasField("trend")
+    ]
+    return [*named, *added, *watched]
 
 
 def _violations(policy: Policy) -> Iterator[FieldViolation]:
@@ -106,6 +112,8 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
             yield from _detection(policy.detection, "policy.detection")
         case "competency_model":
             yield from _competency_model(policy.competency_model, "policy.competency_model")
+        case "roster":
+            yield from _roster(policy.roster, "policy.roster")
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -168,9 +176,25 @@ def _detection(rule: DetectionRule, path: str) -> Iterator[FieldViolation]:
     if rule.HasField("total") and Decimal(rule.total.at_least) <= 0:
         yield FieldViolation(f"{path}.total.at_least", "must be more than 0")
     for index, condition in enumerate(rule.contradiction.conditions):
-        test = condition.WhichOneof("test") or ""
-        if test in ("rises", "falls") and Decimal(getattr(condition, test).percent) <= 0:
-            yield FieldViolation(f"{path}.contradiction.conditions[{index}].{test}.percent", "must be more than 0")
+        yield from _condition(condition, f"{path}.contradiction.conditions[{index}]")
+
+
+def _condition(condition: DetectionRule.Condition, path: str) -> Iterator[FieldViolation]:
+    test = condition.WhichOneof("test") or ""
+    if test in ("rises", "falls") and Decimal(getattr(condition, test).percent) <= 0:
+        yield FieldViolation(f"{path}.{test}.percent", "must be more than 0")
+
+
+def _roster(roster: Roster, path: str) -> Iterator[FieldViolation]:
+    ids = [signal.signal_id for signal in roster.signals]
+    yield from _repeated(ids, [f"{path}.signals[{i}].signal_id" for i in range(len(ids))])
+    for index, signal in enumerate(roster.signals):
+        here = f"{path}.signals[{index}]"
+        yield from _condition(signal.trend.condition, f"{here}.trend.condition")
+        if signal.check_ins.times > signal.check_ins.of:
+            yield FieldViolation(f"{here}.check_ins.times", f"only {signal.check_ins.of} are looked at")
+    if (most := sum(signal.points for signal in roster.signals)) < roster.at_least:
+        yield FieldViolation(f"{path}.at_least", f"all signals together are worth {most}: nobody would come on it")
 
 
 def _steps(steps: Sequence[ScorecardPolicy.Step], path: str) -> Iterator[FieldViolation]:

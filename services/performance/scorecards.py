@@ -158,14 +158,21 @@ class Scorecards(ReadModel):
 
     async def rated_months(self, engine: AsyncEngine, employee_id: str) -> dict[str, RatedMonth]:
         """Every rated month of an employee."""
+        return (await self.rated_months_of(engine, [employee_id]))[employee_id]
+
+    async def rated_months_of(
+        self, engine: AsyncEngine, employee_ids: Collection[str]
+    ) -> dict[str, dict[str, RatedMonth]]:
+        """Every rated month of each of several employees."""
         columns = self.scorecards.c
-        query = select(self.scorecards).where(columns.employee_id == employee_id, known(self.scorecards))
+        query = select(self.scorecards).where(
+            columns.employee_id.in_(employee_ids), columns.rating != 0, known(self.scorecards)
+        )
+        found: dict[str, dict[str, RatedMonth]] = {employee_id: {} for employee_id in employee_ids}
         async with engine.connect() as connection:
-            return {
-                row.month: RatedMonth(row.rating, row.position, row.disputed)
-                for row in await connection.execute(query)
-                if row.rating
-            }
+            for row in await connection.execute(query):
+                found[row.employee_id][row.month] = RatedMonth(row.rating, row.position, row.disputed)
+        return found
 
     async def list_ratings(self, engine: AsyncEngine, request: ListRatingsRequest) -> list[MonthRating]:
         """A page of an employee's ratings, the latest month first; one more than asked for when there are more."""

@@ -15,6 +15,7 @@ from stepladder.performance.v1.detection_pb2 import Detection, FactReference, Ju
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import DetectionRule
+from stepladder.performance.v1.record_pb2 import CountedViolation
 
 TargetOn = Callable[[Counted], Target | None]
 
@@ -53,6 +54,15 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """A condition on a span of days: whether it holds, and the readings that say so."""
+
+    judged: JudgedCondition
+    holds: bool
+    readings: Sequence[Counted]
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """A period looked at; `disputed` if anything that it rests on is."""
 
@@ -79,7 +89,7 @@ def period_of(rule: DetectionRule, day: date) -> Span:
 def evidence_from(rule: DetectionRule, first: date) -> date:
     """The first day of readings that a find rests on whose first period begins on a day."""
     start = first - timedelta(rule.total.days)
-    for _ in range(max((_movement(one)[1] for one in rule.contradiction.conditions), default=0)):
+    for _ in range(max(map(baseline_periods, rule.contradiction.conditions), default=0)):
         start = period_of(rule, start - ONE_DAY).start
     return start
 
@@ -266,10 +276,7 @@ def _look_at_points(points: DetectionRule.Points, known: Known, span: Span) -> L
         numerator=now,
         value=str(now),
         maximum=str(points.at_least),
-        facts=[
-            FactReference(date=one.date, source=one.offence_id, numerator=one.points, log_position=one.log_position)
-            for one in standing
-        ],
+        facts=references_to_violations(standing),
         met=now < points.at_least or total(span.end - ONE_DAY) >= points.at_least,
     )
     return Looked(period, any(one.disputed for one in standing))
@@ -277,32 +284,33 @@ def _look_at_points(points: DetectionRule.Points, known: Known, span: Span) -> L
 
 def _look_at_conditions(rule: DetectionRule.Contradiction, known: Known, span: Span) -> Looked:
     within = DetectionRule(contradiction=rule)
-    every: list[Counted] = []
-    conditions: list[JudgedCondition] = []
-    holds = True
+    weighed: list[Weighed] = []
     for condition in rule.conditions:
-        kpi = known.kpis[condition.kpi_id]
-        readings = known.between(condition.kpi_id, span.start, span.end)
-        one = add_up(kpi, readings, lambda _: None)
-        every += readings
-        judged = JudgedCondition(kpi_id=kpi.kpi_id, value=_shown(kpi, one))
-        percent, periods = _movement(condition)
-        base: Judged | None = None
-        if periods:
-            start = span
-            for _ in range(periods):
-                start = period_of(within, start.start - ONE_DAY)
-            earlier = known.between(condition.kpi_id, start.start, span.start - ONE_DAY)
-            base = add_up(kpi, earlier, lambda _: None)
-            judged.baseline = _shown(kpi, base)
-            every += earlier
-        conditions.append(judged)
-        enough = one.value is not None and _samples(kpi, one) >= condition.minimum_samples
-        holds = holds and enough and _holds(condition, one.value or Fraction(), base, percent)
-    return _looked(span, every, conditions=conditions, met=not holds)
+        start = span
+        for _ in range(baseline_periods(condition)):
+            start = period_of(within, start.start - ONE_DAY)
+        weighed.append(weigh(condition, known, span, start.start))
+    every = [reading for one in weighed for reading in one.readings]
+    return _looked(span, every, conditions=[one.judged for one in weighed], met=not all(one.holds for one in weighed))
 
 
-def _holds(condition: DetectionRule.Condition, value: Fraction, base: Judged | None, percent: Fraction) -> bool:
+def weigh(condition: DetectionRule.Condition, known: Known, span: Span, baseline_from: date) -> Weighed:
+    """A condition on a span; what a movement is compared with begins on a day before it."""
+    kpi = known.kpis[condition.kpi_id]
+    readings = [*known.between(condition.kpi_id, span.start, span.end)]
+    one = add_up(kpi, readings, lambda _: None)
+    judged = JudgedCondition(kpi_id=kpi.kpi_id, value=_shown(kpi, one))
+    base: Judged | None = None
+    if baseline_periods(condition):
+        earlier = known.between(condition.kpi_id, baseline_from, span.start - ONE_DAY)
+        base = add_up(kpi, earlier, lambda _: None)
+        judged.baseline = _shown(kpi, base)
+        readings += earlier
+    enough = one.value is not None and _samples(kpi, one) >= condition.minimum_samples
+    return Weighed(judged, enough and _holds(condition, one.value or Fraction(), base), readings)
+
+
+def _holds(condition: DetectionRule.Condition, value: Fraction, base: Judged | None) -> bool:
     match condition.WhichOneof("test"):
         case "above":
             return value > Fraction(condition.above)
@@ -311,34 +319,49 @@ def _holds(condition: DetectionRule.Condition, value: Fraction, base: Judged | N
         case test:
             if base is None or not base.value:
                 return False
-            moved = (value - base.value) / abs(base.value) * 100
+            moved, percent = (value - base.value) / abs(base.value) * 100, Fraction(_movement(condition).percent)
             return moved >= percent if test == "rises" else -moved >= percent
 
 
-def _movement(condition: DetectionRule.Condition) -> tuple[Fraction, int]:
-    """Per cent, and how many periods before are the baseline; none for a comparison with a number."""
-    moved = condition.rises if condition.HasField("rises") else condition.falls
-    return Fraction(moved.percent or 0), moved.baseline_periods
+def baseline_periods(condition: DetectionRule.Condition) -> int:
+    """How many periods before are compared with; none for a comparison with a number."""
+    return _movement(condition).baseline_periods
+
+
+def _movement(condition: DetectionRule.Condition) -> DetectionRule.Movement:
+    return condition.rises if condition.HasField("rises") else condition.falls
 
 
 def _looked(span: Span, readings: Sequence[Counted], **more: object) -> Looked:
-    facts = [
-        FactReference(
-            date=reading.date,
-            source=reading.source,
-            numerator=reading.numerator,
-            denominator=reading.denominator,
-            log_position=reading.log_position,
-        )
-        for reading in readings
-    ]
     period = MissedPeriod(
         start_date=span.start.isoformat(),
         end_date=span.end.isoformat(),
-        facts=facts,
+        facts=references_to_readings(readings),
         **more,  # type: ignore[arg-type] # names and values of fields
     )
     return Looked(period, any(reading.disputed for reading in readings))
+
+
+def references_to_readings(readings: Iterable[Counted]) -> list[FactReference]:
+    """Readings as evidence."""
+    return [
+        FactReference(
+            date=one.date,
+            source=one.source,
+            numerator=one.numerator,
+            denominator=one.denominator,
+            log_position=one.log_position,
+        )
+        for one in readings
+    ]
+
+
+def references_to_violations(violations: Iterable[CountedViolation]) -> list[FactReference]:
+    """Violations as evidence: the offence is the source, its points the number."""
+    return [
+        FactReference(date=one.date, source=one.offence_id, numerator=one.points, log_position=one.log_position)
+        for one in violations
+    ]
 
 
 def _samples(kpi: Kpi, one: Judged) -> int:

@@ -1,5 +1,6 @@
 """Read model: what employees' records count as: measures of days, and violations, each of which counts by others."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import TypeAlias, assert_never
 
@@ -76,22 +77,29 @@ class Violations:
 
     async def violations_of(self, rows: AsyncConnection, employee_id: str, known_at: int = 0) -> list[Offending]:
         """The violations of an employee that stand."""
+        return (await self.violations_of_all(rows, [employee_id], known_at))[employee_id]
+
+    async def violations_of_all(
+        self, rows: AsyncConnection, employee_ids: Collection[str], known_at: int = 0
+    ) -> dict[str, list[Offending]]:
+        """The violations of each of several employees that stand."""
         disputes = self._readings.disputes
         query = select(self.violations).where(
-            self.violations.c.employee_id == employee_id, known(self.violations, known_at)
+            self.violations.c.employee_id.in_(employee_ids), known(self.violations, known_at)
         )
-        contested = select(disputes.c.source).where(disputes.c.employee_id == employee_id, known(disputes, known_at))
+        contested = select(disputes.c.source).where(disputes.c.employee_id.in_(employee_ids), known(disputes, known_at))
         disputed = set(await rows.scalars(contested))
-        return [
-            Offending(
+        found: dict[str, list[Offending]] = {employee_id: [] for employee_id in employee_ids}
+        for row in await rows.execute(query):
+            offending = Offending(
                 record_id=row.record_id,
                 date=row.date,
                 offence=Offence.FromString(row.offence),
                 position=row.position,
                 disputed=record_source(row.record_id) in disputed,
             )
-            for row in await rows.execute(query)
-        ]
+            found[row.employee_id].append(offending)
+        return found
 
     async def _recount(
         self, rows: AsyncConnection, employee_id: str, record_id: str, day: str, outcome: Outcome, position: int

@@ -56,7 +56,7 @@ class Writer:
     """Writes the centre to the log by the services' own rules, but faster than by way of gRPC."""
 
     def __init__(self, client: Client) -> None:
-        self._commands = Commands(EventLog(JetStreamStream(client)), CODEC)
+        self._commands = Commands([EventLog(JetStreamStream(client))], CODEC)
 
     async def create_kpis(self) -> None:
         await self._write(KPI, ((kpi_id, CreateKpiRequest(kpi=_kpi(kpi_id))) for kpi_id in KPIS))

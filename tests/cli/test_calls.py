@@ -317,7 +317,7 @@ def test_presets_satisfy_the_contract_and_fit_together(mapping: CallMapping) -> 
     targets, policies, eligibility = load_targets(), load_policies(), load_eligibility_policies()
     for message in (*kpis.values(), *targets, *policies, *eligibility):
         protovalidate.validate(message)
-    assert len(kpis) == len(load_kpis()) == 21
+    assert len(kpis) == len(load_kpis()) == 25
     assert {one.kpi_id for one in targets} <= set(kpis)
     streaks = [one.detection.streak for one in policies if one.detection.HasField("streak")]
     assert {one.kpi_id for one in streaks} <= {one.kpi_id for one in targets}

@@ -70,7 +70,7 @@ class NoKeys:
 
 def process(stream: MemoryStream, keys: DataKeys | None = None) -> Commands:
     """What a service has that was just started."""
-    return Commands(EventLog(stream, pause=0.001, patience=2.0), Codec(TYPES, keys or NoKeys()))
+    return Commands([EventLog(stream, pause=0.001, patience=2.0)], Codec(TYPES, keys or NoKeys()))
 
 
 def by(request_id: str = "", *, etag: str = "", minutes: int = 0) -> Context:
@@ -230,7 +230,7 @@ async def test_a_request_repeated_after_the_log_was_away_does_not_break_the_chai
             return await super().publish(batch) if self.away else position
 
     stream = Away(NOON)
-    commands = Commands(EventLog(stream, patience=0.01, pause=0.001), Codec(TYPES, NoKeys()))
+    commands = Commands([EventLog(stream, patience=0.01, pause=0.001)], Codec(TYPES, NoKeys()))
     await commands.handle(TEAM, "t-1", create("Blue"), by("r-1"))
     with pytest.raises(Unavailable):
         await commands.handle(TEAM, "t-1", rename("Red"), by("r-2"))
@@ -345,6 +345,19 @@ async def test_what_is_known_follows_what_others_write(stream: MemoryStream) -> 
     renamed = await one.handle(TEAM, "t-1", rename("Red"), by("r-2"))
     await one.handle(TEAM, "t-2", rename("Once more"), by("r-3"))
     assert (await two.known(TEAM, ["t-1"]))["t-1"].state == renamed.state
+
+
+@pytest.mark.parametrize("latest", [True, False])
+async def test_what_is_known_may_be_asked_of_the_leader(*, latest: bool) -> None:
+    """Then it misses nothing; a replica does, now and then."""
+    stream = MemoryStream(NOON, replicas=3, seed=11)
+    one, two = process(stream), process(stream)
+    await one.handle(TEAM, "t-1", create("Blue"), by("r-0"))
+    missed = 0
+    for number in range(20):
+        renamed = await one.handle(TEAM, "t-1", rename(f"Red {number}"), by(f"r-{number + 1}"))
+        missed += (await two.known(TEAM, ["t-1", "t-2"], latest=latest))["t-1"].state != renamed.state
+    assert (missed == 0) == latest
 
 
 async def test_what_is_known_comes_in_the_order_asked(stream: MemoryStream) -> None:
@@ -541,7 +554,7 @@ class OutOfSpace(MemoryStream):
 async def test_a_command_that_is_stored_in_part_is_not_acknowledged() -> None:
     """The caller hears in time that it may be given again."""
     stream = OutOfSpace(NOON)
-    commands = Commands(EventLog(stream, patience=0.05, pause=0.001), Codec(TYPES, NoKeys()))
+    commands = Commands([EventLog(stream, patience=0.05, pause=0.001)], Codec(TYPES, NoKeys()))
     async with asyncio.timeout(2):
         with pytest.raises(Unavailable):
             await commands.handle(FACTS, "e-1_2026-03", record(5, 6, 7), by("import-1"))

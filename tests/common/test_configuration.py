@@ -10,14 +10,13 @@ from nats.aio.client import Client
 from libs.cli.nats_server import NatsServer
 from libs.common import jetstream
 from libs.common.jetstream import (
-    SUBJECTS,
     WrongConfiguration,
     check_configuration,
     connect,
     create_streams,
     stream_configuration,
 )
-from libs.common.streams import LOG, LOG_RESTRICTED, Rejected
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Rejected
 from tests.servers import running_nats
 
 
@@ -39,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 async def client(server: NatsServer) -> AsyncIterator[Client]:
     """A connection to it, with the streams gone; each test makes those that it needs."""
     client = await connect(server.url, "test")
-    for name in SUBJECTS:
+    for name in PREFIXES:
         await jetstream._request(client, f"$JS.API.STREAM.DELETE.{name}", {})
     yield client
     await client.close()
@@ -90,10 +89,10 @@ async def test_a_server_that_does_not_sync_every_write_is_refused(tmp_path: Path
         server.stop()
 
 
-@pytest.mark.parametrize("missing", SUBJECTS)
+@pytest.mark.parametrize("missing", list(PREFIXES))
 async def test_a_missing_stream_is_named(client: Client, server: NatsServer, missing: str) -> None:
     """Services never make streams themselves."""
-    for name in SUBJECTS:
+    for name in PREFIXES:
         if name != missing:
             await make(client, name)
     assert await problems(client, server) == [f"stream {missing}: stream not found"]

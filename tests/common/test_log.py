@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -14,24 +15,30 @@ from libs.common.errors import Invalid, Unavailable
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.log import EventLog, StaleExpectation
 from libs.common.memory_stream import MemoryStream
-from libs.common.streams import Append, Entry, Stream
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Append, Entry, Stream, stream_of
 from tests.servers import running_nats
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UNIQUE = itertools.count()
+NewSubject: TypeAlias = Callable[[], str]
 
 
-@pytest.fixture(params=["memory-1", "memory-3", "memory-lossy-1", "memory-lossy-3", "nats-1", "nats-3"])
+STREAMS = ["memory-1", "memory-3", "memory-lossy-1", "memory-lossy-3", "nats-1", "nats-3"]
+
+
+@pytest.fixture(params=[*STREAMS, "restricted-memory-1", "restricted-nats-1", "restricted-nats-3"])
 async def stream(request: pytest.FixtureRequest) -> AsyncIterator[Stream]:
     kind = request.param
-    if kind.startswith("memory"):
-        yield MemoryStream(EPOCH, replicas=int(kind[-1]), lost_acks=0.4 if "lossy" in kind else 0.0, seed=7)
+    name = LOG_RESTRICTED if "restricted" in kind else LOG
+    if "memory" in kind:
+        lost_acks = 0.4 if "lossy" in kind else 0.0
+        yield MemoryStream(EPOCH, name=name, replicas=int(kind[-1]), lost_acks=lost_acks, seed=7)
         return
     server: NatsServer = (
-        request.getfixturevalue("nats_one") if kind == "nats-1" else request.getfixturevalue("nats_three")[1]
+        request.getfixturevalue("nats_one") if kind.endswith("1") else request.getfixturevalue("nats_three")[1]
     )
     client = await connect(server.url, "test")
-    yield JetStreamStream(client)
+    yield JetStreamStream(client, name)
     await client.close()
 
 
@@ -40,9 +47,10 @@ def log(stream: Stream) -> EventLog:
     return EventLog(stream, pause=0.001)
 
 
-def new_subject() -> str:
-    """A subject nobody else uses, on servers shared by tests."""
-    return f"log.test.thing.{os.getpid()}-{next(UNIQUE)}"
+@pytest.fixture
+def new_subject(stream: Stream) -> NewSubject:
+    """Subjects of the stream that nobody else uses, on servers shared by tests."""
+    return lambda: f"{PREFIXES[stream.name]}.test.thing.{os.getpid()}-{next(UNIQUE)}"
 
 
 def append(subject: str, expected: int, *names: str) -> Append:
@@ -53,7 +61,7 @@ async def contents(log: EventLog, subject: str) -> list[str]:
     return [stored.payload.decode() for stored in await log.read_latest(subject)]
 
 
-async def test_appended_events_are_read_back_in_order(log: EventLog) -> None:
+async def test_appended_events_are_read_back_in_order(log: EventLog, new_subject: NewSubject) -> None:
     """What was acknowledged lies in the log, in order, at the position answered."""
     subject = new_subject()
     first = await log.append(append(subject, 0, "a", "b"))
@@ -63,7 +71,7 @@ async def test_appended_events_are_read_back_in_order(log: EventLog) -> None:
     assert [s.event_id for s in await log.read_latest(subject, after=first)] == [f"{subject}-c"]
 
 
-async def test_stale_expectation_writes_nothing(log: EventLog) -> None:
+async def test_stale_expectation_writes_nothing(log: EventLog, new_subject: NewSubject) -> None:
     """An append whose expectation is stale is refused whole."""
     subject = new_subject()
     await log.append(append(subject, 0, "a"))
@@ -72,7 +80,7 @@ async def test_stale_expectation_writes_nothing(log: EventLog) -> None:
     assert await contents(log, subject) == ["a"]
 
 
-async def test_the_same_append_again_answers_the_same(log: EventLog) -> None:
+async def test_the_same_append_again_answers_the_same(log: EventLog, new_subject: NewSubject) -> None:
     """A repeated append is written once and answers the same position."""
     subject = new_subject()
     first = await log.append(append(subject, 0, "a", "b"))
@@ -80,7 +88,9 @@ async def test_the_same_append_again_answers_the_same(log: EventLog) -> None:
     assert await contents(log, subject) == ["a", "b"]
 
 
-async def test_stale_appends_do_not_hinder_those_they_share_a_batch_with(log: EventLog) -> None:
+async def test_stale_appends_do_not_hinder_those_they_share_a_batch_with(
+    log: EventLog, new_subject: NewSubject
+) -> None:
     """Of many appends made at once, only the stale ones are refused."""
     subjects = [new_subject() for _ in range(20)]
     for subject in subjects[::5]:
@@ -92,7 +102,9 @@ async def test_stale_appends_do_not_hinder_those_they_share_a_batch_with(log: Ev
         assert await contents(log, subject) == (["old"] if number % 5 == 0 else ["new", "er"])
 
 
-async def test_an_earlier_success_in_another_batch_vouches_for_nobody_else(log: EventLog) -> None:
+async def test_an_earlier_success_in_another_batch_vouches_for_nobody_else(
+    log: EventLog, new_subject: NewSubject
+) -> None:
     """A repeated append found in the log does not make its new neighbours look written."""
     repeated, fresh = new_subject(), new_subject()
     await log.append(append(repeated, 0, "a"))
@@ -102,7 +114,7 @@ async def test_an_earlier_success_in_another_batch_vouches_for_nobody_else(log: 
     assert await contents(log, fresh) == ["b"]
 
 
-async def test_of_contending_writers_one_wins(stream: Stream) -> None:
+async def test_of_contending_writers_one_wins(stream: Stream, new_subject: NewSubject) -> None:
     """Writers that decide on the same state: exactly one is acknowledged a round, and it is in the log."""
     subject = new_subject()
     logs = [EventLog(stream, pause=0.001) for _ in range(4)]
@@ -118,7 +130,7 @@ async def test_of_contending_writers_one_wins(stream: Stream) -> None:
     assert len(await contents(logs[0], subject)) == 10
 
 
-async def test_more_appends_than_fit_a_batch_arrive(log: EventLog) -> None:
+async def test_more_appends_than_fit_a_batch_arrive(log: EventLog, new_subject: NewSubject) -> None:
     """Thousands of events at once are written in several batches, each append once."""
     subjects = [new_subject() for _ in range(250)]
     results = await log.append_all([append(s, 0, *"abcdefghij") for s in subjects])
@@ -128,7 +140,7 @@ async def test_more_appends_than_fit_a_batch_arrive(log: EventLog) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_can_never_be_written_is_refused_at_once(log: EventLog) -> None:
+async def test_what_can_never_be_written_is_refused_at_once(log: EventLog, new_subject: NewSubject) -> None:
     """Events beyond the limits are the caller's mistake and say so."""
     with pytest.raises(Invalid, match="at most 1000"):
         await log.append(append(new_subject(), 0, *(str(n) for n in range(1001))))
@@ -136,7 +148,7 @@ async def test_what_can_never_be_written_is_refused_at_once(log: EventLog) -> No
         await log.append(Append(new_subject(), 0, [Entry("big", "test.Happened", b"x" * 950_000)]))
 
 
-async def test_a_feed_delivers_every_event_once_in_order(stream: Stream) -> None:
+async def test_a_feed_delivers_every_event_once_in_order(stream: Stream, new_subject: NewSubject) -> None:
     """A follower sees each event of its subjects once, those already there and those that come."""
     subject, log = new_subject(), EventLog(stream, pause=0.001)
     prefix = subject.rpartition("-")[0]
@@ -151,7 +163,7 @@ async def test_a_feed_delivers_every_event_once_in_order(stream: Stream) -> None
     assert seen == [b"a", b"b", b"c"]
 
 
-async def test_reads_say_what_is_not_there(log: EventLog) -> None:
+async def test_reads_say_what_is_not_there(log: EventLog, new_subject: NewSubject) -> None:
     """An aggregate without events reads as empty."""
     subject = new_subject()
     assert await log.read(subject) == []
@@ -159,7 +171,7 @@ async def test_reads_say_what_is_not_there(log: EventLog) -> None:
     assert await log.last_positions([subject]) == {}
 
 
-async def test_the_end_of_the_log_at_a_moment(stream: Stream, log: EventLog) -> None:
+async def test_the_end_of_the_log_at_a_moment(stream: Stream, log: EventLog, new_subject: NewSubject) -> None:
     """What was written before a moment ends at the position answered."""
     long_ago = EPOCH - timedelta(days=20_000)
     position = await log.append(append(new_subject(), 0, "a", "b"))
@@ -228,12 +240,36 @@ async def test_nothing_piles_up_while_the_server_is_away(tmp_path: Path) -> None
     await client.close()
 
 
-async def test_lost_acks_never_write_twice_after_the_window(stream: Stream) -> None:
+async def test_lost_acks_never_write_twice_after_the_window(stream: Stream, new_subject: NewSubject) -> None:
     """A repetition after the servers have forgotten the message ids is still recognised by the log's content."""
     if not isinstance(stream, MemoryStream):
         pytest.skip("a real server's window lasts two minutes; the memory stream can let it pass")
-    log = EventLog(stream, pause=0.001)
-    first = await log.append(append("log.test.thing.2", 0, "a"))
+    log, subject = EventLog(stream, pause=0.001), new_subject()
+    first = await log.append(append(subject, 0, "a"))
     stream.forget_ids()
-    assert await log.append(append("log.test.thing.2", 0, "a")) == first
-    assert await contents(log, "log.test.thing.2") == ["a"]
+    assert await log.append(append(subject, 0, "a")) == first
+    assert await contents(log, subject) == ["a"]
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]], ids=["one", "a batch"])
+async def test_what_belongs_in_another_stream_is_written_in_neither(
+    log: EventLog, new_subject: NewSubject, names: list[str]
+) -> None:
+    """An event that is restricted cannot come into LOG by mistake, nor the other way round."""
+    prefix, _, rest = new_subject().partition(".")
+    (other,) = {*PREFIXES.values()} - {prefix}
+    before = (await log.stream.state()).last
+    with pytest.raises(Unavailable) as refused:
+        await log.append(append(f"{other}.{rest}", 0, *names))
+    assert refused.value.reason == "LOG_REFUSED"
+    assert (await log.stream.state()).last == before
+    await log.append(append(new_subject(), 0, "sound"))
+
+
+def test_subjects_say_in_which_stream_they_lie() -> None:
+    """All of the same, or it is a mistake."""
+    assert stream_of("log.performance.team.*", "log.performance.employee.e-1") == LOG
+    assert stream_of("restricted.performance.>") == LOG_RESTRICTED
+    for mistaken in (("log.>", "restricted.>"), ("events.>",), ()):
+        with pytest.raises(ValueError, match="no one stream"):
+            stream_of(*mistaken)

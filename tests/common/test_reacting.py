@@ -46,7 +46,7 @@ class World:
 
     def commands(self) -> Commands:
         """Of a process that was just started."""
-        return Commands(EventLog(self.stream, pause=0.001), self.codec)
+        return Commands([EventLog(self.stream, pause=0.001)], self.codec)
 
     async def create(self, *team_ids: str) -> int:
         """Creates teams; answers the last position."""
@@ -162,7 +162,7 @@ async def test_a_policy_waits_while_the_log_is_away(world: World) -> None:
     """Nothing is parked for it, and nothing lost."""
     last = await world.create("a")
     policy = Twin(world)
-    policy._commands = Commands(EventLog(world.stream, patience=0.01, pause=0.001), world.codec)
+    policy._commands = Commands([EventLog(world.stream, patience=0.01, pause=0.001)], world.codec)
     async with running(world.follower(policy)) as follower:
         await follower.wait_for(last, 5)
         last = await world.create("b")

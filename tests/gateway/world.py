@@ -26,6 +26,7 @@ from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
+    check_in_pb2,
     detection_pb2,
     directory_pb2,
     facts_pb2,
@@ -33,6 +34,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    roster_pb2,
     scorecard_pb2,
 )
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
@@ -53,6 +55,8 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
             policy_pb2,
             record_pb2,
             scorecard_pb2,
+            check_in_pb2,
+            roster_pb2,
         )
     ],
     "coaching": [plan_pb2.DESCRIPTOR],

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect, create_streams
+from libs.common.streams import LOG
 from stepladder.coaching.v1 import plan_pb2 as plans
 from stepladder.performance.v1 import detection_pb2 as detection
 from stepladder.performance.v1 import directory_pb2 as directory
@@ -268,7 +269,7 @@ async def test_while_the_log_is_away_callers_hear_so_and_nothing_is_lost(stocked
     request = directory.CreateTeamRequest(request_id="t-9", team=but(TEAM, team_id="t-9"))
     end = await stocked.end()
     nats.kill()
-    log = stocked.services["performance"].commands._log
+    log = stocked.services["performance"].commands._logs[LOG]
     log._patience = 1.0
     code, reason, _ = await refusal(stocked, "directory", "CreateTeam", request)
     assert (code, reason) == (StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")

@@ -21,6 +21,7 @@ from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
 from stepladder.performance.v1.calibration_pb2_grpc import CalibrationServiceStub
+from stepladder.performance.v1.check_in_pb2_grpc import CheckInServiceStub
 from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, HireEmployeeRequest, Team
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
@@ -31,6 +32,7 @@ from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.lead_comparison_pb2_grpc import LeadComparisonServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
+from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
@@ -88,6 +90,13 @@ class World:
     def comparisons(self) -> LeadComparisonServiceStub:
         return LeadComparisonServiceStub(self.channels["performance"])
 
+    def check_ins(self) -> CheckInServiceStub:
+        return CheckInServiceStub(self.channels["performance"])
+
+    @property
+    def at_risk(self) -> AtRiskServiceStub:
+        return AtRiskServiceStub(self.channels["performance"])
+
     @property
     def plans(self) -> PlanServiceStub:
         return PlanServiceStub(self.channels["coaching"])
@@ -106,13 +115,14 @@ class World:
         await self.directory.CreateTeam(CreateTeamRequest(team=Team(team_id=team_id, display_name="A team")))
         return team_id
 
-    async def employee(self, team_id: str, hire_date: str = "2019-01-01") -> str:
+    async def employee(self, team_id: str, hire_date: str = "2019-01-01", job_family: str = "") -> str:
         """A new member of a team."""
         employee = Employee(
             employee_id=new_id("e"),
             display_name="Somebody",
             hire_date=hire_date,
             team_id=team_id,
+            job_family=job_family,
             position="agent",
             position_since=hire_date,
         )

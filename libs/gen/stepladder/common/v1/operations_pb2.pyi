@@ -59,6 +59,7 @@ class Follower(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DEADLINES_FIELD_NUMBER: _builtins.int
     NEXT_DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     name: _builtins.str
     position: _builtins.int
@@ -75,6 +76,8 @@ class Follower(_message.Message):
     """Why it stopped, when it did."""
     deadlines: _builtins.int
     """Deadlines that its read model keeps, and the next one."""
+    stream: _builtins.str
+    """The stream that it follows: LOG, or LOG_RESTRICTED. Positions in different streams cannot be compared."""
     @_builtins.property
     def moved_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -94,10 +97,11 @@ class Follower(_message.Message):
         error: _builtins.str = ...,
         deadlines: _builtins.int = ...,
         next_deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        stream: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["moved_time", b"moved_time", "next_deadline_time", b"next_deadline_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines", "end", b"end", "error", b"error", "lag", b"lag", "lag_seconds", b"lag_seconds", "moved_time", b"moved_time", "name", b"name", "next_deadline_time", b"next_deadline_time", "parked_events", b"parked_events", "position", b"position", "service", b"service", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines", "end", b"end", "error", b"error", "lag", b"lag", "lag_seconds", b"lag_seconds", "moved_time", b"moved_time", "name", b"name", "next_deadline_time", b"next_deadline_time", "parked_events", b"parked_events", "position", b"position", "service", b"service", "state", b"state", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

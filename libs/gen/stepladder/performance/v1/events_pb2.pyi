@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from stepladder.performance.v1 import assessment_pb2 as _assessment_pb2
 from stepladder.performance.v1 import calibration_pb2 as _calibration_pb2
+from stepladder.performance.v1 import check_in_pb2 as _check_in_pb2
 from stepladder.performance.v1 import detection_pb2 as _detection_pb2
 from stepladder.performance.v1 import directory_pb2 as _directory_pb2
 from stepladder.performance.v1 import facts_pb2 as _facts_pb2
@@ -1129,3 +1130,119 @@ class DetectionDrifted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetectionDrifted: _TypeAlias = DetectionDrifted  # noqa: Y015
+
+@_typing.final
+class CheckInCreated(_message.Message):
+    """Aggregate `performance.checkin`, restricted. `check_in` is as given, without its note and its output-only fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_IN_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    GIVEN_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    note: _builtins.str
+    given_by: _builtins.str
+    """Whoever gave the command, as in the envelope."""
+    @_builtins.property
+    def check_in(self) -> _check_in_pb2.CheckIn: ...
+    def __init__(
+        self,
+        *,
+        check_in: _check_in_pb2.CheckIn | None = ...,
+        employee_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        given_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check_in", b"check_in"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_in", b"check_in", "employee_id", b"employee_id", "given_by", b"given_by", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckInCreated: _TypeAlias = CheckInCreated  # noqa: Y015
+
+@_typing.final
+class CheckInCorrected(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_IN_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CORRECTED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    note: _builtins.str
+    corrected_by: _builtins.str
+    @_builtins.property
+    def check_in(self) -> _check_in_pb2.CheckIn: ...
+    def __init__(
+        self,
+        *,
+        check_in: _check_in_pb2.CheckIn | None = ...,
+        employee_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        corrected_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check_in", b"check_in"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_in", b"check_in", "corrected_by", b"corrected_by", "employee_id", b"employee_id", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckInCorrected: _TypeAlias = CheckInCorrected  # noqa: Y015
+
+@_typing.final
+class CheckInRetracted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_IN_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    check_in_id: _builtins.str
+    employee_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        check_in_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_in_id", b"check_in_id", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckInRetracted: _TypeAlias = CheckInRetracted  # noqa: Y015
+
+@_typing.final
+class AtRiskReviewed(_message.Message):
+    """Aggregate `performance.riskreview`, restricted: one employee's reviews."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    NEXT_REVIEW_DATE_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    date: _builtins.str
+    note: _builtins.str
+    next_review_date: _builtins.str
+    reviewed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        note: _builtins.str = ...,
+        next_review_date: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "employee_id", b"employee_id", "next_review_date", b"next_review_date", "note", b"note", "reviewed_by", b"reviewed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AtRiskReviewed: _TypeAlias = AtRiskReviewed  # noqa: Y015

@@ -32,6 +32,7 @@ class Policy(_message.Message):
     RULE_BOOK_FIELD_NUMBER: _builtins.int
     DETECTION_FIELD_NUMBER: _builtins.int
     COMPETENCY_MODEL_FIELD_NUMBER: _builtins.int
+    ROSTER_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
@@ -46,6 +47,8 @@ class Policy(_message.Message):
     def detection(self) -> Global___DetectionRule: ...
     @_builtins.property
     def competency_model(self) -> Global___CompetencyModel: ...
+    @_builtins.property
+    def roster(self) -> Global___Roster: ...
     def __init__(
         self,
         *,
@@ -57,16 +60,207 @@ class Policy(_message.Message):
         rule_book: Global___RuleBook | None = ...,
         detection: Global___DetectionRule | None = ...,
         competency_model: Global___CompetencyModel | None = ...,
+        roster: Global___Roster | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class Roster(_message.Message):
+    """Whom to look after: signals, each worth points. Nothing follows from them by itself (`AtRiskService`)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Signal(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SIGNAL_ID_FIELD_NUMBER: _builtins.int
+        DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+        POINTS_FIELD_NUMBER: _builtins.int
+        TREND_FIELD_NUMBER: _builtins.int
+        RATINGS_FIELD_NUMBER: _builtins.int
+        CONDUCT_FIELD_NUMBER: _builtins.int
+        CHECK_INS_FIELD_NUMBER: _builtins.int
+        MOOD_SWING_FIELD_NUMBER: _builtins.int
+        DETECTIONS_FIELD_NUMBER: _builtins.int
+        signal_id: _builtins.str
+        """Unique in the policy."""
+        display_name: _builtins.str
+        points: _builtins.int
+        @_builtins.property
+        def trend(self) -> Global___Roster.Trend: ...
+        @_builtins.property
+        def ratings(self) -> Global___DetectionRule.RatingStreak:
+            """The last rated months, up to the month before the day's, or, while that has no rating, the one before it."""
+
+        @_builtins.property
+        def conduct(self) -> Global___DetectionRule.Points:
+            """The running total on the day."""
+
+        @_builtins.property
+        def check_ins(self) -> Global___Roster.CheckInLevel: ...
+        @_builtins.property
+        def mood_swing(self) -> Global___Roster.MoodSwing: ...
+        @_builtins.property
+        def detections(self) -> Global___Roster.StandingDetections: ...
+        def __init__(
+            self,
+            *,
+            signal_id: _builtins.str = ...,
+            display_name: _builtins.str = ...,
+            points: _builtins.int = ...,
+            trend: Global___Roster.Trend | None = ...,
+            ratings: Global___DetectionRule.RatingStreak | None = ...,
+            conduct: Global___DetectionRule.Points | None = ...,
+            check_ins: Global___Roster.CheckInLevel | None = ...,
+            mood_swing: Global___Roster.MoodSwing | None = ...,
+            detections: Global___Roster.StandingDetections | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["check_ins", b"check_ins", "conduct", b"conduct", "detections", b"detections", "mood_swing", b"mood_swing", "ratings", b"ratings", "test", b"test", "trend", b"trend"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["check_ins", b"check_ins", "conduct", b"conduct", "detections", b"detections", "display_name", b"display_name", "mood_swing", b"mood_swing", "points", b"points", "ratings", b"ratings", "signal_id", b"signal_id", "test", b"test", "trend", b"trend"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_test: _TypeAlias = _typing.Literal["trend", "ratings", "conduct", "check_ins", "mood_swing", "detections"]  # noqa: Y015
+        _WhichOneofArgType_test: _TypeAlias = _typing.Literal["test", b"test"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_test) -> _WhichOneofReturnType_test | None: ...
+
+    @_typing.final
+    class Trend(_message.Message):
+        """A KPI over so many days up to the one asked about; a movement's baseline periods are spans of as many days before
+        them. Absence and late shifts are KPIs that are derived from attendance.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DAYS_FIELD_NUMBER: _builtins.int
+        CONDITION_FIELD_NUMBER: _builtins.int
+        days: _builtins.int
+        @_builtins.property
+        def condition(self) -> Global___DetectionRule.Condition: ...
+        def __init__(
+            self,
+            *,
+            days: _builtins.int = ...,
+            condition: Global___DetectionRule.Condition | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "days", b"days"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CheckInLevel(_message.Message):
+        """So many of the last check-ins say so. Sensitive: see `AtRiskService.GetAtRiskRoster`."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MOOD_AT_MOST_FIELD_NUMBER: _builtins.int
+        STRESS_AT_LEAST_FIELD_NUMBER: _builtins.int
+        TIMES_FIELD_NUMBER: _builtins.int
+        OF_FIELD_NUMBER: _builtins.int
+        mood_at_most: _builtins.int
+        stress_at_least: _builtins.int
+        times: _builtins.int
+        of: _builtins.int
+        """How many are looked at; fewer do where there are no more."""
+        def __init__(
+            self,
+            *,
+            mood_at_most: _builtins.int = ...,
+            stress_at_least: _builtins.int = ...,
+            times: _builtins.int = ...,
+            of: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "mood_at_most", b"mood_at_most", "stress_at_least", b"stress_at_least"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "mood_at_most", b"mood_at_most", "of", b"of", "stress_at_least", b"stress_at_least", "times", b"times"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_level: _TypeAlias = _typing.Literal["mood_at_most", "stress_at_least"]  # noqa: Y015
+        _WhichOneofArgType_level: _TypeAlias = _typing.Literal["level", b"level"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_level) -> _WhichOneofReturnType_level | None: ...
+
+    @_typing.final
+    class MoodSwing(_message.Message):
+        """The best and the worst mood of so many days lie so far apart. Sensitive, too."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RANGE_FIELD_NUMBER: _builtins.int
+        DAYS_FIELD_NUMBER: _builtins.int
+        range: _builtins.int
+        days: _builtins.int
+        def __init__(
+            self,
+            *,
+            range: _builtins.int = ...,
+            days: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "range", b"range"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class StandingDetections(_message.Message):
+        """So many detections that stand, whose last period ended within so many days."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AT_LEAST_FIELD_NUMBER: _builtins.int
+        DAYS_FIELD_NUMBER: _builtins.int
+        at_least: _builtins.int
+        days: _builtins.int
+        def __init__(
+            self,
+            *,
+            at_least: _builtins.int = ...,
+            days: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "days", b"days"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    REVIEW_DAYS_FIELD_NUMBER: _builtins.int
+    at_least: _builtins.int
+    """Points from which somebody is on the roster."""
+    review_days: _builtins.int
+    """Days after a review by which the next is due, unless it named an earlier one."""
+    @_builtins.property
+    def scope(self) -> Global___Scope:
+        """Whom it is for, on the day asked about, as of a scorecard policy."""
+
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Roster.Signal]: ...
+    def __init__(
+        self,
+        *,
+        scope: Global___Scope | None = ...,
+        signals: _abc.Iterable[Global___Roster.Signal] | None = ...,
+        at_least: _builtins.int = ...,
+        review_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "review_days", b"review_days", "scope", b"scope", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Roster: _TypeAlias = Roster  # noqa: Y015
 
 @_typing.final
 class DetectionRule(_message.Message):

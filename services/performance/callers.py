@@ -1,0 +1,63 @@
+"""Who calls, and what they are to those whom they ask about: as the directory has it now."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from libs.common.commands import Commands
+from libs.common.errors import Forbidden, NotFound
+from libs.common.eventsourcing import Context, is_id
+from services.performance import employee, team
+from services.performance.employee import EMPLOYEE
+from services.performance.relations import NEED_TO_KNOW, Directory, relations
+from services.performance.team import TEAM
+
+
+def caller_id(context: Context) -> str:
+    """The id of the employee who calls; empty for whoever cannot be one."""
+    kind, _, name = context.actor.partition(":")
+    return name if kind == "user" and is_id(name) else ""
+
+
+async def directory_around(
+    commands: Commands, caller: str, day: date, *, employee_ids: Iterable[str] = (), team_id: str = ""
+) -> Directory:
+    """The part of the directory that says what a caller is to employees, and to a team, on a day.
+
+    Out of the aggregates, asked of the log's leader: read models and replicas may be behind, and a right that is
+    lost is lost at once.
+    """
+    employees = await _employees(commands, {caller, *employee_ids} - {""})
+    found = Directory(employees, {})
+    teams = await _teams(commands, {team_id, *(found.team_of(one, day) for one in employees)} - {""})
+    found = Directory(employees, teams)
+    employees |= await _employees(commands, {found.lead_of(one, day) for one in teams} - {"", *employees})
+    teams |= await _teams(commands, {found.team_of(one, day) for one in employees} - {"", *teams})
+    return found
+
+
+async def check_need_to_know(commands: Commands, context: Context, employee_id: str) -> None:
+    """Refuses whoever may not know what is sensitive of an employee, whatever there is to be known.
+
+    Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may know that of anybody.
+    """
+    caller = caller_id(context)
+    directory = await directory_around(commands, caller, context.today, employee_ids=[employee_id])
+    if relations(directory, caller, employee_id, context.today).isdisjoint(NEED_TO_KNOW):
+        raise need_to_know()
+    if employee_id not in directory.employees:
+        raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+
+
+def need_to_know() -> Forbidden:
+    """One refusal, in the same words whatever is behind it."""
+    return Forbidden(
+        "NEED_TO_KNOW", "only those who have to know this may ask or say it; the contract says who they are"
+    )
+
+
+async def _employees(commands: Commands, ids: Iterable[str]) -> dict[str, employee.State]:
+    return {one: standing.state for one, standing in (await commands.known(EMPLOYEE, ids, latest=True)).items()}
+
+
+async def _teams(commands: Commands, ids: Iterable[str]) -> dict[str, team.State]:
+    return {one: standing.state for one, standing in (await commands.known(TEAM, ids, latest=True)).items()}

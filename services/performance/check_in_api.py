@@ -1,0 +1,57 @@
+"""gRPC: stepladder.performance.v1.CheckInService."""
+
+from google.protobuf.message import Message
+
+from libs.common.errors import FieldViolation, Invalid
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.performance import check_in
+from services.performance.callers import check_need_to_know
+from services.performance.check_in import CHECK_IN, check_in_key
+from services.performance.check_ins import CheckIns
+from services.performance.facts import day_problem
+from stepladder.performance.v1 import check_in_pb2 as pb
+
+
+class CheckInApi:
+    """Implements the service. Before anything is looked at, the caller must be one who may know it."""
+
+    def __init__(self, service: Service, check_ins: CheckIns, follower: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._check_ins = check_ins
+        self._follower = follower
+
+    async def CreateCheckIn(self, request: pb.CreateCheckInRequest, context: Context) -> pb.CheckIn:
+        return await self._give(request.check_in, request, context)
+
+    async def CorrectCheckIn(self, request: pb.CorrectCheckInRequest, context: Context) -> pb.CheckIn:
+        return await self._give(request.check_in, request, context)
+
+    async def RetractCheckIn(self, request: pb.RetractCheckInRequest, context: Context) -> pb.CheckIn:
+        await check_need_to_know(self._commands, context, request.employee_id)
+        return await self._handle(request.employee_id, request.check_in_id, request, context)
+
+    async def ListCheckIns(self, request: pb.ListCheckInsRequest, context: Context) -> pb.ListCheckInsResponse:
+        await check_need_to_know(self._commands, context, request.employee_id)
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._check_ins.list_check_ins(self._engine, request)
+        page, token = cut_page(request, listed, lambda one: one)
+        keys = [check_in_key(request.employee_id, check_in_id) for _, check_in_id in page]
+        found = (await self._commands.known(CHECK_IN, keys)).values()
+        return pb.ListCheckInsResponse(
+            check_ins=[check_in.to_resource(one.state, one.position) for one in found if not one.state.retracted],
+            next_page_token=token,
+        )
+
+    async def _give(self, given: pb.CheckIn, command: Message, context: Context) -> pb.CheckIn:
+        await check_need_to_know(self._commands, context, given.employee_id)
+        if problem := day_problem(given.date, context.today):
+            raise Invalid("DATE_INVALID", problem, (FieldViolation("check_in.date", problem),))
+        return await self._handle(given.employee_id, given.check_in_id, command, context)
+
+    async def _handle(self, employee_id: str, check_in_id: str, command: Message, context: Context) -> pb.CheckIn:
+        handled = await self._commands.handle(CHECK_IN, check_in_key(employee_id, check_in_id), command, context)
+        return check_in.to_resource(handled.state, handled.position)
