@@ -1,7 +1,5 @@
 """gRPC: stepladder.performance.v1.AssessmentService."""
 
-from datetime import date
-
 from google.protobuf.message import Message
 
 from libs.common.errors import FieldViolation, Invalid, NotFound
@@ -10,13 +8,13 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from services.performance import assessment
 from services.performance.assessment import ASSESSMENT, MonthSpan, months_of
+from services.performance.callers import caller_id, directory_around
 from services.performance.catalogue import Catalogue
 from services.performance.employee import EMPLOYEE
 from services.performance.months import months_from, span_of
 from services.performance.policy_api import rules_with
-from services.performance.team import TEAM
+from services.performance.relations import Relation, relations
 from stepladder.performance.v1 import assessment_pb2 as pb
-from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.policy_pb2 import Policy
 
 
@@ -50,7 +48,7 @@ class AssessmentApi:
         await self._check_employee(request.employee_id)
         command = pb.GiveAssessment(
             request=request,
-            relation=await self._relation(context.actor.removeprefix("user:"), request.employee_id, context.today),
+            relation=await self._relation(request.employee_id, context),
             policy=await self._model(request.employee_id, months),
         )
         return await self._handle(request.employee_id, months, command, context.for_actor())
@@ -84,24 +82,13 @@ class AssessmentApi:
         await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
         return (await self._catalogue.rules(self._service.engine, version)).version(version)
 
-    async def _relation(self, assessor_id: str, employee_id: str, today: date) -> pb.AssessorRelation.ValueType:
-        """What the directory says that somebody is to whom they assess."""
-        try:
-            people = await self._commands.known(EMPLOYEE, [assessor_id, employee_id])
-        except Invalid:  # an actor whose name is no id
-            return pb.ASSESSOR_RELATION_UNSPECIFIED
-        if assessor_id == employee_id or assessor_id not in people:
-            return pb.ASSESSOR_RELATION_UNSPECIFIED
-        assessor, assessed = people[assessor_id].state, people[employee_id].state
-        teams = {one.team_on(today) for one in (assessor, assessed)} - {""}
-        leads = {
-            team_id: one.state.lead_on(today) for team_id, one in (await self._commands.known(TEAM, teams)).items()
-        }
-        if EMPLOYMENT_STATUS_LEFT in (assessor.status_on(today), assessed.status_on(today)):
-            return pb.ASSESSOR_RELATION_UNSPECIFIED
-        if leads.get(assessed.team_on(today)) == assessor_id:
+    async def _relation(self, employee_id: str, context: Context) -> pb.AssessorRelation.ValueType:
+        """What the directory says today that the caller is to whom they assess."""
+        caller, today = caller_id(context), context.today
+        directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
+        if Relation.LEAD in relations(directory, caller, employee_id, today):
             return pb.ASSESSOR_RELATION_MANAGER
-        if leads.get(assessor.team_on(today)) == employee_id:
+        if Relation.LEAD in relations(directory, employee_id, caller, today):
             return pb.ASSESSOR_RELATION_TEAM
         return pb.ASSESSOR_RELATION_UNSPECIFIED
 

@@ -90,6 +90,7 @@ class World:
     def comparisons(self) -> LeadComparisonServiceStub:
         return LeadComparisonServiceStub(self.channels["performance"])
 
+    @property
     def check_ins(self) -> CheckInServiceStub:
         return CheckInServiceStub(self.channels["performance"])
 
