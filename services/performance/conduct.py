@@ -15,6 +15,7 @@ class Offending:
 
     record_id: str
     date: str
+    rule_book_id: str
     offence: Offence
     position: int
     disputed: bool = False
@@ -51,7 +52,12 @@ def counted(violations: Iterable[Offending], as_of: date) -> list[CountedViolati
 def _before(earlier: Sequence[Offending], one: Offending) -> int:
     """How often the same offence was committed in the months before."""
     since = "" if not one.offence.warning_months else _months_before(one.date, one.offence.warning_months)
-    return sum(other.offence.offence_id == one.offence.offence_id and other.date >= since for other in earlier)
+    return sum(_what(other) == _what(one) and other.date >= since for other in earlier)
+
+
+def _what(one: Offending) -> tuple[str, str]:
+    # Another rule book's offence of this id is another offence.
+    return one.rule_book_id, one.offence.offence_id
 
 
 def _months_before(day: str, months: int) -> str:

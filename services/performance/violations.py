@@ -18,7 +18,7 @@ from stepladder.performance.v1.events_pb2 import (
     RecordRetracted,
 )
 from stepladder.performance.v1.policy_pb2 import Offence
-from stepladder.performance.v1.record_pb2 import Outcome
+from stepladder.performance.v1.record_pb2 import Outcome, Record
 
 POINTS = "conduct.points"
 """The measure that violations have."""
@@ -37,6 +37,7 @@ class Violations:
             *knowledge_columns(),
             Column("employee_id", String, nullable=False, index=True),
             Column("date", String(10), nullable=False),
+            Column("rule_book_id", String, nullable=False),
             Column("offence", LargeBinary, nullable=False),
         )
 
@@ -52,11 +53,11 @@ class Violations:
                 return Changed(employee_id, [(one.date, one.name) for one in outcome.measures], first=True)
             case RecordCreated(record=record, outcome=outcome) | RecordCorrected(record=record, outcome=outcome):
                 await batch.flush()
-                days = await self._recount(rows, employee_id, record_id, record.date, outcome, position)
+                days = await self._recount(rows, employee_id, record_id, record, outcome, position)
                 return Changed(employee_id, days, first=isinstance(event, RecordCreated))
             case RecordRetracted():
                 await batch.flush()
-                days = await self._recount(rows, employee_id, record_id, "", Outcome(), position)
+                days = await self._recount(rows, employee_id, record_id, Record(), Outcome(), position)
                 return Changed(employee_id, days)
             case RecordDisputed():
                 await batch.flush()
@@ -94,6 +95,7 @@ class Violations:
             offending = Offending(
                 record_id=row.record_id,
                 date=row.date,
+                rule_book_id=row.rule_book_id,
                 offence=Offence.FromString(row.offence),
                 position=row.position,
                 disputed=record_source(row.record_id) in disputed,
@@ -102,7 +104,7 @@ class Violations:
         return found
 
     async def _recount(
-        self, rows: AsyncConnection, employee_id: str, record_id: str, day: str, outcome: Outcome, position: int
+        self, rows: AsyncConnection, employee_id: str, record_id: str, record: Record, outcome: Outcome, position: int
     ) -> list[tuple[str, str]]:
         """Puts what a record counts as now in the place of what it did; answers day and measure of what changed.
 
@@ -112,14 +114,17 @@ class Violations:
         offence = {
             "record_id": record_id,
             "employee_id": employee_id,
-            "date": day,
+            "date": record.date,
+            "rule_book_id": record.violation.rule_book_id,
             "offence": outcome.offence.SerializeToString(),
         }
         offences = [offence] if outcome.HasField("offence") else []
         await supersede(rows, self.violations, self.violations.c.record_id == record_id, offences, position)
         measures = [(source, one.date, one.name, one.value) for one in outcome.measures]
         violations = counted(await self.violations_of(rows, employee_id), date.max)
-        measures += [(record_source(one.record_id), one.date, POINTS, one.points) for one in violations if one.points]
+        measures += [
+            (record_source(one.record_id), one.date, POINTS, one.points) for one in violations if not one.warning
+        ]
         wanted = [
             {**key_of(employee_id, on, of, name), "numerator": value, "denominator": 0}
             for of, on, name, value in measures

@@ -12,8 +12,8 @@ PHONE = Offence(offence_id="phone", points=3, warnings=1, warning_months=3, laps
 LEAK = Offence(offence_id="leak", points=100, dismissal_grade=True)
 
 
-def offending(day: str, offence: Offence, record_id: str = "") -> Offending:
-    return Offending(record_id or f"v-{day}", day, offence, position=7)
+def offending(day: str, offence: Offence, record_id: str = "", *, book: str = "house") -> Offending:
+    return Offending(record_id or f"v-{day}", day, book, offence, position=7)
 
 
 def points(*violations: Offending, as_of: str = "2026-12-31") -> list[int]:
@@ -45,6 +45,11 @@ def test_some_offences_count_only_when_repeated_after_a_warning() -> None:
     assert points(offending("2026-01-10", PHONE), offending("2026-04-10", PHONE)) == [0, 3]
     assert points(offending("2026-01-10", PHONE), offending("2026-04-11", PHONE)) == [0, 0]
     assert points(offending("2026-01-10", PHONE), offending("2026-01-11", SEAT)) == [0, 1]
+
+
+def test_the_same_id_in_another_rule_book_is_another_offence() -> None:
+    """What was warned of under one book is still warned of under another."""
+    assert points(offending("2026-01-10", PHONE), offending("2026-01-11", PHONE, book="floor")) == [0, 0]
 
 
 def test_a_warning_taken_back_makes_the_next_one_the_warning() -> None:

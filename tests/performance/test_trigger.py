@@ -285,7 +285,7 @@ def test_days_together_find_what_they_find_one_after_the_other(
 
 def offending(day: str, points: int, *, disputed: bool = False) -> Offending:
     offence = Offence(offence_id="phone", points=points, lapse_months=1)
-    return Offending(f"v-{day}", day, offence, position=7, disputed=disputed)
+    return Offending(f"v-{day}", day, "house", offence, position=7, disputed=disputed)
 
 
 def test_points() -> None:

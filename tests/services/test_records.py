@@ -225,9 +225,27 @@ async def rule_book(world: World) -> str:
         Offence(offence_id="seat", display_name="Seat left untidy", points=1, lapse_months=6),
         Offence(offence_id="phone", display_name="Own phone at the seat", points=3, warnings=1),
         Offence(offence_id="leak", display_name="Leaked data", points=10, dismissal_grade=True),
+        Offence(offence_id="badge", display_name="No badge"),
     ]
     one = Policy(policy_id=new_id("b"), effective_date="2019-01-01", rule_book=RuleBook(offences=offences))
     return (await put(world, one)).policy_id
+
+
+async def test_points_of_offences_that_cost_none_and_of_other_books(world: World) -> None:
+    """No points are a measure of 0, a warning is none; what one book warned of is still warned of under another."""
+    agent = await world.employee(await world.team())
+    points, book, other = await derived(world, "conduct.points"), await rule_book(world), await rule_book(world)
+
+    def violation(day: str, book_id: str, offence_id: str) -> Record:
+        offence = Violation(rule_book_id=book_id, offence_id=offence_id)
+        return Record(record_id=new_id("v"), employee_id=agent, date=day, violation=offence)
+
+    await create(world, violation("2020-01-10", book, "phone"), violation("2020-01-11", other, "phone"))
+    assert await value(world, points, agent) == ""
+    await create(world, violation("2020-01-12", book, "badge"))
+    assert await value(world, points, agent) == "0.0"
+    await create(world, violation("2020-01-13", other, "phone"))
+    assert await value(world, points, agent) == "3.0"
 
 
 async def test_a_violation_revoked_unwinds_what_followed_from_it(world: World) -> None:
