@@ -202,7 +202,9 @@ class MissedPeriod(_message.Message):
     value: _builtins.str
     """Rounded to the KPI's precision."""
     minimum: _builtins.str
-    """The bounds that the days' targets add up to, and the position of the latest event that set one of them."""
+    """The bounds that the days' targets add up to, and the position of the latest event that set one of them. Of a total
+    or points: the number that is reached, as the maximum.
+    """
     maximum: _builtins.str
     target_position: _builtins.int
     met: _builtins.bool

@@ -597,7 +597,9 @@ class RecordedReading(_message.Message):
     employee_id: _builtins.str
     date: _builtins.str
     source: _builtins.str
+    """Of what a record counts as: `record:` and its id."""
     kpi_id: _builtins.str
+    """Or the measure of a record."""
     numerator: _builtins.int
     denominator: _builtins.int
     log_position: _builtins.int

@@ -236,7 +236,7 @@ Global___Leave: _TypeAlias = Leave  # noqa: Y015
 
 @_typing.final
 class Complaint(_message.Message):
-    """Measures: complaint.received (1), complaint.justified (1 once it was found so)."""
+    """Measures: complaint.received (1), complaint.justified (1 once it was found so, 0 until then)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
