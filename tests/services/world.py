@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from grpc import aio
 
@@ -191,7 +192,9 @@ async def judged(world: World) -> None:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, nats: NatsServer, database_url: str = "") -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, nats: NatsServer, database_url: str = "", site: ZoneInfo | None = None
+) -> AsyncIterator[World]:
     """All three services on ports of their own; `database_url` (with `{service}`) takes the place of SQLite."""
     make_key(folder / "kek")
     free = {f"{name}_address": "127.0.0.1:0" for name in MODULES}
@@ -200,6 +203,8 @@ async def open_world(folder: Path, nats: NatsServer, database_url: str = "") -> 
     )
     if database_url:
         settings = settings.model_copy(update={"database_url": database_url})
+    if site:
+        settings = settings.model_copy(update={"site_time_zone": site})
     await migrate_all(settings)
     clock = [datetime.now(UTC)]
     async with AsyncExitStack() as stack:

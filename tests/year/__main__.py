@@ -11,7 +11,8 @@ from time import perf_counter
 from tests.servers import running_nats
 from tests.services.world import open_world
 from tests.year.centre import MONTHS, Centre
-from tests.year.ledger import Close, Step
+from tests.year.comparing import Comparer
+from tests.year.papers import SITE
 from tests.year.telling import Teller
 
 
@@ -23,28 +24,27 @@ async def run(folder: Path, seed: int, people: int) -> list[str]:
         print(f"{perf_counter() - started:7.1f} s  {text}", flush=True)
 
     with running_nats(folder / "nats", 1) as servers:
-        async with open_world(folder, servers[0]) as world:
+        async with open_world(folder, servers[0], site=SITE) as world:
             world.clock[0] = datetime(2025, 1, 2, tzinfo=UTC)
-            teller, steps = Teller(world), list[Step]()
-            for step in Centre(seed, people).year():
-                steps.append(step)
-                if isinstance(step, Close):
-                    await teller.tell(steps)
-                    steps = []
-                    tell(f"{step.month} closed for {teller.closings[-1].closed}, {teller.figures.facts} facts so far")
-            await teller.tell(steps)
+            teller = Teller(world)
+            comparer, figures = Comparer(teller), teller.figures
+            async for close in comparer.told(Centre(seed, people).year()):
+                closed = teller.closings[close.month].closed
+                tell(f"{close.month} closed for {closed}, {figures.facts} facts and {figures.records} records so far")
             told = perf_counter()
             await teller.caught_up(3600)
             tell(f"caught up {perf_counter() - told:.1f} s after the last word")
-            positions = await teller.positions()
             found: list[str] = []
             for month in MONTHS:
-                found += await teller.mismatches([month], positions)
+                found += await comparer.mismatches([month], await comparer.positions([month]))
                 tell(f"{month} compared, {len(found)} mismatches so far")
-    figures = teller.figures
+            for what, ask in comparer.others():
+                found += await ask
+                tell(f"{what} compared, {len(found)} mismatches so far")
     tell(
-        f"{figures.facts} facts of {figures.readings} readings, loaded in {figures.loading:.1f} s; {figures.closed} "
-        f"scorecards closed, {figures.closing / max(figures.closed, 1) * 1000:.2f} s per 1000"
+        f"{figures.facts} facts of {figures.readings} readings, loaded in {figures.loading:.1f} s; {figures.records} "
+        f"records in {figures.writing:.1f} s; {figures.closed} scorecards closed, "
+        f"{figures.closing / max(figures.closed, 1) * 1000:.2f} s per 1000"
     )
     return found
 
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="stepladder-year-") as folder:
         found = asyncio.run(run(Path(folder), arguments.seed, arguments.people))
-    for line in found[:50]:
+    for line in found[:200]:
         print(f"DIFFERS {line}")
     sys.exit(f"{len(found)} mismatches" if found else 0)
 

@@ -19,7 +19,7 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_UNQUALIFIED,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
-from stepladder.performance.v1.policy_pb2 import Policy, Scope, ScorecardPolicy
+from stepladder.performance.v1.policy_pb2 import DetectionRule, Policy, Scope, ScorecardPolicy
 from tests.year.ledger import (
     Change,
     Close,
@@ -40,6 +40,7 @@ from tests.year.ledger import (
     days_of,
     month_of,
 )
+from tests.year.papers import Papers
 
 MONTHS = [f"2025-{number:02}" for number in range(1, 13)]
 LONG_AGO = "2024-01-01"
@@ -59,6 +60,18 @@ class Shape:
     denominators: tuple[int, int] | None = None
     chance: float = 0.8
 
+
+NAMES = [
+    "王小明",
+    "Jānis Bērziņš",
+    "محمد علي",
+    "שירה כהן",
+    "欧阳娜娜",
+    "Ņina Šķēle",
+    "Somebody",
+    "فاطمة الزهراء",
+    "Łucja d’Œuvre",
+]
 
 KPIS = {
     "csat": Shape(["survey"], (0, 20), (0, 20)),
@@ -96,6 +109,7 @@ class Centre:
         self.home: dict[str, list[tuple[date, str]]] = {}
         self.gone: dict[str, date] = {}
         self.away: dict[str, tuple[date, date]] = {}
+        self.papers = Papers(self.seed, self.prefix, self.works, self.mistakes)
 
     def named(self, name: str) -> str:
         return f"{self.prefix}{name}"
@@ -138,7 +152,34 @@ class Centre:
             self.kpi("mood", Kpi.UNIT_POINTS, none, ratio, (1, 1), 2),
             self.kpi("conduct", Kpi.UNIT_POINTS, none, added),
             self.kpi("praise", Kpi.UNIT_POINTS, none, added, (1, 3), 2),
+            self.made("fatal-rate", lower, "evaluation.fatal", "evaluation.count", (100, 1), 2),
+            self.made("miss-rate", lower, "evaluation.misses", "evaluation.items", (100, 1), 2),
+            self.made("quality", higher, "evaluation.score", "evaluation.count", (1, 100), 2),
+            self.made("present", higher, "attendance.worked", "attendance.scheduled", (100, 1), 2),
+            self.made("late", lower, "attendance.late"),
+            self.made("per-mille", lower, "complaint.justified", self.named("volume"), (1000, 1), 3),
+            self.made("received", lower, "complaint.received"),
+            self.made("exams", higher, "exam.score", "exam.taken", (1, 100), 1),
+            self.made("courses", higher, "training.attended", "training.assigned", (100, 1), 1),
+            self.made("points", none, "conduct.points"),
+            self.made("thanks", none, "commendation.count", scale=(1, 2), precision=1),
+            self.made("leave", none, "leave.days"),
         ]
+
+    def made(
+        self,
+        name: str,
+        direction: "Kpi.Direction.ValueType",
+        numerator: str,
+        denominator: str = "",
+        scale: tuple[int, int] = (1, 1),
+        precision: int = 0,
+    ) -> Kpi:
+        """One derived from measures."""
+        aggregation = Kpi.AGGREGATION_RATIO if denominator else Kpi.AGGREGATION_SUM
+        kpi = self.kpi(name, Kpi.UNIT_POINTS, direction, aggregation, scale, precision)
+        kpi.derived.CopyFrom(Kpi.Derivation(numerator=numerator, denominator=denominator))
+        return kpi
 
     def target(
         self,
@@ -219,18 +260,27 @@ class Centre:
         yield "2025-10", self.target("aht", "2025-10-15", "", "6.5")  # open at one end from then on
         yield "2025-10", self.target("aht", "2025-10-15", "", "5.5")  # takes its place
         yield from ((jan, policy) for policy in self.first_policies(first, second))
+        yield from self.papers.policies(jan)
+        yield from ((jan, policy) for policy in self.detecting())
+        yield "2025-04", self.target("fatal-rate", "2025-04-08", "", "30")
+        yield "2025-06", self.target("late", "2025-06-03", "", "0.25", per_day=True)
+        yield "2025-09", self.target("present", "2025-09-15", "97.5", team=first)
         yield (
             "2025-02",
             self.policy(
                 "centre",
                 "2025-02-01",
                 [
-                    self.attained("csat", "40"),
-                    self.attained("complaints", "20"),
-                    self.attained("aht", "25"),
+                    self.attained("csat", "20"),
+                    self.attained("complaints", "10"),
+                    self.attained("aht", "15"),
                     self.attained("volume", "15"),
+                    self.attained("fatal-rate", "10"),
+                    self.attained("miss-rate", "7.5", "115"),
+                    self.attained("present", "12.5"),
+                    self.attained("per-mille", "10"),
                 ],
-                adjustments=[("conduct", "-1"), ("praise", "0.5")],
+                adjustments=[("conduct", "-1"), ("praise", "0.5"), ("points", "-1"), ("thanks", "2")],
             ),
         )
         yield (
@@ -262,12 +312,17 @@ class Centre:
                 "centre",
                 "2025-07-10",
                 [
-                    self.attained("csat", "30", "110"),
-                    self.attained("complaints", "30", "110"),
+                    self.attained("csat", "15", "110"),
+                    self.attained("complaints", "15", "110"),
                     self.stepped("mood", "10", ("", "0"), ("2.5", "60"), ("4", "100")),
-                    self.attained("aht", "30"),
+                    self.attained("aht", "15"),
+                    self.attained("quality", "15", "130"),
+                    self.attained("late", "10"),
+                    self.stepped("leave", "5", ("", "100"), ("3", "80"), ("10", "60")),
+                    self.attained("courses", "5"),
+                    self.stepped("exams", "10", ("", "0"), ("80", "50"), ("90", "100")),
                 ],
-                adjustments=[("conduct", "-2.5"), ("praise", "1.25")],
+                adjustments=[("conduct", "-2.5"), ("praise", "1.25"), ("points", "-0.5"), ("received", "-0.25")],
                 bands=("0", "50", "65", "77.5", "90", "105"),
             ),
         )
@@ -309,6 +364,15 @@ class Centre:
             self.target("first-reply", LONG_AGO, "", "9"),
             self.target("longest", LONG_AGO, "60", "125"),
             self.target("qa", "2025-02-10", "50"),
+            self.target("fatal-rate", LONG_AGO, "", "22"),
+            self.target("miss-rate", LONG_AGO, "", "17.5"),
+            self.target("miss-rate", "2025-03-12", "", "12", stars=4),
+            self.target("quality", LONG_AGO, "80.5"),
+            self.target("present", LONG_AGO, "90"),
+            self.target("present", "2025-02-18", "92", position="senior"),
+            self.target("late", LONG_AGO, "", "0.5", per_day=True),
+            self.target("per-mille", LONG_AGO, "", "4"),
+            self.target("courses", LONG_AGO, "75"),
         ]
 
     def first_policies(self, first: str, second: str) -> list[Policy]:
@@ -351,12 +415,15 @@ class Centre:
                     self.attained("complaints", "25"),
                     self.attained("volume", "20"),
                     self.attained("busy", "10", "130"),
-                    self.attained("first-reply", "10"),
-                    self.attained("longest", "10"),
+                    self.attained("first-reply", "5"),
+                    self.attained("longest", "5"),
+                    self.attained("present", "5"),
+                    self.attained("fatal-rate", "2.5"),
+                    self.attained("per-mille", "2.5"),
                 ],
                 scope=Scope(position="lead"),
                 basis=OF_TEAM,
-                adjustments=[("conduct", "-0.05")],
+                adjustments=[("conduct", "-0.05"), ("points", "-0.05")],
             ),
             self.policy(
                 "second-leads",
@@ -375,6 +442,37 @@ class Centre:
             ),
         ]
 
+    def detecting(self) -> Iterator[Policy]:
+        """A rule of every trigger that is about days, weeks, months and points."""
+        day, week, month = DetectionRule.PERIOD_DAY, DetectionRule.PERIOD_WEEK, DetectionRule.PERIOD_MONTH
+        streak, total = DetectionRule.Streak, DetectionRule.Total
+        for name, since, rule in [
+            ("miss-days", "2025-11-01", self.streak("miss-rate", day, 2, 0)),
+            ("quality-weeks", "2025-10-01", self.streak("quality", week, 2, 1)),
+            ("late-weeks", "2025-11-05", self.streak("late", week, 3, 1)),
+            ("fatal-months", "2025-08-15", self.streak("fatal-rate", month, 2, 3, maximum="30")),
+            ("present-months", "2025-08-01", self.streak("present", month, 3, 0)),
+            ("received", LONG_AGO, total(kpi_id=self.named("received"), days=45, at_least="3")),
+            ("praise", "2025-09-10", total(kpi_id=self.named("praise"), days=20, at_least="1.5")),
+            ("points", LONG_AGO, DetectionRule.Points(at_least=12)),
+        ]:
+            content = DetectionRule(settle_seconds=60, purpose=DetectionRule.PURPOSE_FINDING)
+            match rule:
+                case streak():
+                    content.streak.CopyFrom(rule)
+                case total():
+                    content.total.CopyFrom(rule)
+                case DetectionRule.Points():
+                    content.points.CopyFrom(rule)
+            yield Policy(policy_id=self.named(f"find-{name}"), effective_date=since, detection=content)
+
+    def streak(
+        self, name: str, period: "DetectionRule.Period.ValueType", streak: int, samples: int, *, maximum: str = ""
+    ) -> DetectionRule.Streak:
+        return DetectionRule.Streak(
+            kpi_id=self.named(name), period=period, streak=streak, minimum_samples=samples, maximum=maximum
+        )
+
     def people_and_changes(self) -> tuple[list[Employee], list[Change]]:
         """Who is hired when, and what becomes of them."""
         changes: list[Change] = []
@@ -385,7 +483,7 @@ class Centre:
             position, stars = ("lead", 0) if lead else (("senior", 2) if number % 5 == 0 else ("agent", number % 6))
             self.employees[employee_id] = Employee(
                 employee_id=employee_id,
-                display_name="Somebody",
+                display_name=NAMES[number % len(NAMES)],
                 hire_date=hire,
                 team_id=team,
                 position=position,
@@ -490,7 +588,11 @@ class Centre:
                 for change in sorted(changes, key=_day)
                 if month_of(change.day) == month or (first and change.day < self.first_day)
             )
-            yield from (rule for said, rule in rules if said == month)
+            for said, rule in rules:
+                if said == month:
+                    if isinstance(rule, Policy):
+                        self.papers.hear(rule)
+                    yield rule
             if month_of(RETIRED) == month:
                 yield Retire(self.named("qa"), RETIRED)
             yield from late.pop(month, [])
@@ -505,6 +607,13 @@ class Centre:
         """The month's readings; `late` gets what becomes of some of them, by the month in which it is said."""
         index = self.months.index(month)
         reviewer = self.named("e-0000")
+
+        def say_later(step: Step) -> None:
+            later = self.papers.chance.choice([*self.months[index + 1 :], "after"])
+            late.setdefault(later, []).append(step)
+
+        for paper in list(self.papers.of_month(month, list(self.employees))):
+            yield from self.papers.steps(paper, reviewer, say_later)
         for record in list(self.readings(month)):
             later = self.chance.choice([*self.months[index + 1 :], "after"])
             name = record.key[3].removeprefix(self.prefix)

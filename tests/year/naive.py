@@ -3,7 +3,7 @@
 It follows the comments of the contracts, one after the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
@@ -13,7 +13,8 @@ from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import Policy, Scope, ScorecardPolicy
 from stepladder.performance.v1.scorecard_pb2 import AdjustmentLine, Rank, Scorecard, ScorecardLine
-from tests.year.ledger import Key, Ledger, Samples, days_of
+from tests.year.ledger import Key, Ledger, Samples, days_of, month_of
+from tests.year.measures import measures
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Positions:
 
     readings: Mapping[Key, int] = field(default_factory=dict)
     rules: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class Facts:
+    """A month's readings and measures, whose and whose lead's they are, and which of them are contested."""
+
+    own: dict[str, dict[Key, Samples]]
+    led: dict[str, dict[Key, Samples]]
+    disputed: set[Key]
 
 
 @dataclass(frozen=True)
@@ -59,13 +69,14 @@ class Sum:
 
 def month_results(ledger: Ledger, month: str, positions: Positions) -> dict[str, Result]:
     """Every employee's result of a closed month, those only who have one."""
-    cards = {}
+    cards, facts, known = {}, facts_of(ledger, month), ledger.closed[month]
     for employee_id in ledger.hires:
-        if (employee_id, month) in ledger.rated_elsewhere or last_day(ledger, employee_id, month) is None:
+        day = last_day(ledger, employee_id, month)
+        if (employee_id, month) in ledger.rated_elsewhere or day is None:
             continue
-        policy = policy_for(ledger, employee_id, month, ledger.closed[month])
+        policy = policy_for(ledger, employee_id, day, known)
         if policy is not None:
-            cards[employee_id] = scorecard(ledger, employee_id, month, ledger.closed[month], positions)
+            cards[employee_id] = scorecard(ledger, employee_id, month, day, policy, facts, known, positions)
     return {
         employee_id: Result(
             card,
@@ -108,13 +119,12 @@ def order(scope: Scope | Target) -> tuple[bool, bool, bool]:
     return bool(scope.team_id), bool(scope.stars), bool(scope.position)
 
 
-def policy_for(ledger: Ledger, employee_id: str, month: str, known: int) -> int | None:
+def policy_for(ledger: Ledger, employee_id: str, day: date, known: int) -> int | None:
     """Index of the version in force on the employee's last day, out of the first `known` rules."""
-    day = last_day(ledger, employee_id, month)
-    assert day is not None
     versions: dict[str, int] = {}
     for index, rule in enumerate(ledger.rules[:known]):
-        if isinstance(rule, Policy) and date.fromisoformat(rule.effective_date) <= day:
+        scoring = isinstance(rule, Policy) and rule.HasField("scorecard")
+        if isinstance(rule, Policy) and scoring and date.fromisoformat(rule.effective_date) <= day:
             before = versions.get(rule.policy_id)
             if before is None or day_of(ledger, before) <= date.fromisoformat(rule.effective_date):
                 versions[rule.policy_id] = index
@@ -165,22 +175,42 @@ def target_for(ledger: Ledger, employee_id: str, kpi_id: str, day: date, known: 
     return found
 
 
+def facts_of(ledger: Ledger, month: str) -> Facts:
+    """Everything that a month rests on."""
+    facts = Facts({}, {}, set(ledger.disputed))
+    for employee_id in ledger.hires:
+        own = facts.own[employee_id] = dict(ledger.of_month(employee_id, month))
+        for key, value in measures(ledger, employee_id):
+            if month_of(key[1]) == month:
+                own[key] = (value,), ()
+                if ledger.paper(key[2]).appealed is not None:
+                    facts.disputed.add(key)
+        leads = {day: ledger.lead_on(ledger.team_on(employee_id, day), day) for day in days_of(month)}
+        for key, samples in own.items():
+            facts.led.setdefault(leads[key[1]], {})[key] = samples
+    return facts
+
+
 def scorecard(
-    ledger: Ledger, employee_id: str, month: str, known: int, positions: Positions, as_of: date = date.max
+    ledger: Ledger,
+    employee_id: str,
+    month: str,
+    day: date,
+    index: int,
+    facts: Facts,
+    known: int,
+    positions: Positions,
 ) -> Scorecard:
-    """An employee's month under the first `known` rules, on the facts up to a day."""
-    index = policy_for(ledger, employee_id, month, known)
-    day = last_day(ledger, employee_id, month)
-    assert index is not None
-    assert day is not None
+    """An employee's month under a policy and the first `known` rules; `day` is the last on which they are employed."""
     rule, policy = ledger.rules[index], policy_at(ledger, index)
     assert isinstance(rule, Policy)
-    readings = facts_of(ledger, employee_id, month, policy.basis, as_of)
+    whose = facts.own if policy.basis == ScorecardPolicy.BASIS_OWN else facts.led
+    readings = whose.get(employee_id, {})
 
     lead_id = employee_id if policy.basis == ScorecardPolicy.BASIS_TEAM else ""
     lines, scores = [], []
     for item in policy.items:
-        line, score = line_of(ledger, item, readings, known, positions, lead_id)
+        line, score = line_of(ledger, item, readings, known, positions, lead_id, facts.disputed)
         if score is None and policy.missing == ScorecardPolicy.MISSING_ZERO:
             score = Fraction(0)
         lines.append(line)
@@ -193,7 +223,7 @@ def scorecard(
 
     adjustments, added = [], Fraction(0)
     for adjustment in policy.adjustments:
-        shown_line, points = adjustment_of(ledger, adjustment, readings, known, positions)
+        shown_line, points = adjustment_of(ledger, adjustment, readings, known, positions, facts.disputed)
         if shown_line.value and scored:  # nothing to add, or nothing to add it to
             adjustments.append(shown_line)
             added += points
@@ -218,24 +248,10 @@ def scorecard(
         card.total = shown(total, policy.precision)
         card.rating = rating_of(policy, Fraction(card.total))
     if policy.basis == ScorecardPolicy.BASIS_TEAM:
-        kpi_ids = {item.kpi_id for item in policy.items} | {one.kpi_id for one in policy.adjustments}
-        card.member_ids.extend(sorted({member for member, _, _, kpi_id in readings if kpi_id in kpi_ids}))
+        kpis = [ledger.kpis[one.kpi_id] for one in (*policy.items, *policy.adjustments)]
+        made_of = {part for kpi in kpis for part in (kpi.kpi_id, kpi.derived.numerator, kpi.derived.denominator)}
+        card.member_ids.extend(sorted({member for member, _, _, measure in readings if measure in made_of}))
     return card
-
-
-def facts_of(
-    ledger: Ledger, employee_id: str, month: str, basis: "ScorecardPolicy.Basis.ValueType", as_of: date
-) -> dict[Key, Samples]:
-    """The readings that a scorecard rests on."""
-    found = {}
-    if basis == ScorecardPolicy.BASIS_OWN:
-        found = dict(ledger.of_month(employee_id, month))
-    else:
-        for member in ledger.hires:
-            for key, samples in ledger.of_month(member, month).items():
-                if ledger.lead_on(ledger.team_on(member, key[1]), key[1]) == employee_id:
-                    found[key] = samples
-    return {key: samples for key, samples in found.items() if key[1] <= as_of}
 
 
 def days_worked(
@@ -243,17 +259,21 @@ def days_worked(
 ) -> list[WorkedDay]:
     """The employees' days with readings of a KPI."""
     found: dict[tuple[str, date], WorkedDay] = {}
-    for key, (numerators, denominators) in readings.items():
-        employee_id, day, _, kpi = key
-        if kpi != kpi_id:
+    derived = ledger.kpis[kpi_id].derived
+    for key, samples in readings.items():
+        employee_id, day, _, name = key
+        if name not in {kpi_id, derived.numerator, derived.denominator}:
             continue
         if (employee_id, day) not in found:
             target = target_for(ledger, employee_id, kpi_id, day, known, lead_id)
             found[employee_id, day] = WorkedDay(employee_id, day, [], [], [], target)
         worked = found[employee_id, day]
         worked.keys.append(key)
-        worked.numerators.extend(numerators)
-        worked.denominators.extend(denominators)
+        if name == derived.denominator:  # what is a sum of its own is the denominator here
+            worked.denominators.extend(samples[0])
+        else:
+            worked.numerators.extend(samples[0])
+            worked.denominators.extend(samples[1])
     return list(found.values())
 
 
@@ -261,7 +281,7 @@ def add_up(kpi: Kpi, days: list[WorkedDay]) -> Sum:
     """Readings added up, without bounds."""
     numerators = [number for day in days for number in day.numerators]
     scale = Fraction(kpi.scale_numerator, kpi.scale_denominator)
-    if not numerators:
+    if not days:
         return Sum(0, 0, None)
     if kpi.aggregation == Kpi.AGGREGATION_RATIO:
         numerator, denominator = sum(numerators), sum(number for day in days for number in day.denominators)
@@ -315,6 +335,7 @@ def line_of(
     known: int,
     positions: Positions,
     lead_id: str,
+    disputed: Set[Key],
 ) -> tuple[ScorecardLine, Fraction | None]:
     """One KPI of a scorecard, and its exact score if it has one."""
     kpi = ledger.kpis[item.kpi_id]
@@ -336,7 +357,7 @@ def line_of(
         fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
         target_positions=sorted({positions.rules.get(day.target, 0) for day in judged if day.target is not None}),
         disputed_positions=sorted(
-            {positions.readings.get(key, 0) for day in days for key in day.keys if key in ledger.disputed}
+            {positions.readings.get(key, 0) for day in days for key in day.keys if key in disputed}
         ),
     )
     score = None
@@ -382,6 +403,7 @@ def adjustment_of(
     readings: Mapping[Key, Samples],
     known: int,
     positions: Positions,
+    disputed: Set[Key],
 ) -> tuple[AdjustmentLine, Fraction]:
     """One adjustment, and the exact points that it adds."""
     kpi = ledger.kpis[adjustment.kpi_id]
@@ -394,6 +416,9 @@ def adjustment_of(
         factor=adjustment.factor,
         points=shown(points, 6),
         fact_positions=sorted({positions.readings.get(key, 0) for day in days for key in day.keys}),
+        disputed_positions=sorted(
+            {positions.readings.get(key, 0) for day in days for key in day.keys if key in disputed}
+        ),
     )
     return line, points
 

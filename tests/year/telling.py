@@ -1,14 +1,13 @@
-"""Tells the service what a centre says, keeps the ledger beside it, and compares the two."""
+"""Tells the service what a centre says, and keeps the ledger beside it."""
 
 import asyncio
 import itertools
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
 
 from libs.common.projecting import Standing
 from stepladder.performance.v1.directory_pb2 import (
@@ -27,8 +26,8 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_GOOD,
     CorrectFactRequest,
     DisputeFactRequest,
+    DisputeOutcome,
     Fact,
-    ListFactsRequest,
     RateMonthRequest,
     Reading,
     ReadingsOfDay,
@@ -39,20 +38,23 @@ from stepladder.performance.v1.facts_pb2 import (
 )
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target, UpdateKpiRequest
 from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
-from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
-from stepladder.performance.v1.scorecard_pb2 import (
-    CloseMonthRequest,
-    CloseMonthResponse,
-    GetScorecardRequest,
-    ListScorecardsRequest,
-    MonthlyScorecard,
-    RankedScorecard,
+from stepladder.performance.v1.record_pb2 import (
+    AcknowledgeRecordRequest,
+    CorrectRecordRequest,
+    CreateRecordsRequest,
+    DisputeRecordRequest,
+    RetractRecordRequest,
+    SettleRecordDisputeRequest,
 )
-from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
+from stepladder.performance.v1.record_pb2 import Record as Written
+from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest, CloseMonthResponse
 from tests.services.world import World
 from tests.year.ledger import (
+    Acknowledge,
+    Appeal,
     Close,
     Correct,
+    Decide,
     Dispute,
     Found,
     Key,
@@ -63,17 +65,18 @@ from tests.year.ledger import (
     Record,
     Retire,
     Retract,
+    Revoke,
+    Rewrite,
     Samples,
     Settle,
     Status,
     Step,
     Transfer,
+    Write,
     month_of,
 )
-from tests.year.naive import Positions, Result, month_results
 
 REASON = "as it was agreed"
-AT_ONCE = 16
 
 
 @dataclass
@@ -83,6 +86,8 @@ class Figures:
     facts: int = 0
     readings: int = 0
     loading: float = 0.0
+    records: int = 0
+    writing: float = 0.0
     closed: int = 0
     closing: float = 0.0
 
@@ -96,18 +101,17 @@ class Teller:
     rules: dict[int, int] = field(default_factory=dict)
     """Positions of the rules by their index in the ledger."""
     figures: Figures = field(default_factory=Figures)
-    closings: list[CloseMonthResponse] = field(default_factory=list)
-
-    @property
-    def cards(self) -> ScorecardServiceStub:
-        return ScorecardServiceStub(self.world.channels["performance"])
+    closings: dict[str, CloseMonthResponse] = field(default_factory=dict)
+    """The latest of each month."""
 
     async def tell(self, steps: Iterable[Step]) -> None:
         """Each step in its turn; readings in a row go in one stream."""
-        for recording, group in itertools.groupby(steps, lambda step: isinstance(step, Record)):
+        for kind, group in itertools.groupby(steps, type):
             self.time_passes()
-            if recording:
+            if kind is Record:
                 await self.record([step for step in group if isinstance(step, Record)])
+            elif kind is Write:
+                await self.write([step.record for step in group if isinstance(step, Write)])
             else:
                 for step in group:
                     self.time_passes()
@@ -136,6 +140,20 @@ class Teller:
         self.figures.facts += len(found)
         self.figures.readings += len(records)
 
+    async def write(self, records: Sequence[Written]) -> None:
+        """Records in bulk, once what they are about is over."""
+        shifts = [month_of(date.fromisoformat(record.date)) for record in records]
+        self.month_passes(max(shifts))
+        started = perf_counter()
+        for start in range(0, len(records), 1000):
+            some = records[start : start + 1000]
+            answer = await self.world.records.CreateRecords(CreateRecordsRequest(records=some))
+            assert not answer.rejections, answer.rejections[:5]
+        for record in records:
+            self.ledger.hear(Write(record))
+        self.figures.writing += perf_counter() - started
+        self.figures.records += len(records)
+
     async def say(self, step: Step) -> None:
         """One step by the command that it is."""
         if not isinstance(step, Close):
@@ -152,8 +170,7 @@ class Teller:
                 target = await kpis.SetTarget(SetTargetRequest(target=step))
                 self.rules[len(self.ledger.rules) - 1] = target.log_position
             case Policy():
-                policies = PolicyServiceStub(self.world.channels["performance"])
-                policy = await policies.SetPolicy(SetPolicyRequest(policy=step))
+                policy = await self.world.policies.SetPolicy(SetPolicyRequest(policy=step))
                 self.rules[len(self.ledger.rules) - 1] = policy.log_position
             case Transfer() | Promotion() | Status() | Lead():
                 await self.change(step)
@@ -172,6 +189,10 @@ class Teller:
                 )
             case Settle():
                 await self.settle(step)
+            case Write():
+                await self.write([step.record])
+            case Rewrite() | Revoke() | Acknowledge() | Appeal() | Decide():
+                await self.write_on(step)
             case RateElsewhere():
                 await facts.RateMonth(
                     RateMonthRequest(employee_id=step.employee_id, month=step.month, rating=RATING_GOOD)
@@ -199,12 +220,40 @@ class Teller:
                     AppointTeamLeadRequest(team_id=team_id, lead_id=employee_id, effective_date=day)
                 )
 
+    async def write_on(self, step: Rewrite | Revoke | Acknowledge | Appeal | Decide) -> None:
+        """What becomes of a record."""
+        records = self.world.records
+        match step:
+            case Rewrite(record=record):
+                await records.CorrectRecord(CorrectRecordRequest(record=record, reason=REASON))
+            case Revoke(record_id=record_id):
+                await records.RetractRecord(RetractRecordRequest(record_id=record_id, reason=REASON))
+            case Acknowledge(record_id=record_id, employee_id=employee_id):
+                await records.AcknowledgeRecord(
+                    AcknowledgeRecordRequest(record_id=record_id), metadata=acting(employee_id)
+                )
+            case Appeal(record_id=record_id, reviewer_id=reviewer_id, item_ids=item_ids):
+                await records.DisputeRecord(
+                    DisputeRecordRequest(record_id=record_id, item_ids=item_ids, reason=REASON, reviewer_id=reviewer_id)
+                )
+            case Decide(record_id=record_id, reviewer_id=reviewer_id, item_ids=item_ids):
+                await records.SettleRecordDispute(
+                    SettleRecordDisputeRequest(
+                        record_id=record_id,
+                        outcome=outcome_of(step),
+                        overturned_item_ids=item_ids,
+                        reason=REASON,
+                    ),
+                    metadata=acting(reviewer_id),
+                )
+
     async def settle(self, step: Settle) -> None:
-        outcome = DISPUTE_OUTCOME_OVERTURNED if step.overturned else DISPUTE_OUTCOME_UPHELD
         corrected = [] if step.corrected is None else [reading(step.key, step.corrected)]
         await self.world.facts.SettleFactDispute(
-            SettleFactDisputeRequest(readings=named(step.key), outcome=outcome, corrected=corrected, reason=REASON),
-            metadata=(("x-stepladder-actor", f"user:{step.reviewer_id}"),),
+            SettleFactDisputeRequest(
+                readings=named(step.key), outcome=outcome_of(step), corrected=corrected, reason=REASON
+            ),
+            metadata=acting(step.reviewer_id),
         )
 
     async def close(self, step: Close) -> None:
@@ -212,10 +261,10 @@ class Teller:
         self.month_passes(step.month)
         self.ledger.hear(step)
         started = perf_counter()
-        answer = await self.cards.CloseMonth(CloseMonthRequest(month=step.month, team_id=step.team_id))
+        answer = await self.world.scorecards.CloseMonth(CloseMonthRequest(month=step.month, team_id=step.team_id))
         self.figures.closing += perf_counter() - started
         self.figures.closed += answer.closed
-        self.closings.append(answer)
+        self.closings[step.month] = answer
 
     def time_passes(self) -> None:
         """No two commands are given at the same moment: a clock tells a deadline that was moved by its time."""
@@ -229,6 +278,7 @@ class Teller:
 
     async def caught_up(self, seconds: float = 60) -> None:
         """Waits until every follower is at the end and no month is left to be looked at again."""
+        self.world.clock[0] += timedelta(weeks=1)  # the week in which the last month ended is over too
         followers = self.world.services["performance"].followers
         before: list[Standing] = []
         async with asyncio.timeout(seconds):
@@ -242,55 +292,14 @@ class Teller:
                 self.world.clock[0] += timedelta(minutes=1)
                 await asyncio.sleep(0.05)
 
-    async def positions(self) -> Positions:
-        """Where the readings lie, as the service tells; and the rules."""
-        found: dict[Key, int] = {}
 
-        async def ask(employee_id: str) -> None:
-            request = ListFactsRequest(
-                employee_id=employee_id, start_date="2024-01-01", end_date="2026-12-31", page_size=1000
-            )
-            while True:
-                answer = await self.world.facts.ListFacts(request)
-                for row in answer.readings:
-                    found[row.employee_id, date.fromisoformat(row.date), row.source, row.kpi_id] = row.log_position
-                if not answer.next_page_token:
-                    return
-                request.page_token = answer.next_page_token
+def acting(employee_id: str) -> tuple[tuple[str, str]]:
+    """Metadata of a call that somebody gives themselves."""
+    return (("x-stepladder-actor", f"user:{employee_id}"),)
 
-        await several(ask(employee_id) for employee_id in self.ledger.hires)
-        return Positions(found, self.rules)
 
-    async def mismatches(self, months: Iterable[str], positions: Positions) -> list[str]:
-        """What the service says differently of these months, a line each."""
-        found: list[str] = []
-        for month in months:
-            expected = month_results(self.ledger, month, positions)
-            cards: dict[str, MonthlyScorecard] = {}
-            await several(self.get(employee_id, month, cards) for employee_id in expected)
-            listed = await self.listed(month)
-            for employee_id, result in expected.items():
-                card = cards[employee_id]
-                found.extend(f"{month} {employee_id}: {line}" for line in differences(result, card))
-                found.extend(f"{month} {employee_id} listed: {line}" for line in unlike(result, listed[employee_id]))
-            found.extend(f"{month} {other}: should not be listed" for other in listed.keys() - expected.keys())
-            found.extend(f"{month}: {line}" for line in disorder(list(listed.values())))
-        return found
-
-    async def get(self, employee_id: str, month: str, into: dict[str, MonthlyScorecard]) -> None:
-        into[employee_id] = await self.cards.GetScorecard(GetScorecardRequest(employee_id=employee_id, month=month))
-
-    async def listed(self, month: str) -> dict[str, RankedScorecard]:
-        """A month's scorecards of this centre's employees, in the order of the list."""
-        request = ListScorecardsRequest(month=month, page_size=1000)
-        found: dict[str, RankedScorecard] = {}
-        request.at_least = await self.world.end()
-        while True:
-            answer = await self.cards.ListScorecards(request)
-            found |= {row.employee_id: row for row in answer.scorecards if row.employee_id in self.ledger.hires}
-            if not answer.next_page_token:
-                return found
-            request.page_token = answer.next_page_token
+def outcome_of(step: Settle | Decide) -> "DisputeOutcome.ValueType":
+    return DISPUTE_OUTCOME_OVERTURNED if step.overturned else DISPUTE_OUTCOME_UPHELD
 
 
 def reading(key: Key, samples: Samples) -> Reading:
@@ -303,67 +312,3 @@ def fact_of(key: Key, samples: Samples) -> Fact:
 
 def named(key: Key) -> ReadingsOfDay:
     return ReadingsOfDay(employee_id=key[0], date=key[1].isoformat(), source=key[2], kpi_ids=[key[3]])
-
-
-async def several(calls: Iterable[Coroutine[None, None, None]]) -> None:
-    """Some at a time."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(call: Coroutine[None, None, None]) -> None:
-        async with gate:
-            await call
-
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(one(call))
-
-
-def differences(expected: Result, found: MonthlyScorecard) -> Iterator[str]:
-    """Every field of a scorecard, and its ranks, that are not as expected."""
-    if not found.closed:
-        yield "not closed"
-    if found.rating != expected.scorecard.rating:
-        yield f"rating in force {found.rating}, expected {expected.scorecard.rating}"
-    yield from of_message("", expected.scorecard, found.scorecard, leave_out=["rules_known_at"])
-    yield from of_message("team_rank.", expected.team_rank, found.team_rank)
-    yield from of_message("centre_rank.", expected.centre_rank, found.centre_rank)
-
-
-def unlike(expected: Result, found: RankedScorecard) -> Iterator[str]:
-    """What a row of the list says differently."""
-    card = expected.scorecard
-    row = RankedScorecard(
-        employee_id=card.employee_id,
-        team_id=card.team_id,
-        policy_id=card.policy_id,
-        total=card.total,
-        rating=card.rating,
-        team_rank=expected.team_rank,
-        centre_rank=expected.centre_rank,
-    )
-    return of_message("", row, found, leave_out=["log_position"])
-
-
-def of_message(where: str, expected: Message, found: Message, leave_out: Collection[str] = ()) -> Iterator[str]:
-    """Field by field, so that a report names the first thing that is wrong."""
-    for described in expected.DESCRIPTOR.fields:
-        name = described.name
-        if name in leave_out:
-            continue
-        wanted, given = getattr(expected, name), getattr(found, name)
-        if isinstance(wanted, Message):
-            yield from of_message(f"{where}{name}.", wanted, given)
-        elif described.is_repeated and described.message_type is not None:
-            if len(wanted) != len(given):
-                yield f"{where}{name}: {len(given)}, expected {len(wanted)}"
-            for index, (one, other) in enumerate(zip(wanted, given, strict=False)):
-                yield from of_message(f"{where}{name}[{index}].", one, other)
-        elif wanted != given:
-            yield f"{where}{name}: {given}, expected {wanted}"
-
-
-def disorder(rows: Sequence[RankedScorecard]) -> Iterator[str]:
-    """The list is in the order of the ranks, which are those of a policy; those without a total are its last."""
-    places = [(row.policy_id, not row.total, row.centre_rank.rank, row.employee_id) for row in rows]
-    if places != sorted(places):
-        yield "not in the order of the ranks"

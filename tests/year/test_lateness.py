@@ -12,14 +12,18 @@ import pytest
 from hypothesis import strategies as st
 
 from stepladder.performance.v1.directory_pb2 import Employee
-from stepladder.performance.v1.policy_pb2 import Scope, ScorecardPolicy
+from stepladder.performance.v1.policy_pb2 import Policy, Scope, ScorecardPolicy
+from stepladder.performance.v1.record_pb2 import Record as Written
 from tests.servers import running_nats
 from tests.services.world import open_world
 from tests.year.centre import Centre
+from tests.year.comparing import Comparer
 from tests.year.ledger import (
+    Appeal,
     Change,
     Close,
     Correct,
+    Decide,
     Dispute,
     Found,
     Lead,
@@ -27,22 +31,30 @@ from tests.year.ledger import (
     Promotion,
     Record,
     Retract,
+    Revoke,
+    Rewrite,
     Settle,
     Step,
     Transfer,
+    Write,
 )
+from tests.year.measures import conduct
 from tests.year.naive import Positions, month_results
+from tests.year.papers import SITE, Papers
 from tests.year.telling import Teller
 
 MONTHS = ["2025-02", "2025-03", "2025-04"]
+LATER = date(2025, 5, 15)
+UNCONTESTING = {"e-0000", "e-0001"}
+"""Who settles, and who evaluates."""
 FEW = hypothesis.settings(
-    derandomize=True, database=None, deadline=None, max_examples=3, phases=[hypothesis.Phase.generate]
+    derandomize=True, database=None, deadline=None, max_examples=2, phases=[hypothesis.Phase.generate]
 )  # a seed shrinks to nothing that tells more
 
 
 def in_time(seed: int) -> list[Step]:
     """A quarter in which everything is said when it should be."""
-    return list(Centre(seed, people=14, months=MONTHS, workdays=0.25, mistakes=False).year())
+    return list(Centre(seed, people=10, months=MONTHS, workdays=0.25, mistakes=False).year())
 
 
 async def comes_to_the_same(steps: Sequence[Step], untimely: Sequence[Step]) -> None:
@@ -51,14 +63,18 @@ async def comes_to_the_same(steps: Sequence[Step], untimely: Sequence[Step]) -> 
     for step in steps:
         wanted.hear(step)
     with tempfile.TemporaryDirectory() as name, running_nats(Path(name) / "nats", 1) as servers:
-        async with open_world(Path(name), servers[0]) as world:
+        async with open_world(Path(name), servers[0], site=SITE) as world:
             world.clock[0] = datetime(2025, 1, 2, tzinfo=UTC)
             teller = Teller(world)
+            comparer = Comparer(teller)
             await teller.tell(untimely)
             await teller.caught_up()
             for month in MONTHS:
                 assert month_results(teller.ledger, month, Positions()) == month_results(wanted, month, Positions())
-            assert await teller.mismatches(MONTHS, await teller.positions()) == []
+            for employee_id in wanted.hires:
+                assert conduct(teller.ledger, employee_id, LATER) == conduct(wanted, employee_id, LATER)
+            assert await comparer.mismatches(MONTHS, await comparer.positions(MONTHS)) == []
+            assert await comparer.conduct_mismatches([LATER]) == []
 
 
 def two_teams() -> list[Step]:
@@ -120,16 +136,16 @@ async def test_somebody_hired_late_is_in_the_leads_scorecard() -> None:
 @FEW
 @hypothesis.given(st.integers(0, 10**6))
 async def test_facts_in_any_order_again_and_late(seed: int) -> None:
-    """Given facts that come anyhow, twice, and behind the closing of their month, the scorecards are those in time."""
+    """Given readings and records that come anyhow, twice, and behind the closing, the scorecards are those in time."""
     chance, steps = Random(seed), in_time(seed)
     untimely: list[Step] = []
     waiting: list[Step] = []
     late: list[Step] = []
-    kinds: Counter[str] = Counter()
+    kinds: Counter[tuple[str, type[Step]]] = Counter()
     for step in steps:
-        if isinstance(step, Record):
-            kind = chance.choices(["in time", "twice", "late", "twice and late"], [90, 5, 4, 1])[0]
-            kinds[kind] += 1
+        if isinstance(step, Record | Write):
+            kind = chance.choices(["in time", "twice", "late", "twice and late"], [86, 5, 5, 4])[0]
+            kinds[kind, type(step)] += 1
             if "late" not in kind:
                 waiting.append(step)
             if kind != "in time":
@@ -144,7 +160,7 @@ async def test_facts_in_any_order_again_and_late(seed: int) -> None:
                 told, late = late[: len(late) // 2], late[len(late) // 2 :]
                 untimely.extend(told)
     untimely.extend(late)
-    assert len(kinds) == 4
+    assert len(kinds) == 8
     await comes_to_the_same(steps, untimely)
 
 
@@ -156,9 +172,17 @@ async def test_what_was_wrong_is_put_right_late(seed: int) -> None:
     centre = Centre(seed, people=2)  # for other samples
     untimely: list[Step] = []
     late: list[Step] = []
-    kinds: Counter[type[Step]] = Counter()
+    kinds: Counter[tuple[type[Step], type[Step]]] = Counter()
     reviewer = "e-0000"
     for step in steps:
+        if isinstance(step, Policy):
+            centre.papers.hear(step)
+        if isinstance(step, Write) and chance.random() < 0.2 and step.record.employee_id not in UNCONTESTING:
+            first, then = wrong_first(step.record, centre.papers, chance)
+            untimely.extend(first)
+            late.extend(then)
+            kinds[Write, type(then[-1])] += 1
+            continue
         if isinstance(step, Record) and chance.random() < 0.03 and step.key[0] != reviewer:
             wrong = Record(step.key, centre.samples(step.key[3]))
             employee_id, day, _, kpi_id = step.key
@@ -176,15 +200,37 @@ async def test_what_was_wrong_is_put_right_late(seed: int) -> None:
                 case kind:
                     untimely.extend([step, never])
                     late.extend([Dispute(never.key, reviewer), Settle(never.key, reviewer, overturned=True)])
-            kinds[kind] += 1
+            kinds[Record, kind] += 1
             continue
         untimely.append(step)
         if isinstance(step, Close):
             told, late = late[: len(late) // 2], late[len(late) // 2 :]
             untimely.extend(told)
     untimely.extend(late)
-    assert len(kinds) == 4
+    assert len(kinds) == 7
     await comes_to_the_same(steps, untimely)
+
+
+def wrong_first(record: Written, papers: Papers, chance: Random) -> tuple[list[Step], list[Step]]:
+    """What is said at first, and what puts it right."""
+    never, missed = Written(), Written()
+    never.CopyFrom(record)
+    never.record_id = f"{record.record_id}-never"
+    missed.CopyFrom(record)
+    achieved = [one.item_id for one in record.evaluation.answers if one.achieved == 100]
+    match chance.choice([Rewrite, Revoke, Decide]):
+        case kind if kind is Rewrite:
+            return [Write(papers.other(record))], [Rewrite(record)]
+        case kind if kind is Revoke:
+            return [Write(record), Write(never)], [Revoke(never.record_id)]
+        case _ if achieved:  # an item that does not stand counts as achieved
+            for answer in missed.evaluation.answers:
+                answer.achieved = 30 if answer.item_id == achieved[0] else answer.achieved
+            appeal = Appeal(record.record_id, "e-0000", (achieved[0],))
+            return [Write(missed), appeal], [Decide(record.record_id, "e-0000", overturned=True)]
+        case _:
+            appeal = Appeal(never.record_id, "e-0000")
+            return [Write(record), Write(never), appeal], [Decide(never.record_id, "e-0000", overturned=True)]
 
 
 @FEW

@@ -1,12 +1,16 @@
-"""A year of a centre told to the service: every scorecard and rank equals the one worked out by hand."""
+"""A year of a centre told to the service: everything that it answers equals what is worked out by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stepladder.performance.v1.policy_pb2 import Policy
 from tests.servers import running_nats
 from tests.services.world import open_world
 from tests.year.centre import MONTHS, Centre
-from tests.year.naive import month_results
+from tests.year.comparing import CONDUCT_DAYS, Comparer
+from tests.year.naive import Positions, month_results
+from tests.year.papers import SITE
 from tests.year.telling import Teller
 
 SEED = 7
@@ -15,22 +19,44 @@ SEED = 7
 async def test_a_year_equals_the_one_worked_out_by_hand(tmp_path: Path) -> None:
     """Given a year with late facts and corrections, when every month is closed in its turn, every field agrees."""
     with running_nats(tmp_path / "nats", 1) as servers:
-        async with open_world(tmp_path, servers[0]) as world:
+        async with open_world(tmp_path, servers[0], site=SITE) as world:
             world.clock[0] = datetime(2025, 1, 2, tzinfo=UTC)
             teller = Teller(world)
-            await teller.tell(Centre(SEED, people=40).year())
+            comparer = Comparer(teller)
+            async for close in comparer.told(Centre(SEED, people=10).year()):
+                assert not teller.closings[close.month].unchanged
             await teller.caught_up()
-            positions = await teller.positions()
-            assert await teller.mismatches(MONTHS, positions) == []
-            assert teller.figures.closed > 400  # of 480: some are hired or gone, or without a policy at first
+            positions = await comparer.positions(MONTHS)
+            assert await comparer.mismatches(MONTHS, positions) == []
+            for _, ask in comparer.others():
+                assert await ask == []
+            assert teller.figures.closed > 90  # of 120: some are hired or gone, or without a policy at first
+            await what_is_planted_is_found(comparer, positions)
 
-            # a planted difference: one more in one reading of one day, in the ledger only
-            counted = {
-                line.kpi_id for line in month_results(teller.ledger, "2025-09", positions)["e-0009"].scorecard.lines
-            }
-            readings = teller.ledger.of_month("e-0009", "2025-09")
-            key = next(key for key in readings if key[3] in counted & {"aht", "volume", "busy"})
-            (first, *rest), denominators = readings[key]
-            teller.ledger.put(key, ((first + 1, *rest), denominators))
-            found = await teller.mismatches(["2025-09"], positions)
-            assert any(line.startswith("2025-09 e-0009: lines[") and ".numerator: " in line for line in found)
+
+async def what_is_planted_is_found(comparer: Comparer, positions: Positions) -> None:
+    """Differences put into the ledger only: the comparison can fail."""
+    ledger = comparer.teller.ledger
+    month, employee_id = "2025-09", "e-0009"
+
+    counted = {line.kpi_id for line in month_results(ledger, month, positions)[employee_id].scorecard.lines}
+    readings = ledger.of_month(employee_id, month)
+    key = next(key for key in readings if key[3] in counted & {"aht", "volume", "busy"})
+    (first, *rest), denominators = readings[key]
+    ledger.put(key, ((first + 1, *rest), denominators))
+    found = await comparer.mismatches([month], positions)
+    assert any(line.startswith(f"{month} {employee_id}: lines[") and ".numerator: " in line for line in found)
+    ledger.put(key, ((first, *rest), denominators))
+
+    papers = [paper for papers in ledger.papers.values() for paper in papers.values() if paper.stands]
+    offence = next(paper for paper in papers if paper.record.HasField("violation"))
+    offence.stands = False
+    assert await comparer.conduct_mismatches(CONDUCT_DAYS)
+    offence.stands = True
+
+    comparer.moments = [replace(comparer.moments[2], position=comparer.moments[-1].position)]
+    assert await comparer.mismatches_then()  # what was put right since
+
+    rule = next(rule for rule in ledger.rules if isinstance(rule, Policy) and rule.detection.HasField("points"))
+    rule.detection.points.at_least -= 3
+    assert await comparer.detection_mismatches("2024-12-01", "2026-01-04")
