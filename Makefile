@@ -33,7 +33,7 @@ bench: $(VENV)/dev ## measure every figure against its limit; one JSON line each
 faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
-year: $(VENV)/dev ## a year of 500 employees told to the service, every scorecard compared with one worked out by hand
+year: $(VENV)/dev ## a year of 500 employees told to the service, and what it answers compared with what is worked out by hand
 	$(BIN)/python -m tests.year
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -28,7 +28,7 @@ async def run(folder: Path, seed: int, people: int) -> list[str]:
             world.clock[0] = datetime(2025, 1, 2, tzinfo=UTC)
             teller = Teller(world)
             comparer, figures = Comparer(teller), teller.figures
-            async for close in comparer.told(Centre(seed, people).year()):
+            async for close in comparer.told(Centre(seed, people, mistakes=0.4).year()):
                 closed = teller.closings[close.month].closed
                 tell(f"{close.month} closed for {closed}, {figures.facts} facts and {figures.records} records so far")
             told = perf_counter()

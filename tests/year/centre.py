@@ -37,6 +37,7 @@ from tests.year.ledger import (
     Status,
     Step,
     Transfer,
+    Write,
     days_of,
     month_of,
 )
@@ -98,8 +99,8 @@ class Centre:
     prefix: str = ""
     workdays: float = 0.35
     """The chance that somebody has readings on a Monday to Friday."""
-    mistakes: bool = True
-    """Whether one in a hundred readings is first wrong or late, and put right later."""
+    mistakes: float = 1
+    """With 1, one in a hundred readings and four records are at first wrong, late or contested; 0: none."""
 
     def __post_init__(self) -> None:
         self.chance = Random(self.seed)
@@ -447,11 +448,11 @@ class Centre:
         day, week, month = DetectionRule.PERIOD_DAY, DetectionRule.PERIOD_WEEK, DetectionRule.PERIOD_MONTH
         streak, total = DetectionRule.Streak, DetectionRule.Total
         for name, since, rule in [
-            ("miss-days", "2025-11-01", self.streak("miss-rate", day, 2, 0)),
-            ("quality-weeks", "2025-10-01", self.streak("quality", week, 2, 1)),
-            ("late-weeks", "2025-11-05", self.streak("late", week, 3, 1)),
-            ("fatal-months", "2025-08-15", self.streak("fatal-rate", month, 2, 3, maximum="30")),
-            ("present-months", "2025-08-01", self.streak("present", month, 3, 0)),
+            ("miss-days", "2025-12-01", self.streak("miss-rate", day, 2, 0)),
+            ("quality-weeks", "2025-11-03", self.streak("quality", week, 2, 1)),
+            ("late-weeks", "2025-11-20", self.streak("late", week, 3, 1)),
+            ("fatal-months", "2025-10-01", self.streak("fatal-rate", month, 2, 3, maximum="30")),
+            ("present-months", "2025-10-01", self.streak("present", month, 3, 0)),
             ("received", LONG_AGO, total(kpi_id=self.named("received"), days=45, at_least="3")),
             ("praise", "2025-09-10", total(kpi_id=self.named("praise"), days=20, at_least="1.5")),
             ("points", LONG_AGO, DetectionRule.Points(at_least=12)),
@@ -596,7 +597,9 @@ class Centre:
             if month_of(RETIRED) == month:
                 yield Retire(self.named("qa"), RETIRED)
             yield from late.pop(month, [])
-            yield from self.facts(month, late)
+            # Much at a time: what is written first, then what is measured, then what becomes of it.
+            kinds = [Write, Record]
+            yield from sorted(self.facts(month, late), key=lambda step: [type(step) is not kind for kind in kinds])
             if month == "2025-05":
                 yield RateElsewhere(self.named("e-0007"), month)
             yield Close(month)
@@ -617,7 +620,7 @@ class Centre:
         for record in list(self.readings(month)):
             later = self.chance.choice([*self.months[index + 1 :], "after"])
             name = record.key[3].removeprefix(self.prefix)
-            what = self.chance.random() if self.mistakes else 1
+            what = self.chance.random() / self.mistakes if self.mistakes else 1
             if what < 0.002:
                 late.setdefault(later, []).append(record)
             elif what < 0.004:

@@ -36,8 +36,8 @@ class Papers:
     seed: int
     prefix: str
     works: Callable[[str, date], bool]
-    mistakes: bool = True
-    """Whether one in twenty-five is first wrong, late or contested, and put right later."""
+    mistakes: float = 1
+    """As many times as otherwise one is wrong, late or contested, and put right later."""
     forms: list[Policy] = field(default_factory=list)
     """Those said, by day."""
     count: int = 0
@@ -204,7 +204,7 @@ class Papers:
     def steps(self, record: Record, reviewer_id: str, later: Callable[[Step], None]) -> Iterator[Step]:
         """A record, and what becomes of it; `later` gets what is said in a month behind it, or at the end."""
         chance, record_id = self.chance, record.record_id
-        what = chance.random() if self.mistakes else 1
+        what = chance.random() / self.mistakes if self.mistakes else 1
         contested = record.employee_id not in {reviewer_id, self.named("e-0001")}
         if what < 0.004:
             later(Write(record))

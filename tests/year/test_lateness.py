@@ -54,7 +54,7 @@ FEW = hypothesis.settings(
 
 def in_time(seed: int) -> list[Step]:
     """A quarter in which everything is said when it should be."""
-    return list(Centre(seed, people=10, months=MONTHS, workdays=0.25, mistakes=False).year())
+    return list(Centre(seed, people=10, months=MONTHS, workdays=0.25, mistakes=0).year())
 
 
 async def comes_to_the_same(steps: Sequence[Step], untimely: Sequence[Step]) -> None:

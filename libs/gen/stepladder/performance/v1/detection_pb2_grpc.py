@@ -70,8 +70,8 @@ class DetectionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DryRunDetection(self, request, context):
-        """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
-        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
+        """Who would be found if a policy, stored or not, judged every period that lies from one day to another, whatever day it
+        is in force from, on the facts and by the targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
         more than two years.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -20,8 +20,8 @@ class DetectionServiceStub:
     ListDetections: _aio.UnaryUnaryMultiCallable[_detection_pb2.ListDetectionsRequest, _detection_pb2.ListDetectionsResponse]
     """The latest first."""
     DryRunDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.DryRunDetectionRequest, _detection_pb2.DryRunDetectionResponse]
-    """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
-    targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
+    """Who would be found if a policy, stored or not, judged every period that lies from one day to another, whatever day it
+    is in force from, on the facts and by the targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
     more than two years.
     """
 
@@ -49,8 +49,8 @@ class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _detection_pb2.DryRunDetectionRequest,
         context: _aio.ServicerContext[_detection_pb2.DryRunDetectionRequest, _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]],
     ) -> _abc.Awaitable[_detection_pb2.DryRunDetectionResponse]:
-        """Who would be found if a policy, stored or not, judged every period from one day to another, on the facts and by the
-        targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
+        """Who would be found if a policy, stored or not, judged every period that lies from one day to another, whatever day it
+        is in force from, on the facts and by the targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
         more than two years.
         """
 

@@ -734,7 +734,9 @@ class Offence(_message.Message):
     lapse_months: _builtins.int
     """Months after which the points lapse; 0: never."""
     warnings: _builtins.int
-    """How often the offence is only warned of before it counts, within `warning_months` before it (0: ever)."""
+    """How often the offence is only warned of before it counts: that many times within `warning_months` before it, the
+    same day of that month included (0: ever). Times that counted are times, too.
+    """
     warning_months: _builtins.int
     dismissal_grade: _builtins.bool
     def __init__(

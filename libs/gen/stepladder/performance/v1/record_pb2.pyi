@@ -973,7 +973,7 @@ class Conduct(_message.Message):
     """An offence that has not lapsed is of the grade of dismissal. A person decides what follows."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedViolation]:
-        """Up to the day, the earliest first."""
+        """Up to the day, the earliest first, those of one day by their ids."""
 
     def __init__(
         self,
