@@ -168,15 +168,17 @@ def _row(rule: DetectionRule, missed: Callable[[date], Looked | None], judged: S
 def _streak(
     rule: DetectionRule, row: Sequence[Looked], earlier: Sequence[Sequence[MissedPeriod]]
 ) -> list[MissedPeriod]:
-    """The first periods of a row of misses, as many as the rule asks for.
+    """The first periods of a row of misses, as many as the rule asks for, under which nothing is disputed.
 
-    Empty if the row is shorter, or was found already: then a find has a period of it, be it that the row has grown
-    since at either end. Empty, too, while something under one of those periods is disputed.
+    Empty if there are none, or the row was found already: then a find has a period of it, be it that the row has grown
+    since at either end.
     """
-    if len(row) < length_of(rule) or any(_among(earlier, one.period.start_date) for one in row):
+    if any(_among(earlier, one.period.start_date) for one in row):
         return []
-    streak = row[: length_of(rule)]
-    return [] if any(one.disputed for one in streak) else [one.period for one in streak]
+    length = length_of(rule)
+    streaks = (row[start : start + length] for start in range(len(row) - length + 1))
+    found = next((streak for streak in streaks if not any(one.disputed for one in streak)), [])
+    return [one.period for one in found]
 
 
 def _among(finds: Sequence[Sequence[MissedPeriod]], day: str) -> bool:

@@ -163,6 +163,9 @@ def test_a_disputed_fact_freezes_the_streak() -> None:
     first = [reading(day, 90) for day in (2, 3)]
     assert streak(5, known(*first, contested(reading(4, 90)), reading(5, 90))) == []
     assert len(streak(5, known(*first, reading(4, 90), contested(reading(5, 90))))) == 3
+    later = [reading(day, 90) for day in (4, 5, 6)]
+    beside = streak(6, known(reading(2, 90), contested(reading(3, 90)), *later))
+    assert [period.start_date for period in beside] == ["2026-03-04", "2026-03-05", "2026-03-06"]
 
 
 def test_a_kpi_that_is_only_shown_is_never_missed() -> None:
