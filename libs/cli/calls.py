@@ -24,16 +24,21 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading
 
 DAY = 86_400
 """Seconds. The longest call that records without an end date can tell."""
+HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A served call: how many seconds it took, and when its service began, in seconds of the day (None: unknown)."""
+    """A served call: how many seconds it took, and when, in seconds of the day (None: unknown).
+
+    `start` is when its service began; `begun` the same, or, of a call without service, when the caller came.
+    """
 
     agent: str
     date: date
     seconds: int
     start: int | None
+    begun: int | None
 
 
 class _Rows:
@@ -88,7 +93,7 @@ class _Rows:
         # Clocks of different machines differ by seconds; a start half a day before the caller came is of the next day.
         if start is not None and arrival is not None and arrival - start > DAY // 2:
             start += DAY
-        return Call(agent, day, seconds, start)
+        return Call(agent, day, seconds, start, arrival if start is None else start)
 
     def _check_outcome(self, outcome: str) -> None:
         outcomes = self._mapping.outcomes
@@ -117,37 +122,54 @@ def _read_seconds(text: str) -> int:
 
 
 @dataclass(slots=True)
-class _Day:
-    """What one agent's day adds up to. `first` and `last` stay None until a call with known times comes."""
+class _Sums:
+    """What some calls add up to."""
 
     calls: int = 0
     seconds: int = 0
     short: int = 0
+
+
+@dataclass(slots=True)
+class _Day:
+    """What one agent's day adds up to, by the hour of the wall clock (None: unknown) in which calls began.
+
+    `first` and `last` stay None until a call with known times comes.
+    """
+
+    hours: dict[int | None, _Sums] = field(default_factory=dict)
     first: int | None = None
     last: int | None = None
 
     def add(self, call: Call, short_below: int) -> None:
-        self.calls += 1
-        self.seconds += call.seconds
-        self.short += call.seconds < short_below
+        hour = None if call.begun is None else call.begun % DAY // HOUR
+        sums = self.hours.setdefault(hour, _Sums())
+        sums.calls += 1
+        sums.seconds += call.seconds
+        sums.short += call.seconds < short_below
         if call.start is not None:
             end = call.start + call.seconds
             self.first = call.start if self.first is None else min(self.first, call.start)
             self.last = end if self.last is None else max(self.last, end)
 
     def readings(self, kpis: Readings) -> Iterator[Reading]:
-        measures: tuple[tuple[str | None, int | None, int | None], ...] = (
-            (kpis.calls, self.calls, None),
-            (kpis.talk_seconds, self.seconds, None),
-            (kpis.seconds_per_call, self.seconds, self.calls),
-            (kpis.short_calls, self.short, self.calls),
-            (kpis.first_second, self.first, None),
-            (kpis.last_second, self.last, None),
+        """Sums have a sample for each hour; those of a day with a call of unknown time have no starts."""
+        hours = sorted(self.hours, key=lambda hour: -1 if hour is None else hour)
+        starts = [] if None in self.hours else [hour * 60 for hour in hours if hour is not None]
+        sums = [self.hours[hour] for hour in hours]
+        calls, seconds = [one.calls for one in sums], [one.seconds for one in sums]
+        measures: tuple[tuple[str | None, list[int], list[int]], ...] = (
+            (kpis.calls, calls, []),
+            (kpis.talk_seconds, seconds, []),
+            (kpis.seconds_per_call, seconds, calls),
+            (kpis.short_calls, [one.short for one in sums], calls),
         )
-        for kpi_id, numerator, denominator in measures:
-            if kpi_id is not None and numerator is not None:
-                denominators = [] if denominator is None else [denominator]
-                yield Reading(kpi_id=kpi_id, numerators=[numerator], denominators=denominators)
+        for kpi_id, numerators, denominators in measures:
+            if kpi_id is not None:
+                yield Reading(kpi_id=kpi_id, numerators=numerators, denominators=denominators, starts=starts)
+        for kpi_id, second in ((kpis.first_second, self.first), (kpis.last_second, self.last)):
+            if kpi_id is not None and second is not None:
+                yield Reading(kpi_id=kpi_id, numerators=[second])
 
 
 @dataclass(frozen=True)

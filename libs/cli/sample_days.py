@@ -113,6 +113,7 @@ class Days:
         person = self._person
         calls = [count for count, _ in hours]
         seconds = [one for _, one in hours]
+        starts = [hour * 60 for hour in self._shift]
         handled = sum(calls)
         hasty = person.story is Story.HASTY
         short = self._share("short", handled, 0.02 + (0.15 * person.trouble(day) if hasty else 0))
@@ -120,9 +121,9 @@ class Days:
         first, last = self._shift[0] * 3600, (self._shift[-1] + 1) * 3600
         return [
             # One sample for each hour of the shift.
-            Reading(kpi_id="calls-handled", numerators=calls),
-            Reading(kpi_id="aht", numerators=seconds, denominators=calls),
-            Reading(kpi_id="talk-time", numerators=[sum(seconds)]),
+            Reading(kpi_id="calls-handled", numerators=calls, starts=starts),
+            Reading(kpi_id="aht", numerators=seconds, denominators=calls, starts=starts),
+            Reading(kpi_id="talk-time", numerators=seconds, starts=starts),
             _ratio("short-call-share", short, handled),
             _ratio("connection-rate", handled, offered),
             _ratio("call-loss-rate", offered - handled, offered),

@@ -28,6 +28,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    report_pb2,
     roster_pb2,
     scorecard_pb2,
 )
@@ -47,6 +48,7 @@ CONTRACTS = (
     policy_pb2,
     record_pb2,
     roster_pb2,
+    report_pb2,
     scorecard_pb2,
     eligibility_pb2,
 )

@@ -35,6 +35,7 @@ class HomeApi:
             services="\n".join(standings),
             address=f"localhost:{self._public_port}",
             month_ago=context.today - timedelta(days=30),
+            yesterday=context.today - timedelta(days=1),
             today=context.today,
         )
         return HttpBody(content_type="text/html; charset=utf-8", data=page.encode())

@@ -13,6 +13,7 @@ from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.check_in_api import CheckInApi
 from services.performance.check_ins import CheckIns
+from services.performance.details import Details
 from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi
@@ -26,6 +27,8 @@ from services.performance.people import People
 from services.performance.policy_api import PolicyApi
 from services.performance.record_api import RecordApi
 from services.performance.records import Records
+from services.performance.report_api import ReportApi
+from services.performance.reports import Reports
 from services.performance.results import Results
 from services.performance.revising import Revising
 from services.performance.roster_api import AtRiskApi
@@ -43,6 +46,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    report_pb2,
     roster_pb2,
     scorecard_pb2,
 )
@@ -81,6 +85,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
+    details = Details(metadata)
+    reports = Reports(service, months, people, catalogue, readings, details, scorecards)
+    report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards, service.follow(details)])
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     check_ins = CheckIns(metadata)
     at_check_ins = service.follow(check_ins)
@@ -101,6 +108,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         calibration_pb2.DESCRIPTOR.services_by_name["CalibrationService"]: calibration,
         check_in_pb2.DESCRIPTOR.services_by_name["CheckInService"]: check_in,
         roster_pb2.DESCRIPTOR.services_by_name["AtRiskService"]: at_risk,
+        report_pb2.DESCRIPTOR.services_by_name["ReportService"]: report,
     }
 
 

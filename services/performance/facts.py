@@ -43,6 +43,9 @@ SHORT = 256
 LIMIT = 10**12
 """Largest size of a sample's numbers and of a reading's sums, so that the sums of a centre stay within 64 bits."""
 
+MINUTES = 24 * 60
+"""Of a day by the wall clock, whatever becomes of the clock on it."""
+
 
 def facts_id(employee_id: str, day: str) -> str:
     """The aggregate's id; `day` is a day (YYYY-MM-DD) or month (YYYY-MM). Stored for ever."""
@@ -226,6 +229,11 @@ def check_reading(reading: Reading, kpi: Kpi | None, day: str) -> str:
     if kpi.retired_date and day >= kpi.retired_date:
         return f"the KPI is retired from {kpi.retired_date} on"
     numerators, denominators = reading.numerators[:], reading.denominators[:]  # lists: faster to go through
+    if starts := reading.starts[:]:
+        if len(starts) != len(numerators):
+            return "a reading has as many starts as numerators, or none"
+        if min(starts) < 0 or max(starts) >= MINUTES:
+            return f"a start is a minute of the day, from 0 to {MINUTES - 1}"
     if max(numerators) > LIMIT or min(numerators) < -LIMIT or not -LIMIT <= sum(numerators) <= LIMIT:
         return "a numerator, or their sum, is larger than 10^12"
     if kpi.aggregation != Kpi.AGGREGATION_RATIO:

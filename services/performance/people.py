@@ -82,6 +82,11 @@ class People(ReadModel):
         )
         return await _page(engine, query, spans.employee_id, request)
 
+    async def everyone(self, engine: AsyncEngine) -> list[str]:
+        """Ids of all employees, those who left among them."""
+        async with engine.connect() as connection:
+            return list(await connection.scalars(select(self.employees.c.employee_id)))
+
     async def memberships_between(
         self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0
     ) -> list[TeamSpan]:

@@ -156,6 +156,15 @@ class Scorecards(ReadModel):
                 found.setdefault(row.policy_id, {})[row.employee_id] = Fraction(row.total)
         return found
 
+    async def ratings_in(self, engine: AsyncEngine, month: str, known_at: int = 0) -> dict[str, Rating.ValueType]:
+        """The ratings in force of a month by employee, those from elsewhere among them."""
+        columns = self.scorecards.c
+        query = select(columns.employee_id, columns.rating).where(
+            columns.month == month, columns.rating != 0, known(self.scorecards, known_at)
+        )
+        async with engine.connect() as connection:
+            return {row.employee_id: row.rating for row in await connection.execute(query)}
+
     async def rated_months(self, engine: AsyncEngine, employee_id: str) -> dict[str, RatedMonth]:
         """Every rated month of an employee."""
         return (await self.rated_months_of(engine, [employee_id]))[employee_id]

@@ -57,28 +57,41 @@ class Judged:
         )
 
 
-def add_up(kpi: Kpi, readings: Sequence[Counted], target_on: Callable[[Counted], Target | None]) -> Judged:
-    """Adds readings up, and the targets of their days in the same way.
+class Portion(NamedTuple):
+    """Some days' work on a KPI, added up, with the target of all of those days (None: they have none).
 
-    Where any day has a target, only days with one count. A ratio's bound is the mean of the days' bounds weighted by
-    their denominators, so that the value is on it exactly if the numerators are; a sum's is the sum of the days', where
-    they are per day; any other KPI's, and any other sum's, is that of the last day.
+    `days` counts the days of each employee; `last_date` is the latest of them.
     """
-    pairs = [(reading, target) for reading in readings if (target := target_on(reading)) is not None]
-    if pairs:
-        readings = [reading for reading, _ in pairs]
-    numerator = combined(kpi, [one.numerator for one in readings])
-    denominator = sum([one.denominator for one in readings])
-    shares = _shares(kpi, pairs)
-    return Judged(
-        numerator=numerator,
-        denominator=denominator,
-        value=kpi_value(kpi, numerator, denominator) if readings else None,
-        days=len({one.date for one in readings}),
-        minimum=_bound(shares, lambda target: target.minimum),
-        maximum=_bound(shares, lambda target: target.maximum),
-        targets=tuple(sorted({target.log_position for _, target in pairs})),
-        readings=readings,
+
+    numerator: int
+    denominator: int
+    days: int
+    last_date: str
+    target: Target | None = None
+
+
+def add_up(kpi: Kpi, readings: Sequence[Counted], target_on: Callable[[Counted], Target | None]) -> Judged:
+    """Adds readings up, and the targets of their days in the same way: see `add_portions`."""
+    pairs = [(reading, target_on(reading)) for reading in readings]
+    if judged := [(reading, target) for reading, target in pairs if target is not None]:
+        readings = [reading for reading, _ in judged]
+    by_target: dict[int, tuple[Target | None, list[Counted]]] = {}
+    if judged:  # first the target of the last day
+        last = max(judged, key=lambda pair: pair[0].date)[1]
+        by_target[last.log_position] = (last, [])
+    for reading, target in judged or pairs:
+        by_target.setdefault(target.log_position if target else 0, (target, []))[1].append(reading)
+    whole = add_portions(kpi, [_portion(kpi, those, target) for target, those in by_target.values()])
+    return replace(whole, days=len({one.date for one in readings}), readings=readings)
+
+
+def _portion(kpi: Kpi, readings: Sequence[Counted], target: Target | None) -> Portion:
+    return Portion(
+        combined(kpi, [one.numerator for one in readings]),
+        sum([one.denominator for one in readings]),
+        len({(one.employee_id, one.date) for one in readings}),
+        max(one.date for one in readings),
+        target,
     )
 
 
@@ -88,25 +101,43 @@ def combined(kpi: Kpi, numerators: Sequence[int]) -> int:
     return combine(numerators) if numerators else 0
 
 
-def _shares(kpi: Kpi, pairs: Sequence[tuple[Counted, Target]]) -> list[tuple[Target, Fraction]]:
+def add_portions(kpi: Kpi, portions: Sequence[Portion]) -> Judged:
+    """Adds portions up, and the targets of their days in the same way; `readings` is left empty.
+
+    Where any day has a target, only days with one count. A ratio's bound is the mean of the days' bounds weighted by
+    their denominators, so that the value is on it exactly if the numerators are; a sum's is the sum of the days', where
+    they are per day; any other KPI's, and any other sum's, is that of the last day.
+    """
+    judged = [one for one in portions if one.target is not None]
+    portions = judged or portions
+    numerator = combined(kpi, [one.numerator for one in portions])
+    denominator = sum([one.denominator for one in portions])
+    shares = _shares(kpi, judged)
+    return Judged(
+        numerator=numerator,
+        denominator=denominator,
+        value=kpi_value(kpi, numerator, denominator) if portions else None,
+        days=sum([one.days for one in portions]),
+        minimum=_bound(shares, lambda target: target.minimum),
+        maximum=_bound(shares, lambda target: target.maximum),
+        targets=tuple(sorted({one.target.log_position for one in judged if one.target})),
+        readings=(),
+    )
+
+
+def _shares(kpi: Kpi, portions: Sequence[Portion]) -> list[tuple[Target, Fraction]]:
     """How often each target's bounds count in those of the whole."""
-    if not pairs or kpi.direction == Kpi.DIRECTION_NONE:
+    targets = [(one, one.target) for one in portions if one.target]
+    if not targets or kpi.direction == Kpi.DIRECTION_NONE:
         return []
-    last = max(pairs, key=lambda pair: pair[0].date)[1]
-    by_position = {target.log_position: target for _, target in pairs}
-    counts: dict[int, int] = {}
+    last = max(targets, key=lambda pair: pair[0].last_date)[1]
     if kpi.aggregation == Kpi.AGGREGATION_RATIO:
-        for reading, target in pairs:
-            counts[target.log_position] = counts.get(target.log_position, 0) + reading.denominator
-        if whole := sum(counts.values()):
-            return [(by_position[one], Fraction(count, whole)) for one, count in counts.items() if count]
+        if whole := sum(one.denominator for one in portions):
+            return [(target, Fraction(one.denominator, whole)) for one, target in targets if one.denominator]
     elif kpi.aggregation == Kpi.AGGREGATION_SUM and last.per_day:
-        by_day = {(reading.employee_id, reading.date): target for reading, target in pairs}
-        if not all(target.per_day for target in by_day.values()):
+        if not all(target.per_day for _, target in targets):
             return []  # a bound for any period cannot be added to one for a day
-        for target in by_day.values():
-            counts[target.log_position] = counts.get(target.log_position, 0) + 1
-        return [(by_position[one], Fraction(count)) for one, count in counts.items()]
+        return [(target, Fraction(one.days)) for one, target in targets]
     return [(last, Fraction(1))]
 
 

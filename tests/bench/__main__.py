@@ -8,12 +8,19 @@ import logging
 import structlog
 
 from libs.common.server import collect_seldom
-from tests.bench import commanding, correcting, following, ingesting, system
+from tests.bench import commanding, correcting, following, ingesting, reporting, system
 from tests.bench.figures import tell
 
 FIGURES = {
     figure.name: figure
-    for figure in (*ingesting.FIGURES, *commanding.FIGURES, *following.FIGURES, *correcting.FIGURES, *system.FIGURES)
+    for figure in (
+        *ingesting.FIGURES,
+        *commanding.FIGURES,
+        *following.FIGURES,
+        *correcting.FIGURES,
+        *reporting.FIGURES,
+        *system.FIGURES,
+    )
 }
 
 

@@ -178,6 +178,36 @@ def test_a_call_without_service_counts_and_is_no_first_call(tmp_path: Path, mapp
     assert TIMES.isdisjoint(alone)
 
 
+def test_sums_come_by_the_hour_in_which_calls_began(tmp_path: Path, mapping: CallMapping) -> None:
+    """One sample for each hour of the clock; a call without service at the caller's; one after midnight at hour 0."""
+    rows = [
+        call_row(DAY, "Mei", 36_000, 60),
+        call_row(DAY, "Mei", 39_599, 9),
+        call_row(DAY, "Mei", 50_000, 20),
+        call_row(DAY, "Mei", 0, 0, 50_100),
+        call_row(DAY, "Mei", 86_410, 30, 86_390),
+    ]
+    facts = read_calls(write(tmp_path / "calls.tsv", *rows), mapping, centre="test")
+    (only,) = facts
+    found = {one.kpi_id: one for one in only.readings}
+    assert list(found["calls-handled"].numerators) == [1, 2, 2]
+    assert list(found["talk-time"].numerators) == [30, 69, 20]
+    assert (list(found["aht"].numerators), list(found["aht"].denominators)) == ([30, 69, 20], [1, 2, 2])
+    for kpi_id in ("calls-handled", "talk-time", "aht", "short-call-share"):
+        assert list(found[kpi_id].starts) == [0, 600, 780]
+    assert list(found["first-call"].starts) == []
+
+
+def test_a_day_with_a_call_of_unknown_time_has_no_hours(tmp_path: Path, mapping: CallMapping) -> None:
+    """Its sums are whole; nothing is told of when they were."""
+    columns = mapping.columns.model_copy(update={"arrival": None})
+    timeless = mapping.model_copy(update={"columns": columns})
+    rows = [call_row(DAY, "Mei", 36_000, 60), call_row(DAY, "Mei", 0, 0, ser_start="0:00:00", ser_exit="0:00:00")]
+    (only,) = read_calls(write(tmp_path / "calls.tsv", *rows), timeless, centre="test")
+    handled = next(one for one in only.readings if one.kpi_id == "calls-handled")
+    assert (sum(handled.numerators), list(handled.starts)) == (2, [])
+
+
 def test_a_short_call_is_strictly_shorter(tmp_path: Path, mapping: CallMapping) -> None:
     """Nine seconds are short, ten are not."""
     found = of_one_day(tmp_path, mapping, call_row(DAY, "Ada", 100, 9), call_row(DAY, "Ada", 200, 10))

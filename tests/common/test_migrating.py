@@ -14,6 +14,7 @@ from services.coaching.plans import Plans
 from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.check_ins import CheckIns
+from services.performance.details import Details
 from services.performance.detections import Detections
 from services.performance.people import People
 from services.performance.records import Records as PerformanceRecords
@@ -22,7 +23,17 @@ from services.performance.scorecards import Scorecards
 from services.promotion.records import Records
 
 MODELS: dict[str, list[type[ReadModel]]] = {
-    "performance": [People, Catalogue, Results, Detections, Scorecards, PerformanceRecords, Calibrations, CheckIns],
+    "performance": [
+        People,
+        Catalogue,
+        Results,
+        Detections,
+        Scorecards,
+        PerformanceRecords,
+        Calibrations,
+        CheckIns,
+        Details,
+    ],
     "coaching": [Plans],
     "promotion": [Records],
 }

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -263,3 +264,14 @@ async def test_every_request_is_logged(world: World) -> None:
     assert (line["event"], line["method"], line["path"], line["code"]) == ("request", "GET", "/v1/teams", 200)
     assert line["rpc"] == "/stepladder.performance.v1.DirectoryService/ListTeams"
     assert "private" not in log
+
+
+async def test_a_file_comes_as_it_is(world: World) -> None:
+    """A report of some megabytes is passed on raw, with its media type; the query says of which kind."""
+    data = bytes(range(256)) * 12_000
+    world.performance.answers["ExportReport"] = [HttpBody(content_type="application/pdf", data=data)]
+    answer = await world.http("GET", "/v1/reports/month/2026-10-01:export?format=pdf&teamId=north")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/pdf")
+    assert answer.body == data
+    (asked,) = world.performance.heard["ExportReport"].requests
+    assert (asked.period, asked.date, asked.format, asked.team_id) == ("month", "2026-10-01", "pdf", "north")

@@ -34,6 +34,7 @@ from stepladder.performance.v1 import (
     lead_comparison_pb2,
     policy_pb2,
     record_pb2,
+    report_pb2,
     roster_pb2,
     scorecard_pb2,
 )
@@ -54,6 +55,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
             detection_pb2,
             policy_pb2,
             record_pb2,
+            report_pb2,
             scorecard_pb2,
             check_in_pb2,
             roster_pb2,

@@ -176,6 +176,33 @@ def test_readings(kpi: Kpi | None, numerators: list[int], denominators: list[int
     assert (check_reading(reading, kpi, "2026-01-05") == "") == right
 
 
+@pytest.mark.parametrize(
+    ("starts", "right"),
+    [([], True), ([0, 1439], True), ([540, 540], True), ([540], False), ([540, 1440], False), ([-1, 540], False)],
+)
+def test_starts(starts: list[int], right: bool) -> None:
+    """As many as numerators or none, each a minute of the day."""
+    reading = Reading(kpi_id="calls", numerators=[3, 4], starts=starts)
+    assert (check_reading(reading, SUM, "2026-01-05") == "") == right
+
+
+def test_starts_are_part_of_a_reading() -> None:
+    """The same again with the same starts is known; with others it is another reading, for a correction."""
+
+    def begun(*starts: int) -> Fact:
+        reading = Reading(kpi_id="calls", numerators=[3], starts=starts)
+        return Fact(employee_id="e-1", date="2026-03-02", source="calls", readings=[reading])
+
+    known = FactRecorded(fact=begun(540))
+    given(FACTS, known).when(record(begun(540))).then()
+    state = FACTS.evolve(FACTS.initial, known)
+    for other in (begun(600), begun()):
+        ((_, reason, _),) = sift(state, [other], TODAY).rejected
+        assert reason == "FACT_ALREADY_RECORDED"
+        corrected = FactCorrected(fact=other, employee_id="e-1", reason="wrong")
+        given(FACTS, known).when(CorrectFactRequest(fact=other, reason="wrong")).then(corrected)
+
+
 def test_a_retired_kpi() -> None:
     """Takes readings of the days before it was retired only."""
     kpi = Kpi(retired_date="2026-03-01", aggregation=Kpi.AGGREGATION_SUM)

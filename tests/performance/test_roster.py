@@ -107,7 +107,7 @@ def test_conduct_points() -> None:
     """The running total of the day, with the violations in it."""
     offence = Offence(offence_id="noise", points=2, lapse_months=1)
     days = ["2026-02-15", "2026-02-20", "2026-03-16", "2026-03-17"]
-    violations = [Offending(f"v-{n}", day, offence, n, disputed=n == 2) for n, day in enumerate(days)]
+    violations = [Offending(f"v-{n}", day, "floor-rules", offence, n, disputed=n == 2) for n, day in enumerate(days)]
     seen = Seen(Known(KPIS, violations=violations))
     shown = seen_of(seen, conduct=DetectionRule.Points(at_least=4))
     assert shown is not None

@@ -33,6 +33,7 @@ from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.lead_comparison_pb2_grpc import LeadComparisonServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
+from stepladder.performance.v1.report_pb2_grpc import ReportServiceStub
 from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
@@ -82,6 +83,10 @@ class World:
     @property
     def calibrations(self) -> CalibrationServiceStub:
         return CalibrationServiceStub(self.channels["performance"])
+
+    @property
+    def reports(self) -> ReportServiceStub:
+        return ReportServiceStub(self.channels["performance"])
 
     @property
     def scorecards(self) -> ScorecardServiceStub:

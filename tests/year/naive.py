@@ -248,7 +248,8 @@ def scorecard(
         card.total = shown(total, policy.precision)
         card.rating = rating_of(policy, Fraction(card.total))
     if policy.basis == ScorecardPolicy.BASIS_TEAM:
-        kpis = [ledger.kpis[one.kpi_id] for one in (*policy.items, *policy.adjustments)]
+        kpi_ids = {item.kpi_id for item in policy.items} | {one.kpi_id for one in policy.adjustments}
+        kpis = [ledger.kpis[kpi_id] for kpi_id in kpi_ids]
         made_of = {part for kpi in kpis for part in (kpi.kpi_id, kpi.derived.numerator, kpi.derived.denominator)}
         card.member_ids.extend(sorted({member for member, _, _, measure in readings if measure in made_of}))
     return card

@@ -105,6 +105,7 @@ class Reading(_message.Message):
     KPI_ID_FIELD_NUMBER: _builtins.int
     NUMERATORS_FIELD_NUMBER: _builtins.int
     DENOMINATORS_FIELD_NUMBER: _builtins.int
+    STARTS_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
     @_builtins.property
     def numerators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -114,16 +115,29 @@ class Reading(_message.Message):
     def denominators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """As many as numerators, none negative; empty where the KPI is no ratio."""
 
+    @_builtins.property
+    def starts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When the interval of each sample began: minutes since midnight by the site's wall clock, 0 to 1439. As many as
+        numerators, or none; with them the reading counts in the profile of the day (ReportService), without them in its
+        sums only. A month's figure is told for the month's last day, without any. They are part of the reading: the same
+        numbers with other starts are another reading.
+
+        The clock counts as it is read. In the hour that comes twice when it is put back, both count in the same hour; in the
+        hour that is left out when it is put forward, nothing begins. What a night shift does after midnight counts for the
+        fact's day, in the hour that the clock showed.
+        """
+
     def __init__(
         self,
         *,
         kpi_id: _builtins.str = ...,
         numerators: _abc.Iterable[_builtins.int] | None = ...,
         denominators: _abc.Iterable[_builtins.int] | None = ...,
+        starts: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominators", b"denominators", "kpi_id", b"kpi_id", "numerators", b"numerators"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominators", b"denominators", "kpi_id", b"kpi_id", "numerators", b"numerators", "starts", b"starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,64 @@
+"""A report as a page that needs nothing but itself, for screens light and dark, wide and narrow, and for print."""
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from services.performance.charts import PAGE, draw
+from services.performance.document import Document, Section, Table, Trend, shown
+
+_PAGE = Template(Path(__file__).with_name("report_page.html").read_text(encoding="utf-8"))
+
+
+def page_of(document: Document) -> bytes:
+    """HTML in UTF-8."""
+    headlines = "".join(
+        f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in document.headlines
+    )
+    sections = "\n".join(_section(index, one) for index, one in enumerate(document.sections))
+    return _PAGE.substitute(
+        title=escape(document.title), subtitle=escape(document.subtitle), headlines=headlines, sections=sections
+    ).encode()
+
+
+def _section(number: int, section: Section) -> str:
+    parts = [f"<section><h2>{escape(section.title)}</h2>"]
+    parts += [f"<p>{_own(sentence)}</p>" for sentence in section.sentences]
+    if section.charts:
+        parts.append('<div class="charts">')
+        for index, chart in enumerate(section.charts):
+            unit = f" <span>{escape(chart.unit)}</span>" if hasattr(chart, "unit") and chart.unit else ""
+            caption = f"<figcaption><bdi>{escape(chart.title)}</bdi>{unit}</figcaption>"
+            kind = "small" if isinstance(chart, Trend) else "wide"
+            made = draw(chart, PAGE, f"chart-{number}-{index}")
+            parts.append(f'<figure class="{kind}">{caption}{made}</figure>')
+        parts.append("</div>")
+    parts += [_table(table) for table in section.tables]
+    return "".join((*parts, "</section>"))
+
+
+def _table(table: Table) -> str:
+    numbers = [table.is_number(column) for column in range(len(table.columns))]
+    classes = [' class="n"' if number else "" for number in numbers]
+    head = "".join(
+        f'<th scope="col"{name}>{escape(title)}</th>' for title, name in zip(table.columns, classes, strict=True)
+    )
+    rows = []
+    for index, row in enumerate(table.rows):
+        cells = [
+            f'<th scope="row"{name}>{_own(shown(cell))}</th>' if column == 0 else f"<td{name}>{_own(shown(cell))}</td>"
+            for column, (cell, name) in enumerate(zip(row, classes, strict=True))
+        ]
+        rows.append(f"<tr{' class=m' if index in table.marked else ''}>{''.join(cells)}</tr>")
+    made = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>'
+        f"<caption>{escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    if table.behind:
+        return f"<details><summary>{escape(table.title)}: the numbers</summary>{made}</details>"
+    return made
+
+
+def _own(text: str) -> str:
+    """Text in its own direction, whatever stands beside it."""
+    return f"<bdi>{escape(text)}</bdi>" if any(ord(character) >= 0x590 for character in text) else escape(text)

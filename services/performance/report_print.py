@@ -1,0 +1,68 @@
+"""A report as a PDF, set by Typst, in fonts that are installed with us: every name is readable on every machine."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import typst
+
+from services.performance.charts import Style, draw
+from services.performance.document import Document, Section, Table, Trend, shown
+
+FONTS = ("Noto Sans", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew")
+"""Asked in this order for each character."""
+
+PAPER = Style("#1b2128", "#5a6470", "#dde1e6", "#e3efe7", "#24618f", "#b3261e", ", ".join(FONTS))
+
+_TEMPLATE = str(Path(__file__).with_name("report_print.typ"))
+_PACKAGES = ("fontpkg_noto_sans", "fontpkg_noto_sans_arabic", "pylopdf_fonts_he", "pylopdf_fonts_zh_cn")
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """Those of our packages, and no others. Read once."""
+    folders = [str(files(package)) for package in _PACKAGES]
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
+
+
+def pdf_of(document: Document) -> bytes:
+    """A PDF with tags for those who have it read to them."""
+    content = {
+        "fonts": FONTS,
+        "title": document.title,
+        "subtitle": document.subtitle,
+        "headlines": document.headlines,
+        "sections": [_section(index, one) for index, one in enumerate(document.sections)],
+    }
+    made = typst.Compiler(_TEMPLATE, font_paths=_fonts(), sys_inputs={"report": json.dumps(content)}).compile()
+    if not isinstance(made, bytes):
+        raise TypeError("a PDF is one file")
+    return made
+
+
+def _section(number: int, section: Section) -> dict[str, object]:
+    return {
+        "title": section.title,
+        "sentences": list(section.sentences),
+        "beside": 3 if any(isinstance(chart, Trend) for chart in section.charts) else 2,
+        "charts": [
+            {
+                "title": chart.title,
+                "unit": getattr(chart, "unit", ""),
+                "svg": draw(chart, PAPER, f"chart-{number}-{index}"),
+            }
+            for index, chart in enumerate(section.charts)
+        ],
+        "tables": [_table(table) for table in section.tables if not table.behind],
+    }
+
+
+def _table(table: Table) -> dict[str, object]:
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "numbers": [table.is_number(column) for column in range(len(table.columns))],
+        "rows": [[shown(cell) for cell in row] for row in table.rows],
+        "marked": sorted(table.marked),
+    }
