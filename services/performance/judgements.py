@@ -155,7 +155,7 @@ class JudgementsBatch:
         """Notes what rests on which months, and plans to look at it again when that changes."""
         match event:
             case PolicySet() | DetectionPolicyCreated():
-                await self._know_policy(policy_in(event), now)
+                await self._know_policy(policy_in(event), position, now)
             case MonthClosed(employee_id=employee_id, month=month, scorecard=card, known_at=known_at, led_ids=led_ids):
                 await self._rows.execute(insert_new(self._model.closed, self._rows), {"month": month})
                 await self._rests([employee_id, *card.member_ids, *led_ids], month, month, known_at, now)
@@ -221,7 +221,7 @@ class JudgementsBatch:
                     versions.append((row.effective_date, policy.detection))
         return self._policies
 
-    async def _know_policy(self, policy: Policy, now: datetime) -> None:
+    async def _know_policy(self, policy: Policy, position: int, now: datetime) -> None:
         if policy.HasField("detection"):
             row = {
                 "policy_id": policy.policy_id,
@@ -230,17 +230,21 @@ class JudgementsBatch:
             }
             await self._rows.execute(upsert(self._model.judged, self._rows), row)
             self._policies = None
-            await self._judge_past(policy, now)
+            await self._judge_past(policy, position, now)
 
-    async def _judge_past(self, policy: Policy, now: datetime) -> None:
-        """Has everybody judged of whom something is known since a policy is in force."""
+    async def _judge_past(self, policy: Policy, position: int, now: datetime) -> None:
+        """Has everybody judged of whom something was known of days on which a policy is in force."""
         readings = self._model.readings.readings.c
         lowest = select(func.min(readings.employee_id).label("employee_id"))
         # Step by step along the key: a DISTINCT would read every reading.
         found = lowest.cte("found", recursive=True)
         following = lowest.where(readings.employee_id > found.c.employee_id).scalar_subquery()
         found = found.union_all(select(following).where(found.c.employee_id.is_not(None)))
-        with_facts = exists().where(readings.employee_id == found.c.employee_id, readings.date >= policy.effective_date)
+        with_facts = exists().where(
+            readings.employee_id == found.c.employee_id,
+            readings.date >= policy.effective_date,
+            readings.position < position,  # later ones of the batch know the policy
+        )
         employee_ids = set(await self._rows.scalars(select(found.c.employee_id).where(with_facts)))
         if policy.detection.HasField("ratings"):
             resting = self._model.resting.c
