@@ -101,6 +101,12 @@ class Judgements:
             async with writing(engine) as transaction:
                 await transaction.execute(insert_new(self.deadlines, transaction), rows)
 
+    async def plan_past(self, engine: AsyncEngine, key: str, now: datetime, position: int) -> None:
+        """Has all periods from a day on (see `judgement_key`) judged by themselves."""
+        row = {"kind": JUDGE_PAST, "key": key, "due_time": now, "position": position}
+        async with writing(engine) as transaction:
+            await transaction.execute(upsert(self.deadlines, transaction), row)
+
     async def planned(self, engine: AsyncEngine, keys: Collection[str]) -> set[str]:
         """Those of the periods (see `judgement_key`) that are to be judged some time."""
         columns = self.deadlines.c

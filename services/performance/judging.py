@@ -160,6 +160,9 @@ class Judging:
                 evidence_start=start.isoformat(),
             )
             await commands.handle(DETECTION, found.detection_id, drift, self._context())
+            if not drift.stands:  # it may have kept others from being found
+                key = judgement_key(found.policy_id, employee_id, found.periods[0].start_date)
+                await self._judgements.plan_past(self._service.engine, key, self._service.now(), known_at)
 
     async def dry_run(self, policy: Policy, employee_ids: Sequence[str], span: Span) -> list[Detection]:
         """What a policy would find of employees on the days of a span, by employee and day. Changes nothing."""

@@ -101,6 +101,23 @@ async def test_a_detection_that_has_fallen_blocks_no_other(world: World) -> None
     ]
 
 
+async def test_what_stood_behind_a_detection_that_falls_is_found(world: World) -> None:
+    """The rest of its row, as if the correction had come in time; corrected back, it stands again."""
+    kpi, agent, _ = await miss_weeks(world, 5)
+    assert await periods_found(world, agent) == [["2020-01-06", "2020-01-13", "2020-01-20"]]
+    await correct(world, agent, "2020-01-06", kpi, 0)
+    await judged(world)
+    assert await periods_found(world, agent) == [
+        ["2020-01-13", "2020-01-20", "2020-01-27"],
+        ["2020-01-06", "2020-01-13", "2020-01-20"],
+    ]
+    assert [found.drift.stands for found in await detections(world, agent) if found.HasField("drift")] == [False]
+    await correct(world, agent, "2020-01-06", kpi, 20)
+    await judged(world)
+    assert len(await periods_found(world, agent)) == 2
+    assert all(found.drift.stands for found in await detections(world, agent) if found.HasField("drift"))
+
+
 async def test_a_late_fact_in_the_days_of_a_total(world: World) -> None:
     """Drifts what was found on a day a month later."""
     kpi = await world.kpi(Kpi.AGGREGATION_SUM)
