@@ -9,6 +9,7 @@ from time import perf_counter
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from libs.cli.importing import send_patiently
 from libs.common.projecting import Standing
 from stepladder.performance.v1.directory_pb2 import (
     AppointTeamLeadRequest,
@@ -261,7 +262,9 @@ class Teller:
         self.month_passes(step.month)
         self.ledger.hear(step)
         started = perf_counter()
-        answer = await self.world.scorecards.CloseMonth(CloseMonthRequest(month=step.month, team_id=step.team_id))
+        request = CloseMonthRequest(month=step.month, team_id=step.team_id)
+        # Of a month told all at once, the readings may not be in yet.
+        answer = await send_patiently(self.world.scorecards.CloseMonth, request, f"closing {step.month}", 300)
         self.figures.closing += perf_counter() - started
         self.figures.closed += answer.closed
         self.closings[step.month] = answer
