@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from google.api.httpbody_pb2 import HttpBody
+
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -18,7 +20,9 @@ from services.performance.check_ins import CheckIns
 from services.performance.conduct import Offending
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
+from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
+from services.performance.files import file_of
 from services.performance.months import Months
 from services.performance.people import People
 from services.performance.policy import kpis_of
@@ -26,9 +30,11 @@ from services.performance.readings import Readings
 from services.performance.relations import Relation, relations_to_team
 from services.performance.risk_review import RISK_REVIEW, reviews_key
 from services.performance.roster import Seen
+from services.performance.roster_document import roster_document
 from services.performance.scope import narrowest
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import Counted
+from services.performance.team import TEAM
 from services.performance.trigger import Known
 from services.performance.violations import Violations
 from stepladder.performance.v1 import roster_pb2 as pb
@@ -114,6 +120,14 @@ class AtRiskApi:
             await asyncio.sleep(0)  # others have their turn
         answer.entries.sort(key=lambda entry: (-entry.points, entry.employee_id))
         return answer
+
+    async def ExportAtRiskRoster(self, request: pb.ExportAtRiskRosterRequest, context: Context) -> HttpBody:
+        asked = pb.GetAtRiskRosterRequest(team_id=request.team_id, as_of=request.as_of)
+        found = await self.GetAtRiskRoster(asked, context)
+        people = await self._commands.known(EMPLOYEE, [entry.employee_id for entry in found.entries])
+        teams = await self._commands.known(TEAM, {request.team_id, *(entry.team_id for entry in found.entries)} - {""})
+        names = {one: standing.state.display_name for one, standing in (people | teams).items()}
+        return await file_of(lambda: roster_document(found, request.team_id, names), request.format)
 
     async def ReviewAtRisk(self, request: pb.ReviewAtRiskRequest, context: Context) -> pb.AtRiskReview:
         if caller_id(context) == request.employee_id:

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from grpc import StatusCode
 
 from stepladder.performance.v1.check_in_pb2 import CheckIn
@@ -15,6 +16,7 @@ from stepladder.performance.v1.roster_pb2 import (
     AtRiskEntry,
     AtRiskReview,
     AtRiskRoster,
+    ExportAtRiskRosterRequest,
     GetAtRiskRosterRequest,
     ReviewAtRiskRequest,
 )
@@ -147,6 +149,35 @@ async def test_nothing_that_is_made_of_check_ins_flows_up(world: World) -> None:
         signals=entry.signals,
     )
     assert not entry.signals[0].check_ins
+
+
+async def export(centre: Centre, caller: str, kind: str) -> HttpBody:
+    request = ExportAtRiskRosterRequest(team_id=centre.team, as_of=AS_OF, format=kind)
+    answer: HttpBody = await centre.world.at_risk.ExportAtRiskRoster(request, metadata=by(caller))
+    return answer
+
+
+async def test_the_roster_as_a_file_shows_each_what_they_may_see(world: World) -> None:
+    """With names, what was seen and what is overdue; nothing of check-ins to the manager; nobody else gets one."""
+    centre = await founded(world)
+    calls = await world.kpi(Kpi.AGGREGATION_SUM)
+    await lower(centre, calls)
+    await set_roster(centre, signal("fewer-calls", 1, trend=falls(calls)), LOW, at_least=1)
+    lines = (await export(centre, centre.lead, "csv")).data.decode("utf-8-sig").splitlines()
+    (person,) = [line for line in lines if "fewer-calls, low-mood" in line]
+    assert person.endswith("overdue")
+    assert any("low-mood" in line and line != person for line in lines)
+    seen_by_manager = (await export(centre, centre.manager, "csv")).data.decode("utf-8-sig")
+    assert "fewer-calls" in seen_by_manager
+    assert "low-mood" not in seen_by_manager
+    assert "overdue" not in seen_by_manager
+    page, pdf = await export(centre, centre.hr, "html"), await export(centre, centre.hr, "pdf")
+    assert "no verdict" in page.data.decode()
+    assert pdf.data.startswith(b"%PDF")
+    await refused(export(centre, centre.agent, "html"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    early = ExportAtRiskRosterRequest(team_id=centre.team, as_of="2019-06-01", format="html")
+    nobody = await centre.world.at_risk.ExportAtRiskRoster(early, metadata=by(centre.lead))
+    assert "Nobody" in nobody.data.decode()
 
 
 async def review(centre: Centre, caller: str, employee: str, days: int = 7) -> AtRiskReview:

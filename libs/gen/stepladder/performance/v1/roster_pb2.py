@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 from stepladder.performance.v1 import detection_pb2 as stepladder_dot_performance_dot_v1_dot_detection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/performance/v1/roster.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a)stepladder/performance/v1/detection.proto\"T\n\x16GetAtRiskRosterRequest\x12\x1d\n\x07team_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1b\n\x05\x61s_of\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\"n\n\x0c\x41tRiskRoster\x12\r\n\x05\x61s_of\x18\x01 \x01(\t\x12\x37\n\x07\x65ntries\x18\x02 \x03(\x0b\x32&.stepladder.performance.v1.AtRiskEntry\x12\x16\n\x0ewithout_policy\x18\x03 \x03(\t\"\x96\x02\n\x0b\x41tRiskEntry\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x11\n\tpolicy_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x04 \x01(\x03\x12\x0e\n\x06points\x18\x05 \x01(\x05\x12\x36\n\x07signals\x18\x06 \x03(\x0b\x32%.stepladder.performance.v1.HeldSignal\x12<\n\x0blast_review\x18\x07 \x01(\x0b\x32\'.stepladder.performance.v1.AtRiskReview\x12\x17\n\x0freview_due_date\x18\x08 \x01(\t\x12\x16\n\x0ereview_overdue\x18\t \x01(\x08\"\xf1\x01\n\nHeldSignal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x05\x12\r\n\x05value\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61seline\x18\x05 \x01(\t\x12\x37\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32(.stepladder.performance.v1.FactReference\x12>\n\tcheck_ins\x18\x07 \x03(\x0b\x32+.stepladder.performance.v1.CheckInReference\x12\x10\n\x08\x64isputed\x18\x08 \x01(\x08\"i\n\x10\x43heckInReference\x12\x13\n\x0b\x63heck_in_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0c\n\x04mood\x18\x03 \x01(\x05\x12\x0e\n\x06stress\x18\x04 \x01(\x05\x12\x14\n\x0clog_position\x18\x05 \x01(\x03\"\x91\x01\n\x13ReviewAtRiskRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x04note\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xd0\x0f\x12#\n\x10next_review_date\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"n\n\x0c\x41tRiskReview\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x18\n\x10next_review_date\x18\x04 \x01(\t\x12\x13\n\x0breviewed_by\x18\x05 \x01(\t2\xb9\x02\n\rAtRiskService\x12\x87\x01\n\x0fGetAtRiskRoster\x12\x31.stepladder.performance.v1.GetAtRiskRosterRequest\x1a\'.stepladder.performance.v1.AtRiskRoster\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/atRiskRoster\x12\x9d\x01\n\x0cReviewAtRisk\x12..stepladder.performance.v1.ReviewAtRiskRequest\x1a\'.stepladder.performance.v1.AtRiskReview\"4\x82\xd3\xe4\x93\x02.\")/v1/employees/{employee_id}/atRisk:review:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/performance/v1/roster.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a stepladder/common/v1/rules.proto\x1a)stepladder/performance/v1/detection.proto\"T\n\x16GetAtRiskRosterRequest\x12\x1d\n\x07team_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1b\n\x05\x61s_of\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\"\x84\x01\n\x19\x45xportAtRiskRosterRequest\x12\x1d\n\x07team_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1b\n\x05\x61s_of\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12+\n\x06\x66ormat\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16R\x03\x63svR\x04xlsxR\x04htmlR\x03pdf\"n\n\x0c\x41tRiskRoster\x12\r\n\x05\x61s_of\x18\x01 \x01(\t\x12\x37\n\x07\x65ntries\x18\x02 \x03(\x0b\x32&.stepladder.performance.v1.AtRiskEntry\x12\x16\n\x0ewithout_policy\x18\x03 \x03(\t\"\x96\x02\n\x0b\x41tRiskEntry\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x11\n\tpolicy_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x04 \x01(\x03\x12\x0e\n\x06points\x18\x05 \x01(\x05\x12\x36\n\x07signals\x18\x06 \x03(\x0b\x32%.stepladder.performance.v1.HeldSignal\x12<\n\x0blast_review\x18\x07 \x01(\x0b\x32\'.stepladder.performance.v1.AtRiskReview\x12\x17\n\x0freview_due_date\x18\x08 \x01(\t\x12\x16\n\x0ereview_overdue\x18\t \x01(\x08\"\xf1\x01\n\nHeldSignal\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06points\x18\x03 \x01(\x05\x12\r\n\x05value\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61seline\x18\x05 \x01(\t\x12\x37\n\x05\x66\x61\x63ts\x18\x06 \x03(\x0b\x32(.stepladder.performance.v1.FactReference\x12>\n\tcheck_ins\x18\x07 \x03(\x0b\x32+.stepladder.performance.v1.CheckInReference\x12\x10\n\x08\x64isputed\x18\x08 \x01(\x08\"i\n\x10\x43heckInReference\x12\x13\n\x0b\x63heck_in_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0c\n\x04mood\x18\x03 \x01(\x05\x12\x0e\n\x06stress\x18\x04 \x01(\x05\x12\x14\n\x0clog_position\x18\x05 \x01(\x03\"\x91\x01\n\x13ReviewAtRiskRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x04note\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xd0\x0f\x12#\n\x10next_review_date\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"n\n\x0c\x41tRiskReview\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x18\n\x10next_review_date\x18\x04 \x01(\t\x12\x13\n\x0breviewed_by\x18\x05 \x01(\t2\xbd\x03\n\rAtRiskService\x12\x87\x01\n\x0fGetAtRiskRoster\x12\x31.stepladder.performance.v1.GetAtRiskRosterRequest\x1a\'.stepladder.performance.v1.AtRiskRoster\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/atRiskRoster\x12\x81\x01\n\x12\x45xportAtRiskRoster\x12\x34.stepladder.performance.v1.ExportAtRiskRosterRequest\x1a\x14.google.api.HttpBody\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/atRiskRoster:export\x12\x9d\x01\n\x0cReviewAtRisk\x12..stepladder.performance.v1.ReviewAtRiskRequest\x1a\'.stepladder.performance.v1.AtRiskReview\"4\x82\xd3\xe4\x93\x02.\")/v1/employees/{employee_id}/atRisk:review:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETATRISKROSTERREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_GETATRISKROSTERREQUEST'].fields_by_name['as_of']._loaded_options = None
   _globals['_GETATRISKROSTERREQUEST'].fields_by_name['as_of']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['team_id']._loaded_options = None
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['as_of']._loaded_options = None
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['as_of']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_EXPORTATRISKROSTERREQUEST'].fields_by_name['format']._serialized_options = b'\272H\030r\026R\003csvR\004xlsxR\004htmlR\003pdf'
   _globals['_REVIEWATRISKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVIEWATRISKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_REVIEWATRISKREQUEST'].fields_by_name['employee_id']._loaded_options = None
@@ -49,22 +56,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVIEWATRISKREQUEST'].fields_by_name['next_review_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
   _globals['_ATRISKSERVICE'].methods_by_name['GetAtRiskRoster']._loaded_options = None
   _globals['_ATRISKSERVICE'].methods_by_name['GetAtRiskRoster']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/atRiskRoster'
+  _globals['_ATRISKSERVICE'].methods_by_name['ExportAtRiskRoster']._loaded_options = None
+  _globals['_ATRISKSERVICE'].methods_by_name['ExportAtRiskRoster']._serialized_options = b'\202\323\344\223\002\031\022\027/v1/atRiskRoster:export'
   _globals['_ATRISKSERVICE'].methods_by_name['ReviewAtRisk']._loaded_options = None
   _globals['_ATRISKSERVICE'].methods_by_name['ReviewAtRisk']._serialized_options = b'\202\323\344\223\002.\")/v1/employees/{employee_id}/atRisk:review:\001*'
-  _globals['_GETATRISKROSTERREQUEST']._serialized_start=205
-  _globals['_GETATRISKROSTERREQUEST']._serialized_end=289
-  _globals['_ATRISKROSTER']._serialized_start=291
-  _globals['_ATRISKROSTER']._serialized_end=401
-  _globals['_ATRISKENTRY']._serialized_start=404
-  _globals['_ATRISKENTRY']._serialized_end=682
-  _globals['_HELDSIGNAL']._serialized_start=685
-  _globals['_HELDSIGNAL']._serialized_end=926
-  _globals['_CHECKINREFERENCE']._serialized_start=928
-  _globals['_CHECKINREFERENCE']._serialized_end=1033
-  _globals['_REVIEWATRISKREQUEST']._serialized_start=1036
-  _globals['_REVIEWATRISKREQUEST']._serialized_end=1181
-  _globals['_ATRISKREVIEW']._serialized_start=1183
-  _globals['_ATRISKREVIEW']._serialized_end=1293
-  _globals['_ATRISKSERVICE']._serialized_start=1296
-  _globals['_ATRISKSERVICE']._serialized_end=1609
+  _globals['_GETATRISKROSTERREQUEST']._serialized_start=232
+  _globals['_GETATRISKROSTERREQUEST']._serialized_end=316
+  _globals['_EXPORTATRISKROSTERREQUEST']._serialized_start=319
+  _globals['_EXPORTATRISKROSTERREQUEST']._serialized_end=451
+  _globals['_ATRISKROSTER']._serialized_start=453
+  _globals['_ATRISKROSTER']._serialized_end=563
+  _globals['_ATRISKENTRY']._serialized_start=566
+  _globals['_ATRISKENTRY']._serialized_end=844
+  _globals['_HELDSIGNAL']._serialized_start=847
+  _globals['_HELDSIGNAL']._serialized_end=1088
+  _globals['_CHECKINREFERENCE']._serialized_start=1090
+  _globals['_CHECKINREFERENCE']._serialized_end=1195
+  _globals['_REVIEWATRISKREQUEST']._serialized_start=1198
+  _globals['_REVIEWATRISKREQUEST']._serialized_end=1343
+  _globals['_ATRISKREVIEW']._serialized_start=1345
+  _globals['_ATRISKREVIEW']._serialized_end=1455
+  _globals['_ATRISKSERVICE']._serialized_start=1458
+  _globals['_ATRISKSERVICE']._serialized_end=1903
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,33 @@ class GetAtRiskRosterRequest(_message.Message):
 Global___GetAtRiskRosterRequest: _TypeAlias = GetAtRiskRosterRequest  # noqa: Y015
 
 @_typing.final
+class ExportAtRiskRosterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    team_id: _builtins.str
+    """As in GetAtRiskRosterRequest."""
+    as_of: _builtins.str
+    format: _builtins.str
+    """`csv` (UTF-8 with the mark that spreadsheets look for), `xlsx`, `html` or `pdf`."""
+    def __init__(
+        self,
+        *,
+        team_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "format", b"format", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAtRiskRosterRequest: _TypeAlias = ExportAtRiskRosterRequest  # noqa: Y015
+
+@_typing.final
 class AtRiskRoster(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

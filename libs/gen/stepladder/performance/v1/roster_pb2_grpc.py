@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from stepladder.performance.v1 import roster_pb2 as stepladder_dot_performance_dot_v1_dot_roster__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -41,6 +42,11 @@ class AtRiskServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.GetAtRiskRosterRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.AtRiskRoster.FromString,
                 _registered_method=True)
+        self.ExportAtRiskRoster = channel.unary_unary(
+                '/stepladder.performance.v1.AtRiskService/ExportAtRiskRoster',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.ExportAtRiskRosterRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ReviewAtRisk = channel.unary_unary(
                 '/stepladder.performance.v1.AtRiskService/ReviewAtRisk',
                 request_serializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.ReviewAtRiskRequest.SerializeToString,
@@ -67,6 +73,14 @@ class AtRiskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportAtRiskRoster(self, request, context):
+        """The same roster as a file, with names: CSV, a workbook, a page that needs nothing but itself, or a PDF. Whoever may not
+        see something in GetAtRiskRoster does not see it here. Errors: as there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReviewAtRisk(self, request, context):
         """Somebody looked after an employee, and says when that is to be done again. For who leads their team today, and HR;
         never for oneself. What the last review says already changes nothing.
@@ -84,6 +98,11 @@ def add_AtRiskServiceServicer_to_server(servicer, server):
                     servicer.GetAtRiskRoster,
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.GetAtRiskRosterRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.AtRiskRoster.SerializeToString,
+            ),
+            'ExportAtRiskRoster': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAtRiskRoster,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_roster__pb2.ExportAtRiskRosterRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'ReviewAtRisk': grpc.unary_unary_rpc_method_handler(
                     servicer.ReviewAtRisk,
@@ -120,6 +139,33 @@ class AtRiskService:
             '/stepladder.performance.v1.AtRiskService/GetAtRiskRoster',
             stepladder_dot_performance_dot_v1_dot_roster__pb2.GetAtRiskRosterRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_roster__pb2.AtRiskRoster.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAtRiskRoster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.AtRiskService/ExportAtRiskRoster',
+            stepladder_dot_performance_dot_v1_dot_roster__pb2.ExportAtRiskRosterRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 Who is to be looked after: signals that were declared beforehand, each shown with what was seen, and reviews."""
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from stepladder.performance.v1 import roster_pb2 as _roster_pb2
 import abc as _abc_1
@@ -27,6 +28,10 @@ class AtRiskServiceStub:
     PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a team or not.
     Errors: also INVALID_ARGUMENT `DATE_INVALID` for a day to come; NOT_FOUND `TEAM_NOT_FOUND`, told to HR only,
     `POLICY_NOT_FOUND` if no roster policy is in force on the day.
+    """
+    ExportAtRiskRoster: _aio.UnaryUnaryMultiCallable[_roster_pb2.ExportAtRiskRosterRequest, _httpbody_pb2.HttpBody]
+    """The same roster as a file, with names: CSV, a workbook, a page that needs nothing but itself, or a PDF. Whoever may not
+    see something in GetAtRiskRoster does not see it here. Errors: as there.
     """
     ReviewAtRisk: _aio.UnaryUnaryMultiCallable[_roster_pb2.ReviewAtRiskRequest, _roster_pb2.AtRiskReview]
     """Somebody looked after an employee, and says when that is to be done again. For who leads their team today, and HR;
@@ -54,6 +59,16 @@ class AtRiskServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a team or not.
         Errors: also INVALID_ARGUMENT `DATE_INVALID` for a day to come; NOT_FOUND `TEAM_NOT_FOUND`, told to HR only,
         `POLICY_NOT_FOUND` if no roster policy is in force on the day.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportAtRiskRoster(
+        self,
+        request: _roster_pb2.ExportAtRiskRosterRequest,
+        context: _aio.ServicerContext[_roster_pb2.ExportAtRiskRosterRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
+    ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
+        """The same roster as a file, with names: CSV, a workbook, a page that needs nothing but itself, or a PDF. Whoever may not
+        see something in GetAtRiskRoster does not see it here. Errors: as there.
         """
 
     @_abc_1.abstractmethod
