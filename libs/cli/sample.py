@@ -18,12 +18,14 @@ from libs.cli.sample_people import (
     Person,
     Story,
     agent,
+    chance,
     first_day,
     month_number,
     names,
     staff,
 )
 from libs.cli.sample_records import Recording
+from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
@@ -118,6 +120,25 @@ class SampleCentre:
     def records(self) -> Iterator[Record]:
         """What people write down about every agent, by employee."""
         return (one for one in self._said() if isinstance(one, Record))
+
+    def check_ins(self) -> Iterator[CheckIn]:
+        """What every agent says of themself on the Mondays of the last six weeks."""
+        monday = self.end - timedelta(days=self.end.weekday())
+        for person in self._agents:
+            own = chance(self.seed, "check-ins", person.number)
+            for week in range(5, -1, -1):
+                day = monday - timedelta(weeks=week)
+                strained = person.trouble(day) > 0.5 and person.story is Story.UNKIND
+                mood, stress = (1, 5) if strained else (own.choice((3, 4, 4, 5)), own.choice((1, 2, 2, 3)))
+                if max(self._calendar.start, person.hired) <= day <= person.last_day:
+                    yield CheckIn(
+                        check_in_id=f"week-{day:%Y%m%d}",
+                        employee_id=person.employee_id,
+                        date=day.isoformat(),
+                        mood=mood,
+                        stress=stress,
+                        note="I do not sleep before early shifts." if strained else "",
+                    )
 
     def _said(self) -> Iterator[Fact | Record]:
         reviewers = [person.employee_id for person in self._staff if person.position == "qa-reviewer"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 from grpc import aio
@@ -25,7 +26,7 @@ from libs.cli.importing import (
 from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
-from libs.common.rpc import connect
+from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
@@ -33,6 +34,8 @@ from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.performance.v1.check_in_pb2 import CheckIn, CreateCheckInRequest
+from stepladder.performance.v1.check_in_pb2_grpc import CheckInServiceStub
 from stepladder.performance.v1.detection_pb2 import ListDetectionsRequest
 from stepladder.performance.v1.detection_pb2_grpc import DetectionServiceStub
 from stepladder.performance.v1.facts_pb2 import Fact
@@ -104,6 +107,7 @@ async def _import_sample(channel: aio.Channel, note: Path) -> None:
     facts = list(centre.facts())
     await _send_facts(channel, facts, centre.digest)
     await _send_records(channel, list(centre.records()))
+    await _send_check_ins(channel, list(centre.check_ins()))
     await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
 
@@ -154,6 +158,17 @@ async def _send_records(channel: aio.Channel, records: Sequence[Record]) -> None
             left += len(answer.rejections)
             tell(first + len(request.records))
     print(f"{recorded} records recorded, {len(records) - recorded - left} known before, {left} rejected.")
+
+
+async def _send_check_ins(channel: aio.Channel, check_ins: Sequence[CheckIn]) -> None:
+    """Each given by whom it is about."""
+    stub = CheckInServiceStub(channel)
+    with progress("check-ins", len(check_ins)) as tell:
+        for done, one in enumerate(check_ins, 1):
+            create = partial(stub.CreateCheckIn, metadata=((ACTOR_KEY, f"user:{one.employee_id}"),))
+            request = CreateCheckInRequest(check_in=one)
+            await send_patiently(create, request, f"check-in {one.check_in_id}", PATIENCE_SECONDS)
+            tell(done)
 
 
 async def _end_of_log(channel: aio.Channel) -> int:

@@ -102,7 +102,9 @@ def test_every_message_satisfies_the_contract(centre: SampleCentre, facts: list[
     assert {record.WhichOneof("content") for record in records} == {
         field.name for field in Record.DESCRIPTOR.oneofs_by_name["content"].fields
     }
-    for message in (*requests, *facts[::10], *records[::10]):
+    check_ins = list(centre.check_ins())
+    assert {one.employee_id for one in check_ins if one.mood == 1} == set(centre.told(Story.UNKIND))
+    for message in (*requests, *check_ins, *facts[::10], *records[::10]):
         protovalidate.validate(message)
     ids = [request.request_id for request in requests]
     assert all(ids)
