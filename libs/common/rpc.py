@@ -145,12 +145,13 @@ class _Method:
             self._run, self.handler = self._unary, grpc.unary_unary_rpc_method_handler(self._answer)
 
     async def _answer(self, incoming: Any, call: _Call) -> bytes | None:
-        actor, traceparent = _ANONYMOUS, ""
+        actors, traceparent = list[str](), ""
         for key, value in call.invocation_metadata() or ():
             if key == ACTOR_KEY:
-                actor = str(value)
+                actors.append(str(value))
             elif key == TRACEPARENT_KEY:
                 traceparent = str(value)
+        actor = ", ".join(actors) if actors else _ANONYMOUS  # several are none that is valid
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
         with remote_span(self._name, traceparent) as span:
             try:

@@ -158,6 +158,8 @@ def _given(standing: Assessing, give: GiveAssessment, context: Context) -> list[
         message = "words of one of the team would tell who they are: leave them out"
         raise Invalid("COMMENT_NOT_SHOWN", message, (FieldViolation("comment", message),))
     _refuse_wrong_levels(request.behaviours, model)
+    if standing.team is not None:  # also of what they gave: an answer that differs would tell what that was
+        raise NotAllowed("ASSESSMENT_CLOSED", "it is closed: nothing more is taken")
     given = AssessmentGiven(
         employee_id=request.employee_id,
         start_month=request.start_month,
@@ -167,11 +169,7 @@ def _given(standing: Assessing, give: GiveAssessment, context: Context) -> list[
         behaviours=request.behaviours,
         comment=request.comment,
     )
-    if standing.given.get(assessor_id) == given:
-        return []
-    if standing.team is not None:
-        raise NotAllowed("ASSESSMENT_CLOSED", "it is closed: nothing more is taken")
-    return [given]
+    return [] if standing.given.get(assessor_id) == given else [given]
 
 
 def _refuse_wrong_levels(behaviours: Sequence[AssessedBehaviour], model: CompetencyModel) -> None:

@@ -192,6 +192,15 @@ async def test_wrong_actor_is_invalid(world: World, actor: str) -> None:
     assert not world.facts.contexts
 
 
+async def test_two_actors_are_none(world: World) -> None:
+    """A header that a caller adds to that of whoever passes the call on does not take its place."""
+    both = ((ACTOR_KEY, "user:anna"), (ACTOR_KEY, "user:bert"))
+    with pytest.raises(aio.AioRpcError) as caught:
+        await world.record(a_request(), metadata=both)
+    assert details(caught.value)[0].reason == "INVALID_ACTOR"
+    assert not world.facts.contexts
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
