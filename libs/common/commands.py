@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -48,8 +49,30 @@ class Handled(Standing[S]):
 class _Past:
     """A command that acted. `digest` is empty where nothing can be compared: its content was erased, for one."""
 
+    command_id: str
     digest: bytes
     position: int
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a command from every other in the system, and a repetition by.
+
+    Attributes:
+        command_id: the id under which it is stored.
+        digest: what a repetition's is compared with, if anything.
+        former_id: its id in what was stored before ids told callers apart; empty for one that has none such.
+    """
+
+    command_id: str
+    digest: bytes = b""
+    former_id: str = ""
+
+    def past(self, commands: Mapping[str, _Past], actor: str) -> _Past | None:
+        """The same command as it acted before, if it did."""
+        former = commands.get(self.former_id)
+        return commands.get(self.command_id) or (former if former and former.actor == actor else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +182,7 @@ class Commands:
         jobs: Mapping[str, Message],
         loaded: Mapping[str, _Loaded[S]],
         context: Context,
-        ids: Mapping[str, tuple[str, bytes]],
+        ids: Mapping[str, Identity],
         outcomes: dict[str, Handled[S] | Refused],
         *,
         certain: bool,
@@ -174,10 +197,10 @@ class Commands:
         after: list[tuple[_Loaded[S], S, Encoded, int]] = []
         for subject, command in jobs.items():
             before = loaded[subject]
-            command_id, digest = ids[subject]
+            identity = ids[subject]
             try:
-                if (past := before.commands.get(command_id)) is not None:
-                    outcomes[subject] = await self._repeated(aggregate, subject, command_id, past, digest)
+                if (past := identity.past(before.commands, context.actor)) is not None:
+                    outcomes[subject] = await self._repeated(aggregate, subject, past, identity.digest)
                     continue
                 if context.etag and context.etag != str(before.changed):
                     raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
@@ -191,8 +214,8 @@ class Commands:
                 encoded = await self._codec.encode(
                     subject,
                     events or [CommandNoted()],
-                    command_id=command_id,
-                    command_digest=digest,
+                    command_id=identity.command_id,
+                    command_digest=identity.digest,
                     context=context,
                     previous_hash=before.last_hash,
                     data_subject=before.data_subject,
@@ -213,9 +236,9 @@ class Commands:
             if isinstance(result, StaleExpectation):
                 again[append.subject] = jobs[append.subject]
                 continue
-            command_id, digest = ids[append.subject]
+            identity = ids[append.subject]
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
-            before.commands[command_id] = _Past(digest, result)
+            before.commands[identity.command_id] = _Past(identity.command_id, identity.digest, result, context.actor)
             changed = result if count else before.changed
             self._remember(
                 append.subject,
@@ -224,9 +247,7 @@ class Commands:
             outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
-    async def _repeated(
-        self, aggregate: Aggregate[S], subject: str, command_id: str, past: _Past, digest: bytes
-    ) -> Handled[S]:
+    async def _repeated(self, aggregate: Aggregate[S], subject: str, past: _Past, digest: bytes) -> Handled[S]:
         """The answer that a command got when it was first given."""
         if past.digest and digest and past.digest != digest:
             raise Invalid(
@@ -236,7 +257,7 @@ class Commands:
         stored = await log.read(subject)
         if not stored or stored[-1].position < past.position:  # a replica that is behind
             stored = await log.read_latest(subject)
-        earlier = list(takewhile(lambda entry: entry.event_id.partition(".")[0] != command_id, stored))
+        earlier = list(takewhile(lambda entry: entry.event_id.partition(".")[0] != past.command_id, stored))
         own = [entry for entry in stored[len(earlier) :] if entry.position <= past.position]
         before = await self._fold(aggregate, self._empty(aggregate, subject), earlier)
         then = await self._fold(aggregate, before, own)
@@ -278,7 +299,8 @@ class Commands:
             position, last_hash = entry.position, payload_hash(entry.payload)
             envelope = recorded.envelope
             data_subject = envelope.personal.data_subject or data_subject
-            commands[envelope.command_id] = _Past(envelope.command_digest, position)
+            command_id, actor = envelope.command_id, sys.intern(envelope.actor)  # a caller gives many commands
+            commands[command_id] = _Past(command_id, envelope.command_digest, position, actor)
         return _Loaded(state, position, changed, last_hash, data_subject, commands)
 
     @staticmethod
@@ -336,24 +358,30 @@ def check_chain(recorded: Recorded, expected: bytes) -> None:
         )
 
 
-def identities(jobs: Mapping[str, Message], context: Context, by_content: bool = False) -> dict[str, tuple[str, bytes]]:
-    """By subject: the command's id, unique in the system, and the digest that a repetition's is compared with, if any.
+def identities(jobs: Mapping[str, Message], context: Context, by_content: bool = False) -> dict[str, Identity]:
+    """By subject, what tells each command from others.
 
-    The id is made of the aggregate and the request id, and the content if told so: then it must not be personal, for
-    ids lie in the log for ever. Without a request id there are no repetitions. A policy gives one command for an event,
-    whatever a later version of its code would say: that is a repetition too.
+    The id is made of the aggregate, the caller and the request id, and the content if told so: then it must not be
+    personal, for ids lie in the log for ever. Without a request id there are no repetitions. A policy gives one command
+    for an event, whatever a later version of its code would say: that is a repetition too.
     """
     if not context.request_id:
         together = uuid4().hex[:24]
-        return {subject: (f"{together}{number:08x}", b"") for number, subject in enumerate(jobs)}
-    found: dict[str, tuple[str, bytes]] = {}
+        return {subject: Identity(f"{together}{number:08x}") for number, subject in enumerate(jobs)}
+    found: dict[str, Identity] = {}
     for subject, command in jobs.items():
         content = command.DESCRIPTOR.full_name.encode() + b"\n" + command.SerializeToString(deterministic=True)
         digest = hashlib.sha256(content).digest()[:16]
-        parts = [subject.encode(), context.request_id.encode()]
-        if by_content:
-            parts.append(digest)
-        if by_content or context.cause:
-            digest = b""
-        found[subject] = hashlib.sha256(b"\n".join(parts)).hexdigest()[:32], digest
+        parts = [digest] if by_content else []
+        common = _command_id(subject, context.request_id, *parts)
+        own = _command_id(subject, f"{context.actor} {context.request_id}", *parts)
+        if context.cause:  # an event is nobody's own
+            found[subject] = Identity(common)
+        else:
+            found[subject] = Identity(own, b"" if by_content else digest, former_id=common)
     return found
+
+
+def _command_id(subject: str, request: str, *content: bytes) -> str:
+    """Stored for ever."""
+    return hashlib.sha256(b"\n".join([subject.encode(), request.encode(), *content])).hexdigest()[:32]

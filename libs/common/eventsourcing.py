@@ -3,7 +3,7 @@
 import re
 from base64 import b32encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -37,7 +37,7 @@ class Context:
         now: time of the command, aware, UTC.
         today: the site's calendar day at `now`.
         actor: who gives the command: `user:<id>`, `policy:<name>` or `system:<name>`.
-        request_id: the caller's id for idempotency; empty when none was given.
+        request_id: the actor's own id for idempotency; empty when none was given.
         etag: the version of the aggregate that the caller has seen; empty when it does not matter.
         cause: id of the event that a policy reacts to; empty for a command from outside.
         traceparent: W3C trace context; empty when the command is not traced.
@@ -50,13 +50,6 @@ class Context:
     etag: str = ""
     cause: str = ""
     traceparent: str = ""
-
-    def for_actor(self) -> "Context":
-        """For a command that every caller gives for themself: the same request id of another is another request.
-
-        Else one would be told whether another gave the same, and what they give themself would be taken for it.
-        """
-        return replace(self, request_id=self.request_id and f"{self.actor} {self.request_id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class AssessmentApi:
             relation=await self._relation(request.employee_id, context),
             policy=await self._model(request.employee_id, months),
         )
-        return await self._handle(request.employee_id, months, command, context.for_actor())
+        return await self._handle(request.employee_id, months, command, context)
 
     async def CloseAssessment(self, request: pb.CloseAssessmentRequest, context: Context) -> pb.Assessment:
         months = months_of(request)

@@ -89,7 +89,7 @@ class CalibrationApi:
         await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
         rules = await self._catalogue.rules(self._engine, version)
         command = pb.ScoreCalibration(answers=request.answers, policy=rules.version(version))
-        return await self._handle(request.calibration_id, command, context.for_actor())
+        return await self._handle(request.calibration_id, command, context)
 
     async def CloseCalibration(self, request: pb.CloseCalibrationRequest, context: Context) -> pb.Calibration:
         return await self._handle(request.calibration_id, request, context)

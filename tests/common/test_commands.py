@@ -1,6 +1,7 @@
 """Commands: decided, appended and answered once and for ever, whatever the log and other processes do meanwhile."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.commands import TRIES, Commands, Handled
-from libs.common.envelope import ERASED, Codec, event_types
+from libs.common.envelope import ERASED, Codec, chain_start, event_types
 from libs.common.errors import AlreadyExists, Conflict, Invalid, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.keys import METADATA as KEYS
@@ -37,6 +38,7 @@ from stepladder.performance.v1.directory_pb2 import (
     UpdateEmployeeRequest,
     UpdateTeamRequest,
 )
+from stepladder.performance.v1.events_pb2 import TeamCreated
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
@@ -134,7 +136,7 @@ async def test_events_say_who_gave_the_command_when_and_why(stream: MemoryStream
 async def test_a_repeated_request_answers_the_same_for_ever(stream: MemoryStream, by_whom: str, window: str) -> None:
     """Also after later changes, by a process that knows nothing of it, and when the server has forgotten its ids."""
     first, other = process(stream), process(stream)
-    await other.handle(TEAM, "t-2", create(team_id="t-2"), by("r-1"))  # somebody else's r-1
+    await other.handle(TEAM, "t-2", create(team_id="t-2"), by("r-1"))  # of another team
     said = [(create(), by("r-1")), (rename("Red"), by("r-2")), (appoint("e-9"), by("r-3")), (rename("Gold"), by("r-4"))]
     answers = [await first.handle(TEAM, "t-1", command, context) for command, context in said]
     before = await logged(stream)
@@ -142,9 +144,47 @@ async def test_a_repeated_request_answers_the_same_for_ever(stream: MemoryStream
         stream.forget_ids()
     again = {"the same process": first, "another process": other}.get(by_whom) or process(stream)
     for (command, context), answer in zip(said, answers, strict=True):
-        later = replace(context, now=context.now + timedelta(days=400), actor="user:somebody-else")
+        later = replace(context, now=context.now + timedelta(days=400))
         assert await again.handle(TEAM, "t-1", command, later) == answer
     assert await logged(stream) == before
+
+
+async def test_a_request_id_is_the_callers_own(stream: MemoryStream) -> None:
+    """The same of another caller is another request: it is decided by itself, and tells nothing of the first."""
+    commands = process(stream)
+    await commands.handle(TEAM, "t-1", create("Blue"), by("r-0"))
+    hers, his = by("r-1"), replace(by("r-1"), actor="user:u-2")
+    red = await commands.handle(TEAM, "t-1", rename("Red"), hers)
+    gold = await commands.handle(TEAM, "t-1", rename("Gold"), his)
+    for one in (commands, process(stream)):
+        assert await one.handle(TEAM, "t-1", rename("Red"), hers) == red
+        assert await one.handle(TEAM, "t-1", rename("Gold"), his) == gold
+    third = await commands.handle(TEAM, "t-1", rename("Red"), replace(hers, actor="user:u-3"))
+    assert (third.state.display_name, third.events) == ("Red", 1)
+    assert await names(stream) == ["Blue", "Red", "Gold", "Red"]
+
+
+async def test_what_was_given_before_ids_told_callers_apart_is_still_repeated(stream: MemoryStream) -> None:
+    """By the same caller, for ever; of another caller it is another request there, too."""
+    codec, subject, command = Codec(TYPES, NoKeys()), TEAM.subject("t-1"), create("Blue")
+    encoded = await codec.encode(
+        subject,
+        [TeamCreated(team_id="t-1", display_name="Blue")],
+        command_id=hashlib.sha256(f"{subject}\nr-1".encode()).hexdigest()[:32],
+        command_digest=hashlib.sha256(
+            b"stepladder.performance.v1.CreateTeamRequest\n" + command.SerializeToString(deterministic=True)
+        ).digest()[:16],
+        context=by("r-1"),
+        previous_hash=chain_start(subject),
+    )
+    position = await EventLog(stream, pause=0.001).append(Append(subject, 0, encoded.entries))
+    await process(stream).handle(TEAM, "t-1", rename("Red"), by("r-2"))
+    again = await process(stream).handle(TEAM, "t-1", command, by("r-1"))
+    assert (again.position, again.state.display_name) == (position, "Blue")
+    with pytest.raises(Invalid, match="used for a different request"):
+        await process(stream).handle(TEAM, "t-1", rename("Gold"), by("r-1"))
+    other = await process(stream).handle(TEAM, "t-1", rename("Gold"), replace(by("r-1"), actor="user:u-2"))
+    assert (other.position, other.state.display_name) == ((await logged(stream))[-1].position, "Gold")
 
 
 async def test_a_repeated_request_that_changed_nothing_does_not_act_later(stream: MemoryStream) -> None:

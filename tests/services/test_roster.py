@@ -295,6 +295,16 @@ async def test_reviews_are_shown_and_come_due(world: World) -> None:
     assert (await entry()).review_overdue
 
 
+async def test_a_review_is_kept_of_each_who_gave_it(world: World) -> None:
+    """In the same words, under the same request id."""
+    centre = await founded(world)
+    day = (world.clock[0].date() + timedelta(days=7)).isoformat()
+    request = ReviewAtRiskRequest(request_id="r-1", employee_id=centre.agent, note=NOTE, next_review_date=day)
+    for caller in (centre.lead, centre.hr):
+        given = await world.at_risk.ReviewAtRisk(request, metadata=by(caller))
+        assert given.reviewed_by == f"user:{caller}"
+
+
 @pytest.mark.parametrize("text", ["2020-02-15", "2020-02-30"])
 async def test_the_next_review_lies_ahead(world: World, text: str) -> None:
     """On a day of the calendar."""
