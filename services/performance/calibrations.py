@@ -115,11 +115,12 @@ class Calibrations(ReadModel):
             listed = listed.where(columns.reviewer_id == request.reviewer_id)
         if (start := page_start(request)) is not None:
             listed = listed.where(columns.reviewer_id > start[0])
+        # One statement: between two, all rounds of a reviewer could be taken back.
+        page = columns.reviewer_id.in_(listed.limit(page_size(request) + 1))
+        query = select(self.reviews).where(*counting, page).order_by(columns.reviewer_id, columns.date)
+        found: dict[str, list[Deviation]] = {}
         async with engine.connect() as connection:
-            reviewer_ids = list(await connection.scalars(listed.limit(page_size(request) + 1)))
-            query = select(self.reviews).where(*counting, columns.reviewer_id.in_(reviewer_ids)).order_by(columns.date)
-            found: dict[str, list[Deviation]] = {reviewer_id: [] for reviewer_id in reviewer_ids}
             for row in await connection.execute(query):
                 points = Fraction(row.numerator, row.denominator)
-                found[row.reviewer_id].append(Deviation(row.reviewer_id, row.date, points))
+                found.setdefault(row.reviewer_id, []).append(Deviation(row.reviewer_id, row.date, points))
         return dict(found)
