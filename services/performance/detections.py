@@ -44,18 +44,12 @@ class Detections(ReadModel):
         if values:
             await rows.execute(insert(self.detections), values)
 
-    async def ids_of(self, engine: AsyncEngine, employee_ids: Sequence[str], policy_id: str = "") -> list[str]:
+    async def ids_of(self, engine: AsyncEngine, employee_ids: Collection[str], policy_id: str = "") -> list[str]:
         """The detections of employees under a policy, or any."""
         columns = self.detections.c
         query = select(columns.detection_id).where(columns.employee_id.in_(employee_ids))
         if policy_id:
             query = query.where(columns.policy_id == policy_id)
-        async with engine.connect() as connection:
-            return list(await connection.scalars(query))
-
-    async def ids_of_all(self, engine: AsyncEngine, employee_ids: Collection[str]) -> list[str]:
-        """The detections of several employees."""
-        query = select(self.detections.c.detection_id).where(self.detections.c.employee_id.in_(employee_ids))
         async with engine.connect() as connection:
             return list(await connection.scalars(query))
 

@@ -166,7 +166,8 @@ class AtRiskApi:
                 )
         if sensitive:
             keys = {entry.employee_id: reviews_key(entry.employee_id) for entry in entries}
-            reviews = await self._commands.known(RISK_REVIEW, keys.values())
+            # No position of a review is told that a read could wait for.
+            reviews = await self._commands.known(RISK_REVIEW, keys.values(), latest=True)
             for entry in entries:
                 standing = reviews.get(keys[entry.employee_id])
                 last = standing.state.last_on(as_of) if standing else None
@@ -226,7 +227,7 @@ class AtRiskApi:
             return await self._violations.violations_of_all(connection, employee_ids)
 
     async def _detections_of(self, employee_ids: Collection[str]) -> dict[str, list[tuple[int, detection.State]]]:
-        ids = await self._detections.ids_of_all(self._engine, employee_ids)
+        ids = await self._detections.ids_of(self._engine, employee_ids)
         found: dict[str, list[tuple[int, detection.State]]] = {}
         for one in (await self._commands.known(DETECTION, ids)).values():
             found.setdefault(one.state.detection.employee_id, []).append((one.position, one.state))
