@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
+from libs.common.errors import AlreadyExists, Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.performance.kpi import decimal
 from stepladder.performance.v1.assessment_pb2 import (
@@ -113,6 +113,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return []
         case Assessing(cancelled=True), _:
             raise NotAllowed("CANCELLED", "the assessment of these months was cancelled")
+        case _, GiveAssessment(policy=policy) | CloseAssessment(policy=policy) if (
+            policy.log_position != assessing.opened.policy_position
+        ):
+            raise Conflict("REOPENED", "it was opened anew under another model just now; send it again")
 
         case _, GiveAssessment() as give:
             return _given(assessing, give, context)

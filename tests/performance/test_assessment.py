@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound
+from libs.common.errors import AlreadyExists, Conflict, Invalid, NotAllowed, NotFound
 from services.performance.assessment import ASSESSMENT, State, to_resources
 from stepladder.performance.v1.assessment_pb2 import (
     ASSESSOR_RELATION_MANAGER,
@@ -110,6 +110,13 @@ def under_way(*events: Message) -> Given[State]:
 def shown(one: Given[State]) -> Assessment:
     (assessment,) = to_resources(one.state)
     return assessment
+
+
+def test_nothing_is_decided_by_the_model_of_an_assessment_that_was_cancelled_meanwhile() -> None:
+    """Else levels of one model would be counted as levels of the other."""
+    anew = AssessmentOpened(employee_id="e-1", start_month=SPAN[0], end_month=SPAN[1], model_id="x", policy_position=9)
+    for command in (give(), CLOSE):
+        under_way(CANCELLED, anew).when(command).refused(Conflict, "REOPENED")
 
 
 def test_it_is_opened_once_under_one_model() -> None:

@@ -252,7 +252,6 @@ class GiveAssessmentRequest(_message.Message):
     BEHAVIOURS_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The same id of another assessor is another request."""
     employee_id: _builtins.str
     start_month: _builtins.str
     end_month: _builtins.str

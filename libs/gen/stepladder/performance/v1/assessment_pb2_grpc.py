@@ -95,7 +95,8 @@ class AssessmentServiceServicer:
         that the employee is in today; or of the team, a member today of a team that the employee leads today.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
         INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`.
+        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
+        cancelled and opened under another model at the same time: read it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,15 +104,16 @@ class AssessmentServiceServicer:
 
     def CloseAssessment(self, request, context):
         """Closes an assessment and shows what the team gave. Closing again changes nothing.
-        Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`.
+        Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`; ABORTED
+        `REOPENED` as above.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelAssessment(self, request, context):
-        """Cancels an open assessment: what was given is shown nobody any more. Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`;
-        FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
+        """Cancels an open assessment: what was given counts and is shown no longer, but of the managers' what was known before
+        (`known_at`). Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,15 +36,17 @@ class AssessmentServiceStub:
     that the employee is in today; or of the team, a member today of a team that the employee leads today.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
     INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-    FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`.
+    FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
+    cancelled and opened under another model at the same time: read it again.
     """
     CloseAssessment: _aio.UnaryUnaryMultiCallable[_assessment_pb2.CloseAssessmentRequest, _assessment_pb2.Assessment]
     """Closes an assessment and shows what the team gave. Closing again changes nothing.
-    Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`.
+    Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`; ABORTED
+    `REOPENED` as above.
     """
     CancelAssessment: _aio.UnaryUnaryMultiCallable[_assessment_pb2.CancelAssessmentRequest, _assessment_pb2.Assessment]
-    """Cancels an open assessment: what was given is shown nobody any more. Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`;
-    FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
+    """Cancels an open assessment: what was given counts and is shown no longer, but of the managers' what was known before
+    (`known_at`). Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
     """
     ListAssessments: _aio.UnaryUnaryMultiCallable[_assessment_pb2.ListAssessmentsRequest, _assessment_pb2.ListAssessmentsResponse]
     """Every assessment of an employee by span. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`."""
@@ -83,7 +85,8 @@ class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
         that the employee is in today; or of the team, a member today of a team that the employee leads today.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
         INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`.
+        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
+        cancelled and opened under another model at the same time: read it again.
         """
 
     @_abc_1.abstractmethod
@@ -93,7 +96,8 @@ class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_assessment_pb2.CloseAssessmentRequest, _abc.Awaitable[_assessment_pb2.Assessment]],
     ) -> _abc.Awaitable[_assessment_pb2.Assessment]:
         """Closes an assessment and shows what the team gave. Closing again changes nothing.
-        Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`.
+        Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `TOO_FEW_ASSESSORS` of the team, `CANCELLED`; ABORTED
+        `REOPENED` as above.
         """
 
     @_abc_1.abstractmethod
@@ -102,8 +106,8 @@ class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _assessment_pb2.CancelAssessmentRequest,
         context: _aio.ServicerContext[_assessment_pb2.CancelAssessmentRequest, _abc.Awaitable[_assessment_pb2.Assessment]],
     ) -> _abc.Awaitable[_assessment_pb2.Assessment]:
-        """Cancels an open assessment: what was given is shown nobody any more. Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`;
-        FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
+        """Cancels an open assessment: what was given counts and is shown no longer, but of the managers' what was known before
+        (`known_at`). Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
         """
 
     @_abc_1.abstractmethod

@@ -391,7 +391,6 @@ class ScoreCalibrationRequest(_message.Message):
     CALIBRATION_ID_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The same id of another reviewer is another request."""
     calibration_id: _builtins.str
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Evaluation.Answer]:
