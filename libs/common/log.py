@@ -108,9 +108,13 @@ class EventLog:
             raise _away() from error
 
     async def read_latest(self, subject: str, after: int = 0) -> list[Stored]:
-        """The same asked of the leader: it misses nothing acknowledged."""
+        """The same, but it misses nothing acknowledged.
+
+        The leader is asked for what a replica has not told: it is asked event by event.
+        """
         try:
-            return await self.stream.read_from_leader(subject, after)
+            told = [] if after else await self.stream.read(subject)
+            return told + await self.stream.read_from_leader(subject, told[-1].position if told else after)
         except (NoAnswer, NoResponders) as error:
             raise _away() from error
 

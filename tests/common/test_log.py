@@ -15,7 +15,7 @@ from libs.common.errors import Invalid, Unavailable
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.log import EventLog, StaleExpectation
 from libs.common.memory_stream import MemoryStream
-from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Append, Entry, Stream, stream_of
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Append, Entry, Stored, Stream, stream_of
 from tests.servers import running_nats
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +69,29 @@ async def test_appended_events_are_read_back_in_order(log: EventLog, new_subject
     assert await contents(log, subject) == ["a", "b", "c"]
     assert [s.position for s in await log.read_latest(subject)] == [first - 1, first, second]
     assert [s.event_id for s in await log.read_latest(subject, after=first)] == [f"{subject}-c"]
+
+
+class Counted(MemoryStream):
+    """Counts the entries that the leader was asked for."""
+
+    led = 0
+
+    async def read(self, subject: str, after: int = 0) -> list[Stored]:
+        return await super().read_from_leader(subject, after)
+
+    async def read_from_leader(self, subject: str, after: int = 0) -> list[Stored]:
+        found = await super().read_from_leader(subject, after)
+        self.led += len(found)
+        return found
+
+
+async def test_the_leader_is_asked_only_for_what_a_replica_lacks() -> None:
+    """It is asked for one event at a time: of a long aggregate that would be slow."""
+    stream = Counted(EPOCH)
+    log = EventLog(stream, pause=0.001)
+    await log.append(append("log.test.thing.long", 0, *(str(number) for number in range(100))))
+    assert len(await log.read_latest("log.test.thing.long")) == 100
+    assert stream.led == 0
 
 
 async def test_stale_expectation_writes_nothing(log: EventLog, new_subject: NewSubject) -> None:
