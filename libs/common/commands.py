@@ -61,13 +61,15 @@ class Identity:
 
     Attributes:
         command_id: the id under which it is stored.
-        digest: what a repetition's is compared with, if anything.
+        digest: of what the caller sent; a repetition's is compared with it, if it is not empty.
         former_id: its id in what was stored before ids told callers apart; empty for one that has none such.
+        former_digest: of the command, which was stored before.
     """
 
     command_id: str
     digest: bytes = b""
     former_id: str = ""
+    former_digest: bytes = b""
 
     def past(self, commands: Mapping[str, _Past], actor: str) -> _Past | None:
         """The same command as it acted before, if it did."""
@@ -200,7 +202,7 @@ class Commands:
             identity = ids[subject]
             try:
                 if (past := identity.past(before.commands, context.actor)) is not None:
-                    outcomes[subject] = await self._repeated(aggregate, subject, past, identity.digest)
+                    outcomes[subject] = await self._repeated(aggregate, subject, past, identity)
                     continue
                 if context.etag and context.etag != str(before.changed):
                     raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
@@ -247,9 +249,9 @@ class Commands:
             outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
-    async def _repeated(self, aggregate: Aggregate[S], subject: str, past: _Past, digest: bytes) -> Handled[S]:
+    async def _repeated(self, aggregate: Aggregate[S], subject: str, past: _Past, identity: Identity) -> Handled[S]:
         """The answer that a command got when it was first given."""
-        if past.digest and digest and past.digest != digest:
+        if past.digest and identity.digest and past.digest not in (identity.digest, identity.former_digest):
             raise Invalid(
                 "REQUEST_ID_REUSED", "this request_id was used for a different request before; take a new one"
             )
@@ -370,16 +372,24 @@ def identities(jobs: Mapping[str, Message], context: Context, by_content: bool =
         return {subject: Identity(f"{together}{number:08x}") for number, subject in enumerate(jobs)}
     found: dict[str, Identity] = {}
     for subject, command in jobs.items():
-        content = command.DESCRIPTOR.full_name.encode() + b"\n" + command.SerializeToString(deterministic=True)
-        digest = hashlib.sha256(content).digest()[:16]
+        digest = _digest(command)
         parts = [digest] if by_content else []
         common = _command_id(subject, context.request_id, *parts)
         own = _command_id(subject, f"{context.actor} {context.request_id}", *parts)
         if context.cause:  # an event is nobody's own
             found[subject] = Identity(common)
+        elif by_content:
+            found[subject] = Identity(own, former_id=common)
         else:
-            found[subject] = Identity(own, b"" if by_content else digest, former_id=common)
+            found[subject] = Identity(
+                own, digest if context.request is None else _digest(context.request), common, digest
+            )
     return found
+
+
+def _digest(message: Message) -> bytes:
+    content = message.DESCRIPTOR.full_name.encode() + b"\n" + message.SerializeToString(deterministic=True)
+    return hashlib.sha256(content).digest()[:16]
 
 
 def _command_id(subject: str, request: str, *content: bytes) -> str:

@@ -3,7 +3,7 @@
 import re
 from base64 import b32encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -38,6 +38,8 @@ class Context:
         today: the site's calendar day at `now`.
         actor: who gives the command: `user:<id>`, `policy:<name>` or `system:<name>`.
         request_id: the actor's own id for idempotency; empty when none was given.
+        request: what the actor sent, by which a repetition is told: the command may also hold what was looked up for
+            it. None: nothing but the command.
         etag: the version of the aggregate that the caller has seen; empty when it does not matter.
         cause: id of the event that a policy reacts to; empty for a command from outside.
         traceparent: W3C trace context; empty when the command is not traced.
@@ -47,6 +49,7 @@ class Context:
     today: date
     actor: str
     request_id: str = ""
+    request: Message | None = field(default=None, repr=False)
     etag: str = ""
     cause: str = ""
     traceparent: str = ""

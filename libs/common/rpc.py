@@ -215,6 +215,7 @@ class _Method:
             today=now.astimezone(self._time_zone).date(),
             actor=actor,
             request_id=request.request_id if self._has_request_id and request is not None else "",
+            request=request,
             traceparent=current_traceparent(),
         )
 

@@ -164,6 +164,18 @@ async def test_a_request_id_is_the_callers_own(stream: MemoryStream) -> None:
     assert await names(stream) == ["Blue", "Red", "Gold", "Red"]
 
 
+async def test_a_repetition_is_what_the_caller_sends_again(stream: MemoryStream) -> None:
+    """Whatever was found meanwhile and goes with it; other content is another request, whatever goes with it."""
+    sent, other = CreateTeamRequest(request_id="r-2"), CreateTeamRequest()
+    commands = process(stream)
+    await commands.handle(TEAM, "t-1", create("Blue"), by("r-1"))
+    red = await commands.handle(TEAM, "t-1", rename("Red"), replace(by("r-2"), request=sent))
+    for one in (commands, process(stream)):
+        assert await one.handle(TEAM, "t-1", rename("Gold"), replace(by("r-2"), request=sent)) == red
+        with pytest.raises(Invalid, match="used for a different request"):
+            await one.handle(TEAM, "t-1", rename("Gold"), replace(by("r-2"), request=other))
+
+
 async def test_what_was_given_before_ids_told_callers_apart_is_still_repeated(stream: MemoryStream) -> None:
     """By the same caller, for ever; of another caller it is another request there, too."""
     codec, subject, command = Codec(TYPES, NoKeys()), TEAM.subject("t-1"), create("Blue")

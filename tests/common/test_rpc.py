@@ -171,9 +171,10 @@ def details(error: aio.AioRpcError) -> tuple[ErrorInfo, list[FieldViolation]]:
 
 async def test_implementation_gets_request_and_context(world: World) -> None:
     """A call brings its request id and actor; the server brings the time, and the day it is at the site."""
-    answer = await world.record(a_request("r-1"), metadata=((ACTOR_KEY, "user:anna@example.com"),))
+    request = a_request("r-1")
+    answer = await world.record(request, metadata=((ACTOR_KEY, "user:anna@example.com"),))
     assert answer.recorded == 1
-    assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "user:anna@example.com", "r-1")]
+    assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "user:anna@example.com", "r-1", request)]
 
 
 async def test_caller_without_name_is_anonymous(world: World) -> None:

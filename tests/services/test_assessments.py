@@ -195,3 +195,19 @@ async def test_what_cannot_be_opened_is_said(world: World, model: Policy) -> Non
     )
     assert cancelled.state == Assessment.STATE_CANCELLED
     assert (await open_(world, lead, name)).policy_position > first.policy_position
+
+
+async def test_a_repeated_request_is_answered_whatever_has_changed(world: World, model: Policy) -> None:
+    """Who gave theirs and has moved since, and an assessment opened before there was a newer version of the model."""
+    _, lead, team = await lead_with_team(world, 1)
+    request = OpenAssessmentRequest(request_id="r-1", employee_id=lead, model_id=model.policy_id, **MONTHS)
+    first = await world.assessments.OpenAssessment(request)
+    given = await give(world, lead, team[0], "33333", request_id="r-2")
+    moved = TransferEmployeeRequest(employee_id=team[0], team_id=await world.team(), effective_date="2020-07-01")
+    await world.directory.TransferEmployee(moved)
+    assert await give(world, lead, team[0], "33333", request_id="r-2") == given
+    cancel = CancelAssessmentRequest(employee_id=lead, reason="another model", **MONTHS)
+    await world.assessments.CancelAssessment(cancel)
+    model.competency_model.minimum_assessors = 5
+    await world.policies.SetPolicy(SetPolicyRequest(policy=model))
+    assert await world.assessments.OpenAssessment(request) == first
