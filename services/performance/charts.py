@@ -1,12 +1,12 @@
 """Charts as SVG, alike on a page and in print: a line within bounds, bars from the largest, a field of shades."""
 
+import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from html import escape
 
-from services.performance.document import Bars, Chart, Heat, Trend, shown
+from services.performance.document import Bars, Chart, Heat, Trend, shown, storable
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def draw(chart: Chart, style: Style, name: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-labelledby="{name}-title {name}-desc" font-family="{style.font}" font-size="{TEXT}">'
-        f'<title id="{name}-title">{escape(chart.title)}</title><desc id="{name}-desc">{escape(told)}</desc>'
+        f'<title id="{name}-title">{_escape(chart.title)}</title><desc id="{name}-desc">{_escape(told)}</desc>'
         f"{''.join(parts)}</svg>"
     )
 
@@ -79,21 +79,16 @@ def _trend(chart: Trend, style: Style) -> tuple[int, list[str], str]:
     for place, value in enumerate(chart.values):
         if value is None:
             continue
-        outside = _outside(value, chart.minimum[place], chart.maximum[place])
+        missed = place in chart.missed
         last = place == max(i for i, one in enumerate(chart.values) if one is not None)
-        if outside or last or len(points) <= 12:
-            colour = style.mark if outside else style.accent
+        if missed or last or len(points) <= 12:
+            colour = style.mark if missed else style.accent
             parts.append(f'<circle cx="{x(place):.1f}" cy="{y(value):.1f}" r="2.6" fill="{colour}"/>')
     values = [value for value in chart.values if value is not None]
-    missed = sum(
-        _outside(value, chart.minimum[place], chart.maximum[place])
-        for place, value in enumerate(chart.values)
-        if value is not None
-    )
     told = (
         f"{len(values)} values from {chart.labels[0]} to {chart.labels[-1]}, between {shown(min(values))} and "
         f"{shown(max(values))}{' ' + chart.unit if chart.unit else ''}; the last is {shown(values[-1])}. "
-        f"{missed} lie outside the target."
+        f"{len(chart.missed)} lie outside the target."
     )
     return height, parts, told
 
@@ -118,10 +113,6 @@ def _band(
         upper, lower = [(x(0), upper[0][1]), (x(1), upper[0][1])], [(x(0), lower[0][1]), (x(1), lower[0][1])]
     outline = " ".join(f"{px:.1f},{py:.1f}" for px, py in (*upper, *reversed(lower)))
     return f'<polygon points="{outline}" fill="{style.band}"/>'
-
-
-def _outside(value: Decimal, minimum: Decimal | None, maximum: Decimal | None) -> bool:
-    return (minimum is not None and value < minimum) or (maximum is not None and value > maximum)
 
 
 def _bars(chart: Bars, style: Style) -> tuple[int, list[str], str]:
@@ -208,7 +199,11 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}"{more}>{_escape(text)}</text>'
+
+
+def _escape(text: str) -> str:
+    return html.escape(storable(text))
 
 
 def _short(label: str) -> str:

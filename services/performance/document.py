@@ -29,6 +29,7 @@ UNITS = {
 
 MOST_BARS = 12
 
+_UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
 
 
@@ -53,7 +54,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Trend:
-    """How did it go? A line over time, within the bounds that were to be kept. None: nothing then."""
+    """How did it go? A line over time, within the bounds that were to be kept. None: nothing then.
+
+    `missed` are the places at which they were not, by the exact values.
+    """
 
     title: str
     unit: str
@@ -61,6 +65,7 @@ class Trend:
     values: Sequence[Decimal | None]
     minimum: Sequence[Decimal | None]
     maximum: Sequence[Decimal | None]
+    missed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,7 @@ def _trend(report: pb.Report, one: pb.KpiReport) -> Trend:
         values=[_number(figure.value) for figure in found],
         minimum=[_number(figure.minimum) for figure in found],
         maximum=[_number(figure.maximum) for figure in found],
+        missed=frozenset(place for place, figure in enumerate(found) if figure.missed),
     )
 
 
@@ -348,14 +354,14 @@ def _teams(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | Non
 
 def _peaks(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | None:
     profile = report.profile
-    if not profile.volume_kpi_id or not profile.hours:
+    if profile.volume_kpi_id not in kpis or not profile.hours:
         return None
     volume = kpis[profile.volume_kpi_id].display_name
     hours = [one.hour for one in profile.hours]
     peaks = [one.hour for one in profile.hours if one.peak]
-    told = ", ".join(_spans(peaks))
     others = sorted({one.kpi_id for hour in profile.hours for one in hour.kpis} - {profile.volume_kpi_id})
-    others = [one for one in others if kpis[one].unit != Kpi.UNIT_TIME_OF_DAY]
+    # Of a first reading that came in while the report was made, there may be hours and no sum yet.
+    others = [one for one in others if one in kpis and kpis[one].unit != Kpi.UNIT_TIME_OF_DAY]
     rows: list[list[Cell]] = []
     for one in profile.hours:
         own = {each.kpi_id: each.figure for each in one.kpis}
@@ -388,8 +394,9 @@ def _peaks(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | Non
         ]
         columns = ["Weekday", "Hour", volume, "Days", "On an average day"]
         tables.append(Table("Weekdays and hours", columns, by_day, behind=True))
-    sentence = f"Peak: {told}. These are the hours with at least {profile.peak_percent} % of the busiest hour's volume."
-    return Section("Peak hours", [sentence], charts, tables)
+    rule = f"These are the hours with at least {profile.peak_percent} % of the busiest hour's volume."
+    sentences = [f"Peak: {', '.join(_spans(peaks))}. {rule}"] if peaks else []
+    return Section("Peak hours", sentences, charts, tables)
 
 
 def _watch(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | None:
@@ -640,6 +647,11 @@ def _spans(hours: Sequence[int]) -> list[str]:
         else:
             found.append([hour, hour + 1])
     return [f"{start:02}:00 to {end:02}:00" for start, end in found]
+
+
+def storable(text: str) -> str:
+    """Text without what XML 1.0, of which workbooks and charts are made, cannot hold."""
+    return _UNSTORABLE.sub("", text)
 
 
 def shown(cell: Cell) -> str:

@@ -36,7 +36,10 @@ STRETCHES = Table(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where days count: in a team, with the target of each KPI."""
+    """Where days count: in a team, with the target of each KPI.
+
+    A sum has one only if it is per day: any other does not say of how many days and people it would be.
+    """
 
     team_id: str
     targets: Mapping[str, Target]
@@ -148,7 +151,11 @@ class Scopes:
 
     def _scope_on(self, team_id: str, held: Position, day: date) -> int:
         targets = {kpi_id: self._rules.target_on(kpi_id, team_id, held, day) for kpi_id in sorted(self._rules.targets)}
-        known_ones = {kpi_id: target for kpi_id, target in targets.items() if target is not None}
+        known_ones = {
+            kpi_id: target
+            for kpi_id, target in targets.items()
+            if target is not None and (target.per_day or self._rules.kpis[kpi_id].aggregation != Kpi.AGGREGATION_SUM)
+        }
         key = (team_id, tuple(target.log_position for target in known_ones.values()))
         if key not in self._numbers:
             self._numbers[key] = len(self.scopes)
@@ -296,10 +303,11 @@ class Figures:
 
 
 def sums_of(totals: Iterable[Total], parts: Iterable[Part], kpis: Mapping[str, Kpi]) -> list[Sum]:
-    """What KPIs come to, of their measures' totals."""
+    """What KPIs come to, of their measures' totals. Parts of a KPI that was not known then are left out."""
     by_measure: dict[str, list[Part]] = {}
     for part in parts:
-        by_measure.setdefault(part.measure, []).append(part)
+        if part.kpi_id in kpis:
+            by_measure.setdefault(part.measure, []).append(part)
     found: dict[tuple[str, str, int], Sum] = {}
     for one in totals:
         for part in by_measure.get(one.measure, ()):

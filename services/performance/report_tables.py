@@ -13,7 +13,7 @@ from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from services.performance.document import Cell, Document, Table
+from services.performance.document import Cell, Document, Table, storable
 
 MARK = "\ufeff"
 """By which spreadsheets know that a CSV is in UTF-8."""
@@ -36,7 +36,7 @@ def csv_of(document: Document) -> bytes:
     for table in _tables(document):
         writer.writerow([])
         writer.writerow([table.title])
-        writer.writerow(table.columns)
+        writer.writerow([_written(title) for title in table.columns])
         writer.writerows([_written(cell) for cell in row] for row in table.rows)
     return (MARK + out.getvalue()).encode()
 
@@ -82,16 +82,12 @@ def _fill(sheet: Worksheet, table: Table) -> None:
 def _put(cell: OneCell | MergedCell, content: Cell) -> None:
     """Text stays text, whatever it begins with; a number shows as many digits as it has."""
     if isinstance(content, str):
-        cell.value = _ILLEGAL.sub("", content)
+        cell.value = storable(content)
         cell.data_type = "s"
     elif content is not None:
         cell.value = content
         digits = max(0, -int(content.as_tuple().exponent)) if isinstance(content, Decimal) else 0
         cell.number_format = f"#,##0.{'0' * digits}" if digits else "#,##0"
-
-
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
-"""What XML 1.0, of which a workbook is made, cannot hold."""
 
 
 def _sheet_name(title: str) -> str:

@@ -32,7 +32,7 @@ from services.performance.people import People
 from services.performance.policy import kpis_of
 from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
-from services.performance.scoring import HUNDRED, Portion, add_portions, attainment, combined, show_bound
+from services.performance.scoring import HUNDRED, add_portions, attainment, combined, show_bound
 from services.performance.team import TEAM
 from stepladder.performance.v1 import report_pb2 as pb
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
@@ -258,9 +258,7 @@ class Reports:
 
     async def _scorecards_of(self, asked: _Asked) -> pb.ScorecardsReport:
         engine, month, known_at = self._service.engine, asked.span.start.isoformat()[:7], asked.request.known_at
-        ties = {
-            policy.policy_id: policy.scorecard.ties for policy in asked.rules.policies_on("scorecard", asked.span.end)
-        }
+        ties = asked.rules.ties_on(asked.span.end)
         ratings = await self._scorecards.ratings_in(engine, month, known_at)
         ranked = await self._scorecards.ranked(engine, month, ties, known_at, limit=len(asked.states))
         members = set()
@@ -278,17 +276,23 @@ class Reports:
         return report
 
 
-def _figure(kpi: Kpi, portions: Sequence[Portion], readings: int) -> pb.Figure:
-    one = add_portions(kpi, portions)
-    figure = pb.Figure(
-        numerator=one.numerator,
-        denominator=one.denominator,
-        readings=readings,
-        value=format_value(kpi, one.value) if one.value is not None else "",
-        minimum=show_bound(one.minimum),
-        maximum=show_bound(one.maximum),
-        missed=one.missed,
+def _figure(kpi: Kpi, sums: Sequence[Sum | HourSum]) -> pb.Figure:
+    """What sums come to, without bounds."""
+    numerator = combined(kpi, [one.numerator for one in sums])
+    denominator = sum(one.denominator for one in sums)
+    value = kpi_value(kpi, numerator, denominator) if sums else None
+    return pb.Figure(
+        numerator=numerator,
+        denominator=denominator,
+        readings=sum(one.readings for one in sums),
+        value=format_value(kpi, value) if value is not None else "",
     )
+
+
+def _judged(kpi: Kpi, sums: Sequence[Sum], scopes: Scopes, days: Mapping[tuple[str, str, int], int]) -> pb.Figure:
+    """What sums come to, and what comes of the days among them that have a target."""
+    figure, one = _figure(kpi, sums), add_portions(kpi, scopes.portions(sums, days))
+    figure.minimum, figure.maximum, figure.missed = show_bound(one.minimum), show_bound(one.maximum), one.missed
     if one.value is not None and (one.minimum is not None or one.maximum is not None):
         figure.attainment = decimal(attainment(one, HUNDRED), 1)
     return figure
@@ -311,18 +315,15 @@ def _kpis(
         kpi = asked.rules.kpis[kpi_id]
         report = pb.KpiReport(kpi_id=kpi_id, display_name=kpi.display_name, unit=kpi.unit, direction=kpi.direction)
 
-        def figure(sums: Sequence[Sum], read: _Read, kpi: Kpi = kpi) -> pb.Figure:
-            return _figure(kpi, asked.scopes.portions(sums, read.days), sum(one.readings for one in sums))
-
-        report.figure.CopyFrom(figure(current.get((kpi_id,), ()), now))
-        report.before.CopyFrom(figure(earlier.get((kpi_id,), ()), past))
+        report.figure.CopyFrom(_judged(kpi, current.get((kpi_id,), []), asked.scopes, now.days))
+        report.before.CopyFrom(_judged(kpi, earlier.get((kpi_id,), []), asked.scopes, past.days))
         if asked.request.period == "day":
             for hour, one in hours.get(kpi_id, {}).items():
                 report.series.add(at=f"{hour:02}", figure=one)
         else:
             for (_, at), sums in points.items():
                 if sums[0].kpi_id == kpi_id:
-                    report.series.add(at=at, figure=figure(sums, now))
+                    report.series.add(at=at, figure=_judged(kpi, sums, asked.scopes, now.days))
         yield report
 
 
@@ -333,8 +334,7 @@ def _teams(asked: _Asked, now: _Read, names: Mapping[str, str]) -> Iterable[pb.T
         report = pb.TeamReport(team_id=team_id, display_name=names[team_id])
         for (own_id, kpi_id), sums in grouped.items():
             if own_id == team_id:
-                portions = asked.scopes.portions(sums, now.days)
-                figure = _figure(asked.rules.kpis[kpi_id], portions, sum(one.readings for one in sums))
+                figure = _judged(asked.rules.kpis[kpi_id], sums, asked.scopes, now.days)
                 report.kpis.add(kpi_id=kpi_id, figure=figure)
         yield report
 
@@ -343,8 +343,7 @@ def _off_target(asked: _Asked, now: _Read) -> list[pb.OffTarget]:
     found: dict[str, pb.OffTarget] = {}
     for (employee_id, kpi_id), sums in _by(now.by_employee, lambda one: (one.at, one.kpi_id)).items():
         one_day = {(one.kpi_id, one.at, one.scope): 1 for one in sums}
-        portions = asked.scopes.portions(sums, one_day)
-        figure = _figure(asked.rules.kpis[kpi_id], portions, sum(one.readings for one in sums))
+        figure = _judged(asked.rules.kpis[kpi_id], sums, asked.scopes, one_day)
         if figure.missed:
             state = asked.states[employee_id]
             one = pb.OffTarget(
@@ -442,19 +441,6 @@ def _workforce(asked: _Asked) -> pb.WorkforceReport:
     return report
 
 
-def _hour_figure(kpi: Kpi, sums: Sequence[HourSum]) -> pb.Figure:
-    """Without bounds: targets are for days."""
-    numerator = combined(kpi, [one.numerator for one in sums])
-    denominator = sum(one.denominator for one in sums)
-    value = kpi_value(kpi, numerator, denominator)
-    return pb.Figure(
-        numerator=numerator,
-        denominator=denominator,
-        readings=sum(one.readings for one in sums),
-        value=format_value(kpi, value) if value is not None else "",
-    )
-
-
 def _of_hours(sums: Iterable[HourSum], rules: Rules) -> dict[str, dict[int, pb.Figure]]:
     """By KPI and hour, both ascending."""
     grouped: defaultdict[tuple[str, int], list[HourSum]] = defaultdict(list)
@@ -462,7 +448,7 @@ def _of_hours(sums: Iterable[HourSum], rules: Rules) -> dict[str, dict[int, pb.F
         grouped[one.kpi_id, one.hour].append(one)
     found: dict[str, dict[int, pb.Figure]] = {}
     for (kpi_id, hour), those in sorted(grouped.items()):
-        found.setdefault(kpi_id, {})[hour] = _hour_figure(rules.kpis[kpi_id], those)
+        found.setdefault(kpi_id, {})[hour] = _figure(rules.kpis[kpi_id], those)
     return found
 
 
@@ -487,7 +473,7 @@ def _profile(asked: _Asked, sums: Sequence[HourSum], hours: Mapping[str, Mapping
             days[weekday].add(one.date)
     for (weekday, hour), those in sorted(cells.items()):
         kpi = asked.rules.kpis[volume_id]
-        figure = _hour_figure(kpi, those)
+        figure = _figure(kpi, those)
         whole = kpi_value(kpi, figure.numerator, figure.denominator)
         count = len(days[weekday])
         per_day = decimal(whole / count, 1) if whole is not None else ""

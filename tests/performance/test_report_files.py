@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from xml.etree import ElementTree
 
@@ -81,6 +82,25 @@ def test_a_csv_is_opened_by_spreadsheets_as_text_and_numbers(report: pb.Report) 
     assert b"a,-0.5\r\n" in csv_of(Document("", "", [], [Section("", tables=[change])]))
 
 
+def test_headings_of_a_csv_are_text_too(report: pb.Report) -> None:
+    """A KPI is a column's heading in the table of hours."""
+    report.kpis[1].display_name = "=1+1"
+    cells = {cell for row in csv.reader(io.StringIO(csv_of(document_of(report)).decode())) for cell in row}
+    assert "'=1+1" in cells
+    assert "=1+1" not in cells
+
+
+@pytest.mark.parametrize("make", [csv_of, workbook_of, page_of, pdf_of])
+def test_names_that_xml_cannot_hold_spoil_no_file(report: pb.Report, make: Callable[[Document], bytes]) -> None:
+    """Control characters and code points that are no characters, in every kind of name: they are left out."""
+    for odd in ("\x01", "\x0b", "\x1f", "\x7f", "\ufffe", "\uffff"):
+        report.kpis[0].display_name = report.teams[0].display_name = report.off_target[0].display_name = f"a{odd}b"
+        assert make(document_of(report))
+        charts = [chart for section in document_of(report).sections for chart in section.charts]
+        for chart in charts:
+            ElementTree.fromstring(draw(chart, PAGE, "one"))  # noqa: S314 - our own
+
+
 def test_a_workbook_has_typed_cells_and_headers_that_stay(report: pb.Report) -> None:
     """A sheet for each table; numbers are numbers with their digits; text that looks like a formula is text."""
     book = load_workbook(io.BytesIO(workbook_of(document_of(report))))
@@ -132,6 +152,15 @@ def test_charts_of_few_values_can_be_drawn(chart: Trend | Bars | Heat) -> None:
     assert ElementTree.fromstring(drawn).get("role") == "img"  # noqa: S314 - our own
     assert "nan" not in drawn
     assert "inf" not in re.sub("inherit", "", drawn)
+
+
+def test_a_chart_marks_what_was_missed_by_the_exact_value(report: pb.Report) -> None:
+    """It is for the report to say what missed; rounded values and bounds may look equal."""
+    report.kpis[0].series[1].figure.missed = True
+    (chart, *_) = document_of(report).sections[0].charts
+    drawn = draw(chart, PAGE, "one")
+    assert drawn.count(f'fill="{PAGE.mark}"') == 1
+    assert "1 lie outside the target." in drawn
 
 
 def test_a_pdf_brings_the_letters_of_every_name(report: pb.Report) -> None:

@@ -47,7 +47,7 @@ from stepladder.performance.v1.record_pb2 import (
 from stepladder.performance.v1.report_pb2 import ExportReportRequest, Figure, GetReportRequest, Report
 from tests.policies import detecting, rule
 from tests.refusals import refused
-from tests.services.test_records import create, form
+from tests.services.test_records import create, derived, form
 from tests.services.world import World, caught_up, fact, judged, new_id
 
 OCTOBER = [date(2024, 10, 1) + timedelta(days=number) for number in range(31)]
@@ -427,3 +427,51 @@ async def test_what_cannot_be_reported_is_refused(world: World) -> None:
         request.CopyFrom(good)
         request.MergeFrom(wrong)
         await refused(world.reports.GetReport(request), code, reason)
+
+
+async def test_a_centre_has_all_work_whether_or_not_it_has_a_target(world: World) -> None:
+    """Figures of teams add up to the centre's; it is judged by the days that have a target."""
+    calls, judged_team, other = await sum_kpi(world), await world.team(), await world.team()
+    await set_target(world, calls, "30", "2024-01-01", per_day=True, team_id=judged_team)
+    await world.record(
+        fact(await world.employee(judged_team), "2024-10-03", calls, 40, None),
+        fact(await world.employee(other), "2024-10-03", calls, 7, None),
+    )
+    shown = await report(world)
+    found = figure_of(shown, calls)
+    assert (found.numerator, found.value, found.readings) == (47, "47", 2)
+    assert (found.maximum, found.missed, found.attainment) == ("30", True, "75.0")
+    teams = {team.team_id: kpi.figure for team in shown.teams for kpi in team.kpis if kpi.kpi_id == calls}
+    assert {team_id: one.numerator for team_id, one in teams.items()} == {judged_team: 40, other: 7}
+
+
+async def test_what_is_for_one_person_and_any_period_judges_no_sum_of_many(world: World) -> None:
+    """A bound of a sum that is not per day says nothing of a team's month, nor of one day."""
+    calls, team = await sum_kpi(world), await world.team()
+    await set_target(world, calls, "3", "2024-01-01")
+    await world.record(*[fact(await world.employee(team), "2024-10-03", calls, 2, None) for _ in range(2)])
+    for period in ("day", "month", "year"):
+        found = figure_of(await report(world, period, "2024-10-03"), calls)
+        assert (found.value, found.maximum, found.attainment, found.missed) == ("4", "", "", False)
+
+
+async def test_what_was_known_knows_no_kpi_made_later_of_what_was_recorded(world: World) -> None:
+    """A KPI derived afterwards from recorded measures is in the report of now, and not in the one of then."""
+    calls, employee = await sum_kpi(world), await world.employee(await world.team())
+    await world.record(fact(employee, "2024-10-03", calls, 5, None))
+    known_at = await world.end()
+    later = await derived(world, calls)
+    assert later in {one.kpi_id for one in (await report(world)).kpis}
+    assert {one.kpi_id for one in (await report(world, known_at=known_at)).kpis} == {calls}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "html", "pdf"])
+async def test_a_volume_without_readings_has_no_peaks_in_any_file(world: World, kind: str) -> None:
+    """Whatever else was told by the hour: the files come without peak hours."""
+    calls, other = await sum_kpi(world), await sum_kpi(world)
+    employee = await world.employee(await world.team())
+    await world.record(as_fact(Told(employee, OCTOBER[0], calls, [(540, 3, 0)]), ratio=False))
+    assert not any(hour.peak for hour in (await report(world, volume_kpi_id=other)).profile.hours)
+    request = ExportReportRequest(period="month", date="2024-10-03", volume_kpi_id=other, format=kind)
+    body: HttpBody = await world.reports.ExportReport(request)
+    assert b"Peak: " not in body.data

@@ -227,12 +227,15 @@ class Figure(_message.Message):
     value: _builtins.str
     """In the KPI's unit, rounded half up to its precision; empty without readings, or when the denominator is 0."""
     minimum: _builtins.str
-    """The bounds that the days' targets add up to, rounded half up to nine digits; empty: open."""
+    """The bounds that the targets of those days add up to that have one, rounded half up to nine digits; empty: open. They
+    and what follows are of those days alone, the numbers above of all. A sum is judged by targets that are per day, and
+    by no others, which do not say of how many days and people they are.
+    """
     maximum: _builtins.str
     attainment: _builtins.str
     """How much of the target is attained, in per cent with one digit, at most 100; empty without target."""
     missed: _builtins.bool
-    """The exact value lies outside the bounds."""
+    """The exact value of those days lies outside the bounds."""
     def __init__(
         self,
         *,
