@@ -13,7 +13,6 @@ from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.check_in_api import CheckInApi
 from services.performance.check_ins import CheckIns
-from services.performance.details import Details
 from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi
@@ -85,9 +84,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
-    details = Details(metadata)
-    reports = Reports(service, months, people, catalogue, readings, details, scorecards)
-    report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards, service.follow(details)])
+    reports = Reports(service, months, people, catalogue, readings, results.details, scorecards)
+    report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards])
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     check_ins = CheckIns(metadata)
     at_check_ins = service.follow(check_ins)

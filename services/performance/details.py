@@ -1,4 +1,4 @@
-"""Read model: what reports need beside the sums of days: hours, answers, offences, disputes, findings."""
+"""Rows of what reports need beside the sums of days: hours, answers, offences, disputes, findings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import upsert_rows
 from libs.common.days import Span
 from libs.common.eventsourcing import Recorded
-from libs.common.projecting import ReadModel
 from services.performance.knowing import NEVER, content_of, knowledge_columns, known, supersede
 from services.performance.violations import record_source
 from stepladder.performance.v1.events_pb2 import (
@@ -40,16 +39,12 @@ from stepladder.performance.v1.events_pb2 import (
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, ReadingsOfDay
 
 
-class Details(ReadModel):
+class Details:
     """Rows, with what they were before: the sums of each hour of a reading that has starts; each answer of an
     evaluation that applied; each violation's offence; each dispute, whether open or settled; each detection.
     """
 
-    name = "details"
-    version = 1
-    subjects = ("log.performance.facts.*", "log.performance.record.*", "log.performance.detection.*")
-
-    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+    def __init__(self, metadata: MetaData, suffix: str) -> None:
         def of_day() -> list[Column[str]]:
             return [
                 Column("employee_id", String, primary_key=True),
@@ -121,12 +116,6 @@ class Details(ReadModel):
         )
         self.tables = (self.hours, self.answers, self.offences, self.contested, self.findings)
 
-    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        batch = _Batch(self, rows)
-        for recorded in events:
-            await batch.take(recorded)
-        await batch.flush()
-
     async def findings_in(
         self, engine: AsyncEngine, span: Span, team_id: str, known_at: int = 0
     ) -> Sequence[Row[tuple[object, ...]]]:
@@ -146,7 +135,7 @@ class Details(ReadModel):
             return (await connection.execute(select(self.contested).where(known(self.contested, known_at)))).all()
 
 
-class _Batch:
+class DetailsBatch:
     """What a batch of events makes of the rows: hours and answers gathered and written together, the rest at once."""
 
     def __init__(self, model: Details, rows: AsyncConnection) -> None:

@@ -14,7 +14,6 @@ from services.coaching.plans import Plans
 from services.performance.calibrations import Calibrations
 from services.performance.catalogue import Catalogue
 from services.performance.check_ins import CheckIns
-from services.performance.details import Details
 from services.performance.detections import Detections
 from services.performance.people import People
 from services.performance.records import Records as PerformanceRecords
@@ -32,7 +31,6 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         PerformanceRecords,
         Calibrations,
         CheckIns,
-        Details,
     ],
     "coaching": [Plans],
     "promotion": [Records],

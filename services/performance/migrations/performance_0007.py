@@ -1,4 +1,4 @@
-"""What reports need beside the sums of days. The read model is filled from the log's first event."""
+"""What reports need beside the sums of days: part of `results`, which asks for its rows to be rebuilt."""
 
 import sqlalchemy as sa
 from alembic import op
