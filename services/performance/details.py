@@ -129,10 +129,18 @@ class Details:
         async with engine.connect() as connection:
             return (await connection.execute(query.order_by(columns.date.desc(), columns.detection_id))).all()
 
-    async def contested_by(self, engine: AsyncEngine, known_at: int = 0) -> Sequence[Row[tuple[object, ...]]]:
-        """Every dispute, open or settled."""
+    async def contested_in(
+        self, engine: AsyncEngine, start: int, end: int, known_at: int = 0
+    ) -> Sequence[Row[tuple[object, ...]]]:
+        """Disputes opened before an end (seconds since 1970), and still open or settled since a start."""
+        columns = self.contested.c
+        query = select(self.contested).where(
+            columns.opened < end,
+            (columns.settled == 0) | (columns.settled >= start),
+            known(self.contested, known_at),
+        )
         async with engine.connect() as connection:
-            return (await connection.execute(select(self.contested).where(known(self.contested, known_at)))).all()
+            return (await connection.execute(query)).all()
 
 
 class DetailsBatch:

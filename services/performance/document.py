@@ -28,6 +28,8 @@ UNITS = {
 """Counts and times of day speak for themselves."""
 
 MOST_BARS = 12
+TEAMS_BESIDE = 8
+"""In one chart: more columns could not hold their numbers."""
 
 _UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
@@ -333,23 +335,28 @@ def _teams(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | Non
     columns = ["Team", "KPI", "Unit", "Value", "At least", "At most", "Attained, %", "Target", "Readings"]
     told = ", ".join(f"{name} ({many})" for many, name in sorted(missed, key=lambda one: -one[0]))
     sentences = [f"Targets missed: {told}."] if told else ["No team missed a target."]
-    names = [team.display_name for team in teams]
+    charts = []
+    if judged and len(teams) > 1:
+        groups = [teams[start : start + TEAMS_BESIDE] for start in range(0, len(teams), TEAMS_BESIDE)]
+        charts = [_attained(judged, group) for group in groups]
+    return Section("Teams", sentences, charts, [Table("Teams", columns, rows, frozenset(marked), behind=bool(charts))])
+
+
+def _attained(judged: Sequence[pb.KpiReport], teams: Sequence[pb.TeamReport]) -> Heat:
     values: list[list[Decimal | None]] = []
     fields: set[tuple[int, int]] = set()
     for i, one in enumerate(judged):
         found = [next((each.figure for each in team.kpis if each.kpi_id == one.kpi_id), None) for team in teams]
         values.append([_number(figure.attainment) if figure else None for figure in found])
         fields |= {(i, place) for place, figure in enumerate(found) if figure and figure.missed}
-    chart = Heat(
+    return Heat(
         "How much of each target the teams attained, in per cent; missed ones are red",
         "Per cent of the target, at most 100",
         [one.display_name for one in judged],
-        names,
+        [team.display_name for team in teams],
         values,
         missed=frozenset(fields),
     )
-    charts = [chart] if judged and len(names) > 1 else []
-    return Section("Teams", sentences, charts, [Table("Teams", columns, rows, frozenset(marked), behind=bool(charts))])
 
 
 def _peaks(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | None:

@@ -228,17 +228,21 @@ class Reports:
         ]
 
     async def _disputes(self, asked: _Asked) -> pb.DisputesReport:
-        zone = self._service.settings.site_time_zone
+        zone, known_at = self._service.settings.site_time_zone, asked.request.known_at
 
         def site_day(seconds: int) -> date:
             return datetime.fromtimestamp(seconds, UTC).astimezone(zone).date()
 
+        def begins(day: date) -> int:
+            return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+
         report = pb.DisputesReport()
         oldest: dict[str, date] = {}
         open_now: Counter[str] = Counter()
-        for row in await self._details.contested_by(self._service.engine, asked.request.known_at):
+        start, end = begins(asked.span.start), begins(asked.through + ONE_DAY)
+        for row in await self._details.contested_in(self._service.engine, start, end, known_at):
             opened = site_day(row.opened)
-            if opened > asked.through or not asked.counts(row.employee_id, opened):
+            if not asked.counts(row.employee_id, opened):
                 continue
             report.opened += opened >= asked.span.start
             if row.settled:

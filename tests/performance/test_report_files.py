@@ -154,6 +154,18 @@ def test_charts_of_few_values_can_be_drawn(chart: Trend | Bars | Heat) -> None:
     assert "inf" not in re.sub("inherit", "", drawn)
 
 
+def test_many_teams_are_shown_in_charts_that_can_be_read(report: pb.Report) -> None:
+    """A large centre's teams stand in several charts: every field has room for its number."""
+    for number in range(200):
+        own = report.teams.add(team_id=f"t-{number}", display_name=f"Team {number}").kpis.add(kpi_id="aht")
+        own.figure.CopyFrom(figure("4.25", "4", missed=True))
+    (teams,) = (section for section in document_of(report).sections if section.title == "Teams")
+    drawn = [draw(chart, PAGE, "one") for chart in teams.charts]
+    assert sum(one.count("<rect") for one in drawn) == 202
+    assert sum(one.count(">80.0<") for one in drawn) == 202
+    assert 'width="-' not in "".join(drawn)
+
+
 def test_a_chart_marks_what_was_missed_by_the_exact_value(report: pb.Report) -> None:
     """It is for the report to say what missed; rounded values and bounds may look equal."""
     report.kpis[0].series[1].figure.missed = True

@@ -32,7 +32,7 @@ from stepladder.performance.v1.facts_pb2 import (
     RetractFactRequest,
     SettleFactDisputeRequest,
 )
-from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
+from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target, UpdateKpiRequest
 from stepladder.performance.v1.policy_pb2 import DetectionRule, Offence, Policy, RuleBook, SetPolicyRequest
 from stepladder.performance.v1.record_pb2 import (
     Attendance,
@@ -483,3 +483,39 @@ async def test_a_volume_without_readings_has_no_peaks_in_any_file(world: World, 
     request = ExportReportRequest(period="month", date="2024-10-03", volume_kpi_id=other, format=kind)
     body: HttpBody = await world.reports.ExportReport(request)
     assert b"Peak: " not in body.data
+
+
+async def test_a_team_without_people_has_a_report_of_every_period_in_every_file(world: World) -> None:
+    """Nothing to say is said: of a period so far, and of one before anybody was hired."""
+    team = await world.team()
+    for period in ("day", "week", "month", "year"):
+        for day in (world.clock[0].date().isoformat(), "1900-01-01"):
+            found = await report(world, period, day, team_id=team)
+            assert (list(found.kpis), list(found.teams), found.disputes.open) == ([], [], 0)
+            for kind in ("csv", "xlsx", "html", "pdf"):
+                request = ExportReportRequest(period=period, date=day, team_id=team, format=kind)
+                body: HttpBody = await world.reports.ExportReport(request)
+                assert body.data
+
+
+async def test_weeks_and_years_meet_at_the_turn_of_a_year(world: World) -> None:
+    """A week belongs to itself, whatever the year; a mover's December counts where it was; retired KPIs stay."""
+    calls, north, south = await sum_kpi(world), await world.team(), await world.team()
+    mover = await world.employee(north)
+    await world.directory.TransferEmployee(
+        TransferEmployeeRequest(employee_id=mover, team_id=south, effective_date="2024-01-01")
+    )
+    await world.record(*(fact(mover, day, calls, many, None) for day, many in (("2023-12-31", 3), ("2024-01-01", 4))))
+    await world.kpis.UpdateKpi(UpdateKpiRequest(kpi=Kpi(kpi_id=calls, retired_date="2024-01-02")))
+
+    async def counted(period: str, day: str, team_id: str = "") -> tuple[int, int]:
+        (found,) = [one for one in (await report(world, period, day, team_id=team_id)).kpis if one.kpi_id == calls]
+        return found.figure.numerator, found.before.numerator
+
+    assert await counted("week", "2024-01-07") == (4, 3)
+    assert await counted("year", "2024-06-01") == (4, 3)
+    assert await counted("month", "2024-01-31") == (4, 3)
+    assert await counted("day", "2024-01-01") == (4, 3)
+    assert await counted("month", "2024-01-31", south) == (4, 0)
+    assert await counted("month", "2024-01-31", north) == (0, 3)
+    assert await counted("month", "2024-02-01") == (0, 4)
