@@ -137,11 +137,8 @@ class Reports:
         )
         teams = await self._team_names(asked)
         report.team_name = teams.get(request.team_id, "")
-        hours = _of_hours(sums, asked.rules)
-        report.kpis.extend(_kpis(asked, now, past, hours))
-        if not request.team_id:
-            report.teams.extend(_teams(asked, now, teams))
-        report.off_target.extend(_off_target(asked, now))
+        # Of a large centre it is work for half a second: the event loop goes on meanwhile.
+        await asyncio.to_thread(_tell_figures, report, asked, now, past, sums, teams)
         report.attendance.CopyFrom(_attendance(now.totals))
         report.watched_kpi_ids.extend(_watched(asked))
         report.findings.extend(await self._findings(asked))
@@ -152,7 +149,6 @@ class Reports:
             versions = await self._versions(one.version for one in (*now.items, *now.offences))
             report.errors.CopyFrom(_errors(versions, now, past))
             report.workforce.CopyFrom(_workforce(asked))
-        report.profile.CopyFrom(_profile(asked, sums, hours))
         return report
 
     async def _asked(self, request: pb.GetReportRequest, span: Span, today: date) -> _Asked:
@@ -302,6 +298,17 @@ def _judged(kpi: Kpi, sums: Sequence[Sum], scopes: Scopes, days: Mapping[tuple[s
     return figure
 
 
+def _tell_figures(
+    report: pb.Report, asked: _Asked, now: _Read, past: _Read, sums: Sequence[HourSum], teams: Mapping[str, str]
+) -> None:
+    hours = _of_hours(sums, asked.rules)
+    report.kpis.extend(_kpis(asked, now, past, hours))
+    if not asked.request.team_id:
+        report.teams.extend(_teams(asked, now, teams))
+    report.off_target.extend(_off_target(asked, now))
+    report.profile.CopyFrom(_profile(asked, sums, hours))
+
+
 def _by(sums: Iterable[Sum], key: Callable[[Sum], tuple[str, ...]]) -> dict[tuple[str, ...], list[Sum]]:
     found: dict[tuple[str, ...], list[Sum]] = {}
     for one in sorted(sums, key=key):
@@ -318,7 +325,6 @@ def _kpis(
     for (kpi_id,) in sorted({*current, *earlier}):
         kpi = asked.rules.kpis[kpi_id]
         report = pb.KpiReport(kpi_id=kpi_id, display_name=kpi.display_name, unit=kpi.unit, direction=kpi.direction)
-
         report.figure.CopyFrom(_judged(kpi, current.get((kpi_id,), []), asked.scopes, now.days))
         report.before.CopyFrom(_judged(kpi, earlier.get((kpi_id,), []), asked.scopes, past.days))
         if asked.request.period == "day":
