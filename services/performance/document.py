@@ -28,8 +28,8 @@ UNITS = {
 """Counts and times of day speak for themselves."""
 
 MOST_BARS = 12
-TEAMS_BESIDE = 8
-"""In one chart: more columns could not hold their numbers."""
+TEAMS_BESIDE = 5
+"""In one chart: of more columns, names could not be told apart."""
 
 _UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
