@@ -158,6 +158,12 @@ def _period(report: pb.Report) -> str:
             return f"{start.year}"
 
 
+def _before(report: pb.Report) -> str:
+    """What is compared with."""
+    same = ", same days" if report.through_date < report.end_date else ""
+    return f"{report.period.capitalize()} before{same}"
+
+
 def _subtitle(report: pb.Report) -> str:
     days = report.start_date if report.start_date == report.end_date else f"{report.start_date} to {report.end_date}"
     parts = [f"{report.period.capitalize()} report, {days}"]
@@ -170,7 +176,7 @@ def _subtitle(report: pb.Report) -> str:
 
 def _headlines(report: pb.Report) -> list[tuple[str, str]]:
     judged = [one for one in report.kpis if one.figure.attainment]
-    found = [("KPIs on target", f"{sum(not one.figure.missed for one in judged)} of {len(judged)}")]
+    found = [("KPIs on target", f"{sum(not one.figure.missed for one in judged)} of {len(judged)}")] if judged else []
     volume = next((one for one in report.kpis if one.kpi_id == report.profile.volume_kpi_id), None)
     if volume is not None:
         found.append((volume.display_name, shown(_number(volume.figure.value))))
@@ -179,7 +185,7 @@ def _headlines(report: pb.Report) -> list[tuple[str, str]]:
     if report.HasField("workforce") and report.workforce.days:
         found.append(("Average headcount", shown(_average(report.workforce))))
     if report.HasField("scorecards") and report.scorecards.ranking:
-        found.append(("Months closed", str(len(report.scorecards.ranking))))
+        found.append(("Scorecards closed", str(len(report.scorecards.ranking))))
     found += [("Findings", str(len(report.findings))), ("Open disputes", str(report.disputes.open))]
     return found
 
@@ -202,15 +208,15 @@ def _kpis(report: pb.Report) -> Section:
                 now.readings,
             ]
         )
-    before = f"{report.period.capitalize()} before"
+    before = _before(report)
     columns = ["KPI", "Unit", "Value", "At least", "At most", "Attained, %", before, "Change", "Target", "Readings"]
     missed = [one for one in report.kpis if one.figure.missed]
     judged = [one for one in report.kpis if one.figure.attainment]
     sentences = []
-    if not report.kpis:
+    if not any(one.figure.readings for one in report.kpis):
         sentences.append("Nothing was recorded.")
     elif not judged:
-        sentences.append("No KPI has a target.")
+        sentences.append("No KPI that was recorded has a target.")
     elif missed:
         names = ", ".join(one.display_name for one in missed)
         sentences.append(f"{len(missed)} of {len(judged)} KPIs with a target missed it: {names}.")
@@ -408,7 +414,7 @@ def _peaks(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | Non
 
 def _watch(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | None:
     watched = [kpis[kpi_id] for kpi_id in report.watched_kpi_ids if kpi_id in kpis]
-    if not watched:
+    if not any(one.figure.readings for one in watched):
         return None
     found = [one for one in report.findings if one.trigger == "contradiction" and not one.fallen]
     sentence = (
@@ -428,7 +434,7 @@ def _watch(report: pb.Report, kpis: Mapping[str, pb.KpiReport]) -> Section | Non
         ]
         for one in watched
     ]
-    columns = ["KPI", "Unit", "Value", f"{report.period.capitalize()} before", "Change", "Change, %", "Target"]
+    columns = ["KPI", "Unit", "Value", _before(report), "Change", "Change, %", "Target"]
     marked = frozenset(i for i, one in enumerate(watched) if one.figure.missed)
     return Section("Watched together", [sentence], (), [Table("Watched together", columns, rows, marked)])
 
@@ -450,7 +456,7 @@ def _findings(report: pb.Report) -> Section | None:
     ]
     fallen = sum(one.fallen for one in report.findings)
     sentences = [f"{_count(fallen, 'finding', 'findings')} would not be made any more on the facts as they are now."]
-    columns = ["For the period to", "Name", "Team", "Policy", "Found by", "State"]
+    columns = ["Period ends", "Name", "Team", "Policy", "Found by", "State"]
     return Section("Findings", sentences if fallen else (), (), [Table("Findings", columns, rows)])
 
 
@@ -460,7 +466,8 @@ def _scorecards(report: pb.Report) -> Section | None:
     cards, teams = report.scorecards, _team_names(report)
     sentences = []
     if cards.not_closed:
-        sentences.append(f"Not closed yet for {_count(cards.not_closed, 'person', 'people')}.")
+        without = _count(cards.not_closed, "person has", "people have")
+        sentences.append(f"{without} no closed scorecard: not closed yet, or no scorecard policy is for them.")
     ratings: list[list[Cell]] = [[_rating(one.rating), one.employees] for one in cards.distribution]
     rows: list[list[Cell]] = [
         [
@@ -516,7 +523,7 @@ def _errors(report: pb.Report) -> Section | None:
             ]
             for one in errors.items
         ]
-        before = f"{report.period.capitalize()} before, %"
+        before = f"{_before(report)}, %"
         columns = ["Item", "Form", "Fatal", "Missed", "Of", "Missed, %", before, "By people"]
         fatal_rows = frozenset(i for i, one in enumerate(errors.items) if one.fatal)
         tables.append(Table("Items missed", columns, rows, fatal_rows))
@@ -524,14 +531,14 @@ def _errors(report: pb.Report) -> Section | None:
         offences: list[list[Cell]] = [
             [one.display_name, one.rule_book_id, one.times, one.times_before, one.employees] for one in errors.offences
         ]
-        columns = ["Offence", "Rule book", "Times", f"{report.period.capitalize()} before", "By people"]
+        columns = ["Offence", "Rule book", "Times", _before(report), "By people"]
         tables.append(Table("Offences", columns, offences))
     now, then = errors.complaints, errors.complaints_before
     complaints: list[list[Cell]] = [
         ["Received", now.received, then.received],
         ["Found justified", now.justified, then.justified],
     ]
-    tables.append(Table("Complaints", ["Complaints", "Number", f"{report.period.capitalize()} before"], complaints))
+    tables.append(Table("Complaints", ["Complaints", "Number", _before(report)], complaints))
     return Section("Common errors", sentences, charts, tables)
 
 

@@ -121,6 +121,8 @@ class Reports:
         """
         asked = await self._asked(request, span_of(request.period, day), today)
         earlier = before(asked.span)
+        if asked.through < asked.span.end:
+            earlier = Span(earlier.start, min(earlier.end, earlier.start + (asked.through - asked.span.start)))
         then = asked.scopes.stretches(asked.states.values(), earlier, request.team_id)
         now, past, sums = await asyncio.gather(
             self._read(asked, asked.stretches, BUCKETS[request.period], by_employee=request.period == "day"),

@@ -519,3 +519,16 @@ async def test_weeks_and_years_meet_at_the_turn_of_a_year(world: World) -> None:
     assert await counted("month", "2024-01-31", south) == (4, 0)
     assert await counted("month", "2024-01-31", north) == (0, 3)
     assert await counted("month", "2024-02-01") == (0, 4)
+
+
+async def test_a_period_that_is_not_over_is_compared_with_as_many_days_of_the_one_before(world: World) -> None:
+    """What came later in that one has no counterpart yet; a period that is over is compared with all of the other."""
+    world.clock[0] = datetime(2024, 10, 10, 12, tzinfo=UTC)
+    agent, kpi = await world.employee(await world.team()), await sum_kpi(world)
+    for day, number in (("2024-09-10", 5), ("2024-09-11", 7), ("2024-10-10", 6)):
+        await world.record(fact(agent, day, kpi, number, None))
+    (so_far,) = (await report(world)).kpis
+    assert (so_far.figure.numerator, so_far.before.numerator) == (6, 5)
+    world.clock[0] = datetime(2024, 11, 1, 12, tzinfo=UTC)
+    (over,) = (await report(world)).kpis
+    assert (over.figure.numerator, over.before.numerator) == (6, 12)

@@ -275,7 +275,7 @@ class KpiReport(_message.Message):
     def figure(self) -> Global___Figure: ...
     @_builtins.property
     def before(self) -> Global___Figure:
-        """Of the whole period before."""
+        """Of the period before; of one that is not over only as many days, from its first."""
 
     @_builtins.property
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
@@ -649,7 +649,7 @@ class ErrorsReport(_message.Message):
         employees: _builtins.int
         """By how many."""
         missed_before: _builtins.int
-        """In the period before."""
+        """As `before` of a KPI."""
         applied_before: _builtins.int
         def __init__(
             self,
