@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.cli.sample_people import Person, Story, chance
+from libs.common.days import timestamp
 from stepladder.performance.v1.record_pb2 import (
     Attendance,
     Commendation,
@@ -57,9 +57,9 @@ class Recording:
         """A shift, attended from the beginning to the end, more or less."""
         start = datetime.combine(day, time(hour), self._zone)
         late = self._chance.randrange(4, 25) if self._chance.random() < 0.03 else 0
-        attendance = Attendance(shift_start=_timestamp(start), shift_end=_timestamp(start + SHIFT))
+        attendance = Attendance(shift_start=timestamp(start), shift_end=timestamp(start + SHIFT))
         if not absent:
-            attendance.worked.add(start=_timestamp(start + timedelta(minutes=late)), end=_timestamp(start + SHIFT))
+            attendance.worked.add(start=timestamp(start + timedelta(minutes=late)), end=timestamp(start + SHIFT))
         return self._record("shift", day, attendance=attendance)
 
     def leave(self, first: date, days: int) -> Record:
@@ -127,9 +127,3 @@ class Recording:
         ((kind, message),) = content.items()
         getattr(record, kind).CopyFrom(message)
         return record
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -11,7 +11,6 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import protovalidate
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.cli.calls import employee_id
 from libs.cli.mapping import Column, Part, Unusable, compile_format, day_of, index_of, second_of, shown
@@ -29,6 +28,7 @@ from libs.cli.table_mapping import (
     Training,
 )
 from libs.cli.tables import Row
+from libs.common.days import timestamp
 from libs.common.rpc import field_path
 from stepladder.performance.v1 import record_pb2 as pb
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
@@ -149,8 +149,8 @@ class Rows:
     def _attendance(self, cells: Sequence[str], day: date, columns: Attendance) -> pb.Attendance:
         start = self._moment(cells, columns.shift_start, day)
         message = pb.Attendance(
-            shift_start=_timestamp(start),
-            shift_end=_timestamp(self._moment(cells, columns.shift_end, day, after=start)),
+            shift_start=timestamp(start),
+            shift_end=timestamp(self._moment(cells, columns.shift_end, day, after=start)),
         )
         for span in columns.worked:
             if not (self._text(cells, span.start, needed=False) or self._text(cells, span.end, needed=False)):
@@ -158,7 +158,7 @@ class Rows:
             # Who comes early comes less than half a day early.
             begun = self._moment(cells, span.start, day, after=start - _ONE_DAY / 2)
             ended = self._moment(cells, span.end, day, after=begun)
-            message.worked.add(start=_timestamp(begun), end=_timestamp(ended))
+            message.worked.add(start=timestamp(begun), end=timestamp(ended))
         return message
 
     def _training(self, cells: Sequence[str], columns: Training) -> pb.Training:
@@ -349,9 +349,3 @@ def _columns(part: Part) -> list[Column]:
 
 def _named(cell: Cell) -> str:
     return f"column {cell.column}" if isinstance(cell.column, int) else str(cell.column or "the mapping")
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -1,9 +1,11 @@
-"""Calendar days as the contracts write them, spans of them, and values that hold from a day on."""
+"""Days and moments as the contracts write them, spans of days, and values that hold from a day on."""
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeAlias, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.errors import FieldViolation, Invalid
 
@@ -13,6 +15,13 @@ ONE_DAY = timedelta(days=1)
 
 History: TypeAlias = tuple[tuple[date, T], ...]
 """Values with the first day for which each holds, until the next; the earliest first, a day at most once."""
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """An aware moment, in whole or parts of seconds."""
+    written = Timestamp()
+    written.FromDatetime(moment)
+    return written
 
 
 def parse_day(text: str, field: str) -> date:

@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from libs.common.days import timestamp
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower, State
@@ -41,10 +39,10 @@ class Operations:
                     lag_seconds=standing.lag_seconds,
                     parked_events=standing.parked,
                     state=STATES[standing.state],
-                    moved_time=_timestamp(standing.moved),
+                    moved_time=standing.moved and timestamp(standing.moved),
                     error=standing.error,
                     deadlines=standing.deadlines,
-                    next_deadline_time=_timestamp(standing.next_deadline),
+                    next_deadline_time=standing.next_deadline and timestamp(standing.next_deadline),
                     stream=follower.stream.name,
                 )
             )
@@ -63,7 +61,7 @@ class Operations:
                     error=parked.error,
                     attempts=parked.attempts,
                     events=parked.events,
-                    parked_time=_timestamp(parked.parked),
+                    parked_time=timestamp(parked.parked),
                 )
                 for follower in self._followers.values()
                 for parked in await follower.parked()
@@ -98,11 +96,3 @@ class Operations:
     def _check(self, service: str) -> None:
         if service not in ("-", self._service):
             raise NotFound("SERVICE_NOT_FOUND", f"this is {self._service}, not {service}")
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

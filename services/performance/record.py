@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from libs.common.days import timestamp
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.performance.outcome import outcome_of
@@ -129,7 +129,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 return []
             return [
                 RecordAcknowledged(
-                    record_id=record_id, employee_id=employee_id, acknowledged_time=_timestamp(context.now)
+                    record_id=record_id, employee_id=employee_id, acknowledged_time=timestamp(context.now)
                 )
             ]
         case _, DisputeRecordRequest(item_ids=item_ids, reason=reason, reviewer_id=reviewer_id):
@@ -247,12 +247,6 @@ def _noted(record: Record, note: str) -> Record:
     noted = Record(note=note)
     noted.MergeFrom(record)
     return noted
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def to_resource(state: State, position: int) -> Record:
