@@ -39,10 +39,10 @@ class Operations:
                     lag_seconds=standing.lag_seconds,
                     parked_events=standing.parked,
                     state=STATES[standing.state],
-                    moved_time=standing.moved and timestamp(standing.moved),
+                    moved_time=timestamp(standing.moved) if standing.moved else None,
                     error=standing.error,
                     deadlines=standing.deadlines,
-                    next_deadline_time=standing.next_deadline and timestamp(standing.next_deadline),
+                    next_deadline_time=timestamp(standing.next_deadline) if standing.next_deadline else None,
                     stream=follower.stream.name,
                 )
             )
