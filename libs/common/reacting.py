@@ -82,10 +82,10 @@ def day_over(day: date) -> datetime:
 class Clock:
     """Calls `commands[kind](key)` for every deadline of a kind of its own that has come, where the follower runs.
 
-    For all those of a kind at once `together[kind](keys)`; if that fails, for each alone. A deadline is removed when
-    its command has been accepted or refused, unless it was set anew meanwhile; after a crash the command is given
-    again, so it must be safe to repeat. One whose command fails is put off, so that it does not keep the others
-    waiting.
+    Of those that have come, kinds named earlier go first. For all those of a kind at once `together[kind](keys)`,
+    behind the others; if that fails, for each alone. A deadline is removed when its command has been accepted or
+    refused, unless it was set anew meanwhile; after a crash the command is given again, so it must be safe to repeat.
+    One whose command fails is put off, so that it does not keep the others waiting.
     """
 
     def __init__(
@@ -123,12 +123,13 @@ class Clock:
     async def tick(self) -> int:
         """Gives the commands that are due now, at most a hundred; answers how many were."""
         table = self._table
-        come = (table.c.due_time <= self._now().astimezone(UTC)) & table.c.kind.in_([*self._commands, *self._together])
+        kinds = [*self._commands, *self._together]
+        come = (table.c.due_time <= self._now().astimezone(UTC)) & table.c.kind.in_(kinds)
         query = select(table).where(come).order_by(table.c.due_time)
         async with self._engine.connect() as connection:
             due = (await connection.execute(query.limit(100))).all()
         portions: dict[tuple[str, str], list[str]] = {}  # what is given together
-        for row in due:
+        for row in sorted(due, key=lambda row: kinds.index(row.kind)):
             portions.setdefault((row.kind, "" if row.kind in self._together else row.key), []).append(row.key)
         failed = {(kind, key) for (kind, _), keys in portions.items() for key in await self._give(kind, keys)}
         if due:

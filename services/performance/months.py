@@ -1,5 +1,6 @@
 """Scorecards of a month, computed from what is known of people, rules and facts."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -84,8 +85,7 @@ class Months:
         """Waits until everything in the log is in the read models; answers up to which position."""
         end = (await self._service.stream.state()).last
         if end > self.included:
-            for follower in self._followers:
-                await follower.wait_for(end, AT_LEAST_SECONDS)
+            await asyncio.gather(*(follower.wait_for(end, AT_LEAST_SECONDS) for follower in self._followers))
             self.included = max(self.included, end)
         return end
 

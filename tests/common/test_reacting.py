@@ -211,8 +211,8 @@ class Alarm:
     def clock(self) -> Clock:
         return Clock(self.follower, self.table, self.world.engine, self.world.now, {"ring": self.ring})
 
-    async def set(self, key: str, due: datetime) -> None:
-        values = {"kind": "ring", "key": key, "due_time": due.astimezone(UTC), "position": next(self.positions)}
+    async def set(self, key: str, due: datetime, kind: str = "ring") -> None:
+        values = {"kind": kind, "key": key, "due_time": due.astimezone(UTC), "position": next(self.positions)}
         async with self.world.engine.begin() as transaction:
             await transaction.execute(upsert(self.table, transaction), values)
 
@@ -369,6 +369,25 @@ async def test_a_crash_after_the_command_gives_it_again(alarm: Alarm) -> None:
     await alarm.clock().tick()
     assert alarm.rung == ["crashing", "crashing"]
     assert await alarm.left() == {}
+
+
+async def test_deadlines_of_a_kind_that_is_named_earlier_come_first(alarm: Alarm) -> None:
+    """Whichever of them was set for an earlier time; those given together come behind."""
+    heard: list[str] = []
+
+    async def hear(key: str) -> None:
+        heard.append(key)
+
+    async def hear_all(keys: Sequence[str]) -> None:
+        heard.extend(keys)
+
+    kinds = {"urgent": hear, "less": hear}
+    clock = Clock(alarm.follower, alarm.table, alarm.world.engine, alarm.world.now, kinds, {"many": hear_all})
+    alarm.world.time = minutes(9)
+    for number, kind in enumerate(("many", "less", "urgent", "many")):
+        await alarm.set(f"{kind}-{number}", minutes(number), kind)
+    assert await clock.tick() == 4
+    assert heard == ["urgent-2", "less-1", "many-0", "many-3"]
 
 
 async def test_deadlines_together_ring_once_and_alone_when_that_fails(alarm: Alarm) -> None:
