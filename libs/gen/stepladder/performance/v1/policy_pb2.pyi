@@ -33,6 +33,8 @@ class Policy(_message.Message):
     DETECTION_FIELD_NUMBER: _builtins.int
     COMPETENCY_MODEL_FIELD_NUMBER: _builtins.int
     ROSTER_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    COACHING_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
@@ -49,6 +51,10 @@ class Policy(_message.Message):
     def competency_model(self) -> Global___CompetencyModel: ...
     @_builtins.property
     def roster(self) -> Global___Roster: ...
+    @_builtins.property
+    def calendar(self) -> Global___Calendar: ...
+    @_builtins.property
+    def coaching(self) -> Global___CoachingRules: ...
     def __init__(
         self,
         *,
@@ -61,16 +67,207 @@ class Policy(_message.Message):
         detection: Global___DetectionRule | None = ...,
         competency_model: Global___CompetencyModel | None = ...,
         roster: Global___Roster | None = ...,
+        calendar: Global___Calendar | None = ...,
+        coaching: Global___CoachingRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster", "calendar", "coaching"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class Calendar(_message.Message):
+    """The business days of a site: what the law of a country says, and what the site itself has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    SUBDIVISION_FIELD_NUMBER: _builtins.int
+    WEEKEND_FIELD_NUMBER: _builtins.int
+    DAYS_OFF_FIELD_NUMBER: _builtins.int
+    DAYS_WORKED_FIELD_NUMBER: _builtins.int
+    country: _builtins.str
+    """ISO 3166-1 alpha-2 such as `LV` or `CN`; empty: no public holidays but those named here. With days of rest that are
+    worked in place of others, where the country has them.
+    """
+    subdivision: _builtins.str
+    """ISO 3166-2 without the country, such as `BY` of Germany; empty: what holds in the whole country."""
+    @_builtins.property
+    def weekend(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days of the week on which nobody works, 1 Monday to 7 Sunday; empty: those of the country, or Saturday and Sunday."""
+
+    @_builtins.property
+    def days_off(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The site's own days off, and days that are worked there whatever else says; no day is both."""
+
+    @_builtins.property
+    def days_worked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        country: _builtins.str = ...,
+        subdivision: _builtins.str = ...,
+        weekend: _abc.Iterable[_builtins.int] | None = ...,
+        days_off: _abc.Iterable[_builtins.str] | None = ...,
+        days_worked: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["country", b"country", "days_off", b"days_off", "days_worked", b"days_worked", "subdivision", b"subdivision", "weekend", b"weekend"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
+
+@_typing.final
+class CoachingRules(_message.Message):
+    """How people are coached, and what a performance improvement plan (PIP) must respect. Of the rules in force on a day, the
+    narrowest scope that fits the employee holds; a plan keeps the version that it was made under. Where a number is 0, there
+    is no such rule, unless its comment says otherwise.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LeadTask(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TASK_ID_FIELD_NUMBER: _builtins.int
+        DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+        task_id: _builtins.str
+        """Unique in the rules."""
+        display_name: _builtins.str
+        def __init__(
+            self,
+            *,
+            task_id: _builtins.str = ...,
+            display_name: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "task_id", b"task_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    CALENDAR_ID_FIELD_NUMBER: _builtins.int
+    MENTOR_LIMIT_FIELD_NUMBER: _builtins.int
+    SESSION_DAYS_FIELD_NUMBER: _builtins.int
+    INTERVIEW_BUSINESS_DAY_FIELD_NUMBER: _builtins.int
+    CHECK_IN_DAYS_FIELD_NUMBER: _builtins.int
+    ANSWER_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    MASTERY_REPETITIONS_FIELD_NUMBER: _builtins.int
+    LEAD_TASKS_FIELD_NUMBER: _builtins.int
+    SMALLEST_GROUP_FIELD_NUMBER: _builtins.int
+    PIP_FIELD_NUMBER: _builtins.int
+    calendar_id: _builtins.str
+    """Id of the calendar policy by which business days are counted; empty: Monday to Friday."""
+    mentor_limit: _builtins.int
+    """The most plans and PIPs that a mentor supports at once."""
+    session_days: _builtins.int
+    """While a plan is active or in observation: the most days between two sessions held."""
+    interview_business_day: _builtins.int
+    """The business day of a month by which the interview about the month before is held with everyone."""
+    check_in_days: _builtins.int
+    """The most days between two check-ins with everyone."""
+    answer_business_days: _builtins.int
+    """Business days within which an agent's suggestion or complaint is answered."""
+    mastery_repetitions: _builtins.int
+    """How often in a row a new lead does a task alone and correctly until it is mastered. 0: 3."""
+    smallest_group: _builtins.int
+    """Groups of fewer people are not shown in comparisons. 0: 5."""
+    @_builtins.property
+    def scope(self) -> Global___Scope: ...
+    @_builtins.property
+    def lead_tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CoachingRules.LeadTask]:
+        """What a new lead has to master."""
+
+    @_builtins.property
+    def pip(self) -> Global___PipRules:
+        """Without it there are no PIPs."""
+
+    def __init__(
+        self,
+        *,
+        scope: Global___Scope | None = ...,
+        calendar_id: _builtins.str = ...,
+        mentor_limit: _builtins.int = ...,
+        session_days: _builtins.int = ...,
+        interview_business_day: _builtins.int = ...,
+        check_in_days: _builtins.int = ...,
+        answer_business_days: _builtins.int = ...,
+        mastery_repetitions: _builtins.int = ...,
+        lead_tasks: _abc.Iterable[Global___CoachingRules.LeadTask] | None = ...,
+        smallest_group: _builtins.int = ...,
+        pip: Global___PipRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pip", b"pip", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_business_days", b"answer_business_days", "calendar_id", b"calendar_id", "check_in_days", b"check_in_days", "interview_business_day", b"interview_business_day", "lead_tasks", b"lead_tasks", "mastery_repetitions", b"mastery_repetitions", "mentor_limit", b"mentor_limit", "pip", b"pip", "scope", b"scope", "session_days", b"session_days", "smallest_group", b"smallest_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CoachingRules: _TypeAlias = CoachingRules  # noqa: Y015
+
+@_typing.final
+class PipRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COACHING_WITHIN_DAYS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_DAYS_FIELD_NUMBER: _builtins.int
+    MINIMUM_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    MAXIMUM_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    REVIEW_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    EXTENSION_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    APPEAL_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    DECISION_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    coaching_within_days: _builtins.int
+    """A coaching plan closed as not improved, at most so many days before the draft; otherwise only HR's override, with a
+    reason. 0: none is needed.
+    """
+    evidence_days: _builtins.int
+    """Evidence is no older on the day of the draft. 0: 365 (5 U.S.C. 4303(c)(2)(A))."""
+    minimum_business_days: _builtins.int
+    """Business days that the period has at least and at most. A reasonable opportunity to show acceptable performance
+    (5 CFR 432.104) is never shorter than one.
+    """
+    maximum_business_days: _builtins.int
+    review_business_days: _builtins.int
+    """The most business days between two reviews, and from the start to the first."""
+    extension_business_days: _builtins.int
+    """The most business days of the one extension. 0: there is none."""
+    acknowledgement_business_days: _builtins.int
+    """Business days after delivery from which a refusal to acknowledge may be witnessed."""
+    appeal_business_days: _builtins.int
+    """Business days after a decision within which the employee may appeal. 0: 10."""
+    decision_business_days: _builtins.int
+    """Business days after the period by which it is decided; later it is overdue."""
+    def __init__(
+        self,
+        *,
+        coaching_within_days: _builtins.int = ...,
+        evidence_days: _builtins.int = ...,
+        minimum_business_days: _builtins.int = ...,
+        maximum_business_days: _builtins.int = ...,
+        review_business_days: _builtins.int = ...,
+        extension_business_days: _builtins.int = ...,
+        acknowledgement_business_days: _builtins.int = ...,
+        appeal_business_days: _builtins.int = ...,
+        decision_business_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement_business_days", b"acknowledgement_business_days", "appeal_business_days", b"appeal_business_days", "coaching_within_days", b"coaching_within_days", "decision_business_days", b"decision_business_days", "evidence_days", b"evidence_days", "extension_business_days", b"extension_business_days", "maximum_business_days", b"maximum_business_days", "minimum_business_days", b"minimum_business_days", "review_business_days", b"review_business_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipRules: _TypeAlias = PipRules  # noqa: Y015
 
 @_typing.final
 class Roster(_message.Message):
