@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from libs.common.envelope import Codec, Encoded, chain_start, payload_hash
 from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
-from libs.common.eventsourcing import Aggregate, Context, Recorded
+from libs.common.eventsourcing import Aggregate, Context, Kind, Recorded
 from libs.common.log import EventLog, StaleExpectation
 from libs.common.streams import Append, Stored
 from stepladder.common.v1.envelope_pb2 import CommandNoted
@@ -148,7 +148,7 @@ class Commands:
                 )
         return [outcomes[subject] for subject in jobs]
 
-    async def load(self, aggregate: Aggregate[S], aggregate_id: str, known_at: int = 0) -> Standing[S]:
+    async def load(self, aggregate: Kind[S], aggregate_id: str, known_at: int = 0) -> Standing[S]:
         """The aggregate as the leader of the log knows it: never behind an acknowledged command.
 
         With `known_at`, as it was when the log ended at that position.
@@ -164,7 +164,7 @@ class Commands:
         return Standing(loaded.state, loaded.changed)
 
     async def known(
-        self, aggregate: Aggregate[S], aggregate_ids: Iterable[str], *, check: bool = True, latest: bool = False
+        self, aggregate: Kind[S], aggregate_ids: Iterable[str], *, check: bool = True, latest: bool = False
     ) -> dict[str, Standing[S]]:
         """Those of the aggregates that exist, by id, in the order asked. May miss the very latest events of each.
 
@@ -249,7 +249,7 @@ class Commands:
             outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
-    async def _repeated(self, aggregate: Aggregate[S], subject: str, past: _Past, identity: Identity) -> Handled[S]:
+    async def _repeated(self, aggregate: Kind[S], subject: str, past: _Past, identity: Identity) -> Handled[S]:
         """The answer that a command got when it was first given."""
         if past.digest and identity.digest and past.digest not in (identity.digest, identity.former_digest):
             raise Invalid(
@@ -266,7 +266,7 @@ class Commands:
         return Handled(then.state, then.changed, before.state, 0 if then.changed == before.changed else len(own))
 
     async def _load_all(
-        self, aggregate: Aggregate[S], subjects: Sequence[str], *, latest: bool = False, check: bool = False
+        self, aggregate: Kind[S], subjects: Sequence[str], *, latest: bool = False, check: bool = False
     ) -> dict[str, _Loaded[S]]:
         """Aggregates from memory or else the log, where a replica may answer.
 
@@ -290,7 +290,7 @@ class Commands:
             self._remember(subject, found[subject])
         return found
 
-    async def _fold(self, aggregate: Aggregate[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
+    async def _fold(self, aggregate: Kind[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
         state, position, changed = start.state, start.position, start.changed
         last_hash, data_subject, commands = start.last_hash, start.data_subject, dict(start.commands)
         for entry in stored:
@@ -306,7 +306,7 @@ class Commands:
         return _Loaded(state, position, changed, last_hash, data_subject, commands)
 
     @staticmethod
-    def _empty(aggregate: Aggregate[S], subject: str) -> _Loaded[S]:
+    def _empty(aggregate: Kind[S], subject: str) -> _Loaded[S]:
         return _Loaded(aggregate.initial, 0, 0, chain_start(subject))
 
     def _cached(self, subject: str) -> _Loaded[S] | None:

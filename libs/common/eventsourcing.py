@@ -65,22 +65,20 @@ class Recorded:
     envelope: Envelope
 
 
-@dataclass(frozen=True)
-class Aggregate(Generic[S]):
-    """A kind of aggregate.
+@dataclass(frozen=True, kw_only=True)
+class Kind(Generic[S]):
+    """A kind of aggregate, as whoever reads it has to know it.
 
     Attributes:
         name: `<service>.<aggregate>`; part of every subject, stored for ever.
         initial: the state before the first event.
         evolve: state and event to the state after it; never refuses.
-        decide: state, command and context to new events; refuses with an `errors.Refused`; no events: no change.
         restricted: whether only few may read it; stored for ever, too: it says in which stream the events lie.
     """
 
     name: str
     initial: S
     evolve: Callable[[S, Message], S]
-    decide: Callable[[S, Message, Context], Sequence[Message]]
     restricted: bool = False
 
     @property
@@ -96,3 +94,20 @@ class Aggregate(Generic[S]):
         if not is_id(aggregate_id):
             raise Invalid("ID_INVALID", f"{aggregate_id[:80]!r} is not an id: lower-case letters, digits and hyphens")
         return f"{PREFIXES[self.stream]}.{self.name}.{aggregate_id}"
+
+    def decided_by(self, decide: Callable[[S, Message, Context], Sequence[Message]]) -> "Aggregate[S]":
+        """The same kind, for the service that owns it."""
+        return Aggregate(
+            name=self.name, initial=self.initial, evolve=self.evolve, restricted=self.restricted, decide=decide
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate(Kind[S]):
+    """A kind of aggregate, as the service has to know it that owns it.
+
+    Attributes:
+        decide: state, command and context to new events; refuses with an `errors.Refused`; no events: no change.
+    """
+
+    decide: Callable[[S, Message, Context], Sequence[Message]]

@@ -7,10 +7,11 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from libs.facts.catalogue import Catalogue
+from libs.facts.people import People
 from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
 from services.performance.calibrations import Calibrations
-from services.performance.catalogue import Catalogue
 from services.performance.check_in_api import CheckInApi
 from services.performance.check_ins import CheckIns
 from services.performance.detection_api import DetectionApi
@@ -22,7 +23,6 @@ from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
 from services.performance.lead_comparison_api import LeadComparisonApi
 from services.performance.months import Months
-from services.performance.people import People
 from services.performance.policy_api import PolicyApi
 from services.performance.record_api import RecordApi
 from services.performance.records import Records

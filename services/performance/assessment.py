@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from libs.common.errors import AlreadyExists, Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
-from services.performance.kpi import decimal
+from libs.facts.values import decimal
 from stepladder.performance.v1.assessment_pb2 import (
     ASSESSOR_RELATION_MANAGER,
     ASSESSOR_RELATION_TEAM,

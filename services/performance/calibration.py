@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
-from services.performance.kpi import decimal
+from libs.facts.values import decimal
 from services.performance.outcome import outcome_of
 from stepladder.performance.v1.calibration_pb2 import (
     Calibration,

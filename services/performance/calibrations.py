@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from libs.facts.knowing import content_of, knowledge_columns, known, supersede
 from services.performance.calibration import deviations
-from services.performance.knowing import content_of, knowledge_columns, known, supersede
 from stepladder.performance.v1.calibration_pb2 import (
     Calibration,
     ListCalibrationsRequest,

@@ -9,10 +9,11 @@ from datetime import date
 from fractions import Fraction
 
 from libs.common.days import ONE_DAY, Span
-from services.performance.employee import State
-from services.performance.kpi import decimal, format_value, kpi_value
-from services.performance.leading import Led, TeamSpan
-from services.performance.scoring import HUNDRED, Counted, combined
+from libs.facts.adding import Counted, combined
+from libs.facts.employee import State
+from libs.facts.leading import Led, TeamSpan
+from libs.facts.values import decimal, format_value, kpi_value
+from services.performance.scoring import HUNDRED
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.lead_comparison_pb2 import (
     Attrition,

@@ -6,11 +6,11 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.people import People
 from services.performance import detection
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.judging import Judging
-from services.performance.people import People
 from services.performance.policy import POLICY
 from services.performance.policy_api import check_kpis
 from stepladder.performance.v1 import detection_pb2 as pb

@@ -13,9 +13,10 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.employee import State
+from libs.facts.people import People
 from services.performance import employee, team
 from services.performance.employee import EMPLOYEE
-from services.performance.people import People
 from services.performance.team import TEAM
 from stepladder.performance.v1 import directory_pb2 as pb
 
@@ -99,7 +100,7 @@ class DirectoryApi:
         (resource,) = await self._resources([handled], context.today)
         return resource
 
-    async def _resources(self, found: Iterable[Standing[employee.State]], day: date) -> list[pb.Employee]:
+    async def _resources(self, found: Iterable[Standing[State]], day: date) -> list[pb.Employee]:
         """Employees as of a day, with the leads that their teams had then."""
         found = list(found)
         teams = await self._commands.known(TEAM, {one.state.team_on(day) for one in found} - {""})

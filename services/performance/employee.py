@@ -1,27 +1,25 @@
 """An employee: team, position and employment status, each by day."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import groupby
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.days import ONE_DAY, History, Span, holding_from, in_force, parse_day
+from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
-from libs.common.eventsourcing import Aggregate, Context
+from libs.common.eventsourcing import Context
+from libs.facts import employee
+from libs.facts.employee import Position, State
 from services.performance.updates import updated
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_ON_LEAVE,
     EMPLOYMENT_STATUS_PROBATION,
-    EMPLOYMENT_STATUS_UNSPECIFIED,
     ChangeEmploymentStatusRequest,
     ChangePositionRequest,
     Employee,
-    EmploymentStatus,
     HireEmployeeRequest,
     TransferEmployeeRequest,
     UpdateEmployeeRequest,
@@ -41,83 +39,6 @@ Command = (
     | ChangePositionRequest
     | ChangeEmploymentStatusRequest
 )
-Event = EmployeeHired | EmployeeRenamed | EmployeeTransferred | PositionChanged | EmploymentStatusChanged
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A rung of the ladders, and whether it is held for the time being."""
-
-    name: str = ""
-    stars: int = 0
-    acting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """An employee; without an id before being hired. Nothing follows the status `left`."""
-
-    employee_id: str = ""
-    display_name: str = ""
-    hired: EmployeeHired = field(default_factory=EmployeeHired)
-    teams: History[str] = ()
-    positions: History[Position] = ()
-    statuses: History[EmploymentStatus.ValueType] = ()
-
-    def team_on(self, day: date) -> str:
-        """Empty before the day of hiring."""
-        return in_force(self.teams, day) or ""
-
-    def position_on(self, day: date) -> Position:
-        return in_force(self.positions, day) or Position()
-
-    def position_since(self, day: date) -> date | None:
-        """Since when the position of that day is held without a break, whatever its stars and whether acting or not."""
-        until = (entry for entry in self.positions if entry[0] <= day)
-        starts = [next(run)[0] for _, run in groupby(until, key=lambda entry: entry[1].name)]
-        return starts[-1] if starts else None
-
-    def status_on(self, day: date) -> EmploymentStatus.ValueType:
-        return in_force(self.statuses, day) or EMPLOYMENT_STATUS_UNSPECIFIED
-
-    @property
-    def last_day(self) -> date | None:
-        """The last day of employment; None unless it ends."""
-        since, status = self.statuses[-1]
-        return since - ONE_DAY if status == EMPLOYMENT_STATUS_LEFT else None
-
-    def last_day_in(self, span: Span) -> date | None:
-        """The last day of a span on which they were employed; None if they were on none."""
-        last = min(span.end, self.last_day or span.end)
-        first = date.fromisoformat(self.hired.hire_date)
-        return last if last >= max(span.start, first) else None
-
-
-def evolve(state: State, event: Message) -> State:
-    match cast(Event, event):
-        case EmployeeHired() as hired:
-            day, position = date.fromisoformat(hired.hire_date), Position(hired.position, hired.stars, hired.acting)
-            return State(
-                employee_id=hired.employee_id,
-                display_name=hired.display_name,
-                hired=hired,
-                teams=((day, hired.team_id),),
-                positions=((date.fromisoformat(hired.position_since), position),),
-                statuses=((day, hired.status),),
-            )
-        case EmployeeRenamed(display_name=name):
-            return replace(state, display_name=name)
-        case EmployeeTransferred(team_id=team_id, effective_date=text):
-            return replace(state, teams=holding_from(state.teams, date.fromisoformat(text), team_id))
-        case PositionChanged(position=name, stars=stars, acting=acting, effective_date=text):
-            position = Position(name, stars, acting)
-            return replace(state, positions=holding_from(state.positions, date.fromisoformat(text), position))
-        case EmploymentStatusChanged(status=status, effective_date=text):
-            statuses = holding_from(state.statuses, date.fromisoformat(text), status)
-            last = next((i for i, (_, s) in enumerate(statuses) if s == EMPLOYMENT_STATUS_LEFT), len(statuses))
-            return replace(state, statuses=statuses[: last + 1])
-        case unknown:
-            assert_never(unknown)
 
 
 def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
@@ -165,7 +86,7 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
             assert_never(unknown)
 
 
-EMPLOYEE = Aggregate(name="performance.employee", initial=State(), evolve=evolve, decide=decide)
+EMPLOYEE = employee.EMPLOYEE.decided_by(decide)
 
 
 def _hired(employee: Employee) -> EmployeeHired:

@@ -12,12 +12,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.values import format_value, kpi_value
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import FACTS, changed_readings, check_reading, day_problem, facts_id, sift
-from services.performance.kpi import KPI, format_value, kpi_value
-from services.performance.people import People
+from services.performance.kpi import KPI
 from services.performance.rating import RATING, rating_id
-from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import facts_pb2 as pb
 from stepladder.performance.v1.kpi_pb2 import Kpi

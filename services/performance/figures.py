@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert_rows
 from libs.common.days import ONE_DAY, Span
-from services.performance import employee
-from services.performance.catalogue import Rules
-from services.performance.details import Details
-from services.performance.employee import Position
-from services.performance.knowing import known
-from services.performance.readings import DENOMINATOR, OWN, Readings
-from services.performance.scoring import Portion
+from libs.facts import employee
+from libs.facts.adding import Portion
+from libs.facts.catalogue import Rules
+from libs.facts.details import Details
+from libs.facts.employee import Position
+from libs.facts.knowing import known
+from libs.facts.readings import DENOMINATOR, OWN, Readings
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 

@@ -12,12 +12,13 @@ from libs.common.database import insert_new, upsert, writing
 from libs.common.days import months_between
 from libs.common.eventsourcing import Recorded
 from libs.common.reacting import day_over, deadlines
-from services.performance.knowing import NEVER, known
-from services.performance.people import FOR_EVER
-from services.performance.policy import kpis_of, policy_in
-from services.performance.readings import Changed, Readings
+from libs.facts.catalogue import policy_in
+from libs.facts.knowing import NEVER, known
+from libs.facts.people import FOR_EVER
+from libs.facts.readings import Changed, Readings
+from libs.facts.violations import POINTS
+from services.performance.policy import kpis_of
 from services.performance.trigger import period_of
-from services.performance.violations import POINTS
 from stepladder.performance.v1.events_pb2 import (
     DetectionDrifted,
     DetectionPolicyCreated,

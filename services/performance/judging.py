@@ -11,21 +11,21 @@ from libs.common.days import ONE_DAY, Span
 from libs.common.eventsourcing import Context
 from libs.common.reacting import day_over
 from libs.common.service import Service
-from services.performance import employee
-from services.performance.catalogue import Catalogue, Rules
-from services.performance.conduct import Offending
+from libs.facts import employee
+from libs.facts.adding import Counted
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.conduct import Offending
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.violations import POINTS, Violations
 from services.performance.detection import DETECTION, detection_id
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
 from services.performance.judgements import Judgements, judgement_key
 from services.performance.months import Months
-from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
-from services.performance.scoring import Counted
 from services.performance.trigger import Known, days_to_look_at, evidence_from, find, look_again, period_of
-from services.performance.violations import POINTS, Violations
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
 from stepladder.performance.v1.policy_pb2 import Policy
 

@@ -10,8 +10,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.catalogue import Catalogue, target_scope
 from services.performance import kpi, target
-from services.performance.catalogue import Catalogue, target_scope
 from services.performance.kpi import KPI
 from services.performance.outcome import MEASURES
 from services.performance.target import TARGET, target_id

@@ -8,19 +8,20 @@ from libs.common.days import ONE_DAY, Span
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
+from libs.facts.adding import Counted
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.leading import Led
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.values import decimal
 from services.performance import assessment, rating
 from services.performance.assessment import ASSESSMENT, MonthSpan
-from services.performance.catalogue import Catalogue, Rules
 from services.performance.comparing import attrition, compare, count, movements
 from services.performance.employee import EMPLOYEE
-from services.performance.kpi import decimal
-from services.performance.leading import Led
 from services.performance.months import Months, months_from, span_of
-from services.performance.people import People
 from services.performance.rating import RATING, rating_id
-from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
-from services.performance.scoring import HUNDRED, Counted, ranks
+from services.performance.scoring import HUNDRED, ranks
 from stepladder.performance.v1 import lead_comparison_pb2 as pb
 from stepladder.performance.v1.assessment_pb2 import Assessment
 from stepladder.performance.v1.scorecard_pb2 import AdjustmentLine, Rank, Scorecard, ScorecardLine

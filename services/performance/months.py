@@ -10,14 +10,15 @@ from libs.common.days import Span, month_of, months_between
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance import employee
-from services.performance.catalogue import Catalogue, Rules
+from libs.facts import employee
+from libs.facts.adding import Counted
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.scope import narrowest
 from services.performance.employee import EMPLOYEE
-from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.readings import Readings
-from services.performance.scope import narrowest
-from services.performance.scoring import Counted, scorecard
+from services.performance.scoring import scorecard
 from stepladder.performance.v1.kpi_pb2 import Target
 from stepladder.performance.v1.policy_pb2 import Policy, ScorecardPolicy
 from stepladder.performance.v1.scorecard_pb2 import Scorecard

@@ -9,7 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.days import ONE_DAY, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
-from services.performance.kpi import decimal
+from libs.facts.employee import LEFT
+from libs.facts.values import decimal
 from stepladder.performance.v1.policy_pb2 import Form, Policy, RuleBook
 from stepladder.performance.v1.record_pb2 import (
     Attendance,
@@ -21,9 +22,6 @@ from stepladder.performance.v1.record_pb2 import (
     Training,
     Violation,
 )
-
-LEFT = "employment.left"
-"""The one measure that is not of records: 1 on the last day of employment."""
 
 MEASURES = (
     LEFT,

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
-from stepladder.performance.v1.events_pb2 import DetectionPolicyCreated, PolicySet
+from stepladder.performance.v1.events_pb2 import PolicySet
 from stepladder.performance.v1.policy_pb2 import (
     CompetencyModel,
     DetectionRule,
@@ -60,18 +60,6 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
 
 
 POLICY = Aggregate(name="performance.policy", initial=State(), evolve=evolve, decide=decide)
-
-
-def policy_in(event: PolicySet | DetectionPolicyCreated) -> Policy:
-    """The policy that an event stores; of a log from before policies had versions, in force from the beginning."""
-    if isinstance(event, PolicySet):
-        return event.policy
-    old = event.policy
-    streak = DetectionRule.Streak(
-        kpi_id=old.kpi_id, period=old.period, streak=old.streak, minimum_samples=old.minimum_samples
-    )
-    rule = DetectionRule(streak=streak, settle_seconds=old.settle_seconds, purpose=DetectionRule.PURPOSE_COACHING)
-    return Policy(policy_id=old.policy_id, effective_date="1900-01-01", detection=rule)
 
 
 def kpis_of(policy: Policy) -> list[tuple[str, str]]:

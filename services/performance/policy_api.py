@@ -10,7 +10,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance.catalogue import Catalogue, Rules
+from libs.facts.catalogue import Catalogue, Rules
 from services.performance.kpi import KPI
 from services.performance.policy import POLICY, kpis_of
 from stepladder.performance.v1 import policy_pb2 as pb

@@ -12,16 +12,16 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.conduct import counted
+from libs.facts.violations import Violations
 from services.performance import record
-from services.performance.catalogue import Catalogue, Rules
-from services.performance.conduct import counted
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.outcome import policy_of
 from services.performance.policy_api import rules_with
 from services.performance.record import RECORD
 from services.performance.records import Records
-from services.performance.violations import Violations
 from stepladder.performance.v1 import record_pb2 as pb
 from stepladder.performance.v1.policy_pb2 import Policy
 

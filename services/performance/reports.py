@@ -11,9 +11,13 @@ from fractions import Fraction
 from libs.common.days import ONE_DAY, Span, month_of, week_of
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.service import Service
-from services.performance import employee
-from services.performance.catalogue import Catalogue, Rules
-from services.performance.details import Details
+from libs.facts import employee
+from libs.facts.adding import add_portions, combined
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.details import Details
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.values import decimal, format_value, kpi_value
 from services.performance.figures import (
     Counts,
     Figures,
@@ -26,13 +30,10 @@ from services.performance.figures import (
     figures_of,
     sums_of,
 )
-from services.performance.kpi import decimal, format_value, kpi_value
 from services.performance.months import Months
-from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.readings import Readings
 from services.performance.scorecards import Scorecards
-from services.performance.scoring import HUNDRED, add_portions, attainment, combined, show_bound
+from services.performance.scoring import HUNDRED, attainment, show_bound
 from services.performance.team import TEAM
 from stepladder.performance.v1 import report_pb2 as pb
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT

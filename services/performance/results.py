@@ -7,10 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.eventsourcing import Recorded
 from libs.common.projecting import ReadModel
-from services.performance.details import Details, DetailsBatch
+from libs.facts.details import Details, DetailsBatch
+from libs.facts.readings import Changed, Readings, ReadingsBatch
+from libs.facts.violations import RecordEvent, Violations
 from services.performance.judgements import Judgements, JudgementsBatch
-from services.performance.readings import Changed, Readings, ReadingsBatch
-from services.performance.violations import RecordEvent, Violations
 
 
 class Results(ReadModel):

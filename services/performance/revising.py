@@ -6,11 +6,11 @@ that were known when it was decided.
 
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
+from libs.facts.readings import Readings
 from services.performance.judgements import Judgements, month_key
 from services.performance.judging import Judging
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id
-from services.performance.readings import Readings
 from stepladder.performance.v1.scorecard_pb2 import ReviseScorecard, Scorecard
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from libs.common.days import ONE_DAY, Span, month_of
+from libs.facts.conduct import counted
 from services.performance import detection
-from services.performance.conduct import counted
 from services.performance.trigger import (
     Known,
     baseline_periods,

@@ -12,31 +12,32 @@ from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.performance import check_in, detection, employee, risk_review, roster
-from services.performance.callers import caller_id, check_need_to_know, directory_around, need_to_know
-from services.performance.catalogue import Catalogue, Rules
+from libs.facts.adding import Counted
+from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.conduct import Offending
+from libs.facts.employee import State
+from libs.facts.people import People
+from libs.facts.readings import Readings
+from libs.facts.relations import Relation, relations_to_team
+from libs.facts.scope import narrowest
+from libs.facts.violations import Violations
+from services.performance import check_in, detection, risk_review, roster
 from services.performance.check_in import CHECK_IN
 from services.performance.check_ins import CheckIns
-from services.performance.conduct import Offending
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.files import file_of
 from services.performance.months import Months
-from services.performance.people import People
 from services.performance.policy import kpis_of
-from services.performance.readings import Readings
-from services.performance.relations import Relation, relations_to_team
 from services.performance.risk_review import RISK_REVIEW, reviews_key
 from services.performance.roster import Seen
 from services.performance.roster_document import roster_document
-from services.performance.scope import narrowest
 from services.performance.scorecards import Scorecards
-from services.performance.scoring import Counted
 from services.performance.team import TEAM
 from services.performance.trigger import Known
-from services.performance.violations import Violations
 from stepladder.performance.v1 import roster_pb2 as pb
 from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.policy_pb2 import Policy
@@ -241,7 +242,7 @@ def _day(text: str, today: date) -> date:
     return parse_day(text, "as_of") if text else today
 
 
-def _fitting(policies: Sequence[Policy], state: employee.State, team_id: str, day: date) -> Policy | None:
+def _fitting(policies: Sequence[Policy], state: State, team_id: str, day: date) -> Policy | None:
     return narrowest(
         policies,
         team_id,

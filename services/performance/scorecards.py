@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.performance.knowing import content_of, knowledge_columns, known, supersede
+from libs.facts.knowing import content_of, knowledge_columns, known, supersede
 from services.performance.trigger import RatedMonth
 from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
 from stepladder.performance.v1.facts_pb2 import ListRatingsRequest, MonthRating, Rating

@@ -1,47 +1,21 @@
 """A team and who leads it, by day."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.days import History, holding_from, in_force, parse_day
+from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, NotFound
-from libs.common.eventsourcing import Aggregate, Context
+from libs.common.eventsourcing import Context
+from libs.facts import team
+from libs.facts.team import State
 from services.performance.updates import updated
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest, CreateTeamRequest, Team, UpdateTeamRequest
 from stepladder.performance.v1.events_pb2 import TeamCreated, TeamLeadAppointed, TeamRenamed
 
 Command = CreateTeamRequest | UpdateTeamRequest | AppointTeamLeadRequest
-Event = TeamCreated | TeamRenamed | TeamLeadAppointed
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A team; without an id before it is created. `created_as` is its first name."""
-
-    team_id: str = ""
-    created_as: str = ""
-    display_name: str = ""
-    leads: History[str] = ()
-
-    def lead_on(self, day: date) -> str:
-        """Id of the lead on a day; empty when there is none."""
-        return in_force(self.leads, day) or ""
-
-
-def evolve(state: State, event: Message) -> State:
-    match cast(Event, event):
-        case TeamCreated(team_id=team_id, display_name=name):
-            return State(team_id=team_id, created_as=name, display_name=name)
-        case TeamRenamed(display_name=name):
-            return replace(state, display_name=name)
-        case TeamLeadAppointed(lead_id=lead_id, effective_date=day):
-            return replace(state, leads=holding_from(state.leads, date.fromisoformat(day), lead_id))
-        case unknown:
-            assert_never(unknown)
 
 
 def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
@@ -65,7 +39,7 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
             assert_never(unknown)
 
 
-TEAM = Aggregate(name="performance.team", initial=State(), evolve=evolve, decide=decide)
+TEAM = team.TEAM.decided_by(decide)
 
 
 def to_resource(state: State, position: int, day: date) -> Team:

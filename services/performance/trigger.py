@@ -8,9 +8,10 @@ from fractions import Fraction
 from functools import cache
 
 from libs.common.days import ONE_DAY, Span, month_of, week_of
-from services.performance.conduct import Offending, counted
-from services.performance.kpi import format_value
-from services.performance.scoring import Counted, Judged, add_up, show_bound
+from libs.facts.adding import Counted, Judged, add_up
+from libs.facts.conduct import Offending, counted
+from libs.facts.values import format_value
+from services.performance.scoring import show_bound
 from stepladder.performance.v1.detection_pb2 import Detection, FactReference, JudgedCondition, MissedPeriod
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target

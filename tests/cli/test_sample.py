@@ -13,8 +13,9 @@ from libs.cli.presets import load_kpis, load_policies, load_targets
 from libs.cli.sample import SampleCentre
 from libs.cli.sample_people import CAST, Story
 from libs.cli.sample_records import FATAL_ITEMS
+from libs.facts.adding import Counted
 from services.performance.outcome import outcome_of, policy_of
-from services.performance.scoring import Counted, scorecard
+from services.performance.scoring import scorecard
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_ON_LEAVE,

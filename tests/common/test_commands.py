@@ -22,7 +22,7 @@ from libs.common.keys import DataKeys, KeyErased, SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.streams import Append, NoAnswer, Rejected, Stored
-from services.performance import team as teams
+from libs.facts.team import State
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import FACTS
 from services.performance.team import TEAM
@@ -818,7 +818,7 @@ rounds = st.lists(st.lists(st.tuples(st.integers(0, 1), said), min_size=1, max_s
 class Acknowledged:
     """What callers were answered."""
 
-    results: list[tuple[Said, Handled[teams.State]]] = field(default_factory=list)
+    results: list[tuple[Said, Handled[State]]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     minutes: int = 0
 
@@ -857,9 +857,7 @@ def test_whatever_happens_every_acknowledged_command_is_in_the_log_once(
     asyncio.run(run())
 
 
-async def check(
-    stream: MemoryStream, created: Handled[teams.State], results: Sequence[tuple[Said, Handled[teams.State]]]
-) -> None:
+async def check(stream: MemoryStream, created: Handled[State], results: Sequence[tuple[Said, Handled[State]]]) -> None:
     """The log is chained, holds each command once, and folds to what each caller was told."""
     loaded = await process(stream).load(TEAM, "t-1")  # checks the chain
     recorded = await logged(stream)

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common import keys, projecting
 from libs.common.migrating import NotMigrated, check_migrated, configuration, latest, migrate
 from libs.common.projecting import ReadModel
+from libs.facts.catalogue import Catalogue
+from libs.facts.people import People
 from services.coaching.plans import Plans
 from services.performance.calibrations import Calibrations
-from services.performance.catalogue import Catalogue
 from services.performance.check_ins import CheckIns
 from services.performance.detections import Detections
-from services.performance.people import People
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards

@@ -8,10 +8,12 @@ import hypothesis
 from hypothesis import strategies as st
 
 from libs.common.days import Span
+from libs.facts.adding import Counted
+from libs.facts.employee import State
+from libs.facts.leading import Led, TeamSpan
 from services.performance.comparing import attrition, compare, count, movements
-from services.performance.employee import EMPLOYEE, State
-from services.performance.leading import Led, TeamSpan
-from services.performance.scoring import Counted, scorecard
+from services.performance.employee import EMPLOYEE
+from services.performance.scoring import scorecard
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmployeeHired, EmploymentStatusChanged
 from stepladder.performance.v1.facts_pb2 import RATING_GOOD

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from services.performance.conduct import Offending, counted
+from libs.facts.conduct import Offending, counted
 from stepladder.performance.v1.policy_pb2 import Offence
 
 SEAT = Offence(offence_id="seat", points=1, lapse_months=6)

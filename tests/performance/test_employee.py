@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 from hypothesis import strategies as st
 
 from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound
-from services.performance.employee import EMPLOYEE, Position, to_resource
+from libs.facts.employee import Position
+from services.performance.employee import EMPLOYEE, to_resource
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,

@@ -7,7 +7,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import strategies as st
 
 from libs.common.errors import AlreadyExists, Invalid, NotFound
-from services.performance.kpi import KPI, format_value, kpi_value, to_resource
+from libs.facts.values import format_value, kpi_value
+from services.performance.kpi import KPI, to_resource
 from stepladder.performance.v1.events_pb2 import KpiCreated, KpiUpdated
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, UpdateKpiRequest
 from tests.deciding import given, twice_is_once

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from services.performance import employee, team
-from services.performance.relations import Directory, Relation, relations, relations_to_team
+from libs.facts import employee, team
+from libs.facts.relations import Directory, Relation, relations, relations_to_team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmployeeHired
 

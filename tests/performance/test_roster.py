@@ -5,11 +5,11 @@ from datetime import date
 import pytest
 
 from libs.common.errors import Invalid
+from libs.facts.adding import Counted
+from libs.facts.conduct import Offending
 from services.performance import detection, roster
-from services.performance.conduct import Offending
 from services.performance.policy import POLICY, kpis_of
 from services.performance.roster import Seen, check_ins_wanted, due, for_managers, held, reading_since
-from services.performance.scoring import Counted
 from services.performance.trigger import Known, RatedMonth
 from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod

@@ -8,8 +8,8 @@ from sqlalchemy import MetaData, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import writing
-from services.performance.knowing import NEVER
-from services.performance.kpi import decimal
+from libs.facts.knowing import NEVER
+from libs.facts.values import decimal
 from services.performance.scorecards import Scorecards, place_of
 from services.performance.scoring import ranks
 from stepladder.performance.v1.facts_pb2 import RATING_QUALIFIED

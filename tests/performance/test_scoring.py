@@ -6,17 +6,9 @@ from typing import TypeAlias
 
 import pytest
 
-from services.performance.kpi import decimal
-from services.performance.scoring import (
-    Counted,
-    add_up,
-    attainment,
-    ranks,
-    rating_of,
-    scorecard,
-    show_bound,
-    step_score,
-)
+from libs.facts.adding import Counted, add_up
+from libs.facts.values import decimal
+from services.performance.scoring import attainment, ranks, rating_of, scorecard, show_bound, step_score
 from stepladder.performance.v1.facts_pb2 import (
     RATING_EXCELLENT,
     RATING_GOOD,

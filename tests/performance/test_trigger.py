@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from libs.common.days import Span
-from services.performance.conduct import Offending
-from services.performance.scoring import Counted
+from libs.facts.adding import Counted
+from libs.facts.conduct import Offending
 from services.performance.trigger import Known, RatedMonth, find, look_again, period_of
 from stepladder.performance.v1.detection_pb2 import Detection, FactReference, JudgedCondition, MissedPeriod
 from stepladder.performance.v1.facts_pb2 import (

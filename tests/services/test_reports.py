@@ -13,7 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 from grpc import StatusCode
 
 from libs.common.rebuilding import rebuild
-from services.performance.kpi import decimal
+from libs.facts.values import decimal
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     ChangeEmploymentStatusRequest,

@@ -7,9 +7,9 @@ from typing import TypeAlias, assert_never
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.performance.conduct import Offending, counted
-from services.performance.knowing import knowledge_columns, known, supersede
-from services.performance.readings import Changed, Readings, ReadingsBatch, key_of
+from libs.facts.conduct import Offending, counted
+from libs.facts.knowing import knowledge_columns, known, supersede
+from libs.facts.readings import Changed, Readings, ReadingsBatch, key_of
 from stepladder.performance.v1.events_pb2 import (
     RecordCorrected,
     RecordCreated,

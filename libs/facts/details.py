@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import upsert_rows
 from libs.common.days import Span
 from libs.common.eventsourcing import Recorded
-from services.performance.knowing import NEVER, content_of, knowledge_columns, known, supersede
-from services.performance.violations import record_source
+from libs.facts.knowing import NEVER, content_of, knowledge_columns, known, supersede
+from libs.facts.violations import record_source
 from stepladder.performance.v1.events_pb2 import (
     DetectionDrifted,
     FactCorrected,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from services.performance import employee, team
+from libs.facts import employee, team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 
 

@@ -14,13 +14,12 @@ from libs.common.errors import NotFound
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.performance import employee
-from services.performance.employee import Position
-from services.performance.knowing import knowledge_columns, known, supersede
-from services.performance.people import FOR_EVER
-from services.performance.policy import policy_in
-from services.performance.scope import narrowest
-from services.performance.scoring import Counted
+from libs.facts import employee
+from libs.facts.adding import Counted
+from libs.facts.employee import Position
+from libs.facts.knowing import knowledge_columns, known, supersede
+from libs.facts.people import FOR_EVER
+from libs.facts.scope import narrowest
 from stepladder.performance.v1.events_pb2 import (
     DetectionPolicyCreated,
     KpiCreated,
@@ -29,7 +28,7 @@ from stepladder.performance.v1.events_pb2 import (
     TargetSet,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsRequest, Target
-from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, Policy, ScorecardPolicy
+from stepladder.performance.v1.policy_pb2 import DetectionRule, ListPoliciesRequest, Policy, ScorecardPolicy
 
 M = TypeVar("M", Kpi, Target, Policy)
 
@@ -216,6 +215,18 @@ class Catalogue(ReadModel):
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:
             return (await connection.execute(query)).all()
+
+
+def policy_in(event: PolicySet | DetectionPolicyCreated) -> Policy:
+    """The policy that an event stores; of a log from before policies had versions, in force from the beginning."""
+    if isinstance(event, PolicySet):
+        return event.policy
+    old = event.policy
+    streak = DetectionRule.Streak(
+        kpi_id=old.kpi_id, period=old.period, streak=old.streak, minimum_samples=old.minimum_samples
+    )
+    rule = DetectionRule(streak=streak, settle_seconds=old.settle_seconds, purpose=DetectionRule.PURPOSE_COACHING)
+    return Policy(policy_id=old.policy_id, effective_date="1900-01-01", detection=rule)
 
 
 def target_scope(target: Target) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
-from services.performance.employee import Position
+from libs.facts.employee import Position
 
 
 class Scope(Protocol):

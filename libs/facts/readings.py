@@ -27,10 +27,10 @@ from libs.common.database import upsert, upsert_rows
 from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
-from services.performance.knowing import NEVER, knowledge_columns, known, supersede
-from services.performance.outcome import LEFT
-from services.performance.people import People
-from services.performance.scoring import Counted
+from libs.facts.adding import Counted
+from libs.facts.employee import LEFT
+from libs.facts.knowing import NEVER, knowledge_columns, known, supersede
+from libs.facts.people import People
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import (
     EmploymentStatusChanged,

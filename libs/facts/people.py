@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.performance.knowing import knowledge_columns, known, supersede
-from services.performance.leading import Led, TeamSpan
+from libs.facts.knowing import knowledge_columns, known, supersede
+from libs.facts.leading import Led, TeamSpan
 from stepladder.performance.v1.directory_pb2 import ListEmployeesRequest, ListTeamsRequest
 from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeTransferred, TeamCreated, TeamLeadAppointed
 

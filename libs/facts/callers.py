@@ -6,10 +6,10 @@ from datetime import date
 from libs.common.commands import Commands
 from libs.common.errors import Forbidden, NotFound
 from libs.common.eventsourcing import Context, is_id
-from services.performance import employee, team
-from services.performance.employee import EMPLOYEE
-from services.performance.relations import NEED_TO_KNOW, Directory, relations
-from services.performance.team import TEAM
+from libs.facts import employee, team
+from libs.facts.employee import EMPLOYEE
+from libs.facts.relations import NEED_TO_KNOW, Directory, relations
+from libs.facts.team import TEAM
 
 
 def caller_id(context: Context) -> str:
