@@ -9,13 +9,13 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 from hypothesis import strategies as st
 
+from libs.facts import employee, team
 from services.coaching import plan
 from services.performance import (
     assessment,
     calibration,
     check_in,
     detection,
-    employee,
     facts,
     kpi,
     policy,
@@ -23,7 +23,6 @@ from services.performance import (
     record,
     risk_review,
     target,
-    team,
 )
 from services.performance.team import TEAM
 from services.promotion import eligibilitypolicy

@@ -57,7 +57,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
     people, catalogue, results = People(metadata), Catalogue(metadata), Results(metadata)
     detections, scorecards = Detections(metadata), Scorecards(metadata)
-    readings, violations, judgements = results.readings, results.violations, results.judgements
+    readings, violations, judgements = results.facts.readings, results.facts.violations, results.judgements
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
     at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
     months = Months(
@@ -84,7 +84,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
-    reports = Reports(service, months, people, catalogue, readings, results.details, scorecards)
+    reports = Reports(service, months, people, catalogue, results, scorecards)
     report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards])
     detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
     check_ins = CheckIns(metadata)

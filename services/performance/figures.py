@@ -15,10 +15,10 @@ from libs.common.days import ONE_DAY, Span
 from libs.facts import employee
 from libs.facts.adding import Portion
 from libs.facts.catalogue import Rules
-from libs.facts.details import Details
 from libs.facts.employee import Position
 from libs.facts.knowing import known
-from libs.facts.readings import DENOMINATOR, OWN, Readings
+from libs.facts.readings import DENOMINATOR, OWN
+from services.performance.results import Results
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 
@@ -183,10 +183,11 @@ class Scopes:
 class Figures:
     """The sums of one read, over the days of some stretches."""
 
-    def __init__(self, connection: AsyncConnection, readings: Readings, details: Details, known_at: int) -> None:
+    def __init__(self, connection: AsyncConnection, results: Results, known_at: int) -> None:
         self._connection = connection
-        self._readings = readings
-        self._details = details
+        self._readings = results.facts.readings
+        self._details = results.details
+        self._answers = results.facts.answers
         self._known_at = known_at
 
     async def totals(self, at: str) -> list[Total]:
@@ -263,8 +264,8 @@ class Figures:
 
     async def missed_items(self) -> list[Counts]:
         """By form and item: how often it was missed, of how many times it applied."""
-        answers = self._details.answers.c
-        return await self._counts(self._details.answers, answers.form_id, answers.item_id, answers.missed)
+        answers = self._answers.answers.c
+        return await self._counts(self._answers.answers, answers.form_id, answers.item_id, answers.missed)
 
     async def offences(self) -> list[Counts]:
         """By rule book and offence."""
@@ -332,7 +333,7 @@ def _numerator(kpi: Kpi, total: int, least: int, most: int) -> int:
 
 @asynccontextmanager
 async def figures_of(
-    engine: AsyncEngine, readings: Readings, details: Details, stretches: Sequence[Stretch], known_at: int
+    engine: AsyncEngine, results: Results, stretches: Sequence[Stretch], known_at: int
 ) -> AsyncIterator[Figures]:
     """A read of what employees did in their stretches, all of it in one transaction."""
     async with engine.connect() as connection:
@@ -341,7 +342,7 @@ async def figures_of(
             (one.employee_id, one.from_date.isoformat(), one.until_date.isoformat(), one.scope) for one in stretches
         ]
         await upsert_rows(connection, STRETCHES, values)
-        yield Figures(connection, readings, details, known_at)
+        yield Figures(connection, results, known_at)
         await connection.rollback()
 
 

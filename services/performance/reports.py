@@ -14,9 +14,7 @@ from libs.common.service import Service
 from libs.facts import employee
 from libs.facts.adding import add_portions, combined
 from libs.facts.catalogue import Catalogue, Rules
-from libs.facts.details import Details
 from libs.facts.people import People
-from libs.facts.readings import Readings
 from libs.facts.values import decimal, format_value, kpi_value
 from services.performance.figures import (
     Counts,
@@ -32,6 +30,7 @@ from services.performance.figures import (
 )
 from services.performance.months import Months
 from services.performance.policy import kpis_of
+from services.performance.results import Results
 from services.performance.scorecards import Scorecards
 from services.performance.scoring import HUNDRED, attainment, show_bound
 from services.performance.team import TEAM
@@ -103,16 +102,14 @@ class Reports:
         months: Months,
         people: People,
         catalogue: Catalogue,
-        readings: Readings,
-        details: Details,
+        results: Results,
         scorecards: Scorecards,
     ) -> None:
         self._service = service
         self._months = months
         self._people = people
         self._catalogue = catalogue
-        self._readings = readings
-        self._details = details
+        self._results = results
         self._scorecards = scorecards
 
     async def report(self, request: pb.GetReportRequest, day: date, today: date) -> pb.Report:
@@ -192,7 +189,7 @@ class Reports:
             )
 
     def _figures(self, asked: _Asked, stretches: Sequence[Stretch]) -> AbstractAsyncContextManager[Figures]:
-        return figures_of(self._service.engine, self._readings, self._details, stretches, asked.request.known_at)
+        return figures_of(self._service.engine, self._results, stretches, asked.request.known_at)
 
     async def _team_names(self, asked: _Asked) -> dict[str, str]:
         ids = {scope.team_id for scope in asked.scopes.scopes} | {asked.request.team_id}
@@ -208,7 +205,7 @@ class Reports:
         return {one: (await self._catalogue.rules(engine, one)).version(one) for one in sorted(set(positions))}
 
     async def _findings(self, asked: _Asked) -> list[pb.Finding]:
-        rows = await self._details.findings_in(
+        rows = await self._results.details.findings_in(
             self._service.engine, asked.span, asked.request.team_id, asked.request.known_at
         )
         versions = await self._versions(int(row.policy_position) for row in rows)
@@ -239,7 +236,7 @@ class Reports:
         oldest: dict[str, date] = {}
         open_now: Counter[str] = Counter()
         start, end = begins(asked.span.start), begins(asked.through + ONE_DAY)
-        for row in await self._details.contested_in(self._service.engine, start, end, known_at):
+        for row in await self._results.details.contested_in(self._service.engine, start, end, known_at):
             opened = site_day(row.opened)
             if not asked.counts(row.employee_id, opened):
                 continue

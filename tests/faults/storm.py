@@ -159,7 +159,7 @@ class Storm:
         performance = open_database(self.system.settings.database_for("performance"))
         coaching = open_database(self.system.settings.database_for("coaching"))
         async with performance.connect() as connection:
-            readings = (await connection.execute(select(results.readings.readings))).all()
+            readings = (await connection.execute(select(results.facts.readings.readings))).all()
         async with coaching.connect() as connection:
             plan_ids = list(await connection.scalars(select(plans.plans.c.plan_id)))
         found = Evidence(

@@ -1,4 +1,4 @@
-"""Rows of what reports need beside the sums of days: hours, answers, offences, disputes, findings."""
+"""Rows of what reports need beside the sums of days: hours, offences, disputes, findings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -40,8 +40,8 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading, ReadingsOfDay
 
 
 class Details:
-    """Rows, with what they were before: the sums of each hour of a reading that has starts; each answer of an
-    evaluation that applied; each violation's offence; each dispute, whether open or settled; each detection.
+    """Rows, with what they were before: the sums of each hour of a reading that has starts; each violation's offence;
+    each dispute, whether open or settled; each detection.
     """
 
     def __init__(self, metadata: MetaData, suffix: str) -> None:
@@ -64,19 +64,6 @@ class Details:
             Column("least", BigInteger, nullable=False),
             Column("most", BigInteger, nullable=False),
             Column("denominator", BigInteger, nullable=False),
-            sqlite_with_rowid=False,
-        )
-        self.answers = Table(
-            f"answers{suffix}",
-            metadata,
-            *of_day(),
-            Column("record_id", String, primary_key=True),
-            Column("item_id", String, primary_key=True),
-            *knowledge_columns(),
-            Column("form_id", String, nullable=False),
-            # Of the form's version.
-            Column("policy_position", BigInteger, nullable=False),
-            Column("missed", Integer, nullable=False),
             sqlite_with_rowid=False,
         )
         self.offences = Table(
@@ -114,7 +101,7 @@ class Details:
             Column("policy_position", BigInteger, nullable=False),
             Column("stands", Boolean, nullable=False),
         )
-        self.tables = (self.hours, self.answers, self.offences, self.contested, self.findings)
+        self.tables = (self.hours, self.offences, self.contested, self.findings)
 
     async def findings_in(
         self, engine: AsyncEngine, span: Span, team_id: str, known_at: int = 0
@@ -144,13 +131,12 @@ class Details:
 
 
 class DetailsBatch:
-    """What a batch of events makes of the rows: hours and answers gathered and written together, the rest at once."""
+    """What a batch of events makes of the rows: hours are gathered and written together, the rest at once."""
 
     def __init__(self, model: Details, rows: AsyncConnection) -> None:
         self._model = model
         self._rows = rows
         self._hours: list[tuple[str | int, ...]] = []
-        self._answers: list[tuple[str | int, ...]] = []
 
     async def take(self, recorded: Recorded) -> None:
         model, at = self._model, recorded.position
@@ -167,20 +153,14 @@ class DetailsBatch:
             case FactDisputeSettled(readings=named):
                 await self._settle(named.employee_id, _named(named), recorded)
             case RecordCreated(record=record) as event:
-                if record.HasField("evaluation"):
-                    self._answers += [(*key, at, NEVER, *content) for key, content in _answers(event)]
-                elif record.HasField("violation"):
+                if record.HasField("violation"):
                     row = {**_offence(event), "position": at, "superseded": NEVER}
                     await self._rows.execute(insert(model.offences), row)
             case RecordCorrected(record=record, employee_id=employee_id) as event:
-                await self.flush()
-                names = [one.name for one in model.answers.c if one.name not in {"position", "superseded"}]
-                answers = [dict(zip(names, (*key, *content), strict=True)) for key, content in _answers(event)]
                 offences = [_offence(event)] if record.HasField("violation") else []
-                await self._replace(employee_id, record.record_id, answers, offences, at)
+                await self._replace(employee_id, record.record_id, offences, at)
             case RecordRetracted(record_id=record_id, employee_id=employee_id):
-                await self.flush()
-                await self._replace(employee_id, record_id, [], [], at)
+                await self._replace(employee_id, record_id, [], at)
             case RecordDisputed(record_id=record_id, employee_id=employee_id, reviewer_id=reviewer_id):
                 await self._open(employee_id, [record_source(record_id)], reviewer_id, recorded)
             case RecordDisputeSettled(record_id=record_id, employee_id=employee_id):
@@ -206,10 +186,9 @@ class DetailsBatch:
 
     async def flush(self) -> None:
         """Writes what was gathered."""
-        for table, values in ((self._model.hours, self._hours), (self._model.answers, self._answers)):
-            if values:
-                await upsert_rows(self._rows, table, values)
-        self._hours, self._answers = [], []
+        if self._hours:
+            await upsert_rows(self._rows, self._model.hours, self._hours)
+        self._hours = []
 
     def _record(self, fact: Fact, position: int) -> None:
         for reading in fact.readings:
@@ -229,17 +208,12 @@ class DetailsBatch:
         await self._rows.execute(update(hours).where(mine, known(hours)).values(superseded=position))
 
     async def _replace(
-        self,
-        employee_id: str,
-        record_id: str,
-        answers: Sequence[Mapping[str, object]],
-        offences: Sequence[Mapping[str, object]],
-        position: int,
+        self, employee_id: str, record_id: str, wanted: Sequence[Mapping[str, object]], position: int
     ) -> None:
-        """Puts what a record says now in the place of what it did."""
-        for table, wanted in ((self._model.answers, answers), (self._model.offences, offences)):
-            mine = (table.c.employee_id == employee_id) & (table.c.record_id == record_id)
-            await supersede(self._rows, table, mine, wanted, position)
+        """Puts what a violation is now in the place of what it was."""
+        table = self._model.offences
+        mine = (table.c.employee_id == employee_id) & (table.c.record_id == record_id)
+        await supersede(self._rows, table, mine, wanted, position)
 
     async def _open(self, employee_id: str, disputed: Sequence[str], reviewer_id: str, by: Recorded) -> None:
         row = {"employee_id": employee_id, "reviewer_id": reviewer_id, "opened": by.envelope.time.seconds, "settled": 0}
@@ -269,25 +243,6 @@ def hours_of(reading: Reading) -> dict[int, tuple[int, int, int, int]]:
 
 def _named(named: ReadingsOfDay) -> list[str]:
     return [f"{named.date} {named.source} {kpi_id}" for kpi_id in named.kpi_ids]
-
-
-def _answers(
-    event: RecordCreated | RecordCorrected,
-) -> list[tuple[tuple[str, str, str, str], tuple[str, int, int]]]:
-    """Of each answer that applied, its columns before and behind when it was known.
-
-    It is missed when it was not achieved in full.
-    """
-    record, evaluation = event.record, event.record.evaluation
-    form, position = evaluation.form_id, event.outcome.policy_position
-    return [
-        (
-            (record.employee_id, record.date, record.record_id, answer.item_id),
-            (form, position, int(answer.achieved < 100)),
-        )
-        for answer in evaluation.answers
-        if not answer.not_applicable
-    ]
 
 
 def _offence(event: RecordCreated | RecordCorrected) -> dict[str, str | int]:
