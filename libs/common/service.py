@@ -41,6 +41,28 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Together:
+    """Read models that are read together."""
+
+    def __init__(self, stream: Stream, followers: Sequence[Follower]) -> None:
+        self._stream = stream
+        self._followers = followers
+        self.included = 0
+        """Position up to which everything is in the read models for certain."""
+
+    async def wait_for(self, position: int) -> None:
+        """Waits until everything up to a position is in all of them. Raises as `Follower.wait_for`."""
+        if position > self.included:
+            await asyncio.gather(*(follower.wait_for(position, AT_LEAST_SECONDS) for follower in self._followers))
+            self.included = max(self.included, position)
+
+    async def catch_up(self) -> int:
+        """Waits until everything in the log is in all of them; answers up to which position."""
+        end = (await self._stream.state()).last
+        await self.wait_for(end)
+        return end
+
+
 @dataclass
 class Service:
     """One service's parts. Followers and clocks that are added run while the service does."""
@@ -70,6 +92,10 @@ class Service:
         follower = Follower(handler, stream, self.codec, self.engine, instance=self.settings.instance, now=self.now)
         self.followers.append(follower)
         return follower
+
+    def together(self, *followers: Follower) -> Together:
+        """Followers of LOG whose read models are read together."""
+        return Together(self.stream, followers)
 
     def tick(
         self,

@@ -1,14 +1,23 @@
 """Rows of what was answered on evaluation forms: each item that applied, and whether it was missed."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert_rows
 from libs.common.eventsourcing import Recorded
-from libs.facts.knowing import NEVER, knowledge_columns, supersede
+from libs.facts.knowing import NEVER, knowledge_columns, known, supersede
 from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated, RecordRetracted
+
+
+class Answer(NamedTuple):
+    """How an item was answered in an evaluation; `position` of the event that says so."""
+
+    record_id: str
+    missed: int
+    position: int
 
 
 class Answers:
@@ -29,6 +38,22 @@ class Answers:
             Column("missed", Integer, nullable=False),
             sqlite_with_rowid=False,
         )
+
+    async def answers_of(
+        self, engine: AsyncEngine, employee_id: str, form_id: str, item_id: str, start: str, end: str, *, known_at: int
+    ) -> list[Answer]:
+        """An employee's answers to an item on days from one to another, both inclusive, as they were known."""
+        columns = self.answers.c
+        query = select(columns.record_id, columns.missed, columns.position).where(
+            columns.employee_id == employee_id,
+            columns.date >= start,
+            columns.date <= end,
+            columns.form_id == form_id,
+            columns.item_id == item_id,
+            known(self.answers, known_at),
+        )
+        async with engine.connect() as connection:
+            return [Answer(*row) for row in await connection.execute(query)]
 
 
 class AnswersBatch:

@@ -194,6 +194,17 @@ class Readings:
         rows = await connection.execute(select(self.disputes).where(*mine(self.disputes)))
         return {(row.employee_id, row.date, row.source, row.measure) for row in rows}
 
+    async def any_disputed(
+        self, engine: AsyncEngine, employee_id: str, sources: Sequence[str], *, known_at: int = 0
+    ) -> bool:
+        """Whether a dispute about anything that some sources say of an employee is open."""
+        columns = self.disputes.c
+        query = select(func.count()).where(
+            columns.employee_id == employee_id, columns.source.in_(sources), known(self.disputes, known_at)
+        )
+        async with engine.connect() as connection:
+            return bool(await connection.scalar(query))
+
     async def changes(
         self,
         engine: AsyncEngine,

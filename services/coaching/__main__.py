@@ -7,6 +7,10 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from libs.facts.catalogue import Catalogue
+from libs.facts.people import People
+from services.coaching.facts import Facts
+from services.coaching.measuring import Measuring
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import ProposePlans
@@ -17,10 +21,14 @@ EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
-    plans = Plans(MetaData())
+    metadata = MetaData()
+    people, catalogue, facts = People(metadata), Catalogue(metadata), Facts(metadata)
+    at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.follow(facts)
+    measuring = Measuring(service, facts, catalogue, service.together(at_people, at_catalogue, at_facts))
+    plans = Plans(metadata)
     at_plans = service.follow(plans)
     service.follow(ProposePlans(service.commands, service.now, service.today))
-    api = PlanApi(service, plans, at_plans)
+    api = PlanApi(service, plans, at_plans, measuring)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     return {plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api}
 

@@ -9,6 +9,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from services.coaching.measuring import Measuring
 from services.coaching.plan import PLAN, to_resource
 from services.coaching.plans import Plans
 from stepladder.coaching.v1 import plan_pb2 as pb
@@ -17,11 +18,12 @@ from stepladder.coaching.v1 import plan_pb2 as pb
 class PlanApi:
     """Implements the service: plans out of the log, lists by way of the read model."""
 
-    def __init__(self, service: Service, plans: Plans, follower: Follower) -> None:
+    def __init__(self, service: Service, plans: Plans, follower: Follower, measuring: Measuring) -> None:
         self._service = service
         self._commands = service.commands
         self._plans = plans
         self._follower = follower
+        self._measuring = measuring
 
     async def ProposePlan(self, request: pb.ProposePlanRequest, context: Context) -> pb.Plan:
         if request.HasField("evidence"):

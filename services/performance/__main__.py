@@ -61,7 +61,11 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
     at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
     months = Months(
-        service, people, catalogue, readings, [at_people, at_catalogue, at_results, at_detections, at_scorecards]
+        service,
+        people,
+        catalogue,
+        readings,
+        service.together(at_people, at_catalogue, at_results, at_detections, at_scorecards),
     )
     judging = Judging(service, months, readings, violations, judgements, people, catalogue, detections, scorecards)
     revising = Revising(service, months, readings, judgements, judging)

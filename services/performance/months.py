@@ -1,6 +1,5 @@
 """Scorecards of a month, computed from what is known of people, rules and facts."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -8,8 +7,7 @@ from functools import cache
 
 from libs.common.days import Span, month_of, months_between
 from libs.common.errors import FieldViolation, Invalid
-from libs.common.projecting import Follower
-from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.common.service import Service, Together
 from libs.facts import employee
 from libs.facts.adding import Counted
 from libs.facts.catalogue import Catalogue, Rules
@@ -72,23 +70,22 @@ class Months:
         people: People,
         catalogue: Catalogue,
         readings: Readings,
-        followers: Sequence[Follower],
+        together: Together,
     ) -> None:
         self._service = service
         self._people = people
         self._catalogue = catalogue
         self._readings = readings
-        self._followers = followers
-        self.included = 0
+        self._together = together
+
+    @property
+    def included(self) -> int:
         """Position up to which everything is in the read models for certain."""
+        return self._together.included
 
     async def catch_up(self) -> int:
         """Waits until everything in the log is in the read models; answers up to which position."""
-        end = (await self._service.stream.state()).last
-        if end > self.included:
-            await asyncio.gather(*(follower.wait_for(end, AT_LEAST_SECONDS) for follower in self._followers))
-            self.included = max(self.included, end)
-        return end
+        return await self._together.catch_up()
 
     async def employees_in(self, month: str) -> list[str]:
         """Everyone who was in a team, or led one, in a month."""

@@ -12,6 +12,7 @@ from libs.common.migrating import NotMigrated, check_migrated, configuration, la
 from libs.common.projecting import ReadModel
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
+from services.coaching.facts import Facts
 from services.coaching.plans import Plans
 from services.performance.calibrations import Calibrations
 from services.performance.check_ins import CheckIns
@@ -32,7 +33,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Calibrations,
         CheckIns,
     ],
-    "coaching": [Plans],
+    "coaching": [People, Catalogue, Facts, Plans],
     "promotion": [Records],
 }
 
