@@ -8,8 +8,8 @@ from libs.common.days import parse_day
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS
-from services.performance.document import document_of
-from services.performance.files import file_of
+from libs.documents.files import file_of
+from services.performance.report_document import report_document
 from services.performance.reports import Reports
 from stepladder.performance.v1 import report_pb2 as pb
 
@@ -32,4 +32,4 @@ class ReportApi:
         for field in asked.DESCRIPTOR.fields:
             setattr(asked, field.name, getattr(request, field.name))
         report = await self.GetReport(asked, context)
-        return await file_of(lambda: document_of(report), request.format)
+        return await file_of(lambda: report_document(report), request.format)

@@ -12,6 +12,7 @@ from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.documents.files import file_of
 from libs.facts.adding import Counted
 from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
 from libs.facts.catalogue import Catalogue, Rules
@@ -29,7 +30,6 @@ from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
-from services.performance.files import file_of
 from services.performance.months import Months
 from services.performance.policy import kpis_of
 from services.performance.risk_review import RISK_REVIEW, reviews_key

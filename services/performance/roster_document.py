@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from services.performance.document import Bars, Cell, Document, Section, Table
+from libs.documents.document import Bars, Cell, Document, Section, Table
 from stepladder.performance.v1.roster_pb2 import AtRiskEntry, AtRiskRoster
 
 NOBODY = Section("Who", ["Nobody's signals come to the points of the policy."])

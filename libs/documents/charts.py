@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from services.performance.document import Bars, Chart, Heat, Trend, shown, storable
+from libs.documents.document import Bars, Chart, Heat, Trend, shown, storable
 
 
 @dataclass(frozen=True)

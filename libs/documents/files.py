@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 
 from google.api.httpbody_pb2 import HttpBody
 
-from services.performance.document import Document
-from services.performance.report_page import page_of
-from services.performance.report_print import pdf_of
-from services.performance.report_tables import csv_of, workbook_of
+from libs.documents.document import Document
+from libs.documents.page import page_of
+from libs.documents.print import pdf_of
+from libs.documents.tables import csv_of, workbook_of
 
 FORMATS: Mapping[str, tuple[str, Callable[[Document], bytes]]] = {
     "csv": ("text/csv; charset=utf-8", csv_of),

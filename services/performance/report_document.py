@@ -1,19 +1,14 @@
-"""What a report says, in its order: sections with sentences, charts and tables. Every kind of file is made from it."""
+"""What a report says, in its order."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import TypeAlias
 
 from libs.common.days import ONE_DAY, months_between
+from libs.documents.document import Bars, Cell, Chart, Document, Heat, Section, Table, Trend, shown
 from stepladder.performance.v1 import report_pb2 as pb
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi
-
-Cell: TypeAlias = str | int | Decimal | None
-"""Text, a whole number, or a decimal with as many digits as are shown; None where there is nothing."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -31,96 +26,8 @@ MOST_BARS = 12
 TEAMS_BESIDE = 5
 """In one chart: of more columns, names could not be told apart."""
 
-_UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
 
-
-@dataclass(frozen=True)
-class Table:
-    """Columns by title, `numbers` of which are right-aligned; `marked` are the rows to be seen first.
-
-    One that is `behind` stands behind a chart that shows the same: it is opened on a page, and left out of print.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    marked: frozenset[int] = frozenset()
-    behind: bool = False
-
-    def is_number(self, column: int) -> bool:
-        """Whether a column holds numbers, or times of day."""
-        cells = [row[column] for row in self.rows if row[column] is not None]
-        return bool(cells) and not any(isinstance(cell, str) and not _TIME.fullmatch(cell) for cell in cells)
-
-
-@dataclass(frozen=True)
-class Trend:
-    """How did it go? A line over time, within the bounds that were to be kept. None: nothing then.
-
-    `missed` are the places at which they were not, by the exact values.
-    """
-
-    title: str
-    unit: str
-    labels: Sequence[str]
-    values: Sequence[Decimal | None]
-    minimum: Sequence[Decimal | None]
-    maximum: Sequence[Decimal | None]
-    missed: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Which are the most? Bars from the largest; `marked` are to be seen first."""
-
-    title: str
-    unit: str
-    labels: Sequence[str]
-    values: Sequence[Decimal]
-    marked: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Heat:
-    """When, or where, is there much? A field for each row and column, darker for more; None: nothing there.
-
-    `marked` are columns to be seen first; `legend` says what is shown. With `missed`, fields (row and column) in which
-    a target was missed, those are shown in place of how much there is.
-    """
-
-    title: str
-    legend: str
-    rows: Sequence[str]
-    columns: Sequence[str]
-    values: Sequence[Sequence[Decimal | None]]
-    marked: frozenset[int] = frozenset()
-    missed: frozenset[tuple[int, int]] | None = None
-
-
-Chart: TypeAlias = Trend | Bars | Heat
-
-
-@dataclass(frozen=True)
-class Section:
-    """Sentences say what to see first."""
-
-    title: str
-    sentences: Sequence[str] = ()
-    charts: Sequence[Chart] = ()
-    tables: Sequence[Table] = ()
-
-
-@dataclass(frozen=True)
-class Document:
-    title: str
-    subtitle: str
-    headlines: Sequence[tuple[str, str]]
-    """What it is about in a few numbers: each with what it is."""
-    sections: Sequence[Section] = field(default_factory=list)
-
-
-def document_of(report: pb.Report) -> Document:
+def report_document(report: pb.Report) -> Document:
     """What a report says. Sections without content are left out."""
     kpis = {one.kpi_id: one for one in report.kpis}
     sections = [
@@ -661,15 +568,3 @@ def _spans(hours: Sequence[int]) -> list[str]:
         else:
             found.append([hour, hour + 1])
     return [f"{start:02}:00 to {end:02}:00" for start, end in found]
-
-
-def storable(text: str) -> str:
-    """Text without what XML 1.0, of which workbooks and charts are made, cannot hold."""
-    return _UNSTORABLE.sub("", text)
-
-
-def shown(cell: Cell) -> str:
-    """A cell as people read it: thousands in groups, a sign that is a minus."""
-    if cell is None:
-        return ""
-    return cell if isinstance(cell, str) else f"{cell:,}".replace("-", "−")

@@ -1,13 +1,13 @@
-"""A report as a page that needs nothing but itself, for screens light and dark, wide and narrow, and for print."""
+"""A document as a page that needs nothing but itself, for screens light and dark, wide and narrow, and for print."""
 
 from html import escape
 from pathlib import Path
 from string import Template
 
-from services.performance.charts import PAGE, draw
-from services.performance.document import Document, Section, Table, Trend, shown
+from libs.documents.charts import PAGE, draw
+from libs.documents.document import Document, Section, Table, Trend, shown
 
-_PAGE = Template(Path(__file__).with_name("report_page.html").read_text(encoding="utf-8"))
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 def page_of(document: Document) -> bytes:

@@ -1,4 +1,4 @@
-"""A report as tables: one CSV with all of them below each other, or a workbook with a sheet for each."""
+"""A document as tables: one CSV with all of them below each other, or a workbook with a sheet for each."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from services.performance.document import Cell, Document, Table, storable
+from libs.documents.document import Cell, Document, Table, storable
 
 MARK = "\ufeff"
 """By which spreadsheets know that a CSV is in UTF-8."""
@@ -91,7 +91,7 @@ def _put(cell: OneCell | MergedCell, content: Cell) -> None:
 
 
 def _sheet_name(title: str) -> str:
-    """At most 31 characters, none of those that are not allowed there. Titles of a report's tables differ in them."""
+    """At most 31 characters, none of those that are not allowed there. Titles of a document's tables differ in them."""
     return re.sub(r"[\[\]:*?/\\]", " ", title)[:31]
 
 

@@ -1,4 +1,4 @@
-"""A report as a PDF, set by Typst, in fonts that are installed with us: every name is readable on every machine."""
+"""A document as a PDF, set by Typst, in fonts that are installed with us: every name is readable on every machine."""
 
 import json
 from functools import cache
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import typst
 
-from services.performance.charts import Style, draw
-from services.performance.document import Document, Section, Table, Trend, shown
+from libs.documents.charts import Style, draw
+from libs.documents.document import Document, Section, Table, Trend, shown
 
 FONTS = ("Noto Sans", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew")
 """Asked in this order for each character."""
 
 PAPER = Style("#1b2128", "#5a6470", "#dde1e6", "#e3efe7", "#24618f", "#b3261e", ", ".join(FONTS))
 
-_TEMPLATE = str(Path(__file__).with_name("report_print.typ"))
+_TEMPLATE = str(Path(__file__).with_name("print.typ"))
 _PACKAGES = ("fontpkg_noto_sans", "fontpkg_noto_sans_arabic", "pylopdf_fonts_he", "pylopdf_fonts_zh_cn")
 
 
@@ -35,7 +35,7 @@ def pdf_of(document: Document) -> bytes:
         "headlines": document.headlines,
         "sections": [_section(index, one) for index, one in enumerate(document.sections)],
     }
-    made = typst.Compiler(_TEMPLATE, font_paths=_fonts(), sys_inputs={"report": json.dumps(content)}).compile()
+    made = typst.Compiler(_TEMPLATE, font_paths=_fonts(), sys_inputs={"document": json.dumps(content)}).compile()
     if not isinstance(made, bytes):
         raise TypeError("a PDF is one file")
     return made

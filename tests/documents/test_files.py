@@ -1,0 +1,121 @@
+"""Files of a document: every kind says the same, opens safely, and shows every name."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pytest
+from openpyxl import load_workbook
+
+from libs.documents.charts import PAGE, draw
+from libs.documents.document import Bars, Document, Heat, Section, Table, Trend
+from libs.documents.page import page_of
+from libs.documents.print import pdf_of
+from libs.documents.tables import csv_of, workbook_of
+
+NAMES = ("Ķēniņš Žagars", "客服代表", "محمد العلي", "דוד כהן")
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\uff1d1")
+
+
+def document(kpi: str = "Handle <time>", names: tuple[str, ...] = (*NAMES, *FORMULAS)) -> Document:
+    """Each kind of chart and of cell, with names of many scripts and of some mischief."""
+    hours, values = ["09", "10", "11"], [Decimal("4.10"), Decimal("4.40"), None]
+    trend = Trend(kpi, "min", hours, values, [None] * 3, [Decimal(4)] * 3, frozenset({1}))
+    bars = Bars("Who missed it", "people", [*names, kpi], [Decimal(3)] * (len(names) + 1))
+    heat = Heat("Attained", "Per cent", [kpi], ["North", "South"], [[Decimal(80), None]], missed=frozenset({(0, 0)}))
+    figures = Table("KPIs", ["KPI", "Value", "Calls"], [[kpi, Decimal("4.25"), 12345], ["Other", None, 7]])
+    by_hour = Table("By hour", ["Hour", kpi], [["09:00:00", Decimal("-0.5")]], behind=True)
+    people = Table("People", ["Name", "=1+1"], [[name, 1] for name in names], marked=frozenset({0}))
+    sections = [
+        Section("Key figures", [f"Missed: {kpi}."], [trend], [figures, by_hour]),
+        Section("People", (), [bars, heat], [people]),
+    ]
+    return Document(title=f"Centre · {kpi}", subtitle="One day", headlines=[("People", "10")], sections=sections)
+
+
+def test_a_csv_is_opened_by_spreadsheets_as_text_and_numbers() -> None:
+    """With the mark of UTF-8; what would be a formula begins with an apostrophe; numbers, negative ones too, do not."""
+    data = csv_of(document())
+    assert data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    cells = {cell for row in rows for cell in row}
+    assert {f"'{name}" for name in FORMULAS} <= cells
+    assert not {*FORMULAS} & cells
+    assert {*NAMES} <= cells
+    assert b"09:00:00,-0.5\r\n" in data
+
+
+@pytest.mark.parametrize("make", [csv_of, workbook_of, page_of, pdf_of])
+def test_names_that_xml_cannot_hold_spoil_no_file(make: Callable[[Document], bytes]) -> None:
+    """Control characters and code points that are no characters, in every kind of name: they are left out."""
+    for odd in ("\x01", "\x0b", "\x1f", "\x7f", "\ufffe", "\uffff"):
+        found = document(f"a{odd}b", (f"a{odd}b",))
+        assert make(found)
+        for chart in (chart for section in found.sections for chart in section.charts):
+            ElementTree.fromstring(draw(chart, PAGE, "one"))  # noqa: S314 - our own
+
+
+def test_a_workbook_has_typed_cells_and_headers_that_stay() -> None:
+    """A sheet for each table; numbers are numbers with their digits; text that looks like a formula is text."""
+    book = load_workbook(io.BytesIO(workbook_of(document())))
+    assert book.sheetnames == ["Report", "KPIs", "By hour", "People"]
+    sheet = book["KPIs"]
+    assert sheet.freeze_panes == "A2"
+    assert (sheet["B2"].value, sheet["B2"].number_format) == (4.25, "#,##0.00")
+    assert (sheet["C2"].value, sheet["C2"].number_format) == (12345, "#,##0")
+    names = [cell for (cell,) in book["People"].iter_rows(min_row=2, max_col=1)]
+    assert {cell.data_type for cell in names} == {"s"}
+    assert {cell.value for cell in names} >= {"=1+1", *NAMES}
+
+
+def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
+    """No scripts, no addresses; names are escaped; each chart has a title and a description."""
+    page = page_of(document()).decode()
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=", page)
+    assert "Handle &lt;time&gt;" in page
+    assert "Handle <time>" not in page
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(charts) == 3
+    for chart in charts:
+        drawn = ElementTree.fromstring(chart)  # noqa: S314 - our own
+        title, description = drawn[0], drawn[1]
+        assert drawn.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
+        assert title.text
+        assert description.text
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert page.count("<table>") == 3
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        Trend("One value", "", ["01"], [Decimal(3)], [None], [Decimal(3)]),
+        Trend("Gaps", "%", ["01", "02", "03"], [Decimal(1), None, Decimal(-1)], [None] * 3, [None] * 3),
+        Trend("Band", "%", ["1", "2"], [Decimal(0), Decimal("0.001")], [Decimal(0)] * 2, [Decimal(1)] * 2),
+        Bars("None", "people", [], []),
+        Bars("Zero", "people", ["a" * 90], [Decimal(0)]),
+        Heat("Nothing", "", [], [], []),
+        Heat("One", "", ["Mon"], ["09"], [[None]]),
+    ],
+)
+def test_charts_of_few_values_can_be_drawn(chart: Trend | Bars | Heat) -> None:
+    """One value, none at all, gaps and equal values: well-formed, and no coordinate that is no number."""
+    drawn = draw(chart, PAGE, "one")
+    assert ElementTree.fromstring(drawn).get("role") == "img"  # noqa: S314 - our own
+    assert "nan" not in drawn
+    assert "inf" not in re.sub("inherit", "", drawn)
+
+
+def test_a_pdf_brings_the_letters_of_every_name() -> None:
+    """The fonts of all scripts in it are embedded, and only those."""
+    fonts = {b"NotoSansSC", b"NotoSansArabic", b"NotoSansHebrew"}
+    made = pdf_of(document())
+    assert {font for font in fonts if font in made} == fonts
+    plain = pdf_of(document(names=("Ķēniņš",)))
+    assert b"NotoSans" in plain
+    assert not {font for font in fonts if font in plain}
