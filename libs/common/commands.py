@@ -17,7 +17,7 @@ from libs.common.envelope import Codec, Encoded, chain_start, payload_hash
 from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
 from libs.common.eventsourcing import Aggregate, Context, Kind, Recorded
 from libs.common.log import EventLog, StaleExpectation
-from libs.common.streams import Append, Stored
+from libs.common.streams import Append, Stored, stream_of
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 
 S = TypeVar("S")
@@ -177,6 +177,30 @@ class Commands:
         if absent and not latest:
             loaded |= await self._load_all(aggregate, absent, latest=True)  # a replica may not have heard of them
         return {subjects[subject]: Standing(one.state, one.changed) for subject, one in loaded.items() if one.position}
+
+    async def histories(self, subjects: Iterable[str]) -> dict[str, list[Recorded]]:
+        """Every event of aggregates with its envelope, by subject, the oldest first, as the log's leader knows them.
+
+        Those that changed nothing (`CommandNoted`) are among them. Raises LogCorrupted unless each event names the hash
+        of the one before it.
+        """
+        wanted = list(subjects)
+        tails = await asyncio.gather(*(self._logs[stream_of(subject)].read_latest(subject) for subject in wanted))
+        return {subject: await self._decoded(subject, tail) for subject, tail in zip(wanted, tails, strict=True)}
+
+    async def subjects_at(self, stream: str, positions: Iterable[int]) -> dict[int, str]:
+        """The aggregates of the events at some positions of a stream, by position; without those that do not exist."""
+        wanted = list(positions)
+        found = await asyncio.gather(*(self._logs[stream].read_at(position) for position in wanted))
+        return {stored.position: stored.subject for stored in found if stored is not None}
+
+    async def _decoded(self, subject: str, stored: Sequence[Stored]) -> list[Recorded]:
+        found, last_hash = list[Recorded](), chain_start(subject)
+        for entry in stored:
+            found.append(await self._codec.decode(entry))
+            check_chain(found[-1], last_hash)
+            last_hash = payload_hash(entry.payload)
+        return found
 
     async def _attempt(
         self,

@@ -193,10 +193,15 @@ class JetStreamStream:
                 if answer["error"]["err_code"] == NOT_FOUND:
                     return found
                 raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
-            message = answer["message"]
-            headers = base64.b64decode(message["hdrs"]).decode()
-            event_id = headers.partition("Nats-Msg-Id: ")[2].partition("\r\n")[0]
-            found.append(Stored(message["seq"], message["subject"], base64.b64decode(message["data"]), event_id))
+            found.append(_stored_at_leader(answer["message"]))
+
+    async def read_at(self, position: int) -> Stored | None:
+        answer = await self._api(f"STREAM.MSG.GET.{self.name}", {"seq": position})
+        if "error" in answer:
+            if answer["error"]["err_code"] == NOT_FOUND:
+                return None
+            raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+        return _stored_at_leader(answer["message"])
 
     async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
         positions: dict[str, int] = {}
@@ -358,6 +363,12 @@ def _take_answer(message: Msg, answered: asyncio.Future[int], *, last: bool) -> 
 
 def _stored(message: Msg, headers: dict[str, str]) -> Stored:
     return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers.get("Nats-Msg-Id", ""))
+
+
+def _stored_at_leader(message: dict[str, Any]) -> Stored:
+    headers = base64.b64decode(message["hdrs"]).decode()
+    event_id = headers.partition("Nats-Msg-Id: ")[2].partition("\r\n")[0]
+    return Stored(message["seq"], message["subject"], base64.b64decode(message["data"]), event_id)
 
 
 async def _request(

@@ -118,6 +118,13 @@ class EventLog:
         except (NoAnswer, NoResponders) as error:
             raise _away() from error
 
+    async def read_at(self, position: int) -> Stored | None:
+        """The event at a position; None where there is none."""
+        try:
+            return await self.stream.read_at(position)
+        except (NoAnswer, NoResponders) as error:
+            raise _away() from error
+
     async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
         """The last position of each subject that has events. A replica may answer."""
         try:

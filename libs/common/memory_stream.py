@@ -88,6 +88,12 @@ class MemoryStream:
             raise NoResponders
         return [entry for entry in self._by_subject.get(subject, ()) if entry.position > after]
 
+    async def read_at(self, position: int) -> Stored | None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise NoResponders
+        return self._entries[position - 1] if 0 < position <= len(self._entries) else None
+
     async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
         await asyncio.sleep(0)
         if self.away:

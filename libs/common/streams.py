@@ -124,6 +124,9 @@ class Stream(Protocol):
     async def read_from_leader(self, subject: str, after: int = 0) -> list[Stored]:
         """The same, never behind, slower."""
 
+    async def read_at(self, position: int) -> Stored | None:
+        """The entry at a position, asked of the leader; None where there is none."""
+
     async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
         """The last position of each subject that has one. May lag like `read`."""
 

@@ -38,7 +38,7 @@ from stepladder.performance.v1.directory_pb2 import (
     UpdateEmployeeRequest,
     UpdateTeamRequest,
 )
-from stepladder.performance.v1.events_pb2 import TeamCreated
+from stepladder.performance.v1.events_pb2 import TeamCreated, TeamRenamed
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
@@ -619,6 +619,32 @@ async def filled(stream: MemoryStream) -> str:
     for number in range(3):
         await commands.handle(TEAM, "t-1", rename(f"Red {number}"), by(f"r-{number + 2}"))
     return TEAM.subject("t-1")
+
+
+async def test_histories_tell_every_event_with_its_envelope(stream: MemoryStream) -> None:
+    """By subject, what changed nothing too; of what does not exist, none. A position tells whose its event is."""
+    commands, subject = process(stream), await filled(stream)
+    await commands.handle(TEAM, "t-1", rename("Red 2"), by("r-5"))
+    nobody = TEAM.subject("t-9")
+    found = await process(stream).histories([subject, nobody])
+    assert found == {subject: await logged(stream), nobody: []}
+    assert [type(one.event) for one in found[subject]][-2:] == [TeamRenamed, CommandNoted]
+    last = found[subject][-1].position
+    assert await commands.subjects_at(stream.name, [last, last + 1]) == {last: subject}
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+async def test_a_history_is_told_only_if_it_is_whole(stream: MemoryStream, index: int) -> None:
+    """Whatever is missing or changed in it, but for its end, is found out."""
+    subject = await filled(stream)
+    whole = list(stream._by_subject[subject])
+    forged = Envelope.FromString(whole[index].payload)
+    forged.actor = "user:somebody-else"
+    changed = replace(whole[index], payload=forged.SerializeToString(deterministic=True))
+    for broken in ([], [changed]):
+        stream._by_subject[subject] = [*whole[:index], *broken, *whole[index + 1 :]]
+        with pytest.raises(LogCorrupted, match="missing or was changed"):
+            await process(stream).histories([subject])
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])

@@ -194,6 +194,14 @@ async def test_reads_say_what_is_not_there(log: EventLog, new_subject: NewSubjec
     assert await log.last_positions([subject]) == {}
 
 
+async def test_an_event_is_read_by_its_position(stream: Stream, log: EventLog, new_subject: NewSubject) -> None:
+    """As it was appended; where nothing lies, there is none."""
+    subject = new_subject()
+    last = await log.append(append(subject, 0, "a", "b"))
+    assert [await log.read_at(last - 1), await log.read_at(last)] == await log.read_latest(subject)
+    assert await log.read_at((await stream.state()).last + 1) is None
+
+
 async def test_the_end_of_the_log_at_a_moment(stream: Stream, log: EventLog, new_subject: NewSubject) -> None:
     """What was written before a moment ends at the position answered."""
     long_ago = EPOCH - timedelta(days=20_000)
