@@ -285,7 +285,8 @@ async def import_centre(
     for request in requests:
         route = routes[type(request)]
         derived = isinstance(request, CreateKpiRequest) and request.kpi.HasField("derived")
-        stages[1 if derived else route.stage].setdefault(route.about(request), []).append(request)
+        calendar = isinstance(request, SetPolicyRequest) and request.policy.HasField("calendar")
+        stages[1 if derived or calendar else route.stage].setdefault(route.about(request), []).append(request)
         total += 1
     free = asyncio.Semaphore(SETUP_REQUESTS_AT_ONCE)
     existing: list[str] = []

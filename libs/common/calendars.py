@@ -12,7 +12,7 @@ from libs.common.days import ONE_DAY, Span
 from libs.common.errors import NotAllowed
 from stepladder.performance.v1.policy_pb2 import Calendar
 
-COUNTRIES = holidays.list_supported_countries(include_aliases=False)
+COUNTRIES = dict(sorted(holidays.list_supported_countries(include_aliases=False).items()))
 """Known countries (ISO 3166-1 alpha-2), each with its known subdivisions (ISO 3166-2 without the country)."""
 
 _SATURDAY_AND_SUNDAY = frozenset({6, 7})

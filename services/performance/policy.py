@@ -8,11 +8,14 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
+from libs.common.calendars import COUNTRIES
 from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
 from stepladder.performance.v1.events_pb2 import PolicySet
 from stepladder.performance.v1.policy_pb2 import (
+    Calendar,
+    CoachingRules,
     CompetencyModel,
     DetectionRule,
     Form,
@@ -102,6 +105,10 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
             yield from _competency_model(policy.competency_model, "policy.competency_model")
         case "roster":
             yield from _roster(policy.roster, "policy.roster")
+        case "calendar":
+            yield from _calendar(policy.calendar, "policy.calendar")
+        case "coaching":
+            yield from _coaching(policy.coaching, "policy.coaching")
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -183,6 +190,36 @@ def _roster(roster: Roster, path: str) -> Iterator[FieldViolation]:
             yield FieldViolation(f"{here}.check_ins.times", f"only {signal.check_ins.of} are looked at")
     if (most := sum(signal.points for signal in roster.signals)) < roster.at_least:
         yield FieldViolation(f"{path}.at_least", f"all signals together are worth {most}: nobody would come on it")
+
+
+def _calendar(calendar: Calendar, path: str) -> Iterator[FieldViolation]:
+    country, subdivision = calendar.country, calendar.subdivision
+    if country and country not in COUNTRIES:
+        known = ", ".join(one for one in COUNTRIES if one[0] == country[0]) or "none"
+        message = f"no public holidays are known of {country}; known with the same letter are {known}"
+        yield FieldViolation(f"{path}.country", message)
+    elif subdivision and not country:
+        yield FieldViolation(f"{path}.subdivision", "is part of a country: name that, too")
+    elif subdivision and subdivision not in COUNTRIES[country]:
+        known = ", ".join(COUNTRIES[country]) or "none: leave it empty"
+        message = f"of {country} no subdivision {subdivision} is known; known are {known}"
+        yield FieldViolation(f"{path}.subdivision", message)
+    off = {parse_day(day, f"{path}.days_off[{i}]") for i, day in enumerate(calendar.days_off)}
+    for index, text in enumerate(calendar.days_worked):
+        here = f"{path}.days_worked[{index}]"
+        if parse_day(text, here) in off:
+            yield FieldViolation(here, f"{text} is a day off, too: it is one or the other")
+
+
+def _coaching(rules: CoachingRules, path: str) -> Iterator[FieldViolation]:
+    ids = [task.task_id for task in rules.lead_tasks]
+    yield from _repeated(ids, [f"{path}.lead_tasks[{i}].task_id" for i in range(len(ids))])
+    pip = rules.pip
+    if pip.minimum_business_days > pip.maximum_business_days:
+        yield FieldViolation(
+            f"{path}.pip.minimum_business_days",
+            f"is above the most that a period may have, {pip.maximum_business_days}",
+        )
 
 
 def _steps(steps: Sequence[ScorecardPolicy.Step], path: str) -> Iterator[FieldViolation]:

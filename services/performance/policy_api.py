@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date
 
 from libs.common.commands import Commands
-from libs.common.days import parse_day
+from libs.common.days import in_force, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -30,6 +30,7 @@ class PolicyApi:
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
         await check_kpis(self._commands, request.policy)
+        await check_calendar(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
         for stored in (await self._catalogue.rules(self._engine)).policies:  # also those of earlier logs
             if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
@@ -77,3 +78,16 @@ async def check_kpis(commands: Commands, policy: pb.Policy) -> None:
     if total and known[total].state.kpi.aggregation != Kpi.AGGREGATION_SUM:
         message = f"{total} is no sum"
         raise Invalid("POLICY_INVALID", message, (FieldViolation("policy.detection.total.kpi_id", message),))
+
+
+async def check_calendar(commands: Commands, policy: pb.Policy) -> None:
+    """Raises NotFound `CALENDAR_NOT_FOUND` unless the calendar that coaching rules name is in force with them."""
+    calendar_id = policy.coaching.calendar_id
+    if not calendar_id:
+        return
+    day = parse_day(policy.effective_date, "policy.effective_date")
+    found = (await commands.known(POLICY, [calendar_id], latest=True)).get(calendar_id)
+    calendar = found and in_force(found.state.versions, day)
+    if not calendar or not calendar.HasField("calendar"):
+        message = f"policy.coaching.calendar_id: there is no calendar {calendar_id} in force on {day}"
+        raise NotFound("CALENDAR_NOT_FOUND", message)

@@ -356,6 +356,8 @@ def test_presets_satisfy_the_contract_and_fit_together(mapping: CallMapping) -> 
         assert event == PolicySet(policy=one)
         assert {kpi_id for _, kpi_id in kpis_of(one)} <= set(kpis)
     assert len({one.policy_id for one in policies}) == len(policies)
+    calendars = {one.policy_id for one in policies if one.HasField("calendar")}
+    assert {one.coaching.calendar_id for one in policies if one.HasField("coaching")} <= calendars
     assert all(bool(kpi.display_name_zh) and bool(kpi.description) for kpi in kpis.values())
     readings = mapping.readings
     assert {

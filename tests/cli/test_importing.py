@@ -133,6 +133,7 @@ def _resource(request: Any) -> tuple[str, Sequence[str], Message]:
         case policy_pb2.SetPolicyRequest():
             name, answer = request.policy.policy_id, request.policy
             needs = [f"kpi {kpi_id}" for _, kpi_id in kpis_of(request.policy)]
+            needs += [request.policy.coaching.calendar_id] if request.policy.coaching.calendar_id else []
         case eligibility_pb2.CreateEligibilityPolicyRequest():
             name, answer = request.policy.policy_id, request.policy
         case directory_pb2.CreateTeamRequest():

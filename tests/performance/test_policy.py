@@ -15,7 +15,15 @@ from stepladder.performance.v1.facts_pb2 import (
     RATING_QUALIFIED,
     Rating,
 )
-from stepladder.performance.v1.policy_pb2 import CompetencyModel, Policy, ScorecardPolicy, SetPolicyRequest
+from stepladder.performance.v1.policy_pb2 import (
+    Calendar,
+    CoachingRules,
+    CompetencyModel,
+    PipRules,
+    Policy,
+    ScorecardPolicy,
+    SetPolicyRequest,
+)
 from tests.deciding import given, twice_is_once
 
 Item: TypeAlias = ScorecardPolicy.Item
@@ -193,6 +201,84 @@ def test_wrong_competency_models(model: Policy, field: str, message: str) -> Non
 def test_a_competency_model_names_no_kpi() -> None:
     assert kpis_of(competencies(1, 2, 3)) == []
     given(POLICY).when(put(competencies(1, 2, 3))).then(PolicySet(policy=competencies(1, 2, 3)))
+
+
+def calendar(**content: object) -> Policy:
+    given = Calendar(**content)  # type: ignore[arg-type] # names and values of fields
+    return Policy(policy_id="site-days", effective_date="2026-01-01", calendar=given)
+
+
+@pytest.mark.parametrize(
+    ("one", "field", "message"),
+    [
+        (
+            calendar(country="UK"),
+            "country",
+            "no public holidays are known of UK; known with the same letter are UA, UG,",
+        ),
+        (calendar(country="XX"), "country", "are XK"),
+        (calendar(country="DE", subdivision="ZZ"), "subdivision", "known are BB, BE,"),
+        (calendar(country="LV", subdivision="RIX"), "subdivision", "known are none: leave it empty"),
+        (calendar(subdivision="BY"), "subdivision", "part of a country"),
+        (
+            calendar(days_off=["2026-03-02", "2026-03-03"], days_worked=["2026-03-07", "2026-03-03"]),
+            "days_worked[1]",
+            "2026-03-03 is a day off, too",
+        ),
+    ],
+)
+def test_wrong_calendars(one: Policy, field: str, message: str) -> None:
+    """A place of which nothing is known would have no holidays; a day is off or worked."""
+    ((path, text),) = violations(one)
+    assert path == f"policy.calendar.{field}"
+    assert message in text
+
+
+def test_days_of_no_calendar() -> None:
+    """The contract lets 30 February pass."""
+    for one in (calendar(days_off=["2026-02-30"]), calendar(days_worked=["2026-02-30"])):
+        given(POLICY).when(put(one)).refused(Invalid, "DATE_INVALID")
+
+
+def test_calendars() -> None:
+    """Of a country, of a part of it, of nothing but a week."""
+    for one in (
+        calendar(),
+        calendar(country="CN", days_worked=["2026-02-14"], days_off=["2026-02-28"]),
+        calendar(country="DE", subdivision="BY", weekend=[7]),
+    ):
+        given(POLICY).when(put(one)).then(PolicySet(policy=one))
+
+
+def coaching(*task_ids: str, shortest: int = 20, longest: int = 60) -> Policy:
+    rules = CoachingRules(
+        calendar_id="site-days",
+        lead_tasks=[CoachingRules.LeadTask(task_id=one, display_name=one) for one in task_ids],
+        pip=PipRules(minimum_business_days=shortest, maximum_business_days=longest),
+    )
+    return Policy(policy_id="coaching", effective_date="2026-01-01", coaching=rules)
+
+
+@pytest.mark.parametrize(
+    ("rules", "field", "message"),
+    [
+        (coaching("plan", "listen", "plan"), "lead_tasks[2].task_id", "plan is there twice"),
+        (coaching(shortest=61), "pip.minimum_business_days", "above the most that a period may have, 60"),
+    ],
+)
+def test_wrong_coaching_rules(rules: Policy, field: str, message: str) -> None:
+    """Each is named with what is wrong."""
+    ((path, text),) = violations(rules)
+    assert path == f"policy.coaching.{field}"
+    assert message in text
+
+
+def test_coaching_rules() -> None:
+    """A period of one length is a rule; so is none about PIPs."""
+    without = coaching("plan")
+    without.coaching.ClearField("pip")
+    for one in (coaching("plan", "listen"), coaching(shortest=60), without):
+        given(POLICY).when(put(one)).then(PolicySet(policy=one))
 
 
 def test_no_day() -> None:

@@ -1,0 +1,92 @@
+"""Which coaching rules hold for an employee on a day, and by which calendar business days are counted."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from libs.common.calendars import Days
+from libs.common.errors import NotFound
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts import employee
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.employee import EMPLOYEE
+from libs.facts.scope import narrowest
+from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules
+
+KIND = "coaching"
+"""Of policies: the name of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoachingRulesInForce:
+    """What holds for an employee on a day, with what a decision has to pin.
+
+    Attributes:
+        rules: with the numbers that their comments name in place of 0; empty when none are in force.
+        rules_position: of their version in the log; 0 when none are in force.
+        days: business days; Monday to Friday where the rules name no calendar.
+        calendar_position: of the calendar's version in the log; 0 where the rules name none.
+    """
+
+    rules: CoachingRules
+    rules_position: int
+    days: Days
+    calendar_position: int
+
+    @property
+    def calendar_version(self) -> str:
+        return self.days.version
+
+
+def rules_in_force(rules: Rules, state: employee.State, day: date) -> CoachingRulesInForce:
+    """The coaching rules of the narrowest scope that fits what an employee is on a day, with their calendar.
+
+    Raises NotAllowed as `Days` does.
+    """
+    policy = narrowest(
+        rules.policies_on(KIND, day),
+        state.team_on(day),
+        state.position_on(day),
+        scope=lambda one: one.coaching.scope,
+        version=lambda one: (one.effective_date, one.log_position),
+    )
+    found = _with_defaults(policy.coaching if policy else CoachingRules())
+    calendar = rules.policy_on(found.calendar_id, day) if found.calendar_id else None
+    return CoachingRulesInForce(
+        rules=found,
+        rules_position=policy.log_position if policy else 0,
+        days=Days(calendar.calendar if calendar else Calendar()),
+        calendar_position=calendar.log_position if calendar else 0,
+    )
+
+
+def _with_defaults(given: CoachingRules) -> CoachingRules:
+    rules = CoachingRules()
+    rules.CopyFrom(given)
+    rules.mastery_repetitions = rules.mastery_repetitions or 3
+    rules.smallest_group = rules.smallest_group or 5
+    if rules.HasField("pip"):
+        rules.pip.evidence_days = rules.pip.evidence_days or 365
+        rules.pip.appeal_business_days = rules.pip.appeal_business_days or 10
+    return rules
+
+
+class RuleBook:
+    """Finds the rules in force, by everything that was said before the question."""
+
+    def __init__(self, service: Service, catalogue: Catalogue, follower: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._catalogue = catalogue
+        self._follower = follower
+
+    async def of(self, employee_id: str, day: date) -> CoachingRulesInForce:
+        """What holds for an employee on a day.
+
+        Raises NotFound `EMPLOYEE_NOT_FOUND`; NotAllowed as `Days` does; Unavailable when they are not there in time.
+        """
+        known = await self._commands.known(EMPLOYEE, [employee_id], latest=True)
+        if employee_id not in known:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+        return rules_in_force(await self._catalogue.rules(self._engine), known[employee_id].state, day)

@@ -1,0 +1,48 @@
+"""Calendars and coaching rules are policies: what cannot be meant is refused when it is stored."""
+
+from grpc import StatusCode
+
+from stepladder.performance.v1.policy_pb2 import (
+    Calendar,
+    CoachingRules,
+    GetPolicyRequest,
+    Policy,
+    Scope,
+    SetPolicyRequest,
+)
+from tests.refusals import refused
+from tests.services.world import World, new_id
+
+
+def rules(calendar_id: str, day: str, team_id: str) -> SetPolicyRequest:
+    content = CoachingRules(scope=Scope(team_id=team_id), calendar_id=calendar_id)
+    return SetPolicyRequest(policy=Policy(policy_id=new_id("coaching"), effective_date=day, coaching=content))
+
+
+async def test_rules_name_a_calendar(world: World) -> None:
+    """It must be one, and be in force on the first day of the rules."""
+    team = await world.team()
+    days = Policy(policy_id=new_id("days"), effective_date="2020-01-01", calendar=Calendar(country="LV"))
+    stored = await world.policies.SetPolicy(SetPolicyRequest(policy=days))
+    good = await world.policies.SetPolicy(rules(days.policy_id, "2020-01-01", team))
+    assert good.coaching.calendar_id == days.policy_id
+    for request in (
+        rules(days.policy_id, "2019-12-31", team),  # a day too early
+        rules("none", "2020-01-01", team),
+        rules(good.policy_id, "2020-01-01", team),  # of another kind
+    ):
+        refusal = await refused(world.policies.SetPolicy(request), StatusCode.NOT_FOUND, "CALENDAR_NOT_FOUND")
+        assert "policy.coaching.calendar_id" in refusal.message
+    found = await world.policies.GetPolicy(
+        GetPolicyRequest(policy_id=days.policy_id, as_of="2026-01-01", at_least=stored.log_position)
+    )
+    assert found.calendar == days.calendar
+
+
+async def test_a_place_that_is_not_known(world: World) -> None:
+    """The answer says which are."""
+    wrong = Policy(policy_id=new_id("days"), effective_date="2020-01-01", calendar=Calendar(country="UK"))
+    call = world.policies.SetPolicy(SetPolicyRequest(policy=wrong))
+    refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "POLICY_INVALID")
+    assert refusal.message.endswith("are UA, UG, UM, US, UY, UZ")
+    assert refusal.fields == ["policy.calendar.country"]
