@@ -6,8 +6,10 @@ What has happened in the coaching service. Stored for ever: fields are added, ne
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from stepladder.coaching.v1 import plan_pb2 as _plan_pb2
+from stepladder.coaching.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -241,3 +243,244 @@ class PlanEvidenceDrifted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanEvidenceDrifted: _TypeAlias = PlanEvidenceDrifted  # noqa: Y015
+
+@_typing.final
+class SessionScheduled(_message.Message):
+    """Aggregate `coaching.session`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    LEAD_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    lead_id: _builtins.str
+    kind: _session_pb2.Session.Kind.ValueType
+    plan_id: _builtins.str
+    month: _builtins.str
+    date: _builtins.str
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        lead_id: _builtins.str = ...,
+        kind: _session_pb2.Session.Kind.ValueType = ...,
+        plan_id: _builtins.str = ...,
+        month: _builtins.str = ...,
+        date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "employee_id", b"employee_id", "kind", b"kind", "lead_id", b"lead_id", "month", b"month", "plan_id", b"plan_id", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionScheduled: _TypeAlias = SessionScheduled  # noqa: Y015
+
+@_typing.final
+class SessionRescheduled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    date: _builtins.str
+    reason: _builtins.str
+    plan_id: _builtins.str
+    """Of a coaching session."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "employee_id", b"employee_id", "plan_id", b"plan_id", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionRescheduled: _TypeAlias = SessionRescheduled  # noqa: Y015
+
+@_typing.final
+class SessionHeld(_message.Message):
+    """`actions` are without their texts, which stand sealed in `texts`, in the same order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    HELD_DATE_FIELD_NUMBER: _builtins.int
+    RECORDED_DATE_FIELD_NUMBER: _builtins.int
+    HELD_BY_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    RATING_POSITION_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    held_date: _builtins.str
+    recorded_date: _builtins.str
+    held_by: _builtins.str
+    """Whoever gave the command, as in the envelope."""
+    observed: _builtins.str
+    feedback: _builtins.str
+    rating_position: _builtins.int
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.AgreedAction]: ...
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        held_date: _builtins.str = ...,
+        recorded_date: _builtins.str = ...,
+        held_by: _builtins.str = ...,
+        observed: _builtins.str = ...,
+        feedback: _builtins.str = ...,
+        actions: _abc.Iterable[_session_pb2.AgreedAction] | None = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        rating_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "employee_id", b"employee_id", "feedback", b"feedback", "held_by", b"held_by", "held_date", b"held_date", "observed", b"observed", "rating_position", b"rating_position", "recorded_date", b"recorded_date", "session_id", b"session_id", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionHeld: _TypeAlias = SessionHeld  # noqa: Y015
+
+@_typing.final
+class SessionAcknowledged(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_TIME_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    words: _builtins.str
+    @_builtins.property
+    def acknowledged_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        acknowledged_time: _timestamp_pb2.Timestamp | None = ...,
+        words: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_time", b"acknowledged_time", "employee_id", b"employee_id", "session_id", b"session_id", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionAcknowledged: _TypeAlias = SessionAcknowledged  # noqa: Y015
+
+@_typing.final
+class SessionMissed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    absent: _session_pb2.Session.Party.ValueType
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        absent: _session_pb2.Session.Party.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "employee_id", b"employee_id", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionMissed: _TypeAlias = SessionMissed  # noqa: Y015
+
+@_typing.final
+class SessionCancelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionCancelled: _TypeAlias = SessionCancelled  # noqa: Y015
+
+@_typing.final
+class ActionFollowedUp(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    FOLLOWED_UP_BY_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    employee_id: _builtins.str
+    number: _builtins.int
+    done: _builtins.bool
+    note: _builtins.str
+    date: _builtins.str
+    followed_up_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        done: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        date: _builtins.str = ...,
+        followed_up_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "done", b"done", "employee_id", b"employee_id", "followed_up_by", b"followed_up_by", "note", b"note", "number", b"number", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActionFollowedUp: _TypeAlias = ActionFollowedUp  # noqa: Y015
