@@ -13,8 +13,10 @@ from services.coaching.facts import Facts
 from services.coaching.measuring import Measuring
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
-from services.coaching.policies import ProposePlans
-from stepladder.coaching.v1 import events_pb2, plan_pb2
+from services.coaching.policies import EndSessions, ProposePlans
+from services.coaching.session_api import SessionApi
+from services.coaching.sessions import Sessions
+from stepladder.coaching.v1 import events_pb2, plan_pb2, session_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
@@ -30,7 +32,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(ProposePlans(service.commands, service.now, service.today))
     api = PlanApi(service, plans, at_plans, measuring)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
-    return {plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api}
+    sessions = Sessions(metadata)
+    at_sessions = service.follow(sessions)
+    service.follow(EndSessions(service, sessions, at_sessions))
+    return {
+        plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
+        session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
+    }
 
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
-"""Policy: a detection gets one plan, proposed to the lead of the streak's last day, and told when its facts change."""
+"""Policies: a detection gets one plan, which is told when its facts change; sessions of a plan end with it."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 from libs.common.commands import Commands
 from libs.common.eventsourcing import Recorded
+from libs.common.projecting import Follower
 from libs.common.reacting import Policy, reaction
+from libs.common.service import AT_LEAST_SECONDS, Service
 from services.coaching.plan import PLAN, plan_id
+from services.coaching.session import SESSION
+from services.coaching.sessions import Sessions
+from stepladder.coaching.v1.events_pb2 import PlanClosed, SessionRescheduled, SessionScheduled
 from stepladder.coaching.v1.plan_pb2 import (
     Evidence,
     EvidenceCondition,
     EvidenceDrift,
     EvidencePeriod,
     NoteDrift,
+    Plan,
     ProposePlanRequest,
 )
+from stepladder.coaching.v1.session_pb2 import EndSession
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
 from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
 from stepladder.performance.v1.policy_pb2 import DetectionRule
@@ -68,6 +75,39 @@ class ProposePlans(Policy):
 
     async def _give(self, plan: str, command: ProposePlanRequest | NoteDrift, event: Recorded) -> None:
         await self._commands.handle(PLAN, plan, command, reaction(self.name, event, self._now(), self._today()))
+
+
+class EndSessions(Policy):
+    """Plans closed in, and their sessions that are still scheduled cancelled.
+
+    Also one that was put on a day while its plan was being closed: of the two events, the later one is answered.
+    """
+
+    name = "end-sessions"
+    subjects: Sequence[str] = ("log.coaching.plan.*", "log.coaching.session.*")
+
+    def __init__(self, service: Service, sessions: Sessions, follower: Follower) -> None:
+        self._service = service
+        self._sessions = sessions
+        self._follower = follower
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case PlanClosed(plan_id=plan):
+                await self._follower.wait_for(event.position, AT_LEAST_SECONDS)
+                for session in await self._sessions.scheduled_of_plan(self._service.engine, plan):
+                    await self._end(session, event)
+            case (
+                SessionScheduled(session_id=session, plan_id=plan)
+                | SessionRescheduled(session_id=session, plan_id=plan)
+            ) if plan:
+                if (await self._service.commands.load(PLAN, plan)).state.stage == Plan.STATE_CLOSED:
+                    await self._end(session, event)
+
+    async def _end(self, session: str, event: Recorded) -> None:
+        service = self._service
+        context = reaction(self.name, event, service.now(), service.today())
+        await service.commands.handle(SESSION, session, EndSession(session_id=session), context)
 
 
 def _period(missed: MissedPeriod) -> EvidencePeriod:

@@ -103,8 +103,8 @@ def evolve(state: State, event: Message) -> State:
             return replace(state, stage=Session.STATE_HELD, held=held)
         case SessionAcknowledged() as acknowledged:
             return replace(state, acknowledged=acknowledged)
-        case SessionMissed(absent=absent, reason=reason):
-            absence = Absence(date=state.date, absent=absent, reason=reason)
+        case SessionMissed(date=day, absent=absent, reason=reason):
+            absence = Absence(date=day, absent=absent, reason=reason)
             return replace(state, stage=Session.STATE_MISSED, absences=(*state.absences, absence))
         case SessionCancelled(reason=reason):
             return replace(state, stage=Session.STATE_CANCELLED, cancel_reason=reason)
@@ -141,14 +141,14 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         ):
             return [_rescheduled(state, put, context.today)]
         case Session.STATE_SCHEDULED, HoldSession(request=request, rating_position=position):
-            _refuse_wrong_days(request, context.today)
+            _refuse_wrong_minutes(state, request, context)
             held = _held(state, request, context)
             held.recorded_date, held.rating_position = context.today.isoformat(), position
             return [held]
         case Session.STATE_SCHEDULED, MissSessionRequest(absent=absent, reason=reason):
             if date.fromisoformat(state.date) > context.today:
                 raise NotAllowed("DAY_AHEAD", f"it is on {state.date}: nobody has missed it yet; cancel it or move it")
-            return [SessionMissed(absent=absent, reason=reason, **ids)]
+            return [SessionMissed(date=state.date, absent=absent, reason=reason, **ids)]
         case Session.STATE_SCHEDULED, CancelSessionRequest(reason=reason):
             return [SessionCancelled(reason=reason, **ids)]
         case Session.STATE_SCHEDULED, EndSession():
@@ -204,11 +204,8 @@ def _refuse_wrong_plan(schedule: ScheduleSession) -> None:
     plan, employee = schedule.request.plan_id, schedule.request.employee_id
     if not plan:
         return
-    if not schedule.plan_employee_id:
-        raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan}")
     if schedule.plan_employee_id != employee:
-        message = f"plan {plan} is not {employee}'s"
-        raise Invalid("PLAN_INVALID", message, (FieldViolation("plan_id", message),))
+        raise NotFound("PLAN_NOT_FOUND", f"{employee} has no plan {plan}")
     if schedule.plan_closed:
         raise NotAllowed("PLAN_CLOSED", f"plan {plan} is closed: there are no more sessions of it")
 
@@ -226,17 +223,20 @@ def _rescheduled(state: State, put: RescheduleSessionRequest, today: date) -> Se
     )
 
 
-def _refuse_wrong_days(request: HoldSessionRequest, today: date) -> None:
-    violations: list[FieldViolation] = []
+def _refuse_wrong_minutes(state: State, request: HoldSessionRequest, context: Context) -> None:
     held = parse_day(request.held_date, "held_date")
-    if held > today:
-        violations.append(FieldViolation("held_date", f"{held} is still to come"))
+    if held > context.today:
+        message = f"{held} is still to come"
+        raise Invalid("DATE_INVALID", message, (FieldViolation("held_date", message),))
+    there = (state.scheduled.employee_id, state.scheduled.lead_id, context.actor.removeprefix("user:"))
     for index, action in enumerate(request.actions):
-        name = f"actions[{index}].due_date"
-        if parse_day(action.due_date, name) < held:
-            violations.append(FieldViolation(name, "must not lie before the session"))
-    if violations:
-        raise Invalid("DATE_INVALID", violations[0].message, tuple(violations))
+        name = f"actions[{index}]"
+        if parse_day(action.due_date, f"{name}.due_date") < held:
+            message = "must not lie before the session"
+            raise Invalid("DATE_INVALID", message, (FieldViolation(f"{name}.due_date", message),))
+        if action.owner_id not in there:
+            message = "must be the employee, or whoever holds the session: nobody else was there to agree"
+            raise Invalid("OWNER_INVALID", message, (FieldViolation(f"{name}.owner_id", message),))
 
 
 def _held(state: State, request: HoldSessionRequest, context: Context) -> SessionHeld:

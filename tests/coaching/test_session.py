@@ -55,15 +55,17 @@ def schedule(
     return ScheduleSession(request=request, plan_employee_id=plan_employee_id, plan_closed=plan_closed)
 
 
-def hold(held_date: str = "2026-03-16", *, feedback: str = "Let them finish, then ask.") -> HoldSession:
-    actions = [
-        AgreedAction(owner_id="u-1", text="listen to three recordings", due_date="2026-03-20"),
-        AgreedAction(owner_id="e-9", text="book the course", due_date="2026-03-16"),
-    ]
+LISTEN = AgreedAction(owner_id="u-1", text="listen to three recordings", due_date="2026-03-20")
+BOOK = AgreedAction(owner_id="e-9", text="book the course", due_date="2026-03-16")
+
+
+def hold(
+    held_date: str = "2026-03-16", *, feedback: str = "Let them finish, then ask.", action: AgreedAction = BOOK
+) -> HoldSession:
     request = HoldSessionRequest(
         session_id="s-1", held_date=held_date, observed="Interrupted in two of three calls.", feedback=feedback
     )
-    request.actions.extend(actions)
+    request.actions.extend([LISTEN, action])
     return HoldSession(request=request, rating_position=40)
 
 
@@ -85,7 +87,7 @@ HELD = SessionHeld(
     rating_position=40,
     **IDS,
 )
-MISSED = SessionMissed(absent=Session.PARTY_EMPLOYEE, reason="did not come", **IDS)
+MISSED = SessionMissed(date="2026-03-16", absent=Session.PARTY_EMPLOYEE, reason="did not come", **IDS)
 CANCELLED = SessionCancelled(reason="on leave", **IDS)
 ENDED = SessionCancelled(reason=PLAN_CLOSED, **IDS)
 ACKNOWLEDGED = SessionAcknowledged(
@@ -173,7 +175,7 @@ def test_an_interview_is_one_for_employee_and_month() -> None:
     ("command", "kind", "reason"),
     [
         (schedule(plan_employee_id=""), NotFound, "PLAN_NOT_FOUND"),
-        (schedule(plan_employee_id="e-2"), Invalid, "PLAN_INVALID"),
+        (schedule(plan_employee_id="e-2"), NotFound, "PLAN_NOT_FOUND"),
         (schedule(plan_closed=True), NotAllowed, "PLAN_CLOSED"),
         (schedule("2026-02-29"), Invalid, "DATE_INVALID"),
     ],
@@ -214,7 +216,7 @@ def test_nobody_holds_a_session_with_themself() -> None:
 )
 def test_what_a_session_names(kind: "Session.Kind.ValueType", ids: dict[str, str], fine: bool) -> None:
     """A plan's session its plan, an interview its month; and nobody takes the id of an interview."""
-    request = ScheduleSessionRequest(employee_id="e-1", lead_id="e-9", kind=kind, date="2026-03-16", **ids)  # type: ignore[arg-type] # all of them are strings
+    request = ScheduleSessionRequest(employee_id="e-1", lead_id="e-9", kind=kind, date="2026-03-16", **ids)
     if fine:
         protovalidate.validate(request)
     else:
@@ -235,21 +237,31 @@ def test_a_session_missed_is_made_up_for() -> None:
     """The absence stays, and a second one is told apart from the first."""
     again = given(SESSION, SCHEDULED, MISSED).when(RESCHEDULE).then(RESCHEDULED)
     again.when(MISS).refused(NotAllowed, "DAY_AHEAD")
-    twice = again.when(MISS, today=date(2026, 3, 17)).then(MISSED)
+    later = SessionMissed(date="2026-03-17", absent=Session.PARTY_EMPLOYEE, reason="did not come", **IDS)
+    twice = again.when(MISS, today=date(2026, 3, 17)).then(later)
     assert [one.date for one in twice.state.absences] == ["2026-03-16", "2026-03-17"]
     assert twice.state.absences[0] == Absence(date="2026-03-16", absent=Session.PARTY_EMPLOYEE, reason="did not come")
 
 
 def test_it_is_held_on_a_day_that_has_come() -> None:
-    """And nothing is agreed to be done before; each field is named."""
+    """Nothing is agreed to be done before, by nobody who was not there; the field is named."""
     scheduled = given(SESSION, SCHEDULED)
-    ahead = scheduled.when(hold("2026-03-17")).refused(Invalid, "DATE_INVALID")
-    assert [one.field for one in ahead.violations] == ["held_date", "actions[1].due_date"]
-    late = scheduled.when(hold("2026-03-13"), today=date(2026, 3, 16))
+    wrong = {
+        "held_date": hold("2026-03-17"),
+        "actions[1].due_date": hold(action=AgreedAction(owner_id="e-9", text="book it", due_date="2026-03-15")),
+        "actions[1].owner_id": hold(action=AgreedAction(owner_id="e-3", text="book it", due_date="2026-03-16")),
+    }
+    for name, command in wrong.items():
+        refusal = scheduled.when(command).refused(Invalid, "OWNER_INVALID" if "owner" in name else "DATE_INVALID")
+        assert [one.field for one in refusal.violations] == [name]
+
+
+def test_it_may_be_told_later_that_it_was_held() -> None:
+    """On which day that was told is kept."""
     earlier = SessionHeld()
     earlier.CopyFrom(HELD)
     earlier.held_date = "2026-03-13"
-    assert late.then(earlier).state.held.recorded_date == "2026-03-16"
+    given(SESSION, SCHEDULED).when(hold("2026-03-13")).then(earlier)
 
 
 def test_minutes_are_not_rewritten() -> None:

@@ -147,6 +147,12 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (coaching.PlanDiagnosed(employee_id="e-1", cause_note="family matters"), "family"),
     (coaching.PlanActivated(employee_id="e-1", resources=["talk to Anna", "course"]), "Anna"),
     (coaching.PlanClosed(employee_id="e-1", reason="much calmer"), "calmer"),
+    (coaching.SessionRescheduled(employee_id="e-1", reason="ill since Monday"), "Monday"),
+    (coaching.SessionHeld(employee_id="e-1", observed="so slow", feedback="ask first", texts=["see Anna"]), "Anna"),
+    (coaching.SessionAcknowledged(employee_id="e-1", words="fair enough"), "enough"),
+    (coaching.SessionMissed(employee_id="e-1", reason="overslept"), "overslept"),
+    (coaching.SessionCancelled(employee_id="e-1", reason="ill since Monday"), "Monday"),
+    (coaching.ActionFollowedUp(employee_id="e-1", note="heard them all"), "heard"),
 ]
 
 

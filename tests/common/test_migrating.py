@@ -14,6 +14,7 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
 from services.coaching.facts import Facts
 from services.coaching.plans import Plans
+from services.coaching.sessions import Sessions
 from services.performance.calibrations import Calibrations
 from services.performance.check_ins import CheckIns
 from services.performance.detections import Detections
@@ -33,7 +34,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Calibrations,
         CheckIns,
     ],
-    "coaching": [People, Catalogue, Facts, Plans],
+    "coaching": [People, Catalogue, Facts, Plans, Sessions],
     "promotion": [Records],
 }
 

@@ -401,10 +401,13 @@ class SessionMissed(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
     ABSENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     employee_id: _builtins.str
+    date: _builtins.str
+    """The day that it was on."""
     absent: _session_pb2.Session.Party.ValueType
     reason: _builtins.str
     def __init__(
@@ -412,12 +415,13 @@ class SessionMissed(_message.Message):
         *,
         session_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
+        date: _builtins.str = ...,
         absent: _session_pb2.Session.Party.ValueType = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "employee_id", b"employee_id", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "date", b"date", "employee_id", b"employee_id", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -265,7 +265,7 @@ class AgreedAction(_message.Message):
     number: _builtins.int
     """Output only: from 1, in the order they were agreed."""
     owner_id: _builtins.str
-    """Whose it is: the employee, the lead, a mentor."""
+    """Whose it is: the employee's, or that of whoever holds the session."""
     text: _builtins.str
     due_date: _builtins.str
     @_builtins.property

@@ -105,15 +105,15 @@ class SessionServiceServicer:
     def ScheduleSession(self, request, context):
         """Puts a session on a day; also on one that is past, for a talk that was had already.
         Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
-        NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND`; INVALID_ARGUMENT `PLAN_INVALID` for somebody else's plan,
-        `LEAD_INVALID` for a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+        NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
+        a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Errors: NOT_FOUND `SESSION_NOT_FOUND`.
+        """Errors: NOT_FOUND `SESSION_NOT_FOUND`, told to HR only, here and below.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,8 +137,8 @@ class SessionServiceServicer:
 
     def HoldSession(self, request, context):
         """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for an action that nobody can do.
+        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+        `OWNER_INVALID` for an action of somebody who was not there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

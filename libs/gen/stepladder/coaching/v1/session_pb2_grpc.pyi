@@ -28,11 +28,11 @@ class SessionServiceStub:
     ScheduleSession: _aio.UnaryUnaryMultiCallable[_session_pb2.ScheduleSessionRequest, _session_pb2.Session]
     """Puts a session on a day; also on one that is past, for a talk that was had already.
     Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
-    NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND`; INVALID_ARGUMENT `PLAN_INVALID` for somebody else's plan,
-    `LEAD_INVALID` for a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+    NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
+    a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_pb2.GetSessionRequest, _session_pb2.Session]
-    """Errors: NOT_FOUND `SESSION_NOT_FOUND`."""
+    """Errors: NOT_FOUND `SESSION_NOT_FOUND`, told to HR only, here and below."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_pb2.ListSessionsRequest, _session_pb2.ListSessionsResponse]
     """The latest day first. HR may ask for all; whoever sees an employee's sessions for theirs, and everybody for those that
     they are named to hold.
@@ -43,8 +43,8 @@ class SessionServiceStub:
     """
     HoldSession: _aio.UnaryUnaryMultiCallable[_session_pb2.HoldSessionRequest, _session_pb2.Session]
     """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-    its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it; NOT_FOUND
-    `EMPLOYEE_NOT_FOUND` for an action that nobody can do.
+    its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+    `OWNER_INVALID` for an action of somebody who was not there.
     """
     AcknowledgeSession: _aio.UnaryUnaryMultiCallable[_session_pb2.AcknowledgeSessionRequest, _session_pb2.Session]
     """HELD: the employee has read what was noted, and says what they think of it.
@@ -79,8 +79,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_pb2.Session]:
         """Puts a session on a day; also on one that is past, for a talk that was had already.
         Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
-        NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND`; INVALID_ARGUMENT `PLAN_INVALID` for somebody else's plan,
-        `LEAD_INVALID` for a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+        NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
+        a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
         """
 
     @_abc_1.abstractmethod
@@ -89,7 +89,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_pb2.GetSessionRequest,
         context: _aio.ServicerContext[_session_pb2.GetSessionRequest, _abc.Awaitable[_session_pb2.Session]],
     ) -> _abc.Awaitable[_session_pb2.Session]:
-        """Errors: NOT_FOUND `SESSION_NOT_FOUND`."""
+        """Errors: NOT_FOUND `SESSION_NOT_FOUND`, told to HR only, here and below."""
 
     @_abc_1.abstractmethod
     def ListSessions(
@@ -118,8 +118,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_pb2.HoldSessionRequest, _abc.Awaitable[_session_pb2.Session]],
     ) -> _abc.Awaitable[_session_pb2.Session]:
         """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for an action that nobody can do.
+        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+        `OWNER_INVALID` for an action of somebody who was not there.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,170 @@
+"""gRPC: stepladder.coaching.v1.SessionService."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from google.protobuf.message import Message
+
+from libs.common.commands import Standing
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id, directory_around, need_to_know
+from libs.facts.employee import EMPLOYEE
+from libs.facts.relations import NEED_TO_KNOW, Relation, relations
+from services.coaching.plan import PLAN
+from services.coaching.session import SESSION, State, interview_id, to_resource
+from services.coaching.sessions import Sessions
+from stepladder.coaching.v1 import session_pb2 as pb
+from stepladder.coaching.v1.plan_pb2 import Plan
+
+PLANNERS = frozenset({Relation.LEAD, Relation.HR})
+"""Who plans and holds sessions, unless they are about themself."""
+SEEING = NEED_TO_KNOW | {Relation.MANAGER}
+"""Who sees that there are sessions, and what became of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what they are to an employee today."""
+
+    employee_id: str
+    relations: frozenset[Relation]
+
+    def plans(self, state: State) -> bool:
+        """Whether they plan and hold a session."""
+        if Relation.SELF in self.relations:
+            return False
+        return self.employee_id == state.scheduled.lead_id or not self.relations.isdisjoint(PLANNERS)
+
+    def sees(self, state: State) -> bool:
+        """Whether they know of a session."""
+        return self.plans(state) or self.reads(state) or not self.relations.isdisjoint(SEEING)
+
+    def reads(self, state: State) -> bool:
+        """Whether they read what was said and agreed in a session."""
+        held_by = state.held.held_by or f"user:{state.scheduled.lead_id}"
+        return held_by == f"user:{self.employee_id}" or not self.relations.isdisjoint(NEED_TO_KNOW)
+
+
+class SessionApi:
+    """Implements the service. Before anything is looked at, the caller must be one who may."""
+
+    def __init__(self, service: Service, sessions: Sessions, follower: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._sessions = sessions
+        self._follower = follower
+
+    async def ScheduleSession(self, request: pb.ScheduleSessionRequest, context: Context) -> pb.Session:
+        (caller,) = (await self._callers(context, [request.employee_id])).values()
+        if Relation.SELF in caller.relations or caller.relations.isdisjoint(PLANNERS):
+            raise need_to_know()
+        known = await self._commands.known(EMPLOYEE, [request.employee_id, request.lead_id], check=False)
+        if absent := {request.employee_id, request.lead_id} - known.keys():
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(sorted(absent))}")
+        named = pb.ScheduleSessionRequest(session_id=interview_id(request.employee_id, request.month))
+        named.MergeFrom(request)
+        command = pb.ScheduleSession(request=named)
+        if request.plan_id:
+            plan = (await self._commands.load(PLAN, request.plan_id)).state
+            command.plan_employee_id = plan.proposed.employee_id
+            command.plan_closed = plan.stage == Plan.STATE_CLOSED
+        return await self._handle(command, named.session_id, replace(context, request=request), caller)
+
+    async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.Session:
+        found, caller = await self._found(request.session_id, context, Caller.sees)
+        return _shown(found, context, caller)
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
+        (asking,) = (await self._callers(context, [request.employee_id])).values()
+        of_them = request.employee_id != "" and not asking.relations.isdisjoint(SEEING)
+        their_own = request.lead_id != "" and request.lead_id == asking.employee_id
+        if not (of_them or their_own or Relation.HR in asking.relations):
+            raise need_to_know()
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._sessions.list_sessions(self._engine, request, context.today)
+        page, token = cut_page(request, listed, lambda one: one)
+        found = (await self._commands.known(SESSION, [session_id for _, session_id in page])).values()
+        callers = await self._callers(context, {one.state.scheduled.employee_id for one in found})
+        shown = [_shown(one, context, callers[one.state.scheduled.employee_id]) for one in found]
+        return pb.ListSessionsResponse(sessions=shown, next_page_token=token)
+
+    async def RescheduleSession(self, request: pb.RescheduleSessionRequest, context: Context) -> pb.Session:
+        return await self._transition(request, context, Caller.plans)
+
+    async def HoldSession(self, request: pb.HoldSessionRequest, context: Context) -> pb.Session:
+        found, caller = await self._found(request.session_id, context, Caller.plans)
+        scheduled = found.state.scheduled
+        command = pb.HoldSession(request=request)
+        if scheduled.month:
+            await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+            command.rating_position = await self._sessions.rating_position(
+                self._engine, scheduled.employee_id, scheduled.month
+            )
+        context = replace(context, etag=request.etag, request=request)
+        return await self._handle(command, request.session_id, context, caller)
+
+    async def AcknowledgeSession(self, request: pb.AcknowledgeSessionRequest, context: Context) -> pb.Session:
+        return await self._transition(request, context, Caller.sees)
+
+    async def MissSession(self, request: pb.MissSessionRequest, context: Context) -> pb.Session:
+        return await self._transition(request, context, Caller.plans)
+
+    async def CancelSession(self, request: pb.CancelSessionRequest, context: Context) -> pb.Session:
+        return await self._transition(request, context, Caller.plans)
+
+    async def FollowUpAction(self, request: pb.FollowUpActionRequest, context: Context) -> pb.Session:
+        return await self._transition(
+            request, context, lambda caller, state: caller.plans(state) or _owns(caller, state, request.number)
+        )
+
+    async def _transition(
+        self, command: "Transition", context: Context, may: Callable[[Caller, State], bool]
+    ) -> pb.Session:
+        _, caller = await self._found(command.session_id, context, may)
+        return await self._handle(command, command.session_id, replace(context, etag=command.etag), caller)
+
+    async def _handle(self, command: Message, session_id: str, context: Context, caller: Caller) -> pb.Session:
+        return _shown(await self._commands.handle(SESSION, session_id, command, context), context, caller)
+
+    async def _found(
+        self, session_id: str, context: Context, may: Callable[[Caller, State], bool]
+    ) -> tuple[Standing[State], Caller]:
+        """A session that the caller may deal with so. Whether there is any is told to HR only."""
+        found = await self._commands.load(SESSION, session_id)
+        (caller,) = (await self._callers(context, [found.state.scheduled.employee_id])).values()
+        if found.position and may(caller, found.state):
+            return found, caller
+        if not found.position and Relation.HR in caller.relations:
+            raise NotFound("SESSION_NOT_FOUND", f"there is no session {session_id}")
+        raise need_to_know()
+
+    async def _callers(self, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
+        """What the caller is to each of the employees."""
+        caller = caller_id(context)
+        around = await directory_around(
+            self._commands, caller, context.today, employee_ids=[one for one in employee_ids if one]
+        )
+        return {one: Caller(caller, relations(around, caller, one, context.today)) for one in employee_ids}
+
+
+Transition = (
+    pb.RescheduleSessionRequest
+    | pb.AcknowledgeSessionRequest
+    | pb.MissSessionRequest
+    | pb.CancelSessionRequest
+    | pb.FollowUpActionRequest
+)
+
+
+def _owns(caller: Caller, state: State, number: int) -> bool:
+    """Whether an action is the caller's, who still sees the session."""
+    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
+    return caller.sees(state) and owner == caller.employee_id
+
+
+def _shown(found: Standing[State], context: Context, caller: Caller) -> pb.Session:
+    return to_resource(found.state, found.position, context.today, texts=caller.reads(found.state))

@@ -1,0 +1,271 @@
+"""Read model: sessions, what was agreed in them, the plans that they belong to, and which months were rated."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.common.database import upsert
+from libs.common.eventsourcing import Recorded
+from libs.common.paging import page_size, page_start
+from libs.common.projecting import ReadModel
+from stepladder.coaching.v1.events_pb2 import (
+    ActionFollowedUp,
+    PlanActivated,
+    PlanAssessed,
+    PlanClosed,
+    PlanDiagnosed,
+    PlanEvidenceDrifted,
+    PlanObserved,
+    PlanProposed,
+    ReassessmentFellDue,
+    SessionAcknowledged,
+    SessionCancelled,
+    SessionHeld,
+    SessionMissed,
+    SessionRescheduled,
+    SessionScheduled,
+)
+from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.coaching.v1.session_pb2 import ListSessionsRequest, Session
+from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
+
+
+class Sessions(ReadModel):
+    """Rows: one for each session, absence, agreed action, plan, goal of a plan, and month that has a rating.
+
+    Days on which something was done are those of the event's time, in UTC, where the event names none.
+    """
+
+    name = "sessions"
+    version = 1
+    subjects = ("log.coaching.session.*", "log.coaching.plan.*", "log.performance.rating.*")
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.sessions = Table(
+            f"sessions{suffix}",
+            metadata,
+            Column("session_id", String, primary_key=True),
+            Column("employee_id", String, nullable=False, index=True),
+            Column("lead_id", String, nullable=False, index=True),
+            Column("kind", Integer, nullable=False),
+            Column("plan_id", String, nullable=False, index=True),
+            Column("month", String(7), nullable=False),
+            Column("date", String(10), nullable=False),
+            Column("state", Integer, nullable=False),
+            Column("reschedulings", Integer, nullable=False),
+            Column("held_date", String(10), nullable=False),  # empty unless it was held
+            Column("acknowledged", Boolean, nullable=False),
+        )
+        self.absences = Table(
+            f"absences{suffix}",
+            metadata,
+            Column("position", BigInteger, primary_key=True, autoincrement=False),
+            Column("session_id", String, nullable=False, index=True),
+            Column("date", String(10), nullable=False),
+            Column("absent", Integer, nullable=False),
+        )
+        self.actions = Table(
+            f"actions{suffix}",
+            metadata,
+            Column("session_id", String, primary_key=True),
+            Column("number", Integer, primary_key=True, autoincrement=False),
+            Column("employee_id", String, nullable=False, index=True),
+            Column("owner_id", String, nullable=False, index=True),
+            Column("due_date", String(10), nullable=False),
+            Column("followed_up_date", String(10), nullable=False),  # empty: it was not yet
+            Column("done", Boolean, nullable=False),
+        )
+        self.coached = Table(
+            f"coached{suffix}",
+            metadata,
+            Column("plan_id", String, primary_key=True),
+            Column("employee_id", String, nullable=False, index=True),
+            Column("lead_id", String, nullable=False, index=True),
+            Column("state", Integer, nullable=False),
+            Column("since_date", String(10), nullable=False),  # of the state, or of the reassessment that is due
+            Column("reassessment_due", Boolean, nullable=False),
+            Column("active_date", String(10), nullable=False),  # empty before it is active
+            Column("closed_date", String(10), nullable=False),
+            Column("drifted_date", String(10), nullable=False),  # empty: there is no drift to look at
+        )
+        self.goals = Table(
+            f"goal_deadlines{suffix}",
+            metadata,
+            Column("plan_id", String, primary_key=True),
+            Column("number", Integer, primary_key=True, autoincrement=False),
+            Column("deadline", String(10), nullable=False),
+        )
+        self.rated = Table(
+            f"rated_months{suffix}",
+            metadata,
+            Column("employee_id", String, primary_key=True),
+            Column("month", String(7), primary_key=True),
+            Column("position", BigInteger, nullable=False),
+        )
+        self.tables = (self.sessions, self.absences, self.actions, self.coached, self.goals, self.rated)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            await self._apply_session(rows, recorded)
+            await self._apply_plan(rows, recorded)
+            match recorded.event:
+                case (
+                    MonthRated(employee_id=employee_id, month=month)
+                    | MonthClosed(employee_id=employee_id, month=month)
+                    | MonthRevised(employee_id=employee_id, month=month)
+                    | RatingDecided(employee_id=employee_id, month=month, approved=True)
+                ):
+                    row = {"employee_id": employee_id, "month": month, "position": recorded.position}
+                    await rows.execute(upsert(self.rated, rows), row)
+
+    async def _apply_session(self, rows: AsyncConnection, recorded: Recorded) -> None:
+        columns = self.sessions.c
+        match recorded.event:
+            case SessionScheduled() as given:
+                await rows.execute(
+                    insert(self.sessions).values(
+                        session_id=given.session_id,
+                        employee_id=given.employee_id,
+                        lead_id=given.lead_id,
+                        kind=int(given.kind),
+                        plan_id=given.plan_id,
+                        month=given.month,
+                        date=given.date,
+                        state=int(Session.STATE_SCHEDULED),
+                        reschedulings=0,
+                        held_date="",
+                        acknowledged=False,
+                    )
+                )
+            case SessionRescheduled(session_id=session_id, date=day):
+                await self._turn(
+                    rows, session_id, Session.STATE_SCHEDULED, date=day, reschedulings=columns.reschedulings + 1
+                )
+            case SessionHeld(session_id=session_id, held_date=day) as held:
+                await self._turn(rows, session_id, Session.STATE_HELD, held_date=day)
+                actions = [
+                    {
+                        "session_id": session_id,
+                        "number": number,
+                        "employee_id": held.employee_id,
+                        "owner_id": one.owner_id,
+                        "due_date": one.due_date,
+                        "followed_up_date": "",
+                        "done": False,
+                    }
+                    for number, one in enumerate(held.actions, 1)
+                ]
+                if actions:
+                    await rows.execute(insert(self.actions), actions)
+            case SessionAcknowledged(session_id=session_id):
+                mine = columns.session_id == session_id
+                await rows.execute(update(self.sessions).where(mine).values(acknowledged=True))
+            case SessionMissed(session_id=session_id, date=day, absent=absent):
+                row = {"position": recorded.position, "session_id": session_id, "date": day, "absent": int(absent)}
+                await rows.execute(insert(self.absences), row)
+                await self._turn(rows, session_id, Session.STATE_MISSED)
+            case SessionCancelled(session_id=session_id):
+                await self._turn(rows, session_id, Session.STATE_CANCELLED)
+            case ActionFollowedUp(session_id=session_id, number=number, done=done, date=day):
+                mine = (self.actions.c.session_id == session_id) & (self.actions.c.number == number)
+                await rows.execute(update(self.actions).where(mine).values(done=done, followed_up_date=day))
+
+    async def _turn(
+        self, rows: AsyncConnection, session_id: str, state: Session.State.ValueType, **values: object
+    ) -> None:
+        mine = self.sessions.c.session_id == session_id
+        await rows.execute(update(self.sessions).where(mine).values(state=int(state), **values))
+
+    async def _apply_plan(self, rows: AsyncConnection, recorded: Recorded) -> None:
+        day = recorded.envelope.time.ToJsonString()[:10]
+        match recorded.event:
+            case PlanProposed() as proposed:
+                await rows.execute(
+                    insert(self.coached).values(
+                        plan_id=proposed.plan_id,
+                        employee_id=proposed.employee_id,
+                        lead_id=proposed.lead_id,
+                        state=int(Plan.STATE_PROPOSED),
+                        since_date=proposed.proposed_date,
+                        reassessment_due=False,
+                        active_date="",
+                        closed_date="",
+                        drifted_date="",
+                    )
+                )
+            case PlanAssessed(plan_id=plan_id):
+                await self._enter(rows, plan_id, state=int(Plan.STATE_ASSESSED), since_date=day)
+            case PlanDiagnosed(plan_id=plan_id):
+                await self._enter(rows, plan_id, state=int(Plan.STATE_DIAGNOSED), since_date=day)
+            case PlanActivated(plan_id=plan_id, goals=goals):
+                await self._enter(rows, plan_id, state=int(Plan.STATE_ACTIVE), since_date=day, active_date=day)
+                deadlines = [
+                    {"plan_id": plan_id, "number": number, "deadline": goal.deadline}
+                    for number, goal in enumerate(goals, 1)
+                ]
+                await rows.execute(insert(self.goals), deadlines)
+            case PlanObserved(plan_id=plan_id):
+                await self._enter(rows, plan_id, state=int(Plan.STATE_IN_OBSERVATION), since_date=day)
+            case ReassessmentFellDue(plan_id=plan_id):
+                await self._enter(rows, plan_id, reassessment_due=True, since_date=day)
+            case PlanClosed(plan_id=plan_id, closed_date=closed):
+                await self._enter(rows, plan_id, state=int(Plan.STATE_CLOSED), since_date=closed, closed_date=closed)
+            case PlanEvidenceDrifted(plan_id=plan_id):
+                await self._enter(rows, plan_id, drifted_date=day)
+
+    async def _enter(self, rows: AsyncConnection, plan_id: str, **values: object) -> None:
+        await rows.execute(update(self.coached).where(self.coached.c.plan_id == plan_id).values(**values))
+
+    async def list_sessions(
+        self, engine: AsyncEngine, request: ListSessionsRequest, today: date
+    ) -> list[tuple[str, str]]:
+        """Days and ids of a page of sessions, the latest first, one more than asked for when there are more."""
+        columns = self.sessions.c
+        key = (columns.date, columns.session_id)
+        query = select(*key).order_by(columns.date.desc(), columns.session_id.desc())
+        filters = (
+            (columns.employee_id, request.employee_id),
+            (columns.lead_id, request.lead_id),
+            (columns.plan_id, request.plan_id),
+            (columns.kind, request.kind),
+            (columns.state, request.state),
+        )
+        for column, wanted in filters:
+            if wanted:
+                query = query.where(column == wanted)
+        if request.overdue:
+            query = query.where(columns.state == int(Session.STATE_SCHEDULED), columns.date < today.isoformat())
+        if (start := page_start(request)) is not None:
+            query = query.where(tuple_(*key) < tuple_(*start))
+        async with engine.connect() as connection:
+            return [(row.date, row.session_id) for row in await connection.execute(query.limit(page_size(request) + 1))]
+
+    async def rating_position(self, engine: AsyncEngine, employee_id: str, month: str) -> int:
+        """Position of the event that made the rating of an employee's month; 0 without one."""
+        columns = self.rated.c
+        query = select(columns.position).where(columns.employee_id == employee_id, columns.month == month)
+        async with engine.connect() as connection:
+            return await connection.scalar(query) or 0
+
+    async def scheduled_of_plan(self, engine: AsyncEngine, plan_id: str) -> list[str]:
+        """Ids of a plan's sessions that are still scheduled."""
+        columns = self.sessions.c
+        query = select(columns.session_id).where(
+            columns.plan_id == plan_id, columns.state == int(Session.STATE_SCHEDULED)
+        )
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query.order_by(columns.session_id)))
