@@ -119,3 +119,33 @@ class Measured(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Measured: _TypeAlias = Measured  # noqa: Y015
+
+@_typing.final
+class PinDrift(_message.Message):
+    """Output only. A pinned measure, and what is measured now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIN_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    pin: _builtins.str
+    """Names the pin where it is kept."""
+    @_builtins.property
+    def before(self) -> Global___Measured: ...
+    @_builtins.property
+    def now(self) -> Global___Measured: ...
+    def __init__(
+        self,
+        *,
+        pin: _builtins.str = ...,
+        before: Global___Measured | None = ...,
+        now: Global___Measured | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "now", b"now", "pin", b"pin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PinDrift: _TypeAlias = PinDrift  # noqa: Y015

@@ -1,0 +1,142 @@
+"""Policy: facts have changed that a measurement of a plan or PIP rests on; whoever holds it is told what it is now."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common.eventsourcing import Aggregate, Context, Recorded
+from libs.common.reacting import Policy
+from libs.common.service import Service, Together
+from services.coaching.measuring import Measuring
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
+from stepladder.performance.v1.events_pb2 import (
+    FactCorrected,
+    FactDisputed,
+    FactDisputeSettled,
+    FactRecorded,
+    FactRetracted,
+    RecordCorrected,
+    RecordCreated,
+    RecordDisputed,
+    RecordDisputeSettled,
+    RecordRetracted,
+)
+
+S = TypeVar("S")
+
+FACTS = ("log.performance.facts.*", "log.performance.record.*")
+
+
+class Held(Protocol):
+    """The read model of a kind of aggregates that hold measurements."""
+
+    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
+        """Ids of those that are about employees, whatever has become of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Holder(Generic[S]):
+    """A kind of aggregate that rests on measurements.
+
+    Attributes:
+        together: the follower of its read model.
+        pins: the measurements that a state rests on, by name, and whom they are of.
+        note: the command that tells an aggregate which of them are something else now; none of them: no longer any.
+    """
+
+    aggregate: Aggregate[S]
+    model: Held
+    together: Together
+    employee_of: Callable[[S], str]
+    pins: Callable[[S], Mapping[str, Measured]]
+    note: Callable[[str, Sequence[PinDrift]], Message]
+
+
+class EvidenceWatch(Policy, Generic[S]):
+    """Follows facts, and the holders' own events: what was measured may have changed before it was written down.
+
+    Of a fact and a holder's event, whichever is seen second finds what the other one left, in whichever streams they
+    lie: each look waits for everything that is in the logs by then.
+    """
+
+    def __init__(
+        self, name: str, subjects: Sequence[str], service: Service, measuring: Measuring, holder: Holder[S]
+    ) -> None:
+        self.name = name
+        self.subjects = subjects
+        self._service = service
+        self._measuring = measuring
+        self._holder = holder
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """Looks at all that a batch touches, once."""
+        holder, commands = self._holder, self._service.commands
+        touched: dict[str, set[str]] = {}
+        own: set[str] = set()
+        for event in events:
+            if (change := _changed(event.event)) is not None:
+                touched.setdefault(change[0], set()).update(change[1])
+            elif not event.subject.startswith("log.performance."):
+                own.add(event.subject.rpartition(".")[2])
+        await holder.together.catch_up()
+        about = await holder.model.held_about(self._service.engine, touched) if touched else ()
+        for holder_id, found in (await commands.known(holder.aggregate, sorted({*about, *own}))).items():
+            days = None if holder_id in own else touched.get(holder.employee_of(found.state), set())
+            await self._look(holder_id, found.state, days)
+
+    async def _look(self, holder_id: str, state: S, days: Collection[str] | None) -> None:
+        """Measures again what a holder rests on, if it is about one of some days; None: about whichever."""
+        holder = self._holder
+        pins = holder.pins(state)
+        if not any(days is None or _within(pin, days) for pin in pins.values()):
+            return
+        drifts = [
+            PinDrift(pin=name, before=before, now=now)
+            for name, before in pins.items()
+            if not _same(before, now := await self._now(holder.employee_of(state), before))
+        ]
+        service = self._service
+        context = Context(now=service.now(), today=service.today(), actor=f"policy:{self.name}")
+        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, drifts), context)
+
+    async def _now(self, employee_id: str, pin: Measured) -> Measured:
+        return await self._measuring.measure(employee_id, pin.measure, pin.start_date, pin.end_date)
+
+
+def _changed(event: Message) -> tuple[str, set[str]] | None:
+    """Whose days an event of facts is about; `""` stands for days that it does not name."""
+    match event:
+        case FactRecorded(fact=named) | FactCorrected(fact=named):
+            return named.employee_id, {named.date}
+        case FactRetracted(readings=named) | FactDisputed(readings=named) | FactDisputeSettled(readings=named):
+            return named.employee_id, {named.date}
+        case RecordCreated(record=record, outcome=outcome) if not outcome.HasField("offence"):
+            return record.employee_id, {record.date, *(one.date for one in outcome.measures)}
+        case (
+            RecordCreated(employee_id=employee_id)
+            | RecordCorrected(employee_id=employee_id)
+            | RecordRetracted(employee_id=employee_id)
+            | RecordDisputed(employee_id=employee_id)
+            | RecordDisputeSettled(employee_id=employee_id)
+        ):
+            return employee_id, {""}
+        case _:
+            return None
+
+
+def _within(pin: Measured, days: Collection[str]) -> bool:
+    return any(not day or pin.start_date <= day <= pin.end_date for day in days)
+
+
+def _same(before: Measured, now: Measured) -> bool:
+    """Whether it is still so: the numbers are, whichever facts they are made of, and whether they are disputed."""
+    return (before.numerator, before.denominator, before.value, before.disputed) == (
+        now.numerator,
+        now.denominator,
+        now.value,
+        now.disputed,
+    )

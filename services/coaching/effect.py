@@ -1,0 +1,93 @@
+"""What was measured before, during and after coaching, in groups, with how sure one can be of it. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import comb
+from statistics import median
+
+from libs.facts.values import format_value
+from stepladder.coaching.v1.effect_pb2 import Change, EffectGroup
+from stepladder.coaching.v1.measure_pb2 import Measure
+from stepladder.performance.v1.kpi_pb2 import Kpi
+
+CONFIDENCE = Fraction(95, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A measure of an employee, exact, in its unit; `during` is None for somebody who was not coached.
+
+    `upwards` says whether more is towards the goal.
+    """
+
+    employee_id: str
+    upwards: bool
+    before: Fraction
+    during: Fraction | None
+    after: Fraction
+
+    @property
+    def change(self) -> Fraction:
+        """How far it went towards the goal; negative: away from it."""
+        return (self.after - self.before) * (1 if self.upwards else -1)
+
+
+def group_of(cases: Sequence[Case], kpi: Kpi, measure: Measure, name: str, smallest: int) -> EffectGroup:
+    """Some cases of a measure, all coached or none.
+
+    Args:
+        kpi: the measure's definition.
+        smallest: how many people a group must have to be shown.
+    """
+    employees = {case.employee_id for case in cases}
+    coached = cases[0].during is not None
+    group = EffectGroup(measure=measure, group=name, not_coached=not coached)
+    if len(employees) < smallest:
+        group.suppressed = True
+        return group
+    changes = [case.change for case in cases]
+    group.cases, group.employees = len(cases), len(employees)
+    group.before = _middle(kpi, (case.before for case in cases))
+    group.during = _middle(kpi, (case.during for case in cases if case.during is not None))
+    group.after = _middle(kpi, (case.after for case in cases))
+    group.change.CopyFrom(change_of(changes, kpi))
+    group.better = sum(change > 0 for change in changes)
+    group.same = sum(change == 0 for change in changes)
+    group.worse = sum(change < 0 for change in changes)
+    return group
+
+
+def change_of(changes: Sequence[Fraction], kpi: Kpi) -> Change:
+    """The median of differences, and an interval in which that of all such cases lies; see `Change` for its source."""
+    ordered = sorted(changes)
+    change = Change(median=_middle(kpi, ordered))
+    if rank := interval_rank(len(ordered)):
+        change.lower = format_value(kpi, ordered[rank - 1])
+        change.upper = format_value(kpi, ordered[-rank])
+        change.confidence = f"{float(confidence(len(ordered), rank) * 100):.1f}"
+    return change
+
+
+def interval_rank(cases: int) -> int:
+    """The largest rank k for which the k-th smallest and k-th largest value enclose the median with 95 % confidence.
+
+    0: there is none.
+    """
+    rank = 0
+    while rank < cases // 2 and confidence(cases, rank + 1) >= CONFIDENCE:
+        rank += 1
+    return rank
+
+
+def confidence(cases: int, rank: int) -> Fraction:
+    """The chance that so many values have their median between the k-th smallest and the k-th largest of them.
+
+    It is not there only if fewer than k values lie on one side of it, each with a chance of 1/2.
+    """
+    return 1 - 2 * Fraction(sum(comb(cases, below) for below in range(rank)), 2**cases)
+
+
+def _middle(kpi: Kpi, values: Iterable[Fraction]) -> str:
+    found = list(values)
+    return format_value(kpi, median(found)) if found else ""
