@@ -15,6 +15,8 @@ from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated,
 class Answer(NamedTuple):
     """How an item was answered in an evaluation; `position` of the event that says so."""
 
+    employee_id: str
+    date: str
     record_id: str
     missed: int
     position: int
@@ -40,12 +42,20 @@ class Answers:
         )
 
     async def answers_of(
-        self, engine: AsyncEngine, employee_id: str, form_id: str, item_id: str, start: str, end: str, *, known_at: int
+        self,
+        engine: AsyncEngine,
+        employee_ids: Sequence[str],
+        form_id: str,
+        item_id: str,
+        start: str,
+        end: str,
+        *,
+        known_at: int = 0,
     ) -> list[Answer]:
-        """An employee's answers to an item on days from one to another, both inclusive, as they were known."""
+        """Employees' answers to an item on days from one to another, both inclusive."""
         columns = self.answers.c
-        query = select(columns.record_id, columns.missed, columns.position).where(
-            columns.employee_id == employee_id,
+        query = select(columns.employee_id, columns.date, columns.record_id, columns.missed, columns.position).where(
+            columns.employee_id.in_(employee_ids),
             columns.date >= start,
             columns.date <= end,
             columns.form_id == form_id,

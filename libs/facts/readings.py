@@ -194,16 +194,16 @@ class Readings:
         rows = await connection.execute(select(self.disputes).where(*mine(self.disputes)))
         return {(row.employee_id, row.date, row.source, row.measure) for row in rows}
 
-    async def any_disputed(
-        self, engine: AsyncEngine, employee_id: str, sources: Sequence[str], *, known_at: int = 0
-    ) -> bool:
-        """Whether a dispute about anything that some sources say of an employee is open."""
+    async def disputed_sources(
+        self, engine: AsyncEngine, employee_ids: Sequence[str], sources: Sequence[str], *, known_at: int = 0
+    ) -> set[str]:
+        """Those of some sources of which anything that they say of employees is disputed."""
         columns = self.disputes.c
-        query = select(func.count()).where(
-            columns.employee_id == employee_id, columns.source.in_(sources), known(self.disputes, known_at)
+        query = select(columns.source).where(
+            columns.employee_id.in_(employee_ids), columns.source.in_(sources), known(self.disputes, known_at)
         )
         async with engine.connect() as connection:
-            return bool(await connection.scalar(query))
+            return set(await connection.scalars(query))
 
     async def changes(
         self,

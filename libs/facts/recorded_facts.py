@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from sqlalchemy import MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
+from libs.facts.adding import Counted
 from libs.facts.answers import Answers, AnswersBatch
 from libs.facts.readings import Changed, Readings, ReadingsBatch
-from libs.facts.violations import RecordEvent, Violations
+from libs.facts.violations import RecordEvent, Violations, record_source
 
 
 class RecordedFacts:
@@ -33,3 +34,22 @@ class RecordedFacts:
         await readings.flush()
         await answers.flush()
         return changes
+
+    async def done(
+        self,
+        engine: AsyncEngine,
+        employee_ids: Sequence[str],
+        form_id: str,
+        item_id: str,
+        start: str,
+        end: str,
+        known_at: int = 0,
+    ) -> list[Counted]:
+        """Evaluations in which an item of a form applied, and whether it was done: as readings of a ratio."""
+        answers = await self.answers.answers_of(engine, employee_ids, form_id, item_id, start, end, known_at=known_at)
+        sources = [record_source(one.record_id) for one in answers]
+        disputed = await self.readings.disputed_sources(engine, employee_ids, sources, known_at=known_at)
+        return [
+            Counted(one.employee_id, one.date, source, "", 1 - one.missed, 1, one.position, source in disputed)
+            for one, source in zip(answers, sources, strict=True)
+        ]

@@ -1,13 +1,15 @@
 """Measures of employees' work over days, out of the facts; each with the facts that it rests on."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from libs.common.errors import NotFound
 from libs.common.service import Service, Together
-from libs.facts.adding import combined
+from libs.facts.adding import Counted, combined
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.values import format_value, kpi_value
-from libs.facts.violations import record_source
 from services.coaching.facts import Facts
-from stepladder.coaching.v1.measure_pb2 import FormItem, Measure, Measured
+from stepladder.coaching.v1.measure_pb2 import Measure, Measured
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
 ITEM = Kpi(
@@ -19,6 +21,15 @@ ITEM = Kpi(
     precision=1,
 )
 """How an item of a form is done, as a KPI: evaluations in which it was done, of those in which it applied."""
+
+
+class Ask(NamedTuple):
+    """A measure of an employee over days, both inclusive."""
+
+    employee_id: str
+    measure: Measure
+    start_date: str
+    end_date: str
 
 
 class Measuring:
@@ -36,7 +47,7 @@ class Measuring:
         return await self._catalogue.rules(self._engine, known_at)
 
     async def definition(self, measure: Measure, known_at: int = 0) -> Kpi:
-        """What is measured: a KPI, or a form's item as one. Raises NotFound `KPI_NOT_FOUND`, `ITEM_NOT_FOUND`."""
+        """As `definition` those rules."""
         return definition(await self.rules(known_at), measure)
 
     async def measure(
@@ -46,42 +57,39 @@ class Measuring:
 
         Raises as `definition`.
         """
+        (measured,) = await self.measure_all([Ask(employee_id, measure, start_date, end_date)], known_at)
+        return measured
+
+    async def measure_all(self, asks: Sequence[Ask], known_at: int = 0) -> list[Measured]:
+        """What each asks for, in their order; those of the same measure are read at once. Otherwise as `measure`."""
         known_at = known_at or await self._together.catch_up()
-        kpi = await self.definition(measure, known_at)
-        answer = Measured(measure=measure, start_date=start_date, end_date=end_date, known_at=known_at)
+        rules = await self.rules(known_at)
+        by_measure: dict[bytes, list[int]] = {}
+        for index, ask in enumerate(asks):
+            by_measure.setdefault(ask.measure.SerializeToString(deterministic=True), []).append(index)
+        answers: dict[int, Measured] = {}
+        for indices in by_measure.values():
+            some = [asks[index] for index in indices]
+            measured = await self._measured(some, definition(rules, some[0].measure), known_at)
+            answers |= zip(indices, measured, strict=True)
+        return [answers[index] for index in range(len(asks))]
+
+    async def _measured(self, asks: Sequence[Ask], kpi: Kpi, known_at: int) -> list[Measured]:
+        """What several ask for that ask for the same measure."""
+        employee_ids = sorted({ask.employee_id for ask in asks})
+        start, end = min(ask.start_date for ask in asks), max(ask.end_date for ask in asks)
+        measure = asks[0].measure
         if measure.WhichOneof("what") == "form_item":
-            await self._count_answers(answer, employee_id, measure.form_item)
+            item = measure.form_item
+            found = await self._facts.done(self._engine, employee_ids, item.form_id, item.item_id, start, end, known_at)
         else:
-            await self._add_up(answer, employee_id, kpi)
-        value = kpi_value(kpi, answer.numerator, answer.denominator) if answer.fact_positions else None
-        answer.value = "" if value is None else format_value(kpi, value)
-        return answer
-
-    async def _add_up(self, answer: Measured, employee_id: str, kpi: Kpi) -> None:
-        readings = await self._facts.readings.readings_of(
-            self._engine, [employee_id], [kpi.kpi_id], answer.start_date, answer.end_date, known_at=answer.known_at
-        )
-        answer.numerator = combined(kpi, [one.numerator for one in readings])
-        answer.denominator = sum(one.denominator for one in readings)
-        answer.fact_positions.extend(sorted({one.log_position for one in readings}))
-        answer.disputed = any(one.disputed for one in readings)
-
-    async def _count_answers(self, answer: Measured, employee_id: str, item: FormItem) -> None:
-        answers = await self._facts.answers.answers_of(
-            self._engine,
-            employee_id,
-            item.form_id,
-            item.item_id,
-            answer.start_date,
-            answer.end_date,
-            known_at=answer.known_at,
-        )
-        answer.numerator = sum(not one.missed for one in answers)
-        answer.denominator = len(answers)
-        answer.fact_positions.extend(sorted({one.position for one in answers}))
-        answer.disputed = await self._facts.readings.any_disputed(
-            self._engine, employee_id, [record_source(one.record_id) for one in answers], known_at=answer.known_at
-        )
+            found = await self._facts.readings.readings_of(
+                self._engine, employee_ids, [measure.kpi_id], start, end, known_at=known_at
+            )
+        by_employee: dict[str, list[Counted]] = {}
+        for one in found:
+            by_employee.setdefault(one.employee_id, []).append(one)
+        return [_added_up(ask, kpi, by_employee.get(ask.employee_id, ()), known_at) for ask in asks]
 
 
 def definition(rules: Rules, measure: Measure) -> Kpi:
@@ -99,3 +107,21 @@ def definition(rules: Rules, measure: Measure) -> Kpi:
     kpi = Kpi(display_name=item.display_name)
     kpi.MergeFrom(ITEM)
     return kpi
+
+
+def _added_up(ask: Ask, kpi: Kpi, of_employee: Sequence[Counted], known_at: int) -> Measured:
+    counted = [one for one in of_employee if ask.start_date <= one.date <= ask.end_date]
+    numerator = combined(kpi, [one.numerator for one in counted])
+    denominator = sum(one.denominator for one in counted)
+    value = kpi_value(kpi, numerator, denominator) if counted else None
+    return Measured(
+        measure=ask.measure,
+        start_date=ask.start_date,
+        end_date=ask.end_date,
+        numerator=numerator,
+        denominator=denominator,
+        value="" if value is None else format_value(kpi, value),
+        fact_positions=sorted({one.log_position for one in counted}),
+        disputed=any(one.disputed for one in counted),
+        known_at=known_at,
+    )
