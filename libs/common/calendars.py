@@ -47,8 +47,14 @@ class Days:
 
     @property
     def version(self) -> str:
-        """What the days rest on beside the calendar itself: the library's version and the place."""
-        return f"holidays {version('holidays')}, {self._place}" if self._country else "no public holidays"
+        """What the days rest on beside the calendar itself: the library's version, the place, and `known_until`.
+
+        A date that a decision records behind the day named here is provisional.
+        """
+        if not self._country:
+            return "no public holidays"
+        moved = f", moved days until {self.known_until}" if self.known_until else ""
+        return f"holidays {version('holidays')}, {self._place}{moved}"
 
     @property
     def known_until(self) -> date | None:

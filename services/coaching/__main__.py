@@ -14,9 +14,12 @@ from services.coaching.measuring import Measuring
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import EndSessions, ProposePlans
+from services.coaching.rules import RuleBook
 from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
-from stepladder.coaching.v1 import events_pb2, plan_pb2, session_pb2
+from services.coaching.suggestion_api import SuggestionApi
+from services.coaching.suggestions import Suggestions
+from stepladder.coaching.v1 import events_pb2, plan_pb2, session_pb2, suggestion_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
@@ -27,6 +30,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     people, catalogue, facts = People(metadata), Catalogue(metadata), Facts(metadata)
     at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.follow(facts)
     measuring = Measuring(service, facts, catalogue, service.together(at_people, at_catalogue, at_facts))
+    rule_book = RuleBook(service, catalogue, at_catalogue)
     plans = Plans(metadata)
     at_plans = service.follow(plans)
     service.follow(ProposePlans(service.commands, service.now, service.today))
@@ -35,9 +39,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))
+    suggestions = Suggestions(metadata)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
+        suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
+            service, suggestions, service.follow(suggestions), rule_book
+        ),
     }
 
 

@@ -52,7 +52,7 @@ def test_the_calendar_of_the_day() -> None:
     )
     found = rules_in_force(rules, AGENT, DAY)
     assert (found.calendar_position, found.rules_position) == (5, 7)
-    assert found.calendar_version.endswith(", LV")
+    assert found.calendar_version.startswith("holidays 0.")
     assert not found.days.is_business_day(DAY)
     earlier = rules_in_force(rules, AGENT, date(2026, 4, 30))
     assert (earlier.calendar_position, earlier.days.is_business_day(DAY)) == (3, True)

@@ -153,6 +153,11 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (coaching.SessionMissed(employee_id="e-1", reason="overslept"), "overslept"),
     (coaching.SessionCancelled(employee_id="e-1", reason="ill since Monday"), "Monday"),
     (coaching.ActionFollowedUp(employee_id="e-1", note="heard them all"), "heard"),
+    (coaching.SuggestionRaised(employee_id="e-1", text="more fresh air"), "fresh"),
+    (coaching.SuggestionAccepted(employee_id="e-1", reason="windows open"), "windows"),
+    (coaching.SuggestionDeclined(employee_id="e-1", reason="windows open"), "windows"),
+    (coaching.SuggestionCompleted(employee_id="e-1", reason="windows open"), "windows"),
+    (coaching.SuggestionEscalated(employee_id="e-1", reason="windows open"), "windows"),
 ]
 
 

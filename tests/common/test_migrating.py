@@ -15,6 +15,7 @@ from libs.facts.people import People
 from services.coaching.facts import Facts
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
+from services.coaching.suggestions import Suggestions
 from services.performance.calibrations import Calibrations
 from services.performance.check_ins import CheckIns
 from services.performance.detections import Detections
@@ -34,7 +35,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Calibrations,
         CheckIns,
     ],
-    "coaching": [People, Catalogue, Facts, Plans, Sessions],
+    "coaching": [People, Catalogue, Facts, Plans, Sessions, Suggestions],
     "promotion": [Records],
 }
 

@@ -1,12 +1,14 @@
 """Writes the page about state machines."""
 
 from pathlib import Path
+from typing import Any
 
-from tests.machines.exploring import page
+from tests.machines.exploring import Machine, page
 from tests.machines.plans import PLANS
+from tests.machines.suggestions import SUGGESTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "state-machines.md"
-MACHINES = [PLANS]
+MACHINES: list[Machine[Any]] = [PLANS, SUGGESTIONS]
 
 
 def written() -> str:

@@ -21,6 +21,7 @@ from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
+from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
 from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
 from stepladder.performance.v1.calibration_pb2_grpc import CalibrationServiceStub
 from stepladder.performance.v1.check_in_pb2_grpc import CheckInServiceStub
@@ -112,6 +113,10 @@ class World:
     @property
     def sessions(self) -> SessionServiceStub:
         return SessionServiceStub(self.channels["coaching"])
+
+    @property
+    def suggestions(self) -> SuggestionServiceStub:
+        return SuggestionServiceStub(self.channels["coaching"])
 
     @property
     def eligibility(self) -> EligibilityServiceStub:

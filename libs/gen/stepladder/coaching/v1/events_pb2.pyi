@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from stepladder.coaching.v1 import plan_pb2 as _plan_pb2
 from stepladder.coaching.v1 import session_pb2 as _session_pb2
+from stepladder.coaching.v1 import suggestion_pb2 as _suggestion_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -488,3 +489,179 @@ class ActionFollowedUp(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActionFollowedUp: _TypeAlias = ActionFollowedUp  # noqa: Y015
+
+@_typing.final
+class SuggestionRaised(_message.Message):
+    """Aggregate `coaching.suggestion`, restricted: in LOG_RESTRICTED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDRESSEE_FIELD_NUMBER: _builtins.int
+    LEAD_ID_FIELD_NUMBER: _builtins.int
+    ABOUT_LEAD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    RAISED_DATE_FIELD_NUMBER: _builtins.int
+    ANSWER_DUE_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    suggestion_id: _builtins.str
+    employee_id: _builtins.str
+    kind: _suggestion_pb2.Suggestion.Kind.ValueType
+    addressee: _suggestion_pb2.Suggestion.Addressee.ValueType
+    lead_id: _builtins.str
+    """Who led the employee on that day; empty: nobody."""
+    about_lead: _builtins.bool
+    text: _builtins.str
+    raised_date: _builtins.str
+    answer_due: _builtins.str
+    rules_position: _builtins.int
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        suggestion_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        kind: _suggestion_pb2.Suggestion.Kind.ValueType = ...,
+        addressee: _suggestion_pb2.Suggestion.Addressee.ValueType = ...,
+        lead_id: _builtins.str = ...,
+        about_lead: _builtins.bool = ...,
+        text: _builtins.str = ...,
+        raised_date: _builtins.str = ...,
+        answer_due: _builtins.str = ...,
+        rules_position: _builtins.int = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_lead", b"about_lead", "addressee", b"addressee", "answer_due", b"answer_due", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "employee_id", b"employee_id", "kind", b"kind", "lead_id", b"lead_id", "raised_date", b"raised_date", "rules_position", b"rules_position", "suggestion_id", b"suggestion_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestionRaised: _TypeAlias = SuggestionRaised  # noqa: Y015
+
+@_typing.final
+class SuggestionAccepted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACCEPTED_BY_FIELD_NUMBER: _builtins.int
+    ACCEPTED_DATE_FIELD_NUMBER: _builtins.int
+    suggestion_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    accepted_by: _builtins.str
+    accepted_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        suggestion_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        accepted_by: _builtins.str = ...,
+        accepted_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_by", b"accepted_by", "accepted_date", b"accepted_date", "employee_id", b"employee_id", "reason", b"reason", "suggestion_id", b"suggestion_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestionAccepted: _TypeAlias = SuggestionAccepted  # noqa: Y015
+
+@_typing.final
+class SuggestionDeclined(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECLINED_BY_FIELD_NUMBER: _builtins.int
+    DECLINED_DATE_FIELD_NUMBER: _builtins.int
+    suggestion_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    declined_by: _builtins.str
+    declined_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        suggestion_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        declined_by: _builtins.str = ...,
+        declined_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined_by", b"declined_by", "declined_date", b"declined_date", "employee_id", b"employee_id", "reason", b"reason", "suggestion_id", b"suggestion_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestionDeclined: _TypeAlias = SuggestionDeclined  # noqa: Y015
+
+@_typing.final
+class SuggestionCompleted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COMPLETED_BY_FIELD_NUMBER: _builtins.int
+    COMPLETED_DATE_FIELD_NUMBER: _builtins.int
+    suggestion_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    completed_by: _builtins.str
+    completed_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        suggestion_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        completed_by: _builtins.str = ...,
+        completed_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_by", b"completed_by", "completed_date", b"completed_date", "employee_id", b"employee_id", "reason", b"reason", "suggestion_id", b"suggestion_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestionCompleted: _TypeAlias = SuggestionCompleted  # noqa: Y015
+
+@_typing.final
+class SuggestionEscalated(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ESCALATED_DATE_FIELD_NUMBER: _builtins.int
+    suggestion_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    escalated_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        suggestion_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        escalated_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "escalated_date", b"escalated_date", "reason", b"reason", "suggestion_id", b"suggestion_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestionEscalated: _TypeAlias = SuggestionEscalated  # noqa: Y015
