@@ -9,6 +9,7 @@ from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
+from services.coaching.case_file_api import CaseFileApi
 from services.coaching.facts import Facts
 from services.coaching.measuring import Measuring
 from services.coaching.plan_api import PlanApi
@@ -19,7 +20,7 @@ from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
-from stepladder.coaching.v1 import events_pb2, plan_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import case_file_pb2, events_pb2, plan_pb2, session_pb2, suggestion_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
@@ -42,6 +43,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     suggestions = Suggestions(metadata)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
+        case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book

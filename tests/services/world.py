@@ -19,6 +19,7 @@ from libs.common.settings import Settings
 from services.coaching import __main__ as coaching
 from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
+from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
@@ -117,6 +118,10 @@ class World:
     @property
     def suggestions(self) -> SuggestionServiceStub:
         return SuggestionServiceStub(self.channels["coaching"])
+
+    @property
+    def case_files(self) -> CaseFileServiceStub:
+        return CaseFileServiceStub(self.channels["coaching"])
 
     @property
     def eligibility(self) -> EligibilityServiceStub:

@@ -1,0 +1,270 @@
+"""A case file: everything behind a plan or PIP, put in order out of events as they lie in the log. Pure."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.common.days import timestamp
+from libs.common.eventsourcing import Recorded
+from libs.common.streams import LOG, stream_of
+from services.coaching import plan
+from services.coaching.sentences import sentence, words
+from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
+from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan
+from stepladder.common.v1.envelope_pb2 import CommandNoted
+from stepladder.performance.v1.detection_pb2 import FactReference
+from stepladder.performance.v1.facts_pb2 import Reading
+
+KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
+    "coaching.plan": CaseEntry.KIND_PLAN,
+    "performance.detection": CaseEntry.KIND_DETECTION,
+    "performance.facts": CaseEntry.KIND_FACT,
+    "performance.record": CaseEntry.KIND_FACT,
+    "performance.rating": CaseEntry.KIND_FACT,
+    "performance.policy": CaseEntry.KIND_RULE,
+    "performance.detectionpolicy": CaseEntry.KIND_RULE,
+    "performance.target": CaseEntry.KIND_RULE,
+    "performance.kpi": CaseEntry.KIND_RULE,
+}
+"""What a case rests on, by aggregate. Of others no word is shown, whatever names them."""
+
+WHOLE = frozenset({CaseEntry.KIND_PLAN, CaseEntry.KIND_DETECTION})
+"""Of these every event belongs to the case, and whatever it refers to; of others only what is referred to."""
+
+REFERENCES = frozenset(
+    {
+        "causes",
+        "detection_position",
+        "fact_positions",
+        "log_position",
+        "policy_position",
+        "target_position",
+        "target_positions",
+    }
+)
+"""Names of the fields by which events refer to others in LOG."""
+
+EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id"})
+"""Names of the fields that hold an employee's id."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Whose it is, who coaches, how it stands in words, and what was measured and kept."""
+
+    plan_id: str
+    employee_id: str
+    lead_id: str
+    state: str
+    figures: Sequence[CaseFigure]
+
+
+def plan_case(state: plan.State) -> Case:
+    proposed = state.proposed
+    stage = words(Plan.State.DESCRIPTOR, state.stage)
+    return Case(
+        plan_id=proposed.plan_id,
+        employee_id=proposed.employee_id,
+        lead_id=proposed.lead_id,
+        state=f"{stage}: {words(Plan.Outcome.DESCRIPTOR, state.closed.outcome)}" if state.closed.outcome else stage,
+        figures=[*_evidence(state), *_goals(state)],
+    )
+
+
+def _evidence(state: plan.State) -> Iterator[CaseFigure]:
+    evidence = state.proposed.evidence
+    now = {period.start_date: period for period in state.drift.periods}
+    for period in evidence.periods:
+        what = f"{period.start_date} to {period.end_date}"
+        later = now.get(period.start_date, period)
+        changed = (later.value, later.minimum, later.maximum) != (period.value, period.minimum, period.maximum)
+        if not period.conditions:
+            yield CaseFigure(
+                what=f"{evidence.kpi_id or evidence.policy_id}, {what}",
+                target=_bounds(period),
+                before=period.value,
+                now=(later.value or "nothing is recorded") if changed else "",
+            )
+        later_values = {one.kpi_id: one.value for one in later.conditions}
+        for one in period.conditions:
+            value = later_values.get(one.kpi_id, "")
+            yield CaseFigure(
+                what=f"{one.kpi_id}, {what}",
+                target=f"against {one.baseline} before" if one.baseline else "",
+                before=one.value,
+                now=(value or "nothing is recorded") if value != one.value else "",
+            )
+
+
+def _goals(state: plan.State) -> Iterator[CaseFigure]:
+    for goal in state.activated.goals:
+        yield CaseFigure(
+            what=f"Goal: {goal.kpi_id} by {goal.deadline}", target=f"to {goal.target}", before=goal.baseline
+        )
+
+
+def _bounds(period: EvidencePeriod) -> str:
+    bounds = [f"at least {period.minimum}"] if period.minimum else []
+    return " and ".join([*bounds, f"at most {period.maximum}"] if period.maximum else bounds)
+
+
+def kind_of(subject: str) -> CaseEntry.Kind.ValueType:
+    """What an aggregate is to a case."""
+    service, aggregate = subject.split(".")[1:3]
+    return KINDS.get(f"{service}.{aggregate}", CaseEntry.KIND_UNSPECIFIED)
+
+
+def references(histories: Mapping[str, Sequence[Recorded]]) -> set[int]:
+    """Positions in LOG that the events of the case itself refer to."""
+    return {
+        position
+        for subject, history in histories.items()
+        if kind_of(subject) in WHOLE
+        for recorded in history
+        for position in _references(recorded.event)
+    }
+
+
+def employees_in(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> set[str]:
+    """Ids of everybody who is named by events, or gave their commands; some may be no employee's."""
+    found = {case.employee_id, case.lead_id}
+    for history in histories.values():
+        for recorded in history:
+            found |= set(_employees(recorded.event)) | {recorded.envelope.actor.partition(":")[2]}
+    return found - {""}
+
+
+def case_file(
+    case: Case,
+    histories: Mapping[str, Sequence[Recorded]],
+    missing: Collection[int],
+    names: Mapping[str, str],
+    now: datetime,
+) -> CaseFile:
+    """`histories` are those of the case and of whatever it refers to, whole; `names` of employees by id."""
+    wanted = references(histories)
+    shown = [
+        recorded
+        for subject, history in histories.items()
+        for recorded in history
+        if not isinstance(recorded.event, CommandNoted)
+        and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
+    ]
+    entries = [_entry(recorded, case.employee_id, lambda one: names.get(one, one)) for recorded in _ordered(shown)]
+    return CaseFile(
+        plan_id=case.plan_id,
+        employee_id=case.employee_id,
+        names=names,
+        lead_id=case.lead_id,
+        state=case.state,
+        made_time=timestamp(now),
+        figures=case.figures,
+        entries=entries,
+        reading=CaseReading(
+            aggregates=len(histories),
+            events=sum(len(history) for history in histories.values()),
+            left_out=sum(bool(entry.left_out) for entry in entries),
+            missing_positions=sorted(missing),
+        ),
+    )
+
+
+def _ordered(events: Iterable[Recorded]) -> list[Recorded]:
+    """By time. Clocks of services may differ: where time runs back in a stream, it is taken to stand still."""
+    latest: dict[str, int] = {}
+    keyed = []
+    for recorded in sorted(events, key=lambda one: one.position):
+        stream = stream_of(recorded.subject)
+        latest[stream] = max(latest.get(stream, 0), recorded.envelope.time.ToNanoseconds())
+        keyed.append(((latest[stream], stream, recorded.position), recorded))
+    return [recorded for _, recorded in sorted(keyed, key=lambda one: one[0])]
+
+
+def _entry(recorded: Recorded, employee_id: str, named: Callable[[str], str]) -> CaseEntry:
+    event, envelope, kind = recorded.event, recorded.envelope, kind_of(recorded.subject)
+    entry = CaseEntry(
+        kind=kind,
+        time=envelope.time,
+        stream=stream_of(recorded.subject),
+        position=recorded.position,
+        subject=recorded.subject,
+        event=event.DESCRIPTOR.name,
+        event_id=envelope.event_id,
+        command_id=envelope.command_id,
+        actor=envelope.actor,
+        cause=envelope.cause,
+        rests_on=sorted(set(_references(event))) if kind in WHOLE else (),
+    )
+    if not kind:
+        entry.left_out = CaseEntry.LEFT_OUT_OTHER_KIND
+        entry.sentence = "An event of a kind that is not shown here."
+    elif about(event) not in ("", employee_id):
+        entry.left_out = CaseEntry.LEFT_OUT_SOMEBODY_ELSE
+        entry.sentence = "A fact about somebody else."
+    else:
+        entry.sentence = sentence(event, named)
+        entry.details.extend(_details(event))
+    return entry
+
+
+def about(event: Message) -> str:
+    """The employee whom an event is about, by itself or by what it holds; empty for one about nobody."""
+    held = [value for field, value in event.ListFields() if field.message_type is not None and not field.is_repeated]
+    return next((found for one in (event, *held) if (found := str(getattr(one, "employee_id", "")))), "")
+
+
+def _references(message: Message) -> Iterator[int]:
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                yield from _references(one)
+        elif field.name in REFERENCES:
+            yield from value if field.is_repeated else [value]
+
+
+def _employees(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                yield from _employees(one)
+        elif field.name in EMPLOYEES:
+            yield value
+
+
+def _details(message: Message, path: str = "") -> Iterator[CaseDetail]:
+    """Every field that is set, in the order of the contract; what it refers to is told apart."""
+    for field, value in message.ListFields():
+        name = f"{path}{field.name}"
+        if field.name in REFERENCES or field.message_type is FactReference.DESCRIPTOR:
+            continue
+        if field.message_type is None:
+            yield CaseDetail(name=name, value=_told(field, value))
+        elif not field.is_repeated:
+            yield from _held(value, name)
+        else:
+            for index, one in enumerate(value):
+                yield from _held(one, f"{name}[{index}]")
+
+
+def _held(message: Message, name: str) -> Iterator[CaseDetail]:
+    match message:
+        case Timestamp():
+            yield CaseDetail(name=name, value=message.ToDatetime(UTC).isoformat())
+        case Reading(kpi_id=kpi_id, numerators=numerators, denominators=denominators):
+            of = f" of {sum(denominators)}" if denominators else ""
+            samples = f", in {len(numerators)} samples" if len(numerators) > 1 else ""
+            yield CaseDetail(name=f"{name}.{kpi_id}", value=f"{sum(numerators)}{of}{samples}")
+        case _:
+            yield from _details(message, f"{name}.")
+
+
+def _told(field: FieldDescriptor, value: Any) -> str:
+    values = value if field.is_repeated else [value]
+    if field.enum_type is not None:
+        return ", ".join(words(field.enum_type, one) for one in values)
+    return ", ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in values)

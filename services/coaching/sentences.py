@@ -1,0 +1,141 @@
+"""What an event says, in a sentence: of every event that a case file may show, in one place. Pure."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+
+from stepladder.coaching.v1.events_pb2 import (
+    PlanActivated,
+    PlanAssessed,
+    PlanClosed,
+    PlanDiagnosed,
+    PlanEvidenceDrifted,
+    PlanObserved,
+    PlanProposed,
+    ReassessmentFellDue,
+)
+from stepladder.coaching.v1.plan_pb2 import EvidenceDrift, Plan
+from stepladder.performance.v1.detection_pb2 import DetectionDrift
+from stepladder.performance.v1.events_pb2 import (
+    DetectionDrifted,
+    DetectionPolicyCreated,
+    FactCorrected,
+    FactDisputed,
+    FactDisputeSettled,
+    FactRecorded,
+    FactRetracted,
+    KpiCreated,
+    KpiUpdated,
+    MonthClosed,
+    MonthRated,
+    MonthRevised,
+    PolicySet,
+    RatingDecided,
+    RatingProposed,
+    RecordAcknowledged,
+    RecordCorrected,
+    RecordCreated,
+    RecordDisputed,
+    RecordDisputeSettled,
+    RecordRetracted,
+    TargetSet,
+    UnderperformanceDetected,
+)
+from stepladder.performance.v1.facts_pb2 import DisputeOutcome, Rating, ReadingsOfDay
+
+Named: TypeAlias = Callable[[str], str]
+"""An employee's id to how they are called."""
+
+
+def sentence(event: Message, named: Named) -> str:
+    """Raises LookupError for an event that no case file shows."""
+    match event:
+        case PlanProposed(employee_id=employee_id, lead_id=lead_id):
+            to_whom = f"to {named(lead_id)}" if lead_id else "to nobody yet: the team had no lead"
+            return f"A plan for {named(employee_id)} was proposed {to_whom}."
+        case PlanAssessed(employee_view=view):
+            return f"The situation was assessed{', and the employee’s own view noted' if view else ''}."
+        case PlanDiagnosed(cause=cause):
+            return f"The cause was found to be {words(Plan.Cause.DESCRIPTOR, cause)}."
+        case PlanActivated(goals=goals, resources=resources):
+            return f"The plan became active, with goals ({len(goals)}) and resources ({len(resources)})."
+        case PlanObserved(observe_until=day):
+            return f"Observation began, until {day}."
+        case ReassessmentFellDue():
+            return "The observation was over: a decision fell due."
+        case PlanClosed(outcome=Plan.OUTCOME_CANCELLED):
+            return "The plan was cancelled."
+        case PlanClosed(outcome=outcome):
+            return f"The plan was closed as {words(Plan.Outcome.DESCRIPTOR, outcome)}."
+        case PlanEvidenceDrifted(drift=drift):
+            return f"Facts under the plan have changed: {_drifted(drift)}."
+
+        case UnderperformanceDetected(detection=found):
+            periods = f"{found.periods[0].start_date} to {found.periods[-1].end_date}" if found.periods else "no period"
+            return f"{named(found.employee_id)} was found by policy {found.policy_id}, in {periods}."
+        case DetectionDrifted(drift=changed):
+            return f"It was judged again on changed facts: {_drifted(changed)}."
+
+        case FactRecorded(fact=fact):
+            return f"Readings of {fact.date} were recorded by the source {fact.source}."
+        case FactCorrected(fact=fact):
+            return f"Readings of {fact.date} were corrected."
+        case FactRetracted(readings=readings):
+            return f"Readings of {_of(readings)} were retracted."
+        case FactDisputed(readings=readings, reviewer_id=reviewer_id):
+            return f"Readings of {_of(readings)} were disputed, for {named(reviewer_id)} to settle."
+        case FactDisputeSettled(readings=readings, outcome=settled):
+            ended = words(DisputeOutcome.DESCRIPTOR, settled)
+            return f"The dispute about readings of {_of(readings)} was settled: {ended}."
+        case RecordCreated(record=record):
+            return f"A record of the kind {record.WhichOneof('content')} was made for {record.date}."
+        case RecordCorrected(record=record):
+            return f"The record of the kind {record.WhichOneof('content')} for {record.date} was corrected."
+        case RecordRetracted():
+            return "The record was retracted."
+        case RecordAcknowledged():
+            return "The employee acknowledged the record."
+        case RecordDisputed(reviewer_id=reviewer_id):
+            return f"The record was disputed, for {named(reviewer_id)} to settle."
+        case RecordDisputeSettled(outcome=settled):
+            return f"The dispute about the record was settled: {words(DisputeOutcome.DESCRIPTOR, settled)}."
+        case MonthRated(month=month, rating=rating):
+            return f"{month} was rated {words(Rating.DESCRIPTOR, rating)}."
+        case MonthClosed(month=month, rating=rating):
+            return f"The scorecard of {month} was closed, and rated {words(Rating.DESCRIPTOR, rating)}."
+        case MonthRevised(month=month, rating=rating):
+            return f"The scorecard of {month} was revised; the rating is {words(Rating.DESCRIPTOR, rating)}."
+        case RatingProposed(month=month, proposed=rating):
+            return f"For {month}, the rating {words(Rating.DESCRIPTOR, rating)} was proposed."
+        case RatingDecided(month=month, approved=approved, rating=rating):
+            decided = "approved" if approved else "rejected"
+            return f"The proposal for {month} was {decided}; the rating is {words(Rating.DESCRIPTOR, rating)}."
+
+        case PolicySet(policy=policy):
+            return f"Policy {policy.policy_id} was set, in force from {policy.effective_date}."
+        case DetectionPolicyCreated(policy=created):
+            return f"Policy {created.policy_id} was set, in force from the beginning."
+        case TargetSet(target=target):
+            return f"A target of {target.kpi_id} was set, in force from {target.effective_date}."
+        case KpiCreated(kpi=kpi):
+            return f"KPI {kpi.kpi_id} was defined."
+        case KpiUpdated(kpi=kpi):
+            return f"The definition of KPI {kpi.kpi_id} was changed."
+    raise LookupError(f"no sentence says what a {event.DESCRIPTOR.full_name} is")
+
+
+def words(enum: EnumDescriptor, value: int) -> str:
+    """A value of an enum without what all its names begin with, in small letters."""
+    names = enum.values_by_number
+    return names[value].name.removeprefix(names[0].name.removesuffix("UNSPECIFIED")).replace("_", " ").lower()
+
+
+def _drifted(drift: EvidenceDrift | DetectionDrift) -> str:
+    found = "it would still be found" if drift.stands else "it would not be found any more"
+    return f"{found}{'; a dispute about some of them is open' if drift.disputed else ''}"
+
+
+def _of(readings: ReadingsOfDay) -> str:
+    return f"{readings.date} ({', '.join(readings.kpi_ids)})"

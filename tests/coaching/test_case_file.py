@@ -1,0 +1,210 @@
+"""A case file: total order, nothing of others, every event in a sentence, then and now side by side."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from libs.common.eventsourcing import Recorded
+from services.coaching import plan
+from services.coaching.case_document import case_document
+from services.coaching.case_file import REFERENCES, Case, about, case_file, employees_in, plan_case, references
+from services.coaching.sentences import sentence
+from services.performance import detection, facts, kpi, policy, rating, record, target
+from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
+from stepladder.coaching.v1.events_pb2 import PlanActivated, PlanAssessed, PlanEvidenceDrifted, PlanProposed
+from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal
+from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
+from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
+from stepladder.performance.v1.facts_pb2 import Fact, Reading
+from stepladder.performance.v1.record_pb2 import Record
+
+NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
+PLAN = "log.coaching.plan.p-1"
+CASE = Case("p-1", "e-1", "e-9", "active", [])
+SHOWN = [
+    kind
+    for module in (plan, detection, facts, record, rating, policy, target, kpi)
+    for kind in get_args(module.Event) or [module.Event]
+]
+"""Every event of the aggregates that a case may rest on."""
+
+
+def recorded(position: int, event: Message, subject: str = PLAN, minute: int = 0, actor: str = "user:e-9") -> Recorded:
+    time = NOON + timedelta(minutes=minute)
+    envelope = Envelope(event_id=f"c-{position}.0", command_id=f"c-{position}", actor=actor)
+    envelope.time.FromDatetime(time)
+    return Recorded(position, subject, event, envelope)
+
+
+def fact(employee_id: str = "e-1", *numbers: int) -> FactRecorded:
+    reading = Reading(kpi_id="aht", numerators=numbers or [7], denominators=[1] * len(numbers or [7]))
+    return FactRecorded(fact=Fact(employee_id=employee_id, date="2026-01-01", source="calls", readings=[reading]))
+
+
+def resting_on(*positions: int) -> PlanProposed:
+    evidence = Evidence(periods=[EvidencePeriod(fact_positions=positions)])
+    return PlanProposed(plan_id="p-1", employee_id="e-1", evidence=evidence)
+
+
+def made(*events: Recorded, case: Case = CASE) -> CaseFile:
+    """A file of these events."""
+    histories: dict[str, list[Recorded]] = {}
+    for one in events:
+        histories.setdefault(one.subject, []).append(one)
+    missing = references(histories) - {one.position for one in events}
+    return case_file(case, histories, missing, {"e-1": "Li Wei", "e-9": "Anna"}, NOON)
+
+
+@pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: str(kind.DESCRIPTOR.name))
+def test_every_event_of_a_case_has_its_sentence(kind: type[Message]) -> None:
+    """One that ends as sentences do."""
+    assert sentence(kind(), lambda one: one).endswith(".")
+
+
+def test_an_event_of_no_case_has_none() -> None:
+    """What is said about one's team in confidence, for one."""
+    with pytest.raises(LookupError):
+        sentence(AssessmentGiven(), lambda one: one)
+
+
+def fields_of(descriptor: Any, seen: set[str]) -> Iterator[FieldDescriptor]:
+    for field in descriptor.fields:
+        yield field
+        if field.message_type is not None and field.message_type.full_name not in seen:
+            seen.add(field.message_type.full_name)
+            yield from fields_of(field.message_type, seen)
+
+
+def test_every_position_in_an_event_of_a_case_is_followed() -> None:
+    """A field that counts, measures or says up to where was looked is named here; any other refers to an event."""
+    no_reference = {"known_at", "numerator", "denominator", "drift_position"}
+    kinds = [*get_args(plan.Event), *get_args(detection.Event)]
+    names = {
+        field.name
+        for kind in kinds
+        for field in fields_of(kind.DESCRIPTOR, set())
+        if field.type == FieldDescriptor.TYPE_INT64
+    }
+    assert names - no_reference <= REFERENCES
+
+
+def test_every_event_tells_whom_it_is_about() -> None:
+    """By its own field, or by that of what it holds; rules are about nobody, and some steps leave it to the plan."""
+    rules = {"PolicySet", "DetectionPolicyCreated", "TargetSet", "KpiCreated", "KpiUpdated"}
+    silent = rules | {"PlanObserved", "ReassessmentFellDue"}
+    for kind in SHOWN:
+        event = kind()
+        held = [getattr(event, name, None) for name in ("fact", "readings", "record", "detection")]
+        for holder in (event, *held):
+            if hasattr(holder, "employee_id"):
+                holder.employee_id = "e-1"
+        assert about(event) == ("" if kind.DESCRIPTOR.name in silent else "e-1"), kind
+
+
+def test_the_order_is_total_and_that_of_each_stream() -> None:
+    """By time; of a stream never out of its order, whatever the clocks of its writers said; in whatever order read."""
+    detection_subject = "log.performance.detection.d-1"
+    events = [
+        recorded(1, fact(), "log.performance.facts.e-1_2026-01", minute=9),
+        recorded(2, UnderperformanceDetected(), detection_subject, minute=4),
+        recorded(3, resting_on(1), minute=10),
+        recorded(4, PlanAssessed(plan_id="p-1", employee_id="e-1"), minute=10),
+    ]
+    file = made(*events)
+    assert [entry.position for entry in file.entries] == [1, 2, 3, 4]
+    assert made(*reversed(events[:2]), *events[2:]).entries == file.entries
+
+
+def test_only_what_the_case_refers_to_is_shown() -> None:
+    """Other facts of the month are not; a command that changed nothing is no event of the case, though it was read."""
+    facts_subject = "log.performance.facts.e-1_2026-01"
+    file = made(
+        recorded(1, fact(), facts_subject),
+        recorded(2, fact(), facts_subject),
+        recorded(3, resting_on(2, 77)),
+        recorded(4, CommandNoted()),
+    )
+    assert [entry.position for entry in file.entries] == [2, 3]
+    assert (file.reading.aggregates, file.reading.events) == (2, 4)
+    assert list(file.reading.missing_positions) == [77]
+
+
+def test_nothing_is_told_of_somebody_else_or_of_another_kind() -> None:
+    """Whatever positions a case names: that there is an event is said, and counted, and no word of it."""
+    file = made(
+        recorded(1, fact("e-2"), "log.performance.facts.e-2_2026-01"),
+        recorded(2, AssessmentGiven(employee_id="e-1", comment="secret"), "log.performance.assessment.e-1"),
+        recorded(3, fact("e-1", 3, 4), "log.performance.facts.e-1_2026-01"),
+        recorded(4, resting_on(1, 2, 3)),
+    )
+    others, kinds, own, _ = file.entries
+    assert (others.left_out, kinds.left_out) == (CaseEntry.LEFT_OUT_SOMEBODY_ELSE, CaseEntry.LEFT_OUT_OTHER_KIND)
+    assert not others.details
+    assert not kinds.details
+    assert file.reading.left_out == 2
+    assert {one.name: one.value for one in own.details}["fact.readings[0].aht"] == "7 of 2, in 2 samples"
+    assert "secret" not in str(file)
+    assert "details are left out" in str(case_document(file))
+
+
+def test_people_are_found_wherever_they_are_named() -> None:
+    """In fields of events, and as givers of commands."""
+    proposed = PlanProposed(employee_id="e-1", lead_id="e-3")
+    assert employees_in(CASE, {PLAN: [recorded(1, proposed, actor="user:e-4")]}) == {"e-1", "e-3", "e-4", "e-9"}
+
+
+def test_what_was_kept_stands_beside_what_it_is_now() -> None:
+    """Only where it has changed; of a contradiction each condition; of a goal what it is from and to."""
+    kept = [
+        EvidencePeriod(start_date="2026-01-01", end_date="2026-01-31", value="5", minimum="1", maximum="4"),
+        EvidencePeriod(start_date="2026-02-01", end_date="2026-02-28", value="6", maximum="4"),
+        EvidencePeriod(
+            start_date="2026-03-01",
+            end_date="2026-03-31",
+            conditions=[
+                EvidenceCondition(kpi_id="aht", value="2", baseline="4"),
+                EvidenceCondition(kpi_id="calls", value="9"),
+            ],
+        ),
+    ]
+    now = [EvidencePeriod.FromString(one.SerializeToString()) for one in kept]
+    now[1].value = ""
+    now[2].conditions[0].value = "3"
+    state = plan.State()
+    for event in (
+        PlanProposed(plan_id="p-1", employee_id="e-1", evidence=Evidence(kpi_id="aht", periods=kept)),
+        PlanActivated(goals=[Goal(kpi_id="aht", baseline="5", target="4", deadline="2026-06-01")]),
+        PlanEvidenceDrifted(drift=EvidenceDrift(periods=now)),
+    ):
+        state = plan.evolve(state, event)
+    assert [(one.what, one.target, one.before, one.now) for one in plan_case(state).figures] == [
+        ("aht, 2026-01-01 to 2026-01-31", "at least 1 and at most 4", "5", ""),
+        ("aht, 2026-02-01 to 2026-02-28", "at most 4", "6", "nothing is recorded"),
+        ("aht, 2026-03-01 to 2026-03-31", "against 4 before", "2", "3"),
+        ("calls, 2026-03-01 to 2026-03-31", "", "9", ""),
+        ("Goal: aht by 2026-06-01", "to 4", "5", ""),
+    ]
+
+
+def test_a_printed_case_says_whose_it_is_and_what_happened() -> None:
+    """Texts, facts and rules each where people look for them; positions that tell where it lies."""
+    file = made(
+        recorded(1, fact(), "log.performance.facts.e-1_2026-01", actor="system:import"),
+        recorded(2, RecordCreated(record=Record(employee_id="e-1"), note="hung up"), "log.performance.record.r-1"),
+        recorded(3, resting_on(1, 2)),
+        recorded(4, PlanAssessed(plan_id="p-1", employee_id="e-1", assessment="much too slow")),
+    )
+    document = case_document(file)
+    assert document.title == "Case file · Li Wei (e-1)"
+    happened, found, read = document.sections
+    assert [row[1] for row in found.tables[0].rows] == ["system:import", "Anna (e-9)"]
+    assert "note: hung up" in str(found.tables[0].rows[1][2])
+    assert [row[1:] for row in happened.tables[0].rows] == [
+        ["Anna (e-9)", "A plan for Li Wei was proposed to nobody yet: the team had no lead.", "LOG 3"],
+        ["Anna (e-9)", "The situation was assessed.\nassessment: much too slow", "LOG 4"],
+    ]
+    assert "4 events of 3 aggregates were read" in read.sentences[0]
