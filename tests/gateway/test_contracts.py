@@ -56,7 +56,7 @@ async def test_every_path_leads_to_its_service(world: World) -> None:
     for method in METHODS:
         verb, path = rest(method)
         body = None if verb == "GET" else b"[]" if method.client_streaming else b"{}"
-        answer = await world.http(verb, re.sub(r"{[^}]*}", "x1", path), body)
+        answer = await world.http(verb, re.sub(r"{[^}]*}", "1", path), body)
         reached = any(method.name in backend.heard for backend in world.services.values()) or path == "/"
         assert (answer.status, reached) == (200, True) or answer.reasons[0] == "INVALID_FIELDS", method.full_name
 

@@ -155,7 +155,7 @@ async def test_overdue_and_escalated(centre: Centre) -> None:
     decline = DeclineSuggestionRequest(
         employee_id=centre.agent, suggestion_id=answered.suggestion_id, reason="too dear"
     )
-    await centre.world.suggestions.DeclineSuggestion(decline, metadata=by(centre.lead))
+    declined = await centre.world.suggestions.DeclineSuggestion(decline, metadata=by(centre.lead))
     escalate = EscalateSuggestionRequest(
         employee_id=centre.agent, suggestion_id=one.suggestion_id, reason="a week has passed"
     )
@@ -164,7 +164,7 @@ async def test_overdue_and_escalated(centre: Centre) -> None:
     await refused(call(escalate, metadata=by(centre.agent)), StatusCode.FAILED_PRECONDITION, "NOT_OVERDUE")
     assert await centre.list(centre.lead, overdue=True, at_least=answered.log_position) == []
     centre.later(8)
-    (overdue,) = await centre.list(centre.lead, overdue=True)
+    (overdue,) = await centre.list(centre.lead, overdue=True, at_least=declined.log_position)
     assert (overdue.suggestion_id, overdue.overdue) == (one.suggestion_id, True)
     await refused(call(escalate, metadata=by(centre.lead)), StatusCode.FAILED_PRECONDITION, "NOT_THE_EMPLOYEE")
     taken = await call(escalate, metadata=by(centre.agent))
