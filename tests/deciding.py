@@ -26,8 +26,8 @@ days = st.sampled_from(
 """Few, so that commands meet; one of them passes the contract and is in no calendar."""
 
 
-def context(today: date = TODAY) -> Context:
-    return Context(now=datetime.combine(today, time(9), UTC), today=today, actor="user:u-1")
+def context(today: date = TODAY, actor: str = "user:u-1") -> Context:
+    return Context(now=datetime.combine(today, time(9), UTC), today=today, actor=actor)
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Given(Generic[S]):
     aggregate: Aggregate[S]
     state: S
 
-    def when(self, command: Message, today: date = TODAY) -> "When[S]":
-        return When(self, command, context(today))
+    def when(self, command: Message, today: date = TODAY, actor: str = "user:u-1") -> "When[S]":
+        return When(self, command, context(today, actor))
 
 
 @dataclass(frozen=True)

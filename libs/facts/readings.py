@@ -1,6 +1,6 @@
 """Read model: what employees' days add up to, for any period, with what they were held to be before."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import product
 from typing import NamedTuple, TypeAlias
@@ -204,6 +204,13 @@ class Readings:
         )
         async with engine.connect() as connection:
             return set(await connection.scalars(query))
+
+    async def known_at(self, engine: AsyncEngine, employee_id: str, positions: Collection[int]) -> set[int]:
+        """Those of some positions in the log at which readings of an employee became known, superseded or not."""
+        position = self.readings.c.position
+        query = select(position).where(self.readings.c.employee_id == employee_id, position.in_(positions))
+        async with engine.connect() as connection:
+            return set(await connection.scalars(query.distinct()))
 
     async def changes(
         self,

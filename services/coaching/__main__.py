@@ -35,7 +35,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     plans = Plans(metadata)
     at_plans = service.follow(plans)
     service.follow(ProposePlans(service.commands, service.now, service.today))
-    api = PlanApi(service, plans, at_plans, measuring)
+    api = PlanApi(service, plans, at_plans, measuring, rule_book)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)

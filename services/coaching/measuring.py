@@ -1,6 +1,6 @@
 """Measures of employees' work over days, out of the facts; each with the facts that it rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from libs.common.errors import NotFound
@@ -49,6 +49,11 @@ class Measuring:
     async def definition(self, measure: Measure, known_at: int = 0) -> Kpi:
         """As `definition` those rules."""
         return definition(await self.rules(known_at), measure)
+
+    async def known_facts(self, employee_id: str, positions: Collection[int]) -> set[int]:
+        """Those of some positions in the log at which facts of an employee's work became known."""
+        await self._together.catch_up()
+        return await self._facts.readings.known_at(self._engine, employee_id, positions)
 
     async def measure(
         self, employee_id: str, measure: Measure, start_date: str, end_date: str, known_at: int = 0

@@ -1,29 +1,45 @@
 """gRPC: stepladder.coaching.v1.PlanService."""
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 
 from google.protobuf.message import Message
 
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.days import Span, parse_day
+from libs.common.errors import Conflict, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.coaching.measuring import Measuring
-from services.coaching.plan import PLAN, to_resource
+from libs.facts.catalogue import Rules
+from libs.facts.employee import EMPLOYEE
+from services.coaching import goals
+from services.coaching.measuring import Measuring, definition
+from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
 from services.coaching.plans import Plans
+from services.coaching.rules import RuleBook
 from stepladder.coaching.v1 import plan_pb2 as pb
+from stepladder.coaching.v1.measure_pb2 import Measure, Measured
+from stepladder.common.v1.envelope_pb2 import CommandNoted
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
+from stepladder.performance.v1.kpi_pb2 import Kpi
 
 
 class PlanApi:
-    """Implements the service: plans out of the log, lists by way of the read model."""
+    """Implements the service: plans out of the log, lists by way of the read model, progress out of the facts."""
 
-    def __init__(self, service: Service, plans: Plans, follower: Follower, measuring: Measuring) -> None:
+    def __init__(
+        self, service: Service, plans: Plans, follower: Follower, measuring: Measuring, rule_book: RuleBook
+    ) -> None:
         self._service = service
         self._commands = service.commands
         self._plans = plans
         self._follower = follower
         self._measuring = measuring
+        self._rule_book = rule_book
+        self._naming_mentors = asyncio.Lock()
 
     async def ProposePlan(self, request: pb.ProposePlanRequest, context: Context) -> pb.Plan:
         if request.HasField("evidence"):
@@ -31,57 +47,184 @@ class PlanApi:
             raise Invalid("EVIDENCE_NOT_TAKEN", message, (FieldViolation("evidence", message),))
         return await self._handle(request.plan_id, request, context)
 
-    async def GetPlan(self, request: pb.GetPlanRequest, _: Context) -> pb.Plan:
-        found = await self._commands.load(PLAN, request.plan_id)
-        if not found.position:
+    async def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.Plan:
+        subject = PLAN.subject(request.plan_id)
+        history = (await self._commands.histories([subject]))[subject]
+        done = [recorded for recorded in history if not isinstance(recorded.event, CommandNoted)]
+        if not done:
             raise NotFound("PLAN_NOT_FOUND", f"there is no plan {request.plan_id}")
-        return to_resource(found.state, found.position)
+        state = PLAN.initial
+        for recorded in done:
+            state = PLAN.evolve(state, recorded.event)
+        await self._follower.wait_for(max(request.at_least, done[0].position), AT_LEAST_SECONDS)
+        (plan,) = await self._following([to_resource(state, done[-1].position)])
+        plan.progress.extend(await self._progress(state, context.today))
+        for recorded in done:
+            envelope = recorded.envelope
+            plan.steps.add(
+                log_position=recorded.position,
+                time=envelope.time,
+                actor=envelope.actor,
+                event=recorded.event.DESCRIPTOR.name,
+            )
+        return plan
 
     async def ListPlans(self, request: pb.ListPlansRequest, _: Context) -> pb.ListPlansResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._plans.list_plans(self._service.engine, request)
         page, token = cut_page(request, listed, lambda one: [one[1]])
         found = (await self._commands.known(PLAN, [plan_id for plan_id, _ in page])).values()
-        plans = [to_resource(one.state, one.position) for one in found]
+        plans = await self._following([to_resource(one.state, one.position) for one in found])
         return pb.ListPlansResponse(plans=plans, next_page_token=token)
 
     async def AssessPlan(self, request: pb.AssessPlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        state = (await self._commands.load(PLAN, request.plan_id)).state
+        measured = Measured()
+        if request.start_date and state.stage:
+            span = Span(parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date"))
+            measured = await self._measured(state, Measure(kpi_id=state.proposed.evidence.kpi_id), span)
+        return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
+
+    async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:
+        return await self._transition(request, request, context)
 
     async def DiagnosePlan(self, request: pb.DiagnosePlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        named = {
+            *request.fact_positions,
+            *(one for further in request.further_causes for one in further.fact_positions),
+        }
+        if named:
+            state = (await self._commands.load(PLAN, request.plan_id)).state
+            known = await self._measuring.known_facts(state.proposed.employee_id, named)
+            if state.stage and (unknown := sorted(named - known)):
+                message = f"no fact of {state.proposed.employee_id} is at {', '.join(map(str, unknown))} in the log"
+                raise NotFound("FACT_NOT_FOUND", message)
+        return await self._transition(request, request, context)
 
     async def ActivatePlan(self, request: pb.ActivatePlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        state = (await self._commands.load(PLAN, request.plan_id)).state
+        command = pb.ActivatePlan(request=request)
+        if not state.stage:
+            return await self._transition(request, command, context)
+        rules = await self._measuring.rules()
+        command.bases.extend([await self._basis(state, goal, rules, index) for index, goal in enumerate(request.goals)])
+        in_force = await self._rule_book.of(state.proposed.employee_id, context.today)
+        command.mentor_limit, command.rules_position = in_force.rules.mentor_limit, in_force.rules_position
+        mentors = {support.mentor_id for support in request.supports} - {""}
+        if not mentors:
+            return await self._transition(request, command, context)
+        async with self._naming_mentors:  # whoever comes next counts this plan
+            command.mentoring.extend(await self._mentoring(mentors, request.plan_id, context.today))
+            return await self._transition(request, command, context)
 
     async def ObservePlan(self, request: pb.ObservePlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        return await self._transition(request, request, context)
 
     async def ClosePlan(self, request: pb.ClosePlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        return await self._transition(request, request, context)
 
     async def CancelPlan(self, request: pb.CancelPlanRequest, context: Context) -> pb.Plan:
-        return await self._transition(request, context)
+        return await self._transition(request, request, context)
+
+    async def ReviewPlanDrift(self, request: pb.ReviewPlanDriftRequest, context: Context) -> pb.Plan:
+        return await self._transition(request, request, context)
 
     async def call_reassessment(self, plan_id: str) -> None:
-        """The clock's command: a plan's observation is over."""
+        """The clock's command: a plan's observation is over, and its goals have come to what they have."""
         service = self._service
         context = Context(now=service.now(), today=service.today(), actor="policy:reassessment")
-        await self._commands.handle(PLAN, plan_id, pb.CallReassessment(plan_id=plan_id), context)
+        command = pb.CallReassessment(plan_id=plan_id)
+        state = (await self._commands.load(PLAN, plan_id)).state
+        if state.observe_until:
+            last = date.fromisoformat(state.observe_until)
+            for goal in _counted(state):
+                own = goals.spans(goal, coached_since(state), last)[-1]
+                command.measured.append(await self._measured(state, goal.measure, own))
+        await self._commands.handle(PLAN, plan_id, command, context)
 
-    async def _transition(self, command: "Transition", context: Context) -> pb.Plan:
-        return await self._handle(command.plan_id, command, replace(context, etag=command.etag))
+    async def _progress(self, state: State, today: date) -> list[pb.GoalProgress]:
+        """What the facts say now of each goal, up to the end of the observation or of the plan."""
+        ends = [state.observe_until, state.closed.closed_date]
+        last = min([today, *(date.fromisoformat(day) for day in ends if day)])
+        since = coached_since(state)
+        found = list[pb.GoalProgress]()
+        for goal in _counted(state):
+            spans = [goals.whole(since, last), *goals.spans(goal, since, last)]
+            whole, *measured = [await self._measured(state, goal.measure, span) for span in spans]
+            found.append(goals.progress(goal, whole, measured, last))
+        return found
+
+    async def _measured(self, state: State, measure: Measure, span: Span | None) -> Measured:
+        """A measure of the plan's employee; of days that are to come, one without a value."""
+        if span is None:
+            return Measured(measure=measure)
+        start, end = span.start.isoformat(), span.end.isoformat()
+        return await self._measuring.measure(state.proposed.employee_id, measure, start, end)
+
+    async def _basis(self, state: State, goal: pb.Goal, rules: Rules, index: int) -> pb.GoalBasis:
+        """What there is to measure a goal by, and what it is before."""
+        measure = goals.measure_of(goal)
+        try:
+            counted = definition(rules, measure)
+        except NotFound:
+            return pb.GoalBasis(definition=Kpi())
+        days = evidence_days(state)
+        if goal.baseline_start_date:
+            name = f"goals[{index}].baseline"
+            days = Span(
+                parse_day(goal.baseline_start_date, f"{name}_start_date"),
+                parse_day(goal.baseline_end_date, f"{name}_end_date"),
+            )
+        return pb.GoalBasis(definition=counted, baseline=await self._measured(state, measure, days))
+
+    async def _mentoring(self, mentors: Iterable[str], plan_id: str, today: date) -> list[pb.Mentoring]:
+        """What each mentor has to do already, by everything in the log."""
+        wanted = sorted(mentors)
+        employees = await self._commands.known(EMPLOYEE, wanted, latest=True)
+        await self._follower.wait_for((await self._service.stream.state()).last, AT_LEAST_SECONDS)
+        counts = await self._plans.mentored(self._service.engine, wanted, but=plan_id)
+        return [
+            pb.Mentoring(
+                mentor_id=mentor,
+                employed=mentor in employees and employees[mentor].state.status_on(today) != EMPLOYMENT_STATUS_LEFT,
+                plans=counts.get(mentor, 0),
+            )
+            for mentor in wanted
+        ]
+
+    async def _following(self, plans: Sequence[pb.Plan]) -> Sequence[pb.Plan]:
+        """The plans, each with the one that it follows."""
+        employees = {plan.plan_id: plan.employee_id for plan in plans}
+        followed = await self._plans.followed(self._service.engine, employees)
+        for plan in plans:
+            plan.follows_plan_id = followed.get(plan.plan_id, "")
+        return plans
+
+    async def _transition(self, request: "Transition", command: Message, context: Context) -> pb.Plan:
+        try:
+            return await self._handle(request.plan_id, command, replace(context, etag=request.etag))
+        except Conflict as conflict:
+            state = (await self._commands.load(PLAN, request.plan_id)).state
+            raise Conflict(conflict.reason, f"{conflict.message} (the plan is {described(state)})") from conflict
 
     async def _handle(self, plan_id: str, command: Message, context: Context) -> pb.Plan:
         handled = await self._commands.handle(PLAN, plan_id, command, context)
         return to_resource(handled.state, handled.position)
 
 
+def _counted(state: State) -> Sequence[pb.Goal]:
+    """The goals, if they say how they are counted: those of plans activated before that was kept do not."""
+    found = state.activated.goals
+    return found if all(goal.HasField("definition") for goal in found) else []
+
+
 Transition = (
     pb.AssessPlanRequest
+    | pb.GivePlanViewRequest
     | pb.DiagnosePlanRequest
     | pb.ActivatePlanRequest
     | pb.ObservePlanRequest
     | pb.ClosePlanRequest
     | pb.CancelPlanRequest
+    | pb.ReviewPlanDriftRequest
 )

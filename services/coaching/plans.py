@@ -1,9 +1,23 @@
-"""Read model: which plans there are, whose, in what state; and when reassessments fall due."""
+"""Read model: which plans there are, whose, in what state, with which mentors; and when reassessments fall due."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert
@@ -16,8 +30,12 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanAssessed,
     PlanClosed,
     PlanDiagnosed,
+    PlanDriftReviewed,
+    PlanEvidenceDrifted,
     PlanObserved,
+    PlanPinsDrifted,
     PlanProposed,
+    ReassessmentFellDue,
 )
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, Plan
 
@@ -26,10 +44,10 @@ REASSESS = "reassess"
 
 
 class Plans(ReadModel):
-    """Rows: one for each plan, at the position of its proposal; and the reassessments to come."""
+    """Rows: one for each plan, at the position of its proposal, with its mentors; and the reassessments to come."""
 
     name = "plans"
-    version = 1
+    version = 2
     subjects = ("log.coaching.plan.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -41,31 +59,53 @@ class Plans(ReadModel):
             Column("employee_id", String, nullable=False, index=True),
             Column("lead_id", String, nullable=False, index=True),
             Column("state", Integer, nullable=False),
+            Column("kpi_id", String, nullable=False),
+            Column("proposed_date", String(10), nullable=False),
+            Column("reassessment_due", Boolean, nullable=False),
+            Column("drift_open", Boolean, nullable=False),
+            Column("closed_position", BigInteger, nullable=False),  # 0 while it is open
+            Column("watch_until", String(10), nullable=False),
+        )
+        self.mentors = Table(
+            f"plan_mentors{suffix}",
+            metadata,
+            Column("mentor_id", String, primary_key=True),
+            Column("plan_id", String, primary_key=True),
         )
         self.deadlines = deadlines(f"reassessments{suffix}", metadata)
-        self.tables = (self.plans, self.deadlines)
+        self.tables = (self.plans, self.mentors, self.deadlines)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
             match recorded.event:
-                case PlanProposed(plan_id=plan_id, employee_id=employee_id, lead_id=lead_id):
+                case PlanProposed() as proposed:
                     await rows.execute(
                         insert(self.plans).values(
                             position=recorded.position,
-                            plan_id=plan_id,
-                            employee_id=employee_id,
-                            lead_id=lead_id,
+                            plan_id=proposed.plan_id,
+                            employee_id=proposed.employee_id,
+                            lead_id=proposed.lead_id,
                             state=Plan.STATE_PROPOSED,
+                            kpi_id=proposed.evidence.kpi_id,
+                            proposed_date=proposed.proposed_date,
+                            reassessment_due=False,
+                            drift_open=False,
+                            closed_position=0,
+                            watch_until="",
                         )
                     )
                 case PlanAssessed(plan_id=plan_id):
-                    await self._enter(rows, plan_id, Plan.STATE_ASSESSED)
+                    await self._change(rows, plan_id, state=Plan.STATE_ASSESSED)
                 case PlanDiagnosed(plan_id=plan_id):
-                    await self._enter(rows, plan_id, Plan.STATE_DIAGNOSED)
-                case PlanActivated(plan_id=plan_id):
-                    await self._enter(rows, plan_id, Plan.STATE_ACTIVE)
+                    await self._change(rows, plan_id, state=Plan.STATE_DIAGNOSED)
+                case PlanActivated(plan_id=plan_id, supports=supports):
+                    await self._change(rows, plan_id, state=Plan.STATE_ACTIVE)
+                    mentors = {support.mentor_id for support in supports} - {""}
+                    if mentors:
+                        mentoring = [{"mentor_id": one, "plan_id": plan_id} for one in sorted(mentors)]
+                        await rows.execute(insert(self.mentors), mentoring)
                 case PlanObserved(plan_id=plan_id, observe_until=day):
-                    await self._enter(rows, plan_id, Plan.STATE_IN_OBSERVATION)
+                    await self._change(rows, plan_id, state=Plan.STATE_IN_OBSERVATION)
                     row = {
                         "kind": REASSESS,
                         "key": plan_id,
@@ -73,23 +113,78 @@ class Plans(ReadModel):
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), row)
-                case PlanClosed(plan_id=plan_id):
-                    await self._enter(rows, plan_id, Plan.STATE_CLOSED)
+                case ReassessmentFellDue(plan_id=plan_id):
+                    await self._change(rows, plan_id, reassessment_due=True)
+                case PlanClosed(plan_id=plan_id, watch_until=watch_until):
+                    await self._change(
+                        rows,
+                        plan_id,
+                        state=Plan.STATE_CLOSED,
+                        reassessment_due=False,
+                        closed_position=recorded.position,
+                        watch_until=watch_until,
+                    )
                     await rows.execute(delete(self.deadlines).where(self.deadlines.c.key == plan_id))
+                case PlanEvidenceDrifted(plan_id=plan_id) | PlanPinsDrifted(plan_id=plan_id):
+                    await self._change(rows, plan_id, drift_open=True)
+                case PlanDriftReviewed(plan_id=plan_id):
+                    await self._change(rows, plan_id, drift_open=False)
 
-    async def _enter(self, rows: AsyncConnection, plan_id: str, state: Plan.State.ValueType) -> None:
-        await rows.execute(update(self.plans).where(self.plans.c.plan_id == plan_id).values(state=int(state)))
+    async def _change(self, rows: AsyncConnection, plan_id: str, **values: int | bool | str) -> None:
+        await rows.execute(update(self.plans).where(self.plans.c.plan_id == plan_id).values(**values))
 
     async def list_plans(self, engine: AsyncEngine, request: ListPlansRequest) -> list[tuple[str, int]]:
         """Ids and positions of a page of plans, the latest first, one more than asked for when there are more."""
         columns = self.plans.c
         query = select(columns.plan_id, columns.position).order_by(columns.position.desc())
-        filters = ((columns.employee_id, request.employee_id), (columns.lead_id, request.lead_id))
-        for column, wanted in (*filters, (columns.state, request.state)):
+        filters = (
+            (columns.employee_id, request.employee_id),
+            (columns.lead_id, request.lead_id),
+            (columns.state, request.state),
+            (columns.reassessment_due, request.reassessment_due),
+            (columns.drift_open, request.drift_open),
+        )
+        for column, wanted in filters:
             if wanted:
                 query = query.where(column == wanted)
+        if request.mentor_id:
+            mine = select(self.mentors.c.plan_id).where(self.mentors.c.mentor_id == request.mentor_id)
+            query = query.where(columns.plan_id.in_(mine))
         if (start := page_start(request)) is not None:
             query = query.where(columns.position < start[0])
         async with engine.connect() as connection:
             found = await connection.execute(query.limit(page_size(request) + 1))
             return [(row.plan_id, row.position) for row in found]
+
+    async def mentored(self, engine: AsyncEngine, mentor_ids: Collection[str], but: str) -> dict[str, int]:
+        """How many open plans each of some mentors supports, apart from one plan; those without any are left out."""
+        columns, mentors = self.plans.c, self.mentors.c
+        query = (
+            select(mentors.mentor_id, func.count().label("open"))
+            .join(self.plans, columns.plan_id == mentors.plan_id)
+            .where(mentors.mentor_id.in_(mentor_ids), columns.plan_id != but, columns.state != Plan.STATE_CLOSED)
+            .group_by(mentors.mentor_id)
+        )
+        async with engine.connect() as connection:
+            return {row.mentor_id: row.open for row in await connection.execute(query)}
+
+    async def followed(self, engine: AsyncEngine, plans: Mapping[str, str]) -> dict[str, str]:
+        """By plan, the one that it follows; those that follow none are left out. `plans`: employees by plan.
+
+        It is the latest one before of the same employee that was about the same KPI, or after which they were being
+        watched on the day when this one was proposed.
+        """
+        columns = self.plans.c
+        query = select(self.plans).where(columns.employee_id.in_(set(plans.values()))).order_by(columns.position)
+        earlier: dict[str, list[Any]] = {}
+        found: dict[str, str] = {}
+        async with engine.connect() as connection:
+            for row in await connection.execute(query):
+                before = earlier.setdefault(row.employee_id, [])
+                for one in reversed(before):
+                    watched = 0 < one.closed_position < row.position and one.watch_until >= row.proposed_date
+                    if row.plan_id in plans and (one.kpi_id == row.kpi_id or watched):
+                        found[row.plan_id] = one.plan_id
+                        break
+                before.append(row)
+        return found

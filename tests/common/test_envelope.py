@@ -19,7 +19,7 @@ from libs.common.errors import LogCorrupted
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.streams import Entry, Stored
 from stepladder.coaching.v1 import events_pb2 as coaching
-from stepladder.coaching.v1.plan_pb2 import Goal, Plan
+from stepladder.coaching.v1.plan_pb2 import Goal, Plan, Support
 from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1 import events_pb2 as performance
@@ -90,6 +90,8 @@ activated = st.builds(
     employee_id=st.just("e-1"),
     goals=st.lists(st.builds(Goal, kpi_id=st.just("aht"), baseline=st.just("4"), target=st.just("3.5")), max_size=3),
     resources=st.lists(st.text(max_size=30), max_size=3),
+    supports=st.lists(st.builds(Support, mentor_id=st.just("e-2")), max_size=3),
+    support_texts=st.lists(st.text(max_size=30), max_size=3),
 )
 diagnosed = st.builds(
     coaching.PlanDiagnosed,
@@ -144,8 +146,12 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (performance.CheckInCorrected(employee_id="e-1", note="sleeps badly"), "badly"),
     (performance.AtRiskReviewed(employee_id="e-1", note="sleeps badly"), "badly"),
     (coaching.PlanAssessed(employee_id="e-1", assessment="slow", employee_view="too many calls"), "too many"),
+    (coaching.PlanViewGiven(employee_id="e-1", view="nobody explained"), "nobody"),
     (coaching.PlanDiagnosed(employee_id="e-1", cause_note="family matters"), "family"),
+    (coaching.PlanDiagnosed(employee_id="e-1", further_notes=["", "family matters"]), "family"),
     (coaching.PlanActivated(employee_id="e-1", resources=["talk to Anna", "course"]), "Anna"),
+    (coaching.PlanActivated(employee_id="e-1", support_texts=["", "talk to Anna"]), "Anna"),
+    (coaching.PlanDriftReviewed(employee_id="e-1", note="family matters"), "family"),
     (coaching.PlanClosed(employee_id="e-1", reason="much calmer"), "calmer"),
     (coaching.SessionRescheduled(employee_id="e-1", reason="ill since Monday"), "Monday"),
     (coaching.SessionHeld(employee_id="e-1", observed="so slow", feedback="ask first", texts=["see Anna"]), "Anna"),

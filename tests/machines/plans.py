@@ -4,15 +4,31 @@ from datetime import date
 
 from services.coaching.plan import PLAN, State
 from stepladder.coaching.v1.plan_pb2 import Plan
-from tests.coaching.test_plan import ACTIVATE, ASSESS, CALL, CANCEL, CLOSE, DIAGNOSE, MAY, OBSERVE, PROPOSE
+from tests.coaching.test_plan import (
+    ACTIVATE,
+    ASSESS,
+    CALL,
+    CANCEL,
+    CLOSE,
+    DIAGNOSE,
+    MAY,
+    OBSERVE,
+    PROPOSE,
+    REVIEW,
+    VIEW,
+    note,
+)
 from tests.machines.exploring import Machine, Step
 
 
 def shown(state: State) -> str:
-    name = Plan.State.Name(state.stage).removeprefix("STATE_")
-    if state.stage == Plan.STATE_CLOSED:
-        return "CANCELLED" if state.closed.outcome == Plan.OUTCOME_CANCELLED else name
-    return f"{name}, due" if state.reassessment_due else name
+    parts = [Plan.State.Name(state.stage).removeprefix("STATE_")]
+    if state.closed.outcome == Plan.OUTCOME_CANCELLED:
+        parts = ["CANCELLED"]
+    parts += ["due"] if state.reassessment_due else []
+    parts += ["with results"] if "CANCELLED" in parts and state.reassessed.results else []
+    parts += ["drifted" if state.drift_open else "drift reviewed"] if state.drift_position else []
+    return ", ".join(parts)
 
 
 PLANS = Machine(
@@ -29,6 +45,9 @@ PLANS = Machine(
         Step(CALL, today=MAY),
         Step(CLOSE, today=MAY),
         Step(CANCEL),
+        Step(VIEW, said="by another than the employee"),
+        Step(note("results[0]", 940, 200)),
+        Step(REVIEW),
     ],
     shown=shown,
 )

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect, create_streams
 from libs.common.streams import LOG
+from stepladder.coaching.v1 import measure_pb2 as measures
 from stepladder.coaching.v1 import plan_pb2 as plans
 from stepladder.performance.v1 import detection_pb2 as detection
 from stepladder.performance.v1 import directory_pb2 as directory
@@ -123,13 +124,19 @@ MISTAKES = [
     wrong("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1"), "assessment"),
     wrong("plans", "DiagnosePlan", but(plans.DiagnosePlanRequest(plan_id="p-1", cause_note="?"), cause=9), "cause"),
     wrong("plans", "ClosePlan", plans.ClosePlanRequest(plan_id="p-1", outcome=Plan.OUTCOME_CANCELLED, reason="?"), "outcome"),
+    wrong("plans", "ClosePlan", plans.ClosePlanRequest(plan_id="p-1", outcome=Plan.OUTCOME_NOT_IMPROVED, reason="?", watch_until=TOMORROW), ""),
+    wrong("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01"), ""),
+    wrong("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL), ""),
+    wrong("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[but(GOAL, measure=measures.Measure(kpi_id="k-2"))]), "goals[0]"),
+    wrong("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[GOAL], supports=[plans.Support(text="?")]), "supports[0]"),
+    wrong("plans", "ReviewPlanDrift", plans.ReviewPlanDriftRequest(plan_id="p-1", note="?"), "drift_position"),
     # Impossible days and numbers
     Mistake("directory", "HireEmployee", Hire(employee=but(ANN, employee_id="e-2", hire_date="2021-02-29")), INVALID, "DATE_INVALID", ["employee.hire_date"]),
     Mistake("directory", "GetTeam", directory.GetTeamRequest(team_id="t-1", as_of="2021-02-29"), INVALID, "DATE_INVALID", ["as_of"]),
     Mistake("facts", "ListFacts", facts.ListFactsRequest(employee_id="e-1", start_date="2020-02-01", end_date="2020-01-01"), INVALID, "DATE_INVALID", ["end_date"]),
     Mistake("kpis", "SetTarget", targeting(minimum="2", maximum="1"), INVALID, "TARGET_BOUNDS", ["target.minimum"]),
     Mistake("facts", "CorrectFact", facts.CorrectFactRequest(fact=fact("e-1", "2020-01-01", "k-1", 1, -1), reason="why"), INVALID, "READING_INVALID", ["fact.readings[0]"]),
-    Mistake("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[but(GOAL, deadline="2001-01-01")]), INVALID, "GOAL_NOT_SMART", ["goals[0].deadline"]),
+    Mistake("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[but(GOAL, deadline="2001-01-01")]), INVALID, "GOAL_NOT_SMART", ["goals[0].deadline", "goals[0].baseline_start_date"]),
     Mistake("plans", "ProposePlan", but(PLAN, evidence=plans.Evidence(kpi_id="k-1")), INVALID, "EVIDENCE_NOT_TAKEN", ["evidence"]),
     Mistake("directory", "UpdateTeam", UpdateTeam(team=TEAM, update_mask=FieldMask(paths=["lead_id"])), INVALID, "FIELD_NOT_UPDATABLE", ["update_mask"]),
     # Unknown ids
@@ -145,11 +152,16 @@ MISTAKES = [
     Mistake("detections", "GetDetection", detection.GetDetectionRequest(detection_id="d-none"), MISSING, "DETECTION_NOT_FOUND"),
     Mistake("detections", "GetDetection", detection.GetDetectionRequest(detection_id="a.>"), INVALID, "ID_INVALID"),
     Mistake("plans", "GetPlan", plans.GetPlanRequest(plan_id="nothing"), MISSING, "PLAN_NOT_FOUND"),
+    Mistake("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="nothing", goals=[GOAL]), MISSING, "PLAN_NOT_FOUND"),
+    Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, fact_positions=[1]), MISSING, "FACT_NOT_FOUND"),
     Mistake("eligibility", "GetEligibility", eligibility.GetEligibilityRequest(employee_id="nobody"), MISSING, "EMPLOYEE_NOT_FOUND"),
     # Wrong states, stale versions, taken ids
     Mistake("eligibility", "GetEligibility", eligibility.GetEligibilityRequest(employee_id="e-1"), FORBIDDEN, "NO_POLICY_IN_FORCE"),
     Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, cause_note="?"), FORBIDDEN, "WRONG_STATE"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", etag="1"), STALE, "ETAG_MISMATCH"),
+    Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01", end_date="2020-01-02"), FORBIDDEN, "NO_FACTS"),
+    Mistake("plans", "GivePlanView", plans.GivePlanViewRequest(plan_id="p-1", view="?"), FORBIDDEN, "NOT_THE_EMPLOYEE"),
+    Mistake("plans", "ReviewPlanDrift", plans.ReviewPlanDriftRequest(plan_id="p-1", drift_position=1, note="?"), FORBIDDEN, "NO_DRIFT"),
     Mistake("directory", "UpdateTeam", UpdateTeam(team=but(TEAM, display_name="Two", etag="999")), STALE, "ETAG_MISMATCH"),
     Mistake("directory", "CreateTeam", directory.CreateTeamRequest(team=but(TEAM, display_name="Two")), TAKEN, "TEAM_EXISTS"),
     Mistake("directory", "HireEmployee", Hire(employee=but(ANN, display_name="Ben")), TAKEN, "EMPLOYEE_EXISTS"),

@@ -10,7 +10,8 @@ import pytest
 from grpc import StatusCode
 from sqlalchemy import update
 
-from libs.common.projecting import FOLLOWERS, State
+from libs.common.projecting import FOLLOWERS, Follower, State
+from services.coaching.plans import Plans
 from services.coaching.policies import ProposePlans
 from stepladder.coaching.v1.events_pb2 import PlanProposed, ReassessmentFellDue
 from stepladder.coaching.v1.plan_pb2 import (
@@ -26,8 +27,14 @@ from stepladder.coaching.v1.plan_pb2 import (
     Plan,
     ProposePlanRequest,
 )
-from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
-from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
+from stepladder.performance.v1.directory_pb2 import (
+    AppointTeamLeadRequest,
+    CreateTeamRequest,
+    Employee,
+    HireEmployeeRequest,
+    Team,
+)
+from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
 from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, fact, until
@@ -45,10 +52,33 @@ def propose(plan_id: str = "p-1", employee_id: str = "e-1", lead_id: str = "e-9"
     return ProposePlanRequest(plan_id=plan_id, employee_id=employee_id, lead_id=lead_id, kpi_id="aht")
 
 
+async def stock(world: World) -> None:
+    """Who and what the plans are about: e-1 took 4.5 minutes a call on two days long ago."""
+    team = Team(team_id="t-1", display_name="A team")
+    await world.directory.CreateTeam(CreateTeamRequest(team=team))
+    agent = Employee(employee_id="e-1", display_name="Ann", hire_date="2019-01-01", team_id="t-1")
+    agent.position, agent.position_since = "agent", "2019-01-01"
+    await world.directory.HireEmployee(HireEmployeeRequest(employee=agent))
+    aht = Kpi(kpi_id="aht", display_name="Handle time", unit=Kpi.UNIT_MINUTES, direction=Kpi.DIRECTION_LOWER)
+    aht.aggregation, aht.scale_numerator, aht.scale_denominator, aht.precision = Kpi.AGGREGATION_RATIO, 1, 60, 1
+    await world.kpis.CreateKpi(CreateKpiRequest(kpi=aht))
+    await world.record(fact("e-1", "2020-01-09", "aht", 24_000), fact("e-1", "2020-01-10", "aht", 30_000))
+
+
+def told(plan: Plan) -> Plan:
+    """A plan as commands answer it."""
+    bare = Plan()
+    bare.CopyFrom(plan)
+    for name in ("progress", "steps", "follows_plan_id"):
+        bare.ClearField(name)
+    return bare
+
+
 def steps(world: World, plan_id: str = "p-1") -> dict["Plan.State.ValueType", tuple[Callable[[Any], Any], Any]]:
     """The call that leads to each state, from the one before it."""
     plans = world.plans
     goal = Goal(kpi_id="aht", baseline="4.5", target="3.5", deadline=later(world, 60))
+    goal.baseline_start_date, goal.baseline_end_date = "2020-01-09", "2020-01-10"
     return {
         Plan.STATE_PROPOSED: (plans.ProposePlan, propose(plan_id)),
         Plan.STATE_ASSESSED: (
@@ -76,6 +106,7 @@ def steps(world: World, plan_id: str = "p-1") -> dict["Plan.State.ValueType", tu
 
 async def bring(world: World, state: "Plan.State.ValueType", plan_id: str = "p-1") -> Plan:
     """Proposes a plan and leads it to a state."""
+    await stock(world)
     plan = Plan()
     for reached, (call, request) in steps(world, plan_id).items():
         if reached == Plan.STATE_CLOSED:
@@ -93,6 +124,10 @@ async def fall_due(world: World, plan_id: str = "p-1") -> Plan:
     last = date.fromisoformat(observed.observe_until)
     world.clock[0] = datetime(last.year, last.month, last.day, 13, tzinfo=UTC) + timedelta(days=1)
     return await until(lambda: world.plans.GetPlan(GetPlanRequest(plan_id=plan_id)), lambda plan: plan.reassessment_due)
+
+
+def plans_follower(world: World) -> Follower:
+    return next(one for one in world.services["coaching"].followers if isinstance(one.handler, Plans))
 
 
 STATES = [state for state in Plan.State.values() if state != Plan.STATE_UNSPECIFIED]
@@ -114,7 +149,7 @@ async def test_in_every_state_only_its_own_steps_are_possible(world: World, stat
         else:
             await refused(call(request), StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
     assert await world.end() == end
-    assert await world.plans.GetPlan(GetPlanRequest(plan_id="p-1")) == plan
+    assert told(await world.plans.GetPlan(GetPlanRequest(plan_id="p-1"))) == plan
 
 
 async def test_a_step_said_again_with_other_words_is_another_step(world: World) -> None:
@@ -134,14 +169,15 @@ async def test_a_plan_can_be_cancelled_until_it_is_closed(world: World, state: "
     assert (cancelled.outcome_reason, cancelled.closed_date) == ("has left", str(today(world)))
     assert await world.plans.CancelPlan(cancel) == cancelled
     world.clock[0] += timedelta(days=100)
-    (follower, *_) = world.services["coaching"].followers
+    follower = plans_follower(world)
     await follower.wait_for(await world.end(), 5)
     assert (await follower.standing()).deadlines == 0
-    assert await world.plans.GetPlan(GetPlanRequest(plan_id="p-1")) == cancelled
+    assert told(await world.plans.GetPlan(GetPlanRequest(plan_id="p-1"))) == cancelled
 
 
 async def test_every_repeated_step_answers_the_same(world: World) -> None:
     """With its request id, also after the plan has moved on, and whatever its etag was."""
+    await stock(world)
     said: list[tuple[Callable[[Any], Any], Any, Plan]] = []
     etag = ""
     for state, (call, request) in steps(world).items():
@@ -173,7 +209,7 @@ async def test_observation_ends_once(world: World) -> None:
     assert not (await world.plans.GetPlan(GetPlanRequest(plan_id="p-1"))).reassessment_due
     await fall_due(world)
     world.clock[0] += timedelta(days=30)
-    (follower, *_) = world.services["coaching"].followers
+    follower = plans_follower(world)
     await follower.wait_for(await world.end(), 5)
     await until(follower.standing, lambda standing: standing.deadlines == 0)
     service = world.services["coaching"]
@@ -294,14 +330,24 @@ async def test_texts_lie_nowhere_in_clear(world: World) -> None:
 
 
 async def test_a_goal_that_is_not_smart_names_its_field(world: World) -> None:
-    """Each goal by its index; the plan stays as it was."""
+    """Each goal by its index, with what would be right; the plan stays as it was."""
     plan = await bring(world, Plan.STATE_DIAGNOSED)
-    good = Goal(kpi_id="aht", baseline="4.5", target="3.5", deadline=later(world, 1))
-    wrong = {
-        "goals[1].deadline": Goal(kpi_id="aht", baseline="4.5", target="3.5", deadline=later(world, 0)),
-        "goals[1].target": Goal(kpi_id="aht", baseline="4.50", target="4.5", deadline=later(world, 9)),
+    days = {"baseline_start_date": "2020-01-09", "baseline_end_date": "2020-01-10"}
+    good = {"kpi_id": "aht", "target": "3.5", "deadline": later(world, 9), **days}
+    wrong: dict[str, tuple[dict[str, str], str]] = {
+        "measure": ({"kpi_id": ""}, "name a KPI"),
+        "deadline": ({"deadline": later(world, 0)}, "must lie after today"),
+        "target": ({"target": "4.5"}, "must be better than the baseline, which is 4.5"),
+        "baseline": ({"baseline": "4.6"}, "must be 4.5, as the facts of 2020-01-09 to 2020-01-10 say"),
+        "baseline_start_date": (dict.fromkeys(days, ""), "the plan has no evidence"),
     }
-    for goal in wrong.values():
-        call = world.plans.ActivatePlan(ActivatePlanRequest(plan_id="p-1", goals=[good, goal]))
-        await refused(call, StatusCode.INVALID_ARGUMENT, "GOAL_NOT_SMART")
-    assert await world.plans.GetPlan(GetPlanRequest(plan_id="p-1")) == plan
+    for field, (change, message) in wrong.items():
+        goals = [Goal(**good), Goal(**(good | change))]
+        call = world.plans.ActivatePlan(ActivatePlanRequest(plan_id="p-1", goals=goals))
+        refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "GOAL_NOT_SMART")
+        assert refusal.fields == [f"goals[1].{field}"]
+        assert message in refusal.message
+    silent = Goal(**(good | {"baseline_start_date": "2020-02-01", "baseline_end_date": "2020-02-02"}))
+    call = world.plans.ActivatePlan(ActivatePlanRequest(plan_id="p-1", goals=[silent]))
+    assert (await refused(call, StatusCode.INVALID_ARGUMENT, "GOAL_NOT_SMART")).fields == ["goals[0].baseline"]
+    assert told(await world.plans.GetPlan(GetPlanRequest(plan_id="p-1"))) == plan

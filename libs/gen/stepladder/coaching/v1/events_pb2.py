@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from stepladder.coaching.v1 import measure_pb2 as stepladder_dot_coaching_dot_v1_dot_measure__pb2
 from stepladder.coaching.v1 import plan_pb2 as stepladder_dot_coaching_dot_v1_dot_plan__pb2
 from stepladder.coaching.v1 import session_pb2 as stepladder_dot_coaching_dot_v1_dot_session__pb2
 from stepladder.coaching.v1 import suggestion_pb2 as stepladder_dot_coaching_dot_v1_dot_suggestion__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/coaching/v1/events.proto\x12\x16stepladder.coaching.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!stepladder/coaching/v1/plan.proto\x1a$stepladder/coaching/v1/session.proto\x1a\'stepladder/coaching/v1/suggestion.proto\x1a stepladder/common/v1/rules.proto\"\x96\x01\n\x0cPlanProposed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x32\n\x08\x65vidence\x18\x04 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence\x12\x15\n\rproposed_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"w\n\x0cPlanAssessed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x18\n\nassessment\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x1b\n\remployee_view\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x8e\x01\n\rPlanDiagnosed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x31\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.Cause\x12\x18\n\ncause_note\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x87\x01\n\rPlanActivated\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12+\n\x05goals\x18\x03 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Goal\x12\x17\n\tresources\x18\x04 \x03(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"<\n\x0cPlanObserved\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x15\n\robserve_until\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\",\n\x13ReassessmentFellDue\x12\x0f\n\x07plan_id\x18\x01 \x01(\t:\x04\xa0\xbb\x18\x01\"\xa0\x01\n\nPlanClosed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x07outcome\x18\x03 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x63losed_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"w\n\x13PlanEvidenceDrifted\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x34\n\x05\x64rift\x18\x03 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift:\x04\xa0\xbb\x18\x01\"\xb4\x01\n\x10SessionScheduled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x32\n\x04kind\x18\x04 \x01(\x0e\x32$.stepladder.coaching.v1.Session.Kind\x12\x0f\n\x07plan_id\x18\x05 \x01(\t\x12\r\n\x05month\x18\x06 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x07 \x01(\t:\x04\xa0\xbb\x18\x01\"~\n\x12SessionRescheduled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x0f\n\x07plan_id\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x92\x02\n\x0bSessionHeld\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\theld_date\x18\x03 \x01(\t\x12\x15\n\rrecorded_date\x18\x04 \x01(\t\x12\x0f\n\x07held_by\x18\x05 \x01(\t\x12\x16\n\x08observed\x18\x06 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x07 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x35\n\x07\x61\x63tions\x18\x08 \x03(\x0b\x32$.stepladder.coaching.v1.AgreedAction\x12\x13\n\x05texts\x18\t \x03(\tB\x04\xa0\xbb\x18\x01\x12\x17\n\x0frating_position\x18\n \x01(\x03:\x04\xa0\xbb\x18\x01\"\x96\x01\n\x13SessionAcknowledged\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x11\x61\x63knowledged_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x05words\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x9f\x01\n\rSessionMissed\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x35\n\x06\x61\x62sent\x18\x04 \x01(\x0e\x32%.stepladder.coaching.v1.Session.Party\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"]\n\x10SessionCancelled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x9f\x01\n\x10\x41\x63tionFollowedUp\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x12\n\x04note\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x06 \x01(\t\x12\x16\n\x0e\x66ollowed_up_by\x18\x07 \x01(\t:\x04\xa0\xbb\x18\x01\"\xf1\x02\n\x10SuggestionRaised\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.stepladder.coaching.v1.Suggestion.Kind\x12?\n\taddressee\x18\x04 \x01(\x0e\x32,.stepladder.coaching.v1.Suggestion.Addressee\x12\x0f\n\x07lead_id\x18\x05 \x01(\t\x12\x12\n\nabout_lead\x18\x06 \x01(\x08\x12\x12\n\x04text\x18\x07 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0braised_date\x18\x08 \x01(\t\x12\x12\n\nanswer_due\x18\t \x01(\t\x12\x16\n\x0erules_position\x18\n \x01(\x03\x12\x19\n\x11\x63\x61lendar_position\x18\x0b \x01(\x03\x12\x18\n\x10\x63\x61lendar_version\x18\x0c \x01(\t:\x04\xa0\xbb\x18\x01\"\x8e\x01\n\x12SuggestionAccepted\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x04 \x01(\t\x12\x15\n\raccepted_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x8e\x01\n\x12SuggestionDeclined\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x64\x65\x63lined_by\x18\x04 \x01(\t\x12\x15\n\rdeclined_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x91\x01\n\x13SuggestionCompleted\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x14\n\x0c\x63ompleted_by\x18\x04 \x01(\t\x12\x16\n\x0e\x63ompleted_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"{\n\x13SuggestionEscalated\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x0e\x65scalated_date\x18\x04 \x01(\t:\x04\xa0\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/coaching/v1/events.proto\x12\x16stepladder.coaching.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$stepladder/coaching/v1/measure.proto\x1a!stepladder/coaching/v1/plan.proto\x1a$stepladder/coaching/v1/session.proto\x1a\'stepladder/coaching/v1/suggestion.proto\x1a stepladder/common/v1/rules.proto\"\x96\x01\n\x0cPlanProposed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x32\n\x08\x65vidence\x18\x04 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence\x12\x15\n\rproposed_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\xab\x01\n\x0cPlanAssessed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x18\n\nassessment\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x1b\n\remployee_view\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x32\n\x08measured\x18\x05 \x01(\x0b\x32 .stepladder.coaching.v1.Measured:\x04\xa0\xbb\x18\x01\"U\n\rPlanViewGiven\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x12\n\x04view\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x81\x02\n\rPlanDiagnosed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x31\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.Cause\x12\x18\n\ncause_note\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x0e\x66\x61\x63t_positions\x18\x05 \x03(\x03\x12<\n\x0e\x66urther_causes\x18\x06 \x03(\x0b\x32$.stepladder.coaching.v1.FurtherCause\x12\x1b\n\rfurther_notes\x18\x07 \x03(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x87\x02\n\rPlanActivated\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12+\n\x05goals\x18\x03 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Goal\x12\x17\n\tresources\x18\x04 \x03(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x0e\x61\x63tivated_date\x18\x05 \x01(\t\x12\x31\n\x08supports\x18\x06 \x03(\x0b\x32\x1f.stepladder.coaching.v1.Support\x12\x1b\n\rsupport_texts\x18\x07 \x03(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x0erules_position\x18\x08 \x01(\x03:\x04\xa0\xbb\x18\x01\"<\n\x0cPlanObserved\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x15\n\robserve_until\x18\x02 \x01(\t:\x04\xa0\xbb\x18\x01\"\xa2\x01\n\x13ReassessmentFellDue\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x33\n\x07results\x18\x02 \x03(\x0b\x32\".stepladder.coaching.v1.GoalResult\x12?\n\x11suggested_outcome\x18\x03 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome:\x04\xa0\xbb\x18\x01\"\xf6\x01\n\nPlanClosed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x07outcome\x18\x03 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x63losed_date\x18\x05 \x01(\t\x12?\n\x11suggested_outcome\x18\x06 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x13\n\x0bwatch_until\x18\x07 \x01(\t:\x04\xa0\xbb\x18\x01\"w\n\x13PlanEvidenceDrifted\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x34\n\x05\x64rift\x18\x03 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift:\x04\xa0\xbb\x18\x01\"\x85\x01\n\x0fPlanPinsDrifted\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12.\n\x04pins\x18\x03 \x03(\x0b\x32 .stepladder.coaching.v1.PinDrift\x12\x16\n\x0e\x64rift_position\x18\x04 \x01(\x03:\x04\xa0\xbb\x18\x01\"\xb9\x01\n\x11PlanDriftReviewed\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x16\n\x0e\x64rift_position\x18\x03 \x01(\x03\x12\x13\n\x0breviewed_by\x18\x04 \x01(\t\x12\x31\n\rreviewed_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x04note\x18\x06 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\xb4\x01\n\x10SessionScheduled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x32\n\x04kind\x18\x04 \x01(\x0e\x32$.stepladder.coaching.v1.Session.Kind\x12\x0f\n\x07plan_id\x18\x05 \x01(\t\x12\r\n\x05month\x18\x06 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x07 \x01(\t:\x04\xa0\xbb\x18\x01\"~\n\x12SessionRescheduled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x0f\n\x07plan_id\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x92\x02\n\x0bSessionHeld\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\theld_date\x18\x03 \x01(\t\x12\x15\n\rrecorded_date\x18\x04 \x01(\t\x12\x0f\n\x07held_by\x18\x05 \x01(\t\x12\x16\n\x08observed\x18\x06 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x07 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x35\n\x07\x61\x63tions\x18\x08 \x03(\x0b\x32$.stepladder.coaching.v1.AgreedAction\x12\x13\n\x05texts\x18\t \x03(\tB\x04\xa0\xbb\x18\x01\x12\x17\n\x0frating_position\x18\n \x01(\x03:\x04\xa0\xbb\x18\x01\"\x96\x01\n\x13SessionAcknowledged\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x11\x61\x63knowledged_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x05words\x18\x04 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x9f\x01\n\rSessionMissed\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\x12\x35\n\x06\x61\x62sent\x18\x04 \x01(\x0e\x32%.stepladder.coaching.v1.Session.Party\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"]\n\x10SessionCancelled\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01:\x04\xa0\xbb\x18\x01\"\x9f\x01\n\x10\x41\x63tionFollowedUp\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\x12\x12\n\x04note\x18\x05 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x64\x61te\x18\x06 \x01(\t\x12\x16\n\x0e\x66ollowed_up_by\x18\x07 \x01(\t:\x04\xa0\xbb\x18\x01\"\xf1\x02\n\x10SuggestionRaised\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.stepladder.coaching.v1.Suggestion.Kind\x12?\n\taddressee\x18\x04 \x01(\x0e\x32,.stepladder.coaching.v1.Suggestion.Addressee\x12\x0f\n\x07lead_id\x18\x05 \x01(\t\x12\x12\n\nabout_lead\x18\x06 \x01(\x08\x12\x12\n\x04text\x18\x07 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0braised_date\x18\x08 \x01(\t\x12\x12\n\nanswer_due\x18\t \x01(\t\x12\x16\n\x0erules_position\x18\n \x01(\x03\x12\x19\n\x11\x63\x61lendar_position\x18\x0b \x01(\x03\x12\x18\n\x10\x63\x61lendar_version\x18\x0c \x01(\t:\x04\xa0\xbb\x18\x01\"\x8e\x01\n\x12SuggestionAccepted\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x04 \x01(\t\x12\x15\n\raccepted_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x8e\x01\n\x12SuggestionDeclined\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x13\n\x0b\x64\x65\x63lined_by\x18\x04 \x01(\t\x12\x15\n\rdeclined_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"\x91\x01\n\x13SuggestionCompleted\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x14\n\x0c\x63ompleted_by\x18\x04 \x01(\t\x12\x16\n\x0e\x63ompleted_date\x18\x05 \x01(\t:\x04\xa0\xbb\x18\x01\"{\n\x13SuggestionEscalated\x12\x15\n\rsuggestion_id\x18\x01 \x01(\t\x12\x19\n\x0b\x65mployee_id\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x16\n\x0e\x65scalated_date\x18\x04 \x01(\t:\x04\xa0\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,16 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANASSESSED'].fields_by_name['employee_view']._serialized_options = b'\240\273\030\001'
   _globals['_PLANASSESSED']._loaded_options = None
   _globals['_PLANASSESSED']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANVIEWGIVEN'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_PLANVIEWGIVEN'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_PLANVIEWGIVEN'].fields_by_name['view']._loaded_options = None
+  _globals['_PLANVIEWGIVEN'].fields_by_name['view']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANVIEWGIVEN']._loaded_options = None
+  _globals['_PLANVIEWGIVEN']._serialized_options = b'\240\273\030\001'
   _globals['_PLANDIAGNOSED'].fields_by_name['employee_id']._loaded_options = None
   _globals['_PLANDIAGNOSED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
   _globals['_PLANDIAGNOSED'].fields_by_name['cause_note']._loaded_options = None
   _globals['_PLANDIAGNOSED'].fields_by_name['cause_note']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANDIAGNOSED'].fields_by_name['further_notes']._loaded_options = None
+  _globals['_PLANDIAGNOSED'].fields_by_name['further_notes']._serialized_options = b'\240\273\030\001'
   _globals['_PLANDIAGNOSED']._loaded_options = None
   _globals['_PLANDIAGNOSED']._serialized_options = b'\240\273\030\001'
   _globals['_PLANACTIVATED'].fields_by_name['employee_id']._loaded_options = None
   _globals['_PLANACTIVATED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
   _globals['_PLANACTIVATED'].fields_by_name['resources']._loaded_options = None
   _globals['_PLANACTIVATED'].fields_by_name['resources']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANACTIVATED'].fields_by_name['support_texts']._loaded_options = None
+  _globals['_PLANACTIVATED'].fields_by_name['support_texts']._serialized_options = b'\240\273\030\001'
   _globals['_PLANACTIVATED']._loaded_options = None
   _globals['_PLANACTIVATED']._serialized_options = b'\240\273\030\001'
   _globals['_PLANOBSERVED']._loaded_options = None
@@ -70,6 +81,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANCLOSED']._serialized_options = b'\240\273\030\001'
   _globals['_PLANEVIDENCEDRIFTED']._loaded_options = None
   _globals['_PLANEVIDENCEDRIFTED']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANPINSDRIFTED']._loaded_options = None
+  _globals['_PLANPINSDRIFTED']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANDRIFTREVIEWED'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_PLANDRIFTREVIEWED'].fields_by_name['employee_id']._serialized_options = b'\250\273\030\001'
+  _globals['_PLANDRIFTREVIEWED'].fields_by_name['note']._loaded_options = None
+  _globals['_PLANDRIFTREVIEWED'].fields_by_name['note']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANDRIFTREVIEWED']._loaded_options = None
+  _globals['_PLANDRIFTREVIEWED']._serialized_options = b'\240\273\030\001'
   _globals['_SESSIONSCHEDULED']._loaded_options = None
   _globals['_SESSIONSCHEDULED']._serialized_options = b'\240\273\030\001'
   _globals['_SESSIONRESCHEDULED'].fields_by_name['employee_id']._loaded_options = None
@@ -142,44 +161,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUGGESTIONESCALATED'].fields_by_name['reason']._serialized_options = b'\240\273\030\001'
   _globals['_SUGGESTIONESCALATED']._loaded_options = None
   _globals['_SUGGESTIONESCALATED']._serialized_options = b'\240\273\030\001'
-  _globals['_PLANPROPOSED']._serialized_start=245
-  _globals['_PLANPROPOSED']._serialized_end=395
-  _globals['_PLANASSESSED']._serialized_start=397
-  _globals['_PLANASSESSED']._serialized_end=516
-  _globals['_PLANDIAGNOSED']._serialized_start=519
-  _globals['_PLANDIAGNOSED']._serialized_end=661
-  _globals['_PLANACTIVATED']._serialized_start=664
-  _globals['_PLANACTIVATED']._serialized_end=799
-  _globals['_PLANOBSERVED']._serialized_start=801
-  _globals['_PLANOBSERVED']._serialized_end=861
-  _globals['_REASSESSMENTFELLDUE']._serialized_start=863
-  _globals['_REASSESSMENTFELLDUE']._serialized_end=907
-  _globals['_PLANCLOSED']._serialized_start=910
-  _globals['_PLANCLOSED']._serialized_end=1070
-  _globals['_PLANEVIDENCEDRIFTED']._serialized_start=1072
-  _globals['_PLANEVIDENCEDRIFTED']._serialized_end=1191
-  _globals['_SESSIONSCHEDULED']._serialized_start=1194
-  _globals['_SESSIONSCHEDULED']._serialized_end=1374
-  _globals['_SESSIONRESCHEDULED']._serialized_start=1376
-  _globals['_SESSIONRESCHEDULED']._serialized_end=1502
-  _globals['_SESSIONHELD']._serialized_start=1505
-  _globals['_SESSIONHELD']._serialized_end=1779
-  _globals['_SESSIONACKNOWLEDGED']._serialized_start=1782
-  _globals['_SESSIONACKNOWLEDGED']._serialized_end=1932
-  _globals['_SESSIONMISSED']._serialized_start=1935
-  _globals['_SESSIONMISSED']._serialized_end=2094
-  _globals['_SESSIONCANCELLED']._serialized_start=2096
-  _globals['_SESSIONCANCELLED']._serialized_end=2189
-  _globals['_ACTIONFOLLOWEDUP']._serialized_start=2192
-  _globals['_ACTIONFOLLOWEDUP']._serialized_end=2351
-  _globals['_SUGGESTIONRAISED']._serialized_start=2354
-  _globals['_SUGGESTIONRAISED']._serialized_end=2723
-  _globals['_SUGGESTIONACCEPTED']._serialized_start=2726
-  _globals['_SUGGESTIONACCEPTED']._serialized_end=2868
-  _globals['_SUGGESTIONDECLINED']._serialized_start=2871
-  _globals['_SUGGESTIONDECLINED']._serialized_end=3013
-  _globals['_SUGGESTIONCOMPLETED']._serialized_start=3016
-  _globals['_SUGGESTIONCOMPLETED']._serialized_end=3161
-  _globals['_SUGGESTIONESCALATED']._serialized_start=3163
-  _globals['_SUGGESTIONESCALATED']._serialized_end=3286
+  _globals['_PLANPROPOSED']._serialized_start=283
+  _globals['_PLANPROPOSED']._serialized_end=433
+  _globals['_PLANASSESSED']._serialized_start=436
+  _globals['_PLANASSESSED']._serialized_end=607
+  _globals['_PLANVIEWGIVEN']._serialized_start=609
+  _globals['_PLANVIEWGIVEN']._serialized_end=694
+  _globals['_PLANDIAGNOSED']._serialized_start=697
+  _globals['_PLANDIAGNOSED']._serialized_end=954
+  _globals['_PLANACTIVATED']._serialized_start=957
+  _globals['_PLANACTIVATED']._serialized_end=1220
+  _globals['_PLANOBSERVED']._serialized_start=1222
+  _globals['_PLANOBSERVED']._serialized_end=1282
+  _globals['_REASSESSMENTFELLDUE']._serialized_start=1285
+  _globals['_REASSESSMENTFELLDUE']._serialized_end=1447
+  _globals['_PLANCLOSED']._serialized_start=1450
+  _globals['_PLANCLOSED']._serialized_end=1696
+  _globals['_PLANEVIDENCEDRIFTED']._serialized_start=1698
+  _globals['_PLANEVIDENCEDRIFTED']._serialized_end=1817
+  _globals['_PLANPINSDRIFTED']._serialized_start=1820
+  _globals['_PLANPINSDRIFTED']._serialized_end=1953
+  _globals['_PLANDRIFTREVIEWED']._serialized_start=1956
+  _globals['_PLANDRIFTREVIEWED']._serialized_end=2141
+  _globals['_SESSIONSCHEDULED']._serialized_start=2144
+  _globals['_SESSIONSCHEDULED']._serialized_end=2324
+  _globals['_SESSIONRESCHEDULED']._serialized_start=2326
+  _globals['_SESSIONRESCHEDULED']._serialized_end=2452
+  _globals['_SESSIONHELD']._serialized_start=2455
+  _globals['_SESSIONHELD']._serialized_end=2729
+  _globals['_SESSIONACKNOWLEDGED']._serialized_start=2732
+  _globals['_SESSIONACKNOWLEDGED']._serialized_end=2882
+  _globals['_SESSIONMISSED']._serialized_start=2885
+  _globals['_SESSIONMISSED']._serialized_end=3044
+  _globals['_SESSIONCANCELLED']._serialized_start=3046
+  _globals['_SESSIONCANCELLED']._serialized_end=3139
+  _globals['_ACTIONFOLLOWEDUP']._serialized_start=3142
+  _globals['_ACTIONFOLLOWEDUP']._serialized_end=3301
+  _globals['_SUGGESTIONRAISED']._serialized_start=3304
+  _globals['_SUGGESTIONRAISED']._serialized_end=3673
+  _globals['_SUGGESTIONACCEPTED']._serialized_start=3676
+  _globals['_SUGGESTIONACCEPTED']._serialized_end=3818
+  _globals['_SUGGESTIONDECLINED']._serialized_start=3821
+  _globals['_SUGGESTIONDECLINED']._serialized_end=3963
+  _globals['_SUGGESTIONCOMPLETED']._serialized_start=3966
+  _globals['_SUGGESTIONCOMPLETED']._serialized_end=4111
+  _globals['_SUGGESTIONESCALATED']._serialized_start=4113
+  _globals['_SUGGESTIONESCALATED']._serialized_end=4236
 # @@protoc_insertion_point(module_scope)

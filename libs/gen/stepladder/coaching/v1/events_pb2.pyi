@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from stepladder.coaching.v1 import measure_pb2 as _measure_pb2
 from stepladder.coaching.v1 import plan_pb2 as _plan_pb2
 from stepladder.coaching.v1 import session_pb2 as _session_pb2
 from stepladder.coaching.v1 import suggestion_pb2 as _suggestion_pb2
@@ -64,10 +65,15 @@ class PlanAssessed(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     ASSESSMENT_FIELD_NUMBER: _builtins.int
     EMPLOYEE_VIEW_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     assessment: _builtins.str
     employee_view: _builtins.str
+    @_builtins.property
+    def measured(self) -> _measure_pb2.Measured:
+        """Where the request named days."""
+
     def __init__(
         self,
         *,
@@ -75,14 +81,42 @@ class PlanAssessed(_message.Message):
         employee_id: _builtins.str = ...,
         assessment: _builtins.str = ...,
         employee_view: _builtins.str = ...,
+        measured: _measure_pb2.Measured | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "employee_id", b"employee_id", "employee_view", b"employee_view", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "employee_id", b"employee_id", "employee_view", b"employee_view", "measured", b"measured", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanAssessed: _TypeAlias = PlanAssessed  # noqa: Y015
+
+@_typing.final
+class PlanViewGiven(_message.Message):
+    """The employee said how they see it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    employee_id: _builtins.str
+    view: _builtins.str
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        view: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "plan_id", b"plan_id", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanViewGiven: _TypeAlias = PlanViewGiven  # noqa: Y015
 
 @_typing.final
 class PlanDiagnosed(_message.Message):
@@ -92,10 +126,21 @@ class PlanDiagnosed(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     CAUSE_NOTE_FIELD_NUMBER: _builtins.int
+    FACT_POSITIONS_FIELD_NUMBER: _builtins.int
+    FURTHER_CAUSES_FIELD_NUMBER: _builtins.int
+    FURTHER_NOTES_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     cause: _plan_pb2.Plan.Cause.ValueType
     cause_note: _builtins.str
+    @_builtins.property
+    def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def further_causes(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.FurtherCause]:
+        """Without their notes, which are in `further_notes`, one for each."""
+
+    @_builtins.property
+    def further_notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -103,10 +148,13 @@ class PlanDiagnosed(_message.Message):
         employee_id: _builtins.str = ...,
         cause: _plan_pb2.Plan.Cause.ValueType = ...,
         cause_note: _builtins.str = ...,
+        fact_positions: _abc.Iterable[_builtins.int] | None = ...,
+        further_causes: _abc.Iterable[_plan_pb2.FurtherCause] | None = ...,
+        further_notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_note", b"cause_note", "employee_id", b"employee_id", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_note", b"cause_note", "employee_id", b"employee_id", "fact_positions", b"fact_positions", "further_causes", b"further_causes", "further_notes", b"further_notes", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,12 +168,25 @@ class PlanActivated(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     GOALS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    ACTIVATED_DATE_FIELD_NUMBER: _builtins.int
+    SUPPORTS_FIELD_NUMBER: _builtins.int
+    SUPPORT_TEXTS_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
+    activated_date: _builtins.str
+    rules_position: _builtins.int
+    """Position of the version of the coaching rules; 0: none was in force."""
     @_builtins.property
     def goals(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Goal]: ...
     @_builtins.property
     def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def supports(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Support]:
+        """Without their texts, which are in `support_texts`, one for each."""
+
+    @_builtins.property
+    def support_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -133,10 +194,14 @@ class PlanActivated(_message.Message):
         employee_id: _builtins.str = ...,
         goals: _abc.Iterable[_plan_pb2.Goal] | None = ...,
         resources: _abc.Iterable[_builtins.str] | None = ...,
+        activated_date: _builtins.str = ...,
+        supports: _abc.Iterable[_plan_pb2.Support] | None = ...,
+        support_texts: _abc.Iterable[_builtins.str] | None = ...,
+        rules_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "goals", b"goals", "plan_id", b"plan_id", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_date", b"activated_date", "employee_id", b"employee_id", "goals", b"goals", "plan_id", b"plan_id", "resources", b"resources", "rules_position", b"rules_position", "support_texts", b"support_texts", "supports", b"supports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -171,15 +236,24 @@ class ReassessmentFellDue(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SUGGESTED_OUTCOME_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
+    suggested_outcome: _plan_pb2.Plan.Outcome.ValueType
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.GoalResult]:
+        """In the order of the goals."""
+
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
+        results: _abc.Iterable[_plan_pb2.GoalResult] | None = ...,
+        suggested_outcome: _plan_pb2.Plan.Outcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id", "results", b"results", "suggested_outcome", b"suggested_outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -194,12 +268,17 @@ class PlanClosed(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CLOSED_DATE_FIELD_NUMBER: _builtins.int
+    SUGGESTED_OUTCOME_FIELD_NUMBER: _builtins.int
+    WATCH_UNTIL_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     outcome: _plan_pb2.Plan.Outcome.ValueType
     """Cancelled when it was cancelled."""
     reason: _builtins.str
     closed_date: _builtins.str
+    suggested_outcome: _plan_pb2.Plan.Outcome.ValueType
+    """What the facts suggested by then; unspecified when it was cancelled before."""
+    watch_until: _builtins.str
     def __init__(
         self,
         *,
@@ -208,10 +287,12 @@ class PlanClosed(_message.Message):
         outcome: _plan_pb2.Plan.Outcome.ValueType = ...,
         reason: _builtins.str = ...,
         closed_date: _builtins.str = ...,
+        suggested_outcome: _plan_pb2.Plan.Outcome.ValueType = ...,
+        watch_until: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_date", b"closed_date", "employee_id", b"employee_id", "outcome", b"outcome", "plan_id", b"plan_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_date", b"closed_date", "employee_id", b"employee_id", "outcome", b"outcome", "plan_id", b"plan_id", "reason", b"reason", "suggested_outcome", b"suggested_outcome", "watch_until", b"watch_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,6 +325,74 @@ class PlanEvidenceDrifted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanEvidenceDrifted: _TypeAlias = PlanEvidenceDrifted  # noqa: Y015
+
+@_typing.final
+class PlanPinsDrifted(_message.Message):
+    """What the plan measured and keeps has changed with the facts under it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PINS_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    employee_id: _builtins.str
+    drift_position: _builtins.int
+    @_builtins.property
+    def pins(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]: ...
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        pins: _abc.Iterable[_measure_pb2.PinDrift] | None = ...,
+        drift_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "employee_id", b"employee_id", "pins", b"pins", "plan_id", b"plan_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanPinsDrifted: _TypeAlias = PlanPinsDrifted  # noqa: Y015
+
+@_typing.final
+class PlanDriftReviewed(_message.Message):
+    """A person looked at the drift."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    REVIEWED_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    employee_id: _builtins.str
+    drift_position: _builtins.int
+    reviewed_by: _builtins.str
+    note: _builtins.str
+    @_builtins.property
+    def reviewed_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        drift_position: _builtins.int = ...,
+        reviewed_by: _builtins.str = ...,
+        reviewed_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reviewed_time", b"reviewed_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "employee_id", b"employee_id", "note", b"note", "plan_id", b"plan_id", "reviewed_by", b"reviewed_by", "reviewed_time", b"reviewed_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanDriftReviewed: _TypeAlias = PlanDriftReviewed  # noqa: Y015
 
 @_typing.final
 class SessionScheduled(_message.Message):

@@ -130,7 +130,7 @@ class PinDrift(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
     pin: _builtins.str
-    """Names the pin where it is kept."""
+    """Names it where it is kept, such as `goals[0].baseline` or `results[0]`."""
     @_builtins.property
     def before(self) -> Global___Measured: ...
     @_builtins.property

@@ -24,24 +24,63 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from stepladder.coaching.v1 import measure_pb2 as stepladder_dot_coaching_dot_v1_dot_measure__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
+from stepladder.performance.v1 import kpi_pb2 as stepladder_dot_performance_dot_v1_dot_kpi__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stepladder/coaching/v1/plan.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"\x82\x08\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.State\x12\x32\n\x08\x65vidence\x18\x05 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence\x12\x12\n\nassessment\x18\x06 \x01(\t\x12\x15\n\remployee_view\x18\x07 \x01(\t\x12\x31\n\x05\x63\x61use\x18\x08 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.Cause\x12\x12\n\ncause_note\x18\t \x01(\t\x12+\n\x05goals\x18\n \x03(\x0b\x32\x1c.stepladder.coaching.v1.Goal\x12\x11\n\tresources\x18\x0b \x03(\t\x12\x15\n\robserve_until\x18\x0c \x01(\t\x12\x18\n\x10reassessment_due\x18\r \x01(\x08\x12\x35\n\x07outcome\x18\x0e \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x16\n\x0eoutcome_reason\x18\x0f \x01(\t\x12\x15\n\rproposed_date\x18\x10 \x01(\t\x12\x13\n\x0b\x63losed_date\x18\x11 \x01(\t\x12\x0c\n\x04\x65tag\x18\x12 \x01(\t\x12\x14\n\x0clog_position\x18\x13 \x01(\x03\x12\x34\n\x05\x64rift\x18\x14 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift\"\x99\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_PROPOSED\x10\x01\x12\x12\n\x0eSTATE_ASSESSED\x10\x02\x12\x13\n\x0fSTATE_DIAGNOSED\x10\x03\x12\x10\n\x0cSTATE_ACTIVE\x10\x04\x12\x18\n\x14STATE_IN_OBSERVATION\x10\x05\x12\x10\n\x0cSTATE_CLOSED\x10\x06\"\x7f\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rCAUSE_ABILITY\x10\x01\x12\x0f\n\x0b\x43\x41USE_SKILL\x10\x02\x12\x13\n\x0f\x43\x41USE_KNOWLEDGE\x10\x03\x12\x12\n\x0e\x43\x41USE_ATTITUDE\x10\x04\x12\x12\n\x0e\x43\x41USE_EXTERNAL\x10\x05\"\x86\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_IMPROVED\x10\x01\x12\x1b\n\x17OUTCOME_PARTLY_IMPROVED\x10\x02\x12\x18\n\x14OUTCOME_NOT_IMPROVED\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\"\xb1\x01\n\x08\x45vidence\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65tection_position\x18\x02 \x01(\x03\x12\x11\n\tpolicy_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x04 \x01(\x03\x12\x0e\n\x06kpi_id\x18\x05 \x01(\t\x12\x37\n\x07periods\x18\x06 \x03(\x0b\x32&.stepladder.coaching.v1.EvidencePeriod\"\x92\x01\n\rEvidenceDrift\x12\x0e\n\x06stands\x18\x01 \x01(\x08\x12\x10\n\x08\x64isputed\x18\x02 \x01(\x08\x12\x37\n\x07periods\x18\x03 \x03(\x0b\x32&.stepladder.coaching.v1.EvidencePeriod\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\x03\x12\x16\n\x0e\x64rift_position\x18\x05 \x01(\x03\"\x8c\x02\n\x0e\x45videncePeriod\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\t\x12\x0f\n\x07minimum\x18\x06 \x01(\t\x12\x0f\n\x07maximum\x18\x07 \x01(\t\x12\x16\n\x0e\x66\x61\x63t_positions\x18\x08 \x03(\x03\x12\x17\n\x0ftarget_position\x18\t \x01(\x03\x12\x0b\n\x03met\x18\n \x01(\x08\x12=\n\nconditions\x18\x0b \x03(\x0b\x32).stepladder.coaching.v1.EvidenceCondition\"D\n\x11\x45videnceCondition\x12\x0e\n\x06kpi_id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61seline\x18\x03 \x01(\t\"v\n\x04Goal\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1b\n\x08\x62\x61seline\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xb8\xbb\x18\x01\x12\x19\n\x06target\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xb8\xbb\x18\x01\x12\x1b\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\xa2\x03\n\x12ProposePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x65mployee_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\x07lead_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1c\n\x06kpi_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x32\n\x08\x65vidence\x18\x06 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence:\xc1\x01\xbaH\xbd\x01\x1a\xba\x01\n\x10propose_plan.kpi\x12Jkpi_id is needed unless the evidence names it, and must not differ from it\x1aZthis.evidence.kpi_id == \'\' ? this.kpi_id != \'\' : this.kpi_id in [\'\', this.evidence.kpi_id]\"#\n\x10\x43\x61llReassessment\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\"R\n\tNoteDrift\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x34\n\x05\x64rift\x18\x02 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift\",\n\x0eGetPlanRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xd6\x01\n\x10ListPlansRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07lead_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08\x61t_least\x18\x06 \x01(\x03\"Y\n\x11ListPlansResponse\x12+\n\x05plans\x18\x01 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Plan\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x11\x41ssessPlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x1e\n\nassessment\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\x12\x1f\n\remployee_view\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'\"\xbb\x01\n\x13\x44iagnosePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12=\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.CauseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\ncause_note\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"\xbb\x01\n\x13\x41\x63tivatePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x37\n\x05goals\x18\x04 \x03(\x0b\x32\x1c.stepladder.coaching.v1.GoalB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12$\n\tresources\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x14\"\x07r\x05\x10\x01\x18\xf4\x03\"}\n\x12ObservePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12 \n\robserve_until\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\xba\x01\n\x10\x43losePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x43\n\x07outcome\x18\x04 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.OutcomeB\x0c\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"v\n\x11\x43\x61ncelPlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'2\xe1\x08\n\x0bPlanService\x12m\n\x0bProposePlan\x12*.stepladder.coaching.v1.ProposePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/plans:\x01*\x12l\n\x07GetPlan\x12&.stepladder.coaching.v1.GetPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/plans/{plan_id}\x12s\n\tListPlans\x12(.stepladder.coaching.v1.ListPlansRequest\x1a).stepladder.coaching.v1.ListPlansResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/plans\x12|\n\nAssessPlan\x12).stepladder.coaching.v1.AssessPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/plans/{plan_id}:assess:\x01*\x12\x82\x01\n\x0c\x44iagnosePlan\x12+.stepladder.coaching.v1.DiagnosePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/plans/{plan_id}:diagnose:\x01*\x12\x82\x01\n\x0c\x41\x63tivatePlan\x12+.stepladder.coaching.v1.ActivatePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/plans/{plan_id}:activate:\x01*\x12\x7f\n\x0bObservePlan\x12*.stepladder.coaching.v1.ObservePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/plans/{plan_id}:observe:\x01*\x12y\n\tClosePlan\x12(.stepladder.coaching.v1.ClosePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/plans/{plan_id}:close:\x01*\x12|\n\nCancelPlan\x12).stepladder.coaching.v1.CancelPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/plans/{plan_id}:cancel:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stepladder/coaching/v1/plan.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$stepladder/coaching/v1/measure.proto\x1a stepladder/common/v1/rules.proto\x1a#stepladder/performance/v1/kpi.proto\"\xed\r\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.State\x12\x32\n\x08\x65vidence\x18\x05 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence\x12\x12\n\nassessment\x18\x06 \x01(\t\x12\x15\n\remployee_view\x18\x07 \x01(\t\x12\x31\n\x05\x63\x61use\x18\x08 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.Cause\x12\x12\n\ncause_note\x18\t \x01(\t\x12+\n\x05goals\x18\n \x03(\x0b\x32\x1c.stepladder.coaching.v1.Goal\x12\x11\n\tresources\x18\x0b \x03(\t\x12\x15\n\robserve_until\x18\x0c \x01(\t\x12\x18\n\x10reassessment_due\x18\r \x01(\x08\x12\x35\n\x07outcome\x18\x0e \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x16\n\x0eoutcome_reason\x18\x0f \x01(\t\x12\x15\n\rproposed_date\x18\x10 \x01(\t\x12\x13\n\x0b\x63losed_date\x18\x11 \x01(\t\x12\x0c\n\x04\x65tag\x18\x12 \x01(\t\x12\x14\n\x0clog_position\x18\x13 \x01(\x03\x12\x34\n\x05\x64rift\x18\x14 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift\x12\x31\n\x08supports\x18\x15 \x03(\x0b\x32\x1f.stepladder.coaching.v1.Support\x12\x1c\n\x14\x63\x61use_fact_positions\x18\x16 \x03(\x03\x12<\n\x0e\x66urther_causes\x18\x17 \x03(\x0b\x32$.stepladder.coaching.v1.FurtherCause\x12\x32\n\x08\x61ssessed\x18\x18 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12\x10\n\x08own_view\x18\x19 \x01(\t\x12\x16\n\x0e\x61\x63tivated_date\x18\x1a \x01(\t\x12\x16\n\x0erules_position\x18\x1b \x01(\x03\x12\x33\n\x07results\x18\x1c \x03(\x0b\x32\".stepladder.coaching.v1.GoalResult\x12?\n\x11suggested_outcome\x18\x1d \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x39\n\x0boutcome_now\x18\x1e \x01(\x0e\x32$.stepladder.coaching.v1.Plan.Outcome\x12\x13\n\x0bwatch_until\x18\x1f \x01(\t\x12\x17\n\x0f\x66ollows_plan_id\x18  \x01(\t\x12\x34\n\npin_drifts\x18! \x03(\x0b\x32 .stepladder.coaching.v1.PinDrift\x12\x16\n\x0e\x64rift_position\x18\" \x01(\x03\x12\x12\n\ndrift_open\x18# \x01(\x08\x12:\n\rdrift_reviews\x18$ \x03(\x0b\x32#.stepladder.coaching.v1.DriftReview\x12\x36\n\x08progress\x18% \x03(\x0b\x32$.stepladder.coaching.v1.GoalProgress\x12/\n\x05steps\x18& \x03(\x0b\x32 .stepladder.coaching.v1.PlanStep\"\x99\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_PROPOSED\x10\x01\x12\x12\n\x0eSTATE_ASSESSED\x10\x02\x12\x13\n\x0fSTATE_DIAGNOSED\x10\x03\x12\x10\n\x0cSTATE_ACTIVE\x10\x04\x12\x18\n\x14STATE_IN_OBSERVATION\x10\x05\x12\x10\n\x0cSTATE_CLOSED\x10\x06\"\x7f\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rCAUSE_ABILITY\x10\x01\x12\x0f\n\x0b\x43\x41USE_SKILL\x10\x02\x12\x13\n\x0f\x43\x41USE_KNOWLEDGE\x10\x03\x12\x12\n\x0e\x43\x41USE_ATTITUDE\x10\x04\x12\x12\n\x0e\x43\x41USE_EXTERNAL\x10\x05\"\x86\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_IMPROVED\x10\x01\x12\x1b\n\x17OUTCOME_PARTLY_IMPROVED\x10\x02\x12\x18\n\x14OUTCOME_NOT_IMPROVED\x10\x03\x12\x15\n\x11OUTCOME_CANCELLED\x10\x04\"\xb1\x01\n\x08\x45vidence\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65tection_position\x18\x02 \x01(\x03\x12\x11\n\tpolicy_id\x18\x03 \x01(\t\x12\x17\n\x0fpolicy_position\x18\x04 \x01(\x03\x12\x0e\n\x06kpi_id\x18\x05 \x01(\t\x12\x37\n\x07periods\x18\x06 \x03(\x0b\x32&.stepladder.coaching.v1.EvidencePeriod\"\x92\x01\n\rEvidenceDrift\x12\x0e\n\x06stands\x18\x01 \x01(\x08\x12\x10\n\x08\x64isputed\x18\x02 \x01(\x08\x12\x37\n\x07periods\x18\x03 \x03(\x0b\x32&.stepladder.coaching.v1.EvidencePeriod\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\x03\x12\x16\n\x0e\x64rift_position\x18\x05 \x01(\x03\"\x8c\x02\n\x0e\x45videncePeriod\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\t\x12\x0f\n\x07minimum\x18\x06 \x01(\t\x12\x0f\n\x07maximum\x18\x07 \x01(\t\x12\x16\n\x0e\x66\x61\x63t_positions\x18\x08 \x03(\x03\x12\x17\n\x0ftarget_position\x18\t \x01(\x03\x12\x0b\n\x03met\x18\n \x01(\x08\x12=\n\nconditions\x18\x0b \x03(\x0b\x32).stepladder.coaching.v1.EvidenceCondition\"D\n\x11\x45videnceCondition\x12\x0e\n\x06kpi_id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61seline\x18\x03 \x01(\t\"\xef\x06\n\x04Goal\x12\x1c\n\x06kpi_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08\x62\x61seline\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x1c\n\x06target\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x30\n\x07measure\x18\x05 \x01(\x0b\x32\x1f.stepladder.coaching.v1.Measure\x12)\n\x13\x62\x61seline_start_date\x18\x06 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\'\n\x11\x62\x61seline_end_date\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12<\n\x06stages\x18\x08 \x03(\x0b\x32\".stepladder.coaching.v1.Goal.StageB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12;\n\x11measured_baseline\x18\t \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12:\n\ndefinition\x18\n \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xd8\x01\x03\x1a;\n\x05Stage\x12\x17\n\x04\x64\x61te\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x19\n\x06target\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xb8\xbb\x18\x01:\xf0\x02\xbaH\xec\x02\x1a\x90\x01\n\x0cgoal.measure\x12\x31kpi_id and measure must not name different things\x1aMthis.kpi_id == \'\' || !has(this.measure) || this.measure.kpi_id == this.kpi_id\x1a\xd6\x01\n\x12goal.baseline_days\x12\x46\x62\x61seline_start_date and baseline_end_date are given together, in order\x1ax(this.baseline_start_date == \'\') == (this.baseline_end_date == \'\') && this.baseline_start_date <= this.baseline_end_date\"\xcc\x01\n\x0cGoalProgress\x12-\n\x03now\x18\x01 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12:\n\x10since_activation\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12\r\n\x05share\x18\x03 \x01(\t\x12\x0b\n\x03met\x18\x04 \x01(\x08\x12\x35\n\x06stages\x18\x05 \x03(\x0b\x32%.stepladder.coaching.v1.StageProgress\"|\n\rStageProgress\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x32\n\x08measured\x18\x03 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12\x0b\n\x03met\x18\x04 \x01(\x08\x12\x0c\n\x04over\x18\x05 \x01(\x08\"M\n\nGoalResult\x12\x32\n\x08measured\x18\x01 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12\x0b\n\x03met\x18\x02 \x01(\x08\"\xe6\x04\n\x07Support\x12\x1e\n\tcourse_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1e\n\tmentor_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12:\n\x07\x65xample\x18\x03 \x01(\x0b\x32\'.stepladder.coaching.v1.Support.ExampleH\x00\x12\x45\n\radjusted_work\x18\x04 \x01(\x0b\x32,.stepladder.coaching.v1.Support.AdjustedWorkH\x00\x12\x36\n\x05other\x18\x05 \x01(\x0b\x32%.stepladder.coaching.v1.Support.OtherH\x00\x12\x16\n\x04text\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x1a*\n\x07\x45xample\x12\x1f\n\trecord_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x1a+\n\x0c\x41\x64justedWork\x12\x1b\n\x08\x65nd_date\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x1a\x07\n\x05Other:\xd6\x01\xbaH\xd2\x01\x1a\xcf\x01\n\x0csupport.text\x12Iadjusted work, anything else, and an example without a record need a text\x1atthis.text != \'\' || has(this.course_id) || has(this.mentor_id) || (has(this.example) && this.example.record_id != \'\')B\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\x83\x02\n\x0c\x46urtherCause\x12=\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.CauseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x04note\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'\x12)\n\x0e\x66\x61\x63t_positions\x18\x03 \x03(\x03\x42\x11\xbaH\x0e\x92\x01\x0b\x10\xe8\x07\x18\x01\"\x04\"\x02(\x01:q\xbaHn\x1al\n\x13\x66urther_cause.basis\x12#a cause rests on facts or on a note\x1a\x30this.note != \'\' || size(this.fact_positions) > 0\"{\n\x0b\x44riftReview\x12\x16\n\x0e\x64rift_position\x18\x01 \x01(\x03\x12\x13\n\x0breviewed_by\x18\x02 \x01(\t\x12\x31\n\rreviewed_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x04 \x01(\t\"h\n\x08PlanStep\x12\x14\n\x0clog_position\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\"\xa2\x03\n\x12ProposePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x65mployee_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\x07lead_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1c\n\x06kpi_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x32\n\x08\x65vidence\x18\x06 \x01(\x0b\x32 .stepladder.coaching.v1.Evidence:\xc1\x01\xbaH\xbd\x01\x1a\xba\x01\n\x10propose_plan.kpi\x12Jkpi_id is needed unless the evidence names it, and must not differ from it\x1aZthis.evidence.kpi_id == \'\' ? this.kpi_id != \'\' : this.kpi_id in [\'\', this.evidence.kpi_id]\"W\n\x10\x43\x61llReassessment\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x32\n\x08measured\x18\x02 \x03(\x0b\x32 .stepladder.coaching.v1.Measured\"R\n\tNoteDrift\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x34\n\x05\x64rift\x18\x02 \x01(\x0b\x32%.stepladder.coaching.v1.EvidenceDrift\"g\n\x0cNotePinDrift\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12.\n\x04pins\x18\x02 \x03(\x0b\x32 .stepladder.coaching.v1.PinDrift\x12\x16\n\x0e\x64rift_position\x18\x03 \x01(\x03\"|\n\nAssessPlan\x12:\n\x07request\x18\x01 \x01(\x0b\x32).stepladder.coaching.v1.AssessPlanRequest\x12\x32\n\x08measured\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\"\xe2\x01\n\x0c\x41\x63tivatePlan\x12<\n\x07request\x18\x01 \x01(\x0b\x32+.stepladder.coaching.v1.ActivatePlanRequest\x12\x30\n\x05\x62\x61ses\x18\x02 \x03(\x0b\x32!.stepladder.coaching.v1.GoalBasis\x12\x34\n\tmentoring\x18\x03 \x03(\x0b\x32!.stepladder.coaching.v1.Mentoring\x12\x14\n\x0cmentor_limit\x18\x04 \x01(\x05\x12\x16\n\x0erules_position\x18\x05 \x01(\x03\"{\n\tGoalBasis\x12:\n\ndefinition\x18\x01 \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xd8\x01\x03\x12\x32\n\x08\x62\x61seline\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\"?\n\tMentoring\x12\x11\n\tmentor_id\x18\x01 \x01(\t\x12\x10\n\x08\x65mployed\x18\x02 \x01(\x08\x12\r\n\x05plans\x18\x03 \x01(\x05\">\n\x0eGetPlanRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"\xa5\x02\n\x10ListPlansRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07lead_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12;\n\x05state\x18\x05 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.StateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x10\n\x08\x61t_least\x18\x06 \x01(\x03\x12\x1f\n\tmentor_id\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x18\n\x10reassessment_due\x18\x08 \x01(\x08\x12\x12\n\ndrift_open\x18\t \x01(\x08\"Y\n\x11ListPlansResponse\x12+\n\x05plans\x18\x01 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Plan\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x03\n\x11\x41ssessPlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x1e\n\nassessment\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\x12\x1f\n\remployee_view\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'\x12 \n\nstart_date\x18\x06 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08\x65nd_date\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01:\xa5\x01\xbaH\xa1\x01\x1a\x9e\x01\n\x10\x61ssess_plan.days\x12\x34start_date and end_date are given together, in order\x1aT(this.start_date == \'\') == (this.end_date == \'\') && this.start_date <= this.end_date\"v\n\x13GivePlanViewRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x18\n\x04view\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"\xa5\x03\n\x13\x44iagnosePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12=\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32\".stepladder.coaching.v1.Plan.CauseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\ncause_note\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x88\'\x12)\n\x0e\x66\x61\x63t_positions\x18\x06 \x03(\x03\x42\x11\xbaH\x0e\x92\x01\x0b\x10\xe8\x07\x18\x01\"\x04\"\x02(\x01\x12\x46\n\x0e\x66urther_causes\x18\x07 \x03(\x0b\x32$.stepladder.coaching.v1.FurtherCauseB\x08\xbaH\x05\x92\x01\x02\x10\x04:w\xbaHt\x1ar\n\x13\x64iagnose_plan.basis\x12#a cause rests on facts or on a note\x1a\x36this.cause_note != \'\' || size(this.fact_positions) > 0\"\xf8\x01\n\x13\x41\x63tivatePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x37\n\x05goals\x18\x04 \x03(\x0b\x32\x1c.stepladder.coaching.v1.GoalB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12$\n\tresources\x18\x05 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x14\"\x07r\x05\x10\x01\x18\xf4\x03\x12;\n\x08supports\x18\x06 \x03(\x0b\x32\x1f.stepladder.coaching.v1.SupportB\x08\xbaH\x05\x92\x01\x02\x10\x14\"}\n\x12ObservePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12 \n\robserve_until\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\xd6\x02\n\x10\x43losePlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x43\n\x07outcome\x18\x04 \x01(\x0e\x32$.stepladder.coaching.v1.Plan.OutcomeB\x0c\xbaH\t\x82\x01\x06\x18\x01\x18\x02\x18\x03\x12\x1a\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\x12!\n\x0bwatch_until\x18\x06 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01:w\xbaHt\x1ar\n\x16\x63lose_plan.watch_until\x12+only who has improved is watched afterwards\x1a+this.watch_until == \'\' || this.outcome == 1\"\x9a\x01\n\x16ReviewPlanDriftRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x1f\n\x0e\x64rift_position\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x18\n\x04note\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'\"v\n\x11\x43\x61ncelPlanRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\x07plan_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x1a\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x88\'2\xf4\n\n\x0bPlanService\x12m\n\x0bProposePlan\x12*.stepladder.coaching.v1.ProposePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/plans:\x01*\x12l\n\x07GetPlan\x12&.stepladder.coaching.v1.GetPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/plans/{plan_id}\x12s\n\tListPlans\x12(.stepladder.coaching.v1.ListPlansRequest\x1a).stepladder.coaching.v1.ListPlansResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/plans\x12|\n\nAssessPlan\x12).stepladder.coaching.v1.AssessPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/plans/{plan_id}:assess:\x01*\x12\x82\x01\n\x0cGivePlanView\x12+.stepladder.coaching.v1.GivePlanViewRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/plans/{plan_id}:giveView:\x01*\x12\x82\x01\n\x0c\x44iagnosePlan\x12+.stepladder.coaching.v1.DiagnosePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/plans/{plan_id}:diagnose:\x01*\x12\x82\x01\n\x0c\x41\x63tivatePlan\x12+.stepladder.coaching.v1.ActivatePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/plans/{plan_id}:activate:\x01*\x12\x7f\n\x0bObservePlan\x12*.stepladder.coaching.v1.ObservePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/plans/{plan_id}:observe:\x01*\x12y\n\tClosePlan\x12(.stepladder.coaching.v1.ClosePlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/plans/{plan_id}:close:\x01*\x12|\n\nCancelPlan\x12).stepladder.coaching.v1.CancelPlanRequest\x1a\x1c.stepladder.coaching.v1.Plan\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/plans/{plan_id}:cancel:\x01*\x12\x8b\x01\n\x0fReviewPlanDrift\x12..stepladder.coaching.v1.ReviewPlanDriftRequest\x1a\x1c.stepladder.coaching.v1.Plan\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/plans/{plan_id}:reviewDrift:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.coaching.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GOAL_STAGE'].fields_by_name['date']._loaded_options = None
+  _globals['_GOAL_STAGE'].fields_by_name['date']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_GOAL_STAGE'].fields_by_name['target']._loaded_options = None
+  _globals['_GOAL_STAGE'].fields_by_name['target']._serialized_options = b'\272H\006r\004\270\273\030\001'
   _globals['_GOAL'].fields_by_name['kpi_id']._loaded_options = None
-  _globals['_GOAL'].fields_by_name['kpi_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_GOAL'].fields_by_name['kpi_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_GOAL'].fields_by_name['baseline']._loaded_options = None
-  _globals['_GOAL'].fields_by_name['baseline']._serialized_options = b'\272H\006r\004\270\273\030\001'
+  _globals['_GOAL'].fields_by_name['baseline']._serialized_options = b'\272H\tr\004\270\273\030\001\330\001\001'
   _globals['_GOAL'].fields_by_name['target']._loaded_options = None
-  _globals['_GOAL'].fields_by_name['target']._serialized_options = b'\272H\006r\004\270\273\030\001'
+  _globals['_GOAL'].fields_by_name['target']._serialized_options = b'\272H\tr\004\270\273\030\001\330\001\001'
   _globals['_GOAL'].fields_by_name['deadline']._loaded_options = None
-  _globals['_GOAL'].fields_by_name['deadline']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_GOAL'].fields_by_name['deadline']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_GOAL'].fields_by_name['baseline_start_date']._loaded_options = None
+  _globals['_GOAL'].fields_by_name['baseline_start_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_GOAL'].fields_by_name['baseline_end_date']._loaded_options = None
+  _globals['_GOAL'].fields_by_name['baseline_end_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_GOAL'].fields_by_name['stages']._loaded_options = None
+  _globals['_GOAL'].fields_by_name['stages']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_GOAL'].fields_by_name['definition']._loaded_options = None
+  _globals['_GOAL'].fields_by_name['definition']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_GOAL']._loaded_options = None
+  _globals['_GOAL']._serialized_options = b'\272H\354\002\032\220\001\n\014goal.measure\0221kpi_id and measure must not name different things\032Mthis.kpi_id == \'\' || !has(this.measure) || this.measure.kpi_id == this.kpi_id\032\326\001\n\022goal.baseline_days\022Fbaseline_start_date and baseline_end_date are given together, in order\032x(this.baseline_start_date == \'\') == (this.baseline_end_date == \'\') && this.baseline_start_date <= this.baseline_end_date'
+  _globals['_SUPPORT_EXAMPLE'].fields_by_name['record_id']._loaded_options = None
+  _globals['_SUPPORT_EXAMPLE'].fields_by_name['record_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_SUPPORT_ADJUSTEDWORK'].fields_by_name['end_date']._loaded_options = None
+  _globals['_SUPPORT_ADJUSTEDWORK'].fields_by_name['end_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_SUPPORT'].oneofs_by_name['kind']._loaded_options = None
+  _globals['_SUPPORT'].oneofs_by_name['kind']._serialized_options = b'\272H\002\010\001'
+  _globals['_SUPPORT'].fields_by_name['course_id']._loaded_options = None
+  _globals['_SUPPORT'].fields_by_name['course_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_SUPPORT'].fields_by_name['mentor_id']._loaded_options = None
+  _globals['_SUPPORT'].fields_by_name['mentor_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_SUPPORT'].fields_by_name['text']._loaded_options = None
+  _globals['_SUPPORT'].fields_by_name['text']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_SUPPORT']._loaded_options = None
+  _globals['_SUPPORT']._serialized_options = b'\272H\322\001\032\317\001\n\014support.text\022Iadjusted work, anything else, and an example without a record need a text\032tthis.text != \'\' || has(this.course_id) || has(this.mentor_id) || (has(this.example) && this.example.record_id != \'\')'
+  _globals['_FURTHERCAUSE'].fields_by_name['cause']._loaded_options = None
+  _globals['_FURTHERCAUSE'].fields_by_name['cause']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_FURTHERCAUSE'].fields_by_name['note']._loaded_options = None
+  _globals['_FURTHERCAUSE'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\210\''
+  _globals['_FURTHERCAUSE'].fields_by_name['fact_positions']._loaded_options = None
+  _globals['_FURTHERCAUSE'].fields_by_name['fact_positions']._serialized_options = b'\272H\016\222\001\013\020\350\007\030\001\"\004\"\002(\001'
+  _globals['_FURTHERCAUSE']._loaded_options = None
+  _globals['_FURTHERCAUSE']._serialized_options = b'\272Hn\032l\n\023further_cause.basis\022#a cause rests on facts or on a note\0320this.note != \'\' || size(this.fact_positions) > 0'
   _globals['_PROPOSEPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_PROPOSEPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_PROPOSEPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -54,6 +93,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROPOSEPLANREQUEST'].fields_by_name['kpi_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_PROPOSEPLANREQUEST']._loaded_options = None
   _globals['_PROPOSEPLANREQUEST']._serialized_options = b'\272H\275\001\032\272\001\n\020propose_plan.kpi\022Jkpi_id is needed unless the evidence names it, and must not differ from it\032Zthis.evidence.kpi_id == \'\' ? this.kpi_id != \'\' : this.kpi_id in [\'\', this.evidence.kpi_id]'
+  _globals['_GOALBASIS'].fields_by_name['definition']._loaded_options = None
+  _globals['_GOALBASIS'].fields_by_name['definition']._serialized_options = b'\272H\003\330\001\003'
   _globals['_GETPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
   _globals['_GETPLANREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_LISTPLANSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -64,6 +105,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPLANSREQUEST'].fields_by_name['lead_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_LISTPLANSREQUEST'].fields_by_name['state']._loaded_options = None
   _globals['_LISTPLANSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTPLANSREQUEST'].fields_by_name['mentor_id']._loaded_options = None
+  _globals['_LISTPLANSREQUEST'].fields_by_name['mentor_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_ASSESSPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ASSESSPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_ASSESSPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -72,6 +115,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSESSPLANREQUEST'].fields_by_name['assessment']._serialized_options = b'\272H\007r\005\020\001\030\210\''
   _globals['_ASSESSPLANREQUEST'].fields_by_name['employee_view']._loaded_options = None
   _globals['_ASSESSPLANREQUEST'].fields_by_name['employee_view']._serialized_options = b'\272H\005r\003\030\210\''
+  _globals['_ASSESSPLANREQUEST'].fields_by_name['start_date']._loaded_options = None
+  _globals['_ASSESSPLANREQUEST'].fields_by_name['start_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_ASSESSPLANREQUEST'].fields_by_name['end_date']._loaded_options = None
+  _globals['_ASSESSPLANREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_ASSESSPLANREQUEST']._loaded_options = None
+  _globals['_ASSESSPLANREQUEST']._serialized_options = b'\272H\241\001\032\236\001\n\020assess_plan.days\0224start_date and end_date are given together, in order\032T(this.start_date == \'\') == (this.end_date == \'\') && this.start_date <= this.end_date'
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['plan_id']._loaded_options = None
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['view']._loaded_options = None
+  _globals['_GIVEPLANVIEWREQUEST'].fields_by_name['view']._serialized_options = b'\272H\007r\005\020\001\030\210\''
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -79,7 +134,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['cause']._loaded_options = None
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['cause']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['cause_note']._loaded_options = None
-  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['cause_note']._serialized_options = b'\272H\007r\005\020\001\030\210\''
+  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['cause_note']._serialized_options = b'\272H\005r\003\030\210\''
+  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['fact_positions']._loaded_options = None
+  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['fact_positions']._serialized_options = b'\272H\016\222\001\013\020\350\007\030\001\"\004\"\002(\001'
+  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['further_causes']._loaded_options = None
+  _globals['_DIAGNOSEPLANREQUEST'].fields_by_name['further_causes']._serialized_options = b'\272H\005\222\001\002\020\004'
+  _globals['_DIAGNOSEPLANREQUEST']._loaded_options = None
+  _globals['_DIAGNOSEPLANREQUEST']._serialized_options = b'\272Ht\032r\n\023diagnose_plan.basis\022#a cause rests on facts or on a note\0326this.cause_note != \'\' || size(this.fact_positions) > 0'
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -88,6 +149,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['goals']._serialized_options = b'\272H\007\222\001\004\010\001\020\024'
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['resources']._loaded_options = None
   _globals['_ACTIVATEPLANREQUEST'].fields_by_name['resources']._serialized_options = b'\272H\016\222\001\013\020\024\"\007r\005\020\001\030\364\003'
+  _globals['_ACTIVATEPLANREQUEST'].fields_by_name['supports']._loaded_options = None
+  _globals['_ACTIVATEPLANREQUEST'].fields_by_name['supports']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_OBSERVEPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_OBSERVEPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_OBSERVEPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -102,6 +165,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEPLANREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\t\202\001\006\030\001\030\002\030\003'
   _globals['_CLOSEPLANREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_CLOSEPLANREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\210\''
+  _globals['_CLOSEPLANREQUEST'].fields_by_name['watch_until']._loaded_options = None
+  _globals['_CLOSEPLANREQUEST'].fields_by_name['watch_until']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_CLOSEPLANREQUEST']._loaded_options = None
+  _globals['_CLOSEPLANREQUEST']._serialized_options = b'\272Ht\032r\n\026close_plan.watch_until\022+only who has improved is watched afterwards\032+this.watch_until == \'\' || this.outcome == 1'
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['plan_id']._loaded_options = None
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['drift_position']._loaded_options = None
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['drift_position']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['note']._loaded_options = None
+  _globals['_REVIEWPLANDRIFTREQUEST'].fields_by_name['note']._serialized_options = b'\272H\007r\005\020\001\030\210\''
   _globals['_CANCELPLANREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CANCELPLANREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_CANCELPLANREQUEST'].fields_by_name['plan_id']._loaded_options = None
@@ -116,6 +191,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANSERVICE'].methods_by_name['ListPlans']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/plans'
   _globals['_PLANSERVICE'].methods_by_name['AssessPlan']._loaded_options = None
   _globals['_PLANSERVICE'].methods_by_name['AssessPlan']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/plans/{plan_id}:assess:\001*'
+  _globals['_PLANSERVICE'].methods_by_name['GivePlanView']._loaded_options = None
+  _globals['_PLANSERVICE'].methods_by_name['GivePlanView']._serialized_options = b'\202\323\344\223\002!\"\034/v1/plans/{plan_id}:giveView:\001*'
   _globals['_PLANSERVICE'].methods_by_name['DiagnosePlan']._loaded_options = None
   _globals['_PLANSERVICE'].methods_by_name['DiagnosePlan']._serialized_options = b'\202\323\344\223\002!\"\034/v1/plans/{plan_id}:diagnose:\001*'
   _globals['_PLANSERVICE'].methods_by_name['ActivatePlan']._loaded_options = None
@@ -126,48 +203,86 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANSERVICE'].methods_by_name['ClosePlan']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/plans/{plan_id}:close:\001*'
   _globals['_PLANSERVICE'].methods_by_name['CancelPlan']._loaded_options = None
   _globals['_PLANSERVICE'].methods_by_name['CancelPlan']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/plans/{plan_id}:cancel:\001*'
-  _globals['_PLAN']._serialized_start=155
-  _globals['_PLAN']._serialized_end=1181
-  _globals['_PLAN_STATE']._serialized_start=762
-  _globals['_PLAN_STATE']._serialized_end=915
-  _globals['_PLAN_CAUSE']._serialized_start=917
-  _globals['_PLAN_CAUSE']._serialized_end=1044
-  _globals['_PLAN_OUTCOME']._serialized_start=1047
-  _globals['_PLAN_OUTCOME']._serialized_end=1181
-  _globals['_EVIDENCE']._serialized_start=1184
-  _globals['_EVIDENCE']._serialized_end=1361
-  _globals['_EVIDENCEDRIFT']._serialized_start=1364
-  _globals['_EVIDENCEDRIFT']._serialized_end=1510
-  _globals['_EVIDENCEPERIOD']._serialized_start=1513
-  _globals['_EVIDENCEPERIOD']._serialized_end=1781
-  _globals['_EVIDENCECONDITION']._serialized_start=1783
-  _globals['_EVIDENCECONDITION']._serialized_end=1851
-  _globals['_GOAL']._serialized_start=1853
-  _globals['_GOAL']._serialized_end=1971
-  _globals['_PROPOSEPLANREQUEST']._serialized_start=1974
-  _globals['_PROPOSEPLANREQUEST']._serialized_end=2392
-  _globals['_CALLREASSESSMENT']._serialized_start=2394
-  _globals['_CALLREASSESSMENT']._serialized_end=2429
-  _globals['_NOTEDRIFT']._serialized_start=2431
-  _globals['_NOTEDRIFT']._serialized_end=2513
-  _globals['_GETPLANREQUEST']._serialized_start=2515
-  _globals['_GETPLANREQUEST']._serialized_end=2559
-  _globals['_LISTPLANSREQUEST']._serialized_start=2562
-  _globals['_LISTPLANSREQUEST']._serialized_end=2776
-  _globals['_LISTPLANSRESPONSE']._serialized_start=2778
-  _globals['_LISTPLANSRESPONSE']._serialized_end=2867
-  _globals['_ASSESSPLANREQUEST']._serialized_start=2870
-  _globals['_ASSESSPLANREQUEST']._serialized_end=3025
-  _globals['_DIAGNOSEPLANREQUEST']._serialized_start=3028
-  _globals['_DIAGNOSEPLANREQUEST']._serialized_end=3215
-  _globals['_ACTIVATEPLANREQUEST']._serialized_start=3218
-  _globals['_ACTIVATEPLANREQUEST']._serialized_end=3405
-  _globals['_OBSERVEPLANREQUEST']._serialized_start=3407
-  _globals['_OBSERVEPLANREQUEST']._serialized_end=3532
-  _globals['_CLOSEPLANREQUEST']._serialized_start=3535
-  _globals['_CLOSEPLANREQUEST']._serialized_end=3721
-  _globals['_CANCELPLANREQUEST']._serialized_start=3723
-  _globals['_CANCELPLANREQUEST']._serialized_end=3841
-  _globals['_PLANSERVICE']._serialized_start=3844
-  _globals['_PLANSERVICE']._serialized_end=4965
+  _globals['_PLANSERVICE'].methods_by_name['ReviewPlanDrift']._loaded_options = None
+  _globals['_PLANSERVICE'].methods_by_name['ReviewPlanDrift']._serialized_options = b'\202\323\344\223\002$\"\037/v1/plans/{plan_id}:reviewDrift:\001*'
+  _globals['_PLAN']._serialized_start=263
+  _globals['_PLAN']._serialized_end=2036
+  _globals['_PLAN_STATE']._serialized_start=1617
+  _globals['_PLAN_STATE']._serialized_end=1770
+  _globals['_PLAN_CAUSE']._serialized_start=1772
+  _globals['_PLAN_CAUSE']._serialized_end=1899
+  _globals['_PLAN_OUTCOME']._serialized_start=1902
+  _globals['_PLAN_OUTCOME']._serialized_end=2036
+  _globals['_EVIDENCE']._serialized_start=2039
+  _globals['_EVIDENCE']._serialized_end=2216
+  _globals['_EVIDENCEDRIFT']._serialized_start=2219
+  _globals['_EVIDENCEDRIFT']._serialized_end=2365
+  _globals['_EVIDENCEPERIOD']._serialized_start=2368
+  _globals['_EVIDENCEPERIOD']._serialized_end=2636
+  _globals['_EVIDENCECONDITION']._serialized_start=2638
+  _globals['_EVIDENCECONDITION']._serialized_end=2706
+  _globals['_GOAL']._serialized_start=2709
+  _globals['_GOAL']._serialized_end=3588
+  _globals['_GOAL_STAGE']._serialized_start=3158
+  _globals['_GOAL_STAGE']._serialized_end=3217
+  _globals['_GOALPROGRESS']._serialized_start=3591
+  _globals['_GOALPROGRESS']._serialized_end=3795
+  _globals['_STAGEPROGRESS']._serialized_start=3797
+  _globals['_STAGEPROGRESS']._serialized_end=3921
+  _globals['_GOALRESULT']._serialized_start=3923
+  _globals['_GOALRESULT']._serialized_end=4000
+  _globals['_SUPPORT']._serialized_start=4003
+  _globals['_SUPPORT']._serialized_end=4617
+  _globals['_SUPPORT_EXAMPLE']._serialized_start=4289
+  _globals['_SUPPORT_EXAMPLE']._serialized_end=4331
+  _globals['_SUPPORT_ADJUSTEDWORK']._serialized_start=4333
+  _globals['_SUPPORT_ADJUSTEDWORK']._serialized_end=4376
+  _globals['_SUPPORT_OTHER']._serialized_start=4378
+  _globals['_SUPPORT_OTHER']._serialized_end=4385
+  _globals['_FURTHERCAUSE']._serialized_start=4620
+  _globals['_FURTHERCAUSE']._serialized_end=4879
+  _globals['_DRIFTREVIEW']._serialized_start=4881
+  _globals['_DRIFTREVIEW']._serialized_end=5004
+  _globals['_PLANSTEP']._serialized_start=5006
+  _globals['_PLANSTEP']._serialized_end=5110
+  _globals['_PROPOSEPLANREQUEST']._serialized_start=5113
+  _globals['_PROPOSEPLANREQUEST']._serialized_end=5531
+  _globals['_CALLREASSESSMENT']._serialized_start=5533
+  _globals['_CALLREASSESSMENT']._serialized_end=5620
+  _globals['_NOTEDRIFT']._serialized_start=5622
+  _globals['_NOTEDRIFT']._serialized_end=5704
+  _globals['_NOTEPINDRIFT']._serialized_start=5706
+  _globals['_NOTEPINDRIFT']._serialized_end=5809
+  _globals['_ASSESSPLAN']._serialized_start=5811
+  _globals['_ASSESSPLAN']._serialized_end=5935
+  _globals['_ACTIVATEPLAN']._serialized_start=5938
+  _globals['_ACTIVATEPLAN']._serialized_end=6164
+  _globals['_GOALBASIS']._serialized_start=6166
+  _globals['_GOALBASIS']._serialized_end=6289
+  _globals['_MENTORING']._serialized_start=6291
+  _globals['_MENTORING']._serialized_end=6354
+  _globals['_GETPLANREQUEST']._serialized_start=6356
+  _globals['_GETPLANREQUEST']._serialized_end=6418
+  _globals['_LISTPLANSREQUEST']._serialized_start=6421
+  _globals['_LISTPLANSREQUEST']._serialized_end=6714
+  _globals['_LISTPLANSRESPONSE']._serialized_start=6716
+  _globals['_LISTPLANSRESPONSE']._serialized_end=6805
+  _globals['_ASSESSPLANREQUEST']._serialized_start=6808
+  _globals['_ASSESSPLANREQUEST']._serialized_end=7197
+  _globals['_GIVEPLANVIEWREQUEST']._serialized_start=7199
+  _globals['_GIVEPLANVIEWREQUEST']._serialized_end=7317
+  _globals['_DIAGNOSEPLANREQUEST']._serialized_start=7320
+  _globals['_DIAGNOSEPLANREQUEST']._serialized_end=7741
+  _globals['_ACTIVATEPLANREQUEST']._serialized_start=7744
+  _globals['_ACTIVATEPLANREQUEST']._serialized_end=7992
+  _globals['_OBSERVEPLANREQUEST']._serialized_start=7994
+  _globals['_OBSERVEPLANREQUEST']._serialized_end=8119
+  _globals['_CLOSEPLANREQUEST']._serialized_start=8122
+  _globals['_CLOSEPLANREQUEST']._serialized_end=8464
+  _globals['_REVIEWPLANDRIFTREQUEST']._serialized_start=8467
+  _globals['_REVIEWPLANDRIFTREQUEST']._serialized_end=8621
+  _globals['_CANCELPLANREQUEST']._serialized_start=8623
+  _globals['_CANCELPLANREQUEST']._serialized_end=8741
+  _globals['_PLANSERVICE']._serialized_start=8744
+  _globals['_PLANSERVICE']._serialized_end=10140
 # @@protoc_insertion_point(module_scope)

@@ -6,8 +6,11 @@ Coaching of an employee who is below what is expected."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.coaching.v1 import measure_pb2 as _measure_pb2
+from stepladder.performance.v1 import kpi_pb2 as _kpi_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -106,6 +109,24 @@ class Plan(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
+    SUPPORTS_FIELD_NUMBER: _builtins.int
+    CAUSE_FACT_POSITIONS_FIELD_NUMBER: _builtins.int
+    FURTHER_CAUSES_FIELD_NUMBER: _builtins.int
+    ASSESSED_FIELD_NUMBER: _builtins.int
+    OWN_VIEW_FIELD_NUMBER: _builtins.int
+    ACTIVATED_DATE_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SUGGESTED_OUTCOME_FIELD_NUMBER: _builtins.int
+    OUTCOME_NOW_FIELD_NUMBER: _builtins.int
+    WATCH_UNTIL_FIELD_NUMBER: _builtins.int
+    FOLLOWS_PLAN_ID_FIELD_NUMBER: _builtins.int
+    PIN_DRIFTS_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    DRIFT_OPEN_FIELD_NUMBER: _builtins.int
+    DRIFT_REVIEWS_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     lead_id: _builtins.str
@@ -115,6 +136,7 @@ class Plan(_message.Message):
     """Text of the assessment and of the employee's own view."""
     employee_view: _builtins.str
     cause: Global___Plan.Cause.ValueType
+    """The main cause."""
     cause_note: _builtins.str
     observe_until: _builtins.str
     """The last day of observation."""
@@ -126,6 +148,28 @@ class Plan(_message.Message):
     closed_date: _builtins.str
     etag: _builtins.str
     log_position: _builtins.int
+    own_view: _builtins.str
+    """The latest that the employee said themself."""
+    activated_date: _builtins.str
+    """Goals are measured from the day after it; empty of plans activated before it was kept."""
+    rules_position: _builtins.int
+    """Position of the version of the coaching rules that it was activated under; 0: none was in force."""
+    suggested_outcome: Global___Plan.Outcome.ValueType
+    """What the results suggested: every goal met: improved; none: not improved; otherwise partly improved. Of a closed plan:
+    at the time of the decision.
+    """
+    outcome_now: Global___Plan.Outcome.ValueType
+    """What they suggest with every drift since."""
+    watch_until: _builtins.str
+    """Improved, and watched up to this day."""
+    follows_plan_id: _builtins.str
+    """The latest plan before this one of the same employee that was about the same KPI, or after which they were still
+    being watched when this one was proposed.
+    """
+    drift_position: _builtins.int
+    """Up to which position of the log changed facts are in `drift` and `pin_drifts`; 0: there is no drift."""
+    drift_open: _builtins.bool
+    """A person has yet to look at the drift."""
     @_builtins.property
     def evidence(self) -> Global___Evidence:
         """What it rests on."""
@@ -133,10 +177,44 @@ class Plan(_message.Message):
     @_builtins.property
     def goals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Goal]: ...
     @_builtins.property
-    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is given in words only; see `supports`."""
+
     @_builtins.property
     def drift(self) -> Global___EvidenceDrift:
         """What the facts say now, once any of those under the plan has changed. The evidence itself is never rewritten."""
+
+    @_builtins.property
+    def supports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Support]:
+        """What is given to reach the goals."""
+
+    @_builtins.property
+    def cause_fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions in the log of the facts that the main cause rests on."""
+
+    @_builtins.property
+    def further_causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FurtherCause]: ...
+    @_builtins.property
+    def assessed(self) -> _measure_pb2.Measured:
+        """The KPI that the plan is about, over the days named by the assessment."""
+
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoalResult]:
+        """What the goals came to when reassessment fell due, in their order."""
+
+    @_builtins.property
+    def pin_drifts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]:
+        """Of what the plan keeps (`assessed`, baselines, results): whatever has changed, and what it is now."""
+
+    @_builtins.property
+    def drift_reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftReview]: ...
+    @_builtins.property
+    def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoalProgress]:
+        """In the order of the goals; answered by GetPlan only, of a plan that has been activated."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
+        """Everything that was done, in order; answered by GetPlan only."""
 
     def __init__(
         self,
@@ -161,10 +239,28 @@ class Plan(_message.Message):
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
         drift: Global___EvidenceDrift | None = ...,
+        supports: _abc.Iterable[Global___Support] | None = ...,
+        cause_fact_positions: _abc.Iterable[_builtins.int] | None = ...,
+        further_causes: _abc.Iterable[Global___FurtherCause] | None = ...,
+        assessed: _measure_pb2.Measured | None = ...,
+        own_view: _builtins.str = ...,
+        activated_date: _builtins.str = ...,
+        rules_position: _builtins.int = ...,
+        results: _abc.Iterable[Global___GoalResult] | None = ...,
+        suggested_outcome: Global___Plan.Outcome.ValueType = ...,
+        outcome_now: Global___Plan.Outcome.ValueType = ...,
+        watch_until: _builtins.str = ...,
+        follows_plan_id: _builtins.str = ...,
+        pin_drifts: _abc.Iterable[_measure_pb2.PinDrift] | None = ...,
+        drift_position: _builtins.int = ...,
+        drift_open: _builtins.bool = ...,
+        drift_reviews: _abc.Iterable[Global___DriftReview] | None = ...,
+        progress: _abc.Iterable[Global___GoalProgress] | None = ...,
+        steps: _abc.Iterable[Global___PlanStep] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessed", b"assessed", "drift", b"drift", "evidence", b"evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "cause", b"cause", "cause_note", b"cause_note", "closed_date", b"closed_date", "drift", b"drift", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "plan_id", b"plan_id", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_date", b"activated_date", "assessed", b"assessed", "assessment", b"assessment", "cause", b"cause", "cause_fact_positions", b"cause_fact_positions", "cause_note", b"cause_note", "closed_date", b"closed_date", "drift", b"drift", "drift_open", b"drift_open", "drift_position", b"drift_position", "drift_reviews", b"drift_reviews", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "follows_plan_id", b"follows_plan_id", "further_causes", b"further_causes", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_now", b"outcome_now", "outcome_reason", b"outcome_reason", "own_view", b"own_view", "pin_drifts", b"pin_drifts", "plan_id", b"plan_id", "progress", b"progress", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "results", b"results", "rules_position", b"rules_position", "state", b"state", "steps", b"steps", "suggested_outcome", b"suggested_outcome", "supports", b"supports", "watch_until", b"watch_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,18 +434,71 @@ Global___EvidenceCondition: _TypeAlias = EvidenceCondition  # noqa: Y015
 
 @_typing.final
 class Goal(_message.Message):
-    """Specific, measured, dated."""
+    """Specific, measured, dated. Which values are better is the KPI's `direction`; of one whose target is a band, those from the
+    baseline to the target. Values are compared exactly, never as rounded to be shown.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Stage(_message.Message):
+        """An interim target, to be met by a day."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATE_FIELD_NUMBER: _builtins.int
+        TARGET_FIELD_NUMBER: _builtins.int
+        date: _builtins.str
+        target: _builtins.str
+        def __init__(
+            self,
+            *,
+            date: _builtins.str = ...,
+            target: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "target", b"target"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     KPI_ID_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    BASELINE_START_DATE_FIELD_NUMBER: _builtins.int
+    BASELINE_END_DATE_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    MEASURED_BASELINE_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
     kpi_id: _builtins.str
+    """A KPI, which is the same as a `measure` that names it."""
     baseline: _builtins.str
+    """What the facts say of the days before, in the measure's unit (of a time of day: in seconds). May be left to them; one
+    that is given must be what they say, to the measure's precision.
+    """
     target: _builtins.str
     deadline: _builtins.str
+    baseline_start_date: _builtins.str
+    """Days whose facts are the baseline, both inclusive; both empty: those of the plan's evidence."""
+    baseline_end_date: _builtins.str
+    @_builtins.property
+    def measure(self) -> _measure_pb2.Measure: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Goal.Stage]:
+        """Targets on the way, the earliest first. Each is measured on the days since the one before it, the goal itself on
+        those since the last.
+        """
+
+    @_builtins.property
+    def measured_baseline(self) -> _measure_pb2.Measured:
+        """Output only. What the baseline rests on."""
+
+    @_builtins.property
+    def definition(self) -> _kpi_pb2.Kpi:
+        """Output only. How the measure was counted when the plan was activated; an item of a form as a percentage."""
+
     def __init__(
         self,
         *,
@@ -357,14 +506,311 @@ class Goal(_message.Message):
         baseline: _builtins.str = ...,
         target: _builtins.str = ...,
         deadline: _builtins.str = ...,
+        measure: _measure_pb2.Measure | None = ...,
+        baseline_start_date: _builtins.str = ...,
+        baseline_end_date: _builtins.str = ...,
+        stages: _abc.Iterable[Global___Goal.Stage] | None = ...,
+        measured_baseline: _measure_pb2.Measured | None = ...,
+        definition: _kpi_pb2.Kpi | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "measure", b"measure", "measured_baseline", b"measured_baseline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "deadline", b"deadline", "kpi_id", b"kpi_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "baseline_end_date", b"baseline_end_date", "baseline_start_date", b"baseline_start_date", "deadline", b"deadline", "definition", b"definition", "kpi_id", b"kpi_id", "measure", b"measure", "measured_baseline", b"measured_baseline", "stages", b"stages", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Goal: _TypeAlias = Goal  # noqa: Y015
+
+@_typing.final
+class GoalProgress(_message.Message):
+    """How far a goal is. A measure without a value: nothing was recorded on these days (yet)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_FIELD_NUMBER: _builtins.int
+    SINCE_ACTIVATION_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    share: _builtins.str
+    """How much of the way from the baseline to the target `now` is, in per cent; below 0 when it got worse, empty without
+    a value.
+    """
+    met: _builtins.bool
+    """The target is met by `now`."""
+    @_builtins.property
+    def now(self) -> _measure_pb2.Measured:
+        """On the days since the last stage that is over, or since the activation."""
+
+    @_builtins.property
+    def since_activation(self) -> _measure_pb2.Measured: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageProgress]: ...
+    def __init__(
+        self,
+        *,
+        now: _measure_pb2.Measured | None = ...,
+        since_activation: _measure_pb2.Measured | None = ...,
+        share: _builtins.str = ...,
+        met: _builtins.bool = ...,
+        stages: _abc.Iterable[Global___StageProgress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "since_activation", b"since_activation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["met", b"met", "now", b"now", "share", b"share", "since_activation", b"since_activation", "stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoalProgress: _TypeAlias = GoalProgress  # noqa: Y015
+
+@_typing.final
+class StageProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    target: _builtins.str
+    met: _builtins.bool
+    over: _builtins.bool
+    """Its day has come; until then `met` may change with more work, afterwards only with corrections."""
+    @_builtins.property
+    def measured(self) -> _measure_pb2.Measured:
+        """On its own days, up to today."""
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        target: _builtins.str = ...,
+        measured: _measure_pb2.Measured | None = ...,
+        met: _builtins.bool = ...,
+        over: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "measured", b"measured", "met", b"met", "over", b"over", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageProgress: _TypeAlias = StageProgress  # noqa: Y015
+
+@_typing.final
+class GoalResult(_message.Message):
+    """What a goal came to, on the days since its last stage or the activation up to the end of the observation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURED_FIELD_NUMBER: _builtins.int
+    MET_FIELD_NUMBER: _builtins.int
+    met: _builtins.bool
+    @_builtins.property
+    def measured(self) -> _measure_pb2.Measured: ...
+    def __init__(
+        self,
+        *,
+        measured: _measure_pb2.Measured | None = ...,
+        met: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured", "met", b"met"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoalResult: _TypeAlias = GoalResult  # noqa: Y015
+
+@_typing.final
+class Support(_message.Message):
+    """What is given to the employee."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Example(_message.Message):
+        """A recording or a case to learn from."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RECORD_ID_FIELD_NUMBER: _builtins.int
+        record_id: _builtins.str
+        """Empty where there is no record of it."""
+        def __init__(
+            self,
+            *,
+            record_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["record_id", b"record_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class AdjustedWork(_message.Message):
+        """Other or simpler work for a while."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        END_DATE_FIELD_NUMBER: _builtins.int
+        end_date: _builtins.str
+        """The last day of it."""
+        def __init__(
+            self,
+            *,
+            end_date: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Other(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COURSE_ID_FIELD_NUMBER: _builtins.int
+    MENTOR_ID_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    ADJUSTED_WORK_FIELD_NUMBER: _builtins.int
+    OTHER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    course_id: _builtins.str
+    """Training."""
+    mentor_id: _builtins.str
+    """An employee who passes on what they know."""
+    text: _builtins.str
+    """In words."""
+    @_builtins.property
+    def example(self) -> Global___Support.Example: ...
+    @_builtins.property
+    def adjusted_work(self) -> Global___Support.AdjustedWork: ...
+    @_builtins.property
+    def other(self) -> Global___Support.Other: ...
+    def __init__(
+        self,
+        *,
+        course_id: _builtins.str = ...,
+        mentor_id: _builtins.str = ...,
+        example: Global___Support.Example | None = ...,
+        adjusted_work: Global___Support.AdjustedWork | None = ...,
+        other: Global___Support.Other | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjusted_work", b"adjusted_work", "course_id", b"course_id", "example", b"example", "kind", b"kind", "mentor_id", b"mentor_id", "other", b"other"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_work", b"adjusted_work", "course_id", b"course_id", "example", b"example", "kind", b"kind", "mentor_id", b"mentor_id", "other", b"other", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["course_id", "mentor_id", "example", "adjusted_work", "other"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Support: _TypeAlias = Support  # noqa: Y015
+
+@_typing.final
+class FurtherCause(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    FACT_POSITIONS_FIELD_NUMBER: _builtins.int
+    cause: Global___Plan.Cause.ValueType
+    note: _builtins.str
+    @_builtins.property
+    def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        cause: Global___Plan.Cause.ValueType = ...,
+        note: _builtins.str = ...,
+        fact_positions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "fact_positions", b"fact_positions", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FurtherCause: _TypeAlias = FurtherCause  # noqa: Y015
+
+@_typing.final
+class DriftReview(_message.Message):
+    """A person looked at a plan's drift."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    REVIEWED_TIME_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    drift_position: _builtins.int
+    """`Plan.drift_position` of what they looked at."""
+    reviewed_by: _builtins.str
+    """`user:<id>`."""
+    note: _builtins.str
+    @_builtins.property
+    def reviewed_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        drift_position: _builtins.int = ...,
+        reviewed_by: _builtins.str = ...,
+        reviewed_time: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reviewed_time", b"reviewed_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "note", b"note", "reviewed_by", b"reviewed_by", "reviewed_time", b"reviewed_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DriftReview: _TypeAlias = DriftReview  # noqa: Y015
+
+@_typing.final
+class PlanStep(_message.Message):
+    """Something that was done to a plan, by a person, a policy or the clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    log_position: _builtins.int
+    actor: _builtins.str
+    """`user:<id>` or `policy:<name>`."""
+    event: _builtins.str
+    """Name of the event, such as `PlanAssessed`."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        log_position: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        event: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "event", b"event", "log_position", b"log_position", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
 
 @_typing.final
 class ProposePlanRequest(_message.Message):
@@ -417,15 +863,21 @@ class CallReassessment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
+    @_builtins.property
+    def measured(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.Measured]:
+        """What the goals come to, in their order; none for goals that do not say how they are counted."""
+
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
+        measured: _abc.Iterable[_measure_pb2.Measured] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,19 +909,174 @@ class NoteDrift(_message.Message):
 Global___NoteDrift: _TypeAlias = NoteDrift  # noqa: Y015
 
 @_typing.final
-class GetPlanRequest(_message.Message):
+class NotePinDrift(_message.Message):
+    """No RPC: what was measured again of what a plan keeps, when facts had changed. `before` need not be given."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
+    PINS_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
+    drift_position: _builtins.int
+    """Up to which position of the log facts were looked at."""
+    @_builtins.property
+    def pins(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]: ...
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
+        pins: _abc.Iterable[_measure_pb2.PinDrift] | None = ...,
+        drift_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "pins", b"pins", "plan_id", b"plan_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotePinDrift: _TypeAlias = NotePinDrift  # noqa: Y015
+
+@_typing.final
+class AssessPlan(_message.Message):
+    """No RPC: the request, with what the facts say of the days that it names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___AssessPlanRequest: ...
+    @_builtins.property
+    def measured(self) -> _measure_pb2.Measured: ...
+    def __init__(
+        self,
+        *,
+        request: Global___AssessPlanRequest | None = ...,
+        measured: _measure_pb2.Measured | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssessPlan: _TypeAlias = AssessPlan  # noqa: Y015
+
+@_typing.final
+class ActivatePlan(_message.Message):
+    """No RPC: the request, with what was looked up for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    BASES_FIELD_NUMBER: _builtins.int
+    MENTORING_FIELD_NUMBER: _builtins.int
+    MENTOR_LIMIT_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    mentor_limit: _builtins.int
+    """Of the coaching rules in force; 0: there is none, or no limit."""
+    rules_position: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___ActivatePlanRequest: ...
+    @_builtins.property
+    def bases(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoalBasis]:
+        """In the order of the goals."""
+
+    @_builtins.property
+    def mentoring(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mentoring]: ...
+    def __init__(
+        self,
+        *,
+        request: Global___ActivatePlanRequest | None = ...,
+        bases: _abc.Iterable[Global___GoalBasis] | None = ...,
+        mentoring: _abc.Iterable[Global___Mentoring] | None = ...,
+        mentor_limit: _builtins.int = ...,
+        rules_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bases", b"bases", "mentor_limit", b"mentor_limit", "mentoring", b"mentoring", "request", b"request", "rules_position", b"rules_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivatePlan: _TypeAlias = ActivatePlan  # noqa: Y015
+
+@_typing.final
+class GoalBasis(_message.Message):
+    """What there is to measure a goal by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def definition(self) -> _kpi_pb2.Kpi:
+        """Without an id where there is no such measure."""
+
+    @_builtins.property
+    def baseline(self) -> _measure_pb2.Measured:
+        """Over the days of the baseline; empty where none are known."""
+
+    def __init__(
+        self,
+        *,
+        definition: _kpi_pb2.Kpi | None = ...,
+        baseline: _measure_pb2.Measured | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "definition", b"definition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "definition", b"definition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoalBasis: _TypeAlias = GoalBasis  # noqa: Y015
+
+@_typing.final
+class Mentoring(_message.Message):
+    """What a mentor has to do already."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MENTOR_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYED_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
+    mentor_id: _builtins.str
+    employed: _builtins.bool
+    plans: _builtins.int
+    """Open plans of others that they support."""
+    def __init__(
+        self,
+        *,
+        mentor_id: _builtins.str = ...,
+        employed: _builtins.bool = ...,
+        plans: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employed", b"employed", "mentor_id", b"mentor_id", "plans", b"plans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mentoring: _TypeAlias = Mentoring  # noqa: Y015
+
+@_typing.final
+class GetPlanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    plan_id: _builtins.str
+    at_least: _builtins.int
+    def __init__(
+        self,
+        *,
+        plan_id: _builtins.str = ...,
+        at_least: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,6 +1092,9 @@ class ListPlansRequest(_message.Message):
     LEAD_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    MENTOR_ID_FIELD_NUMBER: _builtins.int
+    REASSESSMENT_DUE_FIELD_NUMBER: _builtins.int
+    DRIFT_OPEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     employee_id: _builtins.str
@@ -492,6 +1102,12 @@ class ListPlansRequest(_message.Message):
     lead_id: _builtins.str
     state: Global___Plan.State.ValueType
     at_least: _builtins.int
+    mentor_id: _builtins.str
+    """Whom they support as a mentor."""
+    reassessment_due: _builtins.bool
+    """Only those whose outcome is to be decided."""
+    drift_open: _builtins.bool
+    """Only those with a drift that nobody has looked at."""
     def __init__(
         self,
         *,
@@ -501,10 +1117,13 @@ class ListPlansRequest(_message.Message):
         lead_id: _builtins.str = ...,
         state: Global___Plan.State.ValueType = ...,
         at_least: _builtins.int = ...,
+        mentor_id: _builtins.str = ...,
+        reassessment_due: _builtins.bool = ...,
+        drift_open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "lead_id", b"lead_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "drift_open", b"drift_open", "employee_id", b"employee_id", "lead_id", b"lead_id", "mentor_id", b"mentor_id", "page_size", b"page_size", "page_token", b"page_token", "reassessment_due", b"reassessment_due", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -542,11 +1161,17 @@ class AssessPlanRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     ASSESSMENT_FIELD_NUMBER: _builtins.int
     EMPLOYEE_VIEW_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     plan_id: _builtins.str
     etag: _builtins.str
     assessment: _builtins.str
     employee_view: _builtins.str
+    """What whoever assesses heard from the employee, who may say it themself (`GivePlanView`)."""
+    start_date: _builtins.str
+    """Days, both inclusive, whose facts about the plan's KPI it rests on; both empty: those of the detection."""
+    end_date: _builtins.str
     def __init__(
         self,
         *,
@@ -555,14 +1180,44 @@ class AssessPlanRequest(_message.Message):
         etag: _builtins.str = ...,
         assessment: _builtins.str = ...,
         employee_view: _builtins.str = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "employee_view", b"employee_view", "etag", b"etag", "plan_id", b"plan_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "employee_view", b"employee_view", "end_date", b"end_date", "etag", b"etag", "plan_id", b"plan_id", "request_id", b"request_id", "start_date", b"start_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssessPlanRequest: _TypeAlias = AssessPlanRequest  # noqa: Y015
+
+@_typing.final
+class GivePlanViewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    plan_id: _builtins.str
+    etag: _builtins.str
+    view: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        view: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "plan_id", b"plan_id", "request_id", b"request_id", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GivePlanViewRequest: _TypeAlias = GivePlanViewRequest  # noqa: Y015
 
 @_typing.final
 class DiagnosePlanRequest(_message.Message):
@@ -573,11 +1228,22 @@ class DiagnosePlanRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     CAUSE_NOTE_FIELD_NUMBER: _builtins.int
+    FACT_POSITIONS_FIELD_NUMBER: _builtins.int
+    FURTHER_CAUSES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     plan_id: _builtins.str
     etag: _builtins.str
     cause: Global___Plan.Cause.ValueType
+    """The main cause."""
     cause_note: _builtins.str
+    @_builtins.property
+    def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions in the log of the facts that it rests on."""
+
+    @_builtins.property
+    def further_causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FurtherCause]:
+        """Each cause at most once."""
+
     def __init__(
         self,
         *,
@@ -586,10 +1252,12 @@ class DiagnosePlanRequest(_message.Message):
         etag: _builtins.str = ...,
         cause: Global___Plan.Cause.ValueType = ...,
         cause_note: _builtins.str = ...,
+        fact_positions: _abc.Iterable[_builtins.int] | None = ...,
+        further_causes: _abc.Iterable[Global___FurtherCause] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_note", b"cause_note", "etag", b"etag", "plan_id", b"plan_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_note", b"cause_note", "etag", b"etag", "fact_positions", b"fact_positions", "further_causes", b"further_causes", "plan_id", b"plan_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -604,13 +1272,18 @@ class ActivatePlanRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     GOALS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    SUPPORTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     plan_id: _builtins.str
     etag: _builtins.str
     @_builtins.property
     def goals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Goal]: ...
     @_builtins.property
-    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def resources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In words only."""
+
+    @_builtins.property
+    def supports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Support]: ...
     def __init__(
         self,
         *,
@@ -619,10 +1292,11 @@ class ActivatePlanRequest(_message.Message):
         etag: _builtins.str = ...,
         goals: _abc.Iterable[Global___Goal] | None = ...,
         resources: _abc.Iterable[_builtins.str] | None = ...,
+        supports: _abc.Iterable[Global___Support] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "goals", b"goals", "plan_id", b"plan_id", "request_id", b"request_id", "resources", b"resources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "goals", b"goals", "plan_id", b"plan_id", "request_id", b"request_id", "resources", b"resources", "supports", b"supports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -665,11 +1339,14 @@ class ClosePlanRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WATCH_UNTIL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     plan_id: _builtins.str
     etag: _builtins.str
     outcome: Global___Plan.Outcome.ValueType
     reason: _builtins.str
+    watch_until: _builtins.str
+    """The last day on which whoever has improved is watched; a plan proposed by then says which one it follows."""
     def __init__(
         self,
         *,
@@ -678,14 +1355,48 @@ class ClosePlanRequest(_message.Message):
         etag: _builtins.str = ...,
         outcome: Global___Plan.Outcome.ValueType = ...,
         reason: _builtins.str = ...,
+        watch_until: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "outcome", b"outcome", "plan_id", b"plan_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "outcome", b"outcome", "plan_id", b"plan_id", "reason", b"reason", "request_id", b"request_id", "watch_until", b"watch_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClosePlanRequest: _TypeAlias = ClosePlanRequest  # noqa: Y015
+
+@_typing.final
+class ReviewPlanDriftRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PLAN_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    plan_id: _builtins.str
+    etag: _builtins.str
+    drift_position: _builtins.int
+    """`Plan.drift_position` of what was looked at."""
+    note: _builtins.str
+    """What comes of it."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        plan_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        drift_position: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "etag", b"etag", "note", b"note", "plan_id", b"plan_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewPlanDriftRequest: _TypeAlias = ReviewPlanDriftRequest  # noqa: Y015
 
 @_typing.final
 class CancelPlanRequest(_message.Message):

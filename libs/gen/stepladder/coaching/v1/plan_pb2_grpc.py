@@ -29,7 +29,11 @@ class PlanServiceStub:
     """A plan runs PROPOSED → ASSESSED → DIAGNOSED → ACTIVE → IN_OBSERVATION → CLOSED, and may be cancelled in
     any state but CLOSED. A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`;
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
-    stepladder.performance.v1.DirectoryService.
+    stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
+
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
+    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
+    person has looked at it.
     """
 
     def __init__(self, channel):
@@ -58,6 +62,11 @@ class PlanServiceStub:
                 request_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.AssessPlanRequest.SerializeToString,
                 response_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
                 _registered_method=True)
+        self.GivePlanView = channel.unary_unary(
+                '/stepladder.coaching.v1.PlanService/GivePlanView',
+                request_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.GivePlanViewRequest.SerializeToString,
+                response_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
+                _registered_method=True)
         self.DiagnosePlan = channel.unary_unary(
                 '/stepladder.coaching.v1.PlanService/DiagnosePlan',
                 request_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.DiagnosePlanRequest.SerializeToString,
@@ -83,13 +92,22 @@ class PlanServiceStub:
                 request_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.CancelPlanRequest.SerializeToString,
                 response_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
                 _registered_method=True)
+        self.ReviewPlanDrift = channel.unary_unary(
+                '/stepladder.coaching.v1.PlanService/ReviewPlanDrift',
+                request_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.ReviewPlanDriftRequest.SerializeToString,
+                response_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
+                _registered_method=True)
 
 
 class PlanServiceServicer:
     """A plan runs PROPOSED → ASSESSED → DIAGNOSED → ACTIVE → IN_OBSERVATION → CLOSED, and may be cancelled in
     any state but CLOSED. A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`;
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
-    stepladder.performance.v1.DirectoryService.
+    stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
+
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
+    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
+    person has looked at it.
     """
 
     def ProposePlan(self, request, context):
@@ -100,7 +118,8 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPlan(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """With what the facts say of its goals now, and who did what when.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -114,13 +133,24 @@ class PlanServiceServicer:
 
     def AssessPlan(self, request, context):
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
+        on the days named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GivePlanView(self, request, context):
+        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiagnosePlan(self, request, context):
-        """ASSESSED → DIAGNOSED: the cause, with what it rests on.
+        """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,8 +158,12 @@ class PlanServiceServicer:
 
     def ActivatePlan(self, request, context):
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
-        Errors: INVALID_ARGUMENT for a goal without a measure, a baseline, a target or a deadline; `GOAL_NOT_SMART` for
-        one whose target is its baseline or whose deadline does not lie ahead.
+        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
+        deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+        not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
+        for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
+        `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
+        many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,8 +179,10 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClosePlan(self, request, context):
-        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system.
-        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due.
+        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
+        than the facts suggest, and both are kept.
+        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
+        not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +190,14 @@ class PlanServiceServicer:
 
     def CancelPlan(self, request, context):
         """Any state but CLOSED → CLOSED with the outcome cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewPlanDrift(self, request, context):
+        """A person has looked at the plan's drift; also of a closed plan.
+        Errors: FAILED_PRECONDITION `NO_DRIFT`; ABORTED `DRIFT_CHANGED` if the drift is another by now than the one named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +226,11 @@ def add_PlanServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.AssessPlanRequest.FromString,
                     response_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.SerializeToString,
             ),
+            'GivePlanView': grpc.unary_unary_rpc_method_handler(
+                    servicer.GivePlanView,
+                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.GivePlanViewRequest.FromString,
+                    response_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.SerializeToString,
+            ),
             'DiagnosePlan': grpc.unary_unary_rpc_method_handler(
                     servicer.DiagnosePlan,
                     request_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.DiagnosePlanRequest.FromString,
@@ -207,6 +256,11 @@ def add_PlanServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.CancelPlanRequest.FromString,
                     response_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.SerializeToString,
             ),
+            'ReviewPlanDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewPlanDrift,
+                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.ReviewPlanDriftRequest.FromString,
+                    response_serializer=stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'stepladder.coaching.v1.PlanService', rpc_method_handlers)
@@ -219,7 +273,11 @@ class PlanService:
     """A plan runs PROPOSED → ASSESSED → DIAGNOSED → ACTIVE → IN_OBSERVATION → CLOSED, and may be cancelled in
     any state but CLOSED. A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`;
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
-    stepladder.performance.v1.DirectoryService.
+    stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
+
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
+    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
+    person has looked at it.
     """
 
     @staticmethod
@@ -319,6 +377,33 @@ class PlanService:
             target,
             '/stepladder.coaching.v1.PlanService/AssessPlan',
             stepladder_dot_coaching_dot_v1_dot_plan__pb2.AssessPlanRequest.SerializeToString,
+            stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GivePlanView(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.coaching.v1.PlanService/GivePlanView',
+            stepladder_dot_coaching_dot_v1_dot_plan__pb2.GivePlanViewRequest.SerializeToString,
             stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
             options,
             channel_credentials,
@@ -454,6 +539,33 @@ class PlanService:
             target,
             '/stepladder.coaching.v1.PlanService/CancelPlan',
             stepladder_dot_coaching_dot_v1_dot_plan__pb2.CancelPlanRequest.SerializeToString,
+            stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewPlanDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.coaching.v1.PlanService/ReviewPlanDrift',
+            stepladder_dot_coaching_dot_v1_dot_plan__pb2.ReviewPlanDriftRequest.SerializeToString,
             stepladder_dot_coaching_dot_v1_dot_plan__pb2.Plan.FromString,
             options,
             channel_credentials,

@@ -16,23 +16,41 @@ class PlanServiceStub:
     """A plan runs PROPOSED → ASSESSED → DIAGNOSED → ACTIVE → IN_OBSERVATION → CLOSED, and may be cancelled in
     any state but CLOSED. A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`;
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
-    stepladder.performance.v1.DirectoryService.
+    stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
+
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
+    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
+    person has looked at it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProposePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ProposePlanRequest, _plan_pb2.Plan]
     """Proposes a plan without a detection. Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken."""
     GetPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.GetPlanRequest, _plan_pb2.Plan]
+    """With what the facts say of its goals now, and who did what when."""
     ListPlans: _aio.UnaryUnaryMultiCallable[_plan_pb2.ListPlansRequest, _plan_pb2.ListPlansResponse]
     """The latest proposal first."""
     AssessPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.AssessPlanRequest, _plan_pb2.Plan]
-    """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee."""
+    """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
+    on the days named.
+    """
+    GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
+    """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+    Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
+    """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
-    """ASSESSED → DIAGNOSED: the cause, with what it rests on."""
+    """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
+    Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
+    """
     ActivatePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ActivatePlanRequest, _plan_pb2.Plan]
     """DIAGNOSED → ACTIVE: with SMART goals and resources.
-    Errors: INVALID_ARGUMENT for a goal without a measure, a baseline, a target or a deadline; `GOAL_NOT_SMART` for
-    one whose target is its baseline or whose deadline does not lie ahead.
+    Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
+    deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+    not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
+    for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
+    `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
+    many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
     """
     ObservePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ObservePlanRequest, _plan_pb2.Plan]
     """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
@@ -40,17 +58,27 @@ class PlanServiceStub:
     Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that does not lie ahead.
     """
     ClosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ClosePlanRequest, _plan_pb2.Plan]
-    """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system.
-    Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due.
+    """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
+    than the facts suggest, and both are kept.
+    Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
+    not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
     """
     CancelPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.CancelPlanRequest, _plan_pb2.Plan]
     """Any state but CLOSED → CLOSED with the outcome cancelled."""
+    ReviewPlanDrift: _aio.UnaryUnaryMultiCallable[_plan_pb2.ReviewPlanDriftRequest, _plan_pb2.Plan]
+    """A person has looked at the plan's drift; also of a closed plan.
+    Errors: FAILED_PRECONDITION `NO_DRIFT`; ABORTED `DRIFT_CHANGED` if the drift is another by now than the one named.
+    """
 
 class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     """A plan runs PROPOSED → ASSESSED → DIAGNOSED → ACTIVE → IN_OBSERVATION → CLOSED, and may be cancelled in
     any state but CLOSED. A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`;
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
-    stepladder.performance.v1.DirectoryService.
+    stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
+
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
+    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
+    person has looked at it.
     """
 
     @_abc_1.abstractmethod
@@ -66,7 +94,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _plan_pb2.GetPlanRequest,
         context: _aio.ServicerContext[_plan_pb2.GetPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
-    ) -> _abc.Awaitable[_plan_pb2.Plan]: ...
+    ) -> _abc.Awaitable[_plan_pb2.Plan]:
+        """With what the facts say of its goals now, and who did what when."""
 
     @_abc_1.abstractmethod
     def ListPlans(
@@ -82,7 +111,20 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.AssessPlanRequest,
         context: _aio.ServicerContext[_plan_pb2.AssessPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee."""
+        """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
+        on the days named.
+        """
+
+    @_abc_1.abstractmethod
+    def GivePlanView(
+        self,
+        request: _plan_pb2.GivePlanViewRequest,
+        context: _aio.ServicerContext[_plan_pb2.GivePlanViewRequest, _abc.Awaitable[_plan_pb2.Plan]],
+    ) -> _abc.Awaitable[_plan_pb2.Plan]:
+        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
+        """
 
     @_abc_1.abstractmethod
     def DiagnosePlan(
@@ -90,7 +132,9 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.DiagnosePlanRequest,
         context: _aio.ServicerContext[_plan_pb2.DiagnosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """ASSESSED → DIAGNOSED: the cause, with what it rests on."""
+        """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
+        """
 
     @_abc_1.abstractmethod
     def ActivatePlan(
@@ -99,8 +143,12 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.ActivatePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
-        Errors: INVALID_ARGUMENT for a goal without a measure, a baseline, a target or a deadline; `GOAL_NOT_SMART` for
-        one whose target is its baseline or whose deadline does not lie ahead.
+        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
+        deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+        not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
+        for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
+        `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
+        many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
         """
 
     @_abc_1.abstractmethod
@@ -120,8 +168,10 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.ClosePlanRequest,
         context: _aio.ServicerContext[_plan_pb2.ClosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system.
-        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due.
+        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
+        than the facts suggest, and both are kept.
+        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
+        not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
 
     @_abc_1.abstractmethod
@@ -131,5 +181,15 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.CancelPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """Any state but CLOSED → CLOSED with the outcome cancelled."""
+
+    @_abc_1.abstractmethod
+    def ReviewPlanDrift(
+        self,
+        request: _plan_pb2.ReviewPlanDriftRequest,
+        context: _aio.ServicerContext[_plan_pb2.ReviewPlanDriftRequest, _abc.Awaitable[_plan_pb2.Plan]],
+    ) -> _abc.Awaitable[_plan_pb2.Plan]:
+        """A person has looked at the plan's drift; also of a closed plan.
+        Errors: FAILED_PRECONDITION `NO_DRIFT`; ABORTED `DRIFT_CHANGED` if the drift is another by now than the one named.
+        """
 
 def add_PlanServiceServicer_to_server(servicer: PlanServiceServicer, server: _aio.Server) -> None: ...
