@@ -9,9 +9,12 @@ from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
+from services.coaching import plan
 from services.coaching.case_file_api import CaseFileApi
+from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.facts import Facts
 from services.coaching.measuring import Measuring
+from services.coaching.plan import PLAN
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import EndSessions, ProposePlans
@@ -37,6 +40,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(ProposePlans(service.commands, service.now, service.today))
     api = PlanApi(service, plans, at_plans, measuring, rule_book)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
+    planned = Holder(PLAN, plans, service.together(at_plans), plan.employee_of, plan.pins, plan.note_pins)
+    service.follow(EvidenceWatch("watch-plan-evidence", (*FACTS, *plans.subjects), service, measuring, planned))
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.eventsourcing import Aggregate, Context, Recorded
 from libs.common.reacting import Policy
 from libs.common.service import Service, Together
-from services.coaching.measuring import Measuring
-from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
+from services.coaching.measuring import Ask, Measuring
+from stepladder.coaching.v1.measure_pb2 import Measured
 from stepladder.performance.v1.events_pb2 import (
     FactCorrected,
     FactDisputed,
@@ -45,7 +45,7 @@ class Holder(Generic[S]):
     Attributes:
         together: the follower of its read model.
         pins: the measurements that a state rests on, by name, and whom they are of.
-        note: the command that tells an aggregate which of them are something else now; none of them: no longer any.
+        note: the command that tells an aggregate by its id what each of its pins is now; it knows what has changed.
     """
 
     aggregate: Aggregate[S]
@@ -53,7 +53,7 @@ class Holder(Generic[S]):
     together: Together
     employee_of: Callable[[S], str]
     pins: Callable[[S], Mapping[str, Measured]]
-    note: Callable[[str, Sequence[PinDrift]], Message]
+    note: Callable[[str, Mapping[str, Measured]], Message]
 
 
 class EvidenceWatch(Policy, Generic[S]):
@@ -94,17 +94,12 @@ class EvidenceWatch(Policy, Generic[S]):
         pins = holder.pins(state)
         if not any(days is None or _within(pin, days) for pin in pins.values()):
             return
-        drifts = [
-            PinDrift(pin=name, before=before, now=now)
-            for name, before in pins.items()
-            if not _same(before, now := await self._now(holder.employee_of(state), before))
-        ]
+        employee_id = holder.employee_of(state)
+        asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date) for pin in pins.values()]
+        now = dict(zip(pins, await self._measuring.measure_all(asks), strict=True))
         service = self._service
         context = Context(now=service.now(), today=service.today(), actor=f"policy:{self.name}")
-        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, drifts), context)
-
-    async def _now(self, employee_id: str, pin: Measured) -> Measured:
-        return await self._measuring.measure(employee_id, pin.measure, pin.start_date, pin.end_date)
+        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, now), context)
 
 
 def _changed(event: Message) -> tuple[str, set[str]] | None:
@@ -130,13 +125,3 @@ def _changed(event: Message) -> tuple[str, set[str]] | None:
 
 def _within(pin: Measured, days: Collection[str]) -> bool:
     return any(not day or pin.start_date <= day <= pin.end_date for day in days)
-
-
-def _same(before: Measured, now: Measured) -> bool:
-    """Whether it is still so: the numbers are, whichever facts they are made of, and whether they are disputed."""
-    return (before.numerator, before.denominator, before.value, before.disputed) == (
-        now.numerator,
-        now.denominator,
-        now.value,
-        now.disputed,
-    )

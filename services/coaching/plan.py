@@ -466,6 +466,19 @@ def pins(state: State) -> dict[str, Measured]:
     return {pin: measured for pin, measured in found.items() if measured.HasField("measure")}
 
 
+def employee_of(state: State) -> str:
+    return state.proposed.employee_id
+
+
+def note_pins(plan_id: str, measured: Mapping[str, Measured]) -> NotePinDrift:
+    """The command that tells a plan what its pins are now."""
+    return NotePinDrift(
+        plan_id=plan_id,
+        pins=[PinDrift(pin=pin, now=now) for pin, now in measured.items()],
+        drift_position=max(now.known_at for now in measured.values()),
+    )
+
+
 def outcome_now(state: State) -> Plan.Outcome.ValueType:
     """The outcome that the results suggest, as the facts are now."""
     drifts = state.pin_drifts

@@ -1,0 +1,86 @@
+"""What a plan measured and keeps is measured again when facts change, whichever comes first, and told to the plan."""
+
+from datetime import timedelta
+
+from libs.common.eventsourcing import Context
+from libs.common.streams import LOG, stream_of
+from services.coaching.plan import PLAN
+from stepladder.coaching.v1.measure_pb2 import Measure
+from stepladder.coaching.v1.plan_pb2 import (
+    ActivatePlanRequest,
+    AssessPlan,
+    AssessPlanRequest,
+    DiagnosePlanRequest,
+    GetPlanRequest,
+    Goal,
+    Plan,
+    ProposePlanRequest,
+)
+from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, DisputeFactRequest, ReadingsOfDay
+from tests.services.test_measuring import measuring_of
+from tests.services.world import World, fact, new_id, until
+
+
+async def active_plan(world: World, agent: str, kpi_id: str) -> str:
+    """A plan whose one goal has a baseline of 50.0 from two days of January."""
+    plans, plan_id = world.plans, new_id("p")
+    await world.record(fact(agent, "2020-01-06", kpi_id, 40), fact(agent, "2020-01-08", kpi_id, 60))
+    await plans.ProposePlan(ProposePlanRequest(plan_id=plan_id, employee_id=agent, kpi_id=kpi_id))
+    await plans.AssessPlan(AssessPlanRequest(plan_id=plan_id, assessment="serious"))
+    await plans.DiagnosePlan(DiagnosePlanRequest(plan_id=plan_id, cause=Plan.CAUSE_SKILL, cause_note="seen twice"))
+    goal = Goal(
+        kpi_id=kpi_id,
+        target="10",
+        deadline=str(world.clock[0].date() + timedelta(days=30)),
+        baseline_start_date="2020-01-06",
+        baseline_end_date="2020-01-10",
+    )
+    activated = await plans.ActivatePlan(ActivatePlanRequest(plan_id=plan_id, goals=[goal]))
+    assert activated.goals[0].baseline == "50.0"
+    return plan_id
+
+
+async def test_what_a_plan_keeps_drifts_with_its_facts(both: World) -> None:
+    """A correction, a late fact and a dispute each show; what is about other days, or other people, does not."""
+    world = both
+    team, kpi_id = await world.team(), await world.kpi()
+    agent, other, reviewer = [await world.employee(team) for _ in range(3)]
+    plan_id = await active_plan(world, agent, kpi_id)
+
+    async def now() -> list[tuple[str, str, str, bool]]:
+        plan = await world.plans.GetPlan(GetPlanRequest(plan_id=plan_id))
+        return [(one.pin, one.before.value, one.now.value, one.now.disputed) for one in plan.pin_drifts]
+
+    await world.record(fact(agent, "2020-01-13", kpi_id, 99), fact(other, "2020-01-07", kpi_id, 99))
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fact(agent, "2020-01-06", kpi_id, 60), reason="recounted"))
+    assert await until(now, bool) == [("goals[0].baseline", "50.0", "60.0", False)]
+    await world.record(fact(agent, "2020-01-07", kpi_id, 90))
+    await until(now, lambda drifts: drifts == [("goals[0].baseline", "50.0", "70.0", False)])
+    named = ReadingsOfDay(employee_id=agent, date="2020-01-08", source="calls", kpi_ids=[kpi_id])
+    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer))
+    await until(now, lambda drifts: drifts == [("goals[0].baseline", "50.0", "70.0", True)])
+    plan = await world.plans.GetPlan(GetPlanRequest(plan_id=plan_id))
+    assert [step.event for step in plan.steps].count("PlanPinsDrifted") == 3
+
+
+async def test_a_fact_that_was_corrected_before_the_plan_was_written_down(world: World) -> None:
+    """The measurement is older than the correction, and the correction was seen by everybody before the plan was."""
+    team, kpi_id = await world.team(), await world.kpi()
+    agent = await world.employee(team)
+    service, plan_id = world.services["coaching"], new_id("p")
+    await world.record(fact(agent, "2020-01-06", kpi_id, 40))
+    measured = await measuring_of(world).measure(agent, Measure(kpi_id=kpi_id), "2020-01-06", "2020-01-06")
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fact(agent, "2020-01-06", kpi_id, 20), reason="recounted"))
+    for follower in service.followers:
+        if stream_of(*follower.handler.subjects) == LOG:
+            await follower.wait_for(await world.end(), 20)
+
+    context = Context(now=service.now(), today=service.today(), actor="user:e-lead")
+    propose = ProposePlanRequest(plan_id=plan_id, employee_id=agent, kpi_id=kpi_id)
+    await service.commands.handle(PLAN, plan_id, propose, context)
+    request = AssessPlanRequest(plan_id=plan_id, assessment="serious", start_date="2020-01-06", end_date="2020-01-06")
+    await service.commands.handle(PLAN, plan_id, AssessPlan(request=request, measured=measured), context)
+
+    ask = GetPlanRequest(plan_id=plan_id)
+    plan = await until(lambda: world.plans.GetPlan(ask), lambda plan: bool(plan.pin_drifts))
+    assert [(one.pin, one.before.value, one.now.value) for one in plan.pin_drifts] == [("assessed", "40.0", "20.0")]
