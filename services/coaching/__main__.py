@@ -9,12 +9,11 @@ from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
-from services.coaching import plan
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.facts import Facts
 from services.coaching.measuring import Measuring
-from services.coaching.plan import PLAN
+from services.coaching.plan import PLAN, pins
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import EndSessions, ProposePlans
@@ -24,6 +23,7 @@ from services.coaching.sessions import Sessions
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from stepladder.coaching.v1 import case_file_pb2, events_pb2, plan_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
@@ -40,8 +40,16 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(ProposePlans(service.commands, service.now, service.today))
     api = PlanApi(service, plans, at_plans, measuring, rule_book)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
-    planned = Holder(PLAN, plans, service.together(at_plans), plan.employee_of, plan.pins, plan.note_pins)
-    service.follow(EvidenceWatch("watch-plan-evidence", (*FACTS, *plans.subjects), service, measuring, planned))
+    plans_held = Holder(
+        aggregate=PLAN,
+        model=plans,
+        together=service.together(at_plans),
+        employee_of=lambda state: state.proposed.employee_id,
+        pins=pins,
+        note=lambda plan_id, measured: NotePinDrift(plan_id=plan_id, pins=measured),
+    )
+    watched = (*FACTS, "log.coaching.plan.*")
+    service.follow(EvidenceWatch("watch-plan-evidence", watched, service, measuring, plans_held))
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))

@@ -13,6 +13,7 @@ from libs.common.days import timestamp
 from libs.common.eventsourcing import Recorded
 from libs.common.streams import LOG, stream_of
 from services.coaching import plan
+from services.coaching.goals import measure_of, named
 from services.coaching.sentences import sentence, words
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
 from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan
@@ -36,6 +37,9 @@ KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
 WHOLE = frozenset({CaseEntry.KIND_PLAN, CaseEntry.KIND_DETECTION})
 """Of these every event belongs to the case, and whatever it refers to; of others only what is referred to."""
 
+NOTHING = "nothing is recorded"
+"""In place of a value."""
+
 REFERENCES = frozenset(
     {
         "causes",
@@ -43,13 +47,14 @@ REFERENCES = frozenset(
         "fact_positions",
         "log_position",
         "policy_position",
+        "rules_position",
         "target_position",
         "target_positions",
     }
 )
 """Names of the fields by which events refer to others in LOG."""
 
-EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id"})
+EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id", "mentor_id"})
 """Names of the fields that hold an employee's id."""
 
 
@@ -88,7 +93,7 @@ def _evidence(state: plan.State) -> Iterator[CaseFigure]:
                 what=f"{evidence.kpi_id or evidence.policy_id}, {what}",
                 target=_bounds(period),
                 before=period.value,
-                now=(later.value or "nothing is recorded") if changed else "",
+                now=(later.value or NOTHING) if changed else "",
             )
         later_values = {one.kpi_id: one.value for one in later.conditions}
         for one in period.conditions:
@@ -97,15 +102,24 @@ def _evidence(state: plan.State) -> Iterator[CaseFigure]:
                 what=f"{one.kpi_id}, {what}",
                 target=f"against {one.baseline} before" if one.baseline else "",
                 before=one.value,
-                now=(value or "nothing is recorded") if value != one.value else "",
+                now=(value or NOTHING) if value != one.value else "",
             )
 
 
 def _goals(state: plan.State) -> Iterator[CaseFigure]:
-    for goal in state.activated.goals:
-        yield CaseFigure(
-            what=f"Goal: {goal.kpi_id} by {goal.deadline}", target=f"to {goal.target}", before=goal.baseline
-        )
+    """Baselines, and what the goals came to."""
+    for index, goal in enumerate(state.activated.goals):
+        what, target = f"{named(measure_of(goal))} by {goal.deadline}", f"to {goal.target}"
+        yield _pinned(state, f"goals[{index}].baseline", f"Goal: {what}", target, goal.baseline)
+        for result in state.reassessed.results[index : index + 1]:
+            yield _pinned(state, f"results[{index}]", f"Result: {what}", target, result.measured.value)
+
+
+def _pinned(state: plan.State, pin: str, what: str, target: str, before: str) -> CaseFigure:
+    """What a plan measured and keeps, and what it is now if that is something else."""
+    drift = state.pin_drifts.get(pin)
+    now = "" if drift is None else drift.now.value or NOTHING
+    return CaseFigure(what=what, target=target, before=before or NOTHING, now=now)
 
 
 def _bounds(period: EvidencePeriod) -> str:

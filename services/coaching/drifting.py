@@ -11,7 +11,7 @@ from libs.common.eventsourcing import Aggregate, Context, Recorded
 from libs.common.reacting import Policy
 from libs.common.service import Service, Together
 from services.coaching.measuring import Ask, Measuring
-from stepladder.coaching.v1.measure_pb2 import Measured
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.performance.v1.events_pb2 import (
     FactCorrected,
     FactDisputed,
@@ -53,7 +53,7 @@ class Holder(Generic[S]):
     together: Together
     employee_of: Callable[[S], str]
     pins: Callable[[S], Mapping[str, Measured]]
-    note: Callable[[str, Mapping[str, Measured]], Message]
+    note: Callable[[str, Sequence[PinDrift]], Message]
 
 
 class EvidenceWatch(Policy, Generic[S]):
@@ -96,10 +96,11 @@ class EvidenceWatch(Policy, Generic[S]):
             return
         employee_id = holder.employee_of(state)
         asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date) for pin in pins.values()]
-        now = dict(zip(pins, await self._measuring.measure_all(asks), strict=True))
+        now = await self._measuring.measure_all(asks)
+        measured = [PinDrift(pin=pin, now=one) for pin, one in zip(pins, now, strict=True)]
         service = self._service
         context = Context(now=service.now(), today=service.today(), actor=f"policy:{self.name}")
-        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, now), context)
+        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, measured), context)
 
 
 def _changed(event: Message) -> tuple[str, set[str]] | None:

@@ -18,6 +18,12 @@ def measure_of(goal: Goal) -> Measure:
     return goal.measure if goal.HasField("measure") else Measure(kpi_id=goal.kpi_id)
 
 
+def named(measure: Measure) -> str:
+    """A measure in words."""
+    item = measure.form_item
+    return f"item {item.item_id} of form {item.form_id}" if item.form_id else f"KPI {measure.kpi_id}"
+
+
 def violations(goal: Goal, basis: GoalBasis, today: date, name: str) -> Iterator[FieldViolation]:
     """Everything that keeps a goal from being SMART; `name` is the path of its field.
 
@@ -30,10 +36,10 @@ def violations(goal: Goal, basis: GoalBasis, today: date, name: str) -> Iterator
         return
     match basis.definition.direction:
         case Kpi.DIRECTION_UNSPECIFIED:
-            yield FieldViolation(f"{name}.measure", f"there is no {_named(measure)}")
+            yield FieldViolation(f"{name}.measure", f"there is no {named(measure)}")
             return
         case Kpi.DIRECTION_NONE:
-            yield FieldViolation(f"{name}.measure", f"{_named(measure)} is shown only: no value of it is better")
+            yield FieldViolation(f"{name}.measure", f"{named(measure)} is shown only: no value of it is better")
             return
     if deadline is None:
         yield FieldViolation(f"{name}.deadline", "is missing")
@@ -60,7 +66,7 @@ def _no_baseline(measure: Measure, baseline: Measured, name: str) -> FieldViolat
         message = "is missing: the plan has no evidence whose days could be taken"
         return FieldViolation(f"{name}.baseline_start_date", message)
     days = f"from {baseline.start_date} to {baseline.end_date}"
-    message = f"nothing of {_named(measure)} was recorded {days}: name other days"
+    message = f"nothing of {named(measure)} was recorded {days}: name other days"
     return FieldViolation(f"{name}.baseline", message)
 
 
@@ -190,8 +196,3 @@ def _better(definition: Kpi, target: Fraction, start: Fraction) -> bool:
 def _says(given: str, shown: str, precision: int) -> bool:
     """Whether a number is one as it is shown, or is left out."""
     return given in ("", shown) or decimal(Fraction(given), precision) == shown
-
-
-def _named(measure: Measure) -> str:
-    item = measure.form_item
-    return f"item {item.item_id} of form {item.form_id}" if item.form_id else f"KPI {measure.kpi_id}"

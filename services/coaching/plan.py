@@ -11,6 +11,7 @@ from libs.common.days import Span, parse_day, timestamp
 from libs.common.errors import AlreadyExists, Conflict, FieldViolation, Forbidden, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.coaching import goals
+from services.coaching.pins import drifts_of, is_told
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
@@ -87,8 +88,8 @@ def plan_id(detection_id: str) -> str:
 class State:
     """The plan, each part as its event told it; `stage` is unspecified before the proposal.
 
-    `pin_drifts` are the latest of every pin that has drifted, noted up to `pins_position`. `drift_position` names all
-    drift there is: it grows with each.
+    `pin_drifts` has what is something else now of `pins`. `drift_position` names all drift there is, and grows with
+    every change of it.
     """
 
     stage: Plan.State.ValueType = Plan.STATE_UNSPECIFIED
@@ -103,7 +104,6 @@ class State:
     closed: PlanClosed = field(default_factory=PlanClosed)
     drift: EvidenceDrift = field(default_factory=EvidenceDrift)
     pin_drifts: Mapping[str, PinDrift] = field(default_factory=dict)
-    pins_position: int = 0
     drift_position: int = 0
     reviews: tuple[DriftReview, ...] = ()
 
@@ -134,12 +134,7 @@ def evolve(state: State, event: Message) -> State:
         case PlanEvidenceDrifted(drift=drift):
             return replace(state, drift=drift, drift_position=max(drift.drift_position, state.drift_position + 1))
         case PlanPinsDrifted(pins=pins, drift_position=position):
-            return replace(
-                state,
-                pin_drifts={**state.pin_drifts, **{one.pin: one for one in pins}},
-                pins_position=position,
-                drift_position=max(position, state.drift_position + 1),
-            )
+            return replace(state, pin_drifts={one.pin: one for one in pins}, drift_position=position)
         case PlanDriftReviewed() as reviewed:
             return replace(state, reviews=(*state.reviews, _review(reviewed)))
         case unknown:
@@ -163,11 +158,8 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 return []
             return [PlanEvidenceDrifted(plan_id=plan, employee_id=employee, drift=drift)]
 
-        case _, NotePinDrift(pins=measured, drift_position=position):
-            drifted = _drifted(state, measured) if position >= state.pins_position else []
-            if not drifted:
-                return []
-            return [PlanPinsDrifted(plan_id=plan, employee_id=employee, pins=drifted, drift_position=position)]
+        case _, NotePinDrift(pins=changed):
+            return _drifted(state, changed)
         case _, ReviewPlanDriftRequest() as review:
             return _reviewed(state, review, context)
 
@@ -384,20 +376,19 @@ def _closed(
     )
 
 
-def _drifted(state: State, measured: Iterable[PinDrift]) -> list[PinDrift]:
-    """Of what was measured again, that which is not what was last known; each with what the plan keeps."""
-    kept = pins(state)
-    last = kept | {pin: drift.now for pin, drift in state.pin_drifts.items()}
+def _drifted(state: State, measured: Iterable[PinDrift]) -> list[Message]:
+    """The drift, if it is another than was last told."""
+    drifts = drifts_of(pins(state), measured)
+    if is_told(drifts, state.pin_drifts):
+        return []
     return [
-        PinDrift(pin=one.pin, before=kept[one.pin], now=one.now)
-        for one in measured
-        if one.pin in kept and _said(one.now) != _said(last[one.pin])
+        PlanPinsDrifted(
+            plan_id=state.proposed.plan_id,
+            employee_id=state.proposed.employee_id,
+            pins=[drifts[pin] for pin in sorted(drifts)],
+            drift_position=max([state.drift_position + 1, *(drift.now.known_at for drift in drifts.values())]),
+        )
     ]
-
-
-def _said(measured: Measured) -> tuple[str, int, int, bool]:
-    """What a measurement says; the same of other facts is no drift."""
-    return measured.value, measured.numerator, measured.denominator, measured.disputed
 
 
 def _reviewed(state: State, request: ReviewPlanDriftRequest, context: Context) -> list[Message]:
@@ -464,19 +455,6 @@ def pins(state: State) -> dict[str, Measured]:
     if state.assessed.HasField("measured"):
         found["assessed"] = state.assessed.measured
     return {pin: measured for pin, measured in found.items() if measured.HasField("measure")}
-
-
-def employee_of(state: State) -> str:
-    return state.proposed.employee_id
-
-
-def note_pins(plan_id: str, measured: Mapping[str, Measured]) -> NotePinDrift:
-    """The command that tells a plan what its pins are now."""
-    return NotePinDrift(
-        plan_id=plan_id,
-        pins=[PinDrift(pin=pin, now=now) for pin, now in measured.items()],
-        drift_position=max(now.known_at for now in measured.values()),
-    )
 
 
 def outcome_now(state: State) -> Plan.Outcome.ValueType:

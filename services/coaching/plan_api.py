@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 
 from google.protobuf.message import Message
 
@@ -13,10 +14,9 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.catalogue import Rules
 from libs.facts.employee import EMPLOYEE
 from services.coaching import goals
-from services.coaching.measuring import Measuring, definition
+from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
 from services.coaching.plans import Plans
 from services.coaching.rules import RuleBook
@@ -82,7 +82,7 @@ class PlanApi:
         measured = Measured()
         if request.start_date and state.stage:
             span = Span(parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date"))
-            measured = await self._measured(state, Measure(kpi_id=state.proposed.evidence.kpi_id), span)
+            (measured,) = await self._measured(state, [(Measure(kpi_id=state.proposed.evidence.kpi_id), span)])
         return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
 
     async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:
@@ -106,8 +106,7 @@ class PlanApi:
         command = pb.ActivatePlan(request=request)
         if not state.stage:
             return await self._transition(request, command, context)
-        rules = await self._measuring.rules()
-        command.bases.extend([await self._basis(state, goal, rules, index) for index, goal in enumerate(request.goals)])
+        command.bases.extend(await self._bases(state, request))
         in_force = await self._rule_book.of(state.proposed.employee_id, context.today)
         command.mentor_limit, command.rules_position = in_force.rules.mentor_limit, in_force.rules_position
         mentors = {support.mentor_id for support in request.supports} - {""}
@@ -137,9 +136,8 @@ class PlanApi:
         state = (await self._commands.load(PLAN, plan_id)).state
         if state.observe_until:
             last = date.fromisoformat(state.observe_until)
-            for goal in _counted(state):
-                own = goals.spans(goal, coached_since(state), last)[-1]
-                command.measured.append(await self._measured(state, goal.measure, own))
+            asked = [(goal.measure, goals.spans(goal, coached_since(state), last)[-1]) for goal in _counted(state)]
+            command.measured.extend(await self._measured(state, asked))
         await self._commands.handle(PLAN, plan_id, command, context)
 
     async def _progress(self, state: State, today: date) -> list[pb.GoalProgress]:
@@ -147,35 +145,49 @@ class PlanApi:
         ends = [state.observe_until, state.closed.closed_date]
         last = min([today, *(date.fromisoformat(day) for day in ends if day)])
         since = coached_since(state)
+        asked = {
+            index: [(goal.measure, span) for span in (goals.whole(since, last), *goals.spans(goal, since, last))]
+            for index, goal in enumerate(_counted(state))
+        }
+        measured = iter(await self._measured(state, [one for of_goal in asked.values() for one in of_goal]))
         found = list[pb.GoalProgress]()
-        for goal in _counted(state):
-            spans = [goals.whole(since, last), *goals.spans(goal, since, last)]
-            whole, *measured = [await self._measured(state, goal.measure, span) for span in spans]
-            found.append(goals.progress(goal, whole, measured, last))
+        for index, of_goal in asked.items():
+            whole, *spans = islice(measured, len(of_goal))
+            found.append(goals.progress(state.activated.goals[index], whole, spans, last))
         return found
 
-    async def _measured(self, state: State, measure: Measure, span: Span | None) -> Measured:
-        """A measure of the plan's employee; of days that are to come, one without a value."""
-        if span is None:
-            return Measured(measure=measure)
-        start, end = span.start.isoformat(), span.end.isoformat()
-        return await self._measuring.measure(state.proposed.employee_id, measure, start, end)
+    async def _measured(self, state: State, asked: Sequence[tuple[Measure, Span | None]]) -> list[Measured]:
+        """Measures of the plan's employee, all at once; of days that are to come, one without a value."""
+        asks = [
+            Ask(state.proposed.employee_id, measure, span.start.isoformat(), span.end.isoformat())
+            for measure, span in asked
+            if span is not None
+        ]
+        measured = iter(await self._measuring.measure_all(asks) if asks else ())
+        return [Measured(measure=measure) if span is None else next(measured) for measure, span in asked]
 
-    async def _basis(self, state: State, goal: pb.Goal, rules: Rules, index: int) -> pb.GoalBasis:
-        """What there is to measure a goal by, and what it is before."""
-        measure = goals.measure_of(goal)
-        try:
-            counted = definition(rules, measure)
-        except NotFound:
-            return pb.GoalBasis(definition=Kpi())
-        days = evidence_days(state)
-        if goal.baseline_start_date:
-            name = f"goals[{index}].baseline"
-            days = Span(
-                parse_day(goal.baseline_start_date, f"{name}_start_date"),
-                parse_day(goal.baseline_end_date, f"{name}_end_date"),
-            )
-        return pb.GoalBasis(definition=counted, baseline=await self._measured(state, measure, days))
+    async def _bases(self, state: State, request: pb.ActivatePlanRequest) -> list[pb.GoalBasis]:
+        """What there is to measure each goal by, and what it is before."""
+        rules = await self._measuring.rules()
+        bases, asked = list[pb.GoalBasis](), list[tuple[Measure, Span | None]]()
+        for index, goal in enumerate(request.goals):
+            days = evidence_days(state)
+            if goal.baseline_start_date:
+                name = f"goals[{index}].baseline"
+                days = Span(
+                    parse_day(goal.baseline_start_date, f"{name}_start_date"),
+                    parse_day(goal.baseline_end_date, f"{name}_end_date"),
+                )
+            measure = goals.measure_of(goal)
+            try:
+                counted = definition(rules, measure)
+            except NotFound:
+                counted, days = Kpi(), None
+            bases.append(pb.GoalBasis(definition=counted))
+            asked.append((measure, days))
+        for basis, baseline in zip(bases, await self._measured(state, asked), strict=True):
+            basis.baseline.CopyFrom(baseline)
+        return bases
 
     async def _mentoring(self, mentors: Iterable[str], plan_id: str, today: date) -> list[pb.Mentoring]:
         """What each mentor has to do already, by everything in the log."""

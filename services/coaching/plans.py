@@ -156,11 +156,12 @@ class Plans(ReadModel):
             found = await connection.execute(query.limit(page_size(request) + 1))
             return [(row.plan_id, row.position) for row in found]
 
-    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> list[str]:
-        """Ids of the plans of employees, whatever has become of them."""
-        query = select(self.plans.c.plan_id).where(self.plans.c.employee_id.in_(employee_ids))
+    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
+        """Ids of the plans of employees, also of those that are closed."""
+        columns = self.plans.c
         async with engine.connect() as connection:
-            return list(await connection.scalars(query))
+            query = select(columns.plan_id).where(columns.employee_id.in_(employee_ids))
+            return list(await connection.scalars(query.order_by(columns.position)))
 
     async def mentored(self, engine: AsyncEngine, mentor_ids: Collection[str], but: str) -> dict[str, int]:
         """How many open plans each of some mentors supports, apart from one plan; those without any are left out."""

@@ -11,9 +11,12 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanAssessed,
     PlanClosed,
     PlanDiagnosed,
+    PlanDriftReviewed,
     PlanEvidenceDrifted,
     PlanObserved,
+    PlanPinsDrifted,
     PlanProposed,
+    PlanViewGiven,
     ReassessmentFellDue,
 )
 from stepladder.coaching.v1.plan_pb2 import EvidenceDrift, Plan
@@ -57,20 +60,32 @@ def sentence(event: Message, named: Named) -> str:
             return f"A plan for {named(employee_id)} was proposed {to_whom}."
         case PlanAssessed(employee_view=view):
             return f"The situation was assessed{', and the employee’s own view noted' if view else ''}."
-        case PlanDiagnosed(cause=cause):
-            return f"The cause was found to be {words(Plan.Cause.DESCRIPTOR, cause)}."
-        case PlanActivated(goals=goals, resources=resources):
-            return f"The plan became active, with goals ({len(goals)}) and resources ({len(resources)})."
+        case PlanViewGiven():
+            return "The employee said how they see it."
+        case PlanDiagnosed(cause=cause, further_causes=further):
+            causes = [words(Plan.Cause.DESCRIPTOR, one) for one in (cause, *(one.cause for one in further))]
+            return f"The cause was found to be {' and '.join(causes)}."
+        case PlanActivated(goals=goals, resources=resources, supports=supports):
+            given = len(resources) + len(supports)
+            return f"The plan became active, with goals ({len(goals)}) and resources ({given})."
         case PlanObserved(observe_until=day):
             return f"Observation began, until {day}."
-        case ReassessmentFellDue():
+        case ReassessmentFellDue(suggested_outcome=Plan.OUTCOME_UNSPECIFIED):
             return "The observation was over: a decision fell due."
+        case ReassessmentFellDue(suggested_outcome=outcome):
+            suggested = words(Plan.Outcome.DESCRIPTOR, outcome)
+            return f"The observation was over: a decision fell due; by the results: {suggested}."
         case PlanClosed(outcome=Plan.OUTCOME_CANCELLED):
             return "The plan was cancelled."
         case PlanClosed(outcome=outcome):
             return f"The plan was closed as {words(Plan.Outcome.DESCRIPTOR, outcome)}."
         case PlanEvidenceDrifted(drift=drift):
             return f"Facts under the plan have changed: {_drifted(drift)}."
+        case PlanPinsDrifted(pins=pins):
+            changed = ", ".join(pin.pin for pin in pins)
+            return f"What the plan measured is {f'something else now: {changed}' if pins else 'as it was again'}."
+        case PlanDriftReviewed():
+            return "The drift was looked at."
 
         case UnderperformanceDetected(detection=found):
             periods = f"{found.periods[0].start_date} to {found.periods[-1].end_date}" if found.periods else "no period"

@@ -81,7 +81,15 @@ def fields_of(descriptor: Any, seen: set[str]) -> Iterator[FieldDescriptor]:
 
 def test_every_position_in_an_event_of_a_case_is_followed() -> None:
     """A field that counts, measures or says up to where was looked is named here; any other refers to an event."""
-    no_reference = {"known_at", "numerator", "denominator", "drift_position"}
+    no_reference = {
+        "known_at",
+        "numerator",
+        "denominator",
+        "scale_numerator",
+        "scale_denominator",
+        "drift_position",
+        "seconds",
+    }
     kinds = [*get_args(plan.Event), *get_args(detection.Event)]
     names = {
         field.name
@@ -186,7 +194,7 @@ def test_what_was_kept_stands_beside_what_it_is_now() -> None:
         ("aht, 2026-02-01 to 2026-02-28", "at most 4", "6", "nothing is recorded"),
         ("aht, 2026-03-01 to 2026-03-31", "against 4 before", "2", "3"),
         ("calls, 2026-03-01 to 2026-03-31", "", "9", ""),
-        ("Goal: aht by 2026-06-01", "to 4", "5", ""),
+        ("Goal: KPI aht by 2026-06-01", "to 4", "5", ""),
     ]
 
 

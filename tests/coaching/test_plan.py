@@ -152,7 +152,7 @@ CANCEL = CancelPlanRequest(plan_id="p-1", reason="moved to another site")
 def note(pin: str, per_mille: int, position: int) -> NotePinDrift:
     """What a pin is now."""
     now = measured(per_mille, known_at=position)
-    return NotePinDrift(plan_id="p-1", pins=[PinDrift(pin=pin, now=now)], drift_position=position)
+    return NotePinDrift(plan_id="p-1", pins=[PinDrift(pin=pin, now=now)])
 
 
 NOTE = NotePinDrift(
@@ -162,7 +162,6 @@ NOTE = NotePinDrift(
         PinDrift(pin="goals[0].baseline", now=measured(945, known_at=200)),
         PinDrift(pin="goals[7].baseline", now=measured(999, known_at=200)),  # the plan has no such goal
     ],
-    drift_position=200,
 )
 REVIEW = ReviewPlanDriftRequest(plan_id="p-1", drift_position=200, note="does not change the picture")
 
@@ -595,7 +594,7 @@ def test_what_results_suggest(values: tuple[int | None, ...], outcome: Plan.Outc
 def test_what_would_come_out_now() -> None:
     """The result as it was stays, and so does what it suggested; beside them stands what the facts say now."""
     now = measured(949, "2026-03-17", "2026-04-30", 300)
-    command = NotePinDrift(plan_id="p-1", pins=[PinDrift(pin="results[0]", now=now)], drift_position=300)
+    command = NotePinDrift(plan_id="p-1", pins=[PinDrift(pin="results[0]", now=now)])
     drift = PinDrift(pin="results[0]", before=AFTER, now=now)
     drifted = given(PLAN, *PATHS["due"]).when(command).then(PlanPinsDrifted(pins=[drift], drift_position=300, **IDS))
     plan = to_resource(drifted.state, 9)
@@ -612,26 +611,19 @@ def test_what_would_come_out_now() -> None:
 
 
 def test_drift_of_what_is_kept() -> None:
-    """What is measured again is told when it is not what was last known: also when it is as it was once more."""
-    plan = given(PLAN, *PATHS["drifted"])
-    assert sorted(pins(plan.state)) == ["assessed", "goals[0].baseline", "results[0]"]
-
-    def drifted(command: NotePinDrift) -> PlanPinsDrifted:
-        now = command.pins[0].now
-        return PlanPinsDrifted(
-            pins=[PinDrift(pin=pin, before=BASELINE, now=now)], drift_position=command.drift_position, **IDS
-        )
-
-    pin = "goals[0].baseline"
-    plan.when(note(pin, 945, 210)).then()  # known
-    plan.when(note(pin, 999, 199)).then()  # older than what is known
+    """It is told when it is another than was last told: also when it is gone."""
+    plan, pin = given(PLAN, *PATHS["drifted"]), "goals[0].baseline"
+    assert sorted(pins(plan.state)) == ["assessed", pin, "results[0]"]
+    plan.when(note(pin, 945, 210)).then()  # told already
     contested = note(pin, 945, 220)
     contested.pins[0].now.disputed = True
-    plan = plan.when(contested).then(drifted(contested))
-    back = note(pin, 935, 230)
-    plan = plan.when(back).then(drifted(back)).when(back).then()
-    assert to_resource(plan.state, 9).pin_drifts[0].now.value == "93.5"
+    drift = PinDrift(pin=pin, before=BASELINE, now=contested.pins[0].now)
+    plan = plan.when(contested).then(PlanPinsDrifted(pins=[drift], drift_position=220, **IDS))
+    as_it_was = NotePinDrift(plan_id="p-1")
+    plan = plan.when(as_it_was).then(PlanPinsDrifted(drift_position=221, **IDS)).when(as_it_was).then()
+    assert not to_resource(plan.state, 9).pin_drifts
     assert plan.state.drift_open
+    plan.when(CLOSE, today=MAY).refused(NotAllowed, "DRIFT_NOT_REVIEWED")
 
 
 def test_a_review_names_the_drift_that_was_looked_at() -> None:

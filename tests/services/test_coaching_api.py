@@ -333,7 +333,7 @@ async def test_a_goal_that_is_not_smart_names_its_field(world: World) -> None:
     """Each goal by its index, with what would be right; the plan stays as it was."""
     plan = await bring(world, Plan.STATE_DIAGNOSED)
     days = {"baseline_start_date": "2020-01-09", "baseline_end_date": "2020-01-10"}
-    good = {"kpi_id": "aht", "target": "3.5", "deadline": later(world, 9), **days}
+    good: dict[str, Any] = {"kpi_id": "aht", "target": "3.5", "deadline": later(world, 9), **days}
     wrong: dict[str, tuple[dict[str, str], str]] = {
         "measure": ({"kpi_id": ""}, "name a KPI"),
         "deadline": ({"deadline": later(world, 0)}, "must lie after today"),

@@ -328,7 +328,7 @@ Global___PlanEvidenceDrifted: _TypeAlias = PlanEvidenceDrifted  # noqa: Y015
 
 @_typing.final
 class PlanPinsDrifted(_message.Message):
-    """What the plan measured and keeps has changed with the facts under it."""
+    """What the plan measured and keeps has changed with the facts under it: all that is something else now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -339,6 +339,7 @@ class PlanPinsDrifted(_message.Message):
     plan_id: _builtins.str
     employee_id: _builtins.str
     drift_position: _builtins.int
+    """Names the drift: larger than that of any before."""
     @_builtins.property
     def pins(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]: ...
     def __init__(

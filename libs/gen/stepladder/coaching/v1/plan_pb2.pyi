@@ -167,7 +167,9 @@ class Plan(_message.Message):
     being watched when this one was proposed.
     """
     drift_position: _builtins.int
-    """Up to which position of the log changed facts are in `drift` and `pin_drifts`; 0: there is no drift."""
+    """Names what `drift` and `pin_drifts` say: it grows with every change of them, also when nothing is changed any longer.
+    0: nothing has ever changed.
+    """
     drift_open: _builtins.bool
     """A person has yet to look at the drift."""
     @_builtins.property
@@ -204,7 +206,7 @@ class Plan(_message.Message):
 
     @_builtins.property
     def pin_drifts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]:
-        """Of what the plan keeps (`assessed`, baselines, results): whatever has changed, and what it is now."""
+        """Of what the plan keeps (`assessed`, baselines, results): whatever is something else now."""
 
     @_builtins.property
     def drift_reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftReview]: ...
@@ -910,16 +912,15 @@ Global___NoteDrift: _TypeAlias = NoteDrift  # noqa: Y015
 
 @_typing.final
 class NotePinDrift(_message.Message):
-    """No RPC: what was measured again of what a plan keeps, when facts had changed. `before` need not be given."""
+    """No RPC: facts have changed, and all that a plan keeps was measured again, whether it is something else now or not.
+    `before` need not be given.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
     PINS_FIELD_NUMBER: _builtins.int
-    DRIFT_POSITION_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
-    drift_position: _builtins.int
-    """Up to which position of the log facts were looked at."""
     @_builtins.property
     def pins(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]: ...
     def __init__(
@@ -927,11 +928,10 @@ class NotePinDrift(_message.Message):
         *,
         plan_id: _builtins.str = ...,
         pins: _abc.Iterable[_measure_pb2.PinDrift] | None = ...,
-        drift_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_position", b"drift_position", "pins", b"pins", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pins", b"pins", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
