@@ -12,6 +12,8 @@ from libs.facts.people import People
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.facts import Facts
+from services.coaching.masteries import Masteries
+from services.coaching.mastery_api import MasteryApi
 from services.coaching.measuring import Measuring
 from services.coaching.plan import PLAN, pins
 from services.coaching.plan_api import PlanApi
@@ -22,7 +24,7 @@ from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
-from stepladder.coaching.v1 import case_file_pb2, events_pb2, plan_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import case_file_pb2, events_pb2, mastery_pb2, plan_pb2, session_pb2, suggestion_pb2
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
 
@@ -53,13 +55,16 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))
-    suggestions = Suggestions(metadata)
+    suggestions, masteries = Suggestions(metadata), Masteries(metadata)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book
+        ),
+        mastery_pb2.DESCRIPTOR.services_by_name["MasteryService"]: MasteryApi(
+            service, masteries, service.follow(masteries), rule_book
         ),
     }
 

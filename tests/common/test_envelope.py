@@ -159,6 +159,8 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (coaching.SessionMissed(employee_id="e-1", reason="overslept"), "overslept"),
     (coaching.SessionCancelled(employee_id="e-1", reason="ill since Monday"), "Monday"),
     (coaching.ActionFollowedUp(employee_id="e-1", note="heard them all"), "heard"),
+    (coaching.RepetitionRecorded(employee_id="e-1", note="read it from a sheet"), "sheet"),
+    (coaching.MasteryWithdrawn(employee_id="e-1", reason="had help after all"), "help"),
     (coaching.SuggestionRaised(employee_id="e-1", text="more fresh air"), "fresh"),
     (coaching.SuggestionAccepted(employee_id="e-1", reason="windows open"), "windows"),
     (coaching.SuggestionDeclined(employee_id="e-1", reason="windows open"), "windows"),

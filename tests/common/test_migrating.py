@@ -13,6 +13,7 @@ from libs.common.projecting import ReadModel
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
 from services.coaching.facts import Facts
+from services.coaching.masteries import Masteries
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
 from services.coaching.suggestions import Suggestions
@@ -35,7 +36,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Calibrations,
         CheckIns,
     ],
-    "coaching": [People, Catalogue, Facts, Plans, Sessions, Suggestions],
+    "coaching": [People, Catalogue, Facts, Plans, Sessions, Suggestions, Masteries],
     "promotion": [Records],
 }
 

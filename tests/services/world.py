@@ -20,6 +20,7 @@ from services.coaching import __main__ as coaching
 from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
+from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
@@ -114,6 +115,10 @@ class World:
     @property
     def sessions(self) -> SessionServiceStub:
         return SessionServiceStub(self.channels["coaching"])
+
+    @property
+    def masteries(self) -> MasteryServiceStub:
+        return MasteryServiceStub(self.channels["coaching"])
 
     @property
     def suggestions(self) -> SuggestionServiceStub:

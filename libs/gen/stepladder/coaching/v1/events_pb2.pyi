@@ -815,3 +815,109 @@ class SuggestionEscalated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SuggestionEscalated: _TypeAlias = SuggestionEscalated  # noqa: Y015
+
+@_typing.final
+class RepetitionRecorded(_message.Message):
+    """Aggregate `coaching.mastery`, by the lead's id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REPETITION_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    OBSERVED_BY_FIELD_NUMBER: _builtins.int
+    MASTERY_REPETITIONS_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    """The lead."""
+    repetition_id: _builtins.str
+    task_id: _builtins.str
+    date: _builtins.str
+    alone: _builtins.bool
+    correct: _builtins.bool
+    note: _builtins.str
+    observed_by: _builtins.str
+    mastery_repetitions: _builtins.int
+    rules_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        repetition_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        alone: _builtins.bool = ...,
+        correct: _builtins.bool = ...,
+        note: _builtins.str = ...,
+        observed_by: _builtins.str = ...,
+        mastery_repetitions: _builtins.int = ...,
+        rules_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "correct", b"correct", "date", b"date", "employee_id", b"employee_id", "mastery_repetitions", b"mastery_repetitions", "note", b"note", "observed_by", b"observed_by", "repetition_id", b"repetition_id", "rules_position", b"rules_position", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepetitionRecorded: _TypeAlias = RepetitionRecorded  # noqa: Y015
+
+@_typing.final
+class TaskMastered(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    MASTERED_DATE_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    task_id: _builtins.str
+    mastered_date: _builtins.str
+    """Of the last repetition that was needed."""
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        mastered_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "mastered_date", b"mastered_date", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskMastered: _TypeAlias = TaskMastered  # noqa: Y015
+
+@_typing.final
+class MasteryWithdrawn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_BY_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_DATE_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    task_id: _builtins.str
+    reason: _builtins.str
+    withdrawn_by: _builtins.str
+    withdrawn_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        withdrawn_by: _builtins.str = ...,
+        withdrawn_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "task_id", b"task_id", "withdrawn_by", b"withdrawn_by", "withdrawn_date", b"withdrawn_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasteryWithdrawn: _TypeAlias = MasteryWithdrawn  # noqa: Y015

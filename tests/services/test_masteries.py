@@ -1,0 +1,150 @@
+"""Lead's tasks as callers see them: who records what they saw, and what is left for whom."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+
+from libs.common.rebuilding import rebuild
+from stepladder.coaching.v1.mastery_pb2 import (
+    GetMasteryRequest,
+    ListMasteriesRequest,
+    Mastery,
+    RecordRepetitionRequest,
+    WithdrawMasteryRequest,
+)
+from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, Scope, SetPolicyRequest
+from tests.refusals import refused
+from tests.services.world import World, new_id
+
+
+@dataclass
+class Centre:
+    """A team of leads with rules of their own, two of whom are new, and somebody who watches them."""
+
+    world: World
+    rules: Policy
+    lead: str
+    other: str
+    observer: str
+
+    async def record(self, caller: str = "", **more: Any) -> Mastery:
+        request = recording(self.lead, **more)
+        answer: Mastery = await self.world.masteries.RecordRepetition(request, metadata=by(caller or self.observer))
+        return answer
+
+    async def get(self, lead: str = "") -> Mastery:
+        return await self.world.masteries.GetMastery(GetMasteryRequest(employee_id=lead or self.lead))
+
+
+def by(caller: str) -> tuple[tuple[str, str]]:
+    return (("x-stepladder-actor", f"user:{caller}"),)
+
+
+def recording(lead: str, **more: Any) -> RecordRepetitionRequest:
+    request = RecordRepetitionRequest(
+        employee_id=lead, repetition_id=new_id("r"), task_id="plan", date="2020-01-07", alone=True, correct=True
+    )
+    request.MergeFrom(RecordRepetitionRequest(**more))
+    return request
+
+
+@pytest.fixture
+async def centre(world: World) -> Centre:
+    return await founded(world)
+
+
+async def founded(world: World) -> Centre:
+    team = await world.team()
+    tasks = [
+        CoachingRules.LeadTask(task_id="plan", display_name="Plans a week"),
+        CoachingRules.LeadTask(task_id="listen", display_name="Listens in"),
+    ]
+    content = CoachingRules(scope=Scope(team_id=team), lead_tasks=tasks, mastery_repetitions=2)
+    rules = await world.policies.SetPolicy(
+        SetPolicyRequest(policy=Policy(policy_id=new_id("rules"), effective_date="2019-01-01", coaching=content))
+    )
+    lead, other, observer = [await world.employee(team) for _ in range(3)]
+    return Centre(world, rules, lead, other, observer)
+
+
+async def test_a_new_lead_masters_a_task(both: World) -> None:
+    """From nothing to mastered; the note is there for who asks, and each repetition says by which rules it counts."""
+    centre = await founded(both)
+    before = await centre.get()
+    assert [(one.task_id, one.display_name, one.left) for one in before.tasks] == [
+        ("plan", "Plans a week", 2),
+        ("listen", "Listens in", 2),
+    ]
+    assert (before.left, before.rules_position) == (2, centre.rules.log_position)
+    first = await centre.record(note="knew whom to ask")
+    (seen,) = first.tasks[0].repetitions
+    assert (seen.note, seen.observed_by) == ("knew whom to ask", f"user:{centre.observer}")
+    assert (seen.mastery_repetitions, seen.rules_position) == (2, centre.rules.log_position)
+    done = await centre.record(date="2020-01-08")
+    assert (done.left, done.tasks[0].mastered_date) == (1, "2020-01-08")
+    assert await centre.get() == done
+    withdraw = WithdrawMasteryRequest(
+        employee_id=centre.lead, task_id="plan", etag=done.etag, reason="had help after all"
+    )
+    taken = await both.masteries.WithdrawMastery(withdraw, metadata=by(centre.other))
+    assert (taken.left, taken.tasks[0].left, taken.tasks[0].withdrawal_reason) == (2, 2, "had help after all")
+    await refused(
+        both.masteries.WithdrawMastery(withdraw, metadata=by(centre.other)), StatusCode.ABORTED, "ETAG_MISMATCH"
+    )
+    listed = await both.masteries.ListMasteries(ListMasteriesRequest(at_least=taken.log_position, page_size=1000))
+    assert [one for one in listed.masteries if one.employee_id in (centre.lead, centre.other)] == [taken]
+    (follower,) = (one for one in both.services["coaching"].followers if one.handler.name == "masteries")
+    assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def test_saying_it_again(centre: Centre) -> None:
+    """With a request id, also when the rules name the task no more; without one while the content is the same."""
+    asked = recording(centre.lead, request_id="r-1")
+    stub = centre.world.masteries
+    first = await stub.RecordRepetition(asked, metadata=by(centre.observer))
+    centre.rules.coaching.lead_tasks.pop(0)
+    await centre.world.policies.SetPolicy(SetPolicyRequest(policy=centre.rules))
+    again = await stub.RecordRepetition(asked, metadata=by(centre.observer))
+    assert again.log_position == first.log_position
+    assert [(one.task_id, one.display_name) for one in again.tasks] == [("listen", "Listens in"), ("plan", "")]
+    asked.request_id = ""
+    assert (await stub.RecordRepetition(asked, metadata=by(centre.observer))).log_position == first.log_position
+    asked.correct = False
+    call = stub.RecordRepetition(asked, metadata=by(centre.observer))
+    await refused(call, StatusCode.ALREADY_EXISTS, "REPETITION_EXISTS")
+
+
+async def test_pages(centre: Centre) -> None:
+    """Every lead once, by id."""
+    last = Mastery()
+    for lead in (centre.other, centre.lead):
+        last = await centre.world.masteries.RecordRepetition(recording(lead), metadata=by(centre.observer))
+    found, token = list[str](), ""
+    while token or not found:
+        page = await centre.world.masteries.ListMasteries(
+            ListMasteriesRequest(page_size=1, page_token=token, at_least=last.log_position)
+        )
+        found += [one.employee_id for one in page.masteries]
+        token = page.next_page_token
+    assert found == sorted(set(found))
+    assert {centre.lead, centre.other} <= set(found)
+
+
+async def test_what_is_refused(centre: Centre) -> None:
+    """What nobody else has seen, what is no task, who is nobody, what was never mastered."""
+    stub = centre.world.masteries
+    cases = [
+        (recording(centre.lead), centre.lead, StatusCode.FAILED_PRECONDITION, "NOT_AN_OBSERVER"),
+        (recording(centre.lead), "nobody", StatusCode.FAILED_PRECONDITION, "NOT_AN_OBSERVER"),
+        (recording(centre.lead, task_id="none"), centre.observer, StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),
+        (recording("no-one"), centre.observer, StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND"),
+        (recording(centre.lead, date="2199-01-01"), centre.observer, StatusCode.INVALID_ARGUMENT, "DATE_INVALID"),
+    ]
+    for request, caller, code, reason in cases:
+        await refused(stub.RecordRepetition(request, metadata=by(caller)), code, reason)
+    withdraw = WithdrawMasteryRequest(employee_id=centre.lead, task_id="plan", reason="no")
+    call = stub.WithdrawMastery(withdraw, metadata=by(centre.observer))
+    await refused(call, StatusCode.FAILED_PRECONDITION, "NOT_MASTERED")
+    await refused(centre.get("no-one"), StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND")
