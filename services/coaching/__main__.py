@@ -58,7 +58,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     suggestions, masteries = Suggestions(metadata), Masteries(metadata)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
-        case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service),
+        case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book

@@ -1,6 +1,6 @@
 """A case file: everything behind a plan or PIP, put in order out of events as they lie in the log. Pure."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,15 +14,17 @@ from libs.common.eventsourcing import Recorded
 from libs.common.streams import LOG, stream_of
 from services.coaching import plan
 from services.coaching.goals import measure_of, named
-from services.coaching.sentences import sentence, words
+from services.coaching.sentences import Named, sentence, words
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
 from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan
+from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.detection_pb2 import FactReference
 from stepladder.performance.v1.facts_pb2 import Reading
 
 KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
     "coaching.plan": CaseEntry.KIND_PLAN,
+    "coaching.session": CaseEntry.KIND_SESSION,
     "performance.detection": CaseEntry.KIND_DETECTION,
     "performance.facts": CaseEntry.KIND_FACT,
     "performance.record": CaseEntry.KIND_FACT,
@@ -34,7 +36,7 @@ KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
 }
 """What a case rests on, by aggregate. Of others no word is shown, whatever names them."""
 
-WHOLE = frozenset({CaseEntry.KIND_PLAN, CaseEntry.KIND_DETECTION})
+WHOLE = frozenset({CaseEntry.KIND_PLAN, CaseEntry.KIND_SESSION, CaseEntry.KIND_DETECTION})
 """Of these every event belongs to the case, and whatever it refers to; of others only what is referred to."""
 
 NOTHING = "nothing is recorded"
@@ -48,6 +50,7 @@ REFERENCES = frozenset(
         "log_position",
         "policy_position",
         "rules_position",
+        "rating_position",
         "target_position",
         "target_positions",
     }
@@ -157,10 +160,14 @@ def case_file(
     case: Case,
     histories: Mapping[str, Sequence[Recorded]],
     missing: Collection[int],
+    private: Collection[str],
     names: Mapping[str, str],
     now: datetime,
 ) -> CaseFile:
-    """`histories` are those of the case and of whatever it refers to, whole; `names` of employees by id."""
+    """`histories` are those of the case and of whatever it refers to, whole; `names` of employees by id.
+
+    Nothing lies at the positions `missing`. The words of aggregates that are `private` are not for the reader.
+    """
     wanted = references(histories)
     shown = [
         recorded
@@ -169,7 +176,10 @@ def case_file(
         if not isinstance(recorded.event, CommandNoted)
         and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
     ]
-    entries = [_entry(recorded, case.employee_id, lambda one: names.get(one, one)) for recorded in _ordered(shown)]
+    entries = [
+        _entry(recorded, case.employee_id, recorded.subject in private, lambda one: names.get(one, one))
+        for recorded in _ordered(shown)
+    ]
     return CaseFile(
         plan_id=case.plan_id,
         employee_id=case.employee_id,
@@ -199,7 +209,7 @@ def _ordered(events: Iterable[Recorded]) -> list[Recorded]:
     return [recorded for _, recorded in sorted(keyed, key=lambda one: one[0])]
 
 
-def _entry(recorded: Recorded, employee_id: str, named: Callable[[str], str]) -> CaseEntry:
+def _entry(recorded: Recorded, employee_id: str, private: bool, named: Named) -> CaseEntry:
     event, envelope, kind = recorded.event, recorded.envelope, kind_of(recorded.subject)
     entry = CaseEntry(
         kind=kind,
@@ -221,8 +231,11 @@ def _entry(recorded: Recorded, employee_id: str, named: Callable[[str], str]) ->
         entry.left_out = CaseEntry.LEFT_OUT_SOMEBODY_ELSE
         entry.sentence = "A fact about somebody else."
     else:
+        told = _without_words(event) if private else event
+        if told != event:
+            entry.left_out = CaseEntry.LEFT_OUT_PRIVATE
         entry.sentence = sentence(event, named)
-        entry.details.extend(_details(event))
+        entry.details.extend(_details(told))
     return entry
 
 
@@ -230,6 +243,15 @@ def about(event: Message) -> str:
     """The employee whom an event is about, by itself or by what it holds; empty for one about nobody."""
     held = [value for field, value in event.ListFields() if field.message_type is not None and not field.is_repeated]
     return next((found for one in (event, *held) if (found := str(getattr(one, "employee_id", "")))), "")
+
+
+def _without_words(event: Message) -> Message:
+    """An event without its personal fields."""
+    rest = type(event).FromString(event.SerializeToString())
+    for field, _ in event.ListFields():
+        if field.GetOptions().Extensions[rules_pb2.personal]:
+            rest.ClearField(field.name)
+    return rest
 
 
 def _references(message: Message) -> Iterator[int]:

@@ -1,13 +1,16 @@
 """gRPC: stepladder.coaching.v1.CaseFileService."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
+from libs.common.commands import Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context, Recorded, is_id
-from libs.common.service import Service
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
 from libs.facts.callers import caller_id, directory_around, need_to_know
@@ -16,43 +19,54 @@ from libs.facts.relations import NEED_TO_KNOW, relations
 from services.coaching.case_document import case_document
 from services.coaching.case_file import case_file, employees_in, plan_case, references
 from services.coaching.plan import PLAN, State
+from services.coaching.session import SESSION
+from services.coaching.session import State as SessionState
+from services.coaching.session_api import Caller
+from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import case_file_pb2 as pb
+from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeRenamed
 
 
 class CaseFileApi:
     """Implements the service: everything out of the log."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, sessions: Sessions, at_sessions: Follower) -> None:
         self._commands = service.commands
+        self._engine = service.engine
+        self._sessions = sessions
+        self._at_sessions = at_sessions
 
     async def GetCaseFile(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
-        case = plan_case(await self._readable(request.plan_id, context))
-        histories, missing = await self._behind(PLAN.subject(request.plan_id))
+        plan, caller = await self._readable(request.plan_id, context)
+        await self._at_sessions.wait_for(max(request.at_least, plan.position), AT_LEAST_SECONDS)
+        sessions = [SESSION.subject(one) for one in await self._sessions.of_plan(self._engine, request.plan_id)]
+        histories, missing = await self._behind([PLAN.subject(request.plan_id), *sessions])
+        private = [subject for subject in sessions if not caller.reads(_session(histories[subject]))]
+        case = plan_case(plan.state)
         names = await self._names(employees_in(case, histories))
-        return case_file(case, histories, missing, names, context.now)
+        return case_file(case, histories, missing, private, names, context.now)
 
     async def ExportCaseFile(self, request: pb.ExportCaseFileRequest, context: Context) -> HttpBody:
-        file = await self.GetCaseFile(pb.GetCaseFileRequest(plan_id=request.plan_id), context)
+        asked = pb.GetCaseFileRequest(plan_id=request.plan_id, at_least=request.at_least)
+        file = await self.GetCaseFile(asked, context)
         if request.format == "json":
             content = MessageToJson(file, always_print_fields_with_no_presence=True, ensure_ascii=False)
             return HttpBody(content_type="application/json", data=content.encode())
         return await file_of(lambda: case_document(file), request.format)
 
-    async def _readable(self, plan_id: str, context: Context) -> State:
-        """The plan, for whoever may see its case file. Refused before anything is said of it."""
-        plan, caller = (await self._commands.load(PLAN, plan_id)).state, caller_id(context)
-        employee_id = plan.proposed.employee_id
-        directory = await directory_around(
-            self._commands, caller, context.today, employee_ids=[employee_id] if employee_id else []
-        )
-        known = relations(directory, caller, employee_id, context.today)
-        coaches = directory.employed(caller, context.today) and caller == plan.proposed.lead_id
-        if known.isdisjoint(NEED_TO_KNOW) and not coaches:
+    async def _readable(self, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
+        """The plan, for whoever may see its case file, and who that is. Refused before anything is said of it."""
+        plan, caller_is = await self._commands.load(PLAN, plan_id), caller_id(context)
+        employee_id, lead_id = plan.state.proposed.employee_id, plan.state.proposed.lead_id
+        directory = await directory_around(self._commands, caller_is, context.today, employee_ids={employee_id} - {""})
+        caller = Caller(caller_is, relations(directory, caller_is, employee_id, context.today))
+        coaches = directory.employed(caller_is, context.today) and caller_is == lead_id
+        if caller.relations.isdisjoint(NEED_TO_KNOW) and not coaches:
             raise need_to_know()
-        if not employee_id:
+        if not plan.position:
             raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan_id}")
-        return plan
+        return plan, caller
 
     async def _names(self, ids: Iterable[str]) -> dict[str, str]:
         """How those who are employees are called, read anew from the log: whoever was erased since has no name."""
@@ -65,9 +79,9 @@ class CaseFileApi:
             if isinstance(recorded.event, EmployeeHired | EmployeeRenamed)
         }
 
-    async def _behind(self, subject: str) -> tuple[Mapping[str, Sequence[Recorded]], set[int]]:
+    async def _behind(self, subjects: Iterable[str]) -> tuple[Mapping[str, Sequence[Recorded]], set[int]]:
         """The histories of the case and of everything that it refers to; and positions at which there is nothing."""
-        histories = await self._commands.histories([subject])
+        histories = await self._commands.histories(subjects)
         asked: set[int] = set()
         found: dict[int, str] = {}
         while wanted := references(histories) - asked:
@@ -75,3 +89,8 @@ class CaseFileApi:
             found |= await self._commands.subjects_at(LOG, sorted(wanted))
             histories |= await self._commands.histories(set(found.values()) - histories.keys())
         return histories, asked - found.keys()
+
+
+def _session(history: Sequence[Recorded]) -> SessionState:
+    events = (recorded.event for recorded in history if not isinstance(recorded.event, CommandNoted))
+    return reduce(SESSION.evolve, events, SESSION.initial)

@@ -7,6 +7,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from stepladder.coaching.v1.events_pb2 import (
+    ActionFollowedUp,
     PlanActivated,
     PlanAssessed,
     PlanClosed,
@@ -18,8 +19,15 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanProposed,
     PlanViewGiven,
     ReassessmentFellDue,
+    SessionAcknowledged,
+    SessionCancelled,
+    SessionHeld,
+    SessionMissed,
+    SessionRescheduled,
+    SessionScheduled,
 )
 from stepladder.coaching.v1.plan_pb2 import EvidenceDrift, Plan
+from stepladder.coaching.v1.session_pb2 import Session
 from stepladder.performance.v1.detection_pb2 import DetectionDrift
 from stepladder.performance.v1.events_pb2 import (
     DetectionDrifted,
@@ -86,6 +94,21 @@ def sentence(event: Message, named: Named) -> str:
             return f"What the plan measured is {f'something else now: {changed}' if pins else 'as it was again'}."
         case PlanDriftReviewed():
             return "The drift was looked at."
+
+        case SessionScheduled(kind=kind, lead_id=lead_id, date=day):
+            return f"A session ({words(Session.Kind.DESCRIPTOR, kind)}) with {named(lead_id)} was put on {day}."
+        case SessionRescheduled(date=day):
+            return f"The session was put on another day, {day}."
+        case SessionHeld(held_date=day, actions=actions):
+            return f"The session was held on {day}; actions agreed: {len(actions)}."
+        case SessionAcknowledged():
+            return "The employee acknowledged what was noted of the session."
+        case SessionMissed(absent=absent):
+            return f"The session was missed by the {words(Session.Party.DESCRIPTOR, absent)}."
+        case SessionCancelled():
+            return "The session was cancelled."
+        case ActionFollowedUp(number=number, done=done):
+            return f"Agreed action {number} was followed up: {'done' if done else 'not done'}."
 
         case UnderperformanceDetected(detection=found):
             periods = f"{found.periods[0].start_date} to {found.periods[-1].end_date}" if found.periods else "no period"

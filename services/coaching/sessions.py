@@ -261,6 +261,12 @@ class Sessions(ReadModel):
         async with engine.connect() as connection:
             return await connection.scalar(query) or 0
 
+    async def of_plan(self, engine: AsyncEngine, plan_id: str) -> list[str]:
+        """Ids of a plan's sessions."""
+        query = select(self.sessions.c.session_id).where(self.sessions.c.plan_id == plan_id)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query.order_by(self.sessions.c.session_id)))
+
     async def scheduled_of_plan(self, engine: AsyncEngine, plan_id: str) -> list[str]:
         """Ids of a plan's sessions that are still scheduled."""
         columns = self.sessions.c

@@ -1,6 +1,6 @@
 """A case file: total order, nothing of others, every event in a sentence, then and now side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -9,13 +9,20 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
-from services.coaching import plan
+from services.coaching import plan, session
 from services.coaching.case_document import case_document
 from services.coaching.case_file import REFERENCES, Case, about, case_file, employees_in, plan_case, references
 from services.coaching.sentences import sentence
 from services.performance import detection, facts, kpi, policy, rating, record, target
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
-from stepladder.coaching.v1.events_pb2 import PlanActivated, PlanAssessed, PlanEvidenceDrifted, PlanProposed
+from stepladder.coaching.v1.events_pb2 import (
+    PlanActivated,
+    PlanAssessed,
+    PlanEvidenceDrifted,
+    PlanProposed,
+    SessionHeld,
+    SessionScheduled,
+)
 from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
@@ -27,7 +34,7 @@ PLAN = "log.coaching.plan.p-1"
 CASE = Case("p-1", "e-1", "e-9", "active", [])
 SHOWN = [
     kind
-    for module in (plan, detection, facts, record, rating, policy, target, kpi)
+    for module in (plan, session, detection, facts, record, rating, policy, target, kpi)
     for kind in get_args(module.Event) or [module.Event]
 ]
 """Every event of the aggregates that a case may rest on."""
@@ -50,13 +57,13 @@ def resting_on(*positions: int) -> PlanProposed:
     return PlanProposed(plan_id="p-1", employee_id="e-1", evidence=evidence)
 
 
-def made(*events: Recorded, case: Case = CASE) -> CaseFile:
+def made(*events: Recorded, private: Sequence[str] = ()) -> CaseFile:
     """A file of these events."""
     histories: dict[str, list[Recorded]] = {}
     for one in events:
         histories.setdefault(one.subject, []).append(one)
     missing = references(histories) - {one.position for one in events}
-    return case_file(case, histories, missing, {"e-1": "Li Wei", "e-9": "Anna"}, NOON)
+    return case_file(CASE, histories, missing, private, {"e-1": "Li Wei", "e-9": "Anna"}, NOON)
 
 
 @pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: str(kind.DESCRIPTOR.name))
@@ -90,7 +97,7 @@ def test_every_position_in_an_event_of_a_case_is_followed() -> None:
         "drift_position",
         "seconds",
     }
-    kinds = [*get_args(plan.Event), *get_args(detection.Event)]
+    kinds = [*get_args(plan.Event), *get_args(session.Event), *get_args(detection.Event)]
     names = {
         field.name
         for kind in kinds
@@ -157,6 +164,17 @@ def test_nothing_is_told_of_somebody_else_or_of_another_kind() -> None:
     assert {one.name: one.value for one in own.details}["fact.readings[0].aht"] == "7 of 2, in 2 samples"
     assert "secret" not in str(file)
     assert "details are left out" in str(case_document(file))
+
+
+def test_words_that_are_not_for_the_reader_are_left_out() -> None:
+    """That a session was held, when and by whom, stays."""
+    subject = "log.coaching.session.s-1"
+    held = SessionHeld(session_id="s-1", employee_id="e-1", held_date="2026-03-02", feedback="in confidence")
+    events = [recorded(1, SessionScheduled(session_id="s-1", employee_id="e-1"), subject), recorded(2, held, subject)]
+    scheduled, told = made(*events, private=[subject]).entries
+    assert (scheduled.left_out, told.left_out) == (CaseEntry.LEFT_OUT_UNSPECIFIED, CaseEntry.LEFT_OUT_PRIVATE)
+    assert {one.name for one in told.details} == {"session_id", "employee_id", "held_date"}
+    assert "in confidence" in str(made(*events).entries)
 
 
 def test_people_are_found_wherever_they_are_named() -> None:

@@ -20,6 +20,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     GetPlanRequest,
     Plan,
 )
+from stepladder.coaching.v1.session_pb2 import HoldSessionRequest, ScheduleSessionRequest, Session
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest, Employee, HireEmployeeRequest
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
 from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
@@ -51,7 +52,7 @@ async def hired(world: World, team: str, name: str, job_family: str = "") -> str
 
 
 class Told:
-    """A plan that was proposed, assessed, diagnosed, found to rest on a wrong fact, and cancelled."""
+    """A plan that was assessed, diagnosed, talked about, found to rest on a wrong fact, and cancelled."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -76,6 +77,20 @@ class Told:
         await world.plans.AssessPlan(assess, metadata=by(self.lead))
         diagnose = DiagnosePlanRequest(plan_id=self.plan_id, cause=Plan.CAUSE_KNOWLEDGE, cause_note="never trained")
         await world.plans.DiagnosePlan(diagnose, metadata=by(self.lead))
+        day = str(world.clock[0].date())
+        schedule = ScheduleSessionRequest(
+            session_id="s-1",
+            employee_id=self.agent,
+            lead_id=self.next_lead,
+            kind=Session.KIND_COACHING,
+            plan_id=self.plan_id,
+            date=day,
+        )
+        await world.sessions.ScheduleSession(schedule, metadata=by(self.next_lead))
+        hold = HoldSessionRequest(
+            session_id="s-1", held_date=day, observed="reads the script aloud", feedback="leave the script away"
+        )
+        await world.sessions.HoldSession(hold, metadata=by(self.next_lead))
         correct = CorrectFactRequest(fact=fact(self.agent, "2020-01-10", self.kpi, 5), reason="counted twice")
         await world.facts.CorrectFact(correct, metadata=by(self.colleague))
         get = GetPlanRequest(plan_id=self.plan_id)
@@ -107,12 +122,14 @@ async def test_a_case_file_tells_everything_in_order(told: Told) -> None:
         ("PLAN", "PlanProposed"),
         ("PLAN", "PlanAssessed"),
         ("PLAN", "PlanDiagnosed"),
+        ("SESSION", "SessionScheduled"),
+        ("SESSION", "SessionHeld"),
         ("FACT", "FactCorrected"),
         ("DETECTION", "DetectionDrifted"),
         ("PLAN", "PlanEvidenceDrifted"),
         ("PLAN", "PlanClosed"),
     ]
-    target, policy, *facts, detection, proposed, assessed, _, corrected, _, drifted, closed = file.entries
+    target, policy, *facts, detection, proposed, assessed, _, _, held, corrected, _, drifted, closed = file.entries
     assert set(detection.rests_on) == {target.position, policy.position, *(one.position for one in facts)}
     assert {detection.position, policy.position, *(one.position for one in facts)} <= set(proposed.rests_on)
     assert corrected.position in drifted.rests_on
@@ -122,6 +139,7 @@ async def test_a_case_file_tells_everything_in_order(told: Told) -> None:
     assert details(corrected)["reason"] == "counted twice"
     assert details(corrected)[f"fact.readings[0].{told.kpi}"] == "5 of 100"
     assert (assessed.actor, details(assessed)["employee_view"]) == (f"user:{told.lead}", "新的软件")
+    assert (held.actor, details(held)["feedback"]) == (f"user:{told.next_lead}", "leave the script away")
     assert (closed.actor, closed.sentence) == (f"user:{told.next_lead}", "The plan was cancelled.")
     assert proposed.actor == "policy:propose-plans"
     assert proposed.cause == detection.event_id
@@ -134,7 +152,7 @@ async def test_a_case_file_tells_everything_in_order(told: Told) -> None:
         ("at most 10", "40.0", "5.0"),
     ]
     reading = file.reading
-    assert (reading.aggregates, reading.events, reading.left_out) == (5, 12, 0)
+    assert (reading.aggregates, reading.events, reading.left_out) == (6, 14, 0)
     assert not reading.missing_positions
     again = await told.file(told.hr)
     again.made_time.CopyFrom(file.made_time)
@@ -146,10 +164,14 @@ def details(entry: CaseEntry) -> dict[str, str]:
 
 
 async def test_only_those_who_have_to_know_see_a_case_file(told: Told) -> None:
-    """The employee, today's lead, whom it was proposed to, HR; to others it is not even said that there is one."""
+    """The employee, today's lead, whom it was proposed to (but for what others said to them), HR; and nobody else."""
     file = await told.file(told.hr)
-    for caller in (told.agent, told.lead, told.next_lead):
+    for caller in (told.agent, told.next_lead):
         assert (await told.file(caller)).entries == file.entries
+    seen = await told.file(told.lead)
+    (held,) = (entry for entry in seen.entries if entry.left_out)
+    assert (held.event, held.left_out, seen.reading.left_out) == ("SessionHeld", CaseEntry.LEFT_OUT_PRIVATE, 1)
+    assert "leave the script away" not in str(seen)
     files = told.world.case_files
     for plan_id in (told.plan_id, "p-none"):
         for metadata in (by(told.colleague), by("nobody"), ()):

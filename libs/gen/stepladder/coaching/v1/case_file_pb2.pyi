@@ -25,15 +25,19 @@ class GetCaseFileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
+    at_least: _builtins.int
+    """Includes the sessions that were scheduled up to this position of LOG; those up to the plan's last event always are."""
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
+        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -45,18 +49,21 @@ class ExportCaseFileRequest(_message.Message):
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     format: _builtins.str
     """`json` or `pdf`."""
+    at_least: _builtins.int
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
         format: _builtins.str = ...,
+        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "format", b"format", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -194,6 +201,7 @@ class CaseEntry(_message.Message):
         KIND_DETECTION: CaseEntry._Kind.ValueType  # 3
         """What was found in the facts, and its drift."""
         KIND_PLAN: CaseEntry._Kind.ValueType  # 4
+        KIND_SESSION: CaseEntry._Kind.ValueType  # 5
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: CaseEntry.Kind.ValueType  # 0
@@ -204,6 +212,7 @@ class CaseEntry(_message.Message):
     KIND_DETECTION: CaseEntry.Kind.ValueType  # 3
     """What was found in the facts, and its drift."""
     KIND_PLAN: CaseEntry.Kind.ValueType  # 4
+    KIND_SESSION: CaseEntry.Kind.ValueType  # 5
 
     class _LeftOut:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -215,7 +224,7 @@ class CaseEntry(_message.Message):
         LEFT_OUT_SOMEBODY_ELSE: CaseEntry._LeftOut.ValueType  # 1
         """It is about another employee."""
         LEFT_OUT_PRIVATE: CaseEntry._LeftOut.ValueType  # 2
-        """Its words are not for the caller."""
+        """Only its words: they are not for the caller (`SessionService`)."""
         LEFT_OUT_OTHER_KIND: CaseEntry._LeftOut.ValueType  # 3
         """It is none of the kinds of events that a case rests on."""
 
@@ -224,7 +233,7 @@ class CaseEntry(_message.Message):
     LEFT_OUT_SOMEBODY_ELSE: CaseEntry.LeftOut.ValueType  # 1
     """It is about another employee."""
     LEFT_OUT_PRIVATE: CaseEntry.LeftOut.ValueType  # 2
-    """Its words are not for the caller."""
+    """Only its words: they are not for the caller (`SessionService`)."""
     LEFT_OUT_OTHER_KIND: CaseEntry.LeftOut.ValueType  # 3
     """It is none of the kinds of events that a case rests on."""
 
