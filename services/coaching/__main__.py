@@ -8,9 +8,11 @@ from sqlalchemy import MetaData
 from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
+from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
+from services.coaching.duties import Duties
 from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
 from services.coaching.mastery_api import MasteryApi
@@ -19,12 +21,21 @@ from services.coaching.plan import PLAN, pins
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import EndSessions, ProposePlans
+from services.coaching.rhythm_api import RhythmApi
 from services.coaching.rules import RuleBook
 from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
-from stepladder.coaching.v1 import case_file_pb2, events_pb2, mastery_pb2, plan_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import (
+    case_file_pb2,
+    events_pb2,
+    mastery_pb2,
+    plan_pb2,
+    rhythm_pb2,
+    session_pb2,
+    suggestion_pb2,
+)
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
 
@@ -56,10 +67,21 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))
     suggestions, masteries = Suggestions(metadata), Masteries(metadata)
+    check_ins = CheckIns(metadata)
+    duties = Duties(
+        service,
+        people,
+        catalogue,
+        sessions,
+        service.together(at_people, at_catalogue, at_sessions),
+        check_ins,
+        service.follow(check_ins),
+    )
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
+        rhythm_pb2.DESCRIPTOR.services_by_name["RhythmService"]: RhythmApi(service, duties, sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book
         ),

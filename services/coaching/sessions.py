@@ -1,7 +1,8 @@
 """Read model: sessions, what was agreed in them, the plans that they belong to, and which months were rated."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -9,6 +10,8 @@ from sqlalchemy import (
     Column,
     Integer,
     MetaData,
+    Row,
+    Select,
     String,
     Table,
     insert,
@@ -275,3 +278,57 @@ class Sessions(ReadModel):
         )
         async with engine.connect() as connection:
             return list(await connection.scalars(query.order_by(columns.session_id)))
+
+    async def running_plans(self, engine: AsyncEngine, employee_ids: Collection[str], since: str) -> Sequence[Row[Any]]:
+        """Plans of employees that have been active, and were not closed before a day."""
+        columns = self.coached.c
+        query = select(self.coached).where(
+            columns.employee_id.in_(employee_ids),
+            columns.active_date != "",
+            (columns.closed_date == "") | (columns.closed_date >= since),
+        )
+        return await _all(engine, query.order_by(columns.plan_id))
+
+    async def of_plans(self, engine: AsyncEngine, plan_ids: Collection[str]) -> Sequence[Row[Any]]:
+        """Sessions of plans that are scheduled or were held, by day."""
+        columns = self.sessions.c
+        query = select(self.sessions).where(columns.plan_id.in_(plan_ids), columns.state.in_(_STANDING))
+        return await _all(engine, query.order_by(columns.date, columns.session_id))
+
+    async def interviews(
+        self, engine: AsyncEngine, employee_ids: Collection[str], months: Collection[str]
+    ) -> Sequence[Row[Any]]:
+        """Interviews with employees about months, in whatever state."""
+        columns = self.sessions.c
+        interview = columns.kind == int(Session.KIND_INTERVIEW)
+        query = select(self.sessions).where(interview, columns.employee_id.in_(employee_ids), columns.month.in_(months))
+        return await _all(engine, query)
+
+    async def named_for(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
+        """Sessions that somebody was named to hold on days from one to another, if they are scheduled or were held."""
+        columns = self.sessions.c
+        mine = (columns.lead_id == lead_id, columns.date.between(start, end), columns.state.in_(_STANDING))
+        return await _all(engine, select(self.sessions).where(*mine))
+
+    async def missed_by_date(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
+        """Each time that a session which somebody was named for was missed on days from one to another."""
+        columns = self.absences.c
+        query = select(columns.session_id, columns.date, columns.absent, self.sessions.c.employee_id)
+        query = query.join(self.sessions, columns.session_id == self.sessions.c.session_id)
+        query = query.where(self.sessions.c.lead_id == lead_id, columns.date.between(start, end))
+        return await _all(engine, query)
+
+    async def agreed_with(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
+        """Actions due on days from one to another, agreed in sessions that somebody was named for."""
+        columns = self.actions.c
+        query = select(self.actions).join(self.sessions, columns.session_id == self.sessions.c.session_id)
+        query = query.where(self.sessions.c.lead_id == lead_id, columns.due_date.between(start, end))
+        return await _all(engine, query)
+
+
+_STANDING = (int(Session.STATE_SCHEDULED), int(Session.STATE_HELD))
+
+
+async def _all(engine: AsyncEngine, query: Select[Any]) -> Sequence[Row[Any]]:
+    async with engine.connect() as connection:
+        return list(await connection.execute(query))

@@ -13,7 +13,7 @@ from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
-from stepladder.coaching.v1 import case_file_pb2, mastery_pb2, plan_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import case_file_pb2, mastery_pb2, plan_pb2, rhythm_pb2, session_pb2, suggestion_pb2
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import home_pb2
@@ -40,6 +40,7 @@ CONTRACTS = (
     case_file_pb2,
     mastery_pb2,
     session_pb2,
+    rhythm_pb2,
     suggestion_pb2,
     assessment_pb2,
     calibration_pb2,

@@ -8,12 +8,12 @@ from sqlalchemy import MetaData
 from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
+from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
 from services.performance.calibrations import Calibrations
 from services.performance.check_in_api import CheckInApi
-from services.performance.check_ins import CheckIns
 from services.performance.detection_api import DetectionApi
 from services.performance.detections import Detections
 from services.performance.directory_api import DirectoryApi

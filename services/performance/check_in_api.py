@@ -8,9 +8,9 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import check_need_to_know
+from libs.facts.check_ins import CheckIns
 from services.performance import check_in
 from services.performance.check_in import CHECK_IN, check_in_key
-from services.performance.check_ins import CheckIns
 from services.performance.facts import day_problem
 from stepladder.performance.v1 import check_in_pb2 as pb
 

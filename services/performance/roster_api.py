@@ -16,6 +16,7 @@ from libs.documents.files import file_of
 from libs.facts.adding import Counted
 from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
 from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.check_ins import CheckIns
 from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
@@ -24,8 +25,7 @@ from libs.facts.relations import Relation, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
-from services.performance.check_in import CHECK_IN
-from services.performance.check_ins import CheckIns
+from services.performance.check_in import CHECK_IN, check_in_key
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
@@ -214,10 +214,10 @@ class AtRiskApi:
         found: dict[str, list[CheckIn]] = {}
         if not last and since > as_of:
             return found
-        keys = await self._check_ins.keys_of(
+        ids = await self._check_ins.ids_of(
             self._engine, watched, last=last, since=since.isoformat(), until=as_of.isoformat()
         )
-        for one in (await self._commands.known(CHECK_IN, keys)).values():
+        for one in (await self._commands.known(CHECK_IN, [check_in_key(*one) for one in ids])).values():
             if not one.state.retracted:
                 resource = check_in.to_resource(one.state, one.position)
                 found.setdefault(resource.employee_id, []).append(resource)

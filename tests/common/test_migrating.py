@@ -11,6 +11,7 @@ from libs.common import keys, projecting
 from libs.common.migrating import NotMigrated, check_migrated, configuration, latest, migrate
 from libs.common.projecting import ReadModel
 from libs.facts.catalogue import Catalogue
+from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
@@ -18,7 +19,6 @@ from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
 from services.coaching.suggestions import Suggestions
 from services.performance.calibrations import Calibrations
-from services.performance.check_ins import CheckIns
 from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
@@ -36,7 +36,16 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Calibrations,
         CheckIns,
     ],
-    "coaching": [People, Catalogue, Facts, Plans, Sessions, Suggestions, Masteries],
+    "coaching": [
+        People,
+        Catalogue,
+        Facts,
+        Plans,
+        Sessions,
+        Suggestions,
+        Masteries,
+        CheckIns,
+    ],
     "promotion": [Records],
 }
 

@@ -17,7 +17,7 @@ from libs.common.rebuilding import rebuild
 from libs.common.settings import Settings
 from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES
 from libs.common.telemetry import instrument_engine, start_logging, tracing
-from services.performance.check_ins import CheckIns
+from libs.facts.check_ins import CheckIns
 from stepladder.common.v1.operations_pb2 import ListFollowersRequest, ListParkedRequest
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1.check_in_pb2 import (

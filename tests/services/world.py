@@ -22,6 +22,7 @@ from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
 from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
+from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
 from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
@@ -127,6 +128,10 @@ class World:
     @property
     def case_files(self) -> CaseFileServiceStub:
         return CaseFileServiceStub(self.channels["coaching"])
+
+    @property
+    def rhythm(self) -> RhythmServiceStub:
+        return RhythmServiceStub(self.channels["coaching"])
 
     @property
     def eligibility(self) -> EligibilityServiceStub:

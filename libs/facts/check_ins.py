@@ -9,7 +9,6 @@ from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.performance.check_in import check_in_key
 from stepladder.performance.v1.check_in_pb2 import ListCheckInsRequest
 from stepladder.performance.v1.events_pb2 import CheckInCorrected, CheckInCreated, CheckInRetracted
 
@@ -61,10 +60,10 @@ class CheckIns(ReadModel):
             found = await connection.execute(query.order_by(*key).limit(page_size(request) + 1))
             return [(row.date, row.check_in_id) for row in found]
 
-    async def keys_of(
+    async def ids_of(
         self, engine: AsyncEngine, employee_ids: Collection[str], *, last: int, since: str, until: str
-    ) -> list[str]:
-        """Aggregates of employees' check-ins up to a day: the last so many of each, and all since another day."""
+    ) -> list[tuple[str, str]]:
+        """Employees and ids of their check-ins up to a day: the last so many of each, and all since another day."""
         columns = self.check_ins.c
         latest_first = (columns.date.desc(), columns.check_in_id.desc())
         rank = func.row_number().over(partition_by=columns.employee_id, order_by=latest_first).label("rank")
@@ -75,4 +74,12 @@ class CheckIns(ReadModel):
         )
         query = select(mine.c.employee_id, mine.c.check_in_id).where((mine.c.rank <= last) | (mine.c.date >= since))
         async with engine.connect() as connection:
-            return [check_in_key(*row) for row in await connection.execute(query)]
+            return [(row.employee_id, row.check_in_id) for row in await connection.execute(query)]
+
+    async def last_dates(self, engine: AsyncEngine, employee_ids: Collection[str]) -> dict[str, str]:
+        """The day of the last check-in of each employee who has one."""
+        columns = self.check_ins.c
+        query = select(columns.employee_id, func.max(columns.date).label("last"))
+        query = query.where(columns.employee_id.in_(employee_ids)).group_by(columns.employee_id)
+        async with engine.connect() as connection:
+            return {row.employee_id: row.last for row in await connection.execute(query)}

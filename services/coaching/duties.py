@@ -1,0 +1,186 @@
+"""What is due of employees, by the coaching rules in force: sessions of their plans, interviews, check-ins."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row
+
+from libs.common.days import month_of
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service, Together
+from libs.facts import employee
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.check_ins import CheckIns
+from libs.facts.employee import EMPLOYEE
+from libs.facts.leading import TeamSpan
+from libs.facts.people import People
+from services.coaching.rhythm import Due, check_in_due, sessions_due
+from services.coaching.rules import CoachingRulesInForce, rules_in_force
+from services.coaching.sessions import Sessions
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
+
+States = Mapping[str, employee.State]
+"""Employees by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSession:
+    """A session of a plan that fell due, `every` so many days; `ahead` is the day of one scheduled, or empty."""
+
+    plan_id: str
+    employee_id: str
+    due: Due
+    every: int
+    ahead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interview:
+    """An interview about a month: by which rules it falls due, if it does, and the session's row, if there is one."""
+
+    employee_id: str
+    month: str
+    rules: CoachingRulesInForce
+    due: Due | None
+    session: Row[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """The next check-in of an employee, and the day of the last one, empty for none."""
+
+    employee_id: str
+    last: str
+    due: date
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """Who led which team when."""
+
+    spans: Sequence[TeamSpan]
+
+    def of(self, state: employee.State, day: date) -> str:
+        """Who led an employee on a day; empty: nobody, or they would have led themself."""
+        team_id, text = state.team_on(day), day.isoformat()
+        lead = next((one.employee_id for one in self.spans if one.team_id == team_id and one.includes(text)), "")
+        return lead if lead != state.employee_id else ""
+
+
+class Duties:
+    """Finds it, in a few statements for however many employees; changes nothing."""
+
+    def __init__(
+        self,
+        service: Service,
+        people: People,
+        catalogue: Catalogue,
+        sessions: Sessions,
+        together: Together,
+        check_ins: CheckIns,
+        at_check_ins: Follower,
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._people = people
+        self._catalogue = catalogue
+        self._sessions = sessions
+        self._together = together
+        self._check_ins = check_ins
+        self._at_check_ins = at_check_ins
+
+    async def catch_up(self) -> None:
+        """Waits until everything that was said is in the read models."""
+        await self._together.catch_up()
+        restricted = await self._at_check_ins.stream.state()
+        await self._at_check_ins.wait_for(restricted.last, AT_LEAST_SECONDS)
+
+    async def members(self, team_id: str, start: date, end: date) -> States:
+        """Everyone who was in a team, or in any for an empty id, on days from one to another, both inclusive."""
+        spans = await self._people.memberships_between(self._engine, start.isoformat(), end.isoformat())
+        return await self.states({one.employee_id for one in spans if team_id in ("", one.team_id)})
+
+    async def led_by(self, lead_id: str, start: date, end: date) -> States:
+        """Everyone whose team somebody led on days from one to another, both inclusive."""
+        led = await self._people.led_by(self._engine, lead_id, start.isoformat(), end.isoformat())
+        return await self.states(led.members.keys() - {lead_id})
+
+    async def leads(self, start: date, end: date) -> Leads:
+        return Leads(await self._people.leads_between(self._engine, start.isoformat(), end.isoformat()))
+
+    async def states(self, employee_ids: Collection[str]) -> States:
+        known = await self._commands.known(EMPLOYEE, sorted(employee_ids))
+        return {employee_id: standing.state for employee_id, standing in known.items()}
+
+    async def rules(self) -> Rules:
+        return await self._catalogue.rules(self._engine)
+
+    async def sessions_of_plans(self, states: States, since: date, today: date) -> list[PlanSession]:
+        """Every session that fell due of plans that were not closed before a day, by plan and day."""
+        rules = await self.rules()
+        plans = await self._sessions.running_plans(self._engine, states, since.isoformat())
+        sessions = await self._sessions.of_plans(self._engine, [one.plan_id for one in plans])
+        found: list[PlanSession] = []
+        for plan in plans:
+            begun, ended = date.fromisoformat(plan.active_date), _day(plan.closed_date)
+            every = rules_in_force(rules, states[plan.employee_id], begun).rules.session_days
+            if not every:
+                continue
+            own = [one for one in sessions if one.plan_id == plan.plan_id]
+            held = [date.fromisoformat(one.held_date) for one in own if one.held_date]
+            ahead = next((one.date for one in own if not one.held_date), "")
+            dues = sessions_due(begun, ended, held, every, today)
+            found += [PlanSession(plan.plan_id, plan.employee_id, due, every, ahead) for due in dues]
+        return found
+
+    async def interviews(self, states: States, months: Collection[str]) -> list[Interview]:
+        """The interviews about months with whoever was employed on their last day, and still is when they fall due."""
+        rules = await self.rules()
+        rows = await self._sessions.interviews(self._engine, states, months)
+        sessions = {(row.employee_id, row.month): row for row in rows}
+        found: list[Interview] = []
+        for month in months:
+            last = month_of(date.fromisoformat(f"{month}-01")).end
+            for employee_id, state in states.items():
+                if not is_employed(state, last):
+                    continue
+                in_force = rules_in_force(rules, state, last)
+                number = in_force.rules.interview_business_day
+                day = in_force.days.add(last, number) if number else None
+                if day and not is_employed(state, day):
+                    continue
+                session = sessions.get((employee_id, month))
+                held = _day(session.held_date) if session else None
+                due = Due(day, held) if day and not _on_leave(state, day) else None
+                found.append(Interview(employee_id, month, in_force, due, session))
+        return found
+
+    async def check_ins(self, states: States, today: date) -> list[CheckIn]:
+        """The next check-in of each of those who work today, as far as the rules ask for any."""
+        rules = await self.rules()
+        last = await self._check_ins.last_dates(self._engine, states)
+        found: list[CheckIn] = []
+        for employee_id, state in states.items():
+            in_force = rules_in_force(rules, state, today)
+            every = in_force.rules.check_in_days
+            if not every or not is_employed(state, today) or _on_leave(state, today):
+                continue
+            since = rules.in_force_from(rules.version(in_force.rules_position).policy_id)
+            since = max(since, date.fromisoformat(state.hired.hire_date))
+            day = last.get(employee_id, "")
+            found.append(CheckIn(employee_id, day, check_in_due(_day(day), since, every)))
+        return found
+
+
+def is_employed(state: employee.State, day: date) -> bool:
+    return state.team_on(day) != "" and state.status_on(day) != EMPLOYMENT_STATUS_LEFT
+
+
+def _on_leave(state: employee.State, day: date) -> bool:
+    return state.status_on(day) == EMPLOYMENT_STATUS_ON_LEAVE
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None

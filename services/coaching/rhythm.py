@@ -1,0 +1,59 @@
+"""What is to happen again and again, and when it did: sessions of a plan, interviews about months, check-ins. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from stepladder.coaching.v1.rhythm_pb2 import (
+    TIMELINESS_LATE,
+    TIMELINESS_MISSED,
+    TIMELINESS_NOT_YET,
+    TIMELINESS_ON_TIME,
+    TIMELINESS_OVERDUE,
+    Timeliness,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Something that was to be done by a day. None of what is `missed` can be done any more."""
+
+    day: date
+    done: date | None = None
+    missed: bool = False
+
+    def timeliness(self, today: date) -> Timeliness.ValueType:
+        if self.missed:
+            return TIMELINESS_MISSED
+        if self.done is not None:
+            return TIMELINESS_ON_TIME if self.done <= self.day else TIMELINESS_LATE
+        return TIMELINESS_OVERDUE if self.day < today else TIMELINESS_NOT_YET
+
+
+def sessions_due(begun: date, ended: date | None, held: Iterable[date], every: int, today: date) -> list[Due]:
+    """The sessions of a plan that fall due, from its activation on, up to the one that is open today.
+
+    One is due `every` days after the one before was held; if none is held until then, after that one fell due, which is
+    missed. Nothing falls due on the day on which the plan ended, or later. `every` is at least 1.
+    """
+    found: list[Due] = []
+    pause = timedelta(days=every)
+    waiting = sorted(day for day in held if day >= begun)
+    day = begun + pause
+    while ended is None or day < ended or waiting:
+        if waiting and waiting[0] < day + pause:
+            done = waiting.pop(0)
+            found.append(Due(day, done))
+            day = done + pause
+        elif waiting or day + pause <= today or ended is not None:
+            found.append(Due(day, missed=True))
+            day += pause
+        else:
+            found.append(Due(day))
+            break
+    return found
+
+
+def check_in_due(last: date | None, since: date, every: int) -> date:
+    """By when the next check-in is due: so many days after the last one; the first one, since there are such rules."""
+    return (last or since) + timedelta(days=every)
