@@ -42,7 +42,7 @@ from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Policy
 from tests.refusals import refused
 from tests.services.test_check_ins import Centre, appoint, by, check_in, founded
 from tests.services.test_sessions import a_plan, hold, schedule, today
-from tests.services.world import World
+from tests.services.world import World, fact
 
 RULES = CoachingRules(calendar_id="site", session_days=14, interview_business_day=5, check_in_days=30)
 
@@ -102,7 +102,9 @@ async def activate(centre: Centre) -> str:
     kpi_id = await centre.world.kpi()
     await plans.AssessPlan(AssessPlanRequest(plan_id=plan_id, assessment="too slow"))
     await plans.DiagnosePlan(DiagnosePlanRequest(plan_id=plan_id, cause=Plan.CAUSE_SKILL, cause_note="seen"))
-    goal = Goal(kpi_id=kpi_id, baseline="4.5", target="3.5", deadline=today(centre.world, 90))
+    await centre.world.record(fact(centre.agent, "2026-02-02", kpi_id, 45))
+    goal = Goal(kpi_id=kpi_id, target="35", deadline=today(centre.world, 90))
+    goal.baseline_start_date = goal.baseline_end_date = "2026-02-02"
     await plans.ActivatePlan(ActivatePlanRequest(plan_id=plan_id, goals=[goal], resources=["course seven"]))
     return plan_id
 
