@@ -12,7 +12,7 @@ from libs.common.days import timestamp
 from libs.common.envelope import ERASED
 from libs.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotAllowed, NotFound
 from services.coaching.measuring import ITEM
-from services.coaching.plan import PLAN, described, evidence_days, pins, plan_id, to_resource
+from services.coaching.plan import PLAN, coached_since, described, evidence_days, pins, plan_id, to_resource
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
@@ -657,6 +657,54 @@ def test_texts_of_an_erased_person() -> None:
     assert [one.text for one in plan.supports] == [ERASED] * 5
     assert plan.supports[1].mentor_id == "e-7"
     assert [one.note for one in plan.further_causes] == [ERASED] * 2
+
+
+OLD_LIFE: dict[Any, str] = {
+    PlanProposed: "0a05702d6f6c641203652d311a03652d39224a0a05642d6f6c6410461a0a637361742d6461696c79203c2a0463736174322b"
+    "0a0a323032362d30332d3031120a323032362d30332d3031185e20642a0439342e3032023935420141483d2a0a323032362d30332d3136",
+    PlanAssessed: "0a05702d6f6c641203652d311a07736572696f75732215746f6f206d616e79206e65772070726f6475637473",
+    PlanDiagnosed: "0a05702d6f6c641203652d311803220c6e65772070726f6475637473",
+    PlanActivated: "0a05702d6f6c641203652d311a1c0a0463736174120439332e351a023935220a323032362d30342d3330"
+    "2217636f757273653a20646966666963756c742063616c6c7322066d656e746f72",
+    PlanEvidenceDrifted: "0a05702d6f6c641203652d311a3408011a2b0a0a323032362d30332d3031120a323032362d30332d3031185e2064"
+    "2a0439342e3032023935420141483d22015a285b",
+    PlanObserved: "0a05702d6f6c64120a323032362d30342d3330",
+    ReassessmentFellDue: "0a05702d6f6c64",
+    PlanClosed: "0a05702d6f6c641203652d31180122156f6e2074617267657420666f722061206d6f6e74682a0a323032362d30352d3031",
+}
+"""A plan's events as they lie in the log since before goals kept what they rest on."""
+
+
+def test_a_plan_stored_before_goals_kept_what_they_rest_on() -> None:
+    """It reads as it was; repetitions are told; it goes on without results, and its drift has to be looked at."""
+    life = [kind.FromString(bytes.fromhex(stored)) for kind, stored in OLD_LIFE.items()]
+    old: dict[str, Any] = {"plan_id": "p-old"}
+    goal = Goal(kpi_id="csat", baseline="93.5", target="95", deadline="2026-04-30")
+    resources = ["course: difficult calls", "mentor"]
+    said: list[Message] = [
+        AssessPlan(request=AssessPlanRequest(assessment="serious", employee_view="too many new products", **old)),
+        DiagnosePlanRequest(cause=Plan.CAUSE_KNOWLEDGE, cause_note="new products", **old),
+        ActivatePlan(request=ActivatePlanRequest(goals=[goal], resources=resources, **old), bases=[BASIS]),
+    ]
+    for steps, command in enumerate(said, start=2):
+        given(PLAN, *life[:steps]).when(command).then()
+
+    observed = given(PLAN, *life[:6])
+    plan = to_resource(observed.state, 9)
+    assert list(plan.goals) == [goal]
+    assert list(plan.resources) == resources
+    assert (plan.drift_position, plan.drift_open, pins(observed.state)) == (91, True, {})
+    assert coached_since(observed.state) == date(2026, 3, 16)
+    due = observed.when(CallReassessment(**old), today=MAY).then(life[6])
+    close = ClosePlanRequest(outcome=Plan.OUTCOME_IMPROVED, reason="on target for a month", **old)
+    due.when(close, today=MAY).refused(NotAllowed, "DRIFT_NOT_REVIEWED")
+    reviewed = due.when(ReviewPlanDriftRequest(drift_position=91, note="seen", **old), today=MAY)._decide()
+    given(PLAN, *life[:7], *reviewed).when(close, today=MAY).then(life[7])
+
+    closed_plan = to_resource(given(PLAN, *life).state, 9)
+    assert (closed_plan.outcome, closed_plan.closed_date) == (Plan.OUTCOME_IMPROVED, "2026-05-01")
+    assert (closed_plan.suggested_outcome, closed_plan.outcome_now) == (0, 0)
+    given(PLAN, *life).when(close).then()
 
 
 def test_resource() -> None:

@@ -128,7 +128,7 @@ MISTAKES = [
     wrong("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01"), ""),
     wrong("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL), ""),
     wrong("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[but(GOAL, measure=measures.Measure(kpi_id="k-2"))]), "goals[0]"),
-    wrong("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[GOAL], supports=[plans.Support(text="?")]), "supports[0]"),
+    wrong("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="p-2", goals=[GOAL], supports=[plans.Support(text="?")]), "supports[0].kind"),
     wrong("plans", "ReviewPlanDrift", plans.ReviewPlanDriftRequest(plan_id="p-1", note="?"), "drift_position"),
     # Impossible days and numbers
     Mistake("directory", "HireEmployee", Hire(employee=but(ANN, employee_id="e-2", hire_date="2021-02-29")), INVALID, "DATE_INVALID", ["employee.hire_date"]),
