@@ -13,6 +13,7 @@ from libs.facts.people import People
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.duties import Duties
+from services.coaching.effect_api import EffectApi
 from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
 from services.coaching.mastery_api import MasteryApi
@@ -29,6 +30,7 @@ from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    effect_pb2,
     events_pb2,
     mastery_pb2,
     plan_pb2,
@@ -81,6 +83,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
+        effect_pb2.DESCRIPTOR.services_by_name["EffectService"]: EffectApi(
+            service, plans, service.together(at_people, at_catalogue, at_facts, at_plans), measuring
+        ),
         rhythm_pb2.DESCRIPTOR.services_by_name["RhythmService"]: RhythmApi(service, duties, sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book

@@ -1,6 +1,6 @@
 """What was measured before, during and after coaching, in groups, with how sure one can be of it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
@@ -16,7 +16,7 @@ CONFIDENCE = Fraction(95, 100)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A measure of an employee, exact, in its unit; `during` is None for somebody who was not coached.
+    """A measure of an employee, exact, in its unit; `during` is None where nothing was recorded.
 
     `upwards` says whether more is towards the goal.
     """
@@ -33,21 +33,39 @@ class Case:
         return (self.after - self.before) * (1 if self.upwards else -1)
 
 
-def group_of(cases: Sequence[Case], kpi: Kpi, measure: Measure, name: str, smallest: int) -> EffectGroup:
-    """Some cases of a measure, all coached or none.
+def groups_of(
+    cases: Mapping[str, Sequence[Case]], kpi: Kpi, measure: Measure, smallest: int, *, coached: bool
+) -> list[EffectGroup]:
+    """Cases of a measure by the name of their group.
+
+    A group of too few people is not shown, nor is the next larger one while those not shown are too few together: they
+    could be told from the others and the whole.
 
     Args:
         kpi: the measure's definition.
         smallest: how many people a group must have to be shown.
     """
-    employees = {case.employee_id for case in cases}
-    coached = cases[0].during is not None
-    group = EffectGroup(measure=measure, group=name, not_coached=not coached)
-    if len(employees) < smallest:
-        group.suppressed = True
-        return group
+    by_size = sorted(cases, key=lambda name: (len(people(cases[name])), name))
+    hidden: set[str] = set()
+    for name in by_size:
+        unseen = {one for other in hidden for one in people(cases[other])}
+        if len(people(cases[name])) < smallest or 0 < len(unseen) < smallest:
+            hidden.add(name)
+    return [
+        EffectGroup(measure=measure, group=name, not_coached=not coached, suppressed=True)
+        if name in hidden
+        else _shown(cases[name], kpi, EffectGroup(measure=measure, group=name, not_coached=not coached))
+        for name in sorted(cases)
+    ]
+
+
+def people(cases: Iterable[Case]) -> set[str]:
+    return {case.employee_id for case in cases}
+
+
+def _shown(cases: Sequence[Case], kpi: Kpi, group: EffectGroup) -> EffectGroup:
     changes = [case.change for case in cases]
-    group.cases, group.employees = len(cases), len(employees)
+    group.cases, group.employees = len(cases), len(people(cases))
     group.before = _middle(kpi, (case.before for case in cases))
     group.during = _middle(kpi, (case.during for case in cases if case.during is not None))
     group.after = _middle(kpi, (case.after for case in cases))

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Integer,
     MetaData,
     String,
@@ -61,6 +62,7 @@ class Plans(ReadModel):
             Column("state", Integer, nullable=False),
             Column("kpi_id", String, nullable=False),
             Column("proposed_date", String(10), nullable=False),
+            Column("activated_date", String(10), nullable=False),  # empty before
             Column("reassessment_due", Boolean, nullable=False),
             Column("drift_open", Boolean, nullable=False),
             Column("closed_position", BigInteger, nullable=False),  # 0 while it is open
@@ -88,6 +90,7 @@ class Plans(ReadModel):
                             state=Plan.STATE_PROPOSED,
                             kpi_id=proposed.evidence.kpi_id,
                             proposed_date=proposed.proposed_date,
+                            activated_date="",
                             reassessment_due=False,
                             drift_open=False,
                             closed_position=0,
@@ -98,8 +101,10 @@ class Plans(ReadModel):
                     await self._change(rows, plan_id, state=Plan.STATE_ASSESSED)
                 case PlanDiagnosed(plan_id=plan_id):
                     await self._change(rows, plan_id, state=Plan.STATE_DIAGNOSED)
-                case PlanActivated(plan_id=plan_id, supports=supports):
-                    await self._change(rows, plan_id, state=Plan.STATE_ACTIVE)
+                case PlanActivated(plan_id=plan_id, supports=supports, activated_date=day):
+                    # Before the day was kept, the event's own says it well enough.
+                    day = day or recorded.envelope.time.ToJsonString()[:10]
+                    await self._change(rows, plan_id, state=Plan.STATE_ACTIVE, activated_date=day)
                     mentors = {support.mentor_id for support in supports} - {""}
                     if mentors:
                         mentoring = [{"mentor_id": one, "plan_id": plan_id} for one in sorted(mentors)]
@@ -162,6 +167,21 @@ class Plans(ReadModel):
         async with engine.connect() as connection:
             query = select(columns.plan_id).where(columns.employee_id.in_(employee_ids))
             return list(await connection.scalars(query.order_by(columns.position)))
+
+    async def activated_between(self, engine: AsyncEngine, start: str, end: str) -> list[str]:
+        """Ids of the plans that were activated on days from one to another, both inclusive."""
+        return await self._between(engine, self.plans.c.activated_date, start, end)
+
+    async def never_activated(self, engine: AsyncEngine, start: str, end: str) -> list[str]:
+        """Ids of the plans that were proposed on days from one to another, both inclusive, and not activated since."""
+        return await self._between(engine, self.plans.c.proposed_date, start, end, self.plans.c.activated_date == "")
+
+    async def _between(
+        self, engine: AsyncEngine, day: Column[str], start: str, end: str, *also: ColumnElement[bool]
+    ) -> list[str]:
+        query = select(self.plans.c.plan_id).where(day >= start, day <= end, *also).order_by(self.plans.c.position)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query))
 
     async def mentored(self, engine: AsyncEngine, mentor_ids: Collection[str], but: str) -> dict[str, int]:
         """How many open plans each of some mentors supports, apart from one plan; those without any are left out."""

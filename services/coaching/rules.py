@@ -60,6 +60,11 @@ def rules_in_force(rules: Rules, state: employee.State, day: date) -> CoachingRu
     )
 
 
+def smallest_group(rules: Rules, day: date) -> int:
+    """How many people a group must have to be shown, by the most careful of all rules in force."""
+    return max([5, *(policy.coaching.smallest_group for policy in rules.policies_on(KIND, day))])
+
+
 def _with_defaults(given: CoachingRules) -> CoachingRules:
     rules = CoachingRules()
     rules.CopyFrom(given)

@@ -13,7 +13,15 @@ from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
-from stepladder.coaching.v1 import case_file_pb2, mastery_pb2, plan_pb2, rhythm_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import (
+    case_file_pb2,
+    effect_pb2,
+    mastery_pb2,
+    plan_pb2,
+    rhythm_pb2,
+    session_pb2,
+    suggestion_pb2,
+)
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import home_pb2
@@ -38,6 +46,7 @@ SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
     case_file_pb2,
+    effect_pb2,
     mastery_pb2,
     session_pb2,
     rhythm_pb2,

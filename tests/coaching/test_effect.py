@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from services.coaching.effect import Case, change_of, confidence, group_of, interval_rank
+from services.coaching.effect import Case, change_of, confidence, groups_of, interval_rank
 from stepladder.coaching.v1.effect_pb2 import Change, EffectGroup
 from stepladder.coaching.v1.measure_pb2 import Measure
 from stepladder.performance.v1.kpi_pb2 import Kpi
@@ -40,7 +40,7 @@ def test_the_confidence_is_what_counting_says() -> None:
 def test_a_group() -> None:
     """Medians of each phase, and changes towards the goal."""
     cases = [case(f"e-{n}", 80, 80 + n, during=81 + n) for n in range(-1, 6)]
-    group = group_of(cases, CSAT, MEASURE, "CAUSE_SKILL", 5)
+    (group,) = groups_of({"CAUSE_SKILL": cases}, CSAT, MEASURE, 5, coached=True)
     assert group == EffectGroup(
         measure=MEASURE,
         group="CAUSE_SKILL",
@@ -64,12 +64,24 @@ def test_a_goal_below() -> None:
 def test_a_few_people_are_not_shown() -> None:
     """Many cases of few people are few people."""
     cases = [case(f"e-{n % 4}", 80, 90) for n in range(20)]
-    assert group_of(cases, CSAT, MEASURE, "", 5) == EffectGroup(measure=MEASURE, suppressed=True)
+    assert groups_of({"": cases}, CSAT, MEASURE, 5, coached=True) == [EffectGroup(measure=MEASURE, suppressed=True)]
+
+
+def test_what_is_not_shown_cannot_be_told_from_the_rest() -> None:
+    """Beside one small group the next one is hidden, too: the whole less the others would be the small one."""
+    cases = {name: [case(f"{name}-{n}", 80, 90) for n in range(size)] for name, size in (("a", 9), ("b", 3), ("c", 6))}
+    found = groups_of(cases, CSAT, MEASURE, 5, coached=True)
+    assert [(group.group, group.suppressed, group.cases) for group in found] == [
+        ("a", False, 9),
+        ("b", True, 0),
+        ("c", True, 0),
+    ]
 
 
 def test_those_not_coached_have_no_time_between() -> None:
     """Nothing was done, so there is nothing during it."""
-    group = group_of([case(f"e-{n}", 80, 85, during=None) for n in range(5)], CSAT, MEASURE, "", 5)
+    cases = [case(f"e-{n}", 80, 85, during=None) for n in range(5)]
+    (group,) = groups_of({"": cases}, CSAT, MEASURE, 5, coached=False)
     assert (group.not_coached, group.during, group.after) == (True, "", "85.0")
 
 

@@ -21,7 +21,15 @@ from libs.common.rpc import connect
 from libs.common.server import serve
 from libs.common.settings import Settings
 from services.gateway.__main__ import open_gateway
-from stepladder.coaching.v1 import case_file_pb2, mastery_pb2, plan_pb2, rhythm_pb2, session_pb2, suggestion_pb2
+from stepladder.coaching.v1 import (
+    case_file_pb2,
+    effect_pb2,
+    mastery_pb2,
+    plan_pb2,
+    rhythm_pb2,
+    session_pb2,
+    suggestion_pb2,
+)
 from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
@@ -65,6 +73,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         mastery_pb2.DESCRIPTOR,
         plan_pb2.DESCRIPTOR,
         case_file_pb2.DESCRIPTOR,
+        effect_pb2.DESCRIPTOR,
         session_pb2.DESCRIPTOR,
         rhythm_pb2.DESCRIPTOR,
         suggestion_pb2.DESCRIPTOR,

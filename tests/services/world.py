@@ -20,6 +20,7 @@ from services.coaching import __main__ as coaching
 from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
+from stepladder.coaching.v1.effect_pb2_grpc import EffectServiceStub
 from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
@@ -124,6 +125,10 @@ class World:
     @property
     def suggestions(self) -> SuggestionServiceStub:
         return SuggestionServiceStub(self.channels["coaching"])
+
+    @property
+    def effects(self) -> EffectServiceStub:
+        return EffectServiceStub(self.channels["coaching"])
 
     @property
     def case_files(self) -> CaseFileServiceStub:

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("plans", sa.Column("kpi_id", sa.String(), nullable=False, server_default=""))
     op.add_column("plans", sa.Column("proposed_date", sa.String(10), nullable=False, server_default=""))
+    op.add_column("plans", sa.Column("activated_date", sa.String(10), nullable=False, server_default=""))
     op.add_column("plans", sa.Column("reassessment_due", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("plans", sa.Column("drift_open", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("plans", sa.Column("closed_position", sa.BigInteger(), nullable=False, server_default="0"))
