@@ -53,8 +53,6 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     plans = Plans(metadata)
     at_plans = service.follow(plans)
     service.follow(ProposePlans(service.commands, service.now, service.today))
-    api = PlanApi(service, plans, at_plans, measuring, rule_book)
-    service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     plans_held = Holder(
         aggregate=PLAN,
         model=plans,
@@ -64,7 +62,10 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         note=lambda plan_id, measured: NotePinDrift(plan_id=plan_id, pins=measured),
     )
     watched = (*FACTS, "log.coaching.plan.*")
-    service.follow(EvidenceWatch("watch-plan-evidence", watched, service, measuring, plans_held))
+    plan_watch = EvidenceWatch("watch-plan-evidence", watched, service, measuring, plans_held)
+    service.follow(plan_watch)
+    api = PlanApi(service, plans, at_plans, measuring, rule_book, plan_watch)
+    service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))

@@ -86,10 +86,13 @@ class EvidenceWatch(Policy, Generic[S]):
         about = await holder.model.held_about(self._service.engine, touched) if touched else ()
         for holder_id, found in (await commands.known(holder.aggregate, sorted({*about, *own}))).items():
             days = None if holder_id in own else touched.get(holder.employee_of(found.state), set())
-            await self._look(holder_id, found.state, days)
+            await self.look(holder_id, found.state, days)
 
-    async def _look(self, holder_id: str, state: S, days: Collection[str] | None) -> None:
-        """Measures again what a holder rests on, if it is about one of some days; None: about whichever."""
+    async def look(self, holder_id: str, state: S, days: Collection[str] | None = None) -> None:
+        """Measures again what a holder rests on, if it is about one of some days; None: about whichever.
+
+        Also for whoever is about to decide by it, and must not be faster than this follower.
+        """
         holder = self._holder
         pins = holder.pins(state)
         if not any(days is None or _within(pin, days) for pin in pins.values()):

@@ -16,6 +16,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import EMPLOYEE
 from services.coaching import goals
+from services.coaching.drifting import EvidenceWatch
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
 from services.coaching.plans import Plans
@@ -31,7 +32,13 @@ class PlanApi:
     """Implements the service: plans out of the log, lists by way of the read model, progress out of the facts."""
 
     def __init__(
-        self, service: Service, plans: Plans, follower: Follower, measuring: Measuring, rule_book: RuleBook
+        self,
+        service: Service,
+        plans: Plans,
+        follower: Follower,
+        measuring: Measuring,
+        rule_book: RuleBook,
+        watch: EvidenceWatch[State],
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -39,6 +46,7 @@ class PlanApi:
         self._follower = follower
         self._measuring = measuring
         self._rule_book = rule_book
+        self._watch = watch
         self._naming_mentors = asyncio.Lock()
 
     async def ProposePlan(self, request: pb.ProposePlanRequest, context: Context) -> pb.Plan:
@@ -120,6 +128,9 @@ class PlanApi:
         return await self._transition(request, request, context)
 
     async def ClosePlan(self, request: pb.ClosePlanRequest, context: Context) -> pb.Plan:
+        state = (await self._commands.load(PLAN, request.plan_id)).state
+        if state.reassessment_due:
+            await self._watch.look(request.plan_id, state)
         return await self._transition(request, request, context)
 
     async def CancelPlan(self, request: pb.CancelPlanRequest, context: Context) -> pb.Plan:

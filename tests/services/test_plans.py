@@ -8,6 +8,7 @@ from typing import Any
 
 from grpc import StatusCode, aio
 
+from services.coaching.drifting import EvidenceWatch
 from stepladder.coaching.v1.measure_pb2 import FormItem, Measure
 from stepladder.coaching.v1.plan_pb2 import (
     ActivatePlanRequest,
@@ -270,6 +271,19 @@ async def test_a_late_correction_blocks_the_decision_until_somebody_has_looked(w
     assert [one.pin for one in again.pin_drifts] == ["assessed", "goals[0].baseline"]
     review = ReviewPlanDriftRequest(plan_id=case.plan_id, drift_position=again.drift_position, note="it stays so")
     assert not (await world.plans.ReviewPlanDrift(review)).drift_open
+
+
+async def test_nobody_decides_faster_than_drift_is_found(world: World) -> None:
+    """A correction is in the log, and the watch has not come to it: the decision finds it."""
+    case = await (await coached(world)).diagnosed()
+    await case.activated()
+    await case.due(1, **{case.kpi: 10})
+    watch = next(one for one in world.services["coaching"].followers if isinstance(one.handler, EvidenceWatch))
+    async with watch.stepping:
+        await case.correct(BEFORE[0], 60)
+        close = case.closing(Plan.OUTCOME_IMPROVED)
+        await refused(world.plans.ClosePlan(close), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
+        assert [one.pin for one in (await case.plan()).pin_drifts] == ["assessed", "goals[0].baseline"]
 
 
 async def test_a_dispute_is_a_drift(world: World) -> None:
