@@ -24,12 +24,14 @@ from services.coaching.plans import REASSESS, Plans
 from services.coaching.policies import EndSessions, ProposePlans
 from services.coaching.rhythm_api import RhythmApi
 from services.coaching.rules import RuleBook
+from services.coaching.separation_api import SeparationApi
 from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    duties_pb2,
     effect_pb2,
     events_pb2,
     mastery_pb2,
@@ -83,6 +85,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
+        duties_pb2.DESCRIPTOR.services_by_name["DutiesService"]: SeparationApi(service),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
         effect_pb2.DESCRIPTOR.services_by_name["EffectService"]: EffectApi(
             service, plans, service.together(at_people, at_catalogue, at_facts, at_plans), measuring

@@ -15,6 +15,7 @@ from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    duties_pb2,
     effect_pb2,
     mastery_pb2,
     plan_pb2,
@@ -47,6 +48,7 @@ CONTRACTS = (
     plan_pb2,
     case_file_pb2,
     effect_pb2,
+    duties_pb2,
     mastery_pb2,
     session_pb2,
     rhythm_pb2,

@@ -23,6 +23,7 @@ from libs.common.settings import Settings
 from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    duties_pb2,
     effect_pb2,
     mastery_pb2,
     plan_pb2,
@@ -74,6 +75,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         plan_pb2.DESCRIPTOR,
         case_file_pb2.DESCRIPTOR,
         effect_pb2.DESCRIPTOR,
+        duties_pb2.DESCRIPTOR,
         session_pb2.DESCRIPTOR,
         rhythm_pb2.DESCRIPTOR,
         suggestion_pb2.DESCRIPTOR,

@@ -1,0 +1,196 @@
+"""Who had which part in decisions about people, folded out of raw events, and what is wrong with that. Pure.
+
+It trusts no aggregate: neither their states nor their rules are used here, so what these let pass by mistake is found.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import combinations
+
+from google.protobuf.message import Message
+
+from libs.common.streams import Stored
+from services.coaching.case_file import about
+from stepladder.coaching.v1.duties_pb2 import DutyAct, DutyCase, DutyViolation
+from stepladder.coaching.v1.events_pb2 import PlanClosed, PlanProposed
+from stepladder.common.v1.envelope_pb2 import Envelope
+from stepladder.performance.v1.events_pb2 import (
+    FactDisputed,
+    FactDisputeSettled,
+    RatingDecided,
+    RatingProposed,
+    RecordCorrected,
+    RecordCreated,
+    RecordDisputed,
+    RecordDisputeSettled,
+)
+
+SUBJECTS = ("log.coaching.plan.*", "log.performance.rating.*", "log.performance.record.*", "log.performance.facts.*")
+"""Where decisions about people lie."""
+
+APART = (
+    frozenset({DutyAct.ROLE_RATING_PROPOSER, DutyAct.ROLE_RATING_DECIDER}),
+    frozenset({DutyAct.ROLE_EVALUATOR, DutyAct.ROLE_DISPUTE_SETTLER}),
+)
+"""Roles of which nobody has two in the same decision."""
+
+IMPARTIAL = frozenset(
+    {DutyAct.ROLE_PLAN_CLOSER, DutyAct.ROLE_RATING_DECIDER, DutyAct.ROLE_DISPUTE_SETTLER},
+)
+"""Roles that nobody has in what is about themself."""
+
+WITHOUT_PERSON = frozenset({DutyAct.ROLE_PLAN_PROPOSER})
+"""Roles that a policy may have, too."""
+
+_NAMING = ("by", "proposed_by", "decided_by")
+"""Fields in which an event names the giver of its command."""
+
+_KINDS: Mapping[str, type[Message]] = {
+    kind.DESCRIPTOR.full_name: kind
+    for kind in (
+        PlanProposed,
+        PlanClosed,
+        RatingProposed,
+        RatingDecided,
+        RecordCreated,
+        RecordCorrected,
+        RecordDisputed,
+        RecordDisputeSettled,
+        FactDisputed,
+        FactDisputeSettled,
+    )
+}
+
+
+@dataclass
+class _Decision:
+    """One decision of an aggregate, as far as it has come."""
+
+    employee_id: str = ""
+    acts: list[DutyAct] = field(default_factory=list)
+
+
+def has_part(payload: bytes) -> bool:
+    """Whether an event belongs to a decision, and not only to what is decided about."""
+    kind = Envelope.FromString(payload).type
+    return kind in _KINDS and kind not in {RecordCreated.DESCRIPTOR.full_name, RecordCorrected.DESCRIPTOR.full_name}
+
+
+def digest(entries: Iterable[Stored]) -> str:
+    """Of events in their order; the contract says how."""
+    found = bytes(32)
+    for entry in entries:
+        found = sha256(found + sha256(entry.payload).digest()).digest()
+    return found.hex()
+
+
+def checked(history: Sequence[Stored], after: int) -> tuple[list[DutyCase], list[DutyViolation]]:
+    """The decisions of one aggregate with an act behind a position, out of all its events, and what is wrong."""
+    subject = history[0].subject
+    violations = list(_broken(history))
+    cases = []
+    for decision in _decisions(history, violations):
+        if not decision.acts or decision.acts[-1].position <= after:
+            continue
+        found = [*_wrong_in(subject, decision)]
+        cases.append(
+            DutyCase(subject=subject, employee_id=decision.employee_id, acts=decision.acts, violated=bool(found))
+        )
+        violations += found
+    return cases, [one for one in violations if max(one.positions) > after]
+
+
+def _broken(history: Sequence[Stored]) -> Iterator[DutyViolation]:
+    """By what the envelope's contract says of `previous_hash`."""
+    expected = sha256(history[0].subject.encode()).digest()
+    for entry in history:
+        if Envelope.FromString(entry.payload).previous_hash != expected:
+            yield DutyViolation(
+                kind=DutyViolation.KIND_BROKEN_CHAIN,
+                subject=entry.subject,
+                positions=[entry.position],
+                sentence=f"The event before {entry.position} is missing or was changed.",
+            )
+        expected = sha256(entry.payload).digest()
+
+
+def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> list[_Decision]:
+    """The aggregate's decisions, in order. A proposal of a rating begins a new one."""
+    found = [_Decision()]
+    for entry in history:
+        envelope = Envelope.FromString(entry.payload)
+        kind = _KINDS.get(envelope.type)
+        if kind is None:
+            continue
+        event = kind.FromString(envelope.event)
+        if isinstance(event, RatingProposed) and found[-1].acts:
+            found.append(_Decision())
+        decision = found[-1]
+        decision.employee_id = about(event) or decision.employee_id
+        where = DutyAct(position=entry.position, event=kind.DESCRIPTOR.name, time=envelope.time)
+        for role, actor in _parts(event, envelope.actor):
+            act = DutyAct(role=role, actor=actor)
+            act.MergeFrom(where)
+            decision.acts.append(act)
+        named = [name for one in _NAMING if (name := getattr(event, one, ""))]
+        if any(name != envelope.actor for name in named):
+            violations.append(
+                DutyViolation(
+                    kind=DutyViolation.KIND_NAMES_ANOTHER,
+                    subject=entry.subject,
+                    actor=envelope.actor,
+                    positions=[entry.position],
+                    sentence=f"The event names {named[0]}; the command was given by {envelope.actor}.",
+                )
+            )
+    return found
+
+
+def _parts(event: Message, actor: str) -> Iterator[tuple[DutyAct.Role.ValueType, str]]:
+    """Who has which part by an event."""
+    match event:
+        case PlanProposed():
+            yield DutyAct.ROLE_PLAN_PROPOSER, actor
+        case PlanClosed():
+            yield DutyAct.ROLE_PLAN_CLOSER, actor
+        case RatingProposed():
+            yield DutyAct.ROLE_RATING_PROPOSER, actor
+        case RatingDecided():
+            yield DutyAct.ROLE_RATING_DECIDER, actor
+        case RecordCreated(record=record) | RecordCorrected(record=record) if record.HasField("evaluation"):
+            yield DutyAct.ROLE_EVALUATOR, f"user:{record.evaluation.evaluator_id}"
+        case RecordDisputeSettled() | FactDisputeSettled():
+            yield DutyAct.ROLE_DISPUTE_SETTLER, actor
+
+
+def _wrong_in(subject: str, decision: _Decision) -> Iterator[DutyViolation]:
+    for act in decision.acts:
+        if act.role not in WITHOUT_PERSON and not _is_person(act.actor):
+            yield _wrong(DutyViolation.KIND_NO_PERSON, subject, "which needs a person who is named", act)
+        if act.role in IMPARTIAL and act.actor == f"user:{decision.employee_id}":
+            yield _wrong(DutyViolation.KIND_OWN_CASE, subject, "in what is about themself", act)
+    for one, other in combinations(decision.acts, 2):
+        both = {one.role, other.role}
+        if one.actor == other.actor and len(both) == 2 and any(both <= apart for apart in APART):
+            also = f"and {_role(other)} of the same decision"
+            yield _wrong(DutyViolation.KIND_SAME_PERSON, subject, also, one, other)
+
+
+def _is_person(actor: str) -> bool:
+    kind, _, name = actor.partition(":")
+    return kind == "user" and name not in ("", "anonymous")
+
+
+def _wrong(kind: DutyViolation.Kind.ValueType, subject: str, what: str, *acts: DutyAct) -> DutyViolation:
+    return DutyViolation(
+        kind=kind,
+        subject=subject,
+        actor=acts[0].actor,
+        positions=sorted({act.position for act in acts}),
+        sentence=f"{acts[0].actor} was {_role(acts[0])}, {what}.",
+    )
+
+
+def _role(act: DutyAct) -> str:
+    return DutyAct.Role.Name(act.role).removeprefix("ROLE_").replace("_", " ").lower()
