@@ -22,6 +22,16 @@ class Answer(NamedTuple):
     position: int
 
 
+class ItemAnswer(NamedTuple):
+    """How an item of a form was answered on an employee's day."""
+
+    employee_id: str
+    date: str
+    form_id: str
+    item_id: str
+    missed: int
+
+
 class Answers:
     """Rows: one for each answer of an evaluation that applied, with what it was before."""
 
@@ -64,6 +74,20 @@ class Answers:
         )
         async with engine.connect() as connection:
             return [Answer(*row) for row in await connection.execute(query)]
+
+    async def items_of(
+        self, engine: AsyncEngine, employee_ids: Sequence[str], start: str, end: str, *, known_at: int = 0
+    ) -> list[ItemAnswer]:
+        """Employees' answers to any item on days from one to another, both inclusive."""
+        columns = self.answers.c
+        query = select(columns.employee_id, columns.date, columns.form_id, columns.item_id, columns.missed).where(
+            columns.employee_id.in_(employee_ids),
+            columns.date >= start,
+            columns.date <= end,
+            known(self.answers, known_at),
+        )
+        async with engine.connect() as connection:
+            return [ItemAnswer(*row) for row in await connection.execute(query)]
 
 
 class AnswersBatch:

@@ -10,6 +10,7 @@ from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
+from services.coaching.before_after import BeforeAndAfter
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.duties import Duties
@@ -27,8 +28,11 @@ from services.coaching.rules import RuleBook
 from services.coaching.separation_api import SeparationApi
 from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
+from services.coaching.shared_problems import SharedProblems
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
+from services.coaching.training_api import TrainingApi
+from services.coaching.trainings import Trainings
 from stepladder.coaching.v1 import (
     case_file_pb2,
     duties_pb2,
@@ -39,6 +43,7 @@ from stepladder.coaching.v1 import (
     rhythm_pb2,
     session_pb2,
     suggestion_pb2,
+    training_pb2,
 )
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -50,7 +55,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
     people, catalogue, facts = People(metadata), Catalogue(metadata), Facts(metadata)
     at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.follow(facts)
-    measuring = Measuring(service, facts, catalogue, service.together(at_people, at_catalogue, at_facts))
+    together = service.together(at_people, at_catalogue, at_facts)
+    measuring = Measuring(service, facts, catalogue, together)
     rule_book = RuleBook(service, catalogue, at_catalogue)
     plans = Plans(metadata)
     at_plans = service.follow(plans)
@@ -82,6 +88,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         check_ins,
         service.follow(check_ins),
     )
+    trainings = Trainings(metadata)
+    shared_problems = SharedProblems(service, people, facts, measuring, together)
+    before_and_after = BeforeAndAfter(service, people, measuring)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
@@ -96,6 +105,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         ),
         mastery_pb2.DESCRIPTOR.services_by_name["MasteryService"]: MasteryApi(
             service, masteries, service.follow(masteries), rule_book
+        ),
+        training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: TrainingApi(
+            service, trainings, service.follow(trainings), measuring, shared_problems, before_and_after
         ),
     }
 

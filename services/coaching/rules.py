@@ -9,7 +9,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
 from libs.facts.catalogue import Catalogue, Rules
-from libs.facts.employee import EMPLOYEE
+from libs.facts.employee import EMPLOYEE, Position
 from libs.facts.scope import narrowest
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules
 
@@ -43,10 +43,19 @@ def rules_in_force(rules: Rules, state: employee.State, day: date) -> CoachingRu
 
     Raises NotAllowed as `Days` does.
     """
+    return _in_force(rules, state.team_on(day), state.position_on(day), day)
+
+
+def rules_of_team(rules: Rules, team_id: str, day: date) -> CoachingRulesInForce:
+    """The coaching rules for a team as a whole, of the narrowest scope: of no position. Raises as `rules_in_force`."""
+    return _in_force(rules, team_id, Position(), day)
+
+
+def _in_force(rules: Rules, team_id: str, held: Position, day: date) -> CoachingRulesInForce:
     policy = narrowest(
         rules.policies_on(KIND, day),
-        state.team_on(day),
-        state.position_on(day),
+        team_id,
+        held,
         scope=lambda one: one.coaching.scope,
         version=lambda one: (one.effective_date, one.log_position),
     )

@@ -22,6 +22,7 @@ from stepladder.coaching.v1 import (
     rhythm_pb2,
     session_pb2,
     suggestion_pb2,
+    training_pb2,
 )
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
@@ -53,6 +54,7 @@ CONTRACTS = (
     session_pb2,
     rhythm_pb2,
     suggestion_pb2,
+    training_pb2,
     assessment_pb2,
     calibration_pb2,
     check_in_pb2,

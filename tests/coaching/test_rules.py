@@ -7,7 +7,7 @@ import pytest
 from libs.common.errors import NotAllowed
 from libs.facts.catalogue import Rules
 from libs.facts.employee import Position, State
-from services.coaching.rules import rules_in_force
+from services.coaching.rules import rules_in_force, rules_of_team
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, Scope
 
 DAY = date(2026, 5, 4)  # off in Latvia
@@ -40,6 +40,15 @@ def test_the_narrowest() -> None:
     assert rules_in_force(rules, AGENT, DAY).rules_position == 2
     assert rules_in_force(rules, AGENT, date(2026, 5, 5)).rules.answer_business_days == 4
     assert rules_in_force(book(everyone, other), AGENT, DAY).rules_position == 1
+
+
+def test_of_a_team() -> None:
+    """What holds for a position in it is not for the team as a whole."""
+    everyone = coaching("everyone", 1)
+    own = coaching("own", 4, scope=Scope(team_id="t-1"))
+    position = coaching("position", 2, scope=Scope(team_id="t-1", position="agent"))
+    assert rules_of_team(book(position, own, everyone), "t-1", DAY).rules_position == 4
+    assert rules_of_team(book(position, own, everyone), "t-2", DAY).rules_position == 1
 
 
 def test_the_calendar_of_the_day() -> None:

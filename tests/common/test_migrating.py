@@ -18,6 +18,7 @@ from services.coaching.masteries import Masteries
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
 from services.coaching.suggestions import Suggestions
+from services.coaching.trainings import Trainings
 from services.performance.calibrations import Calibrations
 from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
@@ -44,6 +45,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Sessions,
         Suggestions,
         Masteries,
+        Trainings,
         CheckIns,
     ],
     "promotion": [Records],

@@ -30,6 +30,7 @@ from stepladder.coaching.v1 import (
     rhythm_pb2,
     session_pb2,
     suggestion_pb2,
+    training_pb2,
 )
 from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
@@ -79,6 +80,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         session_pb2.DESCRIPTOR,
         rhythm_pb2.DESCRIPTOR,
         suggestion_pb2.DESCRIPTOR,
+        training_pb2.DESCRIPTOR,
     ],
     "promotion": [eligibility_pb2.DESCRIPTOR],
 }

@@ -27,6 +27,7 @@ from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
+from stepladder.coaching.v1.training_pb2_grpc import TrainingServiceStub
 from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
 from stepladder.performance.v1.calibration_pb2_grpc import CalibrationServiceStub
 from stepladder.performance.v1.check_in_pb2_grpc import CheckInServiceStub
@@ -122,6 +123,10 @@ class World:
     @property
     def masteries(self) -> MasteryServiceStub:
         return MasteryServiceStub(self.channels["coaching"])
+
+    @property
+    def trainings(self) -> TrainingServiceStub:
+        return TrainingServiceStub(self.channels["coaching"])
 
     @property
     def suggestions(self) -> SuggestionServiceStub:

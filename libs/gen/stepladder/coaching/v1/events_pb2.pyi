@@ -12,6 +12,7 @@ from stepladder.coaching.v1 import measure_pb2 as _measure_pb2
 from stepladder.coaching.v1 import plan_pb2 as _plan_pb2
 from stepladder.coaching.v1 import session_pb2 as _session_pb2
 from stepladder.coaching.v1 import suggestion_pb2 as _suggestion_pb2
+from stepladder.coaching.v1 import training_pb2 as _training_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -921,3 +922,175 @@ class MasteryWithdrawn(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MasteryWithdrawn: _TypeAlias = MasteryWithdrawn  # noqa: Y015
+
+@_typing.final
+class TrainingRequested(_message.Message):
+    """Aggregate `coaching.trainingrequest`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    TRAINER_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    REQUESTED_DATE_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    team_id: _builtins.str
+    trainer_id: _builtins.str
+    employee_id: _builtins.str
+    """Who asked for it."""
+    start_date: _builtins.str
+    end_date: _builtins.str
+    known_at: _builtins.int
+    rules_position: _builtins.int
+    note: _builtins.str
+    requested_date: _builtins.str
+    @_builtins.property
+    def problem(self) -> _training_pb2.SharedProblem: ...
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+        team_id: _builtins.str = ...,
+        trainer_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        problem: _training_pb2.SharedProblem | None = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        known_at: _builtins.int = ...,
+        rules_position: _builtins.int = ...,
+        note: _builtins.str = ...,
+        requested_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_date", b"end_date", "known_at", b"known_at", "note", b"note", "problem", b"problem", "requested_date", b"requested_date", "rules_position", b"rules_position", "start_date", b"start_date", "team_id", b"team_id", "trainer_id", b"trainer_id", "training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingRequested: _TypeAlias = TrainingRequested  # noqa: Y015
+
+@_typing.final
+class TrainingAccepted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingAccepted: _TypeAlias = TrainingAccepted  # noqa: Y015
+
+@_typing.final
+class TrainingScheduled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    date: _builtins.str
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingScheduled: _TypeAlias = TrainingScheduled  # noqa: Y015
+
+@_typing.final
+class TrainingHeld(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_IDS_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    date: _builtins.str
+    @_builtins.property
+    def participant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        participant_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "participant_ids", b"participant_ids", "training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingHeld: _TypeAlias = TrainingHeld  # noqa: Y015
+
+@_typing.final
+class TrainingClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    employee_id: _builtins.str
+    """Who asked for it."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingClosed: _TypeAlias = TrainingClosed  # noqa: Y015
+
+@_typing.final
+class TrainingCancelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINING_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    training_id: _builtins.str
+    employee_id: _builtins.str
+    """Who asked for it."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        training_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "training_id", b"training_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingCancelled: _TypeAlias = TrainingCancelled  # noqa: Y015
