@@ -31,8 +31,10 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanAssessed,
     PlanClosed,
     PlanDiagnosed,
+    PlanDriftReviewed,
     PlanEvidenceDrifted,
     PlanObserved,
+    PlanPinsDrifted,
     PlanProposed,
     ReassessmentFellDue,
     SessionAcknowledged,
@@ -214,8 +216,9 @@ class Sessions(ReadModel):
                 await self._enter(rows, plan_id, state=int(Plan.STATE_ASSESSED), since_date=day)
             case PlanDiagnosed(plan_id=plan_id):
                 await self._enter(rows, plan_id, state=int(Plan.STATE_DIAGNOSED), since_date=day)
-            case PlanActivated(plan_id=plan_id, goals=goals):
-                await self._enter(rows, plan_id, state=int(Plan.STATE_ACTIVE), since_date=day, active_date=day)
+            case PlanActivated(plan_id=plan_id, goals=goals, activated_date=activated):
+                active = activated or day
+                await self._enter(rows, plan_id, state=int(Plan.STATE_ACTIVE), since_date=active, active_date=active)
                 deadlines = [
                     {"plan_id": plan_id, "number": number, "deadline": goal.deadline}
                     for number, goal in enumerate(goals, 1)
@@ -227,8 +230,10 @@ class Sessions(ReadModel):
                 await self._enter(rows, plan_id, reassessment_due=True, since_date=day)
             case PlanClosed(plan_id=plan_id, closed_date=closed):
                 await self._enter(rows, plan_id, state=int(Plan.STATE_CLOSED), since_date=closed, closed_date=closed)
-            case PlanEvidenceDrifted(plan_id=plan_id):
+            case PlanEvidenceDrifted(plan_id=plan_id) | PlanPinsDrifted(plan_id=plan_id):
                 await self._enter(rows, plan_id, drifted_date=day)
+            case PlanDriftReviewed(plan_id=plan_id):
+                await self._enter(rows, plan_id, drifted_date="")
 
     async def _enter(self, rows: AsyncConnection, plan_id: str, **values: object) -> None:
         await rows.execute(update(self.coached).where(self.coached.c.plan_id == plan_id).values(**values))
