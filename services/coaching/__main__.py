@@ -33,6 +33,7 @@ from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from services.coaching.training_api import TrainingApi
 from services.coaching.trainings import Trainings
+from services.coaching.worklist_api import WorklistApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
     duties_pb2,
@@ -44,6 +45,7 @@ from stepladder.coaching.v1 import (
     session_pb2,
     suggestion_pb2,
     training_pb2,
+    worklist_pb2,
 )
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -100,6 +102,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
             service, plans, service.together(at_people, at_catalogue, at_facts, at_plans), measuring
         ),
         rhythm_pb2.DESCRIPTOR.services_by_name["RhythmService"]: RhythmApi(service, duties, sessions),
+        worklist_pb2.DESCRIPTOR.services_by_name["WorklistService"]: WorklistApi(service, duties, sessions),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, service.follow(suggestions), rule_book
         ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -16,7 +16,7 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.employee import EMPLOYEE
 from libs.facts.leading import TeamSpan
 from libs.facts.people import People
-from services.coaching.rhythm import Due, check_in_due, sessions_due
+from services.coaching.rhythm import Due, sessions_due
 from services.coaching.rules import CoachingRulesInForce, rules_in_force
 from services.coaching.sessions import Sessions
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
@@ -49,10 +49,11 @@ class Interview:
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """The next check-in of an employee, and the day of the last one, empty for none."""
+    """The next check-in of an employee: by when, and since when it is waited for: the last one, if there was any."""
 
     employee_id: str
     last: str
+    since: date
     due: date
 
 
@@ -115,11 +116,11 @@ class Duties:
         return {employee_id: standing.state for employee_id, standing in known.items()}
 
     async def rules(self) -> Rules:
+        """What was laid down, as it is known now."""
         return await self._catalogue.rules(self._engine)
 
-    async def sessions_of_plans(self, states: States, since: date, today: date) -> list[PlanSession]:
+    async def sessions_of_plans(self, states: States, rules: Rules, since: date, today: date) -> list[PlanSession]:
         """Every session that fell due of plans that were not closed before a day, by plan and day."""
-        rules = await self.rules()
         plans = await self._sessions.running_plans(self._engine, states, since.isoformat())
         sessions = await self._sessions.of_plans(self._engine, [one.plan_id for one in plans])
         found: list[PlanSession] = []
@@ -135,9 +136,8 @@ class Duties:
             found += [PlanSession(plan.plan_id, plan.employee_id, due, every, ahead) for due in dues]
         return found
 
-    async def interviews(self, states: States, months: Collection[str]) -> list[Interview]:
+    async def interviews(self, states: States, rules: Rules, months: Collection[str]) -> list[Interview]:
         """The interviews about months with whoever was employed on their last day, and still is when they fall due."""
-        rules = await self.rules()
         rows = await self._sessions.interviews(self._engine, states, months)
         sessions = {(row.employee_id, row.month): row for row in rows}
         found: list[Interview] = []
@@ -157,9 +157,8 @@ class Duties:
                 found.append(Interview(employee_id, month, in_force, due, session))
         return found
 
-    async def check_ins(self, states: States, today: date) -> list[CheckIn]:
+    async def check_ins(self, states: States, rules: Rules, today: date) -> list[CheckIn]:
         """The next check-in of each of those who work today, as far as the rules ask for any."""
-        rules = await self.rules()
         last = await self._check_ins.last_dates(self._engine, states)
         found: list[CheckIn] = []
         for employee_id, state in states.items():
@@ -170,7 +169,8 @@ class Duties:
             since = rules.in_force_from(rules.version(in_force.rules_position).policy_id)
             since = max(since, date.fromisoformat(state.hired.hire_date))
             day = last.get(employee_id, "")
-            found.append(CheckIn(employee_id, day, check_in_due(_day(day), since, every)))
+            since = _day(day) or since
+            found.append(CheckIn(employee_id, day, since, since + timedelta(days=every)))
         return found
 
 

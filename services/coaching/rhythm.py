@@ -1,4 +1,4 @@
-"""What is to happen again and again, and when it did: sessions of a plan, interviews about months, check-ins. Pure."""
+"""What is to be done by a day, and whether it was: sessions of a plan, which follow each other, and all else. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,8 +52,3 @@ def sessions_due(begun: date, ended: date | None, held: Iterable[date], every: i
             found.append(Due(day))
             break
     return found
-
-
-def check_in_due(last: date | None, since: date, every: int) -> date:
-    """By when the next check-in is due: so many days after the last one; the first one, since there are such rules."""
-    return (last or since) + timedelta(days=every)

@@ -45,7 +45,7 @@ class RhythmApi:
         today, last = context.today, month_of(date.fromisoformat(f"{request.month}-01")).end
         states = await self._duties.members(request.team_id, min(last, today), max(last, today))
         leads = await self._duties.leads(min(last, today), max(last, today))
-        interviews = await self._duties.interviews(states, [request.month])
+        interviews = await self._duties.interviews(states, await self._duties.rules(), [request.month])
         answer = pb.ListInterviewsResponse()
         for one in interviews:
             state, day = states[one.employee_id], min(one.due.day, today) if one.due else last
@@ -74,7 +74,10 @@ class RhythmApi:
         await self._duties.catch_up()
         today = context.today
         states = await self._duties.members(request.team_id, today, today)
-        due = sorted(await self._duties.check_ins(states, today), key=lambda one: (one.due, one.employee_id))
+        due = sorted(
+            await self._duties.check_ins(states, await self._duties.rules(), today),
+            key=lambda one: (one.due, one.employee_id),
+        )
         return pb.ListCheckInsDueResponse(
             due=[
                 pb.CheckInDue(
@@ -111,15 +114,16 @@ class RhythmApi:
     async def _by_rules(self, lead_id: str, start: date, end: date, today: date) -> list[pb.Duty]:
         """What fell due, by the rules, with whoever they led on the day."""
         states, leads = await self._duties.led_by(lead_id, start, end), await self._duties.leads(start, end)
+        rules = await self._duties.rules()
         # Twenty business days may take longer than the month after.
         months = months_between(f"{months_later(start, -2)}"[:7], f"{months_later(end, -1)}"[:7])
         found = [
             _duty(pb.Duty.KIND_RHYTHM, one.plan_id, one.employee_id, one.due, today)
-            for one in await self._duties.sessions_of_plans(states, start, today)
+            for one in await self._duties.sessions_of_plans(states, rules, start, today)
         ]
         found += [
             _duty(pb.Duty.KIND_INTERVIEW, interview_id(one.employee_id, one.month), one.employee_id, one.due, today)
-            for one in await self._duties.interviews(states, months)
+            for one in await self._duties.interviews(states, rules, months)
             if one.due
         ]
         span = (start.isoformat(), end.isoformat())

@@ -14,7 +14,9 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    and_,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -329,6 +331,51 @@ class Sessions(ReadModel):
         query = select(self.actions).join(self.sessions, columns.session_id == self.sessions.c.session_id)
         query = query.where(self.sessions.c.lead_id == lead_id, columns.due_date.between(start, end))
         return await _all(engine, query)
+
+    async def open_plans(self, engine: AsyncEngine, employee_ids: Collection[str], most: int) -> Sequence[Row[Any]]:
+        """Plans of employees that are not closed, those first that have been longest in their state."""
+        columns = self.coached.c
+        query = select(self.coached).where(
+            columns.employee_id.in_(employee_ids), columns.state != int(Plan.STATE_CLOSED)
+        )
+        return await _all(engine, query.order_by(columns.since_date, columns.plan_id).limit(most))
+
+    async def goals_over(
+        self, engine: AsyncEngine, employee_ids: Collection[str], today: str, most: int
+    ) -> Sequence[Row[Any]]:
+        """Goals of employees' active plans whose deadline is over, the earliest first."""
+        plans, goals = self.coached.c, self.goals.c
+        query = select(self.goals, plans.employee_id).join(self.coached, goals.plan_id == plans.plan_id)
+        query = query.where(
+            plans.employee_id.in_(employee_ids), plans.state == int(Plan.STATE_ACTIVE), goals.deadline < today
+        )
+        return await _all(engine, query.order_by(goals.deadline, goals.plan_id, goals.number).limit(most))
+
+    async def waiting(
+        self, engine: AsyncEngine, employee_ids: Collection[str], holder: str, until: str, most: int
+    ) -> Sequence[Row[Any]]:
+        """Sessions to be held by a day, of employees or by somebody; and those of employees to be acknowledged."""
+        columns = self.sessions.c
+        theirs = columns.employee_id.in_(employee_ids)
+        to_hold = and_(
+            columns.state == int(Session.STATE_SCHEDULED), columns.date <= until, or_(theirs, columns.lead_id == holder)
+        )
+        to_acknowledge = and_(columns.state == int(Session.STATE_HELD), ~columns.acknowledged, theirs)
+        query = select(self.sessions).where(or_(to_hold, to_acknowledge))
+        return await _all(engine, query.order_by(columns.date, columns.session_id).limit(most))
+
+    async def open_actions(
+        self, engine: AsyncEngine, employee_ids: Collection[str], owner: str, until: str, most: int
+    ) -> Sequence[Row[Any]]:
+        """Actions due by a day and not followed up, agreed with employees or owned by somebody, the earliest first."""
+        columns = self.actions.c
+        query = select(self.actions, self.sessions.c.held_date)
+        query = query.join(self.sessions, columns.session_id == self.sessions.c.session_id).where(
+            columns.followed_up_date == "",
+            columns.due_date <= until,
+            or_(columns.employee_id.in_(employee_ids), columns.owner_id == owner),
+        )
+        return await _all(engine, query.order_by(columns.due_date, columns.session_id, columns.number).limit(most))
 
 
 _STANDING = (int(Session.STATE_SCHEDULED), int(Session.STATE_HELD))

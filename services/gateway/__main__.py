@@ -23,6 +23,7 @@ from stepladder.coaching.v1 import (
     session_pb2,
     suggestion_pb2,
     training_pb2,
+    worklist_pb2,
 )
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
@@ -52,6 +53,7 @@ CONTRACTS = (
     duties_pb2,
     mastery_pb2,
     session_pb2,
+    worklist_pb2,
     rhythm_pb2,
     suggestion_pb2,
     training_pb2,

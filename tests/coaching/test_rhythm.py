@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from services.coaching.rhythm import Due, check_in_due, sessions_due
+from services.coaching.rhythm import Due, sessions_due
 from stepladder.coaching.v1.rhythm_pb2 import (
     TIMELINESS_LATE,
     TIMELINESS_MISSED,
@@ -90,9 +90,3 @@ def test_whether_it_was_done_by_its_day() -> None:
         Due(day(2), missed=True): TIMELINESS_MISSED,
     }
     assert {due: due.timeliness(day(3)) for due in cases} == cases
-
-
-def test_check_ins_follow_each_other() -> None:
-    """The first one counts from when there have been such rules."""
-    assert check_in_due(None, day(0), 30) == day(30)
-    assert check_in_due(day(5), day(0), 30) == day(35)

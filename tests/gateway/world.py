@@ -31,6 +31,7 @@ from stepladder.coaching.v1 import (
     session_pb2,
     suggestion_pb2,
     training_pb2,
+    worklist_pb2,
 )
 from stepladder.common.v1 import operations_pb2
 from stepladder.performance.v1 import (
@@ -78,6 +79,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         effect_pb2.DESCRIPTOR,
         duties_pb2.DESCRIPTOR,
         session_pb2.DESCRIPTOR,
+        worklist_pb2.DESCRIPTOR,
         rhythm_pb2.DESCRIPTOR,
         suggestion_pb2.DESCRIPTOR,
         training_pb2.DESCRIPTOR,

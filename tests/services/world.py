@@ -28,6 +28,7 @@ from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
 from stepladder.coaching.v1.training_pb2_grpc import TrainingServiceStub
+from stepladder.coaching.v1.worklist_pb2_grpc import WorklistServiceStub
 from stepladder.performance.v1.assessment_pb2_grpc import AssessmentServiceStub
 from stepladder.performance.v1.calibration_pb2_grpc import CalibrationServiceStub
 from stepladder.performance.v1.check_in_pb2_grpc import CheckInServiceStub
@@ -147,6 +148,9 @@ class World:
     @property
     def duties(self) -> DutiesServiceStub:
         return DutiesServiceStub(self.channels["coaching"])
+
+    def worklists(self) -> WorklistServiceStub:
+        return WorklistServiceStub(self.channels["coaching"])
 
     @property
     def eligibility(self) -> EligibilityServiceStub:

@@ -1,0 +1,202 @@
+"""What waits for somebody: found in few statements, however many employees, and put in the order of how late it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common.days import months_between, months_later
+from libs.facts.catalogue import Rules
+from services.coaching.duties import Duties, Leads, States
+from services.coaching.rules import rules_in_force
+from services.coaching.session import interview_id
+from services.coaching.sessions import Sessions
+from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.coaching.v1.session_pb2 import Session
+from stepladder.coaching.v1.worklist_pb2 import WorkItem
+
+MOST = 500
+"""Rows read of a kind, and employees looked at."""
+INTERVIEW_MONTHS = 3
+"""Months before this one whose interviews are waited for."""
+
+PLAN_STEPS: Mapping[Plan.State.ValueType, WorkItem.Kind.ValueType] = {
+    Plan.STATE_PROPOSED: WorkItem.KIND_ASSESS_PLAN,
+    Plan.STATE_ASSESSED: WorkItem.KIND_DIAGNOSE_PLAN,
+    Plan.STATE_DIAGNOSED: WorkItem.KIND_ACTIVATE_PLAN,
+}
+"""What a plan in a state waits for, whatever the facts say."""
+
+CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
+    WorkItem.KIND_ASSESS_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:assess"),
+    WorkItem.KIND_DIAGNOSE_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:diagnose"),
+    WorkItem.KIND_ACTIVATE_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:activate"),
+    WorkItem.KIND_CLOSE_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:close"),
+    WorkItem.KIND_REVIEW_DRIFT: ("/v1/plans/{id}", "/v1/plans/{id}:reviewDrift"),
+    WorkItem.KIND_GOAL_OVER: ("/v1/plans/{id}", "/v1/plans/{id}:observe"),
+    WorkItem.KIND_SCHEDULE_SESSION: ("/v1/plans/{id}", "/v1/sessions"),
+    WorkItem.KIND_HOLD_SESSION: ("/v1/sessions/{id}", "/v1/sessions/{id}:hold"),
+    WorkItem.KIND_ACKNOWLEDGE_SESSION: ("/v1/sessions/{id}", "/v1/sessions/{id}:acknowledge"),
+    WorkItem.KIND_FOLLOW_UP_ACTION: ("/v1/sessions/{id}", "/v1/sessions/{id}/actions/{number}:followUp"),
+    WorkItem.KIND_SCHEDULE_INTERVIEW: ("/v1/sessions?employeeId={employee_id}", "/v1/sessions"),
+    WorkItem.KIND_CHECK_IN: ("/v1/employees/{id}/checkIns", "/v1/employees/{id}/checkIns"),
+}
+"""Where each kind is read, and what is called to do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose list it is: everything about employees, and what waits for somebody elsewhere (empty: for nobody)."""
+
+    states: States
+    leads: Leads
+    rules: Rules
+    person: str
+    today: date
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that waits for a lead (by default whoever leads the employee today) or the employee."""
+
+    kind: WorkItem.Kind.ValueType
+    id: str
+    employee_id: str
+    since: str
+    due: str = ""
+    number: int = 0
+    for_id: str = ""
+
+
+class Worklists:
+    """Finds what waits; changes nothing. Each kind is one method, and one statement or two."""
+
+    def __init__(self, engine: AsyncEngine, duties: Duties, sessions: Sessions) -> None:
+        self._engine = engine
+        self._duties = duties
+        self._sessions = sessions
+
+    async def find(self, asked: Asked) -> tuple[list[WorkItem], bool]:
+        """What waits, the latest first; and whether there is more of a kind than is read."""
+        found = [
+            await self._plans(asked),
+            await self._goals(asked),
+            await self._sessions_of_plans(asked),
+            await self._sessions_waiting(asked),
+            await self._actions(asked),
+            await self._interviews(asked),
+            await self._check_ins(asked),
+        ]
+        waiting = [one for some in found for one in some]
+        strangers = {one.employee_id for one in waiting} - asked.states.keys()
+        states = {**asked.states, **(await self._duties.states(strangers))}
+        items = [_item(one, asked, states) for one in waiting]
+        items.sort(key=lambda one: (-one.business_days_late, one.since_date, one.kind, one.id, one.number))
+        return items, any(len(some) >= MOST for some in found)
+
+    async def _plans(self, asked: Asked) -> list[Waiting]:
+        found: list[Waiting] = []
+        for row in await self._sessions.open_plans(self._engine, asked.states, MOST):
+            if kind := PLAN_STEPS.get(row.state):
+                found.append(Waiting(kind, row.plan_id, row.employee_id, row.since_date))
+            if row.reassessment_due:
+                found.append(Waiting(WorkItem.KIND_CLOSE_PLAN, row.plan_id, row.employee_id, row.since_date))
+            if row.drifted_date:
+                found.append(Waiting(WorkItem.KIND_REVIEW_DRIFT, row.plan_id, row.employee_id, row.drifted_date))
+        return found
+
+    async def _goals(self, asked: Asked) -> list[Waiting]:
+        rows = await self._sessions.goals_over(self._engine, asked.states, asked.today.isoformat(), MOST)
+        return [
+            Waiting(WorkItem.KIND_GOAL_OVER, row.plan_id, row.employee_id, row.deadline, row.deadline, row.number)
+            for row in rows
+        ]
+
+    async def _sessions_of_plans(self, asked: Asked) -> list[Waiting]:
+        return [
+            Waiting(
+                WorkItem.KIND_SCHEDULE_SESSION,
+                one.plan_id,
+                one.employee_id,
+                (one.due.day - timedelta(days=one.every)).isoformat(),
+                one.due.day.isoformat(),
+            )
+            for one in await self._duties.sessions_of_plans(asked.states, asked.rules, asked.today, asked.today)
+            if not (one.due.done or one.due.missed or one.ahead)
+        ]
+
+    async def _sessions_waiting(self, asked: Asked) -> list[Waiting]:
+        until = asked.until.isoformat()
+        rows = await self._sessions.waiting(self._engine, asked.states, asked.person, until, MOST)
+        hold, acknowledge = WorkItem.KIND_HOLD_SESSION, WorkItem.KIND_ACKNOWLEDGE_SESSION
+        return [
+            Waiting(hold, row.session_id, row.employee_id, row.date, row.date, for_id=row.lead_id)
+            if row.state == int(Session.STATE_SCHEDULED)
+            else Waiting(acknowledge, row.session_id, row.employee_id, row.held_date, for_id=row.employee_id)
+            for row in rows
+        ]
+
+    async def _actions(self, asked: Asked) -> list[Waiting]:
+        until = asked.until.isoformat()
+        return [
+            Waiting(
+                WorkItem.KIND_FOLLOW_UP_ACTION,
+                row.session_id,
+                row.employee_id,
+                row.held_date,
+                row.due_date,
+                row.number,
+                row.owner_id,
+            )
+            for row in await self._sessions.open_actions(self._engine, asked.states, asked.person, until, MOST)
+        ]
+
+    async def _interviews(self, asked: Asked) -> list[Waiting]:
+        today = asked.today
+        months = months_between(f"{months_later(today, -INTERVIEW_MONTHS)}"[:7], f"{months_later(today, -1)}"[:7])
+        return [
+            Waiting(
+                WorkItem.KIND_SCHEDULE_INTERVIEW,
+                interview_id(one.employee_id, one.month),
+                one.employee_id,
+                f"{months_later(date.fromisoformat(f'{one.month}-01'), 1)}",
+                one.due.day.isoformat(),
+            )
+            for one in await self._duties.interviews(asked.states, asked.rules, months)
+            if one.due and (one.session is None or one.session.state in (Session.STATE_MISSED, Session.STATE_CANCELLED))
+        ]
+
+    async def _check_ins(self, asked: Asked) -> list[Waiting]:
+        return [
+            Waiting(
+                WorkItem.KIND_CHECK_IN, one.employee_id, one.employee_id, one.since.isoformat(), one.due.isoformat()
+            )
+            for one in await self._duties.check_ins(asked.states, asked.rules, asked.today)
+            if one.due <= asked.until
+        ]
+
+
+def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
+    state, today = states[one.employee_id], asked.today
+    for_id = one.for_id or asked.leads.of(state, today)
+    party = WorkItem.PARTY_LEAD if for_id else WorkItem.PARTY_HR
+    late = 0
+    if one.due and one.due < today.isoformat():
+        late = rules_in_force(asked.rules, state, today).days.between(date.fromisoformat(one.due), today)
+    path, action = CALLS[one.kind]
+    parts = {"id": one.id, "number": one.number, "employee_id": one.employee_id}
+    return WorkItem(
+        kind=one.kind,
+        id=one.id,
+        number=one.number,
+        employee_id=one.employee_id,
+        waits_for=WorkItem.PARTY_EMPLOYEE if for_id == one.employee_id else party,
+        waits_for_id=for_id,
+        since_date=one.since,
+        due_date=one.due,
+        business_days_late=late,
+        path=path.format(**parts),
+        action=f"POST {action.format(**parts)}",
+    )

@@ -1,0 +1,84 @@
+"""gRPC: stepladder.coaching.v1.WorklistService."""
+
+from datetime import timedelta
+from itertools import islice
+
+from google.api.httpbody_pb2 import HttpBody
+
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.service import Service
+from libs.documents.files import file_of
+from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
+from libs.facts.employee import EMPLOYEE
+from libs.facts.relations import Relation, relations
+from services.coaching.duties import Duties, States, is_employed
+from services.coaching.sessions import Sessions
+from services.coaching.worklist import MOST, Asked, Worklists
+from services.coaching.worklist_document import worklist_document
+from stepladder.coaching.v1 import worklist_pb2 as pb
+
+
+class WorklistApi:
+    """Implements the service."""
+
+    def __init__(self, service: Service, duties: Duties, sessions: Sessions) -> None:
+        self._commands = service.commands
+        self._duties = duties
+        self._worklists = Worklists(service.engine, duties, sessions)
+
+    async def GetWorklist(self, request: pb.GetWorklistRequest, context: Context) -> pb.Worklist:
+        await self._check(request, context)
+        await self._duties.catch_up()
+        today, person = context.today, request.lead_id or request.employee_id
+        leads = await self._duties.leads(today, today)
+        match request.WhichOneof("whose"):
+            case "lead_id":
+                states = await self._duties.led_by(person, today, today)
+            case "employee_id":
+                states = await self._duties.states([person])
+            case _:
+                states = await self._duties.members("", today, today)
+        wanted = person if request.lead_id else ""
+        there: States = {
+            employee_id: state
+            for employee_id, state in sorted(states.items())
+            if request.employee_id or (is_employed(state, today) and leads.of(state, today) == wanted)
+        }
+        asked = Asked(
+            states=dict(islice(there.items(), MOST)),
+            leads=leads,
+            rules=await self._duties.rules(),
+            person=person,
+            today=today,
+            until=today + timedelta(days=request.ahead_days),
+        )
+        items, more = await self._worklists.find(asked)
+        if request.employee_id:
+            items = [one for one in items if one.waits_for_id == person]
+        elif request.hr:
+            items = [one for one in items if one.waits_for == pb.WorkItem.PARTY_HR]
+        return pb.Worklist(date=today.isoformat(), items=items, more=more or len(there) > MOST)
+
+    async def ExportWorklist(self, request: pb.ExportWorklistRequest, context: Context) -> HttpBody:
+        found = await self.GetWorklist(request.worklist, context)
+        named = {request.worklist.lead_id, request.worklist.employee_id} - {""}
+        named |= {one for item in found.items for one in (item.employee_id, item.waits_for_id) if one}
+        people = await self._commands.known(EMPLOYEE, named)
+        names = {one: standing.state.display_name for one, standing in people.items()}
+        return await file_of(lambda: worklist_document(found, request.worklist, names), request.format)
+
+    async def _check(self, request: pb.GetWorklistRequest, context: Context) -> None:
+        """Refuses whoever may not see the list."""
+        if request.employee_id:
+            return await check_need_to_know(self._commands, context, request.employee_id)
+        caller, lead_id = caller_id(context), request.lead_id
+        around = await directory_around(
+            self._commands, caller, context.today, employee_ids=[lead_id] if lead_id else []
+        )
+        is_to_them = relations(around, caller, lead_id, context.today)
+        if is_to_them.isdisjoint({Relation.SELF, Relation.HR} if lead_id else {Relation.HR}):
+            raise need_to_know()
+        if lead_id and lead_id not in around.employees:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {lead_id}")
+        return None

@@ -1,0 +1,72 @@
+"""A worklist as people read it: what is late, what is due, what waits, and for whom. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from libs.documents.document import Bars, Cell, Document, Section, Table
+from stepladder.coaching.v1.worklist_pb2 import GetWorklistRequest, WorkItem, Worklist
+
+TITLES: Mapping[WorkItem.Kind.ValueType, str] = {
+    WorkItem.KIND_ASSESS_PLAN: "Assess a plan",
+    WorkItem.KIND_DIAGNOSE_PLAN: "Diagnose a plan",
+    WorkItem.KIND_ACTIVATE_PLAN: "Set goals and activate a plan",
+    WorkItem.KIND_CLOSE_PLAN: "Decide what came of a plan",
+    WorkItem.KIND_REVIEW_DRIFT: "Look at facts that changed",
+    WorkItem.KIND_GOAL_OVER: "Look at a goal whose deadline is over",
+    WorkItem.KIND_SCHEDULE_SESSION: "Schedule a session",
+    WorkItem.KIND_HOLD_SESSION: "Hold a session",
+    WorkItem.KIND_ACKNOWLEDGE_SESSION: "Acknowledge a session",
+    WorkItem.KIND_FOLLOW_UP_ACTION: "Follow up what was agreed",
+    WorkItem.KIND_SCHEDULE_INTERVIEW: "Schedule an interview",
+    WorkItem.KIND_CHECK_IN: "Check in",
+}
+"""What is to be done."""
+
+
+def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mapping[str, str]) -> Document:
+    """What a worklist says; `names` of employees by id."""
+    person = request.lead_id or request.employee_id
+    late = [one for one in found.items if one.business_days_late]
+    due = [one for one in found.items if not one.business_days_late and one.due_date]
+    waiting = [one for one in found.items if not one.due_date]
+    sections = [
+        _section("Late", late, names, charts=True),
+        _section("Due", due, names),
+        _section("Waiting", waiting, names),
+    ]
+    return Document(
+        title=f"Worklist · {names[person] if person else 'HR'}",
+        subtitle=f"On {found.date}{'. There is more of some kind than is shown.' if found.more else ''}",
+        headlines=[
+            ("Late", str(len(late))),
+            ("Due", str(len(due))),
+            ("Waiting", str(len(waiting))),
+            ("Latest, business days", str(max((one.business_days_late for one in late), default=0))),
+        ],
+        sections=[one for one in sections if one] or [Section("Nothing", ["Nothing waits."])],
+    )
+
+
+def _section(
+    title: str, items: Sequence[WorkItem], names: Mapping[str, str], *, charts: bool = False
+) -> Section | None:
+    if not items:
+        return None
+    columns = ["What", "About", "Waits for", "Since", "Due", "Business days late", "Where"]
+    rows: list[list[Cell]] = [
+        [
+            TITLES[one.kind],
+            names[one.employee_id],
+            names[one.waits_for_id] if one.waits_for_id else "HR",
+            one.since_date,
+            one.due_date,
+            one.business_days_late or None,
+            one.path,
+        ]
+        for one in items
+    ]
+    marked = frozenset(place for place, one in enumerate(items) if one.business_days_late)
+    counts = Counter(TITLES[one.kind] for one in items).most_common()
+    chart = Bars("What is late", "items", [name for name, _ in counts], [Decimal(count) for _, count in counts])
+    return Section(title, charts=[chart] if charts else [], tables=[Table(title, columns, rows, marked=marked)])

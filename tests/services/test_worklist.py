@@ -1,0 +1,249 @@
+"""Worklists: everything that waits, for whom, how late, by the clock; who is shown it, and what it costs to find."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+from sqlalchemy import event
+
+from stepladder.coaching.v1.plan_pb2 import AssessPlanRequest, CancelPlanRequest, DiagnosePlanRequest, Plan
+from stepladder.coaching.v1.session_pb2 import AcknowledgeSessionRequest, FollowUpActionRequest
+from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
+from tests.refusals import refused
+from tests.services.test_check_ins import Centre, appoint, by, check_in
+from tests.services.test_rhythm import activate, go, ruled
+from tests.services.test_sessions import a_plan, hold, schedule, today
+from tests.services.world import World
+
+
+@pytest.fixture
+async def centre(world: World) -> Centre:
+    """In March 2026: everyone checked in on the day before, and interviews of earlier months are not waited for."""
+    go(world, 2026, 3, 2)
+    return await quiet(world)
+
+
+async def quiet(world: World) -> Centre:
+    centre = await ruled(world)
+    for one in (centre.agent, centre.colleague):
+        await centre.give(one, check_in(one, day="2026-03-01"))
+        for month in ("2025-12", "2026-01", "2026-02"):
+            interview = await schedule(centre, employee_id=one, month=month)
+            await hold(centre, interview.session_id, actions=[])
+            acknowledge = AcknowledgeSessionRequest(session_id=interview.session_id)
+            await world.sessions.AcknowledgeSession(acknowledge, metadata=by(one))
+    return centre
+
+
+async def worklist(centre: Centre, caller: str = "", **whose: Any) -> Worklist:
+    request = GetWorklistRequest(**(whose or {"lead_id": centre.lead}))
+    answer: Worklist = await centre.world.worklists.GetWorklist(request, metadata=by(caller or centre.lead))
+    return answer
+
+
+def told(found: Worklist) -> list[tuple[str, str, str, int]]:
+    """What is to be done, to what, by when, and how late it is."""
+    return [(WorkItem.Kind.Name(one.kind)[5:], one.id, one.due_date, one.business_days_late) for one in found.items]
+
+
+async def test_nothing_waits(centre: Centre) -> None:
+    """For nobody."""
+    for whose in ({"lead_id": centre.lead}, {"employee_id": centre.agent}):
+        assert await worklist(centre, **whose) == Worklist(date="2026-03-02")
+
+
+async def test_a_plan_waits_for_its_next_step(centre: Centre) -> None:
+    """From its proposal to its activation, with the call that does it; a closed one waits for nothing."""
+    plan, plans = await a_plan(centre), centre.world.plans
+    assert told(await worklist(centre)) == [("ASSESS_PLAN", plan, "", 0)]
+    (item,) = (await worklist(centre)).items
+    assert (item.path, item.action) == (f"/v1/plans/{plan}", f"POST /v1/plans/{plan}:assess")
+    assert (item.waits_for, item.waits_for_id, item.employee_id) == (WorkItem.PARTY_LEAD, centre.lead, centre.agent)
+    go(centre.world, 2026, 3, 4)
+    await plans.AssessPlan(AssessPlanRequest(plan_id=plan, assessment="too slow"))
+    assert [one.since_date for one in (await worklist(centre)).items] == ["2026-03-04"]
+    assert told(await worklist(centre)) == [("DIAGNOSE_PLAN", plan, "", 0)]
+    await plans.DiagnosePlan(DiagnosePlanRequest(plan_id=plan, cause=Plan.CAUSE_SKILL, cause_note="seen"))
+    assert told(await worklist(centre)) == [("ACTIVATE_PLAN", plan, "", 0)]
+    await plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"))
+    assert told(await worklist(centre)) == []
+
+
+async def test_sessions_wait_to_be_scheduled_held_and_acknowledged(both: World) -> None:
+    """Late by business days, of which the 3rd and weekends are none; agreed actions wait for whose they are."""
+    go(both, 2026, 3, 2)
+    centre = await quiet(both)
+    plan = await activate(centre)
+    assert told(await worklist(centre)) == [("SCHEDULE_SESSION", plan, "2026-03-16", 0)]
+    session = (await schedule(centre, plan_id=plan)).session_id
+    assert told(await worklist(centre)) == [("HOLD_SESSION", session, "2026-03-02", 0)]
+    for day, late in ((3, 0), (4, 1), (8, 3), (9, 4)):
+        go(both, 2026, 3, day)
+        assert told(await worklist(centre)) == [("HOLD_SESSION", session, "2026-03-02", late)]
+    await hold(centre, session)
+    expected = [
+        ("SCHEDULE_SESSION", plan, "2026-03-23", 0),
+        ("ACKNOWLEDGE_SESSION", session, "", 0),
+        ("FOLLOW_UP_ACTION", session, "2026-03-09", 0),
+    ]
+    assert sorted(told(await worklist(centre))) == sorted(expected)
+    assert told(await worklist(centre, employee_id=centre.agent)) == [("ACKNOWLEDGE_SESSION", session, "", 0)]
+    go(both, 2026, 3, 16)
+    (first, second, *_) = (await worklist(centre)).items
+    assert [(one.kind, one.number, one.waits_for_id, one.business_days_late) for one in (first, second)] == [
+        (WorkItem.KIND_FOLLOW_UP_ACTION, 2, centre.lead, 5),
+        (WorkItem.KIND_FOLLOW_UP_ACTION, 1, centre.agent, 1),
+    ]
+    assert first.action == f"POST /v1/sessions/{session}/actions/2:followUp"
+    mine = await worklist(centre, centre.agent, employee_id=centre.agent)
+    assert [(one.kind, one.number) for one in mine.items] == [
+        (WorkItem.KIND_FOLLOW_UP_ACTION, 1),
+        (WorkItem.KIND_ACKNOWLEDGE_SESSION, 0),
+    ]
+    for number in (1, 2):
+        done = FollowUpActionRequest(session_id=session, number=number, done=True, date="2026-03-16")
+        await both.sessions.FollowUpAction(done, metadata=by(centre.lead))
+    await both.sessions.AcknowledgeSession(AcknowledgeSessionRequest(session_id=session), metadata=by(centre.agent))
+    assert told(await worklist(centre)) == [("SCHEDULE_SESSION", plan, "2026-03-23", 0)]
+
+
+async def test_what_comes_with_time(centre: Centre) -> None:
+    """Interviews once the month is over, check-ins and deadlines of goals when their day has come."""
+    plan = await activate(centre)
+    go(centre.world, 2026, 3, 31)
+    waiting = told(await worklist(centre))
+    assert {one[0] for one in waiting} == {"SCHEDULE_SESSION", "CHECK_IN"}
+    assert ("CHECK_IN", centre.agent, "2026-03-31", 0) in waiting
+    go(centre.world, 2026, 4, 8)
+    kinds = [(one[0], one[2], one[3]) for one in told(await worklist(centre))]
+    assert kinds.count(("SCHEDULE_INTERVIEW", "2026-04-07", 1)) == 2
+    assert kinds.count(("CHECK_IN", "2026-03-31", 6)) == 2
+    go(centre.world, 2026, 6, 1)
+    assert ("GOAL_OVER", plan, "2026-05-31", 1) in told(await worklist(centre))
+
+
+async def test_days_ahead(centre: Centre) -> None:
+    """What falls due within them is in the list, too."""
+    session = await schedule(centre, days=7)
+    assert told(await worklist(centre)) == []
+    assert told(await worklist(centre, lead_id=centre.lead, ahead_days=6)) == []
+    ahead = await worklist(centre, lead_id=centre.lead, ahead_days=7)
+    assert told(ahead) == [("HOLD_SESSION", session.session_id, "2026-03-09", 0)]
+
+
+async def test_the_latest_comes_first(centre: Centre) -> None:
+    """By business days late; what has no day, and what is in time, by since when it waits."""
+    for days in (0, 2, 1):
+        await schedule(centre, days=days)
+        await a_plan(centre)
+    go(centre.world, 2026, 3, 6)
+    found = (await worklist(centre)).items
+    late = [one.business_days_late for one in found]
+    assert late == sorted(late, reverse=True) == [3, 3, 2, 0, 0, 0]  # the 3rd is off: due then is due on the 2nd
+
+
+async def test_whoever_leads_today_has_it(centre: Centre) -> None:
+    """Sessions stay with whoever was named; what nobody leads waits for HR."""
+    plan, session = await a_plan(centre), await schedule(centre)
+    await appoint(centre.world, centre.team, centre.other_lead, "2026-03-04")
+    go(centre.world, 2026, 3, 4)
+    hold_it, assess_it = ("HOLD_SESSION", session.session_id), ("ASSESS_PLAN", plan)
+    kinds = [(one[0], one[1]) for one in told(await worklist(centre))]
+    assert kinds == [hold_it]
+    kinds = [(one[0], one[1]) for one in told(await worklist(centre, centre.other_lead, lead_id=centre.other_lead))]
+    assert kinds == [hold_it, assess_it]
+    assert assess_it not in [(one[0], one[1]) for one in told(await worklist(centre, centre.hr, hr=True))]
+    await appoint(centre.world, centre.team, centre.agent, "2026-03-05")
+    go(centre.world, 2026, 3, 5)
+    found = [one for one in (await worklist(centre, centre.hr, hr=True)).items if one.employee_id == centre.agent]
+    assert [(one.kind, one.waits_for, one.waits_for_id) for one in found] == [
+        (WorkItem.KIND_ASSESS_PLAN, WorkItem.PARTY_HR, "")
+    ]
+
+
+async def test_who_is_shown_a_list(centre: Centre) -> None:
+    """A lead's: themself and HR; an employee's: also their lead; HR's: HR. Managers learn of no check-ins."""
+    for caller in (centre.lead, centre.hr):
+        await worklist(centre, caller, lead_id=centre.lead)
+    for caller in (centre.agent, centre.lead, centre.hr):
+        await worklist(centre, caller, employee_id=centre.agent)
+    lists: list[tuple[str, dict[str, Any]]] = [
+        (centre.manager, {"lead_id": centre.lead}),
+        (centre.agent, {"lead_id": centre.lead}),
+        (centre.lead, {"lead_id": "nobody"}),
+        (centre.manager, {"employee_id": centre.agent}),
+        (centre.colleague, {"employee_id": centre.agent}),
+        (centre.colleague, {"employee_id": "nobody"}),
+        (centre.lead, {"hr": True}),
+        ("nobody", {"hr": True}),
+    ]
+    heard = {
+        (await refused(worklist(centre, caller, **whose), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")).message
+        for caller, whose in lists
+    }
+    assert len(heard) == 1
+    for name in ("lead_id", "employee_id"):
+        asking = worklist(centre, centre.hr, **{name: "nobody"})
+        await refused(asking, StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND")
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """The table that each statement reads from meanwhile, of those that nobody else reads."""
+    engine = world.services["coaching"].engine.sync_engine
+    found: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT") and not {"followers", "rules"} & set(statement.split()):
+            found.append(statement.split("FROM")[1].split(maxsplit=1)[0])
+
+    event.listen(engine, "before_cursor_execute", hear)
+    yield found
+    event.remove(engine, "before_cursor_execute", hear)
+
+
+async def test_it_costs_as_many_statements_however_many_there_are(centre: Centre) -> None:
+    """One or two of each kind, whether one employee has something waiting, or many have a lot."""
+    await activate(centre)
+    await worklist(centre)
+    with statements(centre.world) as few:
+        await worklist(centre)
+    for _ in range(5):
+        employee = await centre.world.employee(centre.team)
+        await schedule(centre, employee_id=employee)
+        await activate(centre)
+    go(centre.world, 2026, 4, 8)
+    await worklist(centre)
+    with statements(centre.world) as many:
+        found = await worklist(centre)
+    assert len(found.items) > 20
+    assert not found.more
+    assert many == few
+    assert len(many) <= 12
+
+
+async def test_as_a_file(centre: Centre) -> None:
+    """With names, in the same order; a page needs nothing but itself."""
+    await schedule(centre)
+    await a_plan(centre)
+    centre.world.clock[0] += timedelta(days=2)
+
+    async def export(kind: str, **whose: Any) -> Any:
+        request = ExportWorklistRequest(worklist=GetWorklistRequest(**whose), format=kind)
+        return await centre.world.worklists.ExportWorklist(request, metadata=by(centre.lead))
+
+    page = await export("html", lead_id=centre.lead)
+    assert page.content_type.startswith("text/html")
+    text = page.data.decode()
+    for said in ("Worklist · Somebody", "Hold a session", "Assess a plan", "On 2026-03-04", "2026-03-02"):
+        assert said in text
+    rows = list(csv.reader(io.StringIO((await export("csv", lead_id=centre.lead)).data.decode("utf-8-sig"))))
+    assert [row for row in rows if "Hold a session" in row]
+    assert "Nothing waits." in (await export("html", employee_id=centre.agent)).data.decode()
+    await refused(export("html", hr=True), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    assert today(centre.world) == "2026-03-04"
