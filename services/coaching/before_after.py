@@ -8,7 +8,7 @@ from libs.common.days import ONE_DAY, Span
 from libs.common.service import Service
 from libs.facts.people import People
 from libs.facts.values import kpi_value
-from services.coaching.effect import Case, group_of
+from services.coaching.effect import Case, groups_of
 from services.coaching.measuring import Ask, Measuring, definition
 from stepladder.coaching.v1.before_after_pb2 import BeforeAfter
 from stepladder.coaching.v1.effect_pb2 import EffectGroup
@@ -93,10 +93,7 @@ def case_of(employee_id: str, kpi: Kpi, before: Measured, after: Measured) -> Ca
 
 def group_around(cases: Sequence[Case], kpi: Kpi, measure: Measure, smallest: int) -> EffectGroup:
     """Some people; where neither more nor less of a measure is better, nothing is said of changes."""
-    if not cases:
-        return EffectGroup(measure=measure, suppressed=True)
-    group = group_of(cases, kpi, measure, "", smallest)
-    group.ClearField("not_coached")  # nobody was
+    (group,) = groups_of({"": cases}, kpi, measure, smallest, coached=True)
     if kpi.direction not in (Kpi.DIRECTION_HIGHER, Kpi.DIRECTION_LOWER):
         for name in ("change", "better", "same", "worse"):
             group.ClearField(name)

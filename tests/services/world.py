@@ -149,6 +149,7 @@ class World:
     def duties(self) -> DutiesServiceStub:
         return DutiesServiceStub(self.channels["coaching"])
 
+    @property
     def worklists(self) -> WorklistServiceStub:
         return WorklistServiceStub(self.channels["coaching"])
 
