@@ -223,10 +223,10 @@ async def until(question: Callable[[], Awaitable[T]], wanted: Callable[[T], bool
         return answer
 
 
-async def caught_up(world: World) -> None:
-    """Returns when every read model includes what is in the log."""
+async def caught_up(world: World, service: str = "performance") -> None:
+    """Returns when every read model and policy of a service has done what is in the log."""
     end = await world.end()
-    for follower in world.services["performance"].followers:
+    for follower in world.services[service].followers:
         await follower.wait_for(end, 20)
 
 
