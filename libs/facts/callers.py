@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import date
 
 from libs.common.commands import Commands
-from libs.common.errors import Forbidden, NotFound
+from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context, is_id
 from libs.facts import employee, team
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Directory, relations
+from libs.facts.relations import NEED_TO_KNOW, Directory, need_to_know, relations
 from libs.facts.team import TEAM
 
 
@@ -46,13 +46,6 @@ async def check_need_to_know(commands: Commands, context: Context, employee_id: 
         raise need_to_know()
     if employee_id not in directory.employees:
         raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
-
-
-def need_to_know() -> Forbidden:
-    """One refusal, in the same words whatever is behind it."""
-    return Forbidden(
-        "NEED_TO_KNOW", "only those who have to know this may ask or say it; the contract says who they are"
-    )
 
 
 async def _employees(commands: Commands, ids: Iterable[str]) -> dict[str, employee.State]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from libs.common.errors import Forbidden
 from libs.facts import employee, team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 
@@ -79,3 +80,10 @@ def _roles(directory: Directory, caller_id: str, day: date) -> frozenset[Relatio
         return frozenset()
     role = ROLES.get(directory.employees[caller_id].hired.job_family)
     return frozenset({role} if role else ())
+
+
+def need_to_know() -> Forbidden:
+    """One refusal, in the same words whatever is behind it."""
+    return Forbidden(
+        "NEED_TO_KNOW", "only those who have to know this may ask or say it; the contract says who they are"
+    )

@@ -14,14 +14,14 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
-from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
+from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
 from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
 from libs.facts.readings import Readings
-from libs.facts.relations import Relation, relations_to_team
+from libs.facts.relations import Relation, need_to_know, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster

@@ -1,0 +1,576 @@
+"""An employee's performance improvement plans, from draft to an outcome that people decide. Restricted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from enum import Enum
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.days import ONE_DAY, parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
+from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from libs.facts.relations import need_to_know
+from services.coaching.pip_content import (
+    content_of,
+    given,
+    is_other_standard,
+    put_texts,
+    review_violations,
+    violations,
+)
+from services.coaching.pip_schedule import business_days_between, is_over, planned, used_before
+from services.coaching.pip_state import Event, PipState, State, evolve, user
+from stepladder.coaching.v1.events_pb2 import (
+    PipAcknowledged,
+    PipAppealed,
+    PipAppealHeard,
+    PipApproved,
+    PipCheckpointHeld,
+    PipCheckpointMissed,
+    PipCheckpointRescheduled,
+    PipClosed,
+    PipDecided,
+    PipDecisionFellDue,
+    PipDelivered,
+    PipDrafted,
+    PipDriftReviewed,
+    PipEdited,
+    PipEvidenceDrifted,
+    PipFellOverdue,
+    PipHearerNamed,
+    PipPaused,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
+    PipResponded,
+    PipResultProposed,
+    PipResumed,
+    PipSentBack,
+    PipStarted,
+    PipSubmitted,
+    PipWitnessNamed,
+)
+from stepladder.coaching.v1.pip_pb2 import (
+    AcknowledgePipRequest,
+    ActOnPip,
+    AppealPipRequest,
+    ApprovePipRequest,
+    BusinessDays,
+    CallPip,
+    DecidePipRequest,
+    DeliverPipRequest,
+    DraftPipRequest,
+    EditPipRequest,
+    FollowLeave,
+    HearPipAppealRequest,
+    HoldPipCheckpointRequest,
+    NamePipHearerRequest,
+    NamePipWitnessRequest,
+    NotePipDrift,
+    OverridePipPreconditionRequest,
+    PausePipRequest,
+    Pip,
+    PipCheckpoint,
+    PipContent,
+    PipSchedule,
+    ProposePipResultRequest,
+    ReschedulePipCheckpointRequest,
+    RespondToPipRequest,
+    ResumePipRequest,
+    ReviewPipDriftRequest,
+    SendBackPipRequest,
+    SubmitPipRequest,
+    WithdrawPipRequest,
+    WitnessPipRefusalRequest,
+)
+
+Command = ActOnPip | CallPip | FollowLeave | NotePipDrift
+Request = (
+    DraftPipRequest
+    | EditPipRequest
+    | SubmitPipRequest
+    | SendBackPipRequest
+    | OverridePipPreconditionRequest
+    | ApprovePipRequest
+    | DeliverPipRequest
+    | AcknowledgePipRequest
+    | NamePipWitnessRequest
+    | WitnessPipRefusalRequest
+    | RespondToPipRequest
+    | HoldPipCheckpointRequest
+    | ReschedulePipCheckpointRequest
+    | PausePipRequest
+    | ResumePipRequest
+    | ProposePipResultRequest
+    | DecidePipRequest
+    | AppealPipRequest
+    | NamePipHearerRequest
+    | HearPipAppealRequest
+    | WithdrawPipRequest
+    | ReviewPipDriftRequest
+)
+
+
+def pip_key(employee_id: str) -> str:
+    """The aggregate's id. It tells nobody who sees it whose PIPs they are. Stored for ever."""
+    return opaque_id("pip", employee_id)
+
+
+class Role(Enum):
+    """What somebody is to a PIP."""
+
+    LEAD = "lead"
+    DRAFTER = "drafter"
+    HR = "hr"
+    EMPLOYEE = "employee"
+    WITNESS = "witness"
+    HEARER = "hearer"
+
+
+WRITERS = frozenset({Role.LEAD, Role.DRAFTER})
+HR_ROLES = frozenset({Role.HR})
+EMPLOYEE_ROLES = frozenset({Role.EMPLOYEE})
+
+MAY: Mapping[type[Message], frozenset[Role]] = {
+    DraftPipRequest: frozenset({Role.LEAD}),
+    EditPipRequest: WRITERS,
+    SubmitPipRequest: WRITERS,
+    SendBackPipRequest: HR_ROLES,
+    OverridePipPreconditionRequest: HR_ROLES,
+    ApprovePipRequest: HR_ROLES,
+    DeliverPipRequest: WRITERS | HR_ROLES,
+    AcknowledgePipRequest: EMPLOYEE_ROLES,
+    NamePipWitnessRequest: WRITERS | HR_ROLES,
+    WitnessPipRefusalRequest: frozenset({Role.WITNESS}),
+    RespondToPipRequest: EMPLOYEE_ROLES,
+    HoldPipCheckpointRequest: WRITERS,
+    ReschedulePipCheckpointRequest: WRITERS,
+    PausePipRequest: HR_ROLES,
+    ResumePipRequest: HR_ROLES,
+    ProposePipResultRequest: WRITERS,
+    DecidePipRequest: HR_ROLES,
+    AppealPipRequest: EMPLOYEE_ROLES,
+    NamePipHearerRequest: HR_ROLES,
+    HearPipAppealRequest: frozenset({Role.HEARER}),
+    WithdrawPipRequest: frozenset({Role.DRAFTER, Role.HR}),
+    ReviewPipDriftRequest: WRITERS | HR_ROLES,
+}
+"""Who may say what; everything but these is told them as if there were nothing."""
+
+WHILE_PAUSED = (
+    RespondToPipRequest,
+    PausePipRequest,
+    ResumePipRequest,
+    AppealPipRequest,
+    WithdrawPipRequest,
+    ReviewPipDriftRequest,
+)
+"""What may be said while the clock stands still: what neither starts nor needs it."""
+
+SAYS: Mapping[type[Message], type[Message]] = {
+    SubmitPipRequest: PipSubmitted,
+    SendBackPipRequest: PipSentBack,
+    OverridePipPreconditionRequest: PipPreconditionOverridden,
+    ApprovePipRequest: PipApproved,
+    DeliverPipRequest: PipDelivered,
+    AcknowledgePipRequest: PipAcknowledged,
+    NamePipWitnessRequest: PipWitnessNamed,
+    WitnessPipRefusalRequest: PipRefusalWitnessed,
+    RespondToPipRequest: PipResponded,
+    HoldPipCheckpointRequest: PipCheckpointHeld,
+    ReschedulePipCheckpointRequest: PipCheckpointRescheduled,
+    PausePipRequest: PipPaused,
+    ResumePipRequest: PipResumed,
+    ProposePipResultRequest: PipResultProposed,
+    DecidePipRequest: PipDecided,
+    AppealPipRequest: PipAppealed,
+    NamePipHearerRequest: PipHearerNamed,
+    HearPipAppealRequest: PipAppealHeard,
+    WithdrawPipRequest: PipClosed,
+    ReviewPipDriftRequest: PipDriftReviewed,
+}
+"""The event that keeps what a request says, in fields of the same names."""
+
+
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
+    match cast(Command, command):
+        case ActOnPip() as act:
+            request: Request = getattr(act, act.WhichOneof("request") or "")
+            pip_id, pip = request.pip_id, state.pips.get(request.pip_id, PipState())
+            refuse_unless_may(pip, request, context.actor, by_hr=act.by_hr, by_lead=act.by_lead)
+            if isinstance(request, DraftPipRequest):
+                events = _drafted(state, request, act, context)
+            elif pip.stage == Pip.STATE_UNSPECIFIED:
+                raise NotFound("PIP_NOT_FOUND", "there is no such PIP")
+            else:
+                events = [] if _is_said(pip, request, context.actor) else _step(pip, request, act, context)
+            employee_id = request.employee_id
+        case CallPip(pip_id=pip_id) as call:
+            pip = state.pips[pip_id]
+            events, employee_id = _called(pip, call, context.today), pip.drafted.employee_id
+        case FollowLeave() as leave:
+            pip_id = state.open_id
+            pip = state.pips.get(pip_id, PipState())
+            events, employee_id = _followed(pip, leave), pip.drafted.employee_id
+        case NotePipDrift(pip_id=pip_id, drifts=drifts):
+            pip = state.pips[pip_id]
+            events = [] if tuple(drifts) == pip.drifts else [PipEvidenceDrifted(drifts=drifts)]
+            employee_id = pip.drafted.employee_id
+        case unknown:
+            assert_never(unknown)
+    for event in events:
+        event.pip_id, event.employee_id, event.by = pip_id, employee_id, context.actor
+    return events
+
+
+PIP = Aggregate(name="coaching.pip", initial=State(), evolve=evolve, decide=decide, restricted=True)
+
+
+def roles(pip: PipState, actor: str, *, by_hr: bool, by_lead: bool) -> frozenset[Role]:
+    """What an actor is to a PIP, who is employed; their own they meet as the employee only, once it was delivered."""
+    if actor == user(pip.drafted.employee_id):
+        return EMPLOYEE_ROLES if pip.delivered else frozenset()
+    held = {
+        Role.LEAD: by_lead,
+        Role.DRAFTER: actor in pip.writers,
+        Role.HR: by_hr,
+        Role.WITNESS: actor == user(pip.last(PipWitnessNamed).witness_id),
+        Role.HEARER: actor == user(pip.last(PipHearerNamed).hearer_id),
+    }
+    return frozenset(role for role, holds in held.items() if holds)
+
+
+def refuse_unless_may(pip: PipState, request: Request, actor: str, *, by_hr: bool, by_lead: bool) -> None:
+    """Raises Forbidden `NEED_TO_KNOW`."""
+    is_own = actor == user(request.employee_id) and not pip.delivered
+    if is_own or roles(pip, actor, by_hr=by_hr, by_lead=by_lead).isdisjoint(MAY[type(request)]):
+        raise need_to_know()
+
+
+def _drafted(state: State, draft: DraftPipRequest, act: ActOnPip, context: Context) -> list[Event]:
+    if (pip := state.pips.get(draft.pip_id)) is not None:
+        if given(content_of(pip.drafted)) != given(draft.content):
+            raise AlreadyExists("PIP_EXISTS", f"PIP {draft.pip_id} was drafted with other content: use EditPip")
+        return []
+    if state.open_id:
+        raise NotAllowed("PIP_OPEN", f"PIP {state.open_id} is open: an employee has one at a time")
+    if not act.HasField("rules"):
+        raise NotAllowed("NO_PIP_RULES", "no coaching rules with PIPs are in force for the employee today")
+    _refuse(violations(draft.content, act.rules, context.today))
+    drafted = PipDrafted(
+        rules=act.rules,
+        rules_position=act.rules_position,
+        plan_closed_date=act.plan_closed_date,
+        drafted_date=context.today.isoformat(),
+    )
+    put_texts(drafted, draft.content)
+    return [drafted]
+
+
+def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> list[Event]:
+    """The transition table."""
+    today, days, actor, rules = context.today, act.business_days, context.actor, pip.drafted.rules
+    if pip.pauses and not isinstance(request, WHILE_PAUSED):
+        raise NotAllowed("PAUSED", f"the PIP is paused: {', '.join(map(_pause, pip.pauses))}")
+    match pip.stage, request:
+        case Pip.STATE_DRAFT | Pip.STATE_DELIVERED | Pip.STATE_ACTIVE, EditPipRequest(content=content):
+            return _edited(pip, content, act, today)
+        case Pip.STATE_DRAFT, SubmitPipRequest():
+            return [PipSubmitted()]
+        case Pip.STATE_IN_REVIEW | Pip.STATE_APPROVED, SendBackPipRequest(reason=reason):
+            return [PipSentBack(reason=reason)]
+        case Pip.STATE_DRAFT | Pip.STATE_IN_REVIEW, OverridePipPreconditionRequest(reason=reason):
+            return [PipPreconditionOverridden(reason=reason)]
+        case Pip.STATE_IN_REVIEW, ApprovePipRequest():
+            return [_approved(pip, actor)]
+        case Pip.STATE_APPROVED, DeliverPipRequest(note=note):
+            if act.on_leave:
+                raise NotAllowed("ON_LEAVE", "the employee is on leave: deliver it when they are back")
+            schedule = planned(days, today + ONE_DAY, 0, rules.acknowledgement_business_days)
+            return [PipDelivered(note=note, delivered_date=today.isoformat(), schedule=schedule)]
+        case Pip.STATE_DELIVERED, AcknowledgePipRequest():
+            return [PipAcknowledged(), _started(pip, days, today + ONE_DAY)]
+        case Pip.STATE_DELIVERED, NamePipWitnessRequest(witness_id=witness_id):
+            return [_witness_named(pip, witness_id, today)]
+        case Pip.STATE_DELIVERED, WitnessPipRefusalRequest(note=note):
+            return [PipRefusalWitnessed(note=note), _started(pip, days, today + ONE_DAY)]
+        case _, RespondToPipRequest(text=text):
+            return [PipResponded(text=text, date=today.isoformat())]
+        case Pip.STATE_ACTIVE, HoldPipCheckpointRequest(number=number, notes=notes):
+            held = _checkpoint(pip, number)
+            if (held.notes, held.held_by) == (notes, actor):
+                return []
+            _refuse_held(held)
+            return [PipCheckpointHeld(number=number, notes=notes, held_date=today.isoformat(), results=act.results)]
+        case Pip.STATE_ACTIVE, ReschedulePipCheckpointRequest() as move:
+            return [_rescheduled(pip, move, days, today)]
+        case stage, PausePipRequest(reason=reason) if _is_pausable(stage) and Pip.PAUSE_HR not in pip.pauses:
+            return [_paused(pip, Pip.PAUSE_HR, today, days, reason)]
+        case _, ResumePipRequest() if Pip.PAUSE_HR in pip.pauses:
+            return [_resumed(pip, Pip.PAUSE_HR, today, days)]
+        case Pip.STATE_DECISION_DUE, ProposePipResultRequest(result=result, reason=reason):
+            return [PipResultProposed(result=result, reason=reason)]
+        case Pip.STATE_PROPOSED, DecidePipRequest() as decision:
+            writers = pip.writers | {pip.last(PipResultProposed).by}
+            _refuse_involved(actor, writers, "who wrote it or proposed its result does not decide it")
+            _refuse_unreviewed_drift(pip)
+            return _decided(pip, decision, days, today)
+        case Pip.STATE_DECIDED, AppealPipRequest(text=text):
+            if is_over(pip.schedule, today):
+                raise NotAllowed("APPEAL_TOO_LATE", f"the decision could be appealed up to {pip.schedule.due_date}")
+            return [PipAppealed(text=text)]
+        case Pip.STATE_APPEALED, NamePipHearerRequest(hearer_id=hearer_id):
+            _refuse_involved(user(hearer_id), pip.involved | {actor}, "an appeal goes to somebody who was not involved")
+            return [PipHearerNamed(hearer_id=hearer_id)]
+        case Pip.STATE_APPEALED, HearPipAppealRequest(overturned=overturned, reason=reason):
+            _refuse_involved(actor, pip.involved, "since they were named, the hearer has been involved: name another")
+            _refuse_unreviewed_drift(pip)
+            outcome = Pip.OUTCOME_OVERTURNED if overturned else Pip.OUTCOME_NOT_PASSED
+            return [PipAppealHeard(overturned=overturned, reason=reason), _closed(pip, outcome, today)]
+        case stage, WithdrawPipRequest(reason=reason) if stage < Pip.STATE_DECIDED or (
+            stage != Pip.STATE_CLOSED and act.by_hr
+        ):
+            return [_closed(pip, Pip.OUTCOME_WITHDRAWN, today, reason)]
+        case _, ReviewPipDriftRequest(note=note) if pip.drifts:
+            return [PipDriftReviewed(note=note)]
+        case stage, _:
+            raise NotAllowed("WRONG_STATE", f"the PIP is {Pip.State.Name(stage)[6:]}{_why(pip)}: {_POSSIBLE[stage]}")
+
+
+_POSSIBLE: dict[Pip.State.ValueType, str] = {
+    Pip.STATE_DRAFT: "it can be edited, submitted or withdrawn",
+    Pip.STATE_IN_REVIEW: "HR can approve it, send it back or withdraw it",
+    Pip.STATE_APPROVED: "it can be delivered, sent back or withdrawn",
+    Pip.STATE_DELIVERED: "the employee can acknowledge it",
+    Pip.STATE_ACTIVE: "checkpoints can be held until the period has ended",
+    Pip.STATE_DECISION_DUE: "the lead can propose a result",
+    Pip.STATE_PROPOSED: "HR can decide",
+    Pip.STATE_DECIDED: "the employee can appeal",
+    Pip.STATE_APPEALED: "HR names who hears the appeal",
+    Pip.STATE_CLOSED: "nothing can be changed any more",
+}
+
+
+def _is_said(pip: PipState, request: Request, actor: str) -> bool:
+    """Whether just this was said, by the same person, and still stands."""
+    if isinstance(request, EditPipRequest):
+        wanted = given(request.content)
+        superseded = pip.last(PipClosed).outcome == Pip.OUTCOME_SUPERSEDED and is_other_standard(pip.content, wanted)
+        return superseded or wanted == given(pip.content)
+    said = pip.told.get(SAYS[type(request)])
+    names = [one.name for one in request.DESCRIPTOR.fields if one.name not in {"request_id", "etag"}]
+    return (
+        said is not None
+        and cast(Event, said).by == actor
+        and all(getattr(said, name) == getattr(request, name) for name in names)
+    )
+
+
+def _approved(pip: PipState, actor: str) -> PipApproved:
+    _refuse_involved(actor, pip.writers, "who wrote it does not approve it")
+    _refuse_unreviewed_drift(pip)
+    if not pip.coaching_done and PipPreconditionOverridden not in pip.told:
+        within = pip.drafted.rules.coaching_within_days
+        message = f"no coaching plan was closed as not improved within {within} days before the draft"
+        raise NotAllowed("COACHING_NEEDED", f"{message}: HR may override that, with a reason")
+    return PipApproved()
+
+
+def _witness_named(pip: PipState, witness_id: str, today: date) -> PipWitnessNamed:
+    if pip.schedule.due_date and not is_over(pip.schedule, today):
+        message = f"the employee may acknowledge it up to {pip.schedule.due_date}"
+        raise NotAllowed("ACKNOWLEDGEMENT_RUNNING", message)
+    concerned = {*pip.writers, pip.last(PipDelivered).by, user(pip.drafted.employee_id)}
+    _refuse_involved(user(witness_id), concerned, "a witness neither wrote nor delivered it, nor is it about them")
+    return PipWitnessNamed(witness_id=witness_id)
+
+
+def _edited(pip: PipState, content: PipContent, act: ActOnPip, today: date) -> list[Event]:
+    """The edit; of a PIP that was delivered it stops the period, or ends it where the standard becomes another."""
+    edited = PipEdited(plan_closed_date=act.plan_closed_date)
+    if pip.delivered:
+        if is_other_standard(pip.content, content):
+            reason = "the standard was changed: a new PIP has to be drafted"
+            return [_closed(pip, Pip.OUTCOME_SUPERSEDED, today, reason)]
+        before, after = ((one.period_business_days, *one.review_business_days) for one in (pip.content, content))
+        if before != after:
+            message = "period and reviews change by an extension, a pause or another day for a checkpoint only"
+            raise NotAllowed("PERIOD_FIXED", message)
+        days, rules = act.business_days, pip.drafted.rules
+        used = used_before(days, pip.schedule, today) if pip.stage == Pip.STATE_ACTIVE else pip.used
+        schedule = planned(days, today + ONE_DAY, 0, rules.acknowledgement_business_days)
+        edited.used_business_days = used
+        edited.schedule.CopyFrom(schedule)
+    _refuse(violations(content, pip.drafted.rules, today))
+    put_texts(edited, content)
+    return [edited]
+
+
+def _started(pip: PipState, days: BusinessDays, first: date) -> PipStarted:
+    """The period begins on a day, or goes on with what was left of it."""
+    reviews = _reviews(pip) or [PipSchedule.Review(business_day=one) for one in pip.content.review_business_days]
+    schedule = planned(days, first, pip.used, pip.total or pip.content.period_business_days, reviews)
+    return PipStarted(start_date=pip.start_date or first.isoformat(), schedule=schedule)
+
+
+def _reviews(pip: PipState) -> list[PipSchedule.Review]:
+    return [PipSchedule.Review(business_day=one.business_day, due_date=one.due_date) for one in pip.checkpoints]
+
+
+def _checkpoint(pip: PipState, number: int) -> PipCheckpoint:
+    if number > len(pip.checkpoints):
+        raise NotFound("CHECKPOINT_NOT_FOUND", f"there are {len(pip.checkpoints)} checkpoints")
+    return pip.checkpoints[number - 1]
+
+
+def _refuse_held(checkpoint: PipCheckpoint) -> None:
+    if checkpoint.state == PipCheckpoint.STATE_HELD:
+        message = f"checkpoint {checkpoint.number} was held on {checkpoint.held_date}"
+        raise NotAllowed("CHECKPOINT_HELD", message)
+
+
+def _rescheduled(
+    pip: PipState, move: ReschedulePipCheckpointRequest, days: BusinessDays, today: date
+) -> PipCheckpointRescheduled:
+    _refuse_held(_checkpoint(pip, move.number))
+    day = parse_day(move.date, "date")
+    earlier, later = pip.checkpoints[: move.number - 1], pip.checkpoints[move.number :]
+    most = pip.drafted.rules.review_business_days
+    problem = ""
+    if day <= today or move.date not in days.dates:
+        problem = "must be a business day ahead"
+    elif move.date > pip.schedule.due_date:
+        problem = f"lies after the end of the period, {pip.schedule.due_date}"
+    elif any(one.due_date >= move.date for one in earlier) or any(one.due_date <= move.date for one in later):
+        problem = "the checkpoints would change their order"
+    elif most and business_days_between(days, today + ONE_DAY, day + ONE_DAY) > most:
+        problem = f"is more than {most} business days off"
+    if problem:
+        raise Invalid("DATE_INVALID", problem, (FieldViolation("date", problem),))
+    business_day = used_before(days, pip.schedule, day + ONE_DAY)
+    return PipCheckpointRescheduled(number=move.number, date=move.date, reason=move.reason, business_day=business_day)
+
+
+def _is_pausable(stage: Pip.State.ValueType) -> bool:
+    return Pip.STATE_DELIVERED <= stage <= Pip.STATE_APPEALED
+
+
+def _paused(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays, reason: str = "") -> PipPaused:
+    used = used_before(days, pip.schedule, day)
+    return PipPaused(pause=pause, reason=reason, date=day.isoformat(), used_business_days=used)
+
+
+def _resumed(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays) -> PipResumed:
+    schedule = None
+    if pip.pauses.keys() == {pause} and pip.stage != Pip.STATE_APPEALED:
+        still = pip.schedule
+        reviews = _reviews(pip) if pip.stage == Pip.STATE_ACTIVE else []
+        schedule = planned(days, day, still.used_business_days, still.total_business_days, reviews)
+    return PipResumed(pause=pause, date=day.isoformat(), schedule=schedule)
+
+
+def _decided(pip: PipState, decision: DecidePipRequest, days: BusinessDays, today: date) -> list[Event]:
+    rules, decided = (
+        pip.drafted.rules,
+        PipDecided(
+            result=decision.result,
+            action=decision.action,
+            reason=decision.reason,
+            decided_date=today.isoformat(),
+            extension_business_days=decision.extension_business_days,
+            review_business_days=decision.review_business_days,
+        ),
+    )
+    match decision.result:
+        case Pip.RESULT_PASSED:
+            return [decided, _closed(pip, Pip.OUTCOME_PASSED, today)]
+        case Pip.RESULT_NOT_PASSED:
+            decided.schedule.CopyFrom(planned(days, today + ONE_DAY, 0, rules.appeal_business_days))
+            return [decided]
+    if pip.extended:
+        raise NotAllowed("EXTENDED_ALREADY", "a PIP is extended once")
+    if not rules.extension_business_days:
+        raise NotAllowed("NO_EXTENSION", "the rules have no extension")
+    longer, more = decision.extension_business_days, decision.review_business_days
+    if longer > rules.extension_business_days:
+        message = f"must be at most {rules.extension_business_days}"
+        _refuse([FieldViolation("extension_business_days", message)])
+    _refuse(review_violations(more, longer, rules, "review_business_days"))
+    added = [PipSchedule.Review(business_day=pip.total + one) for one in more]
+    decided.schedule.CopyFrom(planned(days, today + ONE_DAY, pip.total, pip.total + longer, [*_reviews(pip), *added]))
+    return [decided]
+
+
+def _closed(pip: PipState, outcome: Pip.Outcome.ValueType, today: date, reason: str = "") -> PipClosed:
+    return PipClosed(
+        outcome=outcome,
+        action=pip.last(PipDecided).action if outcome == Pip.OUTCOME_NOT_PASSED else Pip.ACTION_UNSPECIFIED,
+        reason=reason,
+        delivered_date=pip.last(PipDelivered).delivered_date,
+        closed_date=today.isoformat(),
+    )
+
+
+def _called(pip: PipState, call: CallPip, today: date) -> list[Event]:
+    """What has come due by time alone."""
+    over = is_over(pip.schedule, today)
+    if pip.pauses:
+        return []
+    match pip.stage:
+        case Pip.STATE_DELIVERED | Pip.STATE_DECISION_DUE | Pip.STATE_PROPOSED if over and not pip.overdue:
+            return [PipFellOverdue()]
+        case Pip.STATE_ACTIVE:
+            missed: list[Event] = [
+                PipCheckpointMissed(number=one.number)
+                for one in pip.checkpoints
+                if one.state == PipCheckpoint.STATE_PLANNED and one.due_date < today.isoformat()
+            ]
+            if not over:
+                return missed
+            first = date.fromisoformat(pip.schedule.due_date) + ONE_DAY
+            schedule = planned(call.business_days, first, 0, pip.drafted.rules.decision_business_days)
+            late = [PipFellOverdue()] if is_over(schedule, today) else []
+            return [*missed, PipDecisionFellDue(results=call.results, schedule=schedule), *late]
+        case Pip.STATE_DECIDED if over and not pip.drift_to_review:
+            return [_closed(pip, Pip.OUTCOME_NOT_PASSED, today)]
+    return []
+
+
+def _followed(pip: PipState, leave: FollowLeave) -> list[Event]:
+    """A leave pauses from its first day, and its end resumes; what ended before anything ran changes nothing."""
+    if not _is_pausable(pip.stage):
+        return []
+    day, since = date.fromisoformat(leave.date), pip.pauses.get(Pip.PAUSE_LEAVE)
+    if leave.on_leave and since is None:
+        before = leave.back_date and leave.back_date <= max(
+            pip.schedule.from_date, pip.last(PipDelivered).delivered_date
+        )
+        return [] if before else [_paused(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
+    if not leave.on_leave and since is not None and leave.date >= since:
+        return [_resumed(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
+    return []
+
+
+def _refuse(found: Iterable[FieldViolation]) -> None:
+    if wrong := tuple(found):
+        text = "; ".join(f"{one.field}: {one.message}" for one in wrong[:3])
+        raise Invalid("PIP_INVALID", text, wrong)
+
+
+def _refuse_involved(actor: str, involved: Iterable[str], message: str) -> None:
+    if actor in involved:
+        raise NotAllowed("SEPARATION_OF_DUTIES", message)
+
+
+def _refuse_unreviewed_drift(pip: PipState) -> None:
+    if pip.drift_to_review:
+        raise NotAllowed("DRIFT_NOT_REVIEWED", "facts under the PIP have changed: look at its drift and say so first")
+
+
+def _pause(pause: Pip.Pause.ValueType) -> str:
+    return {Pip.PAUSE_LEAVE: "the employee is on leave", Pip.PAUSE_HR: "HR has paused it"}[pause]
+
+
+def _why(pip: PipState) -> str:
+    outcome = pip.last(PipClosed).outcome
+    return f" ({Pip.Outcome.Name(outcome)[8:]})" if outcome else ""

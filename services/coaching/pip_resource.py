@@ -1,0 +1,120 @@
+"""A PIP as those who may know of it see it, and what was measured under it. Pure."""
+
+from services.coaching.pip import HR_ROLES, WRITERS, Role
+from services.coaching.pip_content import result_of
+from services.coaching.pip_state import PipState
+from stepladder.coaching.v1.events_pb2 import (
+    PipAcknowledged,
+    PipAppealed,
+    PipAppealHeard,
+    PipApproved,
+    PipClosed,
+    PipDecided,
+    PipDecisionFellDue,
+    PipDelivered,
+    PipDriftReviewed,
+    PipHearerNamed,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
+    PipResultProposed,
+    PipSentBack,
+    PipWitnessNamed,
+)
+from stepladder.coaching.v1.measure_pb2 import Measured
+from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipDrift
+
+
+def pins(pip: PipState) -> dict[str, Measured]:
+    """What was measured under a PIP, by a name that stays: evidence, checkpoints, results."""
+    found = {
+        f"{element.element_id}/evidence/{number}": evidence.measured
+        for element in pip.content.elements
+        for number, evidence in enumerate(element.evidence, 1)
+        if evidence.HasField("measured")
+    }
+    for checkpoint in pip.checkpoints:
+        found |= {
+            f"{one.element_id}/checkpoint/{checkpoint.number}": one.measured
+            for one in checkpoint.results
+            if one.HasField("measured")
+        }
+    results = pip.last(PipDecisionFellDue).results
+    return found | {_result_pin(one.element_id): one.measured for one in results if one.HasField("measured")}
+
+
+def _result_pin(element_id: str) -> str:
+    return f"{element_id}/result"
+
+
+def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
+    """A PIP as those of some roles may see it; a witness sees what there is to witness."""
+    delivered, closed, decided = pip.last(PipDelivered), pip.last(PipClosed), pip.last(PipDecided)
+    proposed, reviewed = pip.last(PipResultProposed), pip.last(PipDriftReviewed)
+    seen = Pip(
+        employee_id=pip.drafted.employee_id,
+        pip_id=pip.drafted.pip_id,
+        state=pip.stage,
+        delivered_by=delivered.by,
+        delivered_date=delivered.delivered_date,
+        witness_id=pip.last(PipWitnessNamed).witness_id,
+        refusal_note=pip.last(PipRefusalWitnessed).note,
+    )
+    if held == {Role.WITNESS}:
+        return seen
+    drift = PipDrift(
+        drifts=pip.drifts,
+        results=_results_now(pip),
+        reviewed=not pip.drift_to_review,
+        reviewed_by=reviewed.by,
+        note=reviewed.note,
+    )
+    seen.MergeFrom(
+        Pip(
+            pauses=sorted(pip.pauses),
+            content=pip.content,
+            rules_position=pip.drafted.rules_position,
+            coaching_done=pip.coaching_done,
+            drafted_by=pip.drafted.by,
+            drafted_date=pip.drafted.drafted_date,
+            sent_back_reason=pip.last(PipSentBack).reason,
+            override_reason=pip.last(PipPreconditionOverridden).reason,
+            approved_by=pip.last(PipApproved).by,
+            delivery_note=delivered.note,
+            acknowledged_by=pip.last(PipAcknowledged).by or pip.last(PipRefusalWitnessed).by,
+            start_date=pip.start_date,
+            schedule=pip.schedule if pip.schedule.ByteSize() else None,
+            overdue=pip.overdue,
+            checkpoints=pip.checkpoints,
+            extended=pip.extended,
+            responses=pip.responses,
+            results=pip.last(PipDecisionFellDue).results,
+            proposed_result=proposed.result,
+            proposal_reason=proposed.reason,
+            proposed_by=proposed.by,
+            result=decided.result,
+            action=decided.action,
+            decision_reason=decided.reason,
+            decided_by=decided.by,
+            decided_date=decided.decided_date,
+            appeal_text=pip.last(PipAppealed).text,
+            hearer_id=pip.last(PipHearerNamed).hearer_id,
+            appeal_reason=pip.last(PipAppealHeard).reason,
+            outcome=closed.outcome,
+            outcome_reason=closed.reason,
+            closed_date=closed.closed_date,
+            drift=drift if pip.drifts else None,
+        )
+    )
+    if held & (WRITERS | HR_ROLES):
+        seen.etag, seen.log_position = str(position), position
+    return seen
+
+
+def _results_now(pip: PipState) -> list[ElementResult]:
+    """What would come out now, where the decision has fallen due."""
+    now = {one.pin: one.now for one in pip.drifts}
+    elements = {one.element_id: one for one in pip.content.elements}
+    return [
+        result_of(elements[one.element_id], now.get(_result_pin(one.element_id), one.measured))
+        for one in pip.last(PipDecisionFellDue).results
+    ]

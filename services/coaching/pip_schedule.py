@@ -1,0 +1,56 @@
+"""Counting a PIP's business days: what has run, what is left, and the days that it comes to. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import date
+
+from libs.common.days import ONE_DAY
+from stepladder.coaching.v1.pip_pb2 import BusinessDays, PipSchedule
+
+Review = PipSchedule.Review
+
+
+def planned(days: BusinessDays, first: date, used: int, total: int, reviews: Sequence[Review] = ()) -> PipSchedule:
+    """A number of business days that runs from a day on, when some of them have run already; 0 in all: without end.
+
+    Reviews that lie ahead get their days anew.
+    """
+    return PipSchedule(
+        from_date=first.isoformat(),
+        used_business_days=used,
+        total_business_days=total,
+        due_date=_nth(days, first, total - used) if total else "",
+        reviews=[
+            Review(business_day=one.business_day, due_date=_nth(days, first, one.business_day - used))
+            if one.business_day > used
+            else one
+            for one in reviews
+        ],
+        calendar_version=days.calendar_version,
+        calendar_position=days.calendar_position,
+    )
+
+
+def used_before(days: BusinessDays, schedule: PipSchedule, day: date) -> int:
+    """Business days that have run before a day, of one that runs or stands still; never more than there are."""
+    used = schedule.used_business_days
+    if schedule.from_date:
+        used += max(0, business_days_between(days, date.fromisoformat(schedule.from_date), day))
+    return min(used, schedule.total_business_days)
+
+
+def business_days_between(days: BusinessDays, first: date, until: date) -> int:
+    """Business days from a day, inclusive, until another, exclusive."""
+    return bisect_left(days.dates, until.isoformat()) - bisect_left(days.dates, first.isoformat())
+
+
+def is_over(schedule: PipSchedule, today: date) -> bool:
+    """Whether its last day has passed; one without end, or that stands still, is never over."""
+    return schedule.due_date != "" and schedule.due_date < today.isoformat()
+
+
+def _nth(days: BusinessDays, first: date, number: int) -> str:
+    """The n-th business day from a day on, inclusive; the day before it for none."""
+    if number <= 0:
+        return (first - ONE_DAY).isoformat()
+    return days.dates[bisect_left(days.dates, first.isoformat()) + number - 1]

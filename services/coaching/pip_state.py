@@ -1,0 +1,268 @@
+"""An employee's performance improvement plans: what is so of them, and what each event makes of it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import TypeVar, assert_never, cast
+
+from google.protobuf.message import Message
+
+from services.coaching.pip_content import content_of
+from stepladder.coaching.v1.events_pb2 import (
+    PipAcknowledged,
+    PipAppealed,
+    PipAppealHeard,
+    PipApproved,
+    PipCheckpointHeld,
+    PipCheckpointMissed,
+    PipCheckpointRescheduled,
+    PipClosed,
+    PipDecided,
+    PipDecisionFellDue,
+    PipDelivered,
+    PipDrafted,
+    PipDriftReviewed,
+    PipEdited,
+    PipEvidenceDrifted,
+    PipFellOverdue,
+    PipHearerNamed,
+    PipPaused,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
+    PipResponded,
+    PipResultProposed,
+    PipResumed,
+    PipSentBack,
+    PipStarted,
+    PipSubmitted,
+    PipWitnessNamed,
+)
+from stepladder.coaching.v1.measure_pb2 import PinDrift
+from stepladder.coaching.v1.pip_pb2 import Pip, PipCheckpoint, PipContent, PipResponse, PipSchedule
+
+Event = (
+    PipDrafted
+    | PipEdited
+    | PipSubmitted
+    | PipSentBack
+    | PipPreconditionOverridden
+    | PipApproved
+    | PipDelivered
+    | PipAcknowledged
+    | PipWitnessNamed
+    | PipRefusalWitnessed
+    | PipStarted
+    | PipResponded
+    | PipCheckpointHeld
+    | PipCheckpointRescheduled
+    | PipCheckpointMissed
+    | PipPaused
+    | PipResumed
+    | PipFellOverdue
+    | PipDecisionFellDue
+    | PipResultProposed
+    | PipDecided
+    | PipAppealed
+    | PipHearerNamed
+    | PipAppealHeard
+    | PipClosed
+    | PipEvidenceDrifted
+    | PipDriftReviewed
+)
+E = TypeVar("E", bound=Message)
+
+
+def user(employee_id: str) -> str:
+    """An employee as an actor."""
+    return f"user:{employee_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PipState:
+    """One PIP; `stage` is unspecified before the draft.
+
+    Attributes:
+        told: what was said and still stands: the latest event of each kind that no later one has undone.
+        writers: actors who drafted or edited it.
+        involved: actors of anything on it, the employee, and whoever was named as a witness.
+        schedule: what runs in the stage, or stands still while there are pauses.
+        used: business days of the period that had run when it was stopped for an edit.
+        total: business days of the period, with its extension.
+        pauses: each with its day.
+    """
+
+    stage: Pip.State.ValueType = Pip.STATE_UNSPECIFIED
+    told: Mapping[type[Message], Message] = field(default_factory=dict)
+    content: PipContent = field(default_factory=PipContent)
+    plan_closed_date: str = ""
+    writers: frozenset[str] = frozenset()
+    involved: frozenset[str] = frozenset()
+    start_date: str = ""
+    schedule: PipSchedule = field(default_factory=PipSchedule)
+    used: int = 0
+    total: int = 0
+    checkpoints: tuple[PipCheckpoint, ...] = ()
+    pauses: Mapping[Pip.Pause.ValueType, str] = field(default_factory=dict)
+    overdue: bool = False
+    extended: bool = False
+    responses: tuple[PipResponse, ...] = ()
+    drifts: tuple[PinDrift, ...] = ()
+
+    def last(self, kind: type[E]) -> E:
+        """An event that stands; an empty one where there is none."""
+        return cast(E, self.told.get(kind) or kind())
+
+    @property
+    def drafted(self) -> PipDrafted:
+        return self.last(PipDrafted)
+
+    @property
+    def delivered(self) -> bool:
+        return PipDelivered in self.told
+
+    @property
+    def drift_to_review(self) -> bool:
+        return bool(self.drifts) and PipDriftReviewed not in self.told
+
+    @property
+    def coaching_done(self) -> bool:
+        """Whether the rules ask for no coaching plan, or there was one that failed shortly before the draft."""
+        within, closed = self.drafted.rules.coaching_within_days, self.plan_closed_date
+        if not within or not closed:
+            return not within
+        return (date.fromisoformat(self.drafted.drafted_date) - date.fromisoformat(closed)).days <= within
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An employee's PIPs by id, in the order of their drafts. At most one is open."""
+
+    pips: Mapping[str, PipState] = field(default_factory=dict)
+
+    @property
+    def open_id(self) -> str:
+        """The id of the PIP that is not closed; empty where there is none."""
+        return next((pip_id for pip_id, pip in self.pips.items() if pip.stage != Pip.STATE_CLOSED), "")
+
+
+def evolve(state: State, event: Message) -> State:
+    told = cast(Event, event)
+    pip = state.pips.get(told.pip_id, PipState())
+    known = replace(pip, told={**pip.told, type(told): told}, involved=pip.involved | {told.by})
+    return State({**state.pips, told.pip_id: _evolved(known, told)})
+
+
+def _evolved(pip: PipState, event: Event) -> PipState:
+    match event:
+        case PipDrafted(employee_id=employee_id, by=actor) as drafted:
+            return replace(
+                _written(pip, drafted),
+                stage=Pip.STATE_DRAFT,
+                writers=frozenset({actor}),
+                involved=pip.involved | {user(employee_id)},
+            )
+        case PipEdited(by=actor) as edited:
+            pip = replace(_written(pip, edited), writers=pip.writers | {actor}, drifts=())
+            if not pip.delivered:
+                return pip
+            pip = _without(pip, PipAcknowledged, PipWitnessNamed, PipRefusalWitnessed)
+            used = edited.used_business_days
+            return replace(pip, stage=Pip.STATE_DELIVERED, schedule=edited.schedule, used=used, overdue=False)
+        case PipSubmitted():
+            return replace(_without(pip, PipSentBack), stage=Pip.STATE_IN_REVIEW)
+        case PipSentBack():
+            return replace(_without(pip, PipSubmitted, PipApproved), stage=Pip.STATE_DRAFT)
+        case PipApproved():
+            return replace(pip, stage=Pip.STATE_APPROVED)
+        case PipDelivered(schedule=schedule):
+            return replace(pip, stage=Pip.STATE_DELIVERED, schedule=schedule)
+        case PipPreconditionOverridden() | PipAcknowledged() | PipRefusalWitnessed() | PipHearerNamed():
+            return pip
+        case PipAppealHeard():
+            return pip
+        case PipWitnessNamed(witness_id=witness_id):
+            return replace(pip, involved=pip.involved | {user(witness_id)})
+        case PipStarted(start_date=start, schedule=schedule):
+            pip = _running(replace(pip, overdue=False), schedule)
+            return replace(pip, stage=Pip.STATE_ACTIVE, start_date=start, total=schedule.total_business_days)
+        case PipResponded(text=text, date=day):
+            return replace(pip, responses=(*pip.responses, PipResponse(text=text, date=day)))
+        case PipCheckpointHeld(number=number, notes=notes, held_date=day, by=actor, results=results):
+            held = PipCheckpoint(
+                state=PipCheckpoint.STATE_HELD, notes=notes, held_date=day, held_by=actor, results=results
+            )
+            return _with_checkpoint(pip, number, held)
+        case PipCheckpointRescheduled(number=number, date=day, reason=reason, business_day=business_day):
+            moved = PipCheckpoint(
+                state=PipCheckpoint.STATE_PLANNED, due_date=day, business_day=business_day, rescheduled_reason=reason
+            )
+            return _with_checkpoint(pip, number, moved)
+        case PipCheckpointMissed(number=number):
+            return _with_checkpoint(pip, number, PipCheckpoint(state=PipCheckpoint.STATE_MISSED))
+        case PipPaused(pause=pause, date=day, used_business_days=used):
+            pip = replace(_without(pip, PipResumed), pauses={**pip.pauses, pause: day})
+            return replace(pip, schedule=_standing_still(pip.schedule, used))
+        case PipResumed(pause=pause, schedule=schedule) as resumed:
+            left = {one: day for one, day in pip.pauses.items() if one != pause}
+            pip = replace(_without(pip, PipPaused), pauses=left)
+            return _running(pip, schedule) if resumed.HasField("schedule") else pip
+        case PipFellOverdue():
+            return replace(pip, overdue=True)
+        case PipDecisionFellDue(schedule=schedule):
+            pip = _without(pip, PipResultProposed, PipDecided)
+            return replace(pip, stage=Pip.STATE_DECISION_DUE, schedule=schedule, overdue=False)
+        case PipResultProposed():
+            return replace(pip, stage=Pip.STATE_PROPOSED)
+        case PipDecided(result=Pip.RESULT_EXTENDED, schedule=schedule):
+            pip = _running(replace(pip, stage=Pip.STATE_ACTIVE, extended=True, overdue=False), schedule)
+            return replace(pip, total=schedule.total_business_days)
+        case PipDecided(schedule=schedule):
+            return replace(pip, stage=Pip.STATE_DECIDED, schedule=schedule, overdue=False)
+        case PipAppealed():
+            return replace(pip, stage=Pip.STATE_APPEALED, schedule=PipSchedule())
+        case PipClosed():
+            return replace(pip, stage=Pip.STATE_CLOSED, schedule=PipSchedule(), pauses={}, overdue=False)
+        case PipEvidenceDrifted(drifts=drifts):
+            return replace(_without(pip, PipDriftReviewed), drifts=tuple(drifts))
+        case PipDriftReviewed():
+            return pip
+        case unknown:
+            assert_never(unknown)
+
+
+def _written(pip: PipState, event: PipDrafted | PipEdited) -> PipState:
+    return replace(pip, content=content_of(event), plan_closed_date=event.plan_closed_date)
+
+
+def _without(pip: PipState, *undone: type[Message]) -> PipState:
+    return replace(pip, told={kind: event for kind, event in pip.told.items() if kind not in undone})
+
+
+def _running(pip: PipState, schedule: PipSchedule) -> PipState:
+    """With a schedule, and with the checkpoints on the days of its reviews."""
+    known = {one.number: one for one in pip.checkpoints}
+    checkpoints = []
+    for number, review in enumerate(schedule.reviews, 1):
+        checkpoint = PipCheckpoint(number=number, state=PipCheckpoint.STATE_PLANNED)
+        checkpoint.MergeFrom(known.get(number, PipCheckpoint()))
+        checkpoint.business_day, checkpoint.due_date = review.business_day, review.due_date
+        checkpoints.append(checkpoint)
+    return replace(pip, schedule=schedule, checkpoints=tuple(checkpoints) or pip.checkpoints)
+
+
+def _standing_still(schedule: PipSchedule, used: int) -> PipSchedule:
+    still = PipSchedule()
+    still.CopyFrom(schedule)
+    still.used_business_days = used
+    still.ClearField("from_date")
+    still.ClearField("due_date")
+    return still
+
+
+def _with_checkpoint(pip: PipState, number: int, change: PipCheckpoint) -> PipState:
+    checkpoints = list(pip.checkpoints)
+    changed = PipCheckpoint()
+    changed.CopyFrom(checkpoints[number - 1])
+    changed.MergeFrom(change)
+    checkpoints[number - 1] = changed
+    return replace(pip, checkpoints=tuple(checkpoints))
