@@ -94,8 +94,8 @@ class Service:
         return follower
 
     def together(self, *followers: Follower) -> Together:
-        """Followers of LOG whose read models are read together."""
-        return Together(self.stream, followers)
+        """Followers of one stream whose read models are read together."""
+        return Together(followers[0].stream, followers)
 
     def tick(
         self,

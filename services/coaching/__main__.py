@@ -19,10 +19,14 @@ from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
 from services.coaching.mastery_api import MasteryApi
 from services.coaching.measuring import Measuring
+from services.coaching.pip import PIP
+from services.coaching.pip_api import PipApi
+from services.coaching.pip_state import pins_of
+from services.coaching.pips import CALL, FOLLOW_LEAVE, Leaves, Pips
 from services.coaching.plan import PLAN, pins
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
-from services.coaching.policies import EndSessions, ProposePlans
+from services.coaching.policies import EndSessions, KeepStandings, ProposePlans
 from services.coaching.rhythm_api import RhythmApi
 from services.coaching.rules import RuleBook
 from services.coaching.separation_api import SeparationApi
@@ -40,6 +44,7 @@ from stepladder.coaching.v1 import (
     effect_pb2,
     events_pb2,
     mastery_pb2,
+    pip_pb2,
     plan_pb2,
     rhythm_pb2,
     session_pb2,
@@ -47,6 +52,7 @@ from stepladder.coaching.v1 import (
     training_pb2,
     worklist_pb2,
 )
+from stepladder.coaching.v1.pip_pb2 import NotePipDrift
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
 from stepladder.performance.v1 import events_pb2 as performance_events
 
@@ -76,6 +82,22 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(plan_watch)
     api = PlanApi(service, plans, at_plans, measuring, rule_book, plan_watch)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
+    pips, leaves = Pips(metadata), Leaves(metadata)
+    at_pips = service.follow(pips)
+    pip_api = PipApi(service, pips, at_pips, measuring, rule_book)
+    service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
+    service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
+    service.follow(KeepStandings(service.commands, service.now, service.today))
+    pips_held = Holder(
+        aggregate=PIP,
+        model=pips,
+        together=service.together(at_pips),
+        employee_of=lambda state: state.employee_id,
+        pins=pins_of,
+        note=lambda _, measured: NotePipDrift(pins=measured),
+    )
+    service.follow(EvidenceWatch("watch-pip-evidence", FACTS, service, measuring, pips_held))
+    service.follow(EvidenceWatch("watch-pips", pips.subjects, service, measuring, pips_held))
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))
@@ -95,6 +117,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     before_and_after = BeforeAndAfter(service, people, measuring)
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
+        pip_pb2.DESCRIPTOR.services_by_name["PipService"]: pip_api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
         duties_pb2.DESCRIPTOR.services_by_name["DutiesService"]: SeparationApi(service),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),

@@ -13,9 +13,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
-from libs.facts.callers import caller_id, directory_around, need_to_know
+from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, relations
+from libs.facts.relations import NEED_TO_KNOW, need_to_know, relations
 from services.coaching.case_document import case_document
 from services.coaching.case_file import case_file, employees_in, plan_case, references
 from services.coaching.plan import PLAN, State

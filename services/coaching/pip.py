@@ -20,7 +20,7 @@ from services.coaching.pip_content import (
     violations,
 )
 from services.coaching.pip_schedule import business_days_between, is_over, planned, used_before
-from services.coaching.pip_state import Event, PipState, State, evolve, user
+from services.coaching.pip_state import Event, PipState, State, evolve, pins, user
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -50,6 +50,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSubmitted,
     PipWitnessNamed,
 )
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     ActOnPip,
@@ -196,7 +197,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
     match cast(Command, command):
         case ActOnPip() as act:
             request: Request = getattr(act, act.WhichOneof("request") or "")
-            pip_id, pip = request.pip_id, state.pips.get(request.pip_id, PipState())
+            pip = state.pips.get(request.pip_id, PipState())
             refuse_unless_may(pip, request, context.actor, by_hr=act.by_hr, by_lead=act.by_lead)
             if isinstance(request, DraftPipRequest):
                 events = _drafted(state, request, act, context)
@@ -204,23 +205,26 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 raise NotFound("PIP_NOT_FOUND", "there is no such PIP")
             else:
                 events = [] if _is_said(pip, request, context.actor) else _step(pip, request, act, context)
-            employee_id = request.employee_id
+            return [_of(request.employee_id, request.pip_id, context.actor, event) for event in events]
         case CallPip(pip_id=pip_id) as call:
             pip = state.pips[pip_id]
-            events, employee_id = _called(pip, call, context.today), pip.drafted.employee_id
+            return [_of(state.employee_id, pip_id, context.actor, one) for one in _called(pip, call, context.today)]
         case FollowLeave() as leave:
-            pip_id = state.open_id
-            pip = state.pips.get(pip_id, PipState())
-            events, employee_id = _followed(pip, leave), pip.drafted.employee_id
-        case NotePipDrift(pip_id=pip_id, drifts=drifts):
-            pip = state.pips[pip_id]
-            events = [] if tuple(drifts) == pip.drifts else [PipEvidenceDrifted(drifts=drifts)]
-            employee_id = pip.drafted.employee_id
+            pip = state.pips.get(state.open_id, PipState())
+            return [_of(state.employee_id, state.open_id, context.actor, one) for one in _followed(pip, leave)]
+        case NotePipDrift() as note:
+            return [
+                _of(state.employee_id, pip_id, context.actor, event)
+                for pip_id, pip in state.pips.items()
+                for event in _drifted(pip_id, pip, note)
+            ]
         case unknown:
             assert_never(unknown)
-    for event in events:
-        event.pip_id, event.employee_id, event.by = pip_id, employee_id, context.actor
-    return events
+
+
+def _of(employee_id: str, pip_id: str, actor: str, event: Event) -> Event:
+    event.employee_id, event.pip_id, event.by = employee_id, pip_id, actor
+    return event
 
 
 PIP = Aggregate(name="coaching.pip", initial=State(), evolve=evolve, decide=decide, restricted=True)
@@ -549,6 +553,26 @@ def _followed(pip: PipState, leave: FollowLeave) -> list[Event]:
     if not leave.on_leave and since is not None and leave.date >= since:
         return [_resumed(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
     return []
+
+
+def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
+    """What differs now from what was pinned, unless that is known, or later things are."""
+    now = {one.pin: one.now for one in note.pins}
+    drifts = [
+        PinDrift(pin=name, before=pinned, now=now[pin])
+        for name, pinned in pins(pip).items()
+        if (pin := f"{pip_id}/{name}") in now and _says(now[pin]) != _says(pinned)
+    ]
+    known_at = max((one.now.known_at for one in note.pins), default=0)
+    same = [(one.pin, _says(one.now)) for one in drifts] == [(one.pin, _says(one.now)) for one in pip.drifts]
+    if same or known_at < pip.drifts_known_at:
+        return []
+    return [PipEvidenceDrifted(drifts=drifts, known_at=known_at)]
+
+
+def _says(measured: Measured) -> tuple[int, int, str, bool]:
+    """What a measurement says; the same out of other facts is no drift."""
+    return measured.numerator, measured.denominator, measured.value, measured.disputed
 
 
 def _refuse(found: Iterable[FieldViolation]) -> None:

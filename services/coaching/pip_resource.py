@@ -1,8 +1,8 @@
-"""A PIP as those who may know of it see it, and what was measured under it. Pure."""
+"""A PIP as those who may know of it see it. Pure."""
 
 from services.coaching.pip import HR_ROLES, WRITERS, Role
 from services.coaching.pip_content import result_of
-from services.coaching.pip_state import PipState
+from services.coaching.pip_state import PipState, result_pin
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -20,30 +20,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSentBack,
     PipWitnessNamed,
 )
-from stepladder.coaching.v1.measure_pb2 import Measured
 from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipDrift
-
-
-def pins(pip: PipState) -> dict[str, Measured]:
-    """What was measured under a PIP, by a name that stays: evidence, checkpoints, results."""
-    found = {
-        f"{element.element_id}/evidence/{number}": evidence.measured
-        for element in pip.content.elements
-        for number, evidence in enumerate(element.evidence, 1)
-        if evidence.HasField("measured")
-    }
-    for checkpoint in pip.checkpoints:
-        found |= {
-            f"{one.element_id}/checkpoint/{checkpoint.number}": one.measured
-            for one in checkpoint.results
-            if one.HasField("measured")
-        }
-    results = pip.last(PipDecisionFellDue).results
-    return found | {_result_pin(one.element_id): one.measured for one in results if one.HasField("measured")}
-
-
-def _result_pin(element_id: str) -> str:
-    return f"{element_id}/result"
 
 
 def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
@@ -115,6 +92,6 @@ def _results_now(pip: PipState) -> list[ElementResult]:
     now = {one.pin: one.now for one in pip.drifts}
     elements = {one.element_id: one for one in pip.content.elements}
     return [
-        result_of(elements[one.element_id], now.get(_result_pin(one.element_id), one.measured))
+        result_of(elements[one.element_id], now.get(result_pin(one.element_id), one.measured))
         for one in pip.last(PipDecisionFellDue).results
     ]

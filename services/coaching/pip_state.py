@@ -37,7 +37,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSubmitted,
     PipWitnessNamed,
 )
-from stepladder.coaching.v1.measure_pb2 import PinDrift
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import Pip, PipCheckpoint, PipContent, PipResponse, PipSchedule
 
 Event = (
@@ -107,6 +107,7 @@ class PipState:
     extended: bool = False
     responses: tuple[PipResponse, ...] = ()
     drifts: tuple[PinDrift, ...] = ()
+    drifts_known_at: int = 0
 
     def last(self, kind: type[E]) -> E:
         """An event that stands; an empty one where there is none."""
@@ -138,6 +139,10 @@ class State:
     """An employee's PIPs by id, in the order of their drafts. At most one is open."""
 
     pips: Mapping[str, PipState] = field(default_factory=dict)
+
+    @property
+    def employee_id(self) -> str:
+        return next((pip.drafted.employee_id for pip in self.pips.values()), "")
 
     @property
     def open_id(self) -> str:
@@ -222,8 +227,8 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return replace(pip, stage=Pip.STATE_APPEALED, schedule=PipSchedule())
         case PipClosed():
             return replace(pip, stage=Pip.STATE_CLOSED, schedule=PipSchedule(), pauses={}, overdue=False)
-        case PipEvidenceDrifted(drifts=drifts):
-            return replace(_without(pip, PipDriftReviewed), drifts=tuple(drifts))
+        case PipEvidenceDrifted(drifts=drifts, known_at=known_at):
+            return replace(_without(pip, PipDriftReviewed), drifts=tuple(drifts), drifts_known_at=known_at)
         case PipDriftReviewed():
             return pip
         case unknown:
@@ -266,3 +271,30 @@ def _with_checkpoint(pip: PipState, number: int, change: PipCheckpoint) -> PipSt
     changed.MergeFrom(change)
     checkpoints[number - 1] = changed
     return replace(pip, checkpoints=tuple(checkpoints))
+
+
+def pins(pip: PipState) -> dict[str, Measured]:
+    """What was measured under a PIP, by a name that stays: evidence, checkpoints, results."""
+    found = {
+        f"{element.element_id}/evidence/{number}": evidence.measured
+        for element in pip.content.elements
+        for number, evidence in enumerate(element.evidence, 1)
+        if evidence.HasField("measured")
+    }
+    for checkpoint in pip.checkpoints:
+        found |= {
+            f"{one.element_id}/checkpoint/{checkpoint.number}": one.measured
+            for one in checkpoint.results
+            if one.HasField("measured")
+        }
+    results = pip.last(PipDecisionFellDue).results
+    return found | {result_pin(one.element_id): one.measured for one in results if one.HasField("measured")}
+
+
+def result_pin(element_id: str) -> str:
+    return f"{element_id}/result"
+
+
+def pins_of(state: State) -> dict[str, Measured]:
+    """What was measured under all of an employee's PIPs, by name."""
+    return {f"{pip_id}/{name}": one for pip_id, pip in state.pips.items() for name, one in pins(pip).items()}

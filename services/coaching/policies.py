@@ -11,7 +11,9 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from services.coaching.plan import PLAN, plan_id
 from services.coaching.session import SESSION
 from services.coaching.sessions import Sessions
-from stepladder.coaching.v1.events_pb2 import PlanClosed, SessionRescheduled, SessionScheduled
+from services.coaching.standing import STANDING
+from stepladder.coaching.v1.events_pb2 import PipClosed, PipDelivered, PlanClosed, SessionRescheduled, SessionScheduled
+from stepladder.coaching.v1.pip_pb2 import Pip
 from stepladder.coaching.v1.plan_pb2 import (
     Evidence,
     EvidenceCondition,
@@ -22,6 +24,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     ProposePlanRequest,
 )
 from stepladder.coaching.v1.session_pb2 import EndSession
+from stepladder.coaching.v1.standing_pb2 import BeginPip, EndPip, VoidPip
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
 from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
 from stepladder.performance.v1.policy_pb2 import DetectionRule
@@ -126,3 +129,28 @@ def _period(missed: MissedPeriod) -> EvidencePeriod:
             EvidenceCondition(kpi_id=one.kpi_id, value=one.value, baseline=one.baseline) for one in missed.conditions
         ],
     )
+
+
+class KeepStandings(Policy):
+    """What becomes of PIPs in, and what everybody may know of it out: the employee's standing, without any content."""
+
+    name = "keep-standings"
+    subjects: Sequence[str] = ("restricted.coaching.pip.*",)
+
+    def __init__(self, commands: Commands, now: Callable[[], datetime], today: Callable[[], date]) -> None:
+        self._commands = commands
+        self._now = now
+        self._today = today
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case PipDelivered(employee_id=employee_id, delivered_date=day):
+                await self._give(BeginPip(employee_id=employee_id, since_date=day), event)
+            case PipClosed(employee_id=employee_id, outcome=Pip.OUTCOME_OVERTURNED):
+                await self._give(VoidPip(employee_id=employee_id), event)
+            case PipClosed(employee_id=employee_id, action=action, closed_date=day) as closed if closed.delivered_date:
+                await self._give(EndPip(employee_id=employee_id, ended_date=day, action=action), event)
+
+    async def _give(self, command: BeginPip | EndPip | VoidPip, event: Recorded) -> None:
+        context = reaction(self.name, event, self._now(), self._today())
+        await self._commands.handle(STANDING, command.employee_id, command, context)

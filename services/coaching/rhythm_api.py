@@ -8,8 +8,8 @@ from libs.common.days import month_of, months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
-from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
-from libs.facts.relations import Relation, relations_to_team
+from libs.facts.callers import caller_id, check_need_to_know, directory_around
+from libs.facts.relations import Relation, need_to_know, relations_to_team
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource

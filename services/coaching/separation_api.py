@@ -9,8 +9,8 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
-from libs.facts.callers import caller_id, directory_around, need_to_know
-from libs.facts.relations import Relation, relations
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.relations import Relation, need_to_know, relations
 from services.coaching.separation import SUBJECTS, checked, digest, has_part
 from stepladder.coaching.v1 import duties_pb2 as pb
 

@@ -11,9 +11,9 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around, need_to_know
+from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Relation, relations
+from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions

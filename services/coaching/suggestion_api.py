@@ -8,8 +8,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around, need_to_know
-from libs.facts.relations import Relation, relations
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.relations import Relation, need_to_know, relations
 from services.coaching.rules import RuleBook
 from services.coaching.suggestion import SUGGESTION, State, suggestion_key, to_resource
 from services.coaching.suggestions import Suggestions

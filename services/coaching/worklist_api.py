@@ -9,9 +9,9 @@ from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from libs.documents.files import file_of
-from libs.facts.callers import caller_id, check_need_to_know, directory_around, need_to_know
+from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import Relation, relations
+from libs.facts.relations import Relation, need_to_know, relations
 from services.coaching.duties import Duties, States, is_employed
 from services.coaching.sessions import Sessions
 from services.coaching.worklist import MOST, Asked, Worklists

@@ -76,9 +76,14 @@ def weekdays() -> BusinessDays:
     return BusinessDays(dates=dates, calendar_version="v1", calendar_position=7)
 
 
-def measured(value: str = "93.0", start: str = "2026-02-01", end: str = "2026-02-28") -> Measured:
+def measured(value: str = "93.0", start: str = "2026-02-01", end: str = "2026-02-28", known_at: int = 80) -> Measured:
     return Measured(
-        measure=Measure(kpi_id="csat"), start_date=start, end_date=end, value=value, fact_positions=[65], known_at=80
+        measure=Measure(kpi_id="csat"),
+        start_date=start,
+        end_date=end,
+        value=value,
+        fact_positions=[65],
+        known_at=known_at,
     )
 
 

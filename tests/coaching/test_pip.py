@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed, NotFound, Refused
 from services.coaching.pip import MAY, PIP, pip_key, roles
 from services.coaching.pip_content import content_of, put_texts
-from services.coaching.pip_resource import pins, to_resource
-from services.coaching.pip_state import State
+from services.coaching.pip_resource import to_resource
+from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
@@ -687,10 +687,10 @@ def test_who_may_withdraw() -> None:
     ]
 
 
-def drifted(value: str = "96.0", pin: str = "csat/result") -> Said:
-    """Facts have changed, and a measure with them."""
-    drift = PinDrift(pin=pin, before=measured("94.0"), now=measured(value))
-    return Said(NotePipDrift(pip_id="pip-1", drifts=[drift]), "policy:drift")
+def drifted(value: str = "96.0") -> Said:
+    """Facts have changed, and what is measured now of the evidence with them; 93.0 is as it was."""
+    now = PinDrift(pin="pip-1/csat/evidence/1", now=measured(value, known_at=90))
+    return Said(NotePipDrift(pins=[now]), "policy:drift")
 
 
 @pytest.mark.parametrize(
@@ -707,20 +707,26 @@ def test_drift_blocks_decisions_until_somebody_has_looked(path: str, blocked: Sa
     assert (drift.reviewed, drift.reviewed_by, drift.note) == (True, f"user:{LEAD}", REVIEW_DRIFT.note)
     assert outcome_of(looked, blocked).startswith("Pip")
     assert outcome_of(after([drifted("97.0")], looked), blocked) == "DRIFT_NOT_REVIEWED"
-    restored = Said(NotePipDrift(pip_id="pip-1"), "policy:drift")
-    assert outcome_of(after([restored], state), blocked).startswith("Pip")
+    assert outcome_of(after([drifted("93.0")], state), blocked).startswith("Pip")
+    early = NotePipDrift(pins=[PinDrift(pin="pip-1/csat/evidence/1", now=measured("93.0", known_at=89))])
+    assert outcome_of(state, Said(early, "policy:drift")) == ""
 
 
 def test_drift_keeps_a_decision_from_becoming_final() -> None:
     """The clock waits for the look; afterwards it is shown what would come out now, for ever."""
-    state = after([*DECIDED, drifted()])
+
+    def result(value: str) -> Said:
+        note = NotePipDrift(pins=[PinDrift(pin="pip-1/csat/result", now=measured(value, known_at=90))])
+        return Said(note, "policy:drift")
+
+    state = after([*DECIDED, result("96.0")])
     assert outcome_of(state, tick(APPEAL_OVER)) == ""
     final = after([by(HR2, REVIEW_DRIFT, APPEAL_OVER), tick(APPEAL_OVER)], state)
     assert [one.standard for one in one(final).drift.results] == [
         ElementResult.STANDARD_MET,
         ElementResult.STANDARD_NOT_MEASURED,
     ]
-    later = after([drifted("93.0")], final)
+    later = after([result("93.0")], final)
     assert one(later).drift.results[0].standard == ElementResult.STANDARD_NOT_MET
     assert not one(later).drift.reviewed
 
@@ -728,9 +734,9 @@ def test_drift_keeps_a_decision_from_becoming_final() -> None:
 def test_pins() -> None:
     """Whatever was measured has a name that stays."""
     state = after([*ACTIVATE, by(LEAD, HOLD, date(2026, 3, 30)), tick(PERIOD_OVER)])
-    found = pins(state.pips["pip-1"])
-    assert list(found) == ["csat/evidence/1", "csat/checkpoint/1", "csat/result"]
-    assert found["csat/evidence/1"] == measured()
+    found = pins_of(state)
+    assert list(found) == ["pip-1/csat/evidence/1", "pip-1/csat/checkpoint/1", "pip-1/csat/result"]
+    assert found["pip-1/csat/evidence/1"] == measured()
 
 
 def test_the_employee_responds_whenever_they_like() -> None:

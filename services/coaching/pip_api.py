@@ -1,0 +1,345 @@
+"""gRPC: stepladder.coaching.v1.PipService."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from libs.common.days import ONE_DAY
+from libs.common.errors import Conflict, FieldViolation, Invalid, NotFound
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.common.streams import LOG
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.employee import EMPLOYEE
+from libs.facts.relations import Directory, Relation, need_to_know, relations
+from services.coaching.measuring import Ask, Measuring
+from services.coaching.pip import PIP, Request, Role, pip_key, refuse_unless_may, roles
+from services.coaching.pip_content import result_of
+from services.coaching.pip_resource import to_resource
+from services.coaching.pip_state import PipState
+from services.coaching.pips import Pips
+from services.coaching.plan import PLAN
+from services.coaching.rules import CoachingRulesInForce, RuleBook
+from stepladder.coaching.v1 import pip_pb2 as pb
+from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_ON_LEAVE
+from stepladder.performance.v1.events_pb2 import FactCorrected, FactRecorded, RecordCorrected, RecordCreated
+
+_FIELDS = {one.message_type: one.name for one in pb.ActOnPip.DESCRIPTOR.oneofs_by_name["request"].fields}
+"""The field of `ActOnPip` for each kind of request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who calls, and what they are to an employee today; to themself nothing else."""
+
+    id: str
+    actor: str
+    directory: Directory
+    by_hr: bool
+    by_lead: bool
+    employed: bool
+
+    def roles(self, pip: PipState, employee_id: str) -> frozenset[Role]:
+        if not self.employed and self.id != employee_id:
+            return frozenset()
+        return roles(pip, self.actor, by_hr=self.by_hr, by_lead=self.by_lead)
+
+
+class PipApi:
+    """Implements the service. Before anything is looked at, the caller must be one who may say or see it."""
+
+    def __init__(
+        self, service: Service, pips: Pips, follower: Follower, measuring: Measuring, rule_book: RuleBook
+    ) -> None:
+        self._service = service
+        self._commands = service.commands
+        self._pips = pips
+        self._follower = follower
+        self._measuring = measuring
+        self._rule_book = rule_book
+
+    async def DraftPip(self, request: pb.DraftPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def EditPip(self, request: pb.EditPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def SubmitPip(self, request: pb.SubmitPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def SendBackPip(self, request: pb.SendBackPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def OverridePipPrecondition(self, request: pb.OverridePipPreconditionRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def ApprovePip(self, request: pb.ApprovePipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def DeliverPip(self, request: pb.DeliverPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def AcknowledgePip(self, request: pb.AcknowledgePipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def NamePipWitness(self, request: pb.NamePipWitnessRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag, named=request.witness_id)
+
+    async def WitnessPipRefusal(self, request: pb.WitnessPipRefusalRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def RespondToPip(self, request: pb.RespondToPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def HoldPipCheckpoint(self, request: pb.HoldPipCheckpointRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def ReschedulePipCheckpoint(self, request: pb.ReschedulePipCheckpointRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def PausePip(self, request: pb.PausePipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def ResumePip(self, request: pb.ResumePipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def ProposePipResult(self, request: pb.ProposePipResultRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def DecidePip(self, request: pb.DecidePipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def AppealPip(self, request: pb.AppealPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def NamePipHearer(self, request: pb.NamePipHearerRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag, named=request.hearer_id)
+
+    async def HearPipAppeal(self, request: pb.HearPipAppealRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context)
+
+    async def WithdrawPip(self, request: pb.WithdrawPipRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def ReviewPipDrift(self, request: pb.ReviewPipDriftRequest, context: Context) -> pb.Pip:
+        return await self._act(request, context, request.etag)
+
+    async def GetPip(self, request: pb.GetPipRequest, context: Context) -> pb.Pip:
+        caller = await self._caller(context, request.employee_id)
+        found = await self._commands.load(PIP, pip_key(request.employee_id))
+        pip = found.state.pips.get(request.pip_id, PipState())
+        if not (held := caller.roles(pip, request.employee_id)):
+            raise need_to_know()
+        if request.pip_id not in found.state.pips:
+            raise NotFound("PIP_NOT_FOUND", "there is no such PIP")
+        return to_resource(pip, found.position, held)
+
+    async def ListPips(self, request: pb.ListPipsRequest, context: Context) -> pb.ListPipsResponse:
+        caller = await self._caller(context, request.employee_id)
+        if not (caller.by_hr or caller.by_lead or (request.employee_id and caller.id == request.employee_id)):
+            raise need_to_know()
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._pips.list_pips(self._service.engine, request, caller.id)
+        page, token = cut_page(request, listed, lambda one: [one[0]])
+        found = await self._commands.known(PIP, {pip_key(employee_id) for _, employee_id, _ in page})
+        pips = []
+        for _, employee_id, pip_id in page:
+            standing = found[pip_key(employee_id)]
+            pip = standing.state.pips[pip_id]
+            pips.append(to_resource(pip, standing.position, caller.roles(pip, employee_id)))
+        return pb.ListPipsResponse(pips=pips, next_page_token=token)
+
+    async def call(self, key: str) -> None:
+        """The clock's command: a day that a PIP waited for has passed."""
+        employee_id, pip_id, _ = key.split("/")
+        today = self._service.today()
+        pip = (await self._commands.load(PIP, pip_key(employee_id))).state.pips[pip_id]
+        command = pb.CallPip(pip_id=pip_id, business_days=await self._business_days(employee_id, pip, today))
+        if pip.stage == pb.Pip.STATE_ACTIVE and pip.schedule.due_date:
+            command.results.extend(await self._results(employee_id, pip, pip.schedule.due_date))
+        await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-clock"))
+
+    async def follow_leave(self, key: str) -> None:
+        """The clock's command: an employment status has changed, which may begin or end a leave."""
+        employee_id, day = key.split("/")
+        known = await self._commands.known(PIP, [pip_key(employee_id)])
+        if not known:
+            return
+        state = known[pip_key(employee_id)].state
+        person = (await self._commands.load(EMPLOYEE, employee_id)).state
+        first = date.fromisoformat(day)
+        on_leave = person.status_on(first) == EMPLOYMENT_STATUS_ON_LEAVE
+        later = (since for since, status in person.statuses if since > first and status != EMPLOYMENT_STATUS_ON_LEAVE)
+        back = next(later, None) if on_leave else None
+        pip = state.pips.get(state.open_id, PipState())
+        command = pb.FollowLeave(
+            date=day,
+            on_leave=on_leave,
+            back_date=back.isoformat() if back else "",
+            business_days=await self._business_days(employee_id, pip, min(first, self._service.today())),
+        )
+        await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-leaves"))
+
+    def _own_context(self, name: str) -> Context:
+        return Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{name}")
+
+    async def _caller(self, context: Context, employee_id: str) -> _Caller:
+        """What the caller is to an employee today, or to everybody where none is named."""
+        caller, today = caller_id(context), context.today
+        directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
+        held = relations(directory, caller, employee_id, today)
+        own = Relation.SELF in held
+        return _Caller(
+            id=caller,
+            actor=context.actor,
+            directory=directory,
+            by_hr=Relation.HR in held and not own,
+            by_lead=Relation.LEAD in held and not own,
+            employed=directory.employed(caller, today),
+        )
+
+    async def _act(self, request: Request, context: Context, etag: str = "", *, named: str = "") -> pb.Pip:
+        employee_id, key = request.employee_id, pip_key(request.employee_id)
+        caller = await self._caller(context, employee_id)
+        pip = (await self._commands.load(PIP, key)).state.pips.get(request.pip_id, PipState())
+        if not caller.roles(pip, employee_id):
+            raise need_to_know()
+        refuse_unless_may(pip, request, context.actor, by_hr=caller.by_hr, by_lead=caller.by_lead)
+        if employee_id not in caller.directory.employees:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        if named:
+            await self._check_employed(named, context.today)
+        act = pb.ActOnPip(by_hr=caller.by_hr, by_lead=caller.by_lead)
+        getattr(act, _FIELDS[request.DESCRIPTOR]).CopyFrom(request)
+        await self._look_up(act, request, pip, caller, context.today)
+        try:
+            handled = await self._commands.handle(PIP, key, act, replace(context, etag=etag))
+        except Conflict as conflict:
+            raise await self._told(conflict, request) from conflict
+        pip = handled.state.pips[request.pip_id]
+        return to_resource(pip, handled.position, caller.roles(pip, employee_id))
+
+    async def _told(self, conflict: Conflict, request: Request) -> Conflict:
+        """A conflict, with what the PIP is by now."""
+        found = await self._commands.load(PIP, pip_key(request.employee_id))
+        pip = found.state.pips.get(request.pip_id, PipState())
+        name = pb.Pip.State.Name(pip.stage).removeprefix("STATE_")
+        return Conflict(conflict.reason, f"{conflict.message}; it is {name} now, with the etag {found.position}")
+
+    async def _look_up(self, act: pb.ActOnPip, request: Request, pip: PipState, caller: _Caller, today: date) -> None:
+        """Adds to a command what the world says for it."""
+        employee_id = request.employee_id
+        match request:
+            case pb.DraftPipRequest(content=content) | pb.EditPipRequest(content=content):
+                pinned = act.draft.content if isinstance(request, pb.DraftPipRequest) else act.edit.content
+                await self._pin(employee_id, pinned)
+                act.plan_closed_date = await self._plan_closed_date(employee_id, content.plan_id)
+            case pb.HoldPipCheckpointRequest():
+                act.results.extend(await self._results(employee_id, pip, (today - ONE_DAY).isoformat()))
+            case pb.DeliverPipRequest():
+                status = caller.directory.employees[employee_id].status_on(today)
+                act.on_leave = status == EMPLOYMENT_STATUS_ON_LEAVE
+        if isinstance(request, pb.DraftPipRequest):
+            found = await self._rule_book.of(employee_id, today)
+            if found.rules.HasField("pip"):
+                act.rules.CopyFrom(found.rules.pip)
+                act.rules_position = found.rules_position
+        else:
+            act.business_days.CopyFrom(await self._business_days(employee_id, pip, today))
+
+    async def _check_employed(self, employee_id: str, today: date) -> None:
+        directory = await directory_around(self._commands, employee_id, today)
+        if not directory.employed(employee_id, today):
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id} today")
+
+    async def _business_days(self, employee_id: str, pip: PipState, today: date) -> pb.BusinessDays:
+        """From the first day that counts by now, up to where anything of the PIP's may end."""
+        found = await self._rule_book.of(employee_id, self._service.today())
+        first = min(today, date.fromisoformat(pip.schedule.from_date or today.isoformat()))
+        rules = pip.drafted.rules
+        longest = max(
+            rules.extension_business_days,
+            rules.acknowledgement_business_days,
+            rules.decision_business_days,
+            rules.appeal_business_days,
+        )
+        return business_days(
+            found, first, self._service.today(), (pip.total or pip.content.period_business_days) + longest + 1
+        )
+
+    async def _results(self, employee_id: str, pip: PipState, last_day: str) -> list[pb.ElementResult]:
+        """Each element from the start of the period up to a day."""
+        begun = pip.start_date != "" and pip.start_date <= last_day
+        elements = [one for one in pip.content.elements if begun and one.HasField("measure")]
+        asks = [Ask(employee_id, one.measure, pip.start_date, last_day) for one in elements]
+        measured = dict(zip((one.element_id for one in elements), await self._measuring.measure_all(asks), strict=True))
+        return [result_of(one, measured.get(one.element_id)) for one in pip.content.elements]
+
+    async def _pin(self, employee_id: str, content: pb.PipContent) -> None:
+        """Puts into what a PIP says how each piece of evidence stands in the log now."""
+        evidence = [(element, one) for element in content.elements for one in element.evidence]
+        spans = [
+            (element, one)
+            for element, one in evidence
+            if one.WhichOneof("what") == "days" and element.HasField("measure")
+        ]
+        asks = [Ask(employee_id, element.measure, one.days.start_date, one.days.end_date) for element, one in spans]
+        for element in content.elements:
+            if element.HasField("measure"):
+                await self._measuring.definition(element.measure)
+        found = await self._measuring.measure_all(asks)
+        for (_, one), measured in zip(spans, found, strict=True):
+            one.measured.CopyFrom(measured)
+        named = [one for _, one in evidence if one.WhichOneof("what") == "log_position"]
+        days = await self._days_of(employee_id, [one.log_position for one in named])
+        for one in named:
+            one.ClearField("measured")
+            one.date = days.get(one.log_position, "")
+        unknown = [
+            FieldViolation(
+                f"content.elements[{i}].evidence[{k}].log_position", "no fact or record of the employee's lies there"
+            )
+            for i, element in enumerate(content.elements)
+            for k, one in enumerate(element.evidence)
+            if one.WhichOneof("what") == "log_position" and not one.date
+        ]
+        if unknown:
+            raise Invalid("PIP_INVALID", f"{unknown[0].field}: {unknown[0].message}", tuple(unknown))
+
+    async def _days_of(self, employee_id: str, positions: Sequence[int]) -> dict[int, str]:
+        """The days of an employee's facts and records that lie at some positions of the log."""
+        subjects = await self._commands.subjects_at(LOG, positions)
+        of_work = {
+            one for one in subjects.values() if one.startswith(("log.performance.facts.", "log.performance.record."))
+        }
+        days: dict[int, str] = {}
+        for recorded in [one for history in (await self._commands.histories(of_work)).values() for one in history]:
+            match recorded.event:
+                case FactRecorded(fact=said) | FactCorrected(fact=said) if said.employee_id == employee_id:
+                    days[recorded.position] = said.date
+                case RecordCreated(record=told) | RecordCorrected(record=told) if told.employee_id == employee_id:
+                    days[recorded.position] = told.date
+        return {position: day for position, day in days.items() if position in positions}
+
+    async def _plan_closed_date(self, employee_id: str, plan_id: str) -> str:
+        """When the employee's coaching plan was closed as not improved; empty where none is named or it was not."""
+        if not plan_id:
+            return ""
+        plan = (await self._commands.load(PLAN, plan_id)).state
+        if plan.proposed.employee_id != employee_id:
+            raise NotFound("PLAN_NOT_FOUND", f"the employee has no coaching plan {plan_id}")
+        return plan.closed.closed_date if plan.closed.outcome == Plan.OUTCOME_NOT_IMPROVED else ""
+
+
+def business_days(found: CoachingRulesInForce, first: date, today: date, ahead: int) -> pb.BusinessDays:
+    """The business days from one on, up to so many after today. Raises NotAllowed as `Days` does."""
+    last = found.days.add(max(first, today), ahead)
+    days = (date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1))
+    return pb.BusinessDays(
+        dates=[day.isoformat() for day in days if found.days.is_business_day(day)],
+        calendar_version=found.calendar_version,
+        calendar_position=found.calendar_position,
+    )
