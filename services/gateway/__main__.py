@@ -18,6 +18,7 @@ from stepladder.coaching.v1 import (
     duties_pb2,
     effect_pb2,
     mastery_pb2,
+    pip_pb2,
     plan_pb2,
     rhythm_pb2,
     session_pb2,
@@ -48,6 +49,7 @@ from stepladder.promotion.v1 import eligibility_pb2
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
+    pip_pb2,
     case_file_pb2,
     effect_pb2,
     duties_pb2,

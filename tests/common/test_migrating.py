@@ -15,6 +15,7 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
+from services.coaching.pips import Leaves, Pips
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
 from services.coaching.suggestions import Suggestions
@@ -38,6 +39,8 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         CheckIns,
     ],
     "coaching": [
+        Leaves,
+        Pips,
         People,
         Catalogue,
         Facts,

@@ -26,6 +26,7 @@ from stepladder.coaching.v1 import (
     duties_pb2,
     effect_pb2,
     mastery_pb2,
+    pip_pb2,
     plan_pb2,
     rhythm_pb2,
     session_pb2,
@@ -75,6 +76,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "coaching": [
         mastery_pb2.DESCRIPTOR,
         plan_pb2.DESCRIPTOR,
+        pip_pb2.DESCRIPTOR,
         case_file_pb2.DESCRIPTOR,
         effect_pb2.DESCRIPTOR,
         duties_pb2.DESCRIPTOR,

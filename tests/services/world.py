@@ -23,6 +23,7 @@ from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
 from stepladder.coaching.v1.duties_pb2_grpc import DutiesServiceStub
 from stepladder.coaching.v1.effect_pb2_grpc import EffectServiceStub
 from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
+from stepladder.coaching.v1.pip_pb2_grpc import PipServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
@@ -116,6 +117,10 @@ class World:
     @property
     def plans(self) -> PlanServiceStub:
         return PlanServiceStub(self.channels["coaching"])
+
+    @property
+    def pips(self) -> PipServiceStub:
+        return PipServiceStub(self.channels["coaching"])
 
     @property
     def sessions(self) -> SessionServiceStub:
