@@ -26,7 +26,7 @@ from services.coaching.pips import CALL, FOLLOW_LEAVE, Leaves, Pips
 from services.coaching.plan import PLAN, pins
 from services.coaching.plan_api import PlanApi
 from services.coaching.plans import REASSESS, Plans
-from services.coaching.policies import EndSessions, KeepStandings, ProposePlans
+from services.coaching.policies import EndSessions, KeepStandings, ProposePlans, WatchPipRecords
 from services.coaching.rhythm_api import RhythmApi
 from services.coaching.rules import RuleBook
 from services.coaching.separation_api import SeparationApi
@@ -87,6 +87,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     pip_api = PipApi(service, pips, at_pips, measuring, rule_book)
     service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
     service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
+    service.follow(WatchPipRecords(service.commands, service.now, service.today))
     service.follow(KeepStandings(service.commands, service.now, service.today))
     pips_held = Holder(
         aggregate=PIP,

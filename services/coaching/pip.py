@@ -41,6 +41,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipHearerNamed,
     PipPaused,
     PipPreconditionOverridden,
+    PipRecordChanged,
     PipRefusalWitnessed,
     PipResponded,
     PipResultProposed,
@@ -68,6 +69,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     NamePipHearerRequest,
     NamePipWitnessRequest,
     NotePipDrift,
+    NotePipRecord,
     OverridePipPreconditionRequest,
     PausePipRequest,
     Pip,
@@ -85,7 +87,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     WitnessPipRefusalRequest,
 )
 
-Command = ActOnPip | CallPip | FollowLeave | NotePipDrift
+Command = ActOnPip | CallPip | FollowLeave | NotePipDrift | NotePipRecord
 Request = (
     DraftPipRequest
     | EditPipRequest
@@ -218,6 +220,12 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 for pip_id, pip in state.pips.items()
                 for event in _drifted(pip_id, pip, note)
             ]
+        case NotePipRecord(change=change):
+            return [
+                _of(state.employee_id, pip_id, context.actor, PipRecordChanged(change=change))
+                for pip_id, pip in state.pips.items()
+                if change.record_id in _records(pip) and change.log_position > pip.changes.get(change.record_id, 0)
+            ]
         case unknown:
             assert_never(unknown)
 
@@ -335,7 +343,7 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
             stage != Pip.STATE_CLOSED and act.by_hr
         ):
             return [_closed(pip, Pip.OUTCOME_WITHDRAWN, today, reason)]
-        case _, ReviewPipDriftRequest(note=note) if pip.drifts:
+        case _, ReviewPipDriftRequest(note=note) if pip.drifted:
             return [PipDriftReviewed(note=note)]
         case stage, _:
             raise NotAllowed("WRONG_STATE", f"the PIP is {Pip.State.Name(stage)[6:]}{_why(pip)}: {_POSSIBLE[stage]}")
@@ -568,6 +576,10 @@ def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
     if same or known_at < pip.drifts_known_at:
         return []
     return [PipEvidenceDrifted(drifts=drifts, known_at=known_at)]
+
+
+def _records(pip: PipState) -> set[str]:
+    return {evidence.record_id for element in pip.content.elements for evidence in element.evidence} - {""}
 
 
 def _says(measured: Measured) -> tuple[int, int, str, bool]:

@@ -25,7 +25,13 @@ from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_ON_LEAVE
-from stepladder.performance.v1.events_pb2 import FactCorrected, FactRecorded, RecordCorrected, RecordCreated
+from stepladder.performance.v1.events_pb2 import (
+    FactCorrected,
+    FactRecorded,
+    RecordCorrected,
+    RecordCreated,
+    RecordRetracted,
+)
 
 _FIELDS = {one.message_type: one.name for one in pb.ActOnPip.DESCRIPTOR.oneofs_by_name["request"].fields}
 """The field of `ActOnPip` for each kind of request."""
@@ -294,13 +300,14 @@ class PipApi:
         for (_, one), measured in zip(spans, found, strict=True):
             one.measured.CopyFrom(measured)
         named = [one for _, one in evidence if one.WhichOneof("what") == "log_position"]
-        days = await self._days_of(employee_id, [one.log_position for one in named])
+        found_there = await self._facts_at(employee_id, [one.log_position for one in named])
         for one in named:
             one.ClearField("measured")
-            one.date = days.get(one.log_position, "")
+            one.date, one.record_id = found_there.get(one.log_position, ("", ""))
         unknown = [
             FieldViolation(
-                f"content.elements[{i}].evidence[{k}].log_position", "no fact or record of the employee's lies there"
+                f"content.elements[{i}].evidence[{k}].log_position",
+                "nothing lies there that is so of the employee's work",
             )
             for i, element in enumerate(content.elements)
             for k, one in enumerate(element.evidence)
@@ -309,20 +316,28 @@ class PipApi:
         if unknown:
             raise Invalid("PIP_INVALID", f"{unknown[0].field}: {unknown[0].message}", tuple(unknown))
 
-    async def _days_of(self, employee_id: str, positions: Sequence[int]) -> dict[int, str]:
-        """The days of an employee's facts and records that lie at some positions of the log."""
+    async def _facts_at(self, employee_id: str, positions: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """The day and the record, if it is one, of an employee's facts and records at some positions of the log.
+
+        Of a record only what it says now.
+        """
         subjects = await self._commands.subjects_at(LOG, positions)
         of_work = {
             one for one in subjects.values() if one.startswith(("log.performance.facts.", "log.performance.record."))
         }
-        days: dict[int, str] = {}
-        for recorded in [one for history in (await self._commands.histories(of_work)).values() for one in history]:
-            match recorded.event:
-                case FactRecorded(fact=said) | FactCorrected(fact=said) if said.employee_id == employee_id:
-                    days[recorded.position] = said.date
-                case RecordCreated(record=told) | RecordCorrected(record=told) if told.employee_id == employee_id:
-                    days[recorded.position] = told.date
-        return {position: day for position, day in days.items() if position in positions}
+        found: dict[int, tuple[str, str]] = {}
+        for history in (await self._commands.histories(of_work)).values():
+            says: dict[int, tuple[str, str]] = {}
+            for recorded in history:
+                match recorded.event:
+                    case FactRecorded(fact=said) | FactCorrected(fact=said) if said.employee_id == employee_id:
+                        says[recorded.position] = said.date, ""
+                    case RecordCreated(record=told) | RecordCorrected(record=told) if told.employee_id == employee_id:
+                        says = {recorded.position: (told.date, told.record_id)}
+                    case RecordRetracted():
+                        says = {}
+            found |= says
+        return {position: one for position, one in found.items() if position in positions}
 
     async def _plan_closed_date(self, employee_id: str, plan_id: str) -> str:
         """When the employee's coaching plan was closed as not improved; empty where none is named or it was not."""

@@ -97,6 +97,7 @@ def given(content: PipContent) -> PipContent:
         for evidence in element.evidence:
             evidence.ClearField("measured")
             evidence.ClearField("date")
+            evidence.ClearField("record_id")
     return bare
 
 

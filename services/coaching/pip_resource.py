@@ -20,7 +20,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSentBack,
     PipWitnessNamed,
 )
-from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipDrift
+from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipDrift, PipRecordChange
 
 
 def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
@@ -44,6 +44,7 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
         reviewed=not pip.drift_to_review,
         reviewed_by=reviewed.by,
         note=reviewed.note,
+        records=[PipRecordChange(record_id=one, log_position=position) for one, position in pip.changes.items()],
     )
     seen.MergeFrom(
         Pip(
@@ -79,7 +80,7 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
             outcome=closed.outcome,
             outcome_reason=closed.reason,
             closed_date=closed.closed_date,
-            drift=drift if pip.drifts else None,
+            drift=drift if pip.drifted else None,
         )
     )
     if held & (WRITERS | HR_ROLES):

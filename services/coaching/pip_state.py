@@ -28,6 +28,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipHearerNamed,
     PipPaused,
     PipPreconditionOverridden,
+    PipRecordChanged,
     PipRefusalWitnessed,
     PipResponded,
     PipResultProposed,
@@ -67,6 +68,7 @@ Event = (
     | PipAppealHeard
     | PipClosed
     | PipEvidenceDrifted
+    | PipRecordChanged
     | PipDriftReviewed
 )
 E = TypeVar("E", bound=Message)
@@ -89,6 +91,8 @@ class PipState:
         used: business days of the period that had run when it was stopped for an edit.
         total: business days of the period, with its extension.
         pauses: each with its day.
+        drifts: what is measured otherwise now than when it was pinned.
+        changes: records that are evidence and have changed, each with the position of the latest change.
     """
 
     stage: Pip.State.ValueType = Pip.STATE_UNSPECIFIED
@@ -108,6 +112,7 @@ class PipState:
     responses: tuple[PipResponse, ...] = ()
     drifts: tuple[PinDrift, ...] = ()
     drifts_known_at: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict)
 
     def last(self, kind: type[E]) -> E:
         """An event that stands; an empty one where there is none."""
@@ -122,8 +127,12 @@ class PipState:
         return PipDelivered in self.told
 
     @property
+    def drifted(self) -> bool:
+        return bool(self.drifts or self.changes)
+
+    @property
     def drift_to_review(self) -> bool:
-        return bool(self.drifts) and PipDriftReviewed not in self.told
+        return self.drifted and PipDriftReviewed not in self.told
 
     @property
     def coaching_done(self) -> bool:
@@ -167,7 +176,7 @@ def _evolved(pip: PipState, event: Event) -> PipState:
                 involved=pip.involved | {user(employee_id)},
             )
         case PipEdited(by=actor) as edited:
-            pip = replace(_written(pip, edited), writers=pip.writers | {actor}, drifts=())
+            pip = replace(_written(pip, edited), writers=pip.writers | {actor}, drifts=(), changes={})
             if not pip.delivered:
                 return pip
             pip = _without(pip, PipAcknowledged, PipWitnessNamed, PipRefusalWitnessed)
@@ -229,6 +238,9 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return replace(pip, stage=Pip.STATE_CLOSED, schedule=PipSchedule(), pauses={}, overdue=False)
         case PipEvidenceDrifted(drifts=drifts, known_at=known_at):
             return replace(_without(pip, PipDriftReviewed), drifts=tuple(drifts), drifts_known_at=known_at)
+        case PipRecordChanged(change=change):
+            changes = {**pip.changes, change.record_id: change.log_position}
+            return replace(_without(pip, PipDriftReviewed), changes=changes)
         case PipDriftReviewed():
             return pip
         case unknown:

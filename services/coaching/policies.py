@@ -8,12 +8,13 @@ from libs.common.eventsourcing import Recorded
 from libs.common.projecting import Follower
 from libs.common.reacting import Policy, reaction
 from libs.common.service import AT_LEAST_SECONDS, Service
+from services.coaching.pip import PIP, pip_key
 from services.coaching.plan import PLAN, plan_id
 from services.coaching.session import SESSION
 from services.coaching.sessions import Sessions
 from services.coaching.standing import STANDING
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDelivered, PlanClosed, SessionRescheduled, SessionScheduled
-from stepladder.coaching.v1.pip_pb2 import Pip
+from stepladder.coaching.v1.pip_pb2 import NotePipRecord, Pip, PipRecordChange
 from stepladder.coaching.v1.plan_pb2 import (
     Evidence,
     EvidenceCondition,
@@ -26,7 +27,14 @@ from stepladder.coaching.v1.plan_pb2 import (
 from stepladder.coaching.v1.session_pb2 import EndSession
 from stepladder.coaching.v1.standing_pb2 import BeginPip, EndPip, VoidPip
 from stepladder.performance.v1.detection_pb2 import MissedPeriod
-from stepladder.performance.v1.events_pb2 import DetectionDrifted, UnderperformanceDetected
+from stepladder.performance.v1.events_pb2 import (
+    DetectionDrifted,
+    RecordCorrected,
+    RecordDisputed,
+    RecordDisputeSettled,
+    RecordRetracted,
+    UnderperformanceDetected,
+)
 from stepladder.performance.v1.policy_pb2 import DetectionRule
 
 
@@ -129,6 +137,33 @@ def _period(missed: MissedPeriod) -> EvidencePeriod:
             EvidenceCondition(kpi_id=one.kpi_id, value=one.value, baseline=one.baseline) for one in missed.conditions
         ],
     )
+
+
+class WatchPipRecords(Policy):
+    """Changes of records in, and what they do to PIPs that name them as evidence out."""
+
+    name = "watch-pip-records"
+    subjects: Sequence[str] = ("log.performance.record.*",)
+
+    def __init__(self, commands: Commands, now: Callable[[], datetime], today: Callable[[], date]) -> None:
+        self._commands = commands
+        self._now = now
+        self._today = today
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case (
+                RecordCorrected(employee_id=employee_id)
+                | RecordRetracted(employee_id=employee_id)
+                | RecordDisputed(employee_id=employee_id)
+                | RecordDisputeSettled(employee_id=employee_id)
+            ):
+                key = pip_key(employee_id)
+                if await self._commands.known(PIP, [key]):
+                    record_id = event.subject.rpartition(".")[2]
+                    change = PipRecordChange(record_id=record_id, log_position=event.position)
+                    context = reaction(self.name, event, self._now(), self._today())
+                    await self._commands.handle(PIP, key, NotePipRecord(change=change), context)
 
 
 class KeepStandings(Policy):

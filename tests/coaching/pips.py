@@ -91,7 +91,7 @@ def content(
     period: int = 20, reviews: Sequence[int] = (10,), *, minimum: str = "95", support: str = "a mentor"
 ) -> PipContent:
     evidence = PipEvidence(days=PipDays(start_date="2026-02-01", end_date="2026-02-28"), measured=measured())
-    record = PipEvidence(log_position=70, date="2026-02-10")
+    record = PipEvidence(log_position=70, date="2026-02-10", record_id="r-1")
     return PipContent(
         elements=[
             PipElement(

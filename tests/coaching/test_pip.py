@@ -24,11 +24,13 @@ from stepladder.coaching.v1.pip_pb2 import (
     NamePipHearerRequest,
     NamePipWitnessRequest,
     NotePipDrift,
+    NotePipRecord,
     Pip,
     PipCheckpoint,
     PipContent,
     PipDays,
     PipEvidence,
+    PipRecordChange,
     ReschedulePipCheckpointRequest,
     RespondToPipRequest,
 )
@@ -729,6 +731,24 @@ def test_drift_keeps_a_decision_from_becoming_final() -> None:
     later = after([result("93.0")], final)
     assert one(later).drift.results[0].standard == ElementResult.STANDARD_NOT_MET
     assert not one(later).drift.reviewed
+
+
+def test_a_changed_record_is_drift() -> None:
+    """Of a record that is evidence; each change once, and an edit names its evidence anew."""
+
+    def changed_record(record_id: str, position: int) -> Said:
+        return Said(NotePipRecord(change=PipRecordChange(record_id=record_id, log_position=position)), "policy:watch")
+
+    state = after([*PATHS["IN_REVIEW"], changed_record("r-1", 90)])
+    assert list(one(state).drift.records) == [PipRecordChange(record_id="r-1", log_position=90)]
+    assert outcome_of(state, by(HR, APPROVE)) == "DRIFT_NOT_REVIEWED"
+    for known in (changed_record("r-1", 90), changed_record("r-1", 89), changed_record("r-2", 91)):
+        assert outcome_of(state, known) == ""
+    looked = after([by(LEAD, REVIEW_DRIFT)], state)
+    assert outcome_of(looked, by(HR, APPROVE)) == "PipApproved"
+    assert outcome_of(after([changed_record("r-1", 92)], looked), by(HR, APPROVE)) == "DRIFT_NOT_REVIEWED"
+    edited = after([by(HR, SEND_BACK), by(LEAD, EDIT)], state)
+    assert not one(edited).HasField("drift")
 
 
 def test_pins() -> None:

@@ -42,6 +42,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     PipDays,
     PipElement,
     PipEvidence,
+    PipRecordChange,
     ProposePipResultRequest,
     ReschedulePipCheckpointRequest,
     RespondToPipRequest,
@@ -60,7 +61,7 @@ from stepladder.performance.v1.directory_pb2 import (
 )
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, SetPolicyRequest
-from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest, Record
+from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest, Record, RetractRecordRequest
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by, founded
 from tests.services.world import World, fact, new_id, until
@@ -476,6 +477,22 @@ async def test_drift_keeps_a_decision_from_becoming_final(desk: Desk) -> None:
     assert (await desk.get(desk.hr)).state == Pip.STATE_DECIDED
     await desk.say(desk.hr2, ReviewPipDriftRequest, note="it changes nothing")
     assert (await desk.reached(Pip.STATE_CLOSED)).outcome == Pip.OUTCOME_NOT_PASSED
+
+
+async def test_a_record_that_is_taken_back_is_drift(desk: Desk) -> None:
+    """A PIP that rests on it says so, and waits for somebody to look; it is no evidence any more for another."""
+    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    record_id = (await desk.get(desk.hr)).content.elements[1].evidence[0].record_id
+    taken = await desk.world.records.RetractRecord(RetractRecordRequest(record_id=record_id, reason="somebody else"))
+    drifted = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.drift.records))
+    assert list(drifted.drift.records) == [PipRecordChange(record_id=record_id, log_position=taken.log_position)]
+    await refused(desk.say(desk.hr, ApprovePipRequest), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
+    await desk.say(desk.hr, SendBackPipRequest, reason="the complaint was about somebody else")
+    edit = desk.say(desk.lead, EditPipRequest, content=desk.content(support="none"))
+    _, fields = await refused(edit, StatusCode.INVALID_ARGUMENT, "PIP_INVALID")
+    assert fields == ["content.elements[1].evidence[0].log_position"]
 
 
 async def test_two_decide_at_once(desk: Desk) -> None:

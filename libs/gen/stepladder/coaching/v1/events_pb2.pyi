@@ -1989,6 +1989,37 @@ class PipEvidenceDrifted(_message.Message):
 Global___PipEvidenceDrifted: _TypeAlias = PipEvidenceDrifted  # noqa: Y015
 
 @_typing.final
+class PipRecordChanged(_message.Message):
+    """A record that is evidence was corrected, taken back, disputed or settled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIP_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    pip_id: _builtins.str
+    employee_id: _builtins.str
+    by: _builtins.str
+    @_builtins.property
+    def change(self) -> _pip_pb2.PipRecordChange: ...
+    def __init__(
+        self,
+        *,
+        pip_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        by: _builtins.str = ...,
+        change: _pip_pb2.PipRecordChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "change", b"change", "employee_id", b"employee_id", "pip_id", b"pip_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipRecordChanged: _TypeAlias = PipRecordChanged  # noqa: Y015
+
+@_typing.final
 class PipDriftReviewed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -405,10 +405,13 @@ class PipEvidence(_message.Message):
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     MEASURED_FIELD_NUMBER: _builtins.int
     DATE_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
     log_position: _builtins.int
-    """Position in the log of a fact or record of the employee's."""
+    """Position in the log of a fact of the employee's, or of what one of their records says now."""
     date: _builtins.str
     """Output only. The day of the fact or record."""
+    record_id: _builtins.str
+    """Output only. The record; empty for a fact."""
     @_builtins.property
     def days(self) -> Global___PipDays:
         """The element's measure over these days."""
@@ -424,10 +427,11 @@ class PipEvidence(_message.Message):
         log_position: _builtins.int = ...,
         measured: _measure_pb2.Measured | None = ...,
         date: _builtins.str = ...,
+        record_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "log_position", b"log_position", "measured", b"measured", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "days", b"days", "log_position", b"log_position", "measured", b"measured", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "days", b"days", "log_position", b"log_position", "measured", b"measured", "record_id", b"record_id", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["days", "log_position"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
@@ -675,6 +679,7 @@ class PipDrift(_message.Message):
     REVIEWED_FIELD_NUMBER: _builtins.int
     REVIEWED_BY_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
     reviewed: _builtins.bool
     reviewed_by: _builtins.str
     note: _builtins.str
@@ -686,6 +691,10 @@ class PipDrift(_message.Message):
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]:
         """What would come out now; only once the decision has fallen due."""
 
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipRecordChange]:
+        """Records that are evidence, and were corrected, taken back, disputed or settled since."""
+
     def __init__(
         self,
         *,
@@ -694,14 +703,38 @@ class PipDrift(_message.Message):
         reviewed: _builtins.bool = ...,
         reviewed_by: _builtins.str = ...,
         note: _builtins.str = ...,
+        records: _abc.Iterable[Global___PipRecordChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifts", b"drifts", "note", b"note", "results", b"results", "reviewed", b"reviewed", "reviewed_by", b"reviewed_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifts", b"drifts", "note", b"note", "records", b"records", "results", b"results", "reviewed", b"reviewed", "reviewed_by", b"reviewed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PipDrift: _TypeAlias = PipDrift  # noqa: Y015
+
+@_typing.final
+class PipRecordChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    log_position: _builtins.int
+    """Position of the latest change in the log."""
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_position", b"log_position", "record_id", b"record_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipRecordChange: _TypeAlias = PipRecordChange  # noqa: Y015
 
 @_typing.final
 class DraftPipRequest(_message.Message):
@@ -1726,3 +1759,25 @@ class NotePipDrift(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NotePipDrift: _TypeAlias = NotePipDrift  # noqa: Y015
+
+@_typing.final
+class NotePipRecord(_message.Message):
+    """No RPC: a record has changed, which PIPs of the employee's may rest on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___PipRecordChange: ...
+    def __init__(
+        self,
+        *,
+        change: Global___PipRecordChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotePipRecord: _TypeAlias = NotePipRecord  # noqa: Y015

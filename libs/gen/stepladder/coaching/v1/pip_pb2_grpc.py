@@ -374,7 +374,8 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPips(self, request, context):
-        """Those of an employee that the caller may know of, the latest first; HR also those of everybody.
+        """The latest first. Those of an employee for the lead, for HR and for the employee, who sees what was delivered; those of
+        everybody for HR.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

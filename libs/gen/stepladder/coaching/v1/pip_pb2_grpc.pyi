@@ -109,7 +109,9 @@ class PipServiceStub:
     GetPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.GetPipRequest, _pip_pb2.Pip]
     """Whoever may know of it."""
     ListPips: _aio.UnaryUnaryMultiCallable[_pip_pb2.ListPipsRequest, _pip_pb2.ListPipsResponse]
-    """Those of an employee that the caller may know of, the latest first; HR also those of everybody."""
+    """The latest first. Those of an employee for the lead, for HR and for the employee, who sees what was delivered; those of
+    everybody for HR.
+    """
 
 class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     """A PIP runs DRAFT → IN_REVIEW → APPROVED → DELIVERED → ACTIVE → DECISION_DUE → PROPOSED and then, by HR, to CLOSED as
@@ -350,6 +352,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.ListPipsRequest,
         context: _aio.ServicerContext[_pip_pb2.ListPipsRequest, _abc.Awaitable[_pip_pb2.ListPipsResponse]],
     ) -> _abc.Awaitable[_pip_pb2.ListPipsResponse]:
-        """Those of an employee that the caller may know of, the latest first; HR also those of everybody."""
+        """The latest first. Those of an employee for the lead, for HR and for the employee, who sees what was delivered; those of
+        everybody for HR.
+        """
 
 def add_PipServiceServicer_to_server(servicer: PipServiceServicer, server: _aio.Server) -> None: ...
