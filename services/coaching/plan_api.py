@@ -39,6 +39,7 @@ class PlanApi:
         measuring: Measuring,
         rule_book: RuleBook,
         watch: EvidenceWatch[State],
+        watch_follower: Follower,
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -47,6 +48,7 @@ class PlanApi:
         self._measuring = measuring
         self._rule_book = rule_book
         self._watch = watch
+        self._watch_follower = watch_follower
         self._naming_mentors = asyncio.Lock()
 
     async def ProposePlan(self, request: pb.ProposePlanRequest, context: Context) -> pb.Plan:
@@ -57,6 +59,7 @@ class PlanApi:
 
     async def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.Plan:
         subject = PLAN.subject(request.plan_id)
+        await self._watch_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         history = (await self._commands.histories([subject]))[subject]
         done = [recorded for recorded in history if not isinstance(recorded.event, CommandNoted)]
         if not done:
@@ -64,7 +67,7 @@ class PlanApi:
         state = PLAN.initial
         for recorded in done:
             state = PLAN.evolve(state, recorded.event)
-        await self._follower.wait_for(max(request.at_least, done[0].position), AT_LEAST_SECONDS)
+        await self._follower.wait_for(done[0].position, AT_LEAST_SECONDS)
         (plan,) = await self._following([to_resource(state, done[-1].position)])
         plan.progress.extend(await self._progress(state, context.today))
         for recorded in done:

@@ -234,7 +234,8 @@ async def test_a_late_correction_blocks_the_decision_until_somebody_has_looked(w
     await case.correct(BEFORE[0], 60)
     await case.correct(due.results[0].measured.end_date, 30)
 
-    drifted = await until(case.plan, lambda plan: len(plan.pin_drifts) == 3)
+    request = GetPlanRequest(plan_id=case.plan_id, at_least=await world.end())
+    drifted: Plan = await world.plans.GetPlan(request)
     assert [(one.pin, one.before.value, one.now.value) for one in drifted.pin_drifts] == [
         ("assessed", "45.0", "50.0"),
         ("goals[0].baseline", "45.0", "50.0"),

@@ -1068,6 +1068,7 @@ class GetPlanRequest(_message.Message):
     AT_LEAST_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     at_least: _builtins.int
+    """With what facts up to this position have made of what the plan keeps."""
     def __init__(
         self,
         *,

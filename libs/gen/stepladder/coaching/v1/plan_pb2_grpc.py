@@ -150,7 +150,8 @@ class PlanServiceServicer:
 
     def DiagnosePlan(self, request, context):
         """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-        Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
+        work became known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,8 +163,9 @@ class PlanServiceServicer:
         deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
         not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
         for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
-        many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
+        `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
+        `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
+        (`CoachingRules.mentor_limit`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +182,7 @@ class PlanServiceServicer:
 
     def ClosePlan(self, request, context):
         """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-        than the facts suggest, and both are kept.
+        than the facts suggest, and both are kept. What the plan keeps is measured again before.
         Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
         not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """

@@ -41,7 +41,8 @@ class PlanServiceStub:
     """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
     """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-    Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
+    Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
+    work became known.
     """
     ActivatePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ActivatePlanRequest, _plan_pb2.Plan]
     """DIAGNOSED → ACTIVE: with SMART goals and resources.
@@ -49,8 +50,9 @@ class PlanServiceStub:
     deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
     not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
     for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-    `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
-    many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
+    `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
+    `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
+    (`CoachingRules.mentor_limit`).
     """
     ObservePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ObservePlanRequest, _plan_pb2.Plan]
     """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
@@ -59,7 +61,7 @@ class PlanServiceStub:
     """
     ClosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ClosePlanRequest, _plan_pb2.Plan]
     """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-    than the facts suggest, and both are kept.
+    than the facts suggest, and both are kept. What the plan keeps is measured again before.
     Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
     not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
     """
@@ -133,7 +135,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.DiagnosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-        Errors: INVALID_ARGUMENT `CAUSE_TWICE`.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
+        work became known.
         """
 
     @_abc_1.abstractmethod
@@ -147,8 +150,9 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
         not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
         for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for a mentor who is not employed; FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as
-        many open plans as the coaching rules in force allow (`CoachingRules.mentor_limit`).
+        `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
+        `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
+        (`CoachingRules.mentor_limit`).
         """
 
     @_abc_1.abstractmethod
@@ -169,7 +173,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.ClosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-        than the facts suggest, and both are kept.
+        than the facts suggest, and both are kept. What the plan keeps is measured again before.
         Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
         not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
