@@ -93,7 +93,10 @@ class PlanApi:
         measured = Measured()
         if request.start_date and state.stage:
             span = Span(parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date"))
-            (measured,) = await self._measured(state, [(Measure(kpi_id=state.proposed.evidence.kpi_id), span)])
+            if not (kpi_id := state.proposed.evidence.kpi_id):
+                message = "the plan is about no one KPI: leave the days out, and name days with each goal"
+                raise Invalid("MEASURE_MISSING", message, (FieldViolation("start_date", message),))
+            (measured,) = await self._measured(state, [(Measure(kpi_id=kpi_id), span)])
         return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
 
     async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:

@@ -210,7 +210,8 @@ class Plans(ReadModel):
                 before = earlier.setdefault(row.employee_id, [])
                 for one in reversed(before):
                     watched = 0 < one.closed_position < row.position and one.watch_until >= row.proposed_date
-                    if row.plan_id in plans and (one.kpi_id == row.kpi_id or watched):
+                    same = row.kpi_id and one.kpi_id == row.kpi_id  # what a rating led to is about no one KPI
+                    if row.plan_id in plans and (same or watched):
                         found[row.plan_id] = one.plan_id
                         break
                 before.append(row)

@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+import hypothesis
 import protovalidate
 import pytest
 from google.protobuf.message import Message
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from libs.common.days import timestamp
 from libs.common.envelope import ERASED
-from libs.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotAllowed, NotFound
+from libs.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotAllowed, NotFound, Refused
 from services.coaching.measuring import ITEM
 from services.coaching.plan import PLAN, coached_since, described, evidence_days, pins, plan_id, to_resource
 from stepladder.coaching.v1.events_pb2 import (
@@ -53,7 +54,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     ReviewPlanDriftRequest,
     Support,
 )
-from tests.deciding import context, days, given, twice_is_once
+from tests.deciding import Given, context, days, fold, given, twice_is_once
 
 IDS: dict[str, Any] = {"plan_id": "p-1", "employee_id": "e-1"}
 EVIDENCE = Evidence(
@@ -762,6 +763,53 @@ def test_twice_is_once(path: list[Message]) -> None:
         ),
     )
     twice_is_once(PLAN, commands, *path)
+
+
+@hypothesis.settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@hypothesis.given(
+    said=st.lists(
+        st.tuples(
+            st.one_of(
+                st.sampled_from([ASSESS, DIAGNOSE, ACTIVATE, OBSERVE, CALL, CLOSE, CANCEL, VIEW, NOTE]),
+                st.builds(note, st.just("results[0]"), st.sampled_from([940, 952, 960]), st.integers(199, 205)),
+                st.builds(
+                    lambda at: ReviewPlanDriftRequest(plan_id="p-1", drift_position=at, note="seen"),
+                    st.integers(199, 206),
+                ),
+            ),
+            st.sampled_from(["user:e-1", "user:e-9", "policy:x"]),
+            st.sampled_from([date(2026, 3, 16), MAY]),
+        ),
+        max_size=40,
+    ),
+    start=st.sampled_from(["PROPOSED", "ACTIVE", "due", "drifted", "reviewed"]),
+)
+def test_no_way_leads_past_whoever_has_to_look(said: list[tuple[Message, str, date]], start: str) -> None:
+    """Whatever is said by whom: a person closes, once, when the plan is due and all drift was looked at."""
+    plan = given(PLAN, *PATHS[start])
+    to_be_seen = 200 if start == "drifted" else 0
+    due = start in ("due", "drifted", "reviewed")
+    ended = False
+    for command, actor, today in said:
+        try:
+            events = PLAN.decide(plan.state, command, context(today, actor))
+        except Refused:
+            continue
+        for event in events:
+            match event:
+                case PlanPinsDrifted(drift_position=position):
+                    assert position > to_be_seen
+                    to_be_seen = position
+                case PlanDriftReviewed(drift_position=position):
+                    assert actor != "policy:x"
+                    to_be_seen = 0 if position == to_be_seen else to_be_seen
+                case ReassessmentFellDue():
+                    due = True
+                case PlanClosed(outcome=outcome):
+                    assert not ended
+                    assert outcome == Plan.OUTCOME_CANCELLED or (due and not to_be_seen and actor != "policy:x")
+                    ended = True
+        plan = Given(PLAN, fold(PLAN, plan.state, events))
 
 
 def _goal(day: str) -> Goal:

@@ -212,7 +212,9 @@ class Plan(_message.Message):
     def drift_reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftReview]: ...
     @_builtins.property
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoalProgress]:
-        """In the order of the goals; answered by GetPlan only, of a plan that has been activated."""
+        """In the order of the goals, once it is activated; answered by GetPlan only. None of a plan that was activated before
+        goals kept how they are counted; nor has it results.
+        """
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:

@@ -133,8 +133,8 @@ class PlanServiceServicer:
 
     def AssessPlan(self, request, context):
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
-        on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
+        KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

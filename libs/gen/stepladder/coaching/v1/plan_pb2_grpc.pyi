@@ -32,8 +32,8 @@ class PlanServiceStub:
     """The latest proposal first."""
     AssessPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.AssessPlanRequest, _plan_pb2.Plan]
     """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
-    on the days named.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
+    KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
     """
     GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
     """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
@@ -114,8 +114,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.AssessPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded
-        on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
+        KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
 
     @_abc_1.abstractmethod
