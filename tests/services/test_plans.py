@@ -8,7 +8,12 @@ from typing import Any
 
 from grpc import StatusCode, aio
 
+from libs.common.envelope import chain_start
+from libs.common.eventsourcing import Context
+from libs.common.streams import LOG, Append
 from services.coaching.drifting import EvidenceWatch
+from services.coaching.plan import PLAN
+from stepladder.coaching.v1.events_pb2 import PlanObserved
 from stepladder.coaching.v1.measure_pb2 import FormItem, Measure
 from stepladder.coaching.v1.plan_pb2 import (
     ActivatePlanRequest,
@@ -16,6 +21,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     CancelPlanRequest,
     ClosePlanRequest,
     DiagnosePlanRequest,
+    Evidence,
     FurtherCause,
     GetPlanRequest,
     GivePlanViewRequest,
@@ -31,6 +37,7 @@ from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, Chan
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, DisputeFactRequest, ReadingsOfDay
 from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
 from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, SetPolicyRequest
+from tests.coaching.test_plan import OLD_LIFE
 from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.test_records import create, evaluation, form
@@ -475,3 +482,48 @@ async def test_whose_outcome_is_to_be_decided(world: World) -> None:
     assert [one.plan_id for one in (await world.plans.ListPlans(listing)).plans] == [case.plan_id]
     listing.at_least = (await world.plans.ClosePlan(case.closing(Plan.OUTCOME_IMPROVED))).log_position
     assert not (await world.plans.ListPlans(listing)).plans
+
+
+async def test_a_plan_about_no_one_kpi(world: World) -> None:
+    """As of a detection of ratings: it has no measure of its own, and follows no other because of that."""
+    service = world.services["coaching"]
+    context = Context(now=service.now(), today=service.today(), actor="policy:propose-plans")
+    agent = await world.employee(await world.team())
+    for plan_id in ("p-rated", "p-rated-again"):
+        propose = ProposePlanRequest(plan_id=plan_id, employee_id=agent, evidence=Evidence(policy_id="ratings"))
+        await service.commands.handle(PLAN, plan_id, propose, context)
+    start, end = BEFORE
+    assess = AssessPlanRequest(plan_id="p-rated", assessment="?", start_date=start, end_date=end)
+    refusal = await refused(world.plans.AssessPlan(assess), StatusCode.INVALID_ARGUMENT, "MEASURE_MISSING")
+    assert refusal.fields == ["start_date"]
+    assert not (await world.plans.GetPlan(GetPlanRequest(plan_id="p-rated-again"))).follows_plan_id
+
+
+async def test_a_plan_stored_by_the_version_before(world: World) -> None:
+    """It is read, listed and led to its end; it falls due by itself, with nothing that its goals came to."""
+    service, kinds = world.services["coaching"], list(OLD_LIFE)
+    stored = [kind.FromString(bytes.fromhex(OLD_LIFE[kind])) for kind in kinds]
+    encoded = await service.codec.encode(
+        PLAN.subject("p-old"),
+        stored[: kinds.index(PlanObserved) + 1],
+        command_id="c-old",
+        command_digest=b"",
+        context=Context(now=service.now(), today=service.today(), actor="user:e-9"),
+        previous_hash=chain_start(PLAN.subject("p-old")),
+    )
+    await service.commands._logs[LOG].append(Append(PLAN.subject("p-old"), 0, encoded.entries))
+
+    async def plan() -> Plan:
+        found: Plan = await world.plans.GetPlan(GetPlanRequest(plan_id="p-old"))
+        return found
+
+    due = await until(plan, lambda found: found.reassessment_due)
+    assert (due.goals[0].baseline, list(due.resources)) == ("93.5", ["course: difficult calls", "mentor"])
+    assert (list(due.results), list(due.progress), due.suggested_outcome) == ([], [], Plan.OUTCOME_UNSPECIFIED)
+    assert [step.event for step in due.steps] == [kind.DESCRIPTOR.name for kind in kinds[:7]]
+    review = ReviewPlanDriftRequest(plan_id="p-old", drift_position=due.drift_position, note="seen")
+    await world.plans.ReviewPlanDrift(review)
+    close = ClosePlanRequest(plan_id="p-old", outcome=Plan.OUTCOME_IMPROVED, reason="on target for a month")
+    closed = await world.plans.ClosePlan(close)
+    listing = ListPlansRequest(employee_id="e-1", state=Plan.STATE_CLOSED, at_least=closed.log_position)
+    assert [one.plan_id for one in (await world.plans.ListPlans(listing)).plans] == ["p-old"]
