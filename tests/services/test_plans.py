@@ -10,9 +10,11 @@ from grpc import StatusCode, aio
 
 from libs.common.envelope import chain_start
 from libs.common.eventsourcing import Context
+from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, Append
 from services.coaching.drifting import EvidenceWatch
 from services.coaching.plan import PLAN
+from services.coaching.plans import Plans
 from stepladder.coaching.v1.events_pb2 import PlanObserved
 from stepladder.coaching.v1.measure_pb2 import FormItem, Measure
 from stepladder.coaching.v1.plan_pb2 import (
@@ -426,6 +428,10 @@ async def test_a_mentor_has_a_limit(both: World) -> None:
 
     await world.plans.CancelPlan(CancelPlanRequest(plan_id=won.plan_id, reason="moved"))
     assert (await cases[3].activated(supports=supports)).state == Plan.STATE_ACTIVE
+    follower = next(one for one in world.services["coaching"].followers if isinstance(one.handler, Plans))
+    await follower.wait_for(await world.end(), 5)
+    last = [step async for step in rebuild(follower)][-1]
+    assert (last.done, last.changed_rows) == (True, 0)
 
 
 async def test_who_cannot_mentor(world: World) -> None:
