@@ -47,6 +47,8 @@ def violations(goal: Goal, basis: GoalBasis, today: date, name: str) -> Iterator
         yield FieldViolation(f"{name}.deadline", "must lie after today")
     if not goal.target:
         yield FieldViolation(f"{name}.target", "is missing")
+    if basis.baseline.end_date > today.isoformat():
+        yield FieldViolation(f"{name}.baseline_end_date", "must not lie after today")
     start = _value(basis.definition, basis.baseline)
     if start is None:
         yield _no_baseline(measure, basis.baseline, name)

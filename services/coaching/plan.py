@@ -164,7 +164,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return _reviewed(state, review, context)
 
         case Plan.STATE_PROPOSED, AssessPlan(request=request, measured=measured):
-            return [_assessed(state, request, measured)]
+            return [_assessed(state, request, measured, context.today)]
         case stage, GivePlanViewRequest(view=view) if stage != Plan.STATE_CLOSED:
             if context.actor != f"user:{employee}":
                 raise NotAllowed("NOT_THE_EMPLOYEE", "only the employee whom the plan is for says how they see it")
@@ -250,7 +250,10 @@ def _proposed(propose: ProposePlanRequest, day: str) -> PlanProposed:
     )
 
 
-def _assessed(state: State, request: AssessPlanRequest, measured: Measured) -> PlanAssessed:
+def _assessed(state: State, request: AssessPlanRequest, measured: Measured, today: date) -> PlanAssessed:
+    if request.end_date > today.isoformat():
+        message = "must not lie after today"
+        raise Invalid("DATE_INVALID", f"end_date: {message}", (FieldViolation("end_date", message),))
     if request.start_date and not measured.value:
         days = f"from {request.start_date} to {request.end_date}"
         message = f"nothing of KPI {state.proposed.evidence.kpi_id} was recorded {days}: name other days"

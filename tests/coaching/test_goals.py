@@ -67,6 +67,12 @@ BAND = GoalBasis(definition=kpi(Kpi.DIRECTION_BAND), baseline=measured(935))
             "nothing of KPI csat was recorded from 2026-02-01 to 2026-02-28",
         ),
         (goal(), GoalBasis(definition=ITEM), "baseline_start_date", "the plan has no evidence"),
+        (
+            goal(),
+            GoalBasis(definition=ITEM, baseline=measured(935, end_date="2026-03-17")),
+            "baseline_end_date",
+            "must not lie after today",
+        ),
         (goal(baseline="93.4"), HIGHER, "baseline", "must be 93.5, as the facts of 2026-02-01 to 2026-02-28 say"),
         (goal(target="93.5"), HIGHER, "target", "must be better than the baseline, which is 93.5"),
         (goal(target="93.4"), HIGHER, "target", "must be better"),

@@ -394,6 +394,15 @@ def test_an_assessment_of_days_without_facts() -> None:
     assert "from 2026-03-01 to 2026-03-02" in refused.message
 
 
+def test_an_assessment_of_days_to_come() -> None:
+    """Today may be among them, as far as it has come."""
+    request = AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2026-03-01", end_date="2026-03-17")
+    command = AssessPlan(request=request, measured=measured(935, end="2026-03-17"))
+    refused = given(PLAN, PROPOSED).when(command).refused(Invalid, "DATE_INVALID")
+    assert [one.field for one in refused.violations] == ["end_date"]
+    assert given(PLAN, PROPOSED).when(command, today=date(2026, 3, 17))._decide()
+
+
 def test_the_days_of_the_evidence() -> None:
     """Those that the assessment names, or else all of the detection's; a plan by a person may have none."""
     found = PlanProposed(plan_id="p-1", employee_id="e-1", evidence=EVIDENCE, proposed_date="2026-03-16")

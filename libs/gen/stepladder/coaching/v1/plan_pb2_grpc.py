@@ -133,8 +133,8 @@ class PlanServiceServicer:
 
     def AssessPlan(self, request, context):
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
-        KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
+        is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,7 +160,7 @@ class PlanServiceServicer:
     def ActivatePlan(self, request, context):
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
         Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-        deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+        deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
         not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
         for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
         `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION

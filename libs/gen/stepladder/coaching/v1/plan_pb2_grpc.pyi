@@ -32,8 +32,8 @@ class PlanServiceStub:
     """The latest proposal first."""
     AssessPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.AssessPlanRequest, _plan_pb2.Plan]
     """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
-    KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
+    is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
     """
     GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
     """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
@@ -47,7 +47,7 @@ class PlanServiceStub:
     ActivatePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ActivatePlanRequest, _plan_pb2.Plan]
     """DIAGNOSED → ACTIVE: with SMART goals and resources.
     Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-    deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+    deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
     not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
     for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
     `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
@@ -114,8 +114,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.AssessPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none, `MEASURE_MISSING` for days of a plan that is about no one
-        KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
+        is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
 
     @_abc_1.abstractmethod
@@ -147,7 +147,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
         Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-        deadline ahead; with no facts on the days of its baseline, or a baseline other than the facts say; whose target is
+        deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
         not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
         for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
         `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
