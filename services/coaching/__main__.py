@@ -83,9 +83,6 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     pips, leaves = Pips(metadata), Leaves(metadata)
     at_pips = service.follow(pips)
-    pip_api = PipApi(service, pips, at_pips, measuring, rule_book)
-    service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
-    service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
     service.follow(WatchPipRecords(service.commands, service.now, service.today))
     service.follow(KeepStandings(service.commands, service.now, service.today))
     pips_held = Holder(
@@ -96,8 +93,12 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         pins=pins_of,
         note=lambda _, measured: NotePipDrift(pins=measured),
     )
-    service.follow(EvidenceWatch("watch-pip-evidence", FACTS, service, measuring, pips_held))
+    pip_watch = EvidenceWatch("watch-pip-evidence", FACTS, service, measuring, pips_held)
+    service.follow(pip_watch)
     service.follow(EvidenceWatch("watch-pips", pips.subjects, service, measuring, pips_held))
+    pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pip_watch)
+    service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
+    service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))

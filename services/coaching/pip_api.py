@@ -14,13 +14,15 @@ from libs.common.streams import LOG
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Directory, Relation, need_to_know, relations
+from services.coaching.drifting import EvidenceWatch
 from services.coaching.measuring import Ask, Measuring
 from services.coaching.pip import PIP, Request, Role, pip_key, refuse_unless_may, roles
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
-from services.coaching.pip_state import PipState
+from services.coaching.pip_state import PipState, State
 from services.coaching.pips import Pips
 from services.coaching.plan import PLAN
+from services.coaching.policies import RECORD_CHANGES, note_record
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
@@ -35,6 +37,10 @@ from stepladder.performance.v1.events_pb2 import (
 
 _FIELDS = {one.message_type: one.name for one in pb.ActOnPip.DESCRIPTOR.oneofs_by_name["request"].fields}
 """The field of `ActOnPip` for each kind of request."""
+
+
+BY_FACTS = (pb.ApprovePipRequest, pb.DecidePipRequest, pb.HearPipAppealRequest)
+"""What is decided by facts, and not before somebody has looked at what has become of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,13 @@ class PipApi:
     """Implements the service. Before anything is looked at, the caller must be one who may say or see it."""
 
     def __init__(
-        self, service: Service, pips: Pips, follower: Follower, measuring: Measuring, rule_book: RuleBook
+        self,
+        service: Service,
+        pips: Pips,
+        follower: Follower,
+        measuring: Measuring,
+        rule_book: RuleBook,
+        watch: EvidenceWatch[State],
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -66,6 +78,7 @@ class PipApi:
         self._follower = follower
         self._measuring = measuring
         self._rule_book = rule_book
+        self._watch = watch
 
     async def DraftPip(self, request: pb.DraftPipRequest, context: Context) -> pb.Pip:
         return await self._act(request, context)
@@ -162,7 +175,10 @@ class PipApi:
         """The clock's command: a day that a PIP waited for has passed."""
         employee_id, pip_id, _ = key.split("/")
         today = self._service.today()
-        pip = (await self._commands.load(PIP, pip_key(employee_id))).state.pips[pip_id]
+        state = (await self._commands.load(PIP, pip_key(employee_id))).state
+        pip = state.pips[pip_id]
+        if pip.stage == pb.Pip.STATE_DECIDED:
+            await self._look(state, pip)
         command = pb.CallPip(pip_id=pip_id, business_days=await self._business_days(employee_id, pip, today))
         if pip.stage == pb.Pip.STATE_ACTIVE and pip.schedule.due_date:
             command.results.extend(await self._results(employee_id, pip, pip.schedule.due_date))
@@ -210,12 +226,15 @@ class PipApi:
     async def _act(self, request: Request, context: Context, etag: str = "", *, named: str = "") -> pb.Pip:
         employee_id, key = request.employee_id, pip_key(request.employee_id)
         caller = await self._caller(context, employee_id)
-        pip = (await self._commands.load(PIP, key)).state.pips.get(request.pip_id, PipState())
+        state = (await self._commands.load(PIP, key)).state
+        pip = state.pips.get(request.pip_id, PipState())
         if not caller.roles(pip, employee_id):
             raise need_to_know()
         refuse_unless_may(pip, request, context.actor, by_hr=caller.by_hr, by_lead=caller.by_lead)
         if employee_id not in caller.directory.employees:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        if isinstance(request, BY_FACTS):
+            await self._look(state, pip)
         if named:
             await self._check_employed(named, context.today)
         act = pb.ActOnPip(by_hr=caller.by_hr, by_lead=caller.by_lead)
@@ -227,6 +246,17 @@ class PipApi:
             raise await self._told(conflict, request) from conflict
         pip = handled.state.pips[request.pip_id]
         return to_resource(pip, handled.position, caller.roles(pip, employee_id))
+
+    async def _look(self, state: State, pip: PipState) -> None:
+        """Has the facts under a PIP looked at once more: nobody decides faster than what follows them."""
+        key = pip_key(state.employee_id)
+        await self._watch.look(key, state)
+        evidence = [one for element in pip.content.elements for one in element.evidence if one.record_id]
+        positions = {f"log.performance.record.{one.record_id}": one.log_position for one in evidence}
+        for subject, history in (await self._commands.histories(positions)).items():
+            for event in history:
+                if isinstance(event.event, RECORD_CHANGES) and event.position > positions[subject]:
+                    await self._commands.handle(PIP, key, note_record(event), self._own_context("pip-records"))
 
     async def _told(self, conflict: Conflict, request: Request) -> Conflict:
         """A conflict, with what the PIP is by now."""

@@ -139,6 +139,15 @@ def _period(missed: MissedPeriod) -> EvidencePeriod:
     )
 
 
+RECORD_CHANGES = (RecordCorrected, RecordRetracted, RecordDisputed, RecordDisputeSettled)
+
+
+def note_record(event: Recorded) -> NotePipRecord:
+    """The command that tells an employee's PIPs of a change of a record."""
+    change = PipRecordChange(record_id=event.subject.rpartition(".")[2], log_position=event.position)
+    return NotePipRecord(change=change)
+
+
 class WatchPipRecords(Policy):
     """Changes of records in, and what they do to PIPs that name them as evidence out."""
 
@@ -151,19 +160,11 @@ class WatchPipRecords(Policy):
         self._today = today
 
     async def react(self, event: Recorded) -> None:
-        match event.event:
-            case (
-                RecordCorrected(employee_id=employee_id)
-                | RecordRetracted(employee_id=employee_id)
-                | RecordDisputed(employee_id=employee_id)
-                | RecordDisputeSettled(employee_id=employee_id)
-            ):
-                key = pip_key(employee_id)
-                if await self._commands.known(PIP, [key]):
-                    record_id = event.subject.rpartition(".")[2]
-                    change = PipRecordChange(record_id=record_id, log_position=event.position)
-                    context = reaction(self.name, event, self._now(), self._today())
-                    await self._commands.handle(PIP, key, NotePipRecord(change=change), context)
+        if isinstance(event.event, RECORD_CHANGES):
+            key = pip_key(event.event.employee_id)
+            if await self._commands.known(PIP, [key]):
+                context = reaction(self.name, event, self._now(), self._today())
+                await self._commands.handle(PIP, key, note_record(event), context)
 
 
 class KeepStandings(Policy):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -53,7 +53,7 @@ R = TypeVar("R", bound=Message)
 
 AGENT, LEAD, HR, HR2, NEUTRAL, WITNESS = "e-1", "e-9", "h-1", "h-2", "n-1", "w-1"
 HR_PEOPLE = {HR, HR2}
-IDS = {"employee_id": AGENT, "pip_id": "pip-1"}
+IDS: dict[str, Any] = {"employee_id": AGENT, "pip_id": "pip-1"}
 HOLIDAY = date(2026, 4, 3)
 """A Friday."""
 RULES = PipRules(

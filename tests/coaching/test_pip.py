@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import protovalidate
 import pytest
@@ -667,7 +668,7 @@ def test_an_appeal_upholds_or_overturns() -> None:
     (_, upheld), (_, overturned) = (
         events_of(after(HEARING), by(NEUTRAL, hearing, PERIOD_OVER)) for hearing in (UPHOLD, OVERTURN)
     )
-    ids = {"by": f"user:{NEUTRAL}", "delivered_date": "2026-03-16", "closed_date": "2026-04-15", **IDS}
+    ids: dict[str, Any] = {"by": f"user:{NEUTRAL}", "delivered_date": "2026-03-16", "closed_date": "2026-04-15", **IDS}
     assert upheld == PipClosed(outcome=Pip.OUTCOME_NOT_PASSED, action=Pip.ACTION_TRANSFER, **ids)
     assert overturned == PipClosed(outcome=Pip.OUTCOME_OVERTURNED, **ids)
 
@@ -793,7 +794,7 @@ def test_texts_lie_beside_the_content(kind: type[PipDrafted] | type[PipEdited]) 
         assert text not in str(event.content)
     assert content_of(event) == content()
     for name in ("conducts", "standards"):
-        event.ClearField(name)  # type: ignore[arg-type] # a name of the message's
+        event.ClearField(name)
         getattr(event, name).append("(erased)")
     event.support = event.consequence = "(erased)"
     erased = content_of(event)

@@ -24,7 +24,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipPaused,
     PipResumed,
 )
-from stepladder.coaching.v1.pip_pb2 import NamePipHearerRequest, NamePipWitnessRequest, Pip
+from stepladder.coaching.v1.pip_pb2 import CallPip, NamePipHearerRequest, NamePipWitnessRequest, Pip
 from tests.coaching.pips import (
     AGENT,
     HR_PEOPLE,
@@ -201,7 +201,7 @@ def run(paths: Sequence[str], examples: int) -> None:
         phases=[Phase.generate],  # the first counterexample is as good as the shortest
         suppress_health_check=[HealthCheck.too_slow],
     )
-    run_state_machine_as_test(tried, settings=some)  # type: ignore[no-untyped-call] # Hypothesis has no types for it
+    run_state_machine_as_test(tried, settings=some)
 
 
 def test_no_sequence_breaks_a_rule() -> None:
@@ -226,7 +226,7 @@ def the_program_decides(patch: pytest.MonkeyPatch) -> None:
     """The end of the period closes it."""
     called = deciding._called
 
-    def decided(pip: PipState, call: deciding.CallPip, today: date) -> Sequence[Message]:
+    def decided(pip: PipState, call: CallPip, today: date) -> Sequence[Message]:
         events = called(pip, call, today)
         fell_due = any(isinstance(event, PipDecisionFellDue) for event in events)
         return [*events, PipClosed(outcome=Pip.OUTCOME_PASSED)] if fell_due else events

@@ -55,6 +55,7 @@ from stepladder.coaching.v1.pip_pb2 import (
 )
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
+    EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_ON_LEAVE,
     ChangeEmploymentStatusRequest,
     EmploymentStatus,
@@ -80,7 +81,7 @@ RULES = PipRules(
     decision_business_days=3,
 )
 WORDS = "hung up on a customer in tears"
-FAIL = {"result": Pip.RESULT_NOT_PASSED, "action": Pip.ACTION_DEMOTION, "reason": "too far off"}
+FAIL: dict[str, Any] = {"result": Pip.RESULT_NOT_PASSED, "action": Pip.ACTION_DEMOTION, "reason": "too far off"}
 
 
 @dataclass
@@ -423,7 +424,7 @@ async def test_hr_pauses_and_resumes(desk: Desk) -> None:
     desk.world.clock[0] += timedelta(days=7)
     resumed = await desk.say(desk.hr, ResumePipRequest)
     assert resumed.schedule.due_date == "2027-04-20"
-    move = {"number": 1, "reason": "audit"}
+    move: dict[str, Any] = {"number": 1, "reason": "audit"}
     for wrong in ("2027-03-26", "2027-04-21", "2027-03-22"):
         moved = desk.say(desk.lead, ReschedulePipCheckpointRequest, date=wrong, **move)
         await refused(moved, StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
@@ -441,7 +442,9 @@ async def test_drift_blocks_the_decision_until_somebody_has_looked(both: World) 
     assert proposed.results[0].standard == ElementResult.STANDARD_NOT_MET
     fixed = fact(desk.agent, "2027-03-17", desk.kpi, 3)
     await both.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted twice"))
-    drifted = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.drift.drifts))
+    fast = desk.say(desk.hr, DecidePipRequest, etag=proposed.etag, **FAIL)
+    await refused(fast, StatusCode.ABORTED, "ETAG_MISMATCH")
+    drifted = await desk.get(desk.hr)
     (drift,) = drifted.drift.drifts
     assert (drift.pin, drift.before.value, drift.now.value) == ("errors/result", "10.0", "3.0")
     assert (drifted.results, drifted.drift.results[0].standard, drifted.drift.reviewed) == (
@@ -483,10 +486,12 @@ async def test_a_record_that_is_taken_back_is_drift(desk: Desk) -> None:
     """A PIP that rests on it says so, and waits for somebody to look; it is no evidence any more for another."""
     await desk.say(desk.lead, DraftPipRequest, content=desk.content())
     await desk.say(desk.lead, SubmitPipRequest)
-    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    submitted = await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
     record_id = (await desk.get(desk.hr)).content.elements[1].evidence[0].record_id
     taken = await desk.world.records.RetractRecord(RetractRecordRequest(record_id=record_id, reason="somebody else"))
-    drifted = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.drift.records))
+    fast = desk.say(desk.hr, ApprovePipRequest, etag=submitted.etag)
+    await refused(fast, StatusCode.ABORTED, "ETAG_MISMATCH")
+    drifted = await desk.get(desk.hr)
     assert list(drifted.drift.records) == [PipRecordChange(record_id=record_id, log_position=taken.log_position)]
     await refused(desk.say(desk.hr, ApprovePipRequest), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
     await desk.say(desk.hr, SendBackPipRequest, reason="the complaint was about somebody else")
@@ -516,7 +521,7 @@ async def test_two_decide_at_once(desk: Desk) -> None:
 
 async def test_saying_it_again_is_safe(desk: Desk) -> None:
     """With a request id, also after it has moved on, or without; another request with the id is refused."""
-    fields = {"content": desk.content(), "request_id": "r-1"}
+    fields: dict[str, Any] = {"content": desk.content(), "request_id": "r-1"}
     draft = await desk.say(desk.lead, DraftPipRequest, **fields)
     submitted = await desk.say(desk.lead, SubmitPipRequest, request_id="r-2")
     commands = desk.world.services["coaching"].commands
@@ -650,7 +655,9 @@ async def test_a_right_that_is_lost_is_lost_at_once(desk: Desk) -> None:
     await appoint(desk.world, desk.team, desk.other_lead, "2027-03-15")
     assert (await desk.get(desk.other_lead)).state == Pip.STATE_ACTIVE
     assert (await desk.get(desk.lead)).drafted_by == f"user:{desk.lead}"
-    gone = ChangeEmploymentStatusRequest(employee_id=desk.lead, status=4, effective_date="2027-03-15")
+    gone = ChangeEmploymentStatusRequest(
+        employee_id=desk.lead, status=EMPLOYMENT_STATUS_LEFT, effective_date="2027-03-15"
+    )
     await desk.world.directory.ChangeEmploymentStatus(gone)
     assert await heard(desk.get(desk.lead))
 
