@@ -12,6 +12,7 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.before_after import BeforeAndAfter
 from services.coaching.case_file_api import CaseFileApi
+from services.coaching.comparison_api import ComparisonApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.duties import Duties
 from services.coaching.effect_api import EffectApi
@@ -19,6 +20,7 @@ from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
 from services.coaching.mastery_api import MasteryApi
 from services.coaching.measuring import Measuring
+from services.coaching.patterns import Patterns
 from services.coaching.pip import PIP
 from services.coaching.pip_api import PipApi
 from services.coaching.pip_state import pins_of
@@ -40,6 +42,7 @@ from services.coaching.trainings import Trainings
 from services.coaching.worklist_api import WorklistApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    comparison_pb2,
     duties_pb2,
     effect_pb2,
     events_pb2,
@@ -102,6 +105,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))
+    patterns = Patterns(metadata)
+    at_patterns = service.follow(patterns)
     suggestions, masteries = Suggestions(metadata), Masteries(metadata)
     check_ins = CheckIns(metadata)
     duties = Duties(
@@ -121,6 +126,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         pip_pb2.DESCRIPTOR.services_by_name["PipService"]: pip_api,
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
         duties_pb2.DESCRIPTOR.services_by_name["DutiesService"]: SeparationApi(service),
+        comparison_pb2.DESCRIPTOR.services_by_name["ComparisonService"]: ComparisonApi(
+            service, catalogue, patterns, service.together(at_catalogue, at_patterns)
+        ),
         session_pb2.DESCRIPTOR.services_by_name["SessionService"]: SessionApi(service, sessions, at_sessions),
         effect_pb2.DESCRIPTOR.services_by_name["EffectService"]: EffectApi(
             service, plans, service.together(at_people, at_catalogue, at_facts, at_plans), measuring

@@ -6,7 +6,7 @@ from functools import reduce
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
-from libs.common.commands import Standing
+from libs.common.commands import Commands, Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context, Recorded, is_id
 from libs.common.projecting import Follower
@@ -38,13 +38,13 @@ class CaseFileApi:
         self._at_sessions = at_sessions
 
     async def GetCaseFile(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
-        plan, caller = await self._readable(request.plan_id, context)
+        plan, caller = await readable_plan(self._commands, request.plan_id, context)
         await self._at_sessions.wait_for(max(request.at_least, plan.position), AT_LEAST_SECONDS)
         sessions = [SESSION.subject(one) for one in await self._sessions.of_plan(self._engine, request.plan_id)]
         histories, missing = await self._behind([PLAN.subject(request.plan_id), *sessions])
         private = [subject for subject in sessions if not caller.reads(_session(histories[subject]))]
         case = plan_case(plan.state)
-        names = await self._names(employees_in(case, histories))
+        names = await names_of(self._commands, employees_in(case, histories))
         return case_file(case, histories, missing, private, names, context.now)
 
     async def ExportCaseFile(self, request: pb.ExportCaseFileRequest, context: Context) -> HttpBody:
@@ -54,30 +54,6 @@ class CaseFileApi:
             content = MessageToJson(file, always_print_fields_with_no_presence=True, ensure_ascii=False)
             return HttpBody(content_type="application/json", data=content.encode())
         return await file_of(lambda: case_document(file), request.format)
-
-    async def _readable(self, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
-        """The plan, for whoever may see its case file, and who that is. Refused before anything is said of it."""
-        plan, caller_is = await self._commands.load(PLAN, plan_id), caller_id(context)
-        employee_id, lead_id = plan.state.proposed.employee_id, plan.state.proposed.lead_id
-        directory = await directory_around(self._commands, caller_is, context.today, employee_ids={employee_id} - {""})
-        caller = Caller(caller_is, relations(directory, caller_is, employee_id, context.today))
-        coaches = directory.employed(caller_is, context.today) and caller_is == lead_id
-        if caller.relations.isdisjoint(NEED_TO_KNOW) and not coaches:
-            raise need_to_know()
-        if not plan.position:
-            raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan_id}")
-        return plan, caller
-
-    async def _names(self, ids: Iterable[str]) -> dict[str, str]:
-        """How those who are employees are called, read anew from the log: whoever was erased since has no name."""
-        subjects = {EMPLOYEE.subject(one): one for one in ids if is_id(one)}
-        histories = await self._commands.histories(sorted(subjects))
-        return {
-            subjects[subject]: recorded.event.display_name
-            for subject, history in histories.items()
-            for recorded in history
-            if isinstance(recorded.event, EmployeeHired | EmployeeRenamed)
-        }
 
     async def _behind(self, subjects: Iterable[str]) -> tuple[Mapping[str, Sequence[Recorded]], set[int]]:
         """The histories of the case and of everything that it refers to; and positions at which there is nothing."""
@@ -89,6 +65,35 @@ class CaseFileApi:
             found |= await self._commands.subjects_at(LOG, sorted(wanted))
             histories |= await self._commands.histories(set(found.values()) - histories.keys())
         return histories, asked - found.keys()
+
+
+async def readable_plan(commands: Commands, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
+    """The plan, for whoever may see its case file, and who that is. Refused before anything is said of it.
+
+    Raises Forbidden `NEED_TO_KNOW`; NotFound `PLAN_NOT_FOUND`.
+    """
+    plan, caller_is = await commands.load(PLAN, plan_id), caller_id(context)
+    employee_id, lead_id = plan.state.proposed.employee_id, plan.state.proposed.lead_id
+    directory = await directory_around(commands, caller_is, context.today, employee_ids={employee_id} - {""})
+    caller = Caller(caller_is, relations(directory, caller_is, employee_id, context.today))
+    coaches = directory.employed(caller_is, context.today) and caller_is == lead_id
+    if caller.relations.isdisjoint(NEED_TO_KNOW) and not coaches:
+        raise need_to_know()
+    if not plan.position:
+        raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan_id}")
+    return plan, caller
+
+
+async def names_of(commands: Commands, ids: Iterable[str]) -> dict[str, str]:
+    """How those who are employees are called, read anew from the log: whoever was erased since has no name."""
+    subjects = {EMPLOYEE.subject(one): one for one in ids if is_id(one)}
+    histories = await commands.histories(sorted(subjects))
+    return {
+        subjects[subject]: recorded.event.display_name
+        for subject, history in histories.items()
+        for recorded in history
+        if isinstance(recorded.event, EmployeeHired | EmployeeRenamed)
+    }
 
 
 def _session(history: Sequence[Recorded]) -> SessionState:

@@ -15,6 +15,7 @@ from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    comparison_pb2,
     duties_pb2,
     effect_pb2,
     mastery_pb2,
@@ -52,6 +53,7 @@ CONTRACTS = (
     pip_pb2,
     case_file_pb2,
     effect_pb2,
+    comparison_pb2,
     duties_pb2,
     mastery_pb2,
     session_pb2,

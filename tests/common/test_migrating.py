@@ -15,6 +15,7 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.facts import Facts
 from services.coaching.masteries import Masteries
+from services.coaching.patterns import Patterns
 from services.coaching.pips import Leaves, Pips
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
@@ -45,6 +46,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Catalogue,
         Facts,
         Plans,
+        Patterns,
         Sessions,
         Suggestions,
         Masteries,

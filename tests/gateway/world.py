@@ -23,6 +23,7 @@ from libs.common.settings import Settings
 from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import (
     case_file_pb2,
+    comparison_pb2,
     duties_pb2,
     effect_pb2,
     mastery_pb2,
@@ -79,6 +80,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         pip_pb2.DESCRIPTOR,
         case_file_pb2.DESCRIPTOR,
         effect_pb2.DESCRIPTOR,
+        comparison_pb2.DESCRIPTOR,
         duties_pb2.DESCRIPTOR,
         session_pb2.DESCRIPTOR,
         worklist_pb2.DESCRIPTOR,

@@ -20,6 +20,7 @@ from services.coaching import __main__ as coaching
 from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
+from stepladder.coaching.v1.comparison_pb2_grpc import ComparisonServiceStub
 from stepladder.coaching.v1.duties_pb2_grpc import DutiesServiceStub
 from stepladder.coaching.v1.effect_pb2_grpc import EffectServiceStub
 from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
@@ -157,6 +158,10 @@ class World:
     @property
     def worklists(self) -> WorklistServiceStub:
         return WorklistServiceStub(self.channels["coaching"])
+
+    @property
+    def outcomes(self) -> ComparisonServiceStub:
+        return ComparisonServiceStub(self.channels["coaching"])
 
     @property
     def eligibility(self) -> EligibilityServiceStub:

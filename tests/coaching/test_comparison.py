@@ -1,0 +1,90 @@
+"""Comparisons tell what became of groups, never of few: what is left out cannot be worked out."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import pytest
+
+from services.coaching import plan
+from services.coaching.comparison import FATES, everything, fate_of, smallest_group, told
+from stepladder.coaching.v1.comparison_pb2 import ComparedGroup
+from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.performance.v1.policy_pb2 import CoachingRules
+
+Fate: TypeAlias = "ComparedGroup.Fate.ValueType"
+Words: TypeAlias = tuple[tuple[tuple[Fate, ...], int], ...]
+SMALLEST = 3
+
+
+def fates(*counts: int) -> list[Fate]:
+    """So many of each of the first fates."""
+    return [fate for fate, count in zip(FATES, counts, strict=False) for _ in range(count)]
+
+
+def people(groups: Sequence[ComparedGroup]) -> list[int]:
+    return [group.people for group in groups]
+
+
+def counts_of(people: int, groups: int) -> Iterator[tuple[int, ...]]:
+    """Every way in which so many people can be in so many groups."""
+    for bars in itertools.combinations(range(people + groups - 1), groups - 1):
+        yield tuple(b - a - 1 for a, b in pairwise((-1, *bars, people + groups - 1)))
+
+
+def test_no_number_that_is_left_out_can_be_worked_out() -> None:
+    """Of all centres that would be told in the same words, somebody who knows the rule cannot say which it is.
+
+    For each fate that is not told by itself there are several numbers of people that it may have, unless nobody has it.
+    """
+    fewest = SMALLEST + 6
+    for total in range(SMALLEST, fewest):
+        possible = defaultdict[Words, list[tuple[int, ...]]](list)
+        for counts in counts_of(total, len(FATES)):
+            groups = told(fates(*counts), SMALLEST)
+            assert sum(people(groups)) == total
+            assert not any(0 < number < SMALLEST for number in people(groups))
+            possible[tuple((tuple(group.fates), group.people) for group in groups)].append(counts)
+        for words, centres in possible.items():
+            open_ones = {fate for some, number in words if len(some) > 1 and number for fate in some}
+            for place, fate in enumerate(FATES):
+                assert (len({counts[place] for counts in centres}) > 1) == (fate in open_ones)
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups"),
+    [
+        ((5, 4, 3), [5, 4, 3, 0, 0, 0, 0]),
+        ((3, 4, 2, 3), [3, 6, 3]),
+        ((3, 4, 0, 1, 1, 1), [3, 4, 3]),
+        ((5, 1, 0, 4), [10]),
+        ((1, 1, 1), [3]),
+        ((1, 1), []),
+    ],
+)
+def test_small_groups_are_told_as_larger_ones(counts: tuple[int, ...], groups: list[int]) -> None:
+    """Without a plan, open, closed; or all together; or nothing."""
+    assert people(told(fates(*counts), SMALLEST)) == groups
+
+
+def test_two_people_are_no_group_whatever_the_rules_say() -> None:
+    """Or their sum would say that there is one in each of two."""
+    assert [smallest_group(CoachingRules(smallest_group=number)) for number in (1, 2, 3, 7)] == [3, 3, 3, 7]
+
+
+def test_all_is_told_to_whoever_may_know() -> None:
+    """Small groups, and empty ones."""
+    assert people(everything(fates(2, 0, 1))) == [2, 0, 1, 0, 0, 0, 0]
+
+
+def test_every_plan_has_a_fate() -> None:
+    """By its state, or by its outcome once it is closed."""
+    found = {fate_of(None)}
+    for stage in Plan.State.values()[1:]:
+        for outcome in Plan.Outcome.values()[1:] if stage == Plan.STATE_CLOSED else [Plan.OUTCOME_UNSPECIFIED]:
+            state = plan.State(stage=stage)
+            state.closed.outcome = outcome
+            found.add(fate_of(state))
+    assert found == set(FATES)
