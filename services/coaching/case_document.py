@@ -6,7 +6,10 @@ from datetime import UTC
 from libs.documents.document import Cell, Document, Section, Table
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 
-_SAID_ALREADY = ("plan_id", "employee_id", "lead_id", "evidence.", "drift.", "detection.", "goals[")
+_SAID_ALREADY = (
+    *("plan_id", "employee_id", "lead_id"),
+    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins["),
+)
 """Details that stand above everything, in the sentence, or among the figures."""
 
 

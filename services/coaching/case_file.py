@@ -80,7 +80,7 @@ def plan_case(state: plan.State) -> Case:
         employee_id=proposed.employee_id,
         lead_id=proposed.lead_id,
         state=f"{stage}: {words(Plan.Outcome.DESCRIPTOR, state.closed.outcome)}" if state.closed.outcome else stage,
-        figures=[*_evidence(state), *_goals(state)],
+        figures=[*_evidence(state), *_measured(state)],
     )
 
 
@@ -109,8 +109,12 @@ def _evidence(state: plan.State) -> Iterator[CaseFigure]:
             )
 
 
-def _goals(state: plan.State) -> Iterator[CaseFigure]:
-    """Baselines, and what the goals came to."""
+def _measured(state: plan.State) -> Iterator[CaseFigure]:
+    """What was assessed, baselines, and what the goals came to."""
+    if state.assessed.HasField("measured"):
+        found = state.assessed.measured
+        what = f"As assessed: {named(found.measure)}, {found.start_date} to {found.end_date}"
+        yield _pinned(state, "assessed", what, "", found.value)
     for index, goal in enumerate(state.activated.goals):
         what, target = f"{named(measure_of(goal))} by {goal.deadline}", f"to {goal.target}"
         yield _pinned(state, f"goals[{index}].baseline", f"Goal: {what}", target, goal.baseline)
@@ -121,7 +125,7 @@ def _goals(state: plan.State) -> Iterator[CaseFigure]:
 def _pinned(state: plan.State, pin: str, what: str, target: str, before: str) -> CaseFigure:
     """What a plan measured and keeps, and what it is now if that is something else."""
     drift = state.pin_drifts.get(pin)
-    now = "" if drift is None else drift.now.value or NOTHING
+    now = "" if drift is None or drift.now.value == drift.before.value else drift.now.value or NOTHING
     return CaseFigure(what=what, target=target, before=before or NOTHING, now=now)
 
 

@@ -19,11 +19,14 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
     PlanEvidenceDrifted,
+    PlanPinsDrifted,
     PlanProposed,
+    ReassessmentFellDue,
     SessionHeld,
     SessionScheduled,
 )
-from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal
+from stepladder.coaching.v1.measure_pb2 import Measure, Measured, PinDrift
+from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal, GoalResult
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
@@ -55,6 +58,10 @@ def fact(employee_id: str = "e-1", *numbers: int) -> FactRecorded:
 def resting_on(*positions: int) -> PlanProposed:
     evidence = Evidence(periods=[EvidencePeriod(fact_positions=positions)])
     return PlanProposed(plan_id="p-1", employee_id="e-1", evidence=evidence)
+
+
+def measured(value: str) -> Measured:
+    return Measured(measure=Measure(kpi_id="aht"), start_date="2026-01-01", end_date="2026-01-31", value=value)
 
 
 def made(*events: Recorded, private: Sequence[str] = ()) -> CaseFile:
@@ -203,8 +210,16 @@ def test_what_was_kept_stands_beside_what_it_is_now() -> None:
     state = plan.State()
     for event in (
         PlanProposed(plan_id="p-1", employee_id="e-1", evidence=Evidence(kpi_id="aht", periods=kept)),
+        PlanAssessed(measured=measured("5.5")),
         PlanActivated(goals=[Goal(kpi_id="aht", baseline="5", target="4", deadline="2026-06-01")]),
+        ReassessmentFellDue(results=[GoalResult(measured=measured(""))]),
         PlanEvidenceDrifted(drift=EvidenceDrift(periods=now)),
+        PlanPinsDrifted(
+            pins=[
+                PinDrift(pin="goals[0].baseline", before=measured("5"), now=measured("6")),
+                PinDrift(pin="assessed", before=measured("5.5"), now=measured("5.5")),
+            ]
+        ),
     ):
         state = plan.evolve(state, event)
     assert [(one.what, one.target, one.before, one.now) for one in plan_case(state).figures] == [
@@ -212,7 +227,9 @@ def test_what_was_kept_stands_beside_what_it_is_now() -> None:
         ("aht, 2026-02-01 to 2026-02-28", "at most 4", "6", "nothing is recorded"),
         ("aht, 2026-03-01 to 2026-03-31", "against 4 before", "2", "3"),
         ("calls, 2026-03-01 to 2026-03-31", "", "9", ""),
-        ("Goal: KPI aht by 2026-06-01", "to 4", "5", ""),
+        ("As assessed: KPI aht, 2026-01-01 to 2026-01-31", "", "5.5", ""),
+        ("Goal: KPI aht by 2026-06-01", "to 4", "5", "6"),
+        ("Result: KPI aht by 2026-06-01", "to 4", "nothing is recorded", ""),
     ]
 
 
