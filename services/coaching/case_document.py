@@ -12,12 +12,14 @@ _SAID_ALREADY = (
 )
 """Details that stand above everything, in the sentence, or among the figures."""
 
+_PARTS = (CaseEntry.KIND_FACT, CaseEntry.KIND_RULE)
+
 
 def case_document(file: CaseFile) -> Document:
     """Whose it is and how it stands; what was kept, then and now; what happened; what it rests on; how it was read."""
     facts = [entry for entry in file.entries if entry.kind == CaseEntry.KIND_FACT]
     rules = [entry for entry in file.entries if entry.kind == CaseEntry.KIND_RULE]
-    done = [entry for entry in file.entries if entry not in (*facts, *rules)]
+    done = [entry for entry in file.entries if entry.kind not in _PARTS]
     employee = _named(file, file.employee_id)
     coach = f"; with {_named(file, file.lead_id)}" if file.lead_id else ""
     sections = [
@@ -64,15 +66,19 @@ def _table(file: CaseFile, title: str, entries: Iterable[CaseEntry], who: str) -
 
 
 def _what(entry: CaseEntry) -> str:
-    """The sentence, and below it the details; those of facts and rules are parts of one thing, which needs no name."""
-    parts = entry.kind in (CaseEntry.KIND_FACT, CaseEntry.KIND_RULE)
-    lines = [entry.sentence]
-    for detail in entry.details:
-        if not parts and detail.name.startswith(_SAID_ALREADY):
-            continue
-        name = detail.name.partition(".")[2] or detail.name if parts else detail.name
-        lines.append(f"{name.replace('_', ' ')}: {detail.value}")
-    return "\n".join(lines)
+    """The sentence, and below it the details: of facts and rules, which are one thing each, in one go."""
+    parts = entry.kind in _PARTS
+    lines = []
+    for one in entry.details:
+        if not (_is_named_above(one.name) if parts else one.name.startswith(_SAID_ALREADY)):
+            name = one.name.partition(".")[2] or one.name if parts else one.name
+            lines.append(f"{name.replace('_', ' ')}: {one.value}")
+    return "\n".join([entry.sentence, *(["; ".join(lines)] if parts and lines else lines)])
+
+
+def _is_named_above(name: str) -> bool:
+    """Of facts and rules: whose and when, and what a record counts as."""
+    return name.startswith("outcome.") or name.endswith(("employee_id", "date", "source", "policy_id"))
 
 
 def _actor(entry: CaseEntry, named: Callable[[str], str]) -> str:

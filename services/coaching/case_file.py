@@ -288,19 +288,27 @@ def _details(message: Message, path: str = "") -> Iterator[CaseDetail]:
             yield from _held(value, name)
         else:
             for index, one in enumerate(value):
-                yield from _held(one, f"{name}[{index}]")
+                yield from _element(one, f"{name}[{index}]")
 
 
 def _held(message: Message, name: str) -> Iterator[CaseDetail]:
-    match message:
-        case Timestamp():
-            yield CaseDetail(name=name, value=message.ToDatetime(UTC).isoformat())
-        case Reading(kpi_id=kpi_id, numerators=numerators, denominators=denominators):
-            of = f" of {sum(denominators)}" if denominators else ""
-            samples = f", in {len(numerators)} samples" if len(numerators) > 1 else ""
-            yield CaseDetail(name=f"{name}.{kpi_id}", value=f"{sum(numerators)}{of}{samples}")
-        case _:
-            yield from _details(message, f"{name}.")
+    if isinstance(message, Timestamp):
+        yield CaseDetail(name=name, value=message.ToDatetime(UTC).isoformat())
+    else:
+        yield from _details(message, f"{name}.")
+
+
+def _element(message: Message, name: str) -> Iterator[CaseDetail]:
+    """One of many: on one line, if it holds nothing that has parts itself."""
+    if isinstance(message, Reading):
+        of = f" of {sum(message.denominators)}" if message.denominators else ""
+        samples = f", in {len(message.numerators)} samples" if len(message.numerators) > 1 else ""
+        yield CaseDetail(name=f"{name}.{message.kpi_id}", value=f"{sum(message.numerators)}{of}{samples}")
+    elif any(field.message_type is not None for field, _ in message.ListFields()):
+        yield from _details(message, f"{name}.")
+    else:
+        parts = [f"{one.name} {one.value}" for one in _details(message)]
+        yield CaseDetail(name=name, value=", ".join(parts))
 
 
 def _told(field: FieldDescriptor, value: Any) -> str:
