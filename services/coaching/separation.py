@@ -13,7 +13,17 @@ from google.protobuf.message import Message
 from libs.common.streams import Stored
 from services.coaching.case_file import about
 from stepladder.coaching.v1.duties_pb2 import DutyAct, DutyCase, DutyViolation
-from stepladder.coaching.v1.events_pb2 import PlanClosed, PlanProposed
+from stepladder.coaching.v1.events_pb2 import (
+    PipAppealHeard,
+    PipApproved,
+    PipDecided,
+    PipDelivered,
+    PipDrafted,
+    PipEdited,
+    PipResultProposed,
+    PlanClosed,
+    PlanProposed,
+)
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
@@ -26,17 +36,44 @@ from stepladder.performance.v1.events_pb2 import (
     RecordDisputeSettled,
 )
 
-SUBJECTS = ("log.coaching.plan.*", "log.performance.rating.*", "log.performance.record.*", "log.performance.facts.*")
+SUBJECTS = (
+    "log.coaching.plan.*",
+    "log.performance.rating.*",
+    "log.performance.record.*",
+    "log.performance.facts.*",
+    "restricted.coaching.pip.*",
+)
 """Where decisions about people lie."""
 
 APART = (
     frozenset({DutyAct.ROLE_RATING_PROPOSER, DutyAct.ROLE_RATING_DECIDER}),
     frozenset({DutyAct.ROLE_EVALUATOR, DutyAct.ROLE_DISPUTE_SETTLER}),
+    frozenset(
+        {
+            DutyAct.ROLE_PIP_DRAFTER,
+            DutyAct.ROLE_PIP_APPROVER,
+            DutyAct.ROLE_PIP_DECIDER,
+            DutyAct.ROLE_PIP_APPEAL_HEARER,
+        }
+    ),
+    frozenset({DutyAct.ROLE_PIP_RESULT_PROPOSER, DutyAct.ROLE_PIP_DECIDER}),
+    frozenset({DutyAct.ROLE_PIP_RESULT_PROPOSER, DutyAct.ROLE_PIP_APPEAL_HEARER}),
+    frozenset({DutyAct.ROLE_PIP_DELIVERER, DutyAct.ROLE_PIP_APPEAL_HEARER}),
 )
 """Roles of which nobody has two in the same decision."""
 
 IMPARTIAL = frozenset(
-    {DutyAct.ROLE_PLAN_CLOSER, DutyAct.ROLE_RATING_DECIDER, DutyAct.ROLE_DISPUTE_SETTLER},
+    {
+        DutyAct.ROLE_PLAN_CLOSER,
+        DutyAct.ROLE_RATING_DECIDER,
+        DutyAct.ROLE_DISPUTE_SETTLER,
+        DutyAct.ROLE_PIP_DRAFTER,
+        DutyAct.ROLE_PIP_APPROVER,
+        DutyAct.ROLE_PIP_DELIVERER,
+        DutyAct.ROLE_PIP_RESULT_PROPOSER,
+        DutyAct.ROLE_PIP_DECIDER,
+        DutyAct.ROLE_PIP_APPEAL_HEARER,
+    }
 )
 """Roles that nobody has in what is about themself."""
 
@@ -59,6 +96,13 @@ _KINDS: Mapping[str, type[Message]] = {
         RecordDisputeSettled,
         FactDisputed,
         FactDisputeSettled,
+        PipDrafted,
+        PipEdited,
+        PipApproved,
+        PipDelivered,
+        PipResultProposed,
+        PipDecided,
+        PipAppealHeard,
     )
 }
 
@@ -116,17 +160,17 @@ def _broken(history: Sequence[Stored]) -> Iterator[DutyViolation]:
 
 
 def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> list[_Decision]:
-    """The aggregate's decisions, in order. A proposal of a rating begins a new one."""
-    found = [_Decision()]
+    """The aggregate's decisions, in order: each PIP is one; a proposal of a rating begins another."""
+    found: dict[str, _Decision] = {}
+    rounds = 0
     for entry in history:
         envelope = Envelope.FromString(entry.payload)
         kind = _KINDS.get(envelope.type)
         if kind is None:
             continue
         event = kind.FromString(envelope.event)
-        if isinstance(event, RatingProposed) and found[-1].acts:
-            found.append(_Decision())
-        decision = found[-1]
+        rounds += isinstance(event, RatingProposed)
+        decision = found.setdefault(getattr(event, "pip_id", str(rounds)), _Decision())
         decision.employee_id = about(event) or decision.employee_id
         where = DutyAct(position=entry.position, event=kind.DESCRIPTOR.name, time=envelope.time)
         for role, actor in _parts(event, envelope.actor):
@@ -144,7 +188,7 @@ def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> li
                     sentence=f"The event names {named[0]}; the command was given by {envelope.actor}.",
                 )
             )
-    return found
+    return list(found.values())
 
 
 def _parts(event: Message, actor: str) -> Iterator[tuple[DutyAct.Role.ValueType, str]]:
@@ -162,6 +206,18 @@ def _parts(event: Message, actor: str) -> Iterator[tuple[DutyAct.Role.ValueType,
             yield DutyAct.ROLE_EVALUATOR, f"user:{record.evaluation.evaluator_id}"
         case RecordDisputeSettled() | FactDisputeSettled():
             yield DutyAct.ROLE_DISPUTE_SETTLER, actor
+        case PipDrafted() | PipEdited():
+            yield DutyAct.ROLE_PIP_DRAFTER, actor
+        case PipApproved():
+            yield DutyAct.ROLE_PIP_APPROVER, actor
+        case PipDelivered():
+            yield DutyAct.ROLE_PIP_DELIVERER, actor
+        case PipResultProposed():
+            yield DutyAct.ROLE_PIP_RESULT_PROPOSER, actor
+        case PipDecided():
+            yield DutyAct.ROLE_PIP_DECIDER, actor
+        case PipAppealHeard():
+            yield DutyAct.ROLE_PIP_APPEAL_HEARER, actor
 
 
 def _wrong_in(subject: str, decision: _Decision) -> Iterator[DutyViolation]:

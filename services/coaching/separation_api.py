@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from libs.common.days import ONE_DAY, parse_day
-from libs.common.errors import FieldViolation, Invalid, Unavailable
+from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
@@ -16,9 +16,6 @@ from stepladder.coaching.v1 import duties_pb2 as pb
 
 MOST_DAYS = 366
 MOST_TOLD = 1000
-_PAGE = 1000
-_PATIENCE = 5.0
-"""Seconds to wait for events that are known to be there."""
 
 
 class SeparationApi:
@@ -46,7 +43,7 @@ class SeparationApi:
             stream = self._service.streams[name]
             after = await stream.position_before(self._midnight(start))
             through = await stream.position_before(self._midnight(end + ONE_DAY))
-            entries = await _between(stream, subjects, after, through) if subjects else []
+            entries = await _between(stream, subjects, after, through)
             report.readings.add(
                 stream=name,
                 after_position=after,
@@ -72,15 +69,10 @@ class SeparationApi:
 
 
 async def _between(stream: Stream, subjects: Sequence[str], after: int, through: int) -> list[Stored]:
-    """Every event of some subjects behind one position and up to another."""
-    last = min(through, max([await stream.last_position(subject) for subject in subjects]))
+    """Every event of some subjects behind one position and up to another, as the leader knows them."""
     found: list[Stored] = []
-    seen = after
-    async with stream.feed(subjects, after) as feed:
-        while seen < last:
-            page = await feed.next(_PAGE, _PATIENCE)
-            if not page:
-                raise Unavailable("LOG_UNAVAILABLE", "the event log does not answer; ask again in a moment")
-            seen = page[-1].position
-            found += [entry for entry in page if entry.position <= through]
-    return found
+    for subject in subjects:
+        told = await stream.read(subject, after)
+        told += await stream.read_from_leader(subject, told[-1].position if told else after)
+        found += [entry for entry in told if entry.position <= through]
+    return sorted(found, key=lambda entry: entry.position)

@@ -11,7 +11,18 @@ from libs.common.envelope import chain_start, payload_hash
 from libs.common.streams import Stored
 from services.coaching.separation import APART, checked, digest, has_part
 from stepladder.coaching.v1.duties_pb2 import DutyAct, DutyCase, DutyViolation
-from stepladder.coaching.v1.events_pb2 import PlanAssessed, PlanClosed, PlanProposed
+from stepladder.coaching.v1.events_pb2 import (
+    PipAppealHeard,
+    PipApproved,
+    PipDecided,
+    PipDelivered,
+    PipDrafted,
+    PipEdited,
+    PipResultProposed,
+    PlanAssessed,
+    PlanClosed,
+    PlanProposed,
+)
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
@@ -32,6 +43,7 @@ SUBJECTS = {
     MonthClosed: "log.performance.rating.e-1_2026-01",
     RecordCreated: "log.performance.record.r-1",
     FactDisputed: "log.performance.facts.e-1_2026-01",
+    PipDrafted: "restricted.coaching.pip.pip-x",
 }
 Said = tuple[Message, str]
 
@@ -52,6 +64,13 @@ def settled(by: str) -> Said:
     return RecordDisputeSettled(employee_id="e-1"), by
 
 
+def pip(kind: type[Message], by: str, pip_id: str = "pip-1") -> Said:
+    return kind(pip_id=pip_id, employee_id="e-1", by=by), by
+
+
+CARL, LEAD = "user:carl", "user:lead"
+DRAFTED = [pip(PipDrafted, LEAD), pip(PipApproved, ANNA), pip(PipDelivered, LEAD)]
+DECIDED = [*DRAFTED, pip(PipResultProposed, LEAD), pip(PipDecided, BEN)]
 CLOSED = (MonthClosed(employee_id="e-1"), "policy:judging")
 PROPOSED = (PlanProposed(employee_id="e-1"), "policy:propose-plans")
 
@@ -103,6 +122,21 @@ def told(*said: Said, after: int = 0) -> tuple[list[DutyCase], list[tuple[str, l
             ],
             [("OWN_CASE", [2])],
         ),
+        ([*DECIDED, pip(PipAppealHeard, CARL)], []),
+        ([pip(PipDrafted, LEAD), pip(PipApproved, LEAD)], [("SAME_PERSON", [1, 2])]),
+        ([pip(PipDrafted, LEAD), pip(PipEdited, ANNA), pip(PipApproved, ANNA)], [("SAME_PERSON", [2, 3])]),
+        ([*DRAFTED, pip(PipResultProposed, CARL), pip(PipDecided, CARL)], [("SAME_PERSON", [4, 5])]),
+        ([*DRAFTED, pip(PipResultProposed, CARL), pip(PipDecided, LEAD)], [("SAME_PERSON", [1, 5])]),
+        ([*DRAFTED, pip(PipResultProposed, LEAD), pip(PipDecided, ANNA)], [("SAME_PERSON", [2, 5])]),
+        ([*DECIDED, pip(PipAppealHeard, BEN)], [("SAME_PERSON", [5, 6])]),
+        ([*DECIDED, pip(PipAppealHeard, ANNA)], [("SAME_PERSON", [2, 6])]),
+        (
+            [*DECIDED, pip(PipAppealHeard, LEAD)],
+            [("SAME_PERSON", [place, 6]) for place in (1, 3, 4)],
+        ),
+        ([*DRAFTED, pip(PipResultProposed, LEAD), pip(PipDecided, "policy:pip-clock")], [("NO_PERSON", [5])]),
+        ([pip(PipDrafted, LEAD), pip(PipApproved, EMPLOYEE)], [("OWN_CASE", [2])]),
+        ([*DRAFTED, pip(PipDrafted, ANNA, "pip-2"), pip(PipApproved, BEN, "pip-2")], []),
     ],
 )
 def test_what_is_wrong_is_found_and_nothing_else(said: Sequence[Said], violations: list[tuple[str, list[int]]]) -> None:

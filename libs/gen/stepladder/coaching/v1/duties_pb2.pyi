@@ -171,6 +171,13 @@ class DutyAct(_message.Message):
         """Of a contact, by a record's `evaluator_id`."""
         ROLE_DISPUTE_SETTLER: DutyAct._Role.ValueType  # 6
         """Of a dispute about a record or a fact."""
+        ROLE_PIP_DRAFTER: DutyAct._Role.ValueType  # 7
+        """Who wrote a PIP, or changed it."""
+        ROLE_PIP_APPROVER: DutyAct._Role.ValueType  # 8
+        ROLE_PIP_DELIVERER: DutyAct._Role.ValueType  # 9
+        ROLE_PIP_RESULT_PROPOSER: DutyAct._Role.ValueType  # 10
+        ROLE_PIP_DECIDER: DutyAct._Role.ValueType  # 11
+        ROLE_PIP_APPEAL_HEARER: DutyAct._Role.ValueType  # 12
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
     ROLE_UNSPECIFIED: DutyAct.Role.ValueType  # 0
@@ -183,6 +190,13 @@ class DutyAct(_message.Message):
     """Of a contact, by a record's `evaluator_id`."""
     ROLE_DISPUTE_SETTLER: DutyAct.Role.ValueType  # 6
     """Of a dispute about a record or a fact."""
+    ROLE_PIP_DRAFTER: DutyAct.Role.ValueType  # 7
+    """Who wrote a PIP, or changed it."""
+    ROLE_PIP_APPROVER: DutyAct.Role.ValueType  # 8
+    ROLE_PIP_DELIVERER: DutyAct.Role.ValueType  # 9
+    ROLE_PIP_RESULT_PROPOSER: DutyAct.Role.ValueType  # 10
+    ROLE_PIP_DECIDER: DutyAct.Role.ValueType  # 11
+    ROLE_PIP_APPEAL_HEARER: DutyAct.Role.ValueType  # 12
 
     ROLE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
