@@ -11,10 +11,14 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
+from libs.facts.relations import NEED_TO_KNOW, Relation, relations
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import mastery_pb2 as pb
+
+READING = NEED_TO_KNOW | {Relation.MANAGER}
+"""Who reads what was seen of a lead."""
 
 
 class MasteryApi:
@@ -43,7 +47,9 @@ class MasteryApi:
 
     async def GetMastery(self, request: pb.GetMasteryRequest, context: Context) -> pb.Mastery:
         found = await self._rule_book.of(request.employee_id, context.today)
-        return _shown(request.employee_id, await self._commands.load(MASTERY, request.employee_id), found)
+        return await self._shown(
+            request.employee_id, await self._commands.load(MASTERY, request.employee_id), found, context
+        )
 
     async def ListMasteries(self, request: pb.ListMasteriesRequest, context: Context) -> pb.ListMasteriesResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
@@ -52,7 +58,7 @@ class MasteryApi:
         known = await self._commands.known(MASTERY, page)
         return pb.ListMasteriesResponse(
             masteries=[
-                _shown(employee_id, standing, await self._rule_book.of(employee_id, context.today))
+                await self._shown(employee_id, standing, await self._rule_book.of(employee_id, context.today), context)
                 for employee_id, standing in known.items()
             ],
             next_page_token=token,
@@ -65,8 +71,20 @@ class MasteryApi:
         if not (await directory_around(self._commands, observer, today)).employed(observer, today):
             raise NotAllowed("NOT_AN_OBSERVER", "an employee has to have seen it")
         handled = await self._commands.handle(MASTERY, employee_id, command, context)
-        return _shown(employee_id, handled, rules)
+        return await self._shown(employee_id, handled, rules, context)
 
-
-def _shown(employee_id: str, standing: Standing[State], found: CoachingRulesInForce) -> pb.Mastery:
-    return to_resource(employee_id, standing.state, standing.position, found.rules, found.rules_position)
+    async def _shown(
+        self, employee_id: str, standing: Standing[State], found: CoachingRulesInForce, context: Context
+    ) -> pb.Mastery:
+        """A lead's tasks as the caller may see them."""
+        caller, today = caller_id(context), context.today
+        shown = to_resource(employee_id, standing.state, standing.position, found.rules, found.rules_position)
+        directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
+        if relations(directory, caller, employee_id, today).isdisjoint(READING):
+            for task in shown.tasks:
+                if task.withdrawn_by != context.actor:
+                    task.ClearField("withdrawal_reason")
+                for repetition in task.repetitions:
+                    if repetition.observed_by != context.actor:
+                        repetition.ClearField("note")
+        return shown

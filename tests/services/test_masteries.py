@@ -14,6 +14,7 @@ from stepladder.coaching.v1.mastery_pb2 import (
     RecordRepetitionRequest,
     WithdrawMasteryRequest,
 )
+from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
 from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, Scope, SetPolicyRequest
 from tests.refusals import refused
 from tests.services.world import World, new_id
@@ -21,21 +22,25 @@ from tests.services.world import World, new_id
 
 @dataclass
 class Centre:
-    """A team of leads with rules of their own, two of whom are new, and somebody who watches them."""
+    """A team of leads with rules of their own, two of whom are new, and somebody who watches them; their lead; HR."""
 
     world: World
     rules: Policy
     lead: str
     other: str
     observer: str
+    manager: str
+    hr: str
 
     async def record(self, caller: str = "", **more: Any) -> Mastery:
         request = recording(self.lead, **more)
         answer: Mastery = await self.world.masteries.RecordRepetition(request, metadata=by(caller or self.observer))
         return answer
 
-    async def get(self, lead: str = "") -> Mastery:
-        return await self.world.masteries.GetMastery(GetMasteryRequest(employee_id=lead or self.lead))
+    async def get(self, lead: str = "", caller: str = "") -> Mastery:
+        request = GetMasteryRequest(employee_id=lead or self.lead)
+        answer: Mastery = await self.world.masteries.GetMastery(request, metadata=by(caller or self.observer))
+        return answer
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
@@ -56,7 +61,11 @@ async def centre(world: World) -> Centre:
 
 
 async def founded(world: World) -> Centre:
-    team = await world.team()
+    team, office = await world.team(), await world.team()
+    manager, hr = await world.employee(office), await world.employee(office, job_family="hr")
+    await world.directory.AppointTeamLead(
+        AppointTeamLeadRequest(team_id=team, lead_id=manager, effective_date="2019-01-01")
+    )
     tasks = [
         CoachingRules.LeadTask(task_id="plan", display_name="Plans a week"),
         CoachingRules.LeadTask(task_id="listen", display_name="Listens in"),
@@ -66,7 +75,7 @@ async def founded(world: World) -> Centre:
         SetPolicyRequest(policy=Policy(policy_id=new_id("rules"), effective_date="2019-01-01", coaching=content))
     )
     lead, other, observer = [await world.employee(team) for _ in range(3)]
-    return Centre(world, rules, lead, other, observer)
+    return Centre(world, rules, lead, other, observer, manager, hr)
 
 
 async def test_a_new_lead_masters_a_task(both: World) -> None:
@@ -93,10 +102,32 @@ async def test_a_new_lead_masters_a_task(both: World) -> None:
     await refused(
         both.masteries.WithdrawMastery(withdraw, metadata=by(centre.other)), StatusCode.ABORTED, "ETAG_MISMATCH"
     )
-    listed = await both.masteries.ListMasteries(ListMasteriesRequest(at_least=taken.log_position, page_size=1000))
+    listed = await both.masteries.ListMasteries(
+        ListMasteriesRequest(at_least=taken.log_position, page_size=1000), metadata=by(centre.other)
+    )
     assert [one for one in listed.masteries if one.employee_id in (centre.lead, centre.other)] == [taken]
     (follower,) = (one for one in both.services["coaching"].followers if one.handler.name == "masteries")
     assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def test_who_reads_notes(centre: Centre) -> None:
+    """The lead, whoever leads them, HR, and who wrote it; others see what is mastered, without the words."""
+    await centre.record(note="knew whom to ask")
+    await centre.record(note="asked nobody")
+    withdraw = WithdrawMasteryRequest(employee_id=centre.lead, task_id="plan", reason="had help after all")
+    await centre.world.masteries.WithdrawMastery(withdraw, metadata=by(centre.hr))
+    for caller, notes, reason in (
+        (centre.lead, ["knew whom to ask", "asked nobody"], "had help after all"),
+        (centre.manager, ["knew whom to ask", "asked nobody"], "had help after all"),
+        (centre.hr, ["knew whom to ask", "asked nobody"], "had help after all"),
+        (centre.observer, ["knew whom to ask", "asked nobody"], ""),
+        (centre.other, ["", ""], ""),
+        ("nobody", ["", ""], ""),
+    ):
+        task = (await centre.get(caller=caller)).tasks[0]
+        assert ([one.note for one in task.repetitions], task.withdrawal_reason) == (notes, reason), caller
+        listed = await centre.world.masteries.ListMasteries(ListMasteriesRequest(page_size=1000), metadata=by(caller))
+        assert all(one.tasks[0] == task for one in listed.masteries if one.employee_id == centre.lead)
 
 
 async def test_saying_it_again(centre: Centre) -> None:
