@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor
 from hypothesis import strategies as st
 
 from libs.facts import employee, team
-from services.coaching import mastery, pip, plan, session, standing, suggestion, training
+from services.coaching import mastery, pip, plan, session, sharing, standing, suggestion, training
 from services.performance import (
     assessment,
     calibration,
@@ -61,7 +61,10 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
                 risk_review,
             ],
         ),
-        (coaching_events.DESCRIPTOR, [plan, mastery, pip, session, standing, suggestion, training]),
+        (
+            coaching_events.DESCRIPTOR,
+            [plan, mastery, pip, session, sharing, standing, suggestion, training],
+        ),
         (promotion_events.DESCRIPTOR, [eligibilitypolicy]),
     ],
     ids=["performance", "coaching", "promotion"],

@@ -35,6 +35,8 @@ from services.coaching.separation_api import SeparationApi
 from services.coaching.session_api import SessionApi
 from services.coaching.sessions import Sessions
 from services.coaching.shared_problems import SharedProblems
+from services.coaching.sharing_api import SharingApi
+from services.coaching.sharings import Sharings
 from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from services.coaching.training_api import TrainingApi
@@ -51,6 +53,7 @@ from stepladder.coaching.v1 import (
     plan_pb2,
     rhythm_pb2,
     session_pb2,
+    sharing_pb2,
     suggestion_pb2,
     training_pb2,
     worklist_pb2,
@@ -118,7 +121,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         check_ins,
         service.follow(check_ins),
     )
-    trainings = Trainings(metadata)
+    trainings, sharings = Trainings(metadata), Sharings(metadata)
     shared_problems = SharedProblems(service, people, facts, measuring, together)
     before_and_after = BeforeAndAfter(service, people, measuring)
     return {
@@ -143,6 +146,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         ),
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: TrainingApi(
             service, trainings, service.follow(trainings), measuring, shared_problems, before_and_after
+        ),
+        sharing_pb2.DESCRIPTOR.services_by_name["SharingService"]: SharingApi(
+            service, sharings, service.follow(sharings), measuring, before_and_after, rule_book
         ),
     }
 

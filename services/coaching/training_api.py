@@ -1,6 +1,6 @@
 """gRPC: stepladder.coaching.v1.TrainingService."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -86,17 +86,17 @@ class TrainingApi:
         )
         return await self._handle(request.training_id, command, context)
 
-    async def GetTraining(self, request: pb.GetTrainingRequest, _: Context) -> pb.Training:
-        found = await self._load(request.training_id)
-        return to_resource(found.state, found.position)
+    async def GetTraining(self, request: pb.GetTrainingRequest, context: Context) -> pb.Training:
+        (training,) = await self._shown([await self._load(request.training_id)], context)
+        return training
 
-    async def ListTrainings(self, request: pb.ListTrainingsRequest, _: Context) -> pb.ListTrainingsResponse:
+    async def ListTrainings(self, request: pb.ListTrainingsRequest, context: Context) -> pb.ListTrainingsResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._trainings.list_trainings(self._engine, request)
         page, token = cut_page(request, listed, lambda one: [one[1]])
-        found = (await self._commands.known(TRAINING, [training_id for training_id, _ in page])).values()
+        found = await self._commands.known(TRAINING, [training_id for training_id, _ in page])
         return pb.ListTrainingsResponse(
-            trainings=[to_resource(one.state, one.position) for one in found], next_page_token=token
+            trainings=await self._shown(list(found.values()), context), next_page_token=token
         )
 
     async def AcceptTraining(self, request: pb.AcceptTrainingRequest, context: Context) -> pb.Training:
@@ -151,10 +151,27 @@ class TrainingApi:
         if team_id not in await self._commands.known(TEAM, [team_id]):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
 
-    async def _check_asking(self, team_id: str, context: Context) -> None:
+    async def _shown(self, found: Sequence[Standing[State]], context: Context) -> list[pb.Training]:
+        """Trainings as the caller may see them."""
+        teams = {one.state.requested.team_id for one in found}
+        asking = {team_id for team_id in teams if await self._may_ask(team_id, context)}
+        shown = [to_resource(one.state, one.position) for one in found]
+        for training in shown:
+            if training.team_id not in asking and caller_id(context) not in (
+                training.trainer_id,
+                training.requested_by,
+            ):
+                training.ClearField("note")
+                training.ClearField("reason")
+        return shown
+
+    async def _may_ask(self, team_id: str, context: Context) -> bool:
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today, team_id=team_id)
-        if relations_to_team(directory, caller, team_id, today).isdisjoint(ASKING):
+        return not relations_to_team(directory, caller, team_id, today).isdisjoint(ASKING)
+
+    async def _check_asking(self, team_id: str, context: Context) -> None:
+        if not await self._may_ask(team_id, context):
             raise Forbidden(
                 "NOT_THEIR_LEAD", f"who leads {team_id}, or its lead, or is in HR asks for a training of it"
             )

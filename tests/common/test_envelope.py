@@ -180,6 +180,8 @@ PERSONAL: Sequence[tuple[Message, str]] = [
     (coaching.PipAppealHeard(employee_id="e-1", reason="no shouting"), "shouting"),
     (coaching.PipClosed(employee_id="e-1", reason="no shouting"), "shouting"),
     (coaching.PipDriftReviewed(employee_id="e-1", note="no shouting"), "shouting"),
+    (coaching.SharingPrepared(employee_id="e-1", attitude="calm", helpfulness="asks", topic="listens"), "calm"),
+    (coaching.SharingCancelled(employee_id="e-1", reason="is on leave"), "leave"),
     (coaching.SuggestionRaised(employee_id="e-1", text="more fresh air"), "fresh"),
     (coaching.SuggestionAccepted(employee_id="e-1", reason="windows open"), "windows"),
     (coaching.SuggestionDeclined(employee_id="e-1", reason="windows open"), "windows"),

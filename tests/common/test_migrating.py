@@ -19,6 +19,7 @@ from services.coaching.patterns import Patterns
 from services.coaching.pips import Leaves, Pips
 from services.coaching.plans import Plans
 from services.coaching.sessions import Sessions
+from services.coaching.sharings import Sharings
 from services.coaching.suggestions import Suggestions
 from services.coaching.trainings import Trainings
 from services.performance.calibrations import Calibrations
@@ -51,6 +52,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Suggestions,
         Masteries,
         Trainings,
+        Sharings,
         CheckIns,
     ],
     "promotion": [Records],

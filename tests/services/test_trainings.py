@@ -181,7 +181,10 @@ async def test_to_its_end(both: World) -> None:
     assert (closed.state, closed.reason, closed.note) == (
         *(Training.STATE_CLOSED, "they listen now", "they do not listen"),
     )
-    assert await stub.GetTraining(GetTrainingRequest(**about)) == closed
+    for caller in (centre.lead, centre.trainer, centre.hr):
+        assert await stub.GetTraining(GetTrainingRequest(**about), metadata=by(caller)) == closed
+    stranger = await stub.GetTraining(GetTrainingRequest(**about), metadata=by(centre.agents[0]))
+    assert (stranger.state, stranger.problem, stranger.note, stranger.reason) == (closed.state, problem, "", "")
 
     cancelled = await centre.ask(measure, centre.hr)
     for caller, code in ((centre.agents[0], StatusCode.PERMISSION_DENIED), (centre.trainer, None)):
@@ -192,10 +195,13 @@ async def test_to_its_end(both: World) -> None:
             await refused(call, code, "NOT_THEIR_LEAD")
         else:
             cancelled = await call
-    listed = await stub.ListTrainings(ListTrainingsRequest(team_id=centre.team, at_least=cancelled.log_position))
+    listed = await stub.ListTrainings(
+        ListTrainingsRequest(team_id=centre.team, at_least=cancelled.log_position), metadata=by(centre.hr)
+    )
     assert list(listed.trainings) == [cancelled, closed]
     of_state = await stub.ListTrainings(
-        ListTrainingsRequest(trainer_id=centre.trainer, state=Training.STATE_CLOSED, page_size=1)
+        ListTrainingsRequest(trainer_id=centre.trainer, state=Training.STATE_CLOSED, page_size=1),
+        metadata=trainer,
     )
     assert list(of_state.trainings) == [closed]
     (follower,) = (one for one in both.services["coaching"].followers if one.handler.name == "trainings")

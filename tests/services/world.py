@@ -28,6 +28,7 @@ from stepladder.coaching.v1.pip_pb2_grpc import PipServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
+from stepladder.coaching.v1.sharing_pb2_grpc import SharingServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
 from stepladder.coaching.v1.training_pb2_grpc import TrainingServiceStub
 from stepladder.coaching.v1.worklist_pb2_grpc import WorklistServiceStub
@@ -134,6 +135,10 @@ class World:
     @property
     def trainings(self) -> TrainingServiceStub:
         return TrainingServiceStub(self.channels["coaching"])
+
+    @property
+    def sharings(self) -> SharingServiceStub:
+        return SharingServiceStub(self.channels["coaching"])
 
     @property
     def suggestions(self) -> SuggestionServiceStub:

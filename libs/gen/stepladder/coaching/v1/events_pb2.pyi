@@ -2082,3 +2082,99 @@ class EmployeeStandingChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EmployeeStandingChanged: _TypeAlias = EmployeeStandingChanged  # noqa: Y015
+
+@_typing.final
+class SharingPrepared(_message.Message):
+    """Aggregate `coaching.sharing`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARING_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    ATTITUDE_FIELD_NUMBER: _builtins.int
+    HELPFULNESS_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
+    PREPARED_BY_FIELD_NUMBER: _builtins.int
+    PREPARED_DATE_FIELD_NUMBER: _builtins.int
+    sharing_id: _builtins.str
+    employee_id: _builtins.str
+    """The example."""
+    attitude: _builtins.str
+    helpfulness: _builtins.str
+    topic: _builtins.str
+    prepared_by: _builtins.str
+    prepared_date: _builtins.str
+    @_builtins.property
+    def measured(self) -> _measure_pb2.Measured: ...
+    def __init__(
+        self,
+        *,
+        sharing_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        measured: _measure_pb2.Measured | None = ...,
+        attitude: _builtins.str = ...,
+        helpfulness: _builtins.str = ...,
+        topic: _builtins.str = ...,
+        prepared_by: _builtins.str = ...,
+        prepared_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measured", b"measured"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attitude", b"attitude", "employee_id", b"employee_id", "helpfulness", b"helpfulness", "measured", b"measured", "prepared_by", b"prepared_by", "prepared_date", b"prepared_date", "sharing_id", b"sharing_id", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharingPrepared: _TypeAlias = SharingPrepared  # noqa: Y015
+
+@_typing.final
+class SharingHeld(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARING_ID_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_IDS_FIELD_NUMBER: _builtins.int
+    sharing_id: _builtins.str
+    date: _builtins.str
+    @_builtins.property
+    def participant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        sharing_id: _builtins.str = ...,
+        date: _builtins.str = ...,
+        participant_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "participant_ids", b"participant_ids", "sharing_id", b"sharing_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharingHeld: _TypeAlias = SharingHeld  # noqa: Y015
+
+@_typing.final
+class SharingCancelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARING_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    sharing_id: _builtins.str
+    employee_id: _builtins.str
+    """The example."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        sharing_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "reason", b"reason", "sharing_id", b"sharing_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharingCancelled: _TypeAlias = SharingCancelled  # noqa: Y015

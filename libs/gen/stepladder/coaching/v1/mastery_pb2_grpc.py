@@ -28,7 +28,8 @@ if _version_not_supported:
 class MasteryServiceStub:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService.
+    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
+    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
     """
 
     def __init__(self, channel):
@@ -62,7 +63,8 @@ class MasteryServiceStub:
 class MasteryServiceServicer:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService.
+    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
+    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
     """
 
     def RecordRepetition(self, request, context):
@@ -133,7 +135,8 @@ def add_MasteryServiceServicer_to_server(servicer, server):
 class MasteryService:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService.
+    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
+    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
     """
 
     @staticmethod

@@ -15,7 +15,8 @@ GRPC_VERSION: str
 class MasteryServiceStub:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService.
+    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
+    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -40,7 +41,8 @@ class MasteryServiceStub:
 class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService.
+    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
+    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
     """
 
     @_abc_1.abstractmethod

@@ -29,6 +29,7 @@ if _version_not_supported:
 class TrainingServiceStub:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
+    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -93,6 +94,7 @@ class TrainingServiceStub:
 class TrainingServiceServicer:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
+    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -237,6 +239,7 @@ def add_TrainingServiceServicer_to_server(servicer, server):
 class TrainingService:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
+    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 

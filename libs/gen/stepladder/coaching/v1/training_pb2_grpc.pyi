@@ -16,6 +16,7 @@ GRPC_VERSION: str
 class TrainingServiceStub:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
+    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -54,6 +55,7 @@ class TrainingServiceStub:
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
+    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
