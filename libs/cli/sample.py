@@ -25,6 +25,7 @@ from libs.cli.sample_people import (
     staff,
 )
 from libs.cli.sample_records import Recording
+from libs.cli.sample_talks import Talk, Talks
 from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
@@ -139,6 +140,16 @@ class SampleCentre:
                         stress=stress,
                         note="I do not sleep before early shifts." if strained else "",
                     )
+
+    def talks(self) -> Iterator[Talk]:
+        """Sessions of everybody who is still there, by agent, with who leads them at `end`."""
+        for person in self._agents:
+            if person.story is not Story.LEFT:
+                moved = person.story is Story.MOVED
+                team = (person.team + 1) % self.teams if moved else person.team
+                leads = [one for one in self._staff if one.position == "lead" and one.team == team]
+                lead = max(leads, key=lambda one: one.since)
+                yield from Talks(self.seed, person, lead.employee_id, self._calendar).told()
 
     def _said(self) -> Iterator[Fact | Record]:
         reviewers = [person.employee_id for person in self._staff if person.position == "qa-reviewer"]

@@ -8,7 +8,9 @@ from contextlib import suppress
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.message import Message
 from grpc import aio
 
 from libs.cli.call_mapping import load_mapping
@@ -26,12 +28,20 @@ from libs.cli.importing import (
 from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
+from libs.cli.sample_talks import Talk
 from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
 from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
+from stepladder.coaching.v1.session_pb2 import (
+    AcknowledgeSessionRequest,
+    FollowUpActionRequest,
+    HoldSessionRequest,
+    MissSessionRequest,
+)
+from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1.check_in_pb2 import CheckIn, CreateCheckInRequest
@@ -108,6 +118,7 @@ async def _import_sample(channel: aio.Channel, note: Path) -> None:
     await _send_facts(channel, facts, centre.digest)
     await _send_records(channel, list(centre.records()))
     await _send_check_ins(channel, list(centre.check_ins()))
+    await _send_talks(channel, list(centre.talks()))
     await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
 
@@ -168,6 +179,26 @@ async def _send_check_ins(channel: aio.Channel, check_ins: Sequence[CheckIn]) ->
             create = partial(stub.CreateCheckIn, metadata=((ACTOR_KEY, f"user:{one.employee_id}"),))
             request = CreateCheckInRequest(check_in=one)
             await send_patiently(create, request, f"check-in {one.check_in_id}", PATIENCE_SECONDS)
+            tell(done)
+
+
+async def _send_talks(channel: aio.Channel, talks: Sequence[Talk]) -> None:
+    """Each by who leads the employee, or the employee."""
+    stub = SessionServiceStub(channel)
+    methods: dict[type[Message], Any] = {
+        HoldSessionRequest: stub.HoldSession,
+        MissSessionRequest: stub.MissSession,
+        AcknowledgeSessionRequest: stub.AcknowledgeSession,
+        FollowUpActionRequest: stub.FollowUpAction,
+    }
+    with progress("sessions", len(talks)) as tell:
+        for done, talk in enumerate(talks, 1):
+            schedule = partial(stub.ScheduleSession, metadata=((ACTOR_KEY, f"user:{talk.schedule.lead_id}"),))
+            session = await send_patiently(schedule, talk.schedule, "a session", PATIENCE_SECONDS)
+            for caller, request in talk.told:
+                request.session_id = session.session_id
+                say = partial(methods[type(request)], metadata=((ACTOR_KEY, f"user:{caller}"),))
+                await send_patiently(say, request, f"session {session.session_id}", PATIENCE_SECONDS)
             tell(done)
 
 
