@@ -41,6 +41,7 @@ from services.coaching.suggestion_api import SuggestionApi
 from services.coaching.suggestions import Suggestions
 from services.coaching.training_api import TrainingApi
 from services.coaching.trainings import Trainings
+from services.coaching.worklist import Worklists
 from services.coaching.worklist_api import WorklistApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
@@ -122,6 +123,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         service.follow(check_ins),
     )
     trainings, sharings = Trainings(metadata), Sharings(metadata)
+    trainings = Trainings(metadata)
+    at_suggestions, at_trainings = service.follow(suggestions), service.follow(trainings)
+    worklists = Worklists(service, duties, sessions, suggestions, trainings)
     shared_problems = SharedProblems(service, people, facts, measuring, together)
     before_and_after = BeforeAndAfter(service, people, measuring)
     return {
@@ -137,15 +141,17 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
             service, plans, service.together(at_people, at_catalogue, at_facts, at_plans), measuring
         ),
         rhythm_pb2.DESCRIPTOR.services_by_name["RhythmService"]: RhythmApi(service, duties, sessions),
-        worklist_pb2.DESCRIPTOR.services_by_name["WorklistService"]: WorklistApi(service, duties, sessions),
+        worklist_pb2.DESCRIPTOR.services_by_name["WorklistService"]: WorklistApi(
+            service, duties, worklists, [at_suggestions, at_trainings]
+        ),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
-            service, suggestions, service.follow(suggestions), rule_book
+            service, suggestions, at_suggestions, rule_book
         ),
         mastery_pb2.DESCRIPTOR.services_by_name["MasteryService"]: MasteryApi(
             service, masteries, service.follow(masteries), rule_book
         ),
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: TrainingApi(
-            service, trainings, service.follow(trainings), measuring, shared_problems, before_and_after
+            service, trainings, at_trainings, measuring, shared_problems, before_and_after
         ),
         sharing_pb2.DESCRIPTOR.services_by_name["SharingService"]: SharingApi(
             service, sharings, service.follow(sharings), measuring, before_and_after, rule_book

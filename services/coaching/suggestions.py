@@ -85,6 +85,20 @@ class Suggestions(ReadModel):
         mine = self.suggestions.c.suggestion_key == suggestion_key(event.employee_id, event.suggestion_id)
         await rows.execute(update(self.suggestions).where(mine).values(state=int(state)))
 
+    async def unanswered(self, engine: AsyncEngine, lead_id: str, today: date, most: int) -> list[str]:
+        """Aggregates' ids of what a lead was asked and nobody has answered, the earliest first.
+
+        For an empty id: of what HR was asked, and of what is overdue and may have been escalated to them.
+        """
+        columns = self.suggestions.c
+        asked = columns.addressee == int(Suggestion.ADDRESSEE_HR)
+        asked |= (columns.answer_due != "") & (columns.answer_due < today.isoformat())
+        if lead_id:
+            asked = (columns.addressee == int(Suggestion.ADDRESSEE_LEAD)) & (columns.lead_id == lead_id)
+        query = select(columns.suggestion_key).where(columns.state == int(Suggestion.STATE_RAISED), asked)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query.order_by(columns.answer_due, columns.position).limit(most)))
+
     async def list_suggestions(
         self,
         engine: AsyncEngine,

@@ -1,6 +1,6 @@
 """Read model: which trainings were asked for, for which team, of whom, in what state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -64,6 +64,17 @@ class Trainings(ReadModel):
     async def _enter(self, rows: AsyncConnection, training_id: str, state: Training.State.ValueType) -> None:
         mine = self.trainings.c.training_id == training_id
         await rows.execute(update(self.trainings).where(mine).values(state=int(state)))
+
+    async def open_trainings(
+        self, engine: AsyncEngine, team_ids: Collection[str], trainer_id: str, most: int
+    ) -> list[str]:
+        """Ids of trainings of teams, or of a trainer, that are neither closed nor cancelled, the earliest first."""
+        columns = self.trainings.c
+        over = (int(Training.STATE_CLOSED), int(Training.STATE_CANCELLED))
+        theirs = columns.team_id.in_(team_ids) | (columns.trainer_id == trainer_id)
+        query = select(columns.training_id).where(columns.state.not_in(over), theirs)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query.order_by(columns.position).limit(most)))
 
     async def list_trainings(self, engine: AsyncEngine, request: ListTrainingsRequest) -> list[tuple[str, int]]:
         """Ids and positions of a page of trainings, the latest first, one more than asked for when there are more."""

@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from libs.common.days import months_between, months_later
+from libs.common.service import Service
 from libs.facts.catalogue import Rules
 from services.coaching.duties import Duties, Leads, States
 from services.coaching.rules import rules_in_force
 from services.coaching.session import interview_id
 from services.coaching.sessions import Sessions
+from services.coaching.suggestion import SUGGESTION
+from services.coaching.suggestion_api import may_read
+from services.coaching.suggestions import Suggestions
+from services.coaching.training import TRAINING
+from services.coaching.trainings import Trainings
 from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.coaching.v1.session_pb2 import Session
+from stepladder.coaching.v1.training_pb2 import Training
 from stepladder.coaching.v1.worklist_pb2 import WorkItem
 
 MOST = 500
@@ -28,6 +33,14 @@ PLAN_STEPS: Mapping[Plan.State.ValueType, WorkItem.Kind.ValueType] = {
 }
 """What a plan in a state waits for, whatever the facts say."""
 
+TRAINING_STEPS: Mapping[Training.State.ValueType, WorkItem.Kind.ValueType] = {
+    Training.STATE_REQUESTED: WorkItem.KIND_ACCEPT_TRAINING,
+    Training.STATE_ACCEPTED: WorkItem.KIND_SCHEDULE_TRAINING,
+    Training.STATE_SCHEDULED: WorkItem.KIND_HOLD_TRAINING,
+    Training.STATE_HELD: WorkItem.KIND_CLOSE_TRAINING,
+}
+"""What a training in a state waits for: the trainer, or in the end whoever asked for it."""
+
 CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
     WorkItem.KIND_ASSESS_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:assess"),
     WorkItem.KIND_DIAGNOSE_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:diagnose"),
@@ -41,14 +54,23 @@ CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
     WorkItem.KIND_FOLLOW_UP_ACTION: ("/v1/sessions/{id}", "/v1/sessions/{id}/actions/{number}:followUp"),
     WorkItem.KIND_SCHEDULE_INTERVIEW: ("/v1/sessions?employeeId={employee_id}", "/v1/sessions"),
     WorkItem.KIND_CHECK_IN: ("/v1/employees/{id}/checkIns", "/v1/employees/{id}/checkIns"),
+    WorkItem.KIND_ANSWER_SUGGESTION: (
+        "/v1/employees/{employee_id}/suggestions/{id}",
+        "/v1/employees/{employee_id}/suggestions/{id}:accept",
+    ),
+    WorkItem.KIND_ACCEPT_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:accept"),
+    WorkItem.KIND_SCHEDULE_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:schedule"),
+    WorkItem.KIND_HOLD_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:hold"),
+    WorkItem.KIND_CLOSE_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:close"),
 }
 """Where each kind is read, and what is called to do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose list it is: everything about employees, and what waits for somebody elsewhere (empty: for nobody)."""
+    """Whose list it is: all about employees, and what waits for a person elsewhere (empty: HR); and who reads it."""
 
+    reader: str
     states: States
     leads: Leads
     rules: Rules
@@ -68,15 +90,21 @@ class Waiting:
     due: str = ""
     number: int = 0
     for_id: str = ""
+    team_id: str = ""
 
 
 class Worklists:
     """Finds what waits; changes nothing. Each kind is one method, and one statement or two."""
 
-    def __init__(self, engine: AsyncEngine, duties: Duties, sessions: Sessions) -> None:
-        self._engine = engine
+    def __init__(
+        self, service: Service, duties: Duties, sessions: Sessions, suggestions: Suggestions, trainings: Trainings
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
         self._duties = duties
         self._sessions = sessions
+        self._suggestions = suggestions
+        self._trainings = trainings
 
     async def find(self, asked: Asked) -> tuple[list[WorkItem], bool]:
         """What waits, the latest first; and whether there is more of a kind than is read."""
@@ -88,9 +116,11 @@ class Worklists:
             await self._actions(asked),
             await self._interviews(asked),
             await self._check_ins(asked),
+            await self._unanswered(asked),
+            await self._open_trainings(asked),
         ]
         waiting = [one for some in found for one in some]
-        strangers = {one.employee_id for one in waiting} - asked.states.keys()
+        strangers = {one.employee_id or one.for_id for one in waiting} - asked.states.keys()
         states = {**asked.states, **(await self._duties.states(strangers))}
         items = [_item(one, asked, states) for one in waiting]
         items.sort(key=lambda one: (-one.business_days_late, one.since_date, one.kind, one.id, one.number))
@@ -177,11 +207,54 @@ class Worklists:
             if one.due <= asked.until
         ]
 
+    async def _unanswered(self, asked: Asked) -> list[Waiting]:
+        keys = await self._suggestions.unanswered(self._engine, asked.person, asked.today, MOST)
+        found = [one.state for one in (await self._commands.known(SUGGESTION, keys)).values()]
+        return [
+            Waiting(
+                WorkItem.KIND_ANSWER_SUGGESTION,
+                one.raised.suggestion_id,
+                one.raised.employee_id,
+                one.raised.raised_date,
+                one.raised.answer_due,
+                for_id=asked.person,
+            )
+            for one in found
+            if asked.person == ("" if one.is_escalated else one.reading_lead)
+            and may_read(one, asked.reader, employed=True, hr=asked.reader != asked.person)
+        ]
+
+    async def _open_trainings(self, asked: Asked) -> list[Waiting]:
+        teams = [span.team_id for span in asked.leads.spans if span.employee_id == asked.person]
+        ids = await self._trainings.open_trainings(self._engine, teams, asked.person, MOST)
+        found: list[Waiting] = []
+        for one in (await self._commands.known(TRAINING, ids)).values():
+            requested, kind, day = one.state.requested, TRAINING_STEPS[one.state.stage], one.state.scheduled_date
+            if kind == WorkItem.KIND_HOLD_TRAINING and day > asked.until.isoformat():
+                continue
+            close = kind == WorkItem.KIND_CLOSE_TRAINING
+            found.append(
+                Waiting(
+                    kind,
+                    requested.training_id,
+                    "",
+                    one.state.held.date or day or requested.requested_date,
+                    "" if close else day,
+                    for_id=requested.employee_id if close else requested.trainer_id,
+                    team_id=requested.team_id,
+                )
+            )
+        return found
+
 
 def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
-    state, today = states[one.employee_id], asked.today
+    state, today = states[one.employee_id or one.for_id], asked.today
     for_id = one.for_id or asked.leads.of(state, today)
+    if one.kind == WorkItem.KIND_ANSWER_SUGGESTION:
+        for_id = one.for_id  # HR's, whoever leads them
     party = WorkItem.PARTY_LEAD if for_id else WorkItem.PARTY_HR
+    if one.team_id and one.kind != WorkItem.KIND_CLOSE_TRAINING:
+        party = WorkItem.PARTY_TRAINER
     late = 0
     if one.due and one.due < today.isoformat():
         late = rules_in_force(asked.rules, state, today).days.between(date.fromisoformat(one.due), today)
@@ -198,5 +271,6 @@ def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
         due_date=one.due,
         business_days_late=late,
         path=path.format(**parts),
+        team_id=one.team_id,
         action=f"POST {action.format(**parts)}",
     )

@@ -1,5 +1,6 @@
 """gRPC: stepladder.coaching.v1.WorklistService."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -7,13 +8,14 @@ from google.api.httpbody_pb2 import HttpBody
 
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
-from libs.common.service import Service
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Relation, need_to_know, relations
+from libs.facts.team import TEAM
 from services.coaching.duties import Duties, States, is_employed
-from services.coaching.sessions import Sessions
 from services.coaching.worklist import MOST, Asked, Worklists
 from services.coaching.worklist_document import worklist_document
 from stepladder.coaching.v1 import worklist_pb2 as pb
@@ -22,14 +24,17 @@ from stepladder.coaching.v1 import worklist_pb2 as pb
 class WorklistApi:
     """Implements the service."""
 
-    def __init__(self, service: Service, duties: Duties, sessions: Sessions) -> None:
+    def __init__(self, service: Service, duties: Duties, worklists: Worklists, followers: Sequence[Follower]) -> None:
         self._commands = service.commands
         self._duties = duties
-        self._worklists = Worklists(service.engine, duties, sessions)
+        self._worklists = worklists
+        self._followers = followers
 
     async def GetWorklist(self, request: pb.GetWorklistRequest, context: Context) -> pb.Worklist:
         await self._check(request, context)
         await self._duties.catch_up()
+        for follower in self._followers:
+            await follower.wait_for(await follower.last_relevant(), AT_LEAST_SECONDS)
         today, person = context.today, request.lead_id or request.employee_id
         leads = await self._duties.leads(today, today)
         match request.WhichOneof("whose"):
@@ -46,6 +51,7 @@ class WorklistApi:
             if request.employee_id or (is_employed(state, today) and leads.of(state, today) == wanted)
         }
         asked = Asked(
+            reader=caller_id(context),
             states=dict(islice(there.items(), MOST)),
             leads=leads,
             rules=await self._duties.rules(),
@@ -65,7 +71,8 @@ class WorklistApi:
         named = {request.worklist.lead_id, request.worklist.employee_id} - {""}
         named |= {one for item in found.items for one in (item.employee_id, item.waits_for_id) if one}
         people = await self._commands.known(EMPLOYEE, named)
-        names = {one: standing.state.display_name for one, standing in people.items()}
+        teams = await self._commands.known(TEAM, {item.team_id for item in found.items} - {""})
+        names = {one: standing.state.display_name for one, standing in (people | teams).items()}
         return await file_of(lambda: worklist_document(found, request.worklist, names), request.format)
 
     async def _check(self, request: pb.GetWorklistRequest, context: Context) -> None:

@@ -20,20 +20,25 @@ TITLES: Mapping[WorkItem.Kind.ValueType, str] = {
     WorkItem.KIND_FOLLOW_UP_ACTION: "Follow up what was agreed",
     WorkItem.KIND_SCHEDULE_INTERVIEW: "Schedule an interview",
     WorkItem.KIND_CHECK_IN: "Check in",
+    WorkItem.KIND_ANSWER_SUGGESTION: "Answer a suggestion",
+    WorkItem.KIND_ACCEPT_TRAINING: "Accept a training",
+    WorkItem.KIND_SCHEDULE_TRAINING: "Schedule a training",
+    WorkItem.KIND_HOLD_TRAINING: "Hold a training",
+    WorkItem.KIND_CLOSE_TRAINING: "Close a training",
 }
 """What is to be done."""
 
 
 def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mapping[str, str]) -> Document:
-    """What a worklist says; `names` of employees by id."""
+    """What a worklist says; `names` of employees and teams by id."""
     person = request.lead_id or request.employee_id
     late = [one for one in found.items if one.business_days_late]
     due = [one for one in found.items if not one.business_days_late and one.due_date]
     waiting = [one for one in found.items if not one.due_date]
     sections = [
-        _section("Late", late, names, charts=True),
-        _section("Due", due, names),
-        _section("Waiting", waiting, names),
+        _section("Late", late, names, ["Due", "Business days late"]),
+        _section("Due", due, names, ["Due"]),
+        _section("Waiting", waiting, names, []),
     ]
     return Document(
         title=f"Worklist · {names[person] if person else 'HR'}",
@@ -48,25 +53,17 @@ def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mappi
     )
 
 
-def _section(
-    title: str, items: Sequence[WorkItem], names: Mapping[str, str], *, charts: bool = False
-) -> Section | None:
+def _section(title: str, items: Sequence[WorkItem], names: Mapping[str, str], when: Sequence[str]) -> Section | None:
+    """A table of items, with what is said of when they are due."""
     if not items:
         return None
-    columns = ["What", "About", "Waits for", "Since", "Due", "Business days late", "Where"]
-    rows: list[list[Cell]] = [
-        [
-            TITLES[one.kind],
-            names[one.employee_id],
-            names[one.waits_for_id] if one.waits_for_id else "HR",
-            one.since_date,
-            one.due_date,
-            one.business_days_late or None,
-            one.path,
-        ]
-        for one in items
-    ]
-    marked = frozenset(place for place, one in enumerate(items) if one.business_days_late)
+    rows: list[list[Cell]] = []
+    for one in items:
+        due: dict[str, Cell] = {"Due": one.due_date, "Business days late": one.business_days_late}
+        about = names[one.employee_id or one.team_id]
+        waits_for = names[one.waits_for_id] if one.waits_for_id else "HR"
+        rows.append([TITLES[one.kind], about, waits_for, one.since_date, *(due[name] for name in when), one.path])
     counts = Counter(TITLES[one.kind] for one in items).most_common()
-    chart = Bars("What is late", "items", [name for name, _ in counts], [Decimal(count) for _, count in counts])
-    return Section(title, charts=[chart] if charts else [], tables=[Table(title, columns, rows, marked=marked)])
+    bars = Bars(f"What is {title.lower()}", "", [name for name, _ in counts], [Decimal(many) for _, many in counts])
+    table = Table(title, ["What", "About", "Waits for", "Since", *when, "Where"], rows)
+    return Section(title, charts=[bars] if len(counts) > 1 else [], tables=[table])

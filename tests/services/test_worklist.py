@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,8 +13,19 @@ from sqlalchemy import event
 
 from stepladder.coaching.v1.plan_pb2 import AssessPlanRequest, CancelPlanRequest, DiagnosePlanRequest, Plan
 from stepladder.coaching.v1.session_pb2 import AcknowledgeSessionRequest, FollowUpActionRequest
+from stepladder.coaching.v1.suggestion_pb2 import (
+    DeclineSuggestionRequest,
+    EscalateSuggestionRequest,
+    Suggestion,
+)
+from stepladder.coaching.v1.training_pb2 import (
+    AcceptTrainingRequest,
+    HoldTrainingRequest,
+    ScheduleTrainingRequest,
+)
 from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
 from tests.refusals import refused
+from tests.services import test_suggestions, test_trainings
 from tests.services.test_check_ins import Centre, appoint, by, check_in
 from tests.services.test_rhythm import activate, go, ruled
 from tests.services.test_sessions import a_plan, hold, schedule, today
@@ -252,3 +263,68 @@ async def test_as_a_file(centre: Centre) -> None:
     assert "Nothing waits." in (await export("html", employee_id=centre.agent)).data.decode()
     await refused(export("html", hr=True), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     assert today(centre.world) == "2026-03-04"
+
+
+async def test_suggestions_wait_for_whom_they_were_raised_with(world: World) -> None:
+    """Late by business days; once escalated they wait for HR, but for whoever in HR they complain about."""
+    centre = await test_suggestions.founded(world)
+    lists: dict[str, dict[str, Any]] = {"lead": {"lead_id": centre.lead}, "hr": {"hr": True}}
+
+    async def listed(whose: str, caller: str) -> list[tuple[str, str, int]]:
+        request = GetWorklistRequest(**lists[whose])
+        found = await world.worklists.GetWorklist(request, metadata=by(caller))
+        return [
+            (one.id, one.waits_for_id, one.business_days_late)
+            for one in found.items
+            if one.kind == WorkItem.KIND_ANSWER_SUGGESTION
+        ]
+
+    one = await centre.raise_()
+    about = {"about_lead": True, "addressee": Suggestion.ADDRESSEE_HR, "kind": Suggestion.KIND_COMPLAINT}
+    complaint = await centre.raise_(centre.colleague, **about)
+    hidden = await centre.raise_(centre.hr, **about)
+    waiting = (one.suggestion_id, centre.lead, 0)
+    assert await listed("lead", centre.lead) == await listed("lead", centre.hr) == [waiting]
+    assert await listed("hr", centre.hr) == [(complaint.suggestion_id, "", 0), (hidden.suggestion_id, "", 0)]
+    assert await listed("hr", centre.hr_lead) == [(complaint.suggestion_id, "", 0)]
+    centre.later(8)
+    assert await listed("lead", centre.lead) == [(one.suggestion_id, centre.lead, 1)]
+    escalate = EscalateSuggestionRequest(employee_id=centre.agent, suggestion_id=one.suggestion_id, reason="no answer")
+    await world.suggestions.EscalateSuggestion(escalate, metadata=by(centre.agent))
+    assert await listed("lead", centre.lead) == []
+    assert (one.suggestion_id, "", 1) in await listed("hr", centre.hr_lead)
+    decline = DeclineSuggestionRequest(employee_id=centre.agent, suggestion_id=one.suggestion_id, reason="no windows")
+    await world.suggestions.DeclineSuggestion(decline, metadata=by(centre.hr))
+    assert await listed("hr", centre.hr_lead) == [(complaint.suggestion_id, "", 1)]
+
+
+async def test_trainings_wait_for_the_trainer_and_then_for_who_asked(world: World) -> None:
+    """In the list of the lead whose team it is for, and in the trainer's."""
+    centre = await test_trainings.founded(world)
+    training = await centre.ask(await test_trainings.seen(centre))
+
+    async def waiting(**whose: str) -> list[tuple[str, str, str]]:
+        request = GetWorklistRequest(**whose)  # type: ignore[arg-type] # of a person
+        found = await world.worklists.GetWorklist(request, metadata=by(centre.hr))
+        return [
+            (WorkItem.Kind.Name(one.kind)[5:], one.waits_for_id, one.due_date)
+            for one in found.items
+            if one.team_id == centre.team
+        ]
+
+    ids, day, trainings = {"training_id": training.training_id}, today(world), world.trainings
+    hold_it = HoldTrainingRequest(date=day, participant_ids=centre.agents[:2], **ids)
+    steps: list[tuple[str, Callable[..., Any], Any, str]] = [
+        ("ACCEPT_TRAINING", trainings.AcceptTraining, AcceptTrainingRequest(**ids), ""),
+        ("SCHEDULE_TRAINING", trainings.ScheduleTraining, ScheduleTrainingRequest(date=day, **ids), ""),
+        ("HOLD_TRAINING", trainings.HoldTraining, hold_it, day),
+    ]
+    for kind, call, given, due in steps:
+        expected = [(kind, centre.trainer, due)]
+        assert await waiting(lead_id=centre.lead) == await waiting(employee_id=centre.trainer) == expected
+        await call(given, metadata=by(centre.trainer))
+    assert await waiting(lead_id=centre.lead) == [("CLOSE_TRAINING", centre.lead, "")]
+    assert await waiting(employee_id=centre.trainer) == []
+    request = ExportWorklistRequest(worklist=GetWorklistRequest(lead_id=centre.lead), format="html")
+    page = await world.worklists.ExportWorklist(request, metadata=by(centre.lead))
+    assert "Close a training" in page.data.decode()

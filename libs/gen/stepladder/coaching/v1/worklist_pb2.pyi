@@ -130,6 +130,11 @@ class WorkItem(_message.Message):
         KIND_SCHEDULE_INTERVIEW: WorkItem._Kind.ValueType  # 11
         """An interview, and none is scheduled."""
         KIND_CHECK_IN: WorkItem._Kind.ValueType  # 12
+        KIND_ANSWER_SUGGESTION: WorkItem._Kind.ValueType  # 13
+        KIND_ACCEPT_TRAINING: WorkItem._Kind.ValueType  # 14
+        KIND_SCHEDULE_TRAINING: WorkItem._Kind.ValueType  # 15
+        KIND_HOLD_TRAINING: WorkItem._Kind.ValueType  # 16
+        KIND_CLOSE_TRAINING: WorkItem._Kind.ValueType  # 17
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: WorkItem.Kind.ValueType  # 0
@@ -150,6 +155,11 @@ class WorkItem(_message.Message):
     KIND_SCHEDULE_INTERVIEW: WorkItem.Kind.ValueType  # 11
     """An interview, and none is scheduled."""
     KIND_CHECK_IN: WorkItem.Kind.ValueType  # 12
+    KIND_ANSWER_SUGGESTION: WorkItem.Kind.ValueType  # 13
+    KIND_ACCEPT_TRAINING: WorkItem.Kind.ValueType  # 14
+    KIND_SCHEDULE_TRAINING: WorkItem.Kind.ValueType  # 15
+    KIND_HOLD_TRAINING: WorkItem.Kind.ValueType  # 16
+    KIND_CLOSE_TRAINING: WorkItem.Kind.ValueType  # 17
 
     class _Party:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -161,12 +171,14 @@ class WorkItem(_message.Message):
         PARTY_LEAD: WorkItem._Party.ValueType  # 1
         PARTY_EMPLOYEE: WorkItem._Party.ValueType  # 2
         PARTY_HR: WorkItem._Party.ValueType  # 3
+        PARTY_TRAINER: WorkItem._Party.ValueType  # 4
 
     class Party(_Party, metaclass=_PartyEnumTypeWrapper): ...
     PARTY_UNSPECIFIED: WorkItem.Party.ValueType  # 0
     PARTY_LEAD: WorkItem.Party.ValueType  # 1
     PARTY_EMPLOYEE: WorkItem.Party.ValueType  # 2
     PARTY_HR: WorkItem.Party.ValueType  # 3
+    PARTY_TRAINER: WorkItem.Party.ValueType  # 4
 
     KIND_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
@@ -179,13 +191,14 @@ class WorkItem(_message.Message):
     BUSINESS_DAYS_LATE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
     kind: Global___WorkItem.Kind.ValueType
     id: _builtins.str
-    """Of the plan, the session or the interview; of a check-in, the employee's."""
+    """Of the plan, the session, the interview, the suggestion or the training; of a check-in, the employee's."""
     number: _builtins.int
     """Of an agreed action or a goal, from 1."""
     employee_id: _builtins.str
-    """Whom it is about."""
+    """Whom it is about; empty of a training."""
     waits_for: Global___WorkItem.Party.ValueType
     """Who is to act, and as what; a lead who is not there is stood in for by HR."""
     waits_for_id: _builtins.str
@@ -197,6 +210,8 @@ class WorkItem(_message.Message):
     path: _builtins.str
     """Where it is read, and the call by which it is done."""
     action: _builtins.str
+    team_id: _builtins.str
+    """Of a training: whose it is for."""
     def __init__(
         self,
         *,
@@ -211,10 +226,11 @@ class WorkItem(_message.Message):
         business_days_late: _builtins.int = ...,
         path: _builtins.str = ...,
         action: _builtins.str = ...,
+        team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "business_days_late", b"business_days_late", "due_date", b"due_date", "employee_id", b"employee_id", "id", b"id", "kind", b"kind", "number", b"number", "path", b"path", "since_date", b"since_date", "waits_for", b"waits_for", "waits_for_id", b"waits_for_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "business_days_late", b"business_days_late", "due_date", b"due_date", "employee_id", b"employee_id", "id", b"id", "kind", b"kind", "number", b"number", "path", b"path", "since_date", b"since_date", "team_id", b"team_id", "waits_for", b"waits_for", "waits_for_id", b"waits_for_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
