@@ -125,7 +125,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     trainings, sharings = Trainings(metadata), Sharings(metadata)
     trainings = Trainings(metadata)
     at_suggestions, at_trainings = service.follow(suggestions), service.follow(trainings)
-    worklists = Worklists(service, duties, sessions, suggestions, trainings)
+    worklists = Worklists(service, duties, sessions, suggestions, trainings, pips)
     shared_problems = SharedProblems(service, people, facts, measuring, together)
     before_and_after = BeforeAndAfter(service, people, measuring)
     return {
@@ -142,7 +142,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         ),
         rhythm_pb2.DESCRIPTOR.services_by_name["RhythmService"]: RhythmApi(service, duties, sessions),
         worklist_pb2.DESCRIPTOR.services_by_name["WorklistService"]: WorklistApi(
-            service, duties, worklists, [at_suggestions, at_trainings]
+            service, duties, worklists, [at_suggestions, at_trainings, at_pips]
         ),
         suggestion_pb2.DESCRIPTOR.services_by_name["SuggestionService"]: SuggestionApi(
             service, suggestions, at_suggestions, rule_book

@@ -171,6 +171,17 @@ class Pips(ReadModel):
             found = await connection.execute(query.order_by(columns.position.desc()).limit(page_size(request) + 1))
             return [(row.position, row.employee_id, row.pip_id) for row in found]
 
+    async def open_of(
+        self, engine: AsyncEngine, employee_ids: Collection[str], *, hr: bool, most: int
+    ) -> Sequence[str]:
+        """Those of the employees who have a PIP that is not closed, and with `hr` all whose PIP waits for HR."""
+        columns = self.pips.c
+        for_hr = (Pip.STATE_IN_REVIEW, Pip.STATE_PROPOSED, Pip.STATE_APPEALED) if hr else ()
+        theirs = or_(columns.employee_id.in_(employee_ids), columns.state.in_(map(int, for_hr)))
+        query = select(columns.employee_id).where(columns.state != int(Pip.STATE_CLOSED), theirs)
+        async with engine.connect() as connection:
+            return list(await connection.scalars(query.order_by(columns.position).limit(most)))
+
     async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
         """Aggregates of those of the employees who have PIPs."""
         columns = self.pips.c

@@ -8,6 +8,9 @@ from libs.common.days import months_between, months_later
 from libs.common.service import Service
 from libs.facts.catalogue import Rules
 from services.coaching.duties import Duties, Leads, States
+from services.coaching.pip import PIP, pip_key
+from services.coaching.pip_state import PipState
+from services.coaching.pips import Pips
 from services.coaching.rules import rules_in_force
 from services.coaching.session import interview_id
 from services.coaching.sessions import Sessions
@@ -16,6 +19,8 @@ from services.coaching.suggestion_api import may_read
 from services.coaching.suggestions import Suggestions
 from services.coaching.training import TRAINING
 from services.coaching.trainings import Trainings
+from stepladder.coaching.v1.events_pb2 import PipHearerNamed
+from stepladder.coaching.v1.pip_pb2 import Pip, PipCheckpoint
 from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.coaching.v1.session_pb2 import Session
 from stepladder.coaching.v1.training_pb2 import Training
@@ -41,6 +46,20 @@ TRAINING_STEPS: Mapping[Training.State.ValueType, WorkItem.Kind.ValueType] = {
 }
 """What a training in a state waits for: the trainer, or in the end whoever asked for it."""
 
+PIP_STEPS: Mapping[Pip.State.ValueType, WorkItem.Kind.ValueType] = {
+    Pip.STATE_DRAFT: WorkItem.KIND_SUBMIT_PIP,
+    Pip.STATE_IN_REVIEW: WorkItem.KIND_APPROVE_PIP,
+    Pip.STATE_APPROVED: WorkItem.KIND_DELIVER_PIP,
+    Pip.STATE_DELIVERED: WorkItem.KIND_ACKNOWLEDGE_PIP,
+    Pip.STATE_DECISION_DUE: WorkItem.KIND_PROPOSE_PIP_RESULT,
+    Pip.STATE_PROPOSED: WorkItem.KIND_DECIDE_PIP,
+    Pip.STATE_APPEALED: WorkItem.KIND_HEAR_PIP_APPEAL,
+}
+"""What a PIP in a state waits for."""
+FOR_HR = (WorkItem.KIND_APPROVE_PIP, WorkItem.KIND_DECIDE_PIP)
+
+_PIP = "/v1/employees/{employee_id}/pips/{id}"
+
 CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
     WorkItem.KIND_ASSESS_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:assess"),
     WorkItem.KIND_DIAGNOSE_PLAN: ("/v1/plans/{id}", "/v1/plans/{id}:diagnose"),
@@ -58,6 +77,20 @@ CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
         "/v1/employees/{employee_id}/suggestions/{id}",
         "/v1/employees/{employee_id}/suggestions/{id}:accept",
     ),
+    **{
+        kind: (_PIP, f"{_PIP}:{verb}")
+        for kind, verb in (
+            (WorkItem.KIND_SUBMIT_PIP, "submit"),
+            (WorkItem.KIND_APPROVE_PIP, "approve"),
+            (WorkItem.KIND_DELIVER_PIP, "deliver"),
+            (WorkItem.KIND_ACKNOWLEDGE_PIP, "acknowledge"),
+            (WorkItem.KIND_HOLD_PIP_CHECKPOINT, "holdCheckpoint"),
+            (WorkItem.KIND_PROPOSE_PIP_RESULT, "propose"),
+            (WorkItem.KIND_DECIDE_PIP, "decide"),
+            (WorkItem.KIND_HEAR_PIP_APPEAL, "hearAppeal"),
+            (WorkItem.KIND_REVIEW_PIP_DRIFT, "reviewDrift"),
+        )
+    },
     WorkItem.KIND_ACCEPT_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:accept"),
     WorkItem.KIND_SCHEDULE_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:schedule"),
     WorkItem.KIND_HOLD_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:hold"),
@@ -81,7 +114,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that waits for a lead (by default whoever leads the employee today) or the employee."""
+    """Something that waits for somebody (by default whoever leads the employee today; empty: HR)."""
 
     kind: WorkItem.Kind.ValueType
     id: str
@@ -89,7 +122,7 @@ class Waiting:
     since: str
     due: str = ""
     number: int = 0
-    for_id: str = ""
+    for_id: str | None = None
     team_id: str = ""
 
 
@@ -97,7 +130,13 @@ class Worklists:
     """Finds what waits; changes nothing. Each kind is one method, and one statement or two."""
 
     def __init__(
-        self, service: Service, duties: Duties, sessions: Sessions, suggestions: Suggestions, trainings: Trainings
+        self,
+        service: Service,
+        duties: Duties,
+        sessions: Sessions,
+        suggestions: Suggestions,
+        trainings: Trainings,
+        pips: Pips,
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine
@@ -105,6 +144,7 @@ class Worklists:
         self._sessions = sessions
         self._suggestions = suggestions
         self._trainings = trainings
+        self._pips = pips
 
     async def find(self, asked: Asked) -> tuple[list[WorkItem], bool]:
         """What waits, the latest first; and whether there is more of a kind than is read."""
@@ -118,9 +158,10 @@ class Worklists:
             await self._check_ins(asked),
             await self._unanswered(asked),
             await self._open_trainings(asked),
+            await self._open_pips(asked),
         ]
         waiting = [one for some in found for one in some]
-        strangers = {one.employee_id or one.for_id for one in waiting} - asked.states.keys()
+        strangers = {_basis(one) for one in waiting} - asked.states.keys()
         states = {**asked.states, **(await self._duties.states(strangers))}
         items = [_item(one, asked, states) for one in waiting]
         items.sort(key=lambda one: (-one.business_days_late, one.since_date, one.kind, one.id, one.number))
@@ -246,12 +287,47 @@ class Worklists:
             )
         return found
 
+    async def _open_pips(self, asked: Asked) -> list[Waiting]:
+        employees = await self._pips.open_of(self._engine, asked.states, hr=not asked.person, most=MOST)
+        keys = [pip_key(one) for one in employees if one != asked.reader or one == asked.person]
+        found: list[Waiting] = []
+        for one in (await self._commands.known(PIP, keys)).values():
+            pip = one.state.pips[one.state.open_id] if one.state.open_id else PipState()
+            if pip.stage and not pip.pauses:
+                found += _steps(one.state.open_id, one.state.employee_id, pip, asked.until.isoformat())
+        return found
+
+
+def _steps(pip_id: str, employee_id: str, pip: PipState, until: str) -> list[Waiting]:
+    """What a PIP that runs waits for."""
+
+    def waiting(kind: WorkItem.Kind.ValueType, due: str, number: int = 0) -> Waiting:
+        for_id = "" if kind in FOR_HR else None
+        if kind == WorkItem.KIND_ACKNOWLEDGE_PIP:
+            for_id = employee_id
+        if kind == WorkItem.KIND_HEAR_PIP_APPEAL:
+            for_id = pip.last(PipHearerNamed).hearer_id
+        since = pip.schedule.from_date or pip.drafted.drafted_date
+        return Waiting(kind, pip_id, employee_id, since, due, number, for_id)
+
+    found = [waiting(PIP_STEPS[pip.stage], pip.schedule.due_date)] if pip.stage in PIP_STEPS else []
+    if pip.stage == Pip.STATE_ACTIVE:
+        found += [
+            waiting(WorkItem.KIND_HOLD_PIP_CHECKPOINT, one.due_date, one.number)
+            for one in pip.checkpoints
+            if one.state != PipCheckpoint.STATE_HELD and one.due_date <= until
+        ]
+    return [*found, waiting(WorkItem.KIND_REVIEW_PIP_DRIFT, "")] if pip.drift_to_review else found
+
+
+def _basis(one: Waiting) -> str:
+    """The employee by whose rules it is late."""
+    return one.employee_id or one.for_id or ""
+
 
 def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
-    state, today = states[one.employee_id or one.for_id], asked.today
-    for_id = one.for_id or asked.leads.of(state, today)
-    if one.kind == WorkItem.KIND_ANSWER_SUGGESTION:
-        for_id = one.for_id  # HR's, whoever leads them
+    state, today = states[_basis(one)], asked.today
+    for_id = asked.leads.of(state, today) if one.for_id is None else one.for_id
     party = WorkItem.PARTY_LEAD if for_id else WorkItem.PARTY_HR
     if one.team_id and one.kind != WorkItem.KIND_CLOSE_TRAINING:
         party = WorkItem.PARTY_TRAINER

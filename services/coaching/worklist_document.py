@@ -25,6 +25,15 @@ TITLES: Mapping[WorkItem.Kind.ValueType, str] = {
     WorkItem.KIND_SCHEDULE_TRAINING: "Schedule a training",
     WorkItem.KIND_HOLD_TRAINING: "Hold a training",
     WorkItem.KIND_CLOSE_TRAINING: "Close a training",
+    WorkItem.KIND_SUBMIT_PIP: "Submit a PIP",
+    WorkItem.KIND_APPROVE_PIP: "Approve a PIP, or send it back",
+    WorkItem.KIND_DELIVER_PIP: "Deliver a PIP",
+    WorkItem.KIND_ACKNOWLEDGE_PIP: "Acknowledge a PIP",
+    WorkItem.KIND_HOLD_PIP_CHECKPOINT: "Hold a checkpoint of a PIP",
+    WorkItem.KIND_PROPOSE_PIP_RESULT: "Propose what came of a PIP",
+    WorkItem.KIND_DECIDE_PIP: "Decide a PIP",
+    WorkItem.KIND_HEAR_PIP_APPEAL: "Hear an appeal against a PIP",
+    WorkItem.KIND_REVIEW_PIP_DRIFT: "Look at facts under a PIP that changed",
 }
 """What is to be done."""
 

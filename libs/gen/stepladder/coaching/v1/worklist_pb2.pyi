@@ -135,6 +135,17 @@ class WorkItem(_message.Message):
         KIND_SCHEDULE_TRAINING: WorkItem._Kind.ValueType  # 15
         KIND_HOLD_TRAINING: WorkItem._Kind.ValueType  # 16
         KIND_CLOSE_TRAINING: WorkItem._Kind.ValueType  # 17
+        KIND_SUBMIT_PIP: WorkItem._Kind.ValueType  # 18
+        KIND_APPROVE_PIP: WorkItem._Kind.ValueType  # 19
+        KIND_DELIVER_PIP: WorkItem._Kind.ValueType  # 20
+        KIND_ACKNOWLEDGE_PIP: WorkItem._Kind.ValueType  # 21
+        KIND_HOLD_PIP_CHECKPOINT: WorkItem._Kind.ValueType  # 22
+        KIND_PROPOSE_PIP_RESULT: WorkItem._Kind.ValueType  # 23
+        """The period is over: a result has to be proposed."""
+        KIND_DECIDE_PIP: WorkItem._Kind.ValueType  # 24
+        KIND_HEAR_PIP_APPEAL: WorkItem._Kind.ValueType  # 25
+        """By whoever was named to, and before that HR has to name somebody."""
+        KIND_REVIEW_PIP_DRIFT: WorkItem._Kind.ValueType  # 26
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: WorkItem.Kind.ValueType  # 0
@@ -160,6 +171,17 @@ class WorkItem(_message.Message):
     KIND_SCHEDULE_TRAINING: WorkItem.Kind.ValueType  # 15
     KIND_HOLD_TRAINING: WorkItem.Kind.ValueType  # 16
     KIND_CLOSE_TRAINING: WorkItem.Kind.ValueType  # 17
+    KIND_SUBMIT_PIP: WorkItem.Kind.ValueType  # 18
+    KIND_APPROVE_PIP: WorkItem.Kind.ValueType  # 19
+    KIND_DELIVER_PIP: WorkItem.Kind.ValueType  # 20
+    KIND_ACKNOWLEDGE_PIP: WorkItem.Kind.ValueType  # 21
+    KIND_HOLD_PIP_CHECKPOINT: WorkItem.Kind.ValueType  # 22
+    KIND_PROPOSE_PIP_RESULT: WorkItem.Kind.ValueType  # 23
+    """The period is over: a result has to be proposed."""
+    KIND_DECIDE_PIP: WorkItem.Kind.ValueType  # 24
+    KIND_HEAR_PIP_APPEAL: WorkItem.Kind.ValueType  # 25
+    """By whoever was named to, and before that HR has to name somebody."""
+    KIND_REVIEW_PIP_DRIFT: WorkItem.Kind.ValueType  # 26
 
     class _Party:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -194,16 +216,16 @@ class WorkItem(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     kind: Global___WorkItem.Kind.ValueType
     id: _builtins.str
-    """Of the plan, the session, the interview, the suggestion or the training; of a check-in, the employee's."""
+    """Of the plan, the session, the interview, the suggestion, the training or the PIP; of a check-in, the employee's."""
     number: _builtins.int
-    """Of an agreed action or a goal, from 1."""
+    """Of an agreed action, a goal or a checkpoint, from 1."""
     employee_id: _builtins.str
     """Whom it is about; empty of a training."""
     waits_for: Global___WorkItem.Party.ValueType
     """Who is to act, and as what; a lead who is not there is stood in for by HR."""
     waits_for_id: _builtins.str
     since_date: _builtins.str
-    """Since when it waits, and by when it is due; empty: nothing says by when."""
+    """Since when it waits (of a PIP: since its schedule runs, or it was drafted), and by when it is due; empty: nothing says by when."""
     due_date: _builtins.str
     business_days_late: _builtins.int
     """0: in time."""

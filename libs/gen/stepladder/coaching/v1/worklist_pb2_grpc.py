@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class WorklistServiceStub:
-    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions, trainings. It shows days and ids, never
+    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions,
+    trainings, PIPs. It shows days and ids, never
     what was said. Whoever may not see a list is answered PERMISSION_DENIED `NEED_TO_KNOW`. Days are the site's; business days
     are those of the calendar that the employee's coaching rules name.
     """
@@ -51,7 +52,8 @@ class WorklistServiceStub:
 
 
 class WorklistServiceServicer:
-    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions, trainings. It shows days and ids, never
+    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions,
+    trainings, PIPs. It shows days and ids, never
     what was said. Whoever may not see a list is answered PERMISSION_DENIED `NEED_TO_KNOW`. Days are the site's; business days
     are those of the calendar that the employee's coaching rules name.
     """
@@ -62,7 +64,8 @@ class WorklistServiceServicer:
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
         what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-        suggestions that HR is to answer, but for complaints about the caller.
+        suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
+        not know yet of themself.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -98,7 +101,8 @@ def add_WorklistServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorklistService:
-    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions, trainings. It shows days and ids, never
+    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions,
+    trainings, PIPs. It shows days and ids, never
     what was said. Whoever may not see a list is answered PERMISSION_DENIED `NEED_TO_KNOW`. Days are the site's; business days
     are those of the calendar that the employee's coaching rules name.
     """

@@ -14,7 +14,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorklistServiceStub:
-    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions, trainings. It shows days and ids, never
+    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions,
+    trainings, PIPs. It shows days and ids, never
     what was said. Whoever may not see a list is answered PERMISSION_DENIED `NEED_TO_KNOW`. Days are the site's; business days
     are those of the calendar that the employee's coaching rules name.
     """
@@ -26,14 +27,16 @@ class WorklistServiceStub:
     A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
     ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
     what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-    suggestions that HR is to answer, but for complaints about the caller.
+    suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
+    not know yet of themself.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
     """
     ExportWorklist: _aio.UnaryUnaryMultiCallable[_worklist_pb2.ExportWorklistRequest, _httpbody_pb2.HttpBody]
     """The same as a file, with names: CSV, a workbook, a page that needs nothing but itself, or a PDF."""
 
 class WorklistServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions, trainings. It shows days and ids, never
+    """What is due, overdue or waiting: of plans, sessions, interviews, agreed actions, check-ins, suggestions,
+    trainings, PIPs. It shows days and ids, never
     what was said. Whoever may not see a list is answered PERMISSION_DENIED `NEED_TO_KNOW`. Days are the site's; business days
     are those of the calendar that the employee's coaching rules name.
     """
@@ -49,7 +52,8 @@ class WorklistServiceServicer(metaclass=_abc_1.ABCMeta):
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
         what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-        suggestions that HR is to answer, but for complaints about the caller.
+        suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
+        not know yet of themself.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
 
