@@ -11,6 +11,16 @@ import pytest
 from grpc import StatusCode
 from sqlalchemy import event
 
+from stepladder.coaching.v1.pip_pb2 import (
+    AcknowledgePipRequest,
+    ApprovePipRequest,
+    DecidePipRequest,
+    DeliverPipRequest,
+    DraftPipRequest,
+    OverridePipPreconditionRequest,
+    Pip,
+    SubmitPipRequest,
+)
 from stepladder.coaching.v1.plan_pb2 import AssessPlanRequest, CancelPlanRequest, DiagnosePlanRequest, Plan
 from stepladder.coaching.v1.session_pb2 import AcknowledgeSessionRequest, FollowUpActionRequest
 from stepladder.coaching.v1.suggestion_pb2 import (
@@ -24,12 +34,13 @@ from stepladder.coaching.v1.training_pb2 import (
     ScheduleTrainingRequest,
 )
 from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
+from stepladder.performance.v1.directory_pb2 import TransferEmployeeRequest
 from tests.refusals import refused
-from tests.services import test_suggestions, test_trainings
+from tests.services import test_pips, test_suggestions, test_trainings
 from tests.services.test_check_ins import Centre, appoint, by, check_in
 from tests.services.test_rhythm import activate, go, ruled
 from tests.services.test_sessions import a_plan, hold, schedule, today
-from tests.services.world import World, caught_up
+from tests.services.world import World, caught_up, fact
 
 
 @pytest.fixture
@@ -240,7 +251,7 @@ async def test_it_costs_as_many_statements_however_many_there_are(centre: Centre
     assert len(found.items) > 20
     assert not found.more
     assert many == few
-    assert len(many) <= 12
+    assert len(many) <= 15
 
 
 async def test_as_a_file(centre: Centre) -> None:
@@ -328,3 +339,64 @@ async def test_trainings_wait_for_the_trainer_and_then_for_who_asked(world: Worl
     request = ExportWorklistRequest(worklist=GetWorklistRequest(lead_id=centre.lead), format="html")
     page = await world.worklists.ExportWorklist(request, metadata=by(centre.lead))
     assert "Close a training" in page.data.decode()
+
+
+async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
+    """Each step for whom it waits; nobody in HR is told of their own before it is delivered, no employee either."""
+    desk = await test_pips.opened(world)
+
+    async def waiting(caller: str, **whose: Any) -> list[tuple[str, str, str]]:
+        found = await world.worklists.GetWorklist(GetWorklistRequest(**whose), metadata=by(caller))
+        kinds = [(WorkItem.Kind.Name(one.kind)[5:], one.waits_for_id, one.due_date) for one in found.items]
+        return [one for one in kinds if "PIP" in one[0]]
+
+    async def lists() -> tuple[list[tuple[str, str, str]], ...]:
+        lead = await waiting(desk.lead, lead_id=desk.lead)
+        return lead, await waiting(desk.hr, hr=True), await waiting(desk.agent, employee_id=desk.agent)
+
+    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    assert await lists() == ([("SUBMIT_PIP", desk.lead, "")], [], [])
+    await desk.say(desk.lead, SubmitPipRequest)
+    approve = [("APPROVE_PIP", "", "")]
+    assert await lists() == (approve, approve, [])
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    await desk.say(desk.hr, ApprovePipRequest)
+    assert await lists() == ([("DELIVER_PIP", desk.lead, "")], [], [])
+    await desk.say(desk.lead, DeliverPipRequest)
+    acknowledge = [("ACKNOWLEDGE_PIP", desk.agent, "2027-03-17")]
+    assert await lists() == (acknowledge, [], acknowledge)
+    active = await desk.say(desk.agent, AcknowledgePipRequest)
+    assert await lists() == ([], [], [])
+    desk.pass_day("2027-03-31")
+    assert await lists() == ([("HOLD_PIP_CHECKPOINT", desk.lead, "2027-03-31")], [], [])
+    desk.pass_day(active.schedule.due_date)
+    due = await desk.reached(Pip.STATE_DECISION_DUE)
+    assert await lists() == ([("PROPOSE_PIP_RESULT", desk.lead, due.schedule.due_date)], [], [])
+    await desk.propose()
+    decide = [("DECIDE_PIP", "", due.schedule.due_date)]
+    assert await lists() == (decide, decide, [])
+    assert await waiting(desk.hr2, hr=True) == decide
+    await desk.say(desk.hr, DecidePipRequest, **test_pips.FAIL)
+    assert await lists() == ([], [], [])
+
+
+async def test_who_is_in_hr_learns_nothing_of_a_pip_about_themself(world: World) -> None:
+    """Not out of HR's list, and not out of their lead's."""
+    desk = await test_pips.opened(world)
+    move = TransferEmployeeRequest(employee_id=desk.hr, team_id=desk.team, effective_date="2027-03-01")
+    await world.directory.TransferEmployee(move)
+    await world.record(*(fact(desk.hr, f"2027-02-{day:02}", desk.kpi, 10) for day in (1, 10, 20)))
+    content = desk.content()
+    del content.elements[1:]
+    for request in (
+        DraftPipRequest(employee_id=desk.hr, pip_id="pip-1", content=content),
+        SubmitPipRequest(employee_id=desk.hr, pip_id="pip-1"),
+    ):
+        await desk.call(desk.lead, request)
+    lists: list[dict[str, Any]] = [{"hr": True}, {"lead_id": desk.lead}]
+    for whose in lists:
+        shown = {}
+        for caller in (desk.hr, desk.hr2):
+            found = await world.worklists.GetWorklist(GetWorklistRequest(**whose), metadata=by(caller))
+            shown[caller] = [one.id for one in found.items if one.kind == WorkItem.KIND_APPROVE_PIP]
+        assert shown == {desk.hr: [], desk.hr2: ["pip-1"]}
