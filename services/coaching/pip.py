@@ -209,7 +209,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 events = [] if _is_said(pip, request, context.actor) else _step(pip, request, act, context)
             return [_of(request.employee_id, request.pip_id, context.actor, event) for event in events]
         case CallPip(pip_id=pip_id) as call:
-            pip = state.pips[pip_id]
+            pip = state.pips.get(pip_id, PipState())
             return [_of(state.employee_id, pip_id, context.actor, one) for one in _called(pip, call, context.today)]
         case FollowLeave() as leave:
             pip = state.pips.get(state.open_id, PipState())

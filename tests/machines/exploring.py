@@ -29,10 +29,12 @@ class Step:
     today: date = TODAY
     said: str = ""
     """What distinguishes it from other ways to give the same command."""
+    called: str = ""
+    """Another name than its message has."""
 
     @property
     def name(self) -> str:
-        name = self.command.DESCRIPTOR.name.removesuffix("Request")
+        name = self.called or self.command.DESCRIPTOR.name.removesuffix("Request")
         return f"{name} ({self.said})" if self.said else name
 
     @property
@@ -49,6 +51,8 @@ class Machine(Generic[S]):
         source: the module that decides.
         steps: every command, in every way in which it makes a difference.
         shown: the state as it is shown: all that are shown alike must answer every command alike.
+        states: those in which every step is tried, where what was said before also makes a difference; None: all that
+            steps lead to.
     """
 
     title: str
@@ -56,6 +60,7 @@ class Machine(Generic[S]):
     aggregate: Aggregate[S]
     steps: Sequence[Step]
     shown: Callable[[S], str]
+    states: Sequence[S] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,11 @@ def explore(machine: Machine[S]) -> Explored:
     Raises AssertionError where two states that are shown alike answer a step differently.
     """
     explored = Explored()
+    if machine.states is not None:
+        for state in machine.states:
+            answers = {step.name: _answer(machine, state, step)[0] for step in machine.steps}
+            explored.answers[_shown(machine, state)] = answers
+        return explored
     tried: dict[str, list[S]] = {}
     ahead = deque([machine.aggregate.initial])
     while ahead:
