@@ -155,8 +155,8 @@ class Plan(_message.Message):
     rules_position: _builtins.int
     """Position of the version of the coaching rules that it was activated under; 0: none was in force."""
     suggested_outcome: Global___Plan.Outcome.ValueType
-    """What the results suggested: every goal met: improved; none: not improved; otherwise partly improved. Of a closed plan:
-    at the time of the decision.
+    """What the results suggested: every goal met: improved; none: not improved; otherwise partly improved. Of a closed
+    plan: at the time of the decision.
     """
     outcome_now: Global___Plan.Outcome.ValueType
     """What they suggest with every drift since."""
@@ -167,8 +167,8 @@ class Plan(_message.Message):
     being watched when this one was proposed.
     """
     drift_position: _builtins.int
-    """Names what `drift` and `pin_drifts` say: it grows with every change of them, also when nothing is changed any longer.
-    0: nothing has ever changed.
+    """Names what `drift` and `pin_drifts` say: it grows with every change of them, also when nothing is changed any
+    longer. 0: nothing has ever changed.
     """
     drift_open: _builtins.bool
     """A person has yet to look at the drift."""
@@ -438,8 +438,8 @@ Global___EvidenceCondition: _TypeAlias = EvidenceCondition  # noqa: Y015
 
 @_typing.final
 class Goal(_message.Message):
-    """Specific, measured, dated. Which values are better is the KPI's `direction`; of one whose target is a band, those from the
-    baseline to the target. Values are compared exactly, never as rounded to be shown.
+    """Specific, measured, dated. Which values are better is the KPI's `direction`; of one whose target is a band, those
+    from the baseline to the target. Values are compared exactly, never as rounded to be shown.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -479,8 +479,8 @@ class Goal(_message.Message):
     kpi_id: _builtins.str
     """A KPI, which is the same as a `measure` that names it."""
     baseline: _builtins.str
-    """What the facts say of the days before, in the measure's unit (of a time of day: in seconds). May be left to them; one
-    that is given must be what they say, to the measure's precision.
+    """What the facts say of the days before, in the measure's unit (of a time of day: in seconds). May be left to them;
+    one that is given must be what they say, to the measure's precision.
     """
     target: _builtins.str
     deadline: _builtins.str

@@ -31,9 +31,9 @@ class PlanServiceStub:
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
     stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
 
-    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
-    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
-    person has looked at it.
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
+    become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
+    until a person has looked at it.
     """
 
     def __init__(self, channel):
@@ -105,9 +105,9 @@ class PlanServiceServicer:
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
     stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
 
-    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
-    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
-    person has looked at it.
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
+    become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
+    until a person has looked at it.
     """
 
     def ProposePlan(self, request, context):
@@ -133,15 +133,16 @@ class PlanServiceServicer:
 
     def AssessPlan(self, request, context):
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
-        is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan
+        that is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GivePlanView(self, request, context):
-        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
+        log.
         Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -159,13 +160,13 @@ class PlanServiceServicer:
 
     def ActivatePlan(self, request, context):
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
-        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-        deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
-        not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
-        for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
-        `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
-        (`CoachingRules.mentor_limit`).
+        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or
+        a deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose
+        target is not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT
+        `MENTOR_INVALID` for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead;
+        NOT_FOUND `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed;
+        FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force
+        allow (`CoachingRules.mentor_limit`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,10 +182,10 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClosePlan(self, request, context):
-        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-        than the facts suggest, and both are kept. What the plan keeps is measured again before.
-        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
-        not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
+        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be
+        another than the facts suggest, and both are kept. What the plan keeps is measured again before.
+        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift
+        has not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -277,9 +278,9 @@ class PlanService:
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
     stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
 
-    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
-    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
-    person has looked at it.
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
+    become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
+    until a person has looked at it.
     """
 
     @staticmethod

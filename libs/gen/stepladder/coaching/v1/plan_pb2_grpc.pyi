@@ -18,9 +18,9 @@ class PlanServiceStub:
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
     stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
 
-    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
-    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
-    person has looked at it.
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
+    become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
+    until a person has looked at it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -32,11 +32,12 @@ class PlanServiceStub:
     """The latest proposal first."""
     AssessPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.AssessPlanRequest, _plan_pb2.Plan]
     """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
-    is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan
+    that is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
     """
     GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
-    """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+    """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
+    log.
     Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
     """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
@@ -46,13 +47,13 @@ class PlanServiceStub:
     """
     ActivatePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ActivatePlanRequest, _plan_pb2.Plan]
     """DIAGNOSED → ACTIVE: with SMART goals and resources.
-    Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-    deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
-    not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
-    for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-    `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
-    `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
-    (`CoachingRules.mentor_limit`).
+    Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or
+    a deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose
+    target is not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT
+    `MENTOR_INVALID` for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead;
+    NOT_FOUND `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed;
+    FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force
+    allow (`CoachingRules.mentor_limit`).
     """
     ObservePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ObservePlanRequest, _plan_pb2.Plan]
     """ACTIVE → IN_OBSERVATION until a day; once that has ended in every time zone (noon UTC of the day
@@ -60,10 +61,10 @@ class PlanServiceStub:
     Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that does not lie ahead.
     """
     ClosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ClosePlanRequest, _plan_pb2.Plan]
-    """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-    than the facts suggest, and both are kept. What the plan keeps is measured again before.
-    Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
-    not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
+    """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be
+    another than the facts suggest, and both are kept. What the plan keeps is measured again before.
+    Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift
+    has not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
     """
     CancelPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.CancelPlanRequest, _plan_pb2.Plan]
     """Any state but CLOSED → CLOSED with the outcome cancelled."""
@@ -78,9 +79,9 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     saying again what is already so changes nothing. `request_id`, `etag` and `at_least` work as in
     stepladder.performance.v1.DirectoryService. ABORTED `ETAG_MISMATCH` says in which state the plan is now.
 
-    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has become
-    of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided until a
-    person has looked at it.
+    What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
+    become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
+    until a person has looked at it.
     """
 
     @_abc_1.abstractmethod
@@ -114,8 +115,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.AssessPlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan that
-        is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan
+        that is about no one KPI; FAILED_PRECONDITION `NO_FACTS` if nothing was recorded on the days named.
         """
 
     @_abc_1.abstractmethod
@@ -124,7 +125,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.GivePlanViewRequest,
         context: _aio.ServicerContext[_plan_pb2.GivePlanViewRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the log.
+        """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
+        log.
         Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
         """
 
@@ -146,13 +148,13 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.ActivatePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """DIAGNOSED → ACTIVE: with SMART goals and resources.
-        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or a
-        deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose target is
-        not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT `MENTOR_INVALID`
-        for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed; FAILED_PRECONDITION
-        `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force allow
-        (`CoachingRules.mentor_limit`).
+        Errors: INVALID_ARGUMENT `GOAL_NOT_SMART` with every field that is wrong of a goal: without a measure, a target or
+        a deadline ahead; with no facts on the days of its baseline, or days to come, or other than the facts say; whose
+        target is not better than the baseline, or whose stages do not lead from one to the other; INVALID_ARGUMENT
+        `MENTOR_INVALID` for the employee as their own mentor; `DATE_INVALID` for adjusted work that does not end ahead;
+        NOT_FOUND `EMPLOYEE_NOT_FOUND` if the employee does not exist, or for a mentor who is not employed;
+        FAILED_PRECONDITION `MENTOR_OVERLOADED` for one who supports as many open plans as the coaching rules in force
+        allow (`CoachingRules.mentor_limit`).
         """
 
     @_abc_1.abstractmethod
@@ -172,10 +174,10 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.ClosePlanRequest,
         context: _aio.ServicerContext[_plan_pb2.ClosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be another
-        than the facts suggest, and both are kept. What the plan keeps is measured again before.
-        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift has
-        not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
+        """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be
+        another than the facts suggest, and both are kept. What the plan keeps is measured again before.
+        Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift
+        has not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
 
     @_abc_1.abstractmethod
