@@ -123,7 +123,6 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         service.follow(check_ins),
     )
     trainings, sharings = Trainings(metadata), Sharings(metadata)
-    trainings = Trainings(metadata)
     at_suggestions, at_trainings = service.follow(suggestions), service.follow(trainings)
     worklists = Worklists(service, duties, sessions, suggestions, trainings, pips)
     shared_problems = SharedProblems(service, people, facts, measuring, together)
