@@ -475,9 +475,9 @@ def _paused(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: Business
 def _resumed(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays) -> PipResumed:
     schedule = None
     if pip.pauses.keys() == {pause} and pip.stage != Pip.STATE_APPEALED:
-        still = pip.schedule
+        still, first = pip.schedule, max(day, date.fromisoformat(pip.first_day or day.isoformat()))
         reviews = _reviews(pip) if pip.stage == Pip.STATE_ACTIVE else []
-        schedule = planned(days, day, still.used_business_days, still.total_business_days, reviews)
+        schedule = planned(days, first, still.used_business_days, still.total_business_days, reviews)
     return PipResumed(pause=pause, date=day.isoformat(), schedule=schedule)
 
 

@@ -187,16 +187,15 @@ class PipApi:
     async def follow_leave(self, key: str) -> None:
         """The clock's command: an employment status has changed, which may begin or end a leave."""
         employee_id, day = key.split("/")
-        known = await self._commands.known(PIP, [pip_key(employee_id)])
-        if not known:
+        state = (await self._commands.load(PIP, pip_key(employee_id))).state
+        if not state.open_id:
             return
-        state = known[pip_key(employee_id)].state
         person = (await self._commands.load(EMPLOYEE, employee_id)).state
         first = date.fromisoformat(day)
         on_leave = person.status_on(first) == EMPLOYMENT_STATUS_ON_LEAVE
         later = (since for since, status in person.statuses if since > first and status != EMPLOYMENT_STATUS_ON_LEAVE)
         back = next(later, None) if on_leave else None
-        pip = state.pips.get(state.open_id, PipState())
+        pip = state.pips[state.open_id]
         command = pb.FollowLeave(
             date=day,
             on_leave=on_leave,

@@ -91,6 +91,7 @@ class PipState:
         used: business days of the period that had run when it was stopped for an edit.
         total: business days of the period, with its extension.
         pauses: each with its day.
+        first_day: of a schedule that stands still, the first day that was to count.
         drifts: what is measured otherwise now than when it was pinned.
         changes: records that are evidence and have changed, each with the position of the latest change.
     """
@@ -107,6 +108,7 @@ class PipState:
     total: int = 0
     checkpoints: tuple[PipCheckpoint, ...] = ()
     pauses: Mapping[Pip.Pause.ValueType, str] = field(default_factory=dict)
+    first_day: str = ""
     overdue: bool = False
     extended: bool = False
     responses: tuple[PipResponse, ...] = ()
@@ -215,7 +217,8 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return _with_checkpoint(pip, number, PipCheckpoint(state=PipCheckpoint.STATE_MISSED))
         case PipPaused(pause=pause, date=day, used_business_days=used):
             pip = replace(_without(pip, PipResumed), pauses={**pip.pauses, pause: day})
-            return replace(pip, schedule=_standing_still(pip.schedule, used))
+            first_day = pip.schedule.from_date or pip.first_day
+            return replace(pip, schedule=_standing_still(pip.schedule, used), first_day=first_day)
         case PipResumed(pause=pause, schedule=schedule) as resumed:
             left = {one: day for one, day in pip.pauses.items() if one != pause}
             pip = replace(_without(pip, PipPaused), pauses=left)

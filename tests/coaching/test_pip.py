@@ -424,6 +424,14 @@ def test_a_pause_keeps_the_business_days_that_are_left() -> None:
     assert one(after([by(HR, RESUME, date(2026, 3, 24))], paused)).schedule.due_date == "2026-04-14"
 
 
+def test_a_pause_before_anything_has_run_gives_no_day_away() -> None:
+    """The day of the acknowledgement does not count, whatever is paused and resumed on it."""
+    for path, due in (("ACTIVE", "2026-04-14"), ("DELIVERED", "2026-03-18")):
+        assert one(after([*PATHS[path], by(HR, PAUSE), by(HR, RESUME)])).schedule.due_date == due
+    both = after([*ACTIVATE, leave(TODAY, on_leave=True), by(HR, PAUSE), by(HR, RESUME), leave(TODAY, on_leave=False)])
+    assert one(both).schedule.due_date == "2026-04-14"
+
+
 def test_nothing_falls_due_while_it_is_paused() -> None:
     """The clock may call as often as it likes."""
     for path in ("DELIVERED", "ACTIVE", "DECISION_DUE", "PROPOSED", "DECIDED"):
