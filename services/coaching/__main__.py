@@ -130,7 +130,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     return {
         plan_pb2.DESCRIPTOR.services_by_name["PlanService"]: api,
         pip_pb2.DESCRIPTOR.services_by_name["PipService"]: pip_api,
-        case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(service, sessions, at_sessions),
+        case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(
+            service, sessions, at_sessions, pip_api
+        ),
         duties_pb2.DESCRIPTOR.services_by_name["DutiesService"]: SeparationApi(service),
         comparison_pb2.DESCRIPTOR.services_by_name["ComparisonService"]: ComparisonApi(
             service, catalogue, patterns, service.together(at_catalogue, at_patterns)

@@ -7,8 +7,8 @@ from libs.documents.document import Cell, Document, Section, Table
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 
 _SAID_ALREADY = (
-    *("plan_id", "employee_id", "lead_id"),
-    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins["),
+    *("plan_id", "pip_id", "employee_id", "lead_id", "by"),
+    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins[", "drifts["),
 )
 """Details that stand above everything, in the sentence, or among the figures."""
 
@@ -21,6 +21,7 @@ def case_document(file: CaseFile) -> Document:
     rules = [entry for entry in file.entries if entry.kind == CaseEntry.KIND_RULE]
     done = [entry for entry in file.entries if entry.kind not in _PARTS]
     employee = _named(file, file.employee_id)
+    what = f"PIP {file.pip_id}" if file.pip_id else f"Coaching plan {file.plan_id}"
     coach = f"; with {_named(file, file.lead_id)}" if file.lead_id else ""
     sections = [
         _figures(file),
@@ -31,7 +32,7 @@ def case_document(file: CaseFile) -> Document:
     ]
     return Document(
         title=f"Case file · {employee}",
-        subtitle=f"Coaching plan {file.plan_id}{coach}. As of {file.made_time.ToDatetime(UTC):%Y-%m-%d %H:%M} UTC.",
+        subtitle=f"{what}{coach}. As of {file.made_time.ToDatetime(UTC):%Y-%m-%d %H:%M} UTC.",
         headlines=[("State", file.state), ("Events", str(len(file.entries))), ("Facts", str(len(facts)))],
         sections=[one for one in sections if one is not None],
     )

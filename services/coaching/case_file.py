@@ -12,10 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.common.days import timestamp
 from libs.common.eventsourcing import Recorded
 from libs.common.streams import LOG, stream_of
-from services.coaching import plan
+from services.coaching import pip_state, plan
 from services.coaching.goals import measure_of, named
 from services.coaching.sentences import Named, sentence, words
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
+from stepladder.coaching.v1.events_pb2 import PipClosed
+from stepladder.coaching.v1.measure_pb2 import PinDrift
+from stepladder.coaching.v1.pip_pb2 import Pip, PipElement
 from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan
 from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted
@@ -23,6 +26,7 @@ from stepladder.performance.v1.detection_pb2 import FactReference
 from stepladder.performance.v1.facts_pb2 import Reading
 
 KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
+    "coaching.pip": CaseEntry.KIND_PIP,
     "coaching.plan": CaseEntry.KIND_PLAN,
     "coaching.session": CaseEntry.KIND_SESSION,
     "performance.detection": CaseEntry.KIND_DETECTION,
@@ -36,7 +40,7 @@ KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
 }
 """What a case rests on, by aggregate. Of others no word is shown, whatever names them."""
 
-WHOLE = frozenset({CaseEntry.KIND_PLAN, CaseEntry.KIND_SESSION, CaseEntry.KIND_DETECTION})
+WHOLE = frozenset({CaseEntry.KIND_PIP, CaseEntry.KIND_PLAN, CaseEntry.KIND_SESSION, CaseEntry.KIND_DETECTION})
 """Of these every event belongs to the case, and whatever it refers to; of others only what is referred to."""
 
 NOTHING = "nothing is recorded"
@@ -44,6 +48,7 @@ NOTHING = "nothing is recorded"
 
 REFERENCES = frozenset(
     {
+        "calendar_position",
         "causes",
         "detection_position",
         "fact_positions",
@@ -57,15 +62,16 @@ REFERENCES = frozenset(
 )
 """Names of the fields by which events refer to others in LOG."""
 
-EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id", "mentor_id"})
+EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id", "mentor_id", "witness_id", "hearer_id"})
 """Names of the fields that hold an employee's id."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Whose it is, who coaches, how it stands in words, and what was measured and kept."""
+    """Whose it is, who coaches, how it stands in words, and what was measured and kept; `pip_id` is empty of a plan."""
 
     plan_id: str
+    pip_id: str
     employee_id: str
     lead_id: str
     state: str
@@ -77,11 +83,35 @@ def plan_case(state: plan.State) -> Case:
     stage = words(Plan.State.DESCRIPTOR, state.stage)
     return Case(
         plan_id=proposed.plan_id,
+        pip_id="",
         employee_id=proposed.employee_id,
         lead_id=proposed.lead_id,
         state=f"{stage}: {words(Plan.Outcome.DESCRIPTOR, state.closed.outcome)}" if state.closed.outcome else stage,
         figures=[*_evidence(state), *_measured(state)],
     )
+
+
+def pip_case(pip: pip_state.PipState) -> Case:
+    stage, outcome = words(Pip.State.DESCRIPTOR, pip.stage), pip.last(PipClosed).outcome
+    return Case(
+        plan_id=pip.content.plan_id,
+        pip_id=pip.drafted.pip_id,
+        employee_id=pip.drafted.employee_id,
+        lead_id=pip.drafted.by.partition(":")[2],
+        state=f"{stage}: {words(Pip.Outcome.DESCRIPTOR, outcome)}" if outcome else stage,
+        figures=list(_pip_figures(pip)),
+    )
+
+
+def _pip_figures(pip: pip_state.PipState) -> Iterator[CaseFigure]:
+    """Evidence, checkpoints and results of each element, under the names of their pins."""
+    drifts = {one.pin: one for one in pip.drifts}
+    targets = {element.element_id: _bounds(element) for element in pip.content.elements}
+    for pin, measured in pip_state.pins(pip).items():
+        element_id, _, place = pin.partition("/")
+        days = f"{measured.start_date} to {measured.end_date}"
+        what = f"{element_id}, {place.replace('/', ' ')}: {named(measured.measure)}, {days}"
+        yield _figure(what, targets.get(element_id, ""), measured.value, drifts.get(pin))
 
 
 def _evidence(state: plan.State) -> Iterator[CaseFigure]:
@@ -123,15 +153,18 @@ def _measured(state: plan.State) -> Iterator[CaseFigure]:
 
 
 def _pinned(state: plan.State, pin: str, what: str, target: str, before: str) -> CaseFigure:
-    """What a plan measured and keeps, and what it is now if that is something else."""
-    drift = state.pin_drifts.get(pin)
+    return _figure(what, target, before, state.pin_drifts.get(pin))
+
+
+def _figure(what: str, target: str, before: str, drift: PinDrift | None) -> CaseFigure:
+    """What was measured and is kept, and what it is now if that is something else."""
     now = "" if drift is None or drift.now.value == drift.before.value else drift.now.value or NOTHING
     return CaseFigure(what=what, target=target, before=before or NOTHING, now=now)
 
 
-def _bounds(period: EvidencePeriod) -> str:
-    bounds = [f"at least {period.minimum}"] if period.minimum else []
-    return " and ".join([*bounds, f"at most {period.maximum}"] if period.maximum else bounds)
+def _bounds(one: EvidencePeriod | PipElement) -> str:
+    bounds = [f"at least {one.minimum}"] if one.minimum else []
+    return " and ".join([*bounds, f"at most {one.maximum}"] if one.maximum else bounds)
 
 
 def kind_of(subject: str) -> CaseEntry.Kind.ValueType:
@@ -140,15 +173,21 @@ def kind_of(subject: str) -> CaseEntry.Kind.ValueType:
     return KINDS.get(f"{service}.{aggregate}", CaseEntry.KIND_UNSPECIFIED)
 
 
-def references(histories: Mapping[str, Sequence[Recorded]]) -> set[int]:
+def references(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> set[int]:
     """Positions in LOG that the events of the case itself refer to."""
     return {
         position
         for subject, history in histories.items()
         if kind_of(subject) in WHOLE
         for recorded in history
+        if _is_of(case, recorded)
         for position in _references(recorded.event)
     }
+
+
+def _is_of(case: Case, recorded: Recorded) -> bool:
+    """Whether an event is not of another PIP: those of an employee lie together."""
+    return str(getattr(recorded.event, "pip_id", case.pip_id)) == case.pip_id
 
 
 def employees_in(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> set[str]:
@@ -156,7 +195,8 @@ def employees_in(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> set
     found = {case.employee_id, case.lead_id}
     for history in histories.values():
         for recorded in history:
-            found |= set(_employees(recorded.event)) | {recorded.envelope.actor.partition(":")[2]}
+            if _is_of(case, recorded):
+                found |= set(_employees(recorded.event)) | {recorded.envelope.actor.partition(":")[2]}
     return found - {""}
 
 
@@ -172,12 +212,13 @@ def case_file(
 
     Nothing lies at the positions `missing`. The words of aggregates that are `private` are not for the reader.
     """
-    wanted = references(histories)
+    wanted = references(case, histories)
     shown = [
         recorded
         for subject, history in histories.items()
         for recorded in history
-        if not isinstance(recorded.event, CommandNoted)
+        if _is_of(case, recorded)
+        and not isinstance(recorded.event, CommandNoted)
         and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
     ]
     entries = [
@@ -186,6 +227,7 @@ def case_file(
     ]
     return CaseFile(
         plan_id=case.plan_id,
+        pip_id=case.pip_id,
         employee_id=case.employee_id,
         names=names,
         lead_id=case.lead_id,

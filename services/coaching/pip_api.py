@@ -147,14 +147,22 @@ class PipApi:
         return await self._act(request, context, request.etag)
 
     async def GetPip(self, request: pb.GetPipRequest, context: Context) -> pb.Pip:
-        caller = await self._caller(context, request.employee_id)
-        found = await self._commands.load(PIP, pip_key(request.employee_id))
-        pip = found.state.pips.get(request.pip_id, PipState())
-        if not (held := caller.roles(pip, request.employee_id)):
+        pip, position, held = await self.readable(request.employee_id, request.pip_id, context)
+        return to_resource(pip, position, held)
+
+    async def readable(self, employee_id: str, pip_id: str, context: Context) -> tuple[PipState, int, frozenset[Role]]:
+        """A PIP and its position, for whoever may know of it, and what they are to it.
+
+        Raises Forbidden `NEED_TO_KNOW`; NotFound `PIP_NOT_FOUND`.
+        """
+        caller = await self._caller(context, employee_id)
+        found = await self._commands.load(PIP, pip_key(employee_id))
+        pip = found.state.pips.get(pip_id, PipState())
+        if not (held := caller.roles(pip, employee_id)):
             raise need_to_know()
-        if request.pip_id not in found.state.pips:
+        if pip_id not in found.state.pips:
             raise NotFound("PIP_NOT_FOUND", "there is no such PIP")
-        return to_resource(pip, found.position, held)
+        return pip, found.position, held
 
     async def ListPips(self, request: pb.ListPipsRequest, context: Context) -> pb.ListPipsResponse:
         caller = await self._caller(context, request.employee_id)

@@ -8,6 +8,33 @@ from google.protobuf.message import Message
 
 from stepladder.coaching.v1.events_pb2 import (
     ActionFollowedUp,
+    PipAcknowledged,
+    PipAppealed,
+    PipAppealHeard,
+    PipApproved,
+    PipCheckpointHeld,
+    PipCheckpointMissed,
+    PipCheckpointRescheduled,
+    PipClosed,
+    PipDecided,
+    PipDecisionFellDue,
+    PipDelivered,
+    PipDrafted,
+    PipDriftReviewed,
+    PipEdited,
+    PipEvidenceDrifted,
+    PipFellOverdue,
+    PipHearerNamed,
+    PipPaused,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
+    PipResponded,
+    PipResultProposed,
+    PipResumed,
+    PipSentBack,
+    PipStarted,
+    PipSubmitted,
+    PipWitnessNamed,
     PlanActivated,
     PlanAssessed,
     PlanClosed,
@@ -26,6 +53,7 @@ from stepladder.coaching.v1.events_pb2 import (
     SessionRescheduled,
     SessionScheduled,
 )
+from stepladder.coaching.v1.pip_pb2 import Pip
 from stepladder.coaching.v1.plan_pb2 import EvidenceDrift, Plan
 from stepladder.coaching.v1.session_pb2 import Session
 from stepladder.performance.v1.detection_pb2 import DetectionDrift
@@ -95,6 +123,63 @@ def sentence(event: Message, named: Named) -> str:
         case PlanDriftReviewed():
             return "The drift was looked at."
 
+        case PipDrafted():
+            return "A PIP was drafted."
+        case PipEdited():
+            return "The PIP was changed."
+        case PipSubmitted():
+            return "The draft was given to HR."
+        case PipSentBack():
+            return "HR sent the draft back."
+        case PipPreconditionOverridden():
+            return "HR did without the coaching plan that the rules ask for."
+        case PipApproved():
+            return "HR approved the PIP."
+        case PipDelivered(delivered_date=day):
+            return f"The PIP was delivered on {day}."
+        case PipAcknowledged():
+            return "The employee acknowledged the PIP."
+        case PipWitnessNamed(witness_id=witness_id):
+            return f"{named(witness_id)} was named as a witness."
+        case PipRefusalWitnessed():
+            return "The witness saw that the employee would not acknowledge it."
+        case PipStarted(start_date=day):
+            return f"The period began, or went on, on {day}."
+        case PipResponded():
+            return "The employee responded in writing."
+        case PipCheckpointHeld(number=number, held_date=day):
+            return f"Review {number} was held on {day}."
+        case PipCheckpointRescheduled(number=number, date=day):
+            return f"Review {number} was put on {day}."
+        case PipCheckpointMissed(number=number):
+            return f"Review {number} was missed."
+        case PipPaused(pause=pause, date=day):
+            return f"The clock was stopped on {day}: {words(Pip.Pause.DESCRIPTOR, pause)}."
+        case PipResumed(pause=pause, date=day):
+            return f"What had stopped the clock ended on {day}: {words(Pip.Pause.DESCRIPTOR, pause)}."
+        case PipFellOverdue():
+            return "The time for the next step passed."
+        case PipDecisionFellDue():
+            return "The period ended: a decision fell due."
+        case PipResultProposed(result=result):
+            return f"The result {words(Pip.Result.DESCRIPTOR, result)} was proposed."
+        case PipDecided(result=Pip.RESULT_NOT_PASSED, action=action):
+            return f"HR decided: not passed, with the action {words(Pip.Action.DESCRIPTOR, action)}."
+        case PipDecided(result=decided):
+            return f"HR decided: {words(Pip.Result.DESCRIPTOR, decided)}."
+        case PipAppealed():
+            return "The employee appealed."
+        case PipHearerNamed(hearer_id=hearer_id):
+            return f"{named(hearer_id)} was named to hear the appeal."
+        case PipAppealHeard(overturned=overturned):
+            return f"The appeal was heard; the decision was {'overturned' if overturned else 'upheld'}."
+        case PipClosed(outcome=ended):
+            return f"The PIP was closed: {words(Pip.Outcome.DESCRIPTOR, ended)}."
+        case PipEvidenceDrifted(drifts=drifts):
+            return f"What the PIP measured is {'something else now' if drifts else 'as it was again'}."
+        case PipDriftReviewed():
+            return "What has changed was looked at."
+
         case SessionScheduled(kind=kind, lead_id=lead_id, date=day):
             return f"A session ({words(Session.Kind.DESCRIPTOR, kind)}) with {named(lead_id)} was put on {day}."
         case SessionRescheduled(date=day):
@@ -125,8 +210,8 @@ def sentence(event: Message, named: Named) -> str:
         case FactDisputed(readings=readings, reviewer_id=reviewer_id):
             return f"Readings of {_of(readings)} were disputed, for {named(reviewer_id)} to settle."
         case FactDisputeSettled(readings=readings, outcome=settled):
-            ended = words(DisputeOutcome.DESCRIPTOR, settled)
-            return f"The dispute about readings of {_of(readings)} was settled: {ended}."
+            how = words(DisputeOutcome.DESCRIPTOR, settled)
+            return f"The dispute about readings of {_of(readings)} was settled: {how}."
         case RecordCreated(record=record):
             return f"A record of the kind {record.WhichOneof('content')} was made for {record.date}."
         case RecordCorrected(record=record):
@@ -148,8 +233,8 @@ def sentence(event: Message, named: Named) -> str:
         case RatingProposed(month=month, proposed=rating):
             return f"For {month}, the rating {words(Rating.DESCRIPTOR, rating)} was proposed."
         case RatingDecided(month=month, approved=approved, rating=rating):
-            decided = "approved" if approved else "rejected"
-            return f"The proposal for {month} was {decided}; the rating is {words(Rating.DESCRIPTOR, rating)}."
+            answer = "approved" if approved else "rejected"
+            return f"The proposal for {month} was {answer}; the rating is {words(Rating.DESCRIPTOR, rating)}."
 
         case PolicySet(policy=policy):
             return f"Policy {policy.policy_id} was set, in force from {policy.effective_date}."

@@ -9,13 +9,25 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
-from services.coaching import plan, session
+from services.coaching import pip_state, plan, session
 from services.coaching.case_document import case_document
-from services.coaching.case_file import REFERENCES, Case, about, case_file, employees_in, plan_case, references
+from services.coaching.case_file import (
+    REFERENCES,
+    Case,
+    about,
+    case_file,
+    employees_in,
+    pip_case,
+    plan_case,
+    references,
+)
 from services.coaching.sentences import sentence
 from services.performance import detection, facts, kpi, policy, rating, record, target
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 from stepladder.coaching.v1.events_pb2 import (
+    PipApproved,
+    PipDrafted,
+    PipEvidenceDrifted,
     PlanActivated,
     PlanAssessed,
     PlanEvidenceDrifted,
@@ -26,6 +38,7 @@ from stepladder.coaching.v1.events_pb2 import (
     SessionScheduled,
 )
 from stepladder.coaching.v1.measure_pb2 import Measure, Measured, PinDrift
+from stepladder.coaching.v1.pip_pb2 import PipContent, PipElement, PipEvidence
 from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal, GoalResult
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
@@ -34,10 +47,10 @@ from stepladder.performance.v1.record_pb2 import Record
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
 PLAN = "log.coaching.plan.p-1"
-CASE = Case("p-1", "e-1", "e-9", "active", [])
+CASE = Case("p-1", "", "e-1", "e-9", "active", [])
 SHOWN = [
     kind
-    for module in (plan, session, detection, facts, record, rating, policy, target, kpi)
+    for module in (pip_state, plan, session, detection, facts, record, rating, policy, target, kpi)
     for kind in get_args(module.Event) or [module.Event]
 ]
 """Every event of the aggregates that a case may rest on."""
@@ -69,7 +82,7 @@ def made(*events: Recorded, private: Sequence[str] = ()) -> CaseFile:
     histories: dict[str, list[Recorded]] = {}
     for one in events:
         histories.setdefault(one.subject, []).append(one)
-    missing = references(histories) - {one.position for one in events}
+    missing = references(CASE, histories) - {one.position for one in events}
     return case_file(CASE, histories, missing, private, {"e-1": "Li Wei", "e-9": "Anna"}, NOON)
 
 
@@ -104,7 +117,7 @@ def test_every_position_in_an_event_of_a_case_is_followed() -> None:
         "drift_position",
         "seconds",
     }
-    kinds = [*get_args(plan.Event), *get_args(session.Event), *get_args(detection.Event)]
+    kinds = [*get_args(pip_state.Event), *get_args(plan.Event), *get_args(session.Event), *get_args(detection.Event)]
     names = {
         field.name
         for kind in kinds
@@ -182,6 +195,61 @@ def test_words_that_are_not_for_the_reader_are_left_out() -> None:
     assert (scheduled.left_out, told.left_out) == (CaseEntry.LEFT_OUT_UNSPECIFIED, CaseEntry.LEFT_OUT_PRIVATE)
     assert {one.name for one in told.details} == {"session_id", "employee_id", "held_date"}
     assert "in confidence" in str(made(*events).entries)
+
+
+def test_of_several_pips_of_an_employee_one_is_told() -> None:
+    """They lie in one aggregate, which is read whole; of another nothing is shown, and nothing that it rests on."""
+    subject = "restricted.coaching.pip.pip-x"
+
+    def drafted(pip_id: str, position: int) -> PipDrafted:
+        element = PipElement(element_id="speed", evidence=[PipEvidence(log_position=position)])
+        return PipDrafted(pip_id=pip_id, employee_id="e-1", content=PipContent(elements=[element]))
+
+    facts_subject = "log.performance.facts.e-1_2026-01"
+    histories = {
+        subject: [
+            recorded(5, drafted("pip-1", 1), subject),
+            recorded(6, drafted("pip-2", 2), subject, actor="user:e-7"),
+            recorded(7, PipApproved(pip_id="pip-1", employee_id="e-1"), subject),
+        ],
+        facts_subject: [recorded(1, fact(), facts_subject), recorded(2, fact(), facts_subject)],
+    }
+    case = Case("", "pip-1", "e-1", "e-9", "approved", [])
+    assert references(case, histories) == {1}
+    assert "e-7" not in employees_in(case, histories)
+    file = case_file(case, histories, [], [], {}, NOON)
+    assert [(entry.stream, entry.position) for entry in file.entries] == [
+        ("LOG", 1),
+        ("LOG_RESTRICTED", 5),
+        ("LOG_RESTRICTED", 7),
+    ]
+    assert (file.pip_id, file.reading.events) == ("pip-1", 5)
+
+
+def test_what_a_pip_measured_stands_beside_what_it_is_now() -> None:
+    """Each element's evidence, with its standard; named facts are among the facts."""
+    evidence = [PipEvidence(measured=measured("5")), PipEvidence(log_position=7)]
+    element = PipElement(element_id="speed", measure=Measure(kpi_id="aht"), maximum="4", evidence=evidence)
+    state = pip_state.State()
+    for event in (
+        PipDrafted(
+            pip_id="pip-1",
+            employee_id="e-1",
+            by="user:e-9",
+            content=PipContent(elements=[element]),
+            conducts=[""],
+            standards=["faster"],
+        ),
+        PipEvidenceDrifted(
+            pip_id="pip-1", drifts=[PinDrift(pin="speed/evidence/1", before=measured("5"), now=measured("3"))]
+        ),
+    ):
+        state = pip_state.evolve(state, event)
+    case = pip_case(state.pips["pip-1"])
+    assert [(one.what, one.target, one.before, one.now) for one in case.figures] == [
+        ("speed, evidence 1: KPI aht, 2026-01-01 to 2026-01-31", "at most 4", "5", "3")
+    ]
+    assert (case.state, case.lead_id) == ("draft", "e-9")
 
 
 def test_people_are_found_wherever_they_are_named() -> None:

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/coaching/v1/case_file.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"B\n\x12GetCaseFileRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"g\n\x15\x45xportCaseFileRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x04jsonR\x03pdf\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\"\x88\x03\n\x08\x43\x61seFile\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12:\n\x05names\x18\x03 \x03(\x0b\x32+.stepladder.coaching.v1.CaseFile.NamesEntry\x12\x0f\n\x07lead_id\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12-\n\tmade_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x07\x66igures\x18\x07 \x03(\x0b\x32\".stepladder.coaching.v1.CaseFigure\x12\x32\n\x07\x65ntries\x18\x08 \x03(\x0b\x32!.stepladder.coaching.v1.CaseEntry\x12\x34\n\x07reading\x18\t \x01(\x0b\x32#.stepladder.coaching.v1.CaseReading\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\nCaseFigure\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\x0b\n\x03now\x18\x04 \x01(\t\"\xe8\x04\n\tCaseEntry\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32&.stepladder.coaching.v1.CaseEntry.Kind\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\r\n\x05\x65vent\x18\x06 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x07 \x01(\t\x12\x12\n\ncommand_id\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x10\n\x08sentence\x18\x0b \x01(\t\x12\x33\n\x07\x64\x65tails\x18\x0c \x03(\x0b\x32\".stepladder.coaching.v1.CaseDetail\x12\x10\n\x08rests_on\x18\r \x03(\x03\x12;\n\x08left_out\x18\x0e \x01(\x0e\x32).stepladder.coaching.v1.CaseEntry.LeftOut\"o\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_FACT\x10\x01\x12\r\n\tKIND_RULE\x10\x02\x12\x12\n\x0eKIND_DETECTION\x10\x03\x12\r\n\tKIND_PLAN\x10\x04\x12\x10\n\x0cKIND_SESSION\x10\x05\"n\n\x07LeftOut\x12\x18\n\x14LEFT_OUT_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEFT_OUT_SOMEBODY_ELSE\x10\x01\x12\x14\n\x10LEFT_OUT_PRIVATE\x10\x02\x12\x17\n\x13LEFT_OUT_OTHER_KIND\x10\x03\")\n\nCaseDetail\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"^\n\x0b\x43\x61seReading\x12\x12\n\naggregates\x18\x01 \x01(\x05\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x03\x12\x10\n\x08left_out\x18\x03 \x01(\x05\x12\x19\n\x11missing_positions\x18\x04 \x03(\x03\x32\x9a\x02\n\x0f\x43\x61seFileService\x12\x81\x01\n\x0bGetCaseFile\x12*.stepladder.coaching.v1.GetCaseFileRequest\x1a .stepladder.coaching.v1.CaseFile\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/plans/{plan_id}/caseFile\x12\x82\x01\n\x0e\x45xportCaseFile\x12-.stepladder.coaching.v1.ExportCaseFileRequest\x1a\x14.google.api.HttpBody\"+\x82\xd3\xe4\x93\x02%\x12#/v1/plans/{plan_id}/caseFile:exportb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/coaching/v1/case_file.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"\xd2\x02\n\x12GetCaseFileRequest\x12\x1d\n\x07plan_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1c\n\x06pip_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01:\xc9\x01\xbaH\xc5\x01\x1a\xc2\x01\n\x13get_case_file.which\x12\x31name a plan, or an employee and one of their PIPs\x1ax(this.plan_id != \'\') != (this.employee_id != \'\' && this.pip_id != \'\') && (this.employee_id != \'\') == (this.pip_id != \'\')\"\xfa\x02\n\x15\x45xportCaseFileRequest\x12\x1d\n\x07plan_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x04jsonR\x03pdf\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\x12!\n\x0b\x65mployee_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1c\n\x06pip_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01:\xcc\x01\xbaH\xc8\x01\x1a\xc5\x01\n\x16\x65xport_case_file.which\x12\x31name a plan, or an employee and one of their PIPs\x1ax(this.plan_id != \'\') != (this.employee_id != \'\' && this.pip_id != \'\') && (this.employee_id != \'\') == (this.pip_id != \'\')\"\x98\x03\n\x08\x43\x61seFile\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12:\n\x05names\x18\x03 \x03(\x0b\x32+.stepladder.coaching.v1.CaseFile.NamesEntry\x12\x0f\n\x07lead_id\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12-\n\tmade_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x07\x66igures\x18\x07 \x03(\x0b\x32\".stepladder.coaching.v1.CaseFigure\x12\x32\n\x07\x65ntries\x18\x08 \x03(\x0b\x32!.stepladder.coaching.v1.CaseEntry\x12\x34\n\x07reading\x18\t \x01(\x0b\x32#.stepladder.coaching.v1.CaseReading\x12\x0e\n\x06pip_id\x18\n \x01(\t\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\nCaseFigure\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\x0b\n\x03now\x18\x04 \x01(\t\"\xf6\x04\n\tCaseEntry\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32&.stepladder.coaching.v1.CaseEntry.Kind\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\r\n\x05\x65vent\x18\x06 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x07 \x01(\t\x12\x12\n\ncommand_id\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\r\n\x05\x63\x61use\x18\n \x01(\t\x12\x10\n\x08sentence\x18\x0b \x01(\t\x12\x33\n\x07\x64\x65tails\x18\x0c \x03(\x0b\x32\".stepladder.coaching.v1.CaseDetail\x12\x10\n\x08rests_on\x18\r \x03(\x03\x12;\n\x08left_out\x18\x0e \x01(\x0e\x32).stepladder.coaching.v1.CaseEntry.LeftOut\"}\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_FACT\x10\x01\x12\r\n\tKIND_RULE\x10\x02\x12\x12\n\x0eKIND_DETECTION\x10\x03\x12\r\n\tKIND_PLAN\x10\x04\x12\x10\n\x0cKIND_SESSION\x10\x05\x12\x0c\n\x08KIND_PIP\x10\x06\"n\n\x07LeftOut\x12\x18\n\x14LEFT_OUT_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEFT_OUT_SOMEBODY_ELSE\x10\x01\x12\x14\n\x10LEFT_OUT_PRIVATE\x10\x02\x12\x17\n\x13LEFT_OUT_OTHER_KIND\x10\x03\")\n\nCaseDetail\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"^\n\x0b\x43\x61seReading\x12\x12\n\naggregates\x18\x01 \x01(\x05\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x03\x12\x10\n\x08left_out\x18\x03 \x01(\x05\x12\x19\n\x11missing_positions\x18\x04 \x03(\x03\x32\x8d\x03\n\x0f\x43\x61seFileService\x12\xb7\x01\n\x0bGetCaseFile\x12*.stepladder.coaching.v1.GetCaseFileRequest\x1a .stepladder.coaching.v1.CaseFile\"Z\x82\xd3\xe4\x93\x02T\x12\x1c/v1/plans/{plan_id}/caseFileZ4\x12\x32/v1/employees/{employee_id}/pips/{pip_id}/caseFile\x12\xbf\x01\n\x0e\x45xportCaseFile\x12-.stepladder.coaching.v1.ExportCaseFileRequest\x1a\x14.google.api.HttpBody\"h\x82\xd3\xe4\x93\x02\x62\x12#/v1/plans/{plan_id}/caseFile:exportZ;\x12\x39/v1/employees/{employee_id}/pips/{pip_id}/caseFile:exportb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,49 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.coaching.v1.case
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETCASEFILEREQUEST'].fields_by_name['plan_id']._loaded_options = None
-  _globals['_GETCASEFILEREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_GETCASEFILEREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_GETCASEFILEREQUEST'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_GETCASEFILEREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_GETCASEFILEREQUEST'].fields_by_name['pip_id']._loaded_options = None
+  _globals['_GETCASEFILEREQUEST'].fields_by_name['pip_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_GETCASEFILEREQUEST']._loaded_options = None
+  _globals['_GETCASEFILEREQUEST']._serialized_options = b'\272H\305\001\032\302\001\n\023get_case_file.which\0221name a plan, or an employee and one of their PIPs\032x(this.plan_id != \'\') != (this.employee_id != \'\' && this.pip_id != \'\') && (this.employee_id != \'\') == (this.pip_id != \'\')'
   _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['plan_id']._loaded_options = None
-  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['plan_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['format']._loaded_options = None
   _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['format']._serialized_options = b'\272H\rr\013R\004jsonR\003pdf'
+  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['pip_id']._loaded_options = None
+  _globals['_EXPORTCASEFILEREQUEST'].fields_by_name['pip_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_EXPORTCASEFILEREQUEST']._loaded_options = None
+  _globals['_EXPORTCASEFILEREQUEST']._serialized_options = b'\272H\310\001\032\305\001\n\026export_case_file.which\0221name a plan, or an employee and one of their PIPs\032x(this.plan_id != \'\') != (this.employee_id != \'\' && this.pip_id != \'\') && (this.employee_id != \'\') == (this.pip_id != \'\')'
   _globals['_CASEFILE_NAMESENTRY']._loaded_options = None
   _globals['_CASEFILE_NAMESENTRY']._serialized_options = b'8\001'
   _globals['_CASEFILESERVICE'].methods_by_name['GetCaseFile']._loaded_options = None
-  _globals['_CASEFILESERVICE'].methods_by_name['GetCaseFile']._serialized_options = b'\202\323\344\223\002\036\022\034/v1/plans/{plan_id}/caseFile'
+  _globals['_CASEFILESERVICE'].methods_by_name['GetCaseFile']._serialized_options = b'\202\323\344\223\002T\022\034/v1/plans/{plan_id}/caseFileZ4\0222/v1/employees/{employee_id}/pips/{pip_id}/caseFile'
   _globals['_CASEFILESERVICE'].methods_by_name['ExportCaseFile']._loaded_options = None
-  _globals['_CASEFILESERVICE'].methods_by_name['ExportCaseFile']._serialized_options = b'\202\323\344\223\002%\022#/v1/plans/{plan_id}/caseFile:export'
-  _globals['_GETCASEFILEREQUEST']._serialized_start=219
-  _globals['_GETCASEFILEREQUEST']._serialized_end=285
-  _globals['_EXPORTCASEFILEREQUEST']._serialized_start=287
-  _globals['_EXPORTCASEFILEREQUEST']._serialized_end=390
-  _globals['_CASEFILE']._serialized_start=393
-  _globals['_CASEFILE']._serialized_end=785
-  _globals['_CASEFILE_NAMESENTRY']._serialized_start=741
-  _globals['_CASEFILE_NAMESENTRY']._serialized_end=785
-  _globals['_CASEFIGURE']._serialized_start=787
-  _globals['_CASEFIGURE']._serialized_end=858
-  _globals['_CASEENTRY']._serialized_start=861
-  _globals['_CASEENTRY']._serialized_end=1477
-  _globals['_CASEENTRY_KIND']._serialized_start=1254
-  _globals['_CASEENTRY_KIND']._serialized_end=1365
-  _globals['_CASEENTRY_LEFTOUT']._serialized_start=1367
-  _globals['_CASEENTRY_LEFTOUT']._serialized_end=1477
-  _globals['_CASEDETAIL']._serialized_start=1479
-  _globals['_CASEDETAIL']._serialized_end=1520
-  _globals['_CASEREADING']._serialized_start=1522
-  _globals['_CASEREADING']._serialized_end=1616
-  _globals['_CASEFILESERVICE']._serialized_start=1619
-  _globals['_CASEFILESERVICE']._serialized_end=1901
+  _globals['_CASEFILESERVICE'].methods_by_name['ExportCaseFile']._serialized_options = b'\202\323\344\223\002b\022#/v1/plans/{plan_id}/caseFile:exportZ;\0229/v1/employees/{employee_id}/pips/{pip_id}/caseFile:export'
+  _globals['_GETCASEFILEREQUEST']._serialized_start=220
+  _globals['_GETCASEFILEREQUEST']._serialized_end=558
+  _globals['_EXPORTCASEFILEREQUEST']._serialized_start=561
+  _globals['_EXPORTCASEFILEREQUEST']._serialized_end=939
+  _globals['_CASEFILE']._serialized_start=942
+  _globals['_CASEFILE']._serialized_end=1350
+  _globals['_CASEFILE_NAMESENTRY']._serialized_start=1306
+  _globals['_CASEFILE_NAMESENTRY']._serialized_end=1350
+  _globals['_CASEFIGURE']._serialized_start=1352
+  _globals['_CASEFIGURE']._serialized_end=1423
+  _globals['_CASEENTRY']._serialized_start=1426
+  _globals['_CASEENTRY']._serialized_end=2056
+  _globals['_CASEENTRY_KIND']._serialized_start=1819
+  _globals['_CASEENTRY_KIND']._serialized_end=1944
+  _globals['_CASEENTRY_LEFTOUT']._serialized_start=1946
+  _globals['_CASEENTRY_LEFTOUT']._serialized_end=2056
+  _globals['_CASEDETAIL']._serialized_start=2058
+  _globals['_CASEDETAIL']._serialized_end=2099
+  _globals['_CASEREADING']._serialized_start=2101
+  _globals['_CASEREADING']._serialized_end=2195
+  _globals['_CASEFILESERVICE']._serialized_start=2198
+  _globals['_CASEFILESERVICE']._serialized_end=2595
 # @@protoc_insertion_point(module_scope)

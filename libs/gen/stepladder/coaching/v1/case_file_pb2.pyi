@@ -26,18 +26,24 @@ class GetCaseFileRequest(_message.Message):
 
     PLAN_ID_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PIP_ID_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     at_least: _builtins.int
     """Includes the sessions that were scheduled up to this position of LOG; those up to the plan's last event always are."""
+    employee_id: _builtins.str
+    pip_id: _builtins.str
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        employee_id: _builtins.str = ...,
+        pip_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "pip_id", b"pip_id", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -50,20 +56,26 @@ class ExportCaseFileRequest(_message.Message):
     PLAN_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PIP_ID_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     format: _builtins.str
     """`json` or `pdf`."""
     at_least: _builtins.int
+    employee_id: _builtins.str
+    pip_id: _builtins.str
     def __init__(
         self,
         *,
         plan_id: _builtins.str = ...,
         format: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        employee_id: _builtins.str = ...,
+        pip_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "format", b"format", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "employee_id", b"employee_id", "format", b"format", "pip_id", b"pip_id", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,12 +114,16 @@ class CaseFile(_message.Message):
     FIGURES_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    PIP_ID_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
+    """Of a PIP: the plan that it names, if any."""
     employee_id: _builtins.str
     lead_id: _builtins.str
-    """Who coaches."""
+    """Whom the plan was proposed to, or who drafted the PIP."""
     state: _builtins.str
     """In words, such as `in observation` or `closed: improved`."""
+    pip_id: _builtins.str
+    """Empty: it is a plan's."""
     @_builtins.property
     def names(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Of employees, by id, as the directory names them now: everybody who is named in the file. `(erased)` for whoever was."""
@@ -138,10 +154,11 @@ class CaseFile(_message.Message):
         figures: _abc.Iterable[Global___CaseFigure] | None = ...,
         entries: _abc.Iterable[Global___CaseEntry] | None = ...,
         reading: Global___CaseReading | None = ...,
+        pip_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_time", b"made_time", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "entries", b"entries", "figures", b"figures", "lead_id", b"lead_id", "made_time", b"made_time", "names", b"names", "plan_id", b"plan_id", "reading", b"reading", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "entries", b"entries", "figures", b"figures", "lead_id", b"lead_id", "made_time", b"made_time", "names", b"names", "pip_id", b"pip_id", "plan_id", b"plan_id", "reading", b"reading", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +219,7 @@ class CaseEntry(_message.Message):
         """What was found in the facts, and its drift."""
         KIND_PLAN: CaseEntry._Kind.ValueType  # 4
         KIND_SESSION: CaseEntry._Kind.ValueType  # 5
+        KIND_PIP: CaseEntry._Kind.ValueType  # 6
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: CaseEntry.Kind.ValueType  # 0
@@ -213,6 +231,7 @@ class CaseEntry(_message.Message):
     """What was found in the facts, and its drift."""
     KIND_PLAN: CaseEntry.Kind.ValueType  # 4
     KIND_SESSION: CaseEntry.Kind.ValueType  # 5
+    KIND_PIP: CaseEntry.Kind.ValueType  # 6
 
     class _LeftOut:
         ValueType = _typing.NewType("ValueType", _builtins.int)

@@ -32,8 +32,10 @@ class CaseFileServiceStub:
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR: everybody else is answered
-    PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or not.
+    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
+    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
+    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    written there for those who may not see the plan's own case file.
     """
 
     def __init__(self, channel):
@@ -60,12 +62,14 @@ class CaseFileServiceServicer:
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR: everybody else is answered
-    PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or not.
+    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
+    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
+    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    written there for those who may not see the plan's own case file.
     """
 
     def GetCaseFile(self, request, context):
-        """Errors: NOT_FOUND `PLAN_NOT_FOUND`, for HR.
+        """Errors: NOT_FOUND `PLAN_NOT_FOUND`, `PIP_NOT_FOUND`, for HR.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,8 +109,10 @@ class CaseFileService:
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR: everybody else is answered
-    PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or not.
+    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
+    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
+    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    written there for those who may not see the plan's own case file.
     """
 
     @staticmethod

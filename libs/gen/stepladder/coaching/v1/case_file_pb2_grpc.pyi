@@ -19,13 +19,15 @@ class CaseFileServiceStub:
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR: everybody else is answered
-    PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or not.
+    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
+    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
+    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    written there for those who may not see the plan's own case file.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCaseFile: _aio.UnaryUnaryMultiCallable[_case_file_pb2.GetCaseFileRequest, _case_file_pb2.CaseFile]
-    """Errors: NOT_FOUND `PLAN_NOT_FOUND`, for HR."""
+    """Errors: NOT_FOUND `PLAN_NOT_FOUND`, `PIP_NOT_FOUND`, for HR."""
     ExportCaseFile: _aio.UnaryUnaryMultiCallable[_case_file_pb2.ExportCaseFileRequest, _httpbody_pb2.HttpBody]
     """The same as a file: JSON, as GetCaseFile answers it, or a PDF to read and print. Errors: as for GetCaseFile."""
 
@@ -35,8 +37,10 @@ class CaseFileServiceServicer(metaclass=_abc_1.ABCMeta):
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR: everybody else is answered
-    PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or not.
+    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
+    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
+    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    written there for those who may not see the plan's own case file.
     """
 
     @_abc_1.abstractmethod
@@ -45,7 +49,7 @@ class CaseFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _case_file_pb2.GetCaseFileRequest,
         context: _aio.ServicerContext[_case_file_pb2.GetCaseFileRequest, _abc.Awaitable[_case_file_pb2.CaseFile]],
     ) -> _abc.Awaitable[_case_file_pb2.CaseFile]:
-        """Errors: NOT_FOUND `PLAN_NOT_FOUND`, for HR."""
+        """Errors: NOT_FOUND `PLAN_NOT_FOUND`, `PIP_NOT_FOUND`, for HR."""
 
     @_abc_1.abstractmethod
     def ExportCaseFile(
