@@ -8,7 +8,7 @@ from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 
 _SAID_ALREADY = (
     *("plan_id", "pip_id", "employee_id", "lead_id", "by"),
-    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins[", "drifts["),
+    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins[", "drifts[", "rules."),
 )
 """Details that stand above everything, in the sentence, or among the figures."""
 

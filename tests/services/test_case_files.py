@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -13,12 +14,25 @@ from pypdf import PdfReader
 from libs.common.envelope import ERASED
 from libs.common.keys import SqlDataKeys
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile, ExportCaseFileRequest, GetCaseFileRequest
+from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest, DutyAct
+from stepladder.coaching.v1.pip_pb2 import (
+    AcknowledgePipRequest,
+    AppealPipRequest,
+    ApprovePipRequest,
+    DecidePipRequest,
+    DeliverPipRequest,
+    DraftPipRequest,
+    NamePipHearerRequest,
+    OverridePipPreconditionRequest,
+    SubmitPipRequest,
+)
 from stepladder.coaching.v1.plan_pb2 import (
     AssessPlanRequest,
     CancelPlanRequest,
     DiagnosePlanRequest,
     GetPlanRequest,
     Plan,
+    ProposePlanRequest,
 )
 from stepladder.coaching.v1.session_pb2 import HoldSessionRequest, ScheduleSessionRequest, Session
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest, Employee, HireEmployeeRequest
@@ -27,6 +41,7 @@ from stepladder.performance.v1.kpi_pb2 import SetTargetRequest, Target
 from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.test_coaching_api import plan_of
+from tests.services.test_pips import FAIL, Desk, opened
 from tests.services.world import World, fact, new_id, until
 
 KIND = CaseEntry.Kind
@@ -218,3 +233,100 @@ async def test_of_somebody_erased_no_word_is_left(told: Told) -> None:
     assert (details(assessed)["assessment"], details(assessed)["employee_view"]) == (ERASED, ERASED)
     assert [entry.event_id for entry in after.entries] == [entry.event_id for entry in before.entries]
     assert after.reading == before.reading
+
+
+async def appealed(desk: Desk) -> None:
+    """A PIP that names a coaching plan, not passed, and whose appeal somebody is named to hear."""
+    plans = desk.world.plans
+    propose = ProposePlanRequest(plan_id="p-1", employee_id=desk.agent, lead_id=desk.lead, kpi_id=desk.kpi)
+    await plans.ProposePlan(propose, metadata=by(desk.lead))
+    await plans.CancelPlan(CancelPlanRequest(plan_id="p-1", reason="no use at all"), metadata=by(desk.lead))
+    content = desk.content()
+    content.plan_id = "p-1"
+    await desk.say(desk.lead, DraftPipRequest, content=content)
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    await desk.say(desk.hr, ApprovePipRequest)
+    await desk.say(desk.lead, DeliverPipRequest, note="in room 3")
+    await desk.say(desk.agent, AcknowledgePipRequest)
+    await desk.propose()
+    await desk.say(desk.hr2, DecidePipRequest, **FAIL)
+    await desk.say(desk.agent, AppealPipRequest, text="the telephone was broken")
+    await desk.say(desk.hr, NamePipHearerRequest, hearer_id=desk.hearer)
+
+
+async def test_a_pips_case_file_tells_everything_in_order(world: World) -> None:
+    """Out of both streams, with the plan that it names; those involved read it, without a plan that is not theirs."""
+    desk = await opened(world)
+    await appealed(desk)
+    request = GetCaseFileRequest(employee_id=desk.agent, pip_id="pip-1", at_least=await world.end())
+    file = await world.case_files.GetCaseFile(request, metadata=by(desk.hr))
+    assert [entry.event for entry in file.entries if entry.kind == KIND.KIND_PIP] == [
+        "PipDrafted",
+        "PipSubmitted",
+        "PipPreconditionOverridden",
+        "PipApproved",
+        "PipDelivered",
+        "PipAcknowledged",
+        "PipStarted",
+        "PipCheckpointMissed",
+        "PipDecisionFellDue",
+        "PipResultProposed",
+        "PipDecided",
+        "PipAppealed",
+        "PipHearerNamed",
+    ]
+    others = [(KIND.Name(entry.kind)[5:], entry.event) for entry in file.entries if entry.kind != KIND.KIND_PIP]
+    assert others.count(("FACT", "FactRecorded")) == 3
+    assert {*others} >= {
+        ("FACT", "RecordCreated"),
+        ("RULE", "PolicySet"),
+        ("PLAN", "PlanProposed"),
+        ("PLAN", "PlanClosed"),
+    }
+    assert {entry.stream for entry in file.entries} == {"LOG", "LOG_RESTRICTED"}
+    assert (file.pip_id, file.plan_id, file.state) == ("pip-1", "p-1", "appealed")
+    assert ("at most 5", "10.0", "") in [(one.target, one.before, one.now) for one in file.figures]
+    assert file.reading.left_out == 0
+    assert "no use at all" in str(file)
+    assert "the telephone was broken" in str(file)
+    for caller in (desk.agent, desk.lead):
+        assert (await world.case_files.GetCaseFile(request, metadata=by(caller))).entries == file.entries
+    heard = await world.case_files.GetCaseFile(request, metadata=by(desk.hearer))
+    (closed,) = (entry for entry in heard.entries if entry.left_out)
+    assert (closed.event, closed.left_out) == ("PlanClosed", CaseEntry.LEFT_OUT_PRIVATE)
+    assert "no use at all" not in str(heard)
+
+    for caller in (desk.manager, desk.colleague, desk.witness):
+        for pip_id in ("pip-1", "pip-none"):
+            call = world.case_files.GetCaseFile(
+                GetCaseFileRequest(employee_id=desk.agent, pip_id=pip_id), metadata=by(caller)
+            )
+            await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    call = world.case_files.GetCaseFile(
+        GetCaseFileRequest(employee_id=desk.agent, pip_id="pip-none"), metadata=by(desk.hr)
+    )
+    await refused(call, StatusCode.NOT_FOUND, "PIP_NOT_FOUND")
+    for wrong in (GetCaseFileRequest(), GetCaseFileRequest(plan_id="p-1", employee_id="e-1", pip_id="pip-1")):
+        await refused(
+            world.case_files.GetCaseFile(wrong, metadata=by(desk.hr)), StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"
+        )
+
+    export = ExportCaseFileRequest(employee_id=desk.agent, pip_id="pip-1", format="pdf")
+    printed = await world.case_files.ExportCaseFile(export, metadata=by(desk.hr))
+    text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(printed.data)).pages)
+    assert "PIP pip-1" in text
+    assert "the telephone was broken" in text
+
+    today = datetime.now(UTC).date()
+    span = CheckDutiesRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
+    report = await world.duties.CheckDuties(span, metadata=by(desk.hr))
+    (case,) = (one for one in report.cases if one.subject.startswith("restricted."))
+    assert [one.actor for one in report.violations] == []
+    assert [(DutyAct.Role.Name(act.role)[9:], act.actor) for act in case.acts] == [
+        ("DRAFTER", f"user:{desk.lead}"),
+        ("APPROVER", f"user:{desk.hr}"),
+        ("DELIVERER", f"user:{desk.lead}"),
+        ("RESULT_PROPOSER", f"user:{desk.lead}"),
+        ("DECIDER", f"user:{desk.hr2}"),
+    ]
