@@ -27,6 +27,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipHearerNamed,
     PipPaused,
     PipPreconditionOverridden,
+    PipRecordChanged,
     PipRefusalWitnessed,
     PipResponded,
     PipResultProposed,
@@ -177,6 +178,8 @@ def sentence(event: Message, named: Named) -> str:
             return f"The PIP was closed: {words(Pip.Outcome.DESCRIPTOR, ended)}."
         case PipEvidenceDrifted(drifts=drifts):
             return f"What the PIP measured is {'something else now' if drifts else 'as it was again'}."
+        case PipRecordChanged():
+            return "A record that the PIP names has changed."
         case PipDriftReviewed():
             return "What has changed was looked at."
 
