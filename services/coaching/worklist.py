@@ -164,7 +164,9 @@ class Worklists:
         strangers = {_basis(one) for one in waiting} - asked.states.keys()
         states = {**asked.states, **(await self._duties.states(strangers))}
         items = [_item(one, asked, states) for one in waiting]
-        items.sort(key=lambda one: (-one.business_days_late, one.since_date, one.kind, one.id, one.number))
+        items.sort(
+            key=lambda one: (-one.business_days_late, one.since_date or one.due_date, one.kind, one.id, one.number)
+        )
         return items, any(len(some) >= MOST for some in found)
 
     async def _plans(self, asked: Asked) -> list[Waiting]:
@@ -199,11 +201,13 @@ class Worklists:
         ]
 
     async def _sessions_waiting(self, asked: Asked) -> list[Waiting]:
-        until = asked.until.isoformat()
+        today, until = asked.today.isoformat(), asked.until.isoformat()
         rows = await self._sessions.waiting(self._engine, asked.states, asked.person, until, MOST)
         hold, acknowledge = WorkItem.KIND_HOLD_SESSION, WorkItem.KIND_ACKNOWLEDGE_SESSION
         return [
-            Waiting(hold, row.session_id, row.employee_id, row.date, row.date, for_id=row.lead_id)
+            Waiting(
+                hold, row.session_id, row.employee_id, "" if row.date > today else row.date, row.date, 0, row.lead_id
+            )
             if row.state == int(Session.STATE_SCHEDULED)
             else Waiting(acknowledge, row.session_id, row.employee_id, row.held_date, for_id=row.employee_id)
             for row in rows

@@ -156,6 +156,7 @@ async def test_days_ahead(centre: Centre) -> None:
     assert told(await worklist(centre, lead_id=centre.lead, ahead_days=6)) == []
     ahead = await worklist(centre, lead_id=centre.lead, ahead_days=7)
     assert told(ahead) == [("HOLD_SESSION", session.session_id, "2026-03-09", 0)]
+    assert [one.since_date for one in ahead.items] == [""]
 
 
 async def test_the_latest_comes_first(centre: Centre) -> None:

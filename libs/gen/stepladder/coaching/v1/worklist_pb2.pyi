@@ -225,7 +225,9 @@ class WorkItem(_message.Message):
     """Who is to act, and as what; a lead who is not there is stood in for by HR."""
     waits_for_id: _builtins.str
     since_date: _builtins.str
-    """Since when it waits (of a PIP: since its schedule runs, or it was drafted), and by when it is due; empty: nothing says by when."""
+    """Since when it waits: of a PIP, since its schedule runs, or it was drafted; empty for a session ahead. And by when it is
+    due; empty: nothing says.
+    """
     due_date: _builtins.str
     business_days_late: _builtins.int
     """0: in time."""

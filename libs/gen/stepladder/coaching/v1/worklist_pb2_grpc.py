@@ -59,7 +59,7 @@ class WorklistServiceServicer:
     """
 
     def GetWorklist(self, request, context):
-        """The latest first: by business days late, then by since when, then by kind and id.
+        """The latest first: by business days late, then by since when, or of a session ahead by its day, then by kind and id.
 
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:

@@ -22,7 +22,7 @@ class WorklistServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetWorklist: _aio.UnaryUnaryMultiCallable[_worklist_pb2.GetWorklistRequest, _worklist_pb2.Worklist]
-    """The latest first: by business days late, then by since when, then by kind and id.
+    """The latest first: by business days late, then by since when, or of a session ahead by its day, then by kind and id.
 
     A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
     ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
@@ -47,7 +47,7 @@ class WorklistServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worklist_pb2.GetWorklistRequest,
         context: _aio.ServicerContext[_worklist_pb2.GetWorklistRequest, _abc.Awaitable[_worklist_pb2.Worklist]],
     ) -> _abc.Awaitable[_worklist_pb2.Worklist]:
-        """The latest first: by business days late, then by since when, then by kind and id.
+        """The latest first: by business days late, then by since when, or of a session ahead by its day, then by kind and id.
 
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
