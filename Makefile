@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 CALLS ?=
 
-.PHONY: help up test check proto lock bench faults year clean
+.PHONY: help up test check proto lock bench faults year bank clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -35,6 +35,9 @@ faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
 
 year: $(VENV)/dev ## a year of 500 employees told to the service, and what it answers compared with what is worked out by hand
 	$(BIN)/python -m tests.year
+
+bank: $(VENV)/dev ## two weeks of a bank's calls: every plan and PIP to its end; CALLS=<file> takes another call log
+	$(BIN)/python -m tests.bank $(if $(CALLS),--calls "$(CALLS)")
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)

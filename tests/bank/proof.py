@@ -1,0 +1,139 @@
+"""What must hold in the end, by the log, the report on duties and the case files; and a table of it for people."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from pypdf import PdfReader
+
+from libs.common.streams import PREFIXES
+from stepladder.coaching.v1.case_file_pb2 import ExportCaseFileRequest
+from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest
+from stepladder.coaching.v1.events_pb2 import PipAppealHeard, PipDecided, PlanClosed
+from stepladder.coaching.v1.plan_pb2 import GetPlanRequest, Plan
+from tests.bank.bank import Bank, by
+from tests.bank.plans import Case, Coaching, name_of
+
+
+class Proof:
+    """Asks the services and the log once everything is over."""
+
+    def __init__(self, bank: Bank, coaching: Coaching) -> None:
+        self.bank = bank
+        self.coaching = coaching
+        self.events: Counter[str] = Counter()
+
+    async def prove(self, pip: Case) -> None:
+        await self._plans()
+        await self._repetition()
+        await self._log()
+        await self._duties()
+        await self._case_file(pip)
+
+    async def _plans(self) -> None:
+        """Every plan has ended as it was decided, and no drift waits for anybody."""
+        plans = self.bank.world.plans
+        for case in self.coaching.cases:
+            plan = await plans.GetPlan(GetPlanRequest(plan_id=case.plan_id))
+            answered = (name_of(plan.outcome), plan.drift_open)
+            self.bank.expect(f"{case.title}: in the end", answered, (case.decided, False))
+        for one in self.coaching.followed:
+            plan = await plans.GetPlan(GetPlanRequest(plan_id=one.plan_id))
+            self.bank.expect(
+                f"{one.plan_id}: in the end", (plan.outcome, plan.drift_open), (Plan.OUTCOME_CANCELLED, False)
+            )
+
+    async def _repetition(self) -> None:
+        """Everything that was said is said again, long after, and adds nothing to the log."""
+        ends = await self.bank.ends()
+        await self.bank.say_everything_again()
+        await self.bank.settled()
+        self.bank.expect("ends of the log after everything was said again", await self.bank.ends(), ends)
+
+    async def _log(self) -> None:
+        """Whoever gave a command is in the log with it, once; outcomes are decided by people who work here."""
+        service = self.bank.world.services["coaching"]
+        commands: Counter[str] = Counter()
+        deciders: Counter[str] = Counter()
+        for name, stream in service.streams.items():
+            last = (await stream.state()).last
+            async with stream.feed([f"{PREFIXES[name]}.coaching.>"], 0) as feed:
+                position = 0
+                while stored := await feed.next(1000, wait_seconds=1):
+                    for one in stored:
+                        recorded = await service.codec.decode(one)
+                        position = recorded.position
+                        envelope = recorded.envelope
+                        self.events[recorded.event.DESCRIPTOR.name] += 1
+                        if envelope.actor.startswith("user:"):
+                            commands[envelope.command_id] += 1
+                        if isinstance(recorded.event, PlanClosed | PipDecided | PipAppealHeard):
+                            deciders[envelope.actor] += 1
+                    if position == last:
+                        break
+        office = self.bank.office
+        said = Counter(one.request.DESCRIPTOR.file.package for one in self.bank.said)
+        self.bank.expect("commands of people in coaching", len(commands), said["stepladder.coaching.v1"])
+        self.bank.expect(
+            "deciders", {*deciders} - {f"user:{one}" for one in (office.lead, office.manager, *office.hr)}, set()
+        )
+        decided = len(self.coaching.cases) + len(self.coaching.followed) + 2
+        self.bank.expect("decisions", deciders.total(), decided)
+
+    async def _duties(self) -> None:
+        """By the log's own clock, which nobody moves."""
+        today = datetime.now(UTC).date()
+        request = CheckDutiesRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
+        report = await self.bank.world.duties.CheckDuties(request, metadata=by(self.bank.office.hr[0]))
+        self.bank.expect("violations of duties", [one.sentence for one in report.violations], [])
+        plans = len(self.coaching.cases) + len(self.coaching.followed)
+        found = sum(case.subject.startswith("log.coaching.plan.") for case in report.cases)
+        self.bank.expect("plans in the report on duties", found, plans)
+
+    async def _case_file(self, case: Case) -> None:
+        """Of the plan that led to a PIP: as data, and to be read."""
+        files, who = self.bank.world.case_files, by(self.bank.office.hr[0])
+        request = ExportCaseFileRequest(plan_id=case.plan_id, format="json")
+        told = json.loads((await files.ExportCaseFile(request, metadata=who)).data)
+        events = Counter(entry["event"] for entry in told["entries"])
+        for event in ("UnderperformanceDetected", "PlanActivated", "ReassessmentFellDue", "PlanClosed", "SessionHeld"):
+            self.bank.expect(f"{event} in the case file", events[event], 1)
+        request.format = "pdf"
+        printed = (await files.ExportCaseFile(request, metadata=who)).data
+        text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(printed)).pages)
+        for said in (case.agent, str(case.baselines[case.kpi]), "not improved", "test calls were counted"):
+            self.bank.expect(f"{said} in the printed case file", said in text, True)
+        self.case_files = f"case file of {case.title}: {len(told['entries'])} entries, PDF of {len(printed)} bytes"
+
+    def counts(self) -> Iterator[str]:
+        """What it took."""
+        bank, coaching, events = self.bank, self.coaching, self.events
+        yield (
+            f"{len(coaching.cases)} plans and {len(coaching.followed)} that followed, {events['PipClosed']} PIPs, "
+            f"{events['SessionHeld']} sessions, {bank.corrections} corrections, "
+            f"{events['PlanDriftReviewed']} drifts of plans looked at"
+        )
+        yield (
+            f"{len(bank.said)} commands, all said again with the same answers; {coaching.refusals} refused "
+            f"as they must be; {events.total()} events of coaching; {bank.checks} comparisons, "
+            f"{len(bank.found)} mismatches"
+        )
+        yield self.case_files
+
+    def table(self) -> Iterator[str]:
+        """A line for each goal."""
+        row = "{:9} {:17} {:>7} {:>7} {:>7}  {:16} {:16} {}"
+        yield row.format("agent", "goal", "week 1", "target", "week 2", "suggested", "decided", "drift")
+        for case in self.coaching.cases:
+            outcomes = (words(case.suggested), words(case.decided), "; ".join(case.drifts))
+            agent = case.agent
+            for kpi, target in case.targets.items():
+                values = (str(case.baselines[kpi]), target, str(case.results[kpi] or "-"))
+                yield row.format(agent, kpi, *values, *outcomes).rstrip()
+                agent, outcomes = "", ("", "", "")
+
+
+def words(outcome: str) -> str:
+    return outcome.replace("_", " ").lower()
