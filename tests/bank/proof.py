@@ -102,7 +102,8 @@ class Proof:
             self.bank.expect(f"{event} in the case file", events[event], 1)
         request.format = "pdf"
         printed = (await files.ExportCaseFile(request, metadata=who)).data
-        text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(printed)).pages)
+        pages = PdfReader(io.BytesIO(printed)).pages
+        text = " ".join(" ".join(page.extract_text() for page in pages).split())
         for said in (case.agent, str(case.baselines[case.kpi]), "not improved", "test calls were counted"):
             self.bank.expect(f"{said} in the printed case file", said in text, True)
         self.case_files = f"case file of {case.title}: {len(told['entries'])} entries, PDF of {len(printed)} bytes"
