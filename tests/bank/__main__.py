@@ -10,7 +10,7 @@ from time import perf_counter
 
 import structlog
 
-from tests.bank.telling import Telling
+from tests.bank.telling import Telling, TooFewPlans
 from tests.cli.test_calls import bank_calls
 from tests.servers import running_nats
 from tests.services.world import open_world
@@ -43,7 +43,10 @@ def main() -> None:
         parser.error("the bank's call log is not here: name one with --calls, or set STEPLADDER_BANK_CALLS")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="stepladder-bank-") as folder:
-        found = asyncio.run(run(Path(folder), calls))
+        try:
+            found = asyncio.run(run(Path(folder), calls))
+        except TooFewPlans as too_few:
+            sys.exit(f"{calls}: {too_few}")
     for line in found:
         print(f"DIFFERS {line}")
     sys.exit(f"{len(found)} mismatches" if found else 0)

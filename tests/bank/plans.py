@@ -215,6 +215,8 @@ class Coaching:
                 case 11:
                     for case in self.cases:
                         self._look(case, await self.get(case))
+        due = [case.plan_id for case in self.cases if (await self.get(case)).reassessment_due]
+        bank.expect("plans that are due before noon", due, [])
         bank.go(later(self.last_day, 1))
         await bank.settled()
 
@@ -267,6 +269,12 @@ class Coaching:
             first, _ = self.goal_days(case, goal.kpi_id)
             value = self.bank.reckoning.value(case.agent, goal.kpi_id, (first, self.bank.reckoning.day(10)))
             self.bank.expect(f"{case.title}: progress of {goal.kpi_id}", progress.now.value, str(value or ""))
+            for stage in progress.stages:
+                days = (self.bank.reckoning.day(8), self.stage_day)
+                value = self.bank.reckoning.value(case.agent, goal.kpi_id, days)
+                met = self.bank.reckoning.met(case.agent, goal.kpi_id, days, case.baselines[goal.kpi_id], stage.target)
+                answered = (stage.measured.value, stage.met, stage.over)
+                self.bank.expect(f"{case.title}: stage of {goal.kpi_id}", answered, (str(value or ""), met, True))
 
     def reckoned(self, case: Case) -> str:
         """What the calls suggest, as they are known now."""
@@ -364,6 +372,10 @@ class Coaching:
         day = self.bank.worst_day(case.agent, self.bank.weeks[0])
         await self.bank.correct_short(case.agent, day, 2)
         before, now = case.baselines[SHORT], self.bank.reckoning.value(case.agent, SHORT, self.bank.weeks[0])
+        assert now is not None
+        drift = (await self.get(case)).drift
+        answered = (drift.stands, [period.value for period in drift.periods])
+        self.bank.expect(f"{case.title}: what proposed it", answered, (now.exact > MOST_SHORT, [str(now)]))
         moved = (str(before), str(now))
         await self.close_drifted(case, {"assessed": moved, "goals[0].baseline": moved})
 

@@ -1,12 +1,16 @@
 """Plans that calls propose are taken to their ends over gRPC: every answer equals what is reckoned from the calls."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.bank.reckoning import AHT
 from tests.bank.telling import Telling
 from tests.call_records import COLUMNS, call_row
+from tests.cli.test_calls import bank_calls
 from tests.servers import running_nats
 from tests.services.world import open_world
 
@@ -72,3 +76,19 @@ async def test_plans_are_taken_to_their_ends(tmp_path: Path) -> None:
             result, due = f"{case.title}: result of {AHT}: ", f"{case.title}: due: "
             assert sorted(line[: len(result)] for line in telling.bank.found if line.startswith(result)) == [result]
             assert any(line.startswith(due) for line in telling.bank.found)
+
+
+@pytest.mark.skipif(bank_calls() is None, reason="the bank's call log is not here; set STEPLADDER_BANK_CALLS")
+async def test_the_plans_of_the_bank_s_agents(tmp_path: Path) -> None:
+    """The same over real calls: 17 plans, most of which changed nothing."""
+    calls = bank_calls()
+    assert calls is not None
+    with running_nats(tmp_path / "nats", 1) as servers:
+        async with open_world(tmp_path, servers[0]) as world:
+            telling = Telling(world, calls)
+            assert await telling.tell() == []
+            assert Counter(case.suggested for case in telling.coaching.cases) == {
+                "IMPROVED": 3,
+                "PARTLY_IMPROVED": 4,
+                "NOT_IMPROVED": 10,
+            }
