@@ -205,4 +205,9 @@ class Improving:
 
 
 def _named(bank: Bank, case: Case) -> dict[str, Any]:
-    return {"employee_id": bank.employee(case.agent), "pip_id": f"pip-{case.plan_id}"}
+    return {"employee_id": bank.employee(case.agent), "pip_id": pip_id(case)}
+
+
+def pip_id(case: Case) -> str:
+    """Of the PIP that follows a plan."""
+    return f"pip-{case.plan_id}"

@@ -3,17 +3,18 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pypdf import PdfReader
 
 from libs.common.streams import PREFIXES
 from stepladder.coaching.v1.case_file_pb2 import ExportCaseFileRequest
-from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest
+from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest, DutyAct
 from stepladder.coaching.v1.events_pb2 import PipAppealHeard, PipDecided, PlanClosed
 from stepladder.coaching.v1.plan_pb2 import GetPlanRequest, Plan
 from tests.bank.bank import Bank, by
+from tests.bank.pips import pip_id
 from tests.bank.plans import Case, Coaching, name_of
 
 
@@ -24,13 +25,27 @@ class Proof:
         self.bank = bank
         self.coaching = coaching
         self.events: Counter[str] = Counter()
+        self.case_files: list[str] = []
 
     async def prove(self, pip: Case) -> None:
         await self._plans()
         await self._repetition()
         await self._log()
-        await self._duties()
-        await self._case_file(pip)
+        await self._duties(pip)
+        value = str(pip.results[pip.kpi])
+        await self._case_file(
+            f"case file of {pip.title}",
+            ("UnderperformanceDetected", "PlanActivated", "ReassessmentFellDue", "PlanClosed", "SessionHeld"),
+            (pip.agent, str(pip.baselines[pip.kpi]), value, "not improved", "test calls were counted"),
+            plan_id=pip.plan_id,
+        )
+        await self._case_file(
+            f"case file of {pip.agent}'s PIP",
+            ("PipDrafted", "PipSentBack", "PipPaused", "PipResumed", "PipDecided", "PipAppealHeard", "PlanClosed"),
+            (pip.agent, value, "Nobody sat beside me.", "The trainer was there on both days."),
+            employee_id=self.bank.employee(pip.agent),
+            pip_id=pip_id(pip),
+        )
 
     async def _plans(self) -> None:
         """Every plan has ended as it was decided, and no drift waits for anybody."""
@@ -58,21 +73,19 @@ class Proof:
         commands: Counter[str] = Counter()
         deciders: Counter[str] = Counter()
         for name, stream in service.streams.items():
-            last = (await stream.state()).last
-            async with stream.feed([f"{PREFIXES[name]}.coaching.>"], 0) as feed:
-                position = 0
-                while stored := await feed.next(1000, wait_seconds=1):
-                    for one in stored:
+            position, subjects = 0, f"{PREFIXES[name]}.coaching.>"
+            last = await stream.last_position(subjects)
+            async with stream.feed([subjects], 0) as feed:
+                while position < last:
+                    for one in await feed.next(1000, wait_seconds=10):
                         recorded = await service.codec.decode(one)
                         position = recorded.position
-                        envelope = recorded.envelope
+                        actor = recorded.envelope.actor
                         self.events[recorded.event.DESCRIPTOR.name] += 1
-                        if envelope.actor.startswith("user:"):
-                            commands[envelope.command_id] += 1
+                        if actor.startswith("user:"):
+                            commands[recorded.envelope.command_id] += 1
                         if isinstance(recorded.event, PlanClosed | PipDecided | PipAppealHeard):
-                            deciders[envelope.actor] += 1
-                    if position == last:
-                        break
+                            deciders[actor] += 1
         office = self.bank.office
         said = Counter(one.request.DESCRIPTOR.file.package for one in self.bank.said)
         self.bank.expect("commands of people in coaching", len(commands), said["stepladder.coaching.v1"])
@@ -82,31 +95,41 @@ class Proof:
         decided = len(self.coaching.cases) + len(self.coaching.followed) + 2
         self.bank.expect("decisions", deciders.total(), decided)
 
-    async def _duties(self) -> None:
+    async def _duties(self, pip: Case) -> None:
         """By the log's own clock, which nobody moves."""
+        bank, office = self.bank, self.bank.office
         today = datetime.now(UTC).date()
         request = CheckDutiesRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
-        report = await self.bank.world.duties.CheckDuties(request, metadata=by(self.bank.office.hr[0]))
-        self.bank.expect("violations of duties", [one.sentence for one in report.violations], [])
+        report = await bank.world.duties.CheckDuties(request, metadata=by(office.hr[0]))
+        bank.expect("violations of duties", [one.sentence for one in report.violations], [])
         plans = len(self.coaching.cases) + len(self.coaching.followed)
         found = sum(case.subject.startswith("log.coaching.plan.") for case in report.cases)
-        self.bank.expect("plans in the report on duties", found, plans)
+        bank.expect("plans in the report on duties", found, plans)
+        (mine,) = (
+            case
+            for case in report.cases
+            if case.employee_id == bank.employee(pip.agent) and case.subject.startswith("restricted.")
+        )
+        parts = dict.fromkeys(("DRAFTER", "DELIVERER", "RESULT_PROPOSER"), office.lead)
+        parts |= dict(zip(("APPROVER", "DECIDER", "APPEAL_HEARER"), office.hr, strict=True))
+        acts = {(DutyAct.Role.Name(act.role).removeprefix("ROLE_PIP_"), act.actor) for act in mine.acts}
+        bank.expect("parts in the PIP", acts, {(part, f"user:{who}") for part, who in parts.items()})
 
-    async def _case_file(self, case: Case) -> None:
-        """Of the plan that led to a PIP: as data, and to be read."""
+    async def _case_file(self, what: str, events: Sequence[str], words: Sequence[str], **which: str) -> None:
+        """As data, with each of the events once, and to be read, with all of the words."""
         files, who = self.bank.world.case_files, by(self.bank.office.hr[0])
-        request = ExportCaseFileRequest(plan_id=case.plan_id, format="json")
+        request = ExportCaseFileRequest(format="json", at_least=await self.bank.world.end(), **which)
         told = json.loads((await files.ExportCaseFile(request, metadata=who)).data)
-        events = Counter(entry["event"] for entry in told["entries"])
-        for event in ("UnderperformanceDetected", "PlanActivated", "ReassessmentFellDue", "PlanClosed", "SessionHeld"):
-            self.bank.expect(f"{event} in the case file", events[event], 1)
+        found = Counter(entry["event"] for entry in told["entries"])
+        self.bank.expect(f"events in the {what}", {one: found[one] for one in events}, dict.fromkeys(events, 1))
         request.format = "pdf"
         printed = (await files.ExportCaseFile(request, metadata=who)).data
         pages = PdfReader(io.BytesIO(printed)).pages
         text = " ".join(" ".join(page.extract_text() for page in pages).split())
-        for said in (case.agent, str(case.baselines[case.kpi]), "not improved", "test calls were counted"):
-            self.bank.expect(f"{said} in the printed case file", said in text, True)
-        self.case_files = f"case file of {case.title}: {len(told['entries'])} entries, PDF of {len(printed)} bytes"
+        self.bank.expect(f"missing in the printed {what}", [one for one in words if one not in text], [])
+        self.case_files.append(
+            f"{what}: {len(told['entries'])} entries, {len(pages)} pages in a PDF of {len(printed)} bytes"
+        )
 
     def counts(self) -> Iterator[str]:
         """What it took."""
@@ -121,7 +144,7 @@ class Proof:
             f"as they must be; {events.total()} events of coaching; {bank.checks} comparisons, "
             f"{len(bank.found)} mismatches"
         )
-        yield self.case_files
+        yield from self.case_files
 
     def table(self) -> Iterator[str]:
         """A line for each goal."""
