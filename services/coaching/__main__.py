@@ -46,13 +46,13 @@ from services.coaching.worklist_api import WorklistApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
     comparison_pb2,
-    duties_pb2,
     effect_pb2,
     events_pb2,
     mastery_pb2,
     pip_pb2,
     plan_pb2,
     rhythm_pb2,
+    separation_pb2,
     session_pb2,
     sharing_pb2,
     suggestion_pb2,
@@ -133,7 +133,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         case_file_pb2.DESCRIPTOR.services_by_name["CaseFileService"]: CaseFileApi(
             service, sessions, at_sessions, pip_api
         ),
-        duties_pb2.DESCRIPTOR.services_by_name["DutiesService"]: SeparationApi(service),
+        separation_pb2.DESCRIPTOR.services_by_name["SeparationService"]: SeparationApi(service),
         comparison_pb2.DESCRIPTOR.services_by_name["ComparisonService"]: ComparisonApi(
             service, catalogue, patterns, service.together(at_catalogue, at_patterns)
         ),

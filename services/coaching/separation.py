@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 
 from libs.common.streams import Stored
 from services.coaching.case_file import about
-from stepladder.coaching.v1.duties_pb2 import DutyAct, DutyCase, DutyViolation
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealHeard,
     PipApproved,
@@ -24,6 +23,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanClosed,
     PlanProposed,
 )
+from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationViolation
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
@@ -46,38 +46,38 @@ SUBJECTS = (
 """Where decisions about people lie."""
 
 APART = (
-    frozenset({DutyAct.ROLE_RATING_PROPOSER, DutyAct.ROLE_RATING_DECIDER}),
-    frozenset({DutyAct.ROLE_EVALUATOR, DutyAct.ROLE_DISPUTE_SETTLER}),
+    frozenset({SeparationAct.ROLE_RATING_PROPOSER, SeparationAct.ROLE_RATING_DECIDER}),
+    frozenset({SeparationAct.ROLE_EVALUATOR, SeparationAct.ROLE_DISPUTE_SETTLER}),
     frozenset(
         {
-            DutyAct.ROLE_PIP_DRAFTER,
-            DutyAct.ROLE_PIP_APPROVER,
-            DutyAct.ROLE_PIP_DECIDER,
-            DutyAct.ROLE_PIP_APPEAL_HEARER,
+            SeparationAct.ROLE_PIP_DRAFTER,
+            SeparationAct.ROLE_PIP_APPROVER,
+            SeparationAct.ROLE_PIP_DECIDER,
+            SeparationAct.ROLE_PIP_APPEAL_HEARER,
         }
     ),
-    frozenset({DutyAct.ROLE_PIP_RESULT_PROPOSER, DutyAct.ROLE_PIP_DECIDER}),
-    frozenset({DutyAct.ROLE_PIP_RESULT_PROPOSER, DutyAct.ROLE_PIP_APPEAL_HEARER}),
-    frozenset({DutyAct.ROLE_PIP_DELIVERER, DutyAct.ROLE_PIP_APPEAL_HEARER}),
+    frozenset({SeparationAct.ROLE_PIP_RESULT_PROPOSER, SeparationAct.ROLE_PIP_DECIDER}),
+    frozenset({SeparationAct.ROLE_PIP_RESULT_PROPOSER, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
+    frozenset({SeparationAct.ROLE_PIP_DELIVERER, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
 )
 """Roles of which nobody has two in the same decision."""
 
 IMPARTIAL = frozenset(
     {
-        DutyAct.ROLE_PLAN_CLOSER,
-        DutyAct.ROLE_RATING_DECIDER,
-        DutyAct.ROLE_DISPUTE_SETTLER,
-        DutyAct.ROLE_PIP_DRAFTER,
-        DutyAct.ROLE_PIP_APPROVER,
-        DutyAct.ROLE_PIP_DELIVERER,
-        DutyAct.ROLE_PIP_RESULT_PROPOSER,
-        DutyAct.ROLE_PIP_DECIDER,
-        DutyAct.ROLE_PIP_APPEAL_HEARER,
+        SeparationAct.ROLE_PLAN_CLOSER,
+        SeparationAct.ROLE_RATING_DECIDER,
+        SeparationAct.ROLE_DISPUTE_SETTLER,
+        SeparationAct.ROLE_PIP_DRAFTER,
+        SeparationAct.ROLE_PIP_APPROVER,
+        SeparationAct.ROLE_PIP_DELIVERER,
+        SeparationAct.ROLE_PIP_RESULT_PROPOSER,
+        SeparationAct.ROLE_PIP_DECIDER,
+        SeparationAct.ROLE_PIP_APPEAL_HEARER,
     }
 )
 """Roles that nobody has in what is about themself."""
 
-WITHOUT_PERSON = frozenset({DutyAct.ROLE_PLAN_PROPOSER})
+WITHOUT_PERSON = frozenset({SeparationAct.ROLE_PLAN_PROPOSER})
 """Roles that a policy may have, too."""
 
 _NAMING = ("by", "proposed_by", "decided_by")
@@ -112,7 +112,7 @@ class _Decision:
     """One decision of an aggregate, as far as it has come."""
 
     employee_id: str = ""
-    acts: list[DutyAct] = field(default_factory=list)
+    acts: list[SeparationAct] = field(default_factory=list)
 
 
 def has_part(payload: bytes) -> bool:
@@ -129,7 +129,7 @@ def digest(entries: Iterable[Stored]) -> str:
     return found.hex()
 
 
-def checked(history: Sequence[Stored], after: int) -> tuple[list[DutyCase], list[DutyViolation]]:
+def checked(history: Sequence[Stored], after: int) -> tuple[list[SeparationCase], list[SeparationViolation]]:
     """The decisions of one aggregate with an act behind a position, out of all its events, and what is wrong."""
     subject = history[0].subject
     violations = list(_broken(history))
@@ -139,19 +139,19 @@ def checked(history: Sequence[Stored], after: int) -> tuple[list[DutyCase], list
             continue
         found = [*_wrong_in(subject, decision)]
         cases.append(
-            DutyCase(subject=subject, employee_id=decision.employee_id, acts=decision.acts, violated=bool(found))
+            SeparationCase(subject=subject, employee_id=decision.employee_id, acts=decision.acts, violated=bool(found))
         )
         violations += found
     return cases, [one for one in violations if max(one.positions) > after]
 
 
-def _broken(history: Sequence[Stored]) -> Iterator[DutyViolation]:
+def _broken(history: Sequence[Stored]) -> Iterator[SeparationViolation]:
     """By what the envelope's contract says of `previous_hash`."""
     expected = sha256(history[0].subject.encode()).digest()
     for entry in history:
         if Envelope.FromString(entry.payload).previous_hash != expected:
-            yield DutyViolation(
-                kind=DutyViolation.KIND_BROKEN_CHAIN,
+            yield SeparationViolation(
+                kind=SeparationViolation.KIND_BROKEN_CHAIN,
                 subject=entry.subject,
                 positions=[entry.position],
                 sentence=f"The event before {entry.position} is missing or was changed.",
@@ -159,7 +159,7 @@ def _broken(history: Sequence[Stored]) -> Iterator[DutyViolation]:
         expected = sha256(entry.payload).digest()
 
 
-def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> list[_Decision]:
+def _decisions(history: Sequence[Stored], violations: list[SeparationViolation]) -> list[_Decision]:
     """The aggregate's decisions, in order: each PIP is one; a proposal of a rating begins another."""
     found: dict[str, _Decision] = {}
     rounds = 0
@@ -172,16 +172,16 @@ def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> li
         rounds += isinstance(event, RatingProposed)
         decision = found.setdefault(getattr(event, "pip_id", str(rounds)), _Decision())
         decision.employee_id = about(event) or decision.employee_id
-        where = DutyAct(position=entry.position, event=kind.DESCRIPTOR.name, time=envelope.time)
+        where = SeparationAct(position=entry.position, event=kind.DESCRIPTOR.name, time=envelope.time)
         for role, actor in _parts(event, envelope.actor):
-            act = DutyAct(role=role, actor=actor)
+            act = SeparationAct(role=role, actor=actor)
             act.MergeFrom(where)
             decision.acts.append(act)
         named = [name for one in _NAMING if (name := getattr(event, one, ""))]
         if any(name != envelope.actor for name in named):
             violations.append(
-                DutyViolation(
-                    kind=DutyViolation.KIND_NAMES_ANOTHER,
+                SeparationViolation(
+                    kind=SeparationViolation.KIND_NAMES_ANOTHER,
                     subject=entry.subject,
                     actor=envelope.actor,
                     positions=[entry.position],
@@ -191,46 +191,46 @@ def _decisions(history: Sequence[Stored], violations: list[DutyViolation]) -> li
     return list(found.values())
 
 
-def _parts(event: Message, actor: str) -> Iterator[tuple[DutyAct.Role.ValueType, str]]:
+def _parts(event: Message, actor: str) -> Iterator[tuple[SeparationAct.Role.ValueType, str]]:
     """Who has which part by an event."""
     match event:
         case PlanProposed():
-            yield DutyAct.ROLE_PLAN_PROPOSER, actor
+            yield SeparationAct.ROLE_PLAN_PROPOSER, actor
         case PlanClosed():
-            yield DutyAct.ROLE_PLAN_CLOSER, actor
+            yield SeparationAct.ROLE_PLAN_CLOSER, actor
         case RatingProposed():
-            yield DutyAct.ROLE_RATING_PROPOSER, actor
+            yield SeparationAct.ROLE_RATING_PROPOSER, actor
         case RatingDecided():
-            yield DutyAct.ROLE_RATING_DECIDER, actor
+            yield SeparationAct.ROLE_RATING_DECIDER, actor
         case RecordCreated(record=record) | RecordCorrected(record=record) if record.HasField("evaluation"):
-            yield DutyAct.ROLE_EVALUATOR, f"user:{record.evaluation.evaluator_id}"
+            yield SeparationAct.ROLE_EVALUATOR, f"user:{record.evaluation.evaluator_id}"
         case RecordDisputeSettled() | FactDisputeSettled():
-            yield DutyAct.ROLE_DISPUTE_SETTLER, actor
+            yield SeparationAct.ROLE_DISPUTE_SETTLER, actor
         case PipDrafted() | PipEdited():
-            yield DutyAct.ROLE_PIP_DRAFTER, actor
+            yield SeparationAct.ROLE_PIP_DRAFTER, actor
         case PipApproved():
-            yield DutyAct.ROLE_PIP_APPROVER, actor
+            yield SeparationAct.ROLE_PIP_APPROVER, actor
         case PipDelivered():
-            yield DutyAct.ROLE_PIP_DELIVERER, actor
+            yield SeparationAct.ROLE_PIP_DELIVERER, actor
         case PipResultProposed():
-            yield DutyAct.ROLE_PIP_RESULT_PROPOSER, actor
+            yield SeparationAct.ROLE_PIP_RESULT_PROPOSER, actor
         case PipDecided():
-            yield DutyAct.ROLE_PIP_DECIDER, actor
+            yield SeparationAct.ROLE_PIP_DECIDER, actor
         case PipAppealHeard():
-            yield DutyAct.ROLE_PIP_APPEAL_HEARER, actor
+            yield SeparationAct.ROLE_PIP_APPEAL_HEARER, actor
 
 
-def _wrong_in(subject: str, decision: _Decision) -> Iterator[DutyViolation]:
+def _wrong_in(subject: str, decision: _Decision) -> Iterator[SeparationViolation]:
     for act in decision.acts:
         if act.role not in WITHOUT_PERSON and not _is_person(act.actor):
-            yield _wrong(DutyViolation.KIND_NO_PERSON, subject, "which needs a person who is named", act)
+            yield _wrong(SeparationViolation.KIND_NO_PERSON, subject, "which needs a person who is named", act)
         if act.role in IMPARTIAL and act.actor == f"user:{decision.employee_id}":
-            yield _wrong(DutyViolation.KIND_OWN_CASE, subject, "in what is about themself", act)
+            yield _wrong(SeparationViolation.KIND_OWN_CASE, subject, "in what is about themself", act)
     for one, other in combinations(decision.acts, 2):
         both = {one.role, other.role}
         if one.actor == other.actor and len(both) == 2 and any(both <= apart for apart in APART):
             also = f"and {_role(other)} of the same decision"
-            yield _wrong(DutyViolation.KIND_SAME_PERSON, subject, also, one, other)
+            yield _wrong(SeparationViolation.KIND_SAME_PERSON, subject, also, one, other)
 
 
 def _is_person(actor: str) -> bool:
@@ -238,8 +238,10 @@ def _is_person(actor: str) -> bool:
     return kind == "user" and name not in ("", "anonymous")
 
 
-def _wrong(kind: DutyViolation.Kind.ValueType, subject: str, what: str, *acts: DutyAct) -> DutyViolation:
-    return DutyViolation(
+def _wrong(
+    kind: SeparationViolation.Kind.ValueType, subject: str, what: str, *acts: SeparationAct
+) -> SeparationViolation:
+    return SeparationViolation(
         kind=kind,
         subject=subject,
         actor=acts[0].actor,
@@ -248,5 +250,5 @@ def _wrong(kind: DutyViolation.Kind.ValueType, subject: str, what: str, *acts: D
     )
 
 
-def _role(act: DutyAct) -> str:
-    return DutyAct.Role.Name(act.role).removeprefix("ROLE_").replace("_", " ").lower()
+def _role(act: SeparationAct) -> str:
+    return SeparationAct.Role.Name(act.role).removeprefix("ROLE_").replace("_", " ").lower()

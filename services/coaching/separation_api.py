@@ -1,4 +1,4 @@
-"""gRPC: stepladder.coaching.v1.DutiesService."""
+"""gRPC: stepladder.coaching.v1.SeparationService."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from libs.common.streams import Stored, Stream, stream_of
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.relations import Relation, need_to_know, relations
 from services.coaching.separation import SUBJECTS, checked, digest, has_part
-from stepladder.coaching.v1 import duties_pb2 as pb
+from stepladder.coaching.v1 import separation_pb2 as pb
 
 MOST_DAYS = 366
 MOST_TOLD = 1000
@@ -27,7 +27,7 @@ class SeparationApi:
             name: [subject for subject in SUBJECTS if stream_of(subject) == name] for name in service.streams
         }
 
-    async def CheckDuties(self, request: pb.CheckDutiesRequest, context: Context) -> pb.DutiesReport:
+    async def CheckSeparation(self, request: pb.CheckSeparationRequest, context: Context) -> pb.SeparationReport:
         caller = caller_id(context)
         directory = await directory_around(self._service.commands, caller, context.today)
         if Relation.HR not in relations(directory, caller, "", context.today):
@@ -36,9 +36,9 @@ class SeparationApi:
         if not 0 <= (end - start).days < MOST_DAYS:
             message = f"the last day must not be before the first, and there are at most {MOST_DAYS} days"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
-        report = pb.DutiesReport()
-        cases: list[pb.DutyCase] = []
-        violations: list[pb.DutyViolation] = []
+        report = pb.SeparationReport()
+        cases: list[pb.SeparationCase] = []
+        violations: list[pb.SeparationViolation] = []
         for name, subjects in self._streams.items():
             stream = self._service.streams[name]
             after = await stream.position_before(self._midnight(start))

@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 from libs.common.envelope import chain_start, payload_hash
 from libs.common.streams import Stored
 from services.coaching.separation import APART, checked, digest, has_part
-from stepladder.coaching.v1.duties_pb2 import DutyAct, DutyCase, DutyViolation
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealHeard,
     PipApproved,
@@ -23,6 +22,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanClosed,
     PlanProposed,
 )
+from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationViolation
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
@@ -89,9 +89,9 @@ def stored(*said: Said) -> list[Stored]:
     return found
 
 
-def told(*said: Said, after: int = 0) -> tuple[list[DutyCase], list[tuple[str, list[int]]]]:
+def told(*said: Said, after: int = 0) -> tuple[list[SeparationCase], list[tuple[str, list[int]]]]:
     cases, violations = checked(stored(*said), after)
-    return cases, [(DutyViolation.Kind.Name(one.kind)[5:], list(one.positions)) for one in violations]
+    return cases, [(SeparationViolation.Kind.Name(one.kind)[5:], list(one.positions)) for one in violations]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_case_names_everybody_with_a_part_in_it() -> None:
     """Steps without a part are not told; what was decided before the days is not asked about."""
     cases, _ = told(PROPOSED, (PlanAssessed(employee_id="e-1"), BEN), (PlanClosed(employee_id="e-1"), ANNA))
     (case,) = cases
-    assert [(DutyAct.Role.Name(act.role), act.actor, act.position, act.event) for act in case.acts] == [
+    assert [(SeparationAct.Role.Name(act.role), act.actor, act.position, act.event) for act in case.acts] == [
         ("ROLE_PLAN_PROPOSER", "policy:propose-plans", 1, "PlanProposed"),
         ("ROLE_PLAN_CLOSER", ANNA, 3, "PlanClosed"),
     ]
@@ -176,9 +176,9 @@ def test_a_history_that_was_changed_is_found() -> None:
     forged = Envelope.FromString(whole[1].payload)
     forged.actor = BEN
     _, found = checked([whole[0], replace(whole[1], payload=forged.SerializeToString()), whole[2]], 0)
-    assert DutyViolation.KIND_BROKEN_CHAIN in {one.kind for one in found}
+    assert SeparationViolation.KIND_BROKEN_CHAIN in {one.kind for one in found}
     _, found = checked([whole[0], whole[2]], 0)
-    assert [one.kind for one in found] == [DutyViolation.KIND_BROKEN_CHAIN]
+    assert [one.kind for one in found] == [SeparationViolation.KIND_BROKEN_CHAIN]
 
 
 def test_a_digest_is_of_every_event_and_their_order() -> None:
@@ -197,4 +197,4 @@ def test_evaluations_alone_are_no_decisions() -> None:
 
 def test_roles_apart_are_of_the_same_decisions() -> None:
     """Each set names roles that can meet: none is of a plan, which one person may propose and close."""
-    assert all(len(roles) > 1 and DutyAct.ROLE_PLAN_CLOSER not in roles for roles in APART)
+    assert all(len(roles) > 1 and SeparationAct.ROLE_PLAN_CLOSER not in roles for roles in APART)

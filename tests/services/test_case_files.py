@@ -14,7 +14,6 @@ from pypdf import PdfReader
 from libs.common.envelope import ERASED
 from libs.common.keys import SqlDataKeys
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile, ExportCaseFileRequest, GetCaseFileRequest
-from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest, DutyAct
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     AppealPipRequest,
@@ -34,6 +33,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     Plan,
     ProposePlanRequest,
 )
+from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationAct
 from stepladder.coaching.v1.session_pb2 import HoldSessionRequest, ScheduleSessionRequest, Session
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest, Employee, HireEmployeeRequest
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
@@ -319,11 +319,11 @@ async def test_a_pips_case_file_tells_everything_in_order(world: World) -> None:
     assert "the telephone was broken" in text
 
     today = datetime.now(UTC).date()
-    span = CheckDutiesRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
-    report = await world.duties.CheckDuties(span, metadata=by(desk.hr))
+    span = CheckSeparationRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
+    report = await world.separation.CheckSeparation(span, metadata=by(desk.hr))
     (case,) = (one for one in report.cases if one.subject.startswith("restricted."))
     assert [one.actor for one in report.violations] == []
-    assert [(DutyAct.Role.Name(act.role)[9:], act.actor) for act in case.acts] == [
+    assert [(SeparationAct.Role.Name(act.role)[9:], act.actor) for act in case.acts] == [
         ("DRAFTER", f"user:{desk.lead}"),
         ("APPROVER", f"user:{desk.hr}"),
         ("DELIVERER", f"user:{desk.lead}"),

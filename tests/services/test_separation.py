@@ -9,18 +9,18 @@ from libs.common.envelope import chain_start
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.streams import LOG, Append
-from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest, DutiesReport, DutyViolation
 from stepladder.coaching.v1.plan_pb2 import CancelPlanRequest, ProposePlanRequest
+from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationReport, SeparationViolation
 from stepladder.performance.v1.events_pb2 import MonthRated, RatingDecided, RatingProposed
 from tests.refusals import refused
 from tests.services.test_case_files import by
 from tests.services.world import World
 
 
-def days(before: int = 1, after: int = 1) -> CheckDutiesRequest:
+def days(before: int = 1, after: int = 1) -> CheckSeparationRequest:
     """Around now, by the log's clock, which no test moves."""
     today = datetime.now(UTC).date()
-    return CheckDutiesRequest(start_date=str(today - timedelta(before)), end_date=str(today + timedelta(after)))
+    return CheckSeparationRequest(start_date=str(today - timedelta(before)), end_date=str(today + timedelta(after)))
 
 
 async def plant(world: World, employee_id: str, *said: tuple[Message, str]) -> list[int]:
@@ -64,12 +64,12 @@ async def test_what_was_planted_in_the_log_is_found(world: World) -> None:
         (RatingProposed(employee_id="e-2", proposed_by="user:anna"), "user:anna"),
         (RatingDecided(employee_id="e-2", decided_by="user:anna"), "user:anna"),
     )
-    report: DutiesReport = await world.duties.CheckDuties(days(), metadata=by(hr))
+    report: SeparationReport = await world.separation.CheckSeparation(days(), metadata=by(hr))
     assert {(one.kind, one.subject, one.actor) for one in report.violations} == {
-        (DutyViolation.KIND_SAME_PERSON, "log.performance.rating.e-2_2026-01", "user:anna"),
-        (DutyViolation.KIND_NO_PERSON, "log.coaching.plan.p-2", "user:anonymous"),
+        (SeparationViolation.KIND_SAME_PERSON, "log.performance.rating.e-2_2026-01", "user:anna"),
+        (SeparationViolation.KIND_NO_PERSON, "log.coaching.plan.p-2", "user:anonymous"),
     }
-    (same,) = (one for one in report.violations if one.kind == DutyViolation.KIND_SAME_PERSON)
+    (same,) = (one for one in report.violations if one.kind == SeparationViolation.KIND_SAME_PERSON)
     assert list(same.positions) == wrongs[1:]
     assert same.sentence == "user:anna was rating proposer, and rating decider of the same decision."
     assert [(case.subject.rpartition(".")[2], case.violated) for case in report.cases] == [
@@ -83,9 +83,9 @@ async def test_what_was_planted_in_the_log_is_found(world: World) -> None:
 
     reading = next(one for one in report.readings if one.stream == LOG)
     assert (reading.after_position, reading.through_position, reading.events) == (0, await world.end(), 10)
-    assert await world.duties.CheckDuties(days(), metadata=by(hr)) == report
+    assert await world.separation.CheckSeparation(days(), metadata=by(hr)) == report
     await plant(world, "e-3", (MonthRated(employee_id="e-3"), "system:import"))
-    again = await world.duties.CheckDuties(days(), metadata=by(hr))
+    again = await world.separation.CheckSeparation(days(), metadata=by(hr))
     later = next(one for one in again.readings if one.stream == LOG)
     assert (later.events, later.digest == reading.digest, again.cases) == (11, False, report.cases)
 
@@ -95,17 +95,19 @@ async def test_days_without_events_have_an_empty_report(world: World) -> None:
     hr = await world.employee(await world.team(), job_family="hr")
     await world.plans.ProposePlan(ProposePlanRequest(plan_id="p-1", employee_id="e-1", kpi_id="aht"))
     for request in (days(9, -5), days(-5, 9)):
-        report = await world.duties.CheckDuties(request, metadata=by(hr))
+        report = await world.separation.CheckSeparation(request, metadata=by(hr))
         assert (report.cases_found, [one.events for one in report.readings]) == (0, [0, 0])
 
 
-async def test_only_hr_asks_for_duties(world: World) -> None:
+async def test_only_hr_asks(world: World) -> None:
     """And for days in their order, of a year at most."""
     team = await world.team()
     hr, agent = await world.employee(team, job_family="hr"), await world.employee(team)
     for metadata in (by(agent), by("nobody"), ()):
-        await refused(world.duties.CheckDuties(days(), metadata=metadata), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+        await refused(
+            world.separation.CheckSeparation(days(), metadata=metadata), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW"
+        )
     for request in (days(1, -2), days(300, 66)):
-        call = world.duties.CheckDuties(request, metadata=by(hr))
+        call = world.separation.CheckSeparation(request, metadata=by(hr))
         await refused(call, StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
-    await world.duties.CheckDuties(days(300, 65), metadata=by(hr))
+    await world.separation.CheckSeparation(days(300, 65), metadata=by(hr))

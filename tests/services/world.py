@@ -21,12 +21,12 @@ from services.performance import __main__ as performance
 from services.promotion import __main__ as promotion
 from stepladder.coaching.v1.case_file_pb2_grpc import CaseFileServiceStub
 from stepladder.coaching.v1.comparison_pb2_grpc import ComparisonServiceStub
-from stepladder.coaching.v1.duties_pb2_grpc import DutiesServiceStub
 from stepladder.coaching.v1.effect_pb2_grpc import EffectServiceStub
 from stepladder.coaching.v1.mastery_pb2_grpc import MasteryServiceStub
 from stepladder.coaching.v1.pip_pb2_grpc import PipServiceStub
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.rhythm_pb2_grpc import RhythmServiceStub
+from stepladder.coaching.v1.separation_pb2_grpc import SeparationServiceStub
 from stepladder.coaching.v1.session_pb2_grpc import SessionServiceStub
 from stepladder.coaching.v1.sharing_pb2_grpc import SharingServiceStub
 from stepladder.coaching.v1.suggestion_pb2_grpc import SuggestionServiceStub
@@ -157,8 +157,8 @@ class World:
         return RhythmServiceStub(self.channels["coaching"])
 
     @property
-    def duties(self) -> DutiesServiceStub:
-        return DutiesServiceStub(self.channels["coaching"])
+    def separation(self) -> SeparationServiceStub:
+        return SeparationServiceStub(self.channels["coaching"])
 
     @property
     def worklists(self) -> WorklistServiceStub:

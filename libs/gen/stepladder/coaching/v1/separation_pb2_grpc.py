@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from stepladder.coaching.v1 import duties_pb2 as stepladder_dot_coaching_dot_v1_dot_duties__pb2
+from stepladder.coaching.v1 import separation_pb2 as stepladder_dot_coaching_dot_v1_dot_separation__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in stepladder/coaching/v1/duties_pb2_grpc.py depends on'
+        + ' but the generated code in stepladder/coaching/v1/separation_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class DutiesServiceStub:
+class SeparationServiceStub:
     """Nobody decides alone, and only people decide. What the services refuse when a command is given, this service looks for in
     what was recorded: it reads the events of a span as they lie in the log, who gave their commands, and nothing else.
     """
@@ -36,19 +36,19 @@ class DutiesServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.CheckDuties = channel.unary_unary(
-                '/stepladder.coaching.v1.DutiesService/CheckDuties',
-                request_serializer=stepladder_dot_coaching_dot_v1_dot_duties__pb2.CheckDutiesRequest.SerializeToString,
-                response_deserializer=stepladder_dot_coaching_dot_v1_dot_duties__pb2.DutiesReport.FromString,
+        self.CheckSeparation = channel.unary_unary(
+                '/stepladder.coaching.v1.SeparationService/CheckSeparation',
+                request_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.SerializeToString,
+                response_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.FromString,
                 _registered_method=True)
 
 
-class DutiesServiceServicer:
+class SeparationServiceServicer:
     """Nobody decides alone, and only people decide. What the services refuse when a command is given, this service looks for in
     what was recorded: it reads the events of a span as they lie in the log, who gave their commands, and nothing else.
     """
 
-    def CheckDuties(self, request, context):
+    def CheckSeparation(self, request, context):
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
@@ -59,28 +59,28 @@ class DutiesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_DutiesServiceServicer_to_server(servicer, server):
+def add_SeparationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'CheckDuties': grpc.unary_unary_rpc_method_handler(
-                    servicer.CheckDuties,
-                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_duties__pb2.CheckDutiesRequest.FromString,
-                    response_serializer=stepladder_dot_coaching_dot_v1_dot_duties__pb2.DutiesReport.SerializeToString,
+            'CheckSeparation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSeparation,
+                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.FromString,
+                    response_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'stepladder.coaching.v1.DutiesService', rpc_method_handlers)
+            'stepladder.coaching.v1.SeparationService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('stepladder.coaching.v1.DutiesService', rpc_method_handlers)
+    server.add_registered_method_handlers('stepladder.coaching.v1.SeparationService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class DutiesService:
+class SeparationService:
     """Nobody decides alone, and only people decide. What the services refuse when a command is given, this service looks for in
     what was recorded: it reads the events of a span as they lie in the log, who gave their commands, and nothing else.
     """
 
     @staticmethod
-    def CheckDuties(request,
+    def CheckSeparation(request,
             target,
             options=(),
             channel_credentials=None,
@@ -93,9 +93,9 @@ class DutiesService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/stepladder.coaching.v1.DutiesService/CheckDuties',
-            stepladder_dot_coaching_dot_v1_dot_duties__pb2.CheckDutiesRequest.SerializeToString,
-            stepladder_dot_coaching_dot_v1_dot_duties__pb2.DutiesReport.FromString,
+            '/stepladder.coaching.v1.SeparationService/CheckSeparation',
+            stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.SerializeToString,
+            stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,41 +5,41 @@ Who did what in decisions about people, read off the log and judged apart from t
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from stepladder.coaching.v1 import duties_pb2 as _duties_pb2
+from stepladder.coaching.v1 import separation_pb2 as _separation_pb2
 import abc as _abc_1
 
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class DutiesServiceStub:
+class SeparationServiceStub:
     """Nobody decides alone, and only people decide. What the services refuse when a command is given, this service looks for in
     what was recorded: it reads the events of a span as they lie in the log, who gave their commands, and nothing else.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CheckDuties: _aio.UnaryUnaryMultiCallable[_duties_pb2.CheckDutiesRequest, _duties_pb2.DutiesReport]
+    CheckSeparation: _aio.UnaryUnaryMultiCallable[_separation_pb2.CheckSeparationRequest, _separation_pb2.SeparationReport]
     """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
     in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
     the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days.
     """
 
-class DutiesServiceServicer(metaclass=_abc_1.ABCMeta):
+class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Nobody decides alone, and only people decide. What the services refuse when a command is given, this service looks for in
     what was recorded: it reads the events of a span as they lie in the log, who gave their commands, and nothing else.
     """
 
     @_abc_1.abstractmethod
-    def CheckDuties(
+    def CheckSeparation(
         self,
-        request: _duties_pb2.CheckDutiesRequest,
-        context: _aio.ServicerContext[_duties_pb2.CheckDutiesRequest, _abc.Awaitable[_duties_pb2.DutiesReport]],
-    ) -> _abc.Awaitable[_duties_pb2.DutiesReport]:
+        request: _separation_pb2.CheckSeparationRequest,
+        context: _aio.ServicerContext[_separation_pb2.CheckSeparationRequest, _abc.Awaitable[_separation_pb2.SeparationReport]],
+    ) -> _abc.Awaitable[_separation_pb2.SeparationReport]:
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days.
         """
 
-def add_DutiesServiceServicer_to_server(servicer: DutiesServiceServicer, server: _aio.Server) -> None: ...
+def add_SeparationServiceServicer_to_server(servicer: SeparationServiceServicer, server: _aio.Server) -> None: ...

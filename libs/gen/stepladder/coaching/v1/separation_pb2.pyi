@@ -21,7 +21,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class CheckDutiesRequest(_message.Message):
+class CheckSeparationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     START_DATE_FIELD_NUMBER: _builtins.int
@@ -41,10 +41,10 @@ class CheckDutiesRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CheckDutiesRequest: _TypeAlias = CheckDutiesRequest  # noqa: Y015
+Global___CheckSeparationRequest: _TypeAlias = CheckSeparationRequest  # noqa: Y015
 
 @_typing.final
-class DutiesReport(_message.Message):
+class SeparationReport(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     READINGS_FIELD_NUMBER: _builtins.int
@@ -55,24 +55,24 @@ class DutiesReport(_message.Message):
     cases_found: _builtins.int
     violations_found: _builtins.int
     @_builtins.property
-    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutiesReading]:
+    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeparationReading]:
         """What was read: LOG, and LOG_RESTRICTED."""
 
     @_builtins.property
-    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutyCase]:
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeparationCase]:
         """Decisions, begun or made; the first 1000, those with violations first."""
 
     @_builtins.property
-    def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutyViolation]:
+    def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeparationViolation]:
         """The first 1000."""
 
     def __init__(
         self,
         *,
-        readings: _abc.Iterable[Global___DutiesReading] | None = ...,
-        cases: _abc.Iterable[Global___DutyCase] | None = ...,
+        readings: _abc.Iterable[Global___SeparationReading] | None = ...,
+        cases: _abc.Iterable[Global___SeparationCase] | None = ...,
         cases_found: _builtins.int = ...,
-        violations: _abc.Iterable[Global___DutyViolation] | None = ...,
+        violations: _abc.Iterable[Global___SeparationViolation] | None = ...,
         violations_found: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -81,10 +81,10 @@ class DutiesReport(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DutiesReport: _TypeAlias = DutiesReport  # noqa: Y015
+Global___SeparationReport: _TypeAlias = SeparationReport  # noqa: Y015
 
 @_typing.final
-class DutiesReading(_message.Message):
+class SeparationReading(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_FIELD_NUMBER: _builtins.int
@@ -117,10 +117,10 @@ class DutiesReading(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DutiesReading: _TypeAlias = DutiesReading  # noqa: Y015
+Global___SeparationReading: _TypeAlias = SeparationReading  # noqa: Y015
 
 @_typing.final
-class DutyCase(_message.Message):
+class SeparationCase(_message.Message):
     """One decision, and who had which part in it."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -134,13 +134,13 @@ class DutyCase(_message.Message):
     employee_id: _builtins.str
     violated: _builtins.bool
     @_builtins.property
-    def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutyAct]: ...
+    def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeparationAct]: ...
     def __init__(
         self,
         *,
         subject: _builtins.str = ...,
         employee_id: _builtins.str = ...,
-        acts: _abc.Iterable[Global___DutyAct] | None = ...,
+        acts: _abc.Iterable[Global___SeparationAct] | None = ...,
         violated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -149,61 +149,61 @@ class DutyCase(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DutyCase: _TypeAlias = DutyCase  # noqa: Y015
+Global___SeparationCase: _TypeAlias = SeparationCase  # noqa: Y015
 
 @_typing.final
-class DutyAct(_message.Message):
+class SeparationAct(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Role:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DutyAct._Role.ValueType], _builtins.type):
+    class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SeparationAct._Role.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        ROLE_UNSPECIFIED: DutyAct._Role.ValueType  # 0
-        ROLE_PLAN_PROPOSER: DutyAct._Role.ValueType  # 1
+        ROLE_UNSPECIFIED: SeparationAct._Role.ValueType  # 0
+        ROLE_PLAN_PROPOSER: SeparationAct._Role.ValueType  # 1
         """May be a policy."""
-        ROLE_PLAN_CLOSER: DutyAct._Role.ValueType  # 2
-        ROLE_RATING_PROPOSER: DutyAct._Role.ValueType  # 3
-        ROLE_RATING_DECIDER: DutyAct._Role.ValueType  # 4
-        ROLE_EVALUATOR: DutyAct._Role.ValueType  # 5
+        ROLE_PLAN_CLOSER: SeparationAct._Role.ValueType  # 2
+        ROLE_RATING_PROPOSER: SeparationAct._Role.ValueType  # 3
+        ROLE_RATING_DECIDER: SeparationAct._Role.ValueType  # 4
+        ROLE_EVALUATOR: SeparationAct._Role.ValueType  # 5
         """Of a contact, by a record's `evaluator_id`."""
-        ROLE_DISPUTE_SETTLER: DutyAct._Role.ValueType  # 6
+        ROLE_DISPUTE_SETTLER: SeparationAct._Role.ValueType  # 6
         """Of a dispute about a record or a fact."""
-        ROLE_PIP_DRAFTER: DutyAct._Role.ValueType  # 7
+        ROLE_PIP_DRAFTER: SeparationAct._Role.ValueType  # 7
         """Who wrote a PIP, or changed it."""
-        ROLE_PIP_APPROVER: DutyAct._Role.ValueType  # 8
-        ROLE_PIP_DELIVERER: DutyAct._Role.ValueType  # 9
-        ROLE_PIP_RESULT_PROPOSER: DutyAct._Role.ValueType  # 10
-        ROLE_PIP_DECIDER: DutyAct._Role.ValueType  # 11
-        ROLE_PIP_APPEAL_HEARER: DutyAct._Role.ValueType  # 12
+        ROLE_PIP_APPROVER: SeparationAct._Role.ValueType  # 8
+        ROLE_PIP_DELIVERER: SeparationAct._Role.ValueType  # 9
+        ROLE_PIP_RESULT_PROPOSER: SeparationAct._Role.ValueType  # 10
+        ROLE_PIP_DECIDER: SeparationAct._Role.ValueType  # 11
+        ROLE_PIP_APPEAL_HEARER: SeparationAct._Role.ValueType  # 12
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
-    ROLE_UNSPECIFIED: DutyAct.Role.ValueType  # 0
-    ROLE_PLAN_PROPOSER: DutyAct.Role.ValueType  # 1
+    ROLE_UNSPECIFIED: SeparationAct.Role.ValueType  # 0
+    ROLE_PLAN_PROPOSER: SeparationAct.Role.ValueType  # 1
     """May be a policy."""
-    ROLE_PLAN_CLOSER: DutyAct.Role.ValueType  # 2
-    ROLE_RATING_PROPOSER: DutyAct.Role.ValueType  # 3
-    ROLE_RATING_DECIDER: DutyAct.Role.ValueType  # 4
-    ROLE_EVALUATOR: DutyAct.Role.ValueType  # 5
+    ROLE_PLAN_CLOSER: SeparationAct.Role.ValueType  # 2
+    ROLE_RATING_PROPOSER: SeparationAct.Role.ValueType  # 3
+    ROLE_RATING_DECIDER: SeparationAct.Role.ValueType  # 4
+    ROLE_EVALUATOR: SeparationAct.Role.ValueType  # 5
     """Of a contact, by a record's `evaluator_id`."""
-    ROLE_DISPUTE_SETTLER: DutyAct.Role.ValueType  # 6
+    ROLE_DISPUTE_SETTLER: SeparationAct.Role.ValueType  # 6
     """Of a dispute about a record or a fact."""
-    ROLE_PIP_DRAFTER: DutyAct.Role.ValueType  # 7
+    ROLE_PIP_DRAFTER: SeparationAct.Role.ValueType  # 7
     """Who wrote a PIP, or changed it."""
-    ROLE_PIP_APPROVER: DutyAct.Role.ValueType  # 8
-    ROLE_PIP_DELIVERER: DutyAct.Role.ValueType  # 9
-    ROLE_PIP_RESULT_PROPOSER: DutyAct.Role.ValueType  # 10
-    ROLE_PIP_DECIDER: DutyAct.Role.ValueType  # 11
-    ROLE_PIP_APPEAL_HEARER: DutyAct.Role.ValueType  # 12
+    ROLE_PIP_APPROVER: SeparationAct.Role.ValueType  # 8
+    ROLE_PIP_DELIVERER: SeparationAct.Role.ValueType  # 9
+    ROLE_PIP_RESULT_PROPOSER: SeparationAct.Role.ValueType  # 10
+    ROLE_PIP_DECIDER: SeparationAct.Role.ValueType  # 11
+    ROLE_PIP_APPEAL_HEARER: SeparationAct.Role.ValueType  # 12
 
     ROLE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
-    role: Global___DutyAct.Role.ValueType
+    role: Global___SeparationAct.Role.ValueType
     actor: _builtins.str
     """`user:<id>`, `policy:<name>` or `system:<name>`."""
     position: _builtins.int
@@ -214,7 +214,7 @@ class DutyAct(_message.Message):
     def __init__(
         self,
         *,
-        role: Global___DutyAct.Role.ValueType = ...,
+        role: Global___SeparationAct.Role.ValueType = ...,
         actor: _builtins.str = ...,
         position: _builtins.int = ...,
         event: _builtins.str = ...,
@@ -226,41 +226,41 @@ class DutyAct(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DutyAct: _TypeAlias = DutyAct  # noqa: Y015
+Global___SeparationAct: _TypeAlias = SeparationAct  # noqa: Y015
 
 @_typing.final
-class DutyViolation(_message.Message):
+class SeparationViolation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Kind:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DutyViolation._Kind.ValueType], _builtins.type):
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SeparationViolation._Kind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        KIND_UNSPECIFIED: DutyViolation._Kind.ValueType  # 0
-        KIND_SAME_PERSON: DutyViolation._Kind.ValueType  # 1
+        KIND_UNSPECIFIED: SeparationViolation._Kind.ValueType  # 0
+        KIND_SAME_PERSON: SeparationViolation._Kind.ValueType  # 1
         """Somebody had two parts that must be apart."""
-        KIND_NO_PERSON: DutyViolation._Kind.ValueType  # 2
+        KIND_NO_PERSON: SeparationViolation._Kind.ValueType  # 2
         """A policy, the system, or nobody who was named, had a part that needs a person."""
-        KIND_OWN_CASE: DutyViolation._Kind.ValueType  # 3
+        KIND_OWN_CASE: SeparationViolation._Kind.ValueType  # 3
         """Somebody decided about themself."""
-        KIND_NAMES_ANOTHER: DutyViolation._Kind.ValueType  # 4
+        KIND_NAMES_ANOTHER: SeparationViolation._Kind.ValueType  # 4
         """The event names somebody else than gave the command."""
-        KIND_BROKEN_CHAIN: DutyViolation._Kind.ValueType  # 5
+        KIND_BROKEN_CHAIN: SeparationViolation._Kind.ValueType  # 5
         """The hash of the event before is not the one that is named."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
-    KIND_UNSPECIFIED: DutyViolation.Kind.ValueType  # 0
-    KIND_SAME_PERSON: DutyViolation.Kind.ValueType  # 1
+    KIND_UNSPECIFIED: SeparationViolation.Kind.ValueType  # 0
+    KIND_SAME_PERSON: SeparationViolation.Kind.ValueType  # 1
     """Somebody had two parts that must be apart."""
-    KIND_NO_PERSON: DutyViolation.Kind.ValueType  # 2
+    KIND_NO_PERSON: SeparationViolation.Kind.ValueType  # 2
     """A policy, the system, or nobody who was named, had a part that needs a person."""
-    KIND_OWN_CASE: DutyViolation.Kind.ValueType  # 3
+    KIND_OWN_CASE: SeparationViolation.Kind.ValueType  # 3
     """Somebody decided about themself."""
-    KIND_NAMES_ANOTHER: DutyViolation.Kind.ValueType  # 4
+    KIND_NAMES_ANOTHER: SeparationViolation.Kind.ValueType  # 4
     """The event names somebody else than gave the command."""
-    KIND_BROKEN_CHAIN: DutyViolation.Kind.ValueType  # 5
+    KIND_BROKEN_CHAIN: SeparationViolation.Kind.ValueType  # 5
     """The hash of the event before is not the one that is named."""
 
     KIND_FIELD_NUMBER: _builtins.int
@@ -268,7 +268,7 @@ class DutyViolation(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
-    kind: Global___DutyViolation.Kind.ValueType
+    kind: Global___SeparationViolation.Kind.ValueType
     subject: _builtins.str
     actor: _builtins.str
     sentence: _builtins.str
@@ -280,7 +280,7 @@ class DutyViolation(_message.Message):
     def __init__(
         self,
         *,
-        kind: Global___DutyViolation.Kind.ValueType = ...,
+        kind: Global___SeparationViolation.Kind.ValueType = ...,
         subject: _builtins.str = ...,
         actor: _builtins.str = ...,
         positions: _abc.Iterable[_builtins.int] | None = ...,
@@ -292,4 +292,4 @@ class DutyViolation(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DutyViolation: _TypeAlias = DutyViolation  # noqa: Y015
+Global___SeparationViolation: _TypeAlias = SeparationViolation  # noqa: Y015
