@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.machines.exploring import Machine, page
+from tests.machines.masteries import MASTERIES
 from tests.machines.pips import PIPS
 from tests.machines.plans import PLANS
+from tests.machines.sessions import INTERVIEWS, SESSIONS
 from tests.machines.sharings import SHARINGS
 from tests.machines.suggestions import SUGGESTIONS
 from tests.machines.trainings import TRAININGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "state-machines.md"
-MACHINES: list[Machine[Any]] = [PLANS, PIPS, SUGGESTIONS, TRAININGS, SHARINGS]
+MACHINES: list[Machine[Any]] = [PLANS, PIPS, SESSIONS, INTERVIEWS, SUGGESTIONS, TRAININGS, SHARINGS, MASTERIES]
 
 
 def written() -> str:
