@@ -1,4 +1,4 @@
-"""What must hold in the end, by the log, the report on duties and the case files; and a table of it for people."""
+"""What must hold in the end, by the log, the report on separate duties and the case files; and a table for people."""
 
 import io
 import json
@@ -10,9 +10,9 @@ from pypdf import PdfReader
 
 from libs.common.streams import PREFIXES
 from stepladder.coaching.v1.case_file_pb2 import ExportCaseFileRequest
-from stepladder.coaching.v1.duties_pb2 import CheckDutiesRequest, DutyAct
 from stepladder.coaching.v1.events_pb2 import PipAppealHeard, PipDecided, PlanClosed
 from stepladder.coaching.v1.plan_pb2 import GetPlanRequest, Plan
+from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationAct
 from tests.bank.bank import Bank, by
 from tests.bank.pips import pip_id
 from tests.bank.plans import Case, Coaching, name_of
@@ -31,7 +31,7 @@ class Proof:
         await self._plans()
         await self._repetition()
         await self._log()
-        await self._duties(pip)
+        await self._separation(pip)
         value = str(pip.results[pip.kpi])
         await self._case_file(
             f"case file of {pip.title}",
@@ -95,16 +95,16 @@ class Proof:
         decided = len(self.coaching.cases) + len(self.coaching.followed) + 2
         self.bank.expect("decisions", deciders.total(), decided)
 
-    async def _duties(self, pip: Case) -> None:
+    async def _separation(self, pip: Case) -> None:
         """By the log's own clock, which nobody moves."""
         bank, office = self.bank, self.bank.office
         today = datetime.now(UTC).date()
-        request = CheckDutiesRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
-        report = await bank.world.duties.CheckDuties(request, metadata=by(office.hr[0]))
-        bank.expect("violations of duties", [one.sentence for one in report.violations], [])
+        request = CheckSeparationRequest(start_date=str(today - timedelta(1)), end_date=str(today + timedelta(1)))
+        report = await bank.world.separation.CheckSeparation(request, metadata=by(office.hr[0]))
+        bank.expect("violations of separation", [one.sentence for one in report.violations], [])
         plans = len(self.coaching.cases) + len(self.coaching.followed)
         found = sum(case.subject.startswith("log.coaching.plan.") for case in report.cases)
-        bank.expect("plans in the report on duties", found, plans)
+        bank.expect("plans in the report on the separation of duties", found, plans)
         (mine,) = (
             case
             for case in report.cases
@@ -112,7 +112,7 @@ class Proof:
         )
         parts = dict.fromkeys(("DRAFTER", "DELIVERER", "RESULT_PROPOSER"), office.lead)
         parts |= dict(zip(("APPROVER", "DECIDER", "APPEAL_HEARER"), office.hr, strict=True))
-        acts = {(DutyAct.Role.Name(act.role).removeprefix("ROLE_PIP_"), act.actor) for act in mine.acts}
+        acts = {(SeparationAct.Role.Name(act.role).removeprefix("ROLE_PIP_"), act.actor) for act in mine.acts}
         bank.expect("parts in the PIP", acts, {(part, f"user:{who}") for part, who in parts.items()})
 
     async def _case_file(self, what: str, events: Sequence[str], words: Sequence[str], **which: str) -> None:
