@@ -28,7 +28,7 @@ async def run(folder: Path, calls: Path) -> list[str]:
             telling = Telling(world, calls, tell)
             found = await telling.tell()
             print(*telling.proof.table(), sep="\n")
-            for line in telling.proof.counts():
+            for line in (telling.improving.told, *telling.proof.counts()):
                 tell(line)
     return found
 

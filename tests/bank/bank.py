@@ -189,12 +189,12 @@ class Bank:
         self.facts += told.recorded
         await self.settled()
 
-    async def correct_short(self, agent: str, day: date, share: int) -> None:
-        """Of the short calls of each hour of a day only every so-many-th was one; 0: none was."""
+    async def correct_short(self, agent: str, day: date, *, half: bool = False) -> None:
+        """Of the short calls of each hour of a day none was one, or only half of them were."""
         employee = self.employee(agent)
         (fact,) = (one for one in self.calls if (one.employee_id, one.date) == (employee, str(day)))
         (reading,) = (one for one in fact.readings if one.kpi_id == SHORT)
-        reading.numerators[:] = [one // share if share else 0 for one in reading.numerators]
+        reading.numerators[:] = [one // 2 if half else 0 for one in reading.numerators]
         corrected = Fact(employee_id=employee, date=fact.date, source=fact.source, readings=[reading])
         request = CorrectFactRequest(fact=corrected, reason="test calls were counted as short ones")
         answer = await self.say(self.office.lead, self.world.facts.CorrectFact, request)

@@ -55,6 +55,7 @@ class Improving:
     def __init__(self, bank: Bank, coaching: Coaching) -> None:
         self.bank = bank
         self.coaching = coaching
+        self.told = ""
 
     async def say(self, caller: str, kind: type[Message], case: Case, **fields: Any) -> Pip:
         """A command about the case's PIP; a decision of HR names the etag that they see."""
@@ -164,6 +165,10 @@ class Improving:
         result = (Pip.State.Name(due.state), due.results[0].measured.value, due.results[0].standard)
         value = bank.reckoning.value(case.agent, SHORT, (start, last))
         wanted = ("STATE_DECISION_DUE", str(value), ElementResult.STANDARD_NOT_MET)
+        self.told = (
+            f"{case.agent}'s PIP: from {start} to {active.schedule.due_date}, away from {away}, back on {back}, so to "
+            f"{last}; {SHORT} {value} where at most {MOST_SHORT} was asked; not passed, and upheld on appeal"
+        )
         bank.expect(f"{case.agent}'s PIP: due", result, wanted)
 
     async def end(self, case: Case) -> None:

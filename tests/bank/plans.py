@@ -1,10 +1,11 @@
 """The plans of the bank's agents from the week that proposed them to their ends."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 from grpc import StatusCode, aio
 
@@ -53,6 +54,7 @@ from tests.bank.bank import (
 from tests.bank.reckoning import AHT, SHORT, Days, Value, suggestion
 from tests.refusals import refused
 
+TOO_LATE = "s-too-late"
 OUTCOMES = {Plan.Outcome.Name(one).removeprefix("OUTCOME_"): one for one in Plan.Outcome.values()}
 
 
@@ -99,8 +101,8 @@ class Coaching:
         plan: Plan = await self.world.plans.GetPlan(GetPlanRequest(plan_id=case.plan_id))
         return plan
 
-    async def refused(self, call: object, reason: str) -> None:
-        await refused(call, StatusCode.FAILED_PRECONDITION, reason)  # type: ignore[arg-type] # a call is awaitable
+    async def refused(self, call: Awaitable[Any], reason: str) -> None:
+        await refused(call, StatusCode.FAILED_PRECONDITION, reason)
         self.refusals += 1
 
     def _found(self, days: Days) -> set[tuple[str, str]]:
@@ -205,8 +207,9 @@ class Coaching:
             await bank.tell_days((bank.reckoning.day(number), bank.reckoning.day(number)))
             match number + 1:
                 case 8:
-                    await self._talk()
+                    await self._talk(bank.reckoning.day(8))
                 case 9:
+                    await self._hold(self.cases[0], bank.reckoning.day(9))
                     for case in self.cases:
                         request = ObservePlanRequest(plan_id=case.plan_id, observe_until=str(self.last_day))
                         await bank.say(bank.office.lead, plans.ObservePlan, request)
@@ -220,42 +223,47 @@ class Coaching:
         bank.go(later(self.last_day, 1))
         await bank.settled()
 
-    async def _talk(self) -> None:
-        """A session with everybody on Tuesday; the first does not come, and does on the next day.
+    async def _talk(self, today: date) -> None:
+        """A session with everybody; the first does not come, and is given another day.
 
         The last has one more, for a day after the plan has ended.
         """
-        sessions, bank, today = self.world.sessions, self.bank, self.bank.reckoning.day(8)
-        for case in self.cases:
-            session = await self._schedule(case, f"s-{case.plan_id}", today)
-            if case is self.cases[0]:
-                miss = MissSessionRequest(session_id=session.session_id, absent=Session.PARTY_EMPLOYEE)
-                miss.reason = "was not told of it"
-                await bank.say(bank.office.lead, sessions.MissSession, miss)
-                put = RescheduleSessionRequest(session_id=session.session_id, date=str(later(today, 1)))
-                put.reason = "second try"
-                await bank.say(bank.office.lead, sessions.RescheduleSession, put)
-                bank.go(later(today, 1), MORNING)
-            hold = HoldSessionRequest(
-                session_id=session.session_id,
-                held_date=str(bank.world.clock[0].date()),
-                observed=f"{case.kpi} is what the first week's calls say it is.",
-                feedback="Ask whether there is anything else; you are friendly.",
-            )
-            action = AgreedAction(owner_id=bank.employee(case.agent), text="listen to ten calls of my own")
-            action.due_date = str(self.last_day)
-            hold.actions.append(action)
-            await bank.say(bank.office.lead, sessions.HoldSession, hold)
-            words = AcknowledgeSessionRequest(session_id=session.session_id, words="I shall try.")
-            await bank.say(bank.employee(case.agent), sessions.AcknowledgeSession, words)
-            bank.go(today, MORNING)
-        await self._schedule(self.cases[-1], "s-too-late", later(self.last_day, 10))
+        absent, *others = self.cases
+        for case in others:
+            await self._schedule(case, today)
+            await self._hold(case, today)
+        session = await self._schedule(absent, today)
+        miss = MissSessionRequest(session_id=session.session_id, absent=Session.PARTY_EMPLOYEE)
+        miss.reason = "was not told of it"
+        await self.bank.say(self.bank.office.lead, self.world.sessions.MissSession, miss)
+        put = RescheduleSessionRequest(session_id=session.session_id, date=str(later(today, 1)), reason="second try")
+        await self.bank.say(self.bank.office.lead, self.world.sessions.RescheduleSession, put)
+        await self._schedule(self.cases[-1], later(self.last_day, 10), TOO_LATE)
 
-    async def _schedule(self, case: Case, session_id: str, day: date) -> Session:
+    def _coach(self, case: Case) -> str:
+        """How to lead a call is the trainer's."""
+        return self.bank.office.lead if case.kpi == SHORT else self.bank.office.trainer
+
+    async def _hold(self, case: Case, today: date) -> None:
+        """As it was scheduled, with something agreed, and acknowledged by the agent."""
+        sessions, agent = self.world.sessions, self.bank.employee(case.agent)
+        action = AgreedAction(owner_id=agent, text="listen to ten calls of my own", due_date=str(self.last_day))
+        hold = HoldSessionRequest(
+            session_id=f"s-{case.plan_id}",
+            held_date=str(today),
+            observed=f"{case.kpi} is what the first week's calls say it is.",
+            feedback="Ask whether there is anything else; you are friendly.",
+            actions=[action],
+        )
+        await self.bank.say(self._coach(case), sessions.HoldSession, hold)
+        words = AcknowledgeSessionRequest(session_id=f"s-{case.plan_id}", words="I shall try.")
+        await self.bank.say(agent, sessions.AcknowledgeSession, words)
+
+    async def _schedule(self, case: Case, day: date, session_id: str = "") -> Session:
         request = ScheduleSessionRequest(
-            session_id=session_id,
+            session_id=session_id or f"s-{case.plan_id}",
             employee_id=self.bank.employee(case.agent),
-            lead_id=self.bank.office.lead,
+            lead_id=self._coach(case),
             kind=Session.KIND_COACHING,
             plan_id=case.plan_id,
             date=str(day),
@@ -370,7 +378,7 @@ class Coaching:
     async def correct_before(self, case: Case) -> None:
         """Half of the short calls of a day of the first week were none: what the plan began with was wrong."""
         day = self.bank.worst_day(case.agent, self.bank.weeks[0])
-        await self.bank.correct_short(case.agent, day, 2)
+        await self.bank.correct_short(case.agent, day, half=True)
         before, now = case.baselines[SHORT], self.bank.reckoning.value(case.agent, SHORT, self.bank.weeks[0])
         assert now is not None
         drift = (await self.get(case)).drift
@@ -382,7 +390,7 @@ class Coaching:
     async def correct_after(self, case: Case) -> None:
         """No call of a day that the goal was measured on was a short one: what came of the plan was wrong."""
         days = self.goal_days(case, SHORT)
-        await self.bank.correct_short(case.agent, self.bank.worst_day(case.agent, days), 0)
+        await self.bank.correct_short(case.agent, self.bank.worst_day(case.agent, days))
         now = self.bank.reckoning.value(case.agent, SHORT, days)
         await self.close_drifted(case, {"results[0]": (str(case.results[SHORT]), str(now))})
 
@@ -413,7 +421,7 @@ class Coaching:
 
     async def correct_late(self, case: Case) -> None:
         """Long after the end: it shows, and nothing is rewritten."""
-        await self.bank.correct_short(case.agent, self.bank.worst_day(case.agent, self.goal_days(case, SHORT)), 0)
+        await self.bank.correct_short(case.agent, self.bank.worst_day(case.agent, self.goal_days(case, SHORT)))
         plan = await self.get(case)
         now = self.bank.reckoning.value(case.agent, SHORT, self.goal_days(case, SHORT))
         self.bank.expect(
@@ -421,7 +429,8 @@ class Coaching:
             (name_of(plan.outcome), name_of(plan.outcome_now), plan.drift_open, plan.pin_drifts[0].now.value),
             (case.decided, self.reckoned(case), True, str(now)),
         )
-        case.drifts.append(f"after the end: result {case.results[SHORT]} → {now}")
+        would = in_words(self.reckoned(case))
+        case.drifts.append(f"after the end: result {case.results[SHORT]} → {now}, would be {would}")
 
     async def look_at_everything(self) -> None:
         """No drift is left that nobody has looked at."""
@@ -434,7 +443,7 @@ class Coaching:
         await self.bank.settled()
         who = by(self.bank.office.lead)
         wanted = {f"s-{case.plan_id}": Session.STATE_HELD for case in self.cases}
-        for session_id, state in (wanted | {"s-too-late": Session.STATE_CANCELLED}).items():
+        for session_id, state in (wanted | {TOO_LATE: Session.STATE_CANCELLED}).items():
             session = await self.world.sessions.GetSession(GetSessionRequest(session_id=session_id), metadata=who)
             self.bank.expect(session_id, Session.State.Name(session.state), Session.State.Name(state))
 
@@ -448,6 +457,10 @@ def cause(kpi: str, value: Value) -> "Plan.Cause.ValueType":
 
 def name_of(outcome: "Plan.Outcome.ValueType") -> str:
     return Plan.Outcome.Name(outcome).removeprefix("OUTCOME_")
+
+
+def in_words(outcome: str) -> str:
+    return outcome.replace("_", " ").lower()
 
 
 def label(pin: str) -> str:
