@@ -187,7 +187,6 @@ class Bank:
         told = await import_facts(self.world.facts, of_days, file_digest=f"{self.calls.digest}-{days[0]}")
         self.expect(f"facts of {days[0]} to {days[1]}", (told.recorded, told.rejected), (len(of_days), ()))
         self.facts += told.recorded
-        await self.settled()
 
     async def correct_short(self, agent: str, day: date, *, half: bool = False) -> None:
         """Of the short calls of each hour of a day none was one, or only half of them were."""

@@ -125,6 +125,7 @@ class Coaching:
         bank.go(bank.reckoning.day(7), MORNING)
         await bank.found_bank()
         await bank.tell_days(bank.weeks[0])
+        await bank.settled()
         bank.go(bank.reckoning.day(7))
         await bank.settled()
         plans = await self.proposed()
@@ -216,8 +217,10 @@ class Coaching:
                     early = self.closing(self.cases[0], "IMPROVED", "looks good")
                     await self.refused(plans.ClosePlan(early, metadata=by(bank.office.lead)), "OBSERVATION_RUNNING")
                 case 11:
+                    await bank.settled()
                     for case in self.cases:
                         self._look(case, await self.get(case))
+        await bank.settled()
         due = [case.plan_id for case in self.cases if (await self.get(case)).reassessment_due]
         bank.expect("plans that are due before noon", due, [])
         bank.go(later(self.last_day, 1))
