@@ -75,27 +75,34 @@ class EvidenceWatch(Policy, Generic[S]):
     async def act(self, events: Sequence[Recorded]) -> None:
         """Looks at all that a batch touches, once."""
         holder, commands = self._holder, self._service.commands
-        touched: dict[str, set[str]] = {}
+        touched: dict[str, dict[str, int]] = {}
         own: set[str] = set()
         for event in events:
             if (change := _changed(event.event)) is not None:
-                touched.setdefault(change[0], set()).update(change[1])
+                employee_id, days = change
+                touched.setdefault(employee_id, {}).update(dict.fromkeys(days, event.position))
             elif not event.subject.startswith("log.performance."):
                 own.add(event.subject.rpartition(".")[2])
         await holder.together.catch_up()
         about = await holder.model.held_about(self._service.engine, touched) if touched else ()
-        for holder_id, found in (await commands.known(holder.aggregate, sorted({*about, *own}))).items():
-            days = None if holder_id in own else touched.get(holder.employee_of(found.state), set())
-            await self.look(holder_id, found.state, days)
+        # A replica may not have heard yet of the very event that was seen here.
+        found = await commands.known(holder.aggregate, sorted(own), latest=True)
+        found |= await commands.known(holder.aggregate, sorted({*about} - own))
+        for holder_id, standing in found.items():
+            changed = None if holder_id in own else touched.get(holder.employee_of(standing.state), {})
+            await self.look(holder_id, standing.state, changed)
 
-    async def look(self, holder_id: str, state: S, days: Collection[str] | None = None) -> None:
-        """Measures again what a holder rests on, if it is about one of some days; None: about whichever.
+    async def look(self, holder_id: str, state: S, changed: Mapping[str, int] | None = None) -> None:
+        """Measures again what a holder rests on, if something of it has `changed` since; None: that is not known.
 
         Also for whoever is about to decide by it, and must not be faster than this follower.
+
+        Args:
+            changed: by day, the position of the last event of facts about it.
         """
         holder = self._holder
         pins = holder.pins(state)
-        if not any(days is None or _within(pin, days) for pin in pins.values()):
+        if not any(changed is None or _is_touched(pin, changed) for pin in pins.values()):
             return
         employee_id = holder.employee_of(state)
         asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date) for pin in pins.values()]
@@ -127,5 +134,9 @@ def _changed(event: Message) -> tuple[str, set[str]] | None:
             return None
 
 
-def _within(pin: Measured, days: Collection[str]) -> bool:
-    return any(not day or pin.start_date <= day <= pin.end_date for day in days)
+def _is_touched(pin: Measured, changed: Mapping[str, int]) -> bool:
+    """Whether something about its days became known behind what it was measured by."""
+    return any(
+        pin.known_at < position and (not day or pin.start_date <= day <= pin.end_date)
+        for day, position in changed.items()
+    )

@@ -1,11 +1,20 @@
 """What a plan measured and keeps is measured again when facts change, whichever comes first, and told to the plan."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
+from libs.common.commands import Commands
 from libs.common.eventsourcing import Context
+from libs.common.log import EventLog
+from libs.common.memory_stream import MemoryStream
+from libs.common.service import Service
 from libs.common.streams import LOG, stream_of
-from services.coaching.plan import PLAN
-from stepladder.coaching.v1.measure_pb2 import Measure
+from services.coaching.drifting import FACTS, EvidenceWatch, Holder
+from services.coaching.measuring import Ask, Measuring
+from services.coaching.plan import PLAN, State, pins
+from services.coaching.plans import Plans
+from stepladder.coaching.v1.measure_pb2 import Measure, Measured
 from stepladder.coaching.v1.plan_pb2 import (
     ActivatePlanRequest,
     AssessPlan,
@@ -13,6 +22,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     DiagnosePlanRequest,
     GetPlanRequest,
     Goal,
+    NotePinDrift,
     Plan,
     ProposePlanRequest,
 )
@@ -84,3 +94,76 @@ async def test_a_fact_that_was_corrected_before_the_plan_was_written_down(world:
     ask = GetPlanRequest(plan_id=plan_id)
     plan = await until(lambda: world.plans.GetPlan(ask), lambda plan: bool(plan.pin_drifts))
     assert [(one.pin, one.before.value, one.now.value) for one in plan.pin_drifts] == [("assessed", "40.0", "20.0")]
+
+
+def watching(world: World, service: Service, measuring: Measuring) -> EvidenceWatch[State]:
+    """One more that follows what plans rest on, giving a service's commands."""
+    follower = next(one for one in world.services["coaching"].followers if one.handler.name == "plans")
+    assert isinstance(follower.handler, Plans)
+    holder = Holder(
+        aggregate=PLAN,
+        model=follower.handler,
+        together=world.services["coaching"].together(follower),
+        employee_of=lambda state: state.proposed.employee_id,
+        pins=pins,
+        note=lambda plan_id, measured: NotePinDrift(plan_id=plan_id, pins=measured),
+    )
+    return EvidenceWatch("one-more", FACTS, service, measuring, holder)
+
+
+class Counting(Measuring):
+    """Counts how often it measures."""
+
+    times = 0
+
+    async def measure_all(self, asks: Sequence[Ask], known_at: int = 0) -> list[Measured]:
+        self.times += 1
+        return await super().measure_all(asks, known_at)
+
+
+async def test_facts_that_were_measured_are_not_measured_again(world: World) -> None:
+    """Whoever follows a long log from its beginning only looks at what became known after the measurement."""
+    team, kpi_id, service = await world.team(), await world.kpi(), world.services["coaching"]
+    agent = await world.employee(team)
+    plan_id = await active_plan(world, agent, kpi_id)
+    facts = f"log.performance.facts.{agent}_2020-01"
+    before = (await service.commands.histories([facts]))[facts]
+    counting = measuring_of(world, Counting)
+    assert isinstance(counting, Counting)
+    watch = watching(world, service, counting)
+    for recorded in before:
+        await watch.act([recorded])
+    assert (len(before), counting.times) == (2, 0)
+
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fact(agent, "2020-01-06", kpi_id, 60), reason="recounted"))
+    await watch.act((await service.commands.histories([facts]))[facts])
+    assert counting.times == 1
+    assert (await service.commands.load(PLAN, plan_id)).state.pin_drifts
+
+
+async def test_a_replica_that_has_not_heard_of_a_plan_yet(world: World) -> None:
+    """Every measurement that a plan has written down is looked at, whichever of the log's servers answers."""
+    team, kpi_id, service = await world.team(), await world.kpi(), world.services["coaching"]
+    agent = await world.employee(team)
+    await world.record(fact(agent, "2020-01-06", kpi_id, 40))
+    measuring = measuring_of(world)
+    measured = await measuring.measure(agent, Measure(kpi_id=kpi_id), "2020-01-06", "2020-01-06")
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fact(agent, "2020-01-06", kpi_id, 20), reason="recounted"))
+
+    log = EventLog(MemoryStream(service.now(), replicas=3, seed=11))
+    one, two = (Commands([log], service.codec) for _ in range(2))
+    watch = watching(world, replace(service, commands=two), measuring)
+    context = Context(now=service.now(), today=service.today(), actor="user:e-lead")
+    request = AssessPlanRequest(assessment="serious", start_date="2020-01-06", end_date="2020-01-06")
+    unseen = []
+    for number in range(20):
+        plan_id = f"p-{number}"
+        await one.handle(PLAN, plan_id, ProposePlanRequest(plan_id=plan_id, employee_id=agent, kpi_id=kpi_id), context)
+        await two.load(PLAN, plan_id)
+        await one.handle(PLAN, plan_id, AssessPlan(request=request, measured=measured), context)
+        subject = PLAN.subject(plan_id)
+        await watch.act((await one.histories([subject]))[subject][-1:])
+        if not (await one.load(PLAN, plan_id)).state.pin_drifts:
+            unseen.append(plan_id)
+    await log.close()
+    assert not unseen

@@ -13,14 +13,14 @@ from tests.services.test_records import create, evaluation, form
 from tests.services.world import World, fact
 
 
-def measuring_of(world: World) -> Measuring:
+def measuring_of(world: World, kind: type[Measuring] = Measuring) -> Measuring:
     """As the service has it."""
     service = world.services["coaching"]
     followers = {follower.handler.name: follower for follower in service.followers}
     facts, catalogue = followers["facts"], followers["catalogue"]
     assert isinstance(facts.handler, Facts)
     assert isinstance(catalogue.handler, Catalogue)
-    return Measuring(service, facts.handler, catalogue.handler, service.together(facts, catalogue))
+    return kind(service, facts.handler, catalogue.handler, service.together(facts, catalogue))
 
 
 async def test_a_kpi_over_days(both: World) -> None:
