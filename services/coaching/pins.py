@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 
 
-def drifts_of(kept: Mapping[str, Measured], measured: Iterable[PinDrift]) -> dict[str, PinDrift]:
-    """Of what was measured again, that which is something else than what is kept."""
+def drifts_of(
+    kept: Mapping[str, Measured], measured: Iterable[PinDrift], told: Mapping[str, PinDrift]
+) -> dict[str, PinDrift]:
+    """What is something else now than what is kept; what was told before, of what was not measured again."""
+    now = {one.pin: one.now for one in measured}
     return {
-        one.pin: PinDrift(pin=one.pin, before=kept[one.pin], now=one.now)
-        for one in measured
-        if one.pin in kept and _said(one.now) != _said(kept[one.pin])
+        pin: PinDrift(pin=pin, before=one, now=now[pin]) if pin in now else told[pin]
+        for pin, one in kept.items()
+        if (pin in told if pin not in now else _said(now[pin]) != _said(one))
     }
 
 
@@ -19,6 +22,11 @@ def is_told(drifts: Mapping[str, PinDrift], told: Mapping[str, PinDrift]) -> boo
     return {pin: _said(drift.now) for pin, drift in drifts.items()} == {
         pin: _said(drift.now) for pin, drift in told.items()
     }
+
+
+def known_at(measured: Iterable[PinDrift]) -> int:
+    """The position in the log up to which facts were known to a measurement."""
+    return max((one.now.known_at for one in measured), default=0)
 
 
 def _said(measured: Measured) -> tuple[str, int, int, bool]:

@@ -11,6 +11,7 @@ from libs.common.days import ONE_DAY, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
 from libs.facts.relations import need_to_know
+from services.coaching.pins import drifts_of, is_told, known_at
 from services.coaching.pip_content import (
     content_of,
     given,
@@ -51,7 +52,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSubmitted,
     PipWitnessNamed,
 )
-from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
+from stepladder.coaching.v1.measure_pb2 import PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     ActOnPip,
@@ -565,26 +566,16 @@ def _followed(pip: PipState, leave: FollowLeave) -> list[Event]:
 
 def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
     """What differs now from what was pinned, unless that is known, or later things are."""
-    now = {one.pin: one.now for one in note.pins}
-    drifts = [
-        PinDrift(pin=name, before=pinned, now=now[pin])
-        for name, pinned in pins(pip).items()
-        if (pin := f"{pip_id}/{name}") in now and _says(now[pin]) != _says(pinned)
-    ]
-    known_at = max((one.now.known_at for one in note.pins), default=0)
-    same = [(one.pin, _says(one.now)) for one in drifts] == [(one.pin, _says(one.now)) for one in pip.drifts]
-    if same or known_at < pip.drifts_known_at:
+    prefix, told = f"{pip_id}/", {one.pin: one for one in pip.drifts}
+    mine = [PinDrift(pin=one.pin[len(prefix) :], now=one.now) for one in note.pins if one.pin.startswith(prefix)]
+    drifts = drifts_of(pins(pip), mine, told)
+    if is_told(drifts, told) or known_at(mine) < pip.drifts_known_at:
         return []
-    return [PipEvidenceDrifted(drifts=drifts, known_at=known_at)]
+    return [PipEvidenceDrifted(drifts=drifts.values(), known_at=known_at(mine))]
 
 
 def _records(pip: PipState) -> set[str]:
     return {evidence.record_id for element in pip.content.elements for evidence in element.evidence} - {""}
-
-
-def _says(measured: Measured) -> tuple[int, int, str, bool]:
-    """What a measurement says; the same out of other facts is no drift."""
-    return measured.numerator, measured.denominator, measured.value, measured.disputed
 
 
 def _refuse(found: Iterable[FieldViolation]) -> None:

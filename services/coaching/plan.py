@@ -11,7 +11,7 @@ from libs.common.days import Span, parse_day, timestamp
 from libs.common.errors import AlreadyExists, Conflict, FieldViolation, Forbidden, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context
 from services.coaching import goals
-from services.coaching.pins import drifts_of, is_told
+from services.coaching.pins import drifts_of, is_told, known_at
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
@@ -379,17 +379,17 @@ def _closed(
     )
 
 
-def _drifted(state: State, measured: Iterable[PinDrift]) -> list[Message]:
-    """The drift, if it is another than was last told."""
-    drifts = drifts_of(pins(state), measured)
-    if is_told(drifts, state.pin_drifts):
+def _drifted(state: State, measured: Sequence[PinDrift]) -> list[Message]:
+    """The drift, if it is another than was last told, and nothing that became known later was told."""
+    drifts = drifts_of(pins(state), measured, state.pin_drifts)
+    if is_told(drifts, state.pin_drifts) or known_at(measured) < state.drift_position:
         return []
     return [
         PlanPinsDrifted(
             plan_id=state.proposed.plan_id,
             employee_id=state.proposed.employee_id,
             pins=[drifts[pin] for pin in sorted(drifts)],
-            drift_position=max([state.drift_position + 1, *(drift.now.known_at for drift in drifts.values())]),
+            drift_position=max(state.drift_position + 1, known_at(measured)),
         )
     ]
 

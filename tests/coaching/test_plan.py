@@ -629,8 +629,13 @@ def test_drift_of_what_is_kept() -> None:
     contested.pins[0].now.disputed = True
     drift = PinDrift(pin=pin, before=BASELINE, now=contested.pins[0].now)
     plan = plan.when(contested).then(PlanPinsDrifted(pins=[drift], drift_position=220, **IDS))
-    as_it_was = NotePinDrift(plan_id="p-1")
-    plan = plan.when(as_it_was).then(PlanPinsDrifted(drift_position=221, **IDS)).when(as_it_was).then()
+    plan.when(note(pin, 950, 219)).then()  # whoever measured before was slow
+    later = note("results[0]", 940, 230)
+    other = PinDrift(pin="results[0]", before=AFTER, now=later.pins[0].now)
+    both = plan.when(later).then(PlanPinsDrifted(pins=[drift, other], drift_position=230, **IDS))
+    assert sorted(both.state.pin_drifts) == [pin, "results[0]"]
+    as_it_was = note(pin, 935, 231)
+    plan = plan.when(as_it_was).then(PlanPinsDrifted(drift_position=231, **IDS)).when(as_it_was).then()
     assert not to_resource(plan.state, 9).pin_drifts
     assert plan.state.drift_open
     plan.when(CLOSE, today=MAY).refused(NotAllowed, "DRIFT_NOT_REVIEWED")
