@@ -38,18 +38,21 @@ def groups_of(
 ) -> list[EffectGroup]:
     """Cases of a measure by the name of their group.
 
-    A group of too few people is not shown, nor is the next larger one while those not shown are too few together: they
-    could be told from the others and the whole.
+    A group of too few people is not shown, nor is one that has all cases but those of too few, nor the next larger one
+    while those not shown are too few together: they could be told from the others and the whole.
 
     Args:
         kpi: the measure's definition.
         smallest: how many people a group must have to be shown.
     """
+    every = {id(case): case for of_group in cases.values() for case in of_group}  # one may be in several groups
     by_size = sorted(cases, key=lambda name: (len(people(cases[name])), name))
     hidden: set[str] = set()
     for name in by_size:
         unseen = {one for other in hidden for one in people(cases[other])}
-        if len(people(cases[name])) < smallest or 0 < len(unseen) < smallest:
+        mine = {id(case) for case in cases[name]}
+        others = people(case for key, case in every.items() if key not in mine)
+        if len(people(cases[name])) < smallest or any(0 < len(few) < smallest for few in (unseen, others)):
             hidden.add(name)
     return [
         EffectGroup(measure=measure, group=name, not_coached=not coached, suppressed=True)
@@ -65,11 +68,14 @@ def people(cases: Iterable[Case]) -> set[str]:
 
 def _shown(cases: Sequence[Case], kpi: Kpi, group: EffectGroup) -> EffectGroup:
     changes = [case.change for case in cases]
+    by_person: dict[str, list[Fraction]] = {}
+    for case in cases:
+        by_person.setdefault(case.employee_id, []).append(case.change)
     group.cases, group.employees = len(cases), len(people(cases))
     group.before = _middle(kpi, (case.before for case in cases))
     group.during = _middle(kpi, (case.during for case in cases if case.during is not None))
     group.after = _middle(kpi, (case.after for case in cases))
-    group.change.CopyFrom(change_of(changes, kpi))
+    group.change.CopyFrom(change_of([median(own) for own in by_person.values()], kpi))
     group.better = sum(change > 0 for change in changes)
     group.same = sum(change == 0 for change in changes)
     group.worse = sum(change < 0 for change in changes)
@@ -77,7 +83,10 @@ def _shown(cases: Sequence[Case], kpi: Kpi, group: EffectGroup) -> EffectGroup:
 
 
 def change_of(changes: Sequence[Fraction], kpi: Kpi) -> Change:
-    """The median of differences, and an interval in which that of all such cases lies; see `Change` for its source."""
+    """The median of people's differences, and an interval in which that of all such people lies.
+
+    Each person counts once: several cases of one tell less than as many of others. See `Change` for the source.
+    """
     ordered = sorted(changes)
     change = Change(median=_middle(kpi, ordered))
     if rank := interval_rank(len(ordered)):

@@ -90,3 +90,19 @@ def test_few_cases_have_no_interval() -> None:
     change = change_of([Fraction(n) for n in range(5)], CSAT)
     assert change == Change(median="2.0")
     assert median([Fraction(1), Fraction(2)]) == Fraction(3, 2)  # exact: no floats in between
+
+
+def test_who_is_left_over_is_not_told() -> None:
+    """Cases in several groups: all but one had a course, and the whole less those would be that one's."""
+    cases = [case(f"e-{n}", 80, 90) for n in range(7)]
+    groups = {"course_id": cases[:6], "mentor_id": cases[2:]}
+    shown = groups_of(groups, CSAT, MEASURE, 5, coached=True)
+    assert [(one.group, one.suppressed) for one in shown] == [("course_id", True), ("mentor_id", True)]
+
+
+def test_a_person_counts_once() -> None:
+    """Many cases of one person are no more certain than that person is; all of them are counted."""
+    cases = [case("e-0", 80, 80 + n) for n in range(10)] + [case(f"e-{n}", 80, 80) for n in range(1, 5)]
+    (group,) = groups_of({"": cases}, CSAT, MEASURE, 5, coached=True)
+    assert (group.cases, group.employees, group.better) == (14, 5, 9)
+    assert group.change == Change(median="0.0")

@@ -144,7 +144,7 @@ class EffectGroup(_message.Message):
     def measure(self) -> _measure_pb2.Measure: ...
     @_builtins.property
     def change(self) -> Global___Change:
-        """Of each case's `after` less its `before`, where more is towards the goal."""
+        """Of each person's `after` less `before`, where more is towards the goal; of several cases of theirs, the median."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Change(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     median: _builtins.str
     lower: _builtins.str
-    """Empty for fewer than six cases, of which no interval has a confidence of 95 %."""
+    """Empty for fewer than six people, of whom no interval has a confidence of 95 %."""
     upper: _builtins.str
     confidence: _builtins.str
     """In per cent: at least 95. Ranks are whole, so it is never exactly that."""

@@ -51,7 +51,7 @@ class EffectServiceServicer:
         It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number
         tends to be followed by a better one whatever is done (regression to the mean); so beside them stand those of whom the
         same was found in the same span and who were not coached, where there are enough of them. They were not chosen by lot
-        either. Groups of fewer people than `CoachingRules.smallest_group` are counted and not shown.
+        either. Groups of fewer people than `CoachingRules.smallest_group` are named and not shown.
         Errors: INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer than three years.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -21,7 +21,7 @@ class EffectServiceStub:
     It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number
     tends to be followed by a better one whatever is done (regression to the mean); so beside them stand those of whom the
     same was found in the same span and who were not coached, where there are enough of them. They were not chosen by lot
-    either. Groups of fewer people than `CoachingRules.smallest_group` are counted and not shown.
+    either. Groups of fewer people than `CoachingRules.smallest_group` are named and not shown.
     Errors: INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer than three years.
     """
 
@@ -38,7 +38,7 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
         It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number
         tends to be followed by a better one whatever is done (regression to the mean); so beside them stand those of whom the
         same was found in the same span and who were not coached, where there are enough of them. They were not chosen by lot
-        either. Groups of fewer people than `CoachingRules.smallest_group` are counted and not shown.
+        either. Groups of fewer people than `CoachingRules.smallest_group` are named and not shown.
         Errors: INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer than three years.
         """
 
