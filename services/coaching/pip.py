@@ -287,6 +287,9 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         raise NotAllowed("PAUSED", f"the PIP is paused: {', '.join(map(_pause, pip.pauses))}")
     match pip.stage, request:
         case Pip.STATE_DRAFT | Pip.STATE_DELIVERED | Pip.STATE_ACTIVE, EditPipRequest(content=content):
+            _refuse_involved(
+                actor, pip.who(PipApproved, PipDecided), "who approved it or decided on it does not write it"
+            )
             return _edited(pip, content, act, today)
         case Pip.STATE_DRAFT, SubmitPipRequest():
             return [PipSubmitted()]
@@ -322,10 +325,11 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         case _, ResumePipRequest() if Pip.PAUSE_HR in pip.pauses:
             return [_resumed(pip, Pip.PAUSE_HR, today, days)]
         case Pip.STATE_DECISION_DUE, ProposePipResultRequest(result=result, reason=reason):
+            _refuse_involved(actor, pip.who(PipDecided), "who decided on it once does not propose its result")
             return [PipResultProposed(result=result, reason=reason)]
         case Pip.STATE_PROPOSED, DecidePipRequest() as decision:
-            writers = pip.writers | {pip.last(PipResultProposed).by}
-            _refuse_involved(actor, writers, "who wrote it or proposed its result does not decide it")
+            others = pip.writers | pip.who(PipApproved, PipResultProposed)
+            _refuse_involved(actor, others, "who wrote it, approved it or proposed its result does not decide it")
             _refuse_unreviewed_drift(pip)
             return _decided(pip, decision, days, today)
         case Pip.STATE_DECIDED, AppealPipRequest(text=text):

@@ -85,8 +85,8 @@ class PipState:
 
     Attributes:
         told: what was said and still stands: the latest event of each kind that no later one has undone.
-        writers: actors who drafted or edited it.
-        involved: actors of anything on it, the employee, and whoever was named as a witness.
+        sayers: actors who ever said something of a kind, be it undone by now.
+        witnesses: actors who were ever named as a witness.
         schedule: what runs in the stage, or stands still while there are pauses.
         used: business days of the period that had run when it was stopped for an edit.
         total: business days of the period, with its extension.
@@ -100,8 +100,8 @@ class PipState:
     told: Mapping[type[Message], Message] = field(default_factory=dict)
     content: PipContent = field(default_factory=PipContent)
     plan_closed_date: str = ""
-    writers: frozenset[str] = frozenset()
-    involved: frozenset[str] = frozenset()
+    sayers: Mapping[type[Message], frozenset[str]] = field(default_factory=dict)
+    witnesses: frozenset[str] = frozenset()
     start_date: str = ""
     schedule: PipSchedule = field(default_factory=PipSchedule)
     used: int = 0
@@ -119,6 +119,19 @@ class PipState:
     def last(self, kind: type[E]) -> E:
         """An event that stands; an empty one where there is none."""
         return cast(E, self.told.get(kind) or kind())
+
+    def who(self, *kinds: type[Message]) -> frozenset[str]:
+        """Actors who ever said one of these."""
+        return frozenset().union(*(self.sayers.get(kind, frozenset()) for kind in kinds))
+
+    @property
+    def writers(self) -> frozenset[str]:
+        return self.who(PipDrafted, PipEdited)
+
+    @property
+    def involved(self) -> frozenset[str]:
+        """Actors of anything on it, the employee, and whoever was named as a witness."""
+        return self.who(*self.sayers) | self.witnesses | {user(self.drafted.employee_id)}
 
     @property
     def drafted(self) -> PipDrafted:
@@ -164,21 +177,18 @@ class State:
 def evolve(state: State, event: Message) -> State:
     told = cast(Event, event)
     pip = state.pips.get(told.pip_id, PipState())
-    known = replace(pip, told={**pip.told, type(told): told}, involved=pip.involved | {told.by})
+    kind = type(told)
+    sayers = {**pip.sayers, kind: pip.who(kind) | {told.by}}
+    known = replace(pip, told={**pip.told, kind: told}, sayers=sayers)
     return State({**state.pips, told.pip_id: _evolved(known, told)})
 
 
 def _evolved(pip: PipState, event: Event) -> PipState:
     match event:
-        case PipDrafted(employee_id=employee_id, by=actor) as drafted:
-            return replace(
-                _written(pip, drafted),
-                stage=Pip.STATE_DRAFT,
-                writers=frozenset({actor}),
-                involved=pip.involved | {user(employee_id)},
-            )
-        case PipEdited(by=actor) as edited:
-            pip = replace(_written(pip, edited), writers=pip.writers | {actor}, drifts=(), changes={})
+        case PipDrafted() as drafted:
+            return replace(_written(pip, drafted), stage=Pip.STATE_DRAFT)
+        case PipEdited() as edited:
+            pip = replace(_written(pip, edited), drifts=(), changes={})
             if not pip.delivered:
                 return pip
             pip = _without(pip, PipAcknowledged, PipWitnessNamed, PipRefusalWitnessed)
@@ -197,7 +207,7 @@ def _evolved(pip: PipState, event: Event) -> PipState:
         case PipAppealHeard():
             return pip
         case PipWitnessNamed(witness_id=witness_id):
-            return replace(pip, involved=pip.involved | {user(witness_id)})
+            return replace(pip, witnesses=pip.witnesses | {user(witness_id)})
         case PipStarted(start_date=start, schedule=schedule):
             pip = _running(replace(pip, overdue=False), schedule)
             return replace(pip, stage=Pip.STATE_ACTIVE, start_date=start, total=schedule.total_business_days)

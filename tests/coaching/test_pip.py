@@ -109,9 +109,9 @@ COMMANDS: dict[str, tuple[Message, str]] = {
     "pause": (PAUSE, HR),
     "resume": (RESUME, HR),
     "propose": (PROPOSE, LEAD),
-    "pass": (PASS, HR),
-    "extend": (EXTEND, HR),
-    "fail": (FAIL, HR),
+    "pass": (PASS, HR2),
+    "extend": (EXTEND, HR2),
+    "fail": (FAIL, HR2),
     "appeal": (APPEAL, AGENT),
     "name hearer": (NAME_HEARER, HR2),
     "uphold": (UPHOLD, NEUTRAL),
@@ -330,18 +330,44 @@ def test_coaching_comes_first(closed: str, within: int, done: bool) -> None:
 
 
 def test_duties_are_separate() -> None:
-    """Whoever wrote it neither approves nor decides nor witnesses it, whatever else they are by now."""
+    """Who wrote it neither approves nor decides it, who approved it does not decide, whatever they are by now."""
     drafted = Said(act(DRAFT, LEAD), f"user:{HR}")
     state = after([drafted, by(LEAD, SUBMIT)])
     assert outcome_of(state, by(HR, APPROVE)) == "SEPARATION_OF_DUTIES"
     state = after([by(HR2, APPROVE), by(HR, DELIVER), by(AGENT, ACKNOWLEDGE), *PROPOSED[5:]], state)
     for decision in (PASS, EXTEND, FAIL):
-        assert outcome_of(state, by(HR, decision, PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
-        assert outcome_of(state, by(HR2, decision, PERIOD_OVER)).startswith("PipDecided")
+        for involved in (HR, HR2):
+            assert outcome_of(state, by(involved, decision, PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
+        other = Said(act(decision, HR), "user:h-3", PERIOD_OVER)
+        assert outcome_of(state, other).startswith("PipDecided")
     edited = after([by(LEAD, DRAFT), Said(act(EDIT, LEAD), f"user:{HR}"), by(LEAD, SUBMIT)])
     assert outcome_of(edited, by(HR, APPROVE)) == "SEPARATION_OF_DUTIES"
     proposed = after([*PROPOSED[:-1], Said(act(PROPOSE, LEAD), f"user:{HR}", PERIOD_OVER)])
     assert outcome_of(proposed, by(HR, FAIL, PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
+
+
+def test_a_part_once_had_is_had_for_good() -> None:
+    """What was undone counts: an approval before it was sent back, a proposal or a decision before an extension."""
+    again = [by(HR2, SEND_BACK), by(LEAD, EDIT), by(LEAD, SUBMIT), Said(act(APPROVE, HR), "user:h-3")]
+    state = after([*ACTIVATE[:3], *again, *ACTIVATE[3:], *PROPOSED[5:]])
+    assert outcome_of(state, by(HR, FAIL, PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
+    assert outcome_of(state, by(HR2, FAIL, PERIOD_OVER)) == "PipDecided"
+
+    over = date(2026, 5, 1)
+    led_by_hr = Said(act(PROPOSE, LEAD), "user:h-3", PERIOD_OVER)
+    extended = after([*PROPOSED[:-1], led_by_hr, by(HR2, EXTEND, PERIOD_OVER), tick(over)])
+    assert outcome_of(extended, Said(act(PROPOSE, LEAD), f"user:{HR2}", over)) == "SEPARATION_OF_DUTIES"
+    proposed = after([by(LEAD, PROPOSE, over)], extended)
+    assert outcome_of(proposed, Said(act(FAIL, HR), "user:h-3", over)) == "SEPARATION_OF_DUTIES"
+    assert outcome_of(proposed, by(HR2, FAIL, over)) == "PipDecided"
+
+
+@pytest.mark.parametrize("actor", [HR, HR2])
+def test_who_approved_or_decided_does_not_write(actor: str) -> None:
+    """Also if they lead the employee by now: they would have approved, or decided on, what is their own."""
+    state = after([*PROPOSED, by(HR2, EXTEND, PERIOD_OVER)])
+    for edit in (EDIT, OTHER_STANDARD):
+        assert outcome_of(state, Said(act(edit, LEAD), f"user:{actor}", PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
 
 
 def test_an_appeal_goes_to_somebody_who_was_not_involved() -> None:
@@ -350,7 +376,7 @@ def test_an_appeal_goes_to_somebody_who_was_not_involved() -> None:
     held = by(HR2, HOLD, date(2026, 3, 30))
     held.command.by_lead = True  # type: ignore[attr-defined] # it leads for a day
     over = date(2026, 4, 20)
-    rest = [held, tick(over), by(LEAD, PROPOSE, over), by(HR, FAIL, over), by(AGENT, APPEAL, over)]
+    rest = [held, tick(over), by(LEAD, PROPOSE, over), by(HR2, FAIL, over), by(AGENT, APPEAL, over)]
     state = after([*PATHS["DELIVERED"], *refused, *rest])
     for hearer in (AGENT, LEAD, HR, HR2, WITNESS, "h-3"):
         name = act(said(NamePipHearerRequest, hearer_id=hearer), HR)
@@ -608,15 +634,15 @@ def test_checkpoints_keep_their_order_and_their_day_of_the_period() -> None:
 
 def test_extended_once() -> None:
     """By so many business days from the day after the decision, with reviews of their own; then never again."""
-    state = after([*PROPOSED, by(HR, EXTEND, PERIOD_OVER)])
+    state = after([*PROPOSED, by(HR2, EXTEND, PERIOD_OVER)])
     pip = one(state)
     assert (pip.state, pip.extended, pip.schedule.due_date) == (Pip.STATE_ACTIVE, True, "2026-04-29")
     assert [(one.business_day, one.due_date) for one in pip.checkpoints] == [(10, "2026-03-30"), (25, "2026-04-22")]
     over = date(2026, 4, 30)
     again = after([tick(over), by(LEAD, PROPOSE, over)], state)
     assert one(again).result == Pip.RESULT_UNSPECIFIED
-    assert outcome_of(again, by(HR, EXTEND, over)) == "EXTENDED_ALREADY"
-    assert outcome_of(again, by(HR, FAIL, over)) == "PipDecided"
+    assert outcome_of(again, by(HR2, EXTEND, over)) == "EXTENDED_ALREADY"
+    assert outcome_of(again, by(HR2, FAIL, over)) == "PipDecided"
 
 
 @pytest.mark.parametrize(("days", "reviews", "field"), [(11, [5], "extension_business_days"), (10, [11], "review_")])
@@ -631,7 +657,7 @@ def test_what_an_extension_must_respect(days: int, reviews: list[int], field: st
         review_business_days=reviews,
     )
     with pytest.raises(Invalid) as refused:
-        events_of(after(PROPOSED), by(HR, extend, PERIOD_OVER))
+        events_of(after(PROPOSED), by(HR2, extend, PERIOD_OVER))
     assert refused.value.violations[0].field.startswith(field)
 
 
@@ -657,7 +683,7 @@ def test_the_end_of_the_period_pins_results_and_decides_nothing() -> None:
 
 def test_passing_is_final_and_not_passing_waits_for_the_appeal() -> None:
     """Only the clock closes it, once the time is over."""
-    passed = one(after([*PROPOSED, by(HR, PASS, PERIOD_OVER)]))
+    passed = one(after([*PROPOSED, by(HR2, PASS, PERIOD_OVER)]))
     assert (passed.state, passed.outcome) == (Pip.STATE_CLOSED, Pip.OUTCOME_PASSED)
     state = after(DECIDED)
     assert outcome_of(state, tick(date(2026, 4, 22))) == ""
@@ -706,7 +732,7 @@ def drifted(value: str = "96.0") -> Said:
 
 @pytest.mark.parametrize(
     ("path", "blocked"),
-    [("IN_REVIEW", by(HR, APPROVE)), ("PROPOSED", by(HR, FAIL, PERIOD_OVER)), ("APPEALED", by(NEUTRAL, UPHOLD))],
+    [("IN_REVIEW", by(HR, APPROVE)), ("PROPOSED", by(HR2, FAIL, PERIOD_OVER)), ("APPEALED", by(NEUTRAL, UPHOLD))],
 )
 def test_drift_blocks_decisions_until_somebody_has_looked(path: str, blocked: Said) -> None:
     """The looking is recorded; what drifts anew is looked at anew; what is as it was needs no look."""

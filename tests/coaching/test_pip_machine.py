@@ -20,6 +20,8 @@ from stepladder.coaching.v1.events_pb2 import (
     PipClosed,
     PipDecided,
     PipDecisionFellDue,
+    PipDrafted,
+    PipEdited,
     PipHearerNamed,
     PipPaused,
     PipResumed,
@@ -53,6 +55,16 @@ FOR_THEM = [Said(act(request, actor), f"user:{actor}") for request, actor in REQ
 FOR_ANYBODY = [Said(act(request, actor), f"user:{actor}") for request, _ in REQUESTS for actor in PEOPLE]
 
 
+PARTS: dict[type[Message], str] = {
+    PipDrafted: "drafter",
+    PipEdited: "drafter",
+    PipApproved: "approver",
+    PipDecided: "decider",
+    PipAppealHeard: "hearer",
+}
+"""Of these nobody has two."""
+
+
 class Pips(RuleBasedStateMachine):
     """One employee's PIP, and what a stranger would keep of it: who has done what, and how many days it has run."""
 
@@ -63,7 +75,7 @@ class Pips(RuleBasedStateMachine):
         self.state = State()
         self.today = TODAY
         self.actors: set[str] = {f"user:{AGENT}"}
-        self.approvers: set[str] = set()
+        self.parts: dict[str, str] = {}
         self.hr_decided = False
         self.paused: set[Pip.Pause.ValueType] = set()
         self.ran: set[str] = set()
@@ -142,15 +154,15 @@ class Pips(RuleBasedStateMachine):
     def check(self, event: Message, step: Said, before: PipState) -> None:
         person = step.actor.removeprefix("user:")
         assert event.by == step.actor  # type: ignore[attr-defined] # every event of a PIP has it
+        if part := PARTS.get(type(event)):
+            assert self.parts.setdefault(step.actor, part) == part
         match event:
             case PipApproved():
                 assert person in HR_PEOPLE
                 assert person not in {LEAD, AGENT}
-                self.approvers.add(step.actor)
             case PipDecided():
                 assert person in HR_PEOPLE
-                assert self.approvers
-                assert step.actor not in before.writers
+                assert "approver" in self.parts.values()
                 assert not before.drift_to_review
                 assert not self.paused
                 self.hr_decided = event.result != Pip.RESULT_EXTENDED

@@ -51,7 +51,7 @@ from tests.machines.exploring import Machine, Step
 DELIVERED_LONG_AGO = date(2026, 3, 19)
 LEAVE, PAUSED = leave(date(2026, 3, 20), on_leave=True), by(HR, PAUSE)
 OTHERS = [
-    [*PATHS["PROPOSED"], by(HR, PASS, PERIOD_OVER)],
+    [*PATHS["PROPOSED"], by(HR2, PASS, PERIOD_OVER)],
     [*PATHS["ACTIVE"], by(LEAD, OTHER_STANDARD)],
     [*PATHS["ACTIVE"], by(HR, WITHDRAW)],
     [*PATHS["DELIVERED"], by(LEAD, NAME_WITNESS, DELIVERED_LONG_AGO)],
@@ -106,9 +106,9 @@ PIPS = Machine(
         step(tick(date(2026, 4, 14)), "too early"),
         step(tick(PERIOD_OVER), "the period is over"),
         step(by(LEAD, PROPOSE, PERIOD_OVER)),
-        step(by(HR, PASS, PERIOD_OVER), "passed"),
-        step(by(HR, EXTEND, PERIOD_OVER), "extended"),
-        step(by(HR, FAIL, PERIOD_OVER), "not passed"),
+        step(by(HR2, PASS, PERIOD_OVER), "passed"),
+        step(by(HR2, EXTEND, PERIOD_OVER), "extended"),
+        step(by(HR2, FAIL, PERIOD_OVER), "not passed"),
         step(by(AGENT, APPEAL, PERIOD_OVER)),
         step(by(HR2, NAME_HEARER, PERIOD_OVER)),
         step(by(NEUTRAL, UPHOLD, PERIOD_OVER), "upheld"),

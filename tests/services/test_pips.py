@@ -168,7 +168,7 @@ class Desk:
     async def decide(self, **fields: Any) -> Pip:
         await self.activate()
         await self.propose()
-        return await self.say(self.hr, DecidePipRequest, **(fields or FAIL))
+        return await self.say(self.hr2, DecidePipRequest, **(fields or FAIL))
 
     def pass_day(self, day: str) -> None:
         """Sets the clock to when a day has ended everywhere."""
@@ -269,14 +269,16 @@ async def test_a_pip_that_is_passed(both: World) -> None:
         ElementResult.STANDARD_NOT_MEASURED,
     ]
     proposed = await desk.propose(Pip.RESULT_PASSED)
+    own = desk.say(desk.hr, DecidePipRequest, result=Pip.RESULT_PASSED, reason="good work")
+    await refused(own, StatusCode.FAILED_PRECONDITION, "SEPARATION_OF_DUTIES")  # they approved it
     assert [(one.measured.start_date, one.measured.end_date) for one in proposed.results][:1] == [
         ("2027-03-16", "2027-04-14")
     ]
-    passed = await desk.say(desk.hr, DecidePipRequest, result=Pip.RESULT_PASSED, reason="good work")
+    passed = await desk.say(desk.hr2, DecidePipRequest, result=Pip.RESULT_PASSED, reason="good work")
     assert (passed.state, passed.outcome, passed.decided_by) == (
         Pip.STATE_CLOSED,
         Pip.OUTCOME_PASSED,
-        f"user:{desk.hr}",
+        f"user:{desk.hr2}",
     )
     under.under_pip, under.ended_date = False, "2027-04-15"
     await desk.standing(under)
@@ -293,9 +295,9 @@ async def test_a_pip_that_is_extended_and_not_passed(desk: Desk) -> None:
     assert (extended.state, extended.extended, extended.schedule.due_date) == (Pip.STATE_ACTIVE, True, "2027-04-29")
     assert [one.state for one in extended.checkpoints] == [PipCheckpoint.STATE_MISSED, PipCheckpoint.STATE_PLANNED]
     await desk.propose()
-    again = desk.say(desk.hr, DecidePipRequest, result=Pip.RESULT_EXTENDED, reason="x", extension_business_days=1)
+    again = desk.say(desk.hr2, DecidePipRequest, result=Pip.RESULT_EXTENDED, reason="x", extension_business_days=1)
     await refused(again, StatusCode.FAILED_PRECONDITION, "EXTENDED_ALREADY")
-    decided = await desk.say(desk.hr, DecidePipRequest, **FAIL)
+    decided = await desk.say(desk.hr2, DecidePipRequest, **FAIL)
     assert (decided.state, decided.outcome) == (Pip.STATE_DECIDED, Pip.OUTCOME_UNSPECIFIED)
     desk.pass_day(decided.schedule.due_date)
     final = await desk.reached(Pip.STATE_CLOSED)
@@ -442,7 +444,7 @@ async def test_drift_blocks_the_decision_until_somebody_has_looked(both: World) 
     assert proposed.results[0].standard == ElementResult.STANDARD_NOT_MET
     fixed = fact(desk.agent, "2027-03-17", desk.kpi, 3)
     await both.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted twice"))
-    fast = desk.say(desk.hr, DecidePipRequest, etag=proposed.etag, **FAIL)
+    fast = desk.say(desk.hr2, DecidePipRequest, etag=proposed.etag, **FAIL)
     await refused(fast, StatusCode.ABORTED, "ETAG_MISMATCH")
     drifted = await desk.get(desk.hr)
     (drift,) = drifted.drift.drifts
@@ -452,11 +454,11 @@ async def test_drift_blocks_the_decision_until_somebody_has_looked(both: World) 
         ElementResult.STANDARD_MET,
         False,
     )
-    blocked = desk.say(desk.hr, DecidePipRequest, **FAIL)
+    blocked = desk.say(desk.hr2, DecidePipRequest, **FAIL)
     await refused(blocked, StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
     looked = await desk.say(desk.lead, ReviewPipDriftRequest, note="it was counted twice")
     assert (looked.drift.reviewed, looked.drift.reviewed_by) == (True, f"user:{desk.lead}")
-    passed = await desk.say(desk.hr, DecidePipRequest, result=Pip.RESULT_PASSED, reason="it was counted twice")
+    passed = await desk.say(desk.hr2, DecidePipRequest, result=Pip.RESULT_PASSED, reason="it was counted twice")
     assert passed.outcome == Pip.OUTCOME_PASSED
     fixed.readings[0].numerators[:] = [9]
     await both.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted once more"))
@@ -510,7 +512,8 @@ async def test_two_decide_at_once(desk: Desk) -> None:
             employee_id=desk.agent, pip_id="pip-1", etag=seen.etag, result=Pip.RESULT_PASSED, reason="good enough"
         ),
     ]
-    calls = [desk.call(who, one) for who, one in zip((desk.hr, desk.hr2), decisions, strict=True)]
+    hr3 = await desk.world.employee(await desk.world.team(), job_family="hr")
+    calls = [desk.call(who, one) for who, one in zip((desk.hr2, hr3), decisions, strict=True)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     (won,) = [one for one in answers if isinstance(one, Pip)]
     (lost,) = [one for one in answers if isinstance(one, aio.AioRpcError)]

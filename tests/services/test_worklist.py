@@ -377,7 +377,7 @@ async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
     decide = [("DECIDE_PIP", "", due.schedule.due_date)]
     assert await lists() == (decide, decide, [])
     assert await waiting(desk.hr2, hr=True) == decide
-    await desk.say(desk.hr, DecidePipRequest, **test_pips.FAIL)
+    await desk.say(desk.hr2, DecidePipRequest, **test_pips.FAIL)
     assert await lists() == ([], [], [])
 
 

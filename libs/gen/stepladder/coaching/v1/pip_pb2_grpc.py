@@ -206,9 +206,10 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EditPip(self, request, context):
-        """The lead, or who drafted it. In DRAFT: all of it. DELIVERED or ACTIVE → DELIVERED: support, consequence, evidence or an
-        easier standard; the period stands still until it is acknowledged again. A standard that is another, or stricter, and
-        an element more or less end the PIP as superseded (5 CFR 432.104, 432.105): a new one has to be drafted.
+        """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+        DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
+        again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
+        432.105): a new one has to be drafted.
         Errors: as of DraftPip; FAILED_PRECONDITION `PERIOD_FIXED` when period or reviews change after delivery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -314,16 +315,16 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ProposePipResult(self, request, context):
-        """The lead, or who drafted it. DECISION_DUE → PROPOSED. The system proposes nothing.
+        """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecidePip(self, request, context):
-        """HR, and nobody who wrote or proposed it; whatever was proposed. PROPOSED → CLOSED (passed), ACTIVE (extended) or DECIDED
-        (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules have none; INVALID_ARGUMENT
-        `PIP_INVALID` for an extension that they do not allow.
+        """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
+        ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
+        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,9 +41,10 @@ class PipServiceStub:
     `POLICY_NOT_FOUND` for a measure, `PLAN_NOT_FOUND`, `CALENDAR_NOT_FOUND`.
     """
     EditPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.EditPipRequest, _pip_pb2.Pip]
-    """The lead, or who drafted it. In DRAFT: all of it. DELIVERED or ACTIVE → DELIVERED: support, consequence, evidence or an
-    easier standard; the period stands still until it is acknowledged again. A standard that is another, or stricter, and
-    an element more or less end the PIP as superseded (5 CFR 432.104, 432.105): a new one has to be drafted.
+    """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+    DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
+    again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
+    432.105): a new one has to be drafted.
     Errors: as of DraftPip; FAILED_PRECONDITION `PERIOD_FIXED` when period or reviews change after delivery.
     """
     SubmitPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.SubmitPipRequest, _pip_pb2.Pip]
@@ -86,11 +87,11 @@ class PipServiceStub:
     in the directory, and resumes by itself.
     """
     ProposePipResult: _aio.UnaryUnaryMultiCallable[_pip_pb2.ProposePipResultRequest, _pip_pb2.Pip]
-    """The lead, or who drafted it. DECISION_DUE → PROPOSED. The system proposes nothing."""
+    """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing."""
     DecidePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.DecidePipRequest, _pip_pb2.Pip]
-    """HR, and nobody who wrote or proposed it; whatever was proposed. PROPOSED → CLOSED (passed), ACTIVE (extended) or DECIDED
-    (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules have none; INVALID_ARGUMENT
-    `PIP_INVALID` for an extension that they do not allow.
+    """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
+    ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
+    have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
     """
     AppealPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.AppealPipRequest, _pip_pb2.Pip]
     """The employee, paused or not. DECIDED → APPEALED, until the last day of the time to appeal. Errors: FAILED_PRECONDITION
@@ -152,9 +153,10 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.EditPipRequest,
         context: _aio.ServicerContext[_pip_pb2.EditPipRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The lead, or who drafted it. In DRAFT: all of it. DELIVERED or ACTIVE → DELIVERED: support, consequence, evidence or an
-        easier standard; the period stands still until it is acknowledged again. A standard that is another, or stricter, and
-        an element more or less end the PIP as superseded (5 CFR 432.104, 432.105): a new one has to be drafted.
+        """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+        DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
+        again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
+        432.105): a new one has to be drafted.
         Errors: as of DraftPip; FAILED_PRECONDITION `PERIOD_FIXED` when period or reviews change after delivery.
         """
 
@@ -281,7 +283,7 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.ProposePipResultRequest,
         context: _aio.ServicerContext[_pip_pb2.ProposePipResultRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The lead, or who drafted it. DECISION_DUE → PROPOSED. The system proposes nothing."""
+        """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing."""
 
     @_abc_1.abstractmethod
     def DecidePip(
@@ -289,9 +291,9 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.DecidePipRequest,
         context: _aio.ServicerContext[_pip_pb2.DecidePipRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """HR, and nobody who wrote or proposed it; whatever was proposed. PROPOSED → CLOSED (passed), ACTIVE (extended) or DECIDED
-        (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules have none; INVALID_ARGUMENT
-        `PIP_INVALID` for an extension that they do not allow.
+        """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
+        ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
+        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
         """
 
     @_abc_1.abstractmethod
