@@ -13,7 +13,7 @@ from libs.facts.relations import Relation, need_to_know, relations_to_team
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource
-from services.coaching.session_api import PLANNERS
+from services.coaching.session_api import PLANNERS, callers_to
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import rhythm_pb2 as pb
 from stepladder.coaching.v1.session_pb2 import Session
@@ -51,7 +51,7 @@ class RhythmApi:
             state, day = states[one.employee_id], min(one.due.day, today) if one.due else last
             if request.team_id in ("", state.team_on(day)):
                 answer.interviews.append(_interview(one, state.team_on(day), leads.of(state, day), today))
-        await self._tell_actions(answer.interviews, context, everything=not is_to_them.isdisjoint(PLANNERS))
+        await self._tell_actions(answer.interviews, context, everything=Relation.HR in is_to_them)
         answer.interviews.sort(key=lambda one: (one.team_id, one.employee_id))
         answer.shares.extend(_shares(answer.interviews))
         return answer
@@ -102,12 +102,14 @@ class RhythmApi:
         return is_to_them
 
     async def _tell_actions(self, interviews: Iterable[pb.Interview], context: Context, *, everything: bool) -> None:
-        """Says what was agreed; in words of one's own interview only, or of `everything`."""
-        found = await self._commands.known(SESSION, [one.session_id for one in interviews if one.session_id])
+        """Says what was agreed; in words to whoever reads the session, or of `everything`."""
+        there = {one.session_id: one.employee_id for one in interviews if one.session_id}
+        found = await self._commands.known(SESSION, there)
+        callers = {} if everything else await callers_to(self._commands, context, set(there.values()))
         for one in interviews:
             if one.session_id:
                 standing = found[one.session_id]
-                texts = everything or one.employee_id == caller_id(context)
+                texts = everything or callers[one.employee_id].reads(standing.state)
                 told = to_resource(standing.state, standing.position, context.today, texts=texts)
                 one.actions.extend(told.minutes.actions)
 

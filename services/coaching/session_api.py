@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 
-from libs.common.commands import Standing
+from libs.common.commands import Commands, Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -28,7 +28,7 @@ SEEING = NEED_TO_KNOW | {Relation.MANAGER}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what they are to an employee today."""
+    """Who calls (empty: nobody who is employed today), and what they are to an employee today."""
 
     employee_id: str
     relations: frozenset[Relation]
@@ -59,7 +59,7 @@ class SessionApi:
         self._follower = follower
 
     async def ScheduleSession(self, request: pb.ScheduleSessionRequest, context: Context) -> pb.Session:
-        (caller,) = (await self._callers(context, [request.employee_id])).values()
+        (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
         if Relation.SELF in caller.relations or caller.relations.isdisjoint(PLANNERS):
             raise need_to_know()
         known = await self._commands.known(EMPLOYEE, [request.employee_id, request.lead_id], check=False)
@@ -79,7 +79,7 @@ class SessionApi:
         return _shown(found, context, caller)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        (asking,) = (await self._callers(context, [request.employee_id])).values()
+        (asking,) = (await callers_to(self._commands, context, [request.employee_id])).values()
         of_them = request.employee_id != "" and not asking.relations.isdisjoint(SEEING)
         their_own = request.lead_id != "" and request.lead_id == asking.employee_id
         if not (of_them or their_own or Relation.HR in asking.relations):
@@ -88,7 +88,7 @@ class SessionApi:
         listed = await self._sessions.list_sessions(self._engine, request, context.today)
         page, token = cut_page(request, listed, lambda one: one)
         found = (await self._commands.known(SESSION, [session_id for _, session_id in page])).values()
-        callers = await self._callers(context, {one.state.scheduled.employee_id for one in found})
+        callers = await callers_to(self._commands, context, {one.state.scheduled.employee_id for one in found})
         shown = [_shown(one, context, callers[one.state.scheduled.employee_id]) for one in found]
         return pb.ListSessionsResponse(sessions=shown, next_page_token=token)
 
@@ -135,20 +135,12 @@ class SessionApi:
     ) -> tuple[Standing[State], Caller]:
         """A session that the caller may deal with so. Whether there is any is told to HR only."""
         found = await self._commands.load(SESSION, session_id)
-        (caller,) = (await self._callers(context, [found.state.scheduled.employee_id])).values()
+        (caller,) = (await callers_to(self._commands, context, [found.state.scheduled.employee_id])).values()
         if found.position and may(caller, found.state):
             return found, caller
         if not found.position and Relation.HR in caller.relations:
             raise NotFound("SESSION_NOT_FOUND", f"there is no session {session_id}")
         raise need_to_know()
-
-    async def _callers(self, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
-        """What the caller is to each of the employees."""
-        caller = caller_id(context)
-        around = await directory_around(
-            self._commands, caller, context.today, employee_ids=[one for one in employee_ids if one]
-        )
-        return {one: Caller(caller, relations(around, caller, one, context.today)) for one in employee_ids}
 
 
 Transition = (
@@ -158,6 +150,14 @@ Transition = (
     | pb.CancelSessionRequest
     | pb.FollowUpActionRequest
 )
+
+
+async def callers_to(commands: Commands, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
+    """What the caller is to each of the employees."""
+    caller, today = caller_id(context), context.today
+    around = await directory_around(commands, caller, today, employee_ids=[one for one in employee_ids if one])
+    holder = caller if around.employed(caller, today) else ""
+    return {one: Caller(holder, relations(around, caller, one, today)) for one in employee_ids}
 
 
 def _owns(caller: Caller, state: State, number: int) -> bool:

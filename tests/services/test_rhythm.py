@@ -27,6 +27,7 @@ from stepladder.coaching.v1.rhythm_pb2 import (
     ListInterviewsResponse,
 )
 from stepladder.coaching.v1.session_pb2 import (
+    AgreedAction,
     FollowUpActionRequest,
     MissSessionRequest,
     RescheduleSessionRequest,
@@ -37,6 +38,7 @@ from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_ON_LEAVE,
     ChangeEmploymentStatusRequest,
     EmploymentStatus,
+    TransferEmployeeRequest,
 )
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Policy, SetPolicyRequest
 from tests.refusals import refused
@@ -202,6 +204,19 @@ async def test_who_is_told_of_interviews(centre: Centre) -> None:
         asking = interviews(centre, caller, team_id=team_id)
         await refused(asking, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await refused(interviews(centre, centre.hr, team_id="none"), StatusCode.NOT_FOUND, "TEAM_NOT_FOUND")
+
+
+async def test_what_was_agreed_goes_with_the_employee(centre: Centre) -> None:
+    """Who leads the team that they were in then reads that there was an interview, and no word of it any more."""
+    session = await schedule(centre, month="2026-02")
+    agreed = AgreedAction(owner_id=centre.agent, text="listen to three recordings", due_date="2026-03-20")
+    await hold(centre, session.session_id, centre.hr, actions=[agreed])
+    go(centre.world, 2026, 3, 20)
+    move = TransferEmployeeRequest(employee_id=centre.agent, team_id=centre.other_team, effective_date="2026-03-16")
+    await centre.world.directory.TransferEmployee(move)
+    for caller, expected in ((centre.lead, ""), (centre.hr, agreed.text)):
+        (one,) = [one for one in (await interviews(centre, caller)).interviews if one.session_id]
+        assert [action.text for action in one.actions] == [expected]
 
 
 async def test_sessions_of_a_plan_follow_each_other(centre: Centre) -> None:

@@ -25,6 +25,7 @@ from stepladder.coaching.v1.session_pb2 import (
     ScheduleSessionRequest,
     Session,
 )
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, ChangeEmploymentStatusRequest
 from stepladder.performance.v1.facts_pb2 import RATING_GOOD, RATING_QUALIFIED, RateMonthRequest
 from tests.refusals import refused
 from tests.services.test_check_ins import Centre, by, founded
@@ -156,6 +157,28 @@ async def test_who_sees_and_who_reads(centre: Centre) -> None:
         assert list((await world.sessions.ListSessions(request, metadata=by(caller))).sessions) == [shown]
     own = ListSessionsRequest(lead_id=centre.other_lead, at_least=held.log_position)
     assert len((await world.sessions.ListSessions(own, metadata=by(centre.other_lead))).sessions) == 1
+
+
+async def test_who_has_left_holds_and_reads_nothing_about_others(centre: Centre) -> None:
+    """Whoever held a session, or was named to; what was said to themself they still read."""
+    world = centre.world
+    own = await hold(centre, (await schedule(centre, centre.hr, lead_id=centre.other_lead)).session_id, actions=[])
+    past, ahead = [(await schedule(centre, lead_id=centre.lead)).session_id for _ in range(2)]
+    await hold(centre, past)
+    for who in (centre.lead, centre.agent):
+        left = ChangeEmploymentStatusRequest(
+            employee_id=who, status=EMPLOYMENT_STATUS_LEFT, effective_date=today(world, 1)
+        )
+        await world.directory.ChangeEmploymentStatus(left)
+    world.clock[0] += timedelta(days=1)
+    assert await get(centre, own.session_id, centre.agent) == own
+    for asking in (
+        get(centre, past),
+        get(centre, ahead),
+        hold(centre, ahead),
+        world.sessions.ListSessions(ListSessionsRequest(lead_id=centre.lead), metadata=by(centre.lead)),
+    ):
+        await refused(asking, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 
 
 async def test_nobody_else_learns_anything(centre: Centre) -> None:

@@ -33,6 +33,7 @@ class SessionServiceStub:
     Whoever leads the employee's team today, HR, and who was named to hold the session, plan and hold it: everybody else is
     answered PERMISSION_DENIED `NEED_TO_KNOW`. The employee and whoever leads their lead see that there is a session, and
     what became of it. What was said and agreed is for the employee, who leads their team today, who held it, and HR.
+    Whoever has left knows of sessions with themself only.
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
@@ -98,6 +99,7 @@ class SessionServiceServicer:
     Whoever leads the employee's team today, HR, and who was named to hold the session, plan and hold it: everybody else is
     answered PERMISSION_DENIED `NEED_TO_KNOW`. The employee and whoever leads their lead see that there is a session, and
     what became of it. What was said and agreed is for the employee, who leads their team today, who held it, and HR.
+    Whoever has left knows of sessions with themself only.
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
@@ -238,6 +240,7 @@ class SessionService:
     Whoever leads the employee's team today, HR, and who was named to hold the session, plan and hold it: everybody else is
     answered PERMISSION_DENIED `NEED_TO_KNOW`. The employee and whoever leads their lead see that there is a session, and
     what became of it. What was said and agreed is for the employee, who leads their team today, who held it, and HR.
+    Whoever has left knows of sessions with themself only.
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """

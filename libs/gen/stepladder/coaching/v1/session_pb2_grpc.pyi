@@ -20,6 +20,7 @@ class SessionServiceStub:
     Whoever leads the employee's team today, HR, and who was named to hold the session, plan and hold it: everybody else is
     answered PERMISSION_DENIED `NEED_TO_KNOW`. The employee and whoever leads their lead see that there is a session, and
     what became of it. What was said and agreed is for the employee, who leads their team today, who held it, and HR.
+    Whoever has left knows of sessions with themself only.
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
@@ -67,6 +68,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     Whoever leads the employee's team today, HR, and who was named to hold the session, plan and hold it: everybody else is
     answered PERMISSION_DENIED `NEED_TO_KNOW`. The employee and whoever leads their lead see that there is a session, and
     what became of it. What was said and agreed is for the employee, who leads their team today, who held it, and HR.
+    Whoever has left knows of sessions with themself only.
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
