@@ -59,15 +59,17 @@ class CheckIn:
 
 @dataclass(frozen=True, slots=True)
 class Leads:
-    """Who led which team when."""
+    """Who led which team when, and what is known of them."""
 
     spans: Sequence[TeamSpan]
+    states: States
 
     def of(self, state: employee.State, day: date) -> str:
-        """Who led an employee on a day; empty: nobody, or they would have led themself."""
+        """Who led an employee on a day; empty: nobody who was employed then, or they would have led themself."""
         team_id, text = state.team_on(day), day.isoformat()
         lead = next((one.employee_id for one in self.spans if one.team_id == team_id and one.includes(text)), "")
-        return lead if lead != state.employee_id else ""
+        there = lead in self.states and is_employed(self.states[lead], day)
+        return lead if there and lead != state.employee_id else ""
 
 
 class Duties:
@@ -109,7 +111,8 @@ class Duties:
         return await self.states(led.members.keys() - {lead_id})
 
     async def leads(self, start: date, end: date) -> Leads:
-        return Leads(await self._people.leads_between(self._engine, start.isoformat(), end.isoformat()))
+        spans = await self._people.leads_between(self._engine, start.isoformat(), end.isoformat())
+        return Leads(spans, await self.states({one.employee_id for one in spans}))
 
     async def states(self, employee_ids: Collection[str]) -> States:
         known = await self._commands.known(EMPLOYEE, sorted(employee_ids))

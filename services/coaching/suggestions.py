@@ -1,6 +1,6 @@
 """Read model: which suggestions there are, whose, for whom, in what state. What they say stays in LOG_RESTRICTED."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from sqlalchemy import (
@@ -85,13 +85,23 @@ class Suggestions(ReadModel):
         mine = self.suggestions.c.suggestion_key == suggestion_key(event.employee_id, event.suggestion_id)
         await rows.execute(update(self.suggestions).where(mine).values(state=int(state)))
 
-    async def unanswered(self, engine: AsyncEngine, lead_id: str, today: date, most: int) -> list[str]:
+    async def waited_for(self, engine: AsyncEngine) -> list[str]:
+        """The leads who were asked what nobody has answered."""
+        columns = self.suggestions.c
+        mine = (columns.state == int(Suggestion.STATE_RAISED), columns.addressee == int(Suggestion.ADDRESSEE_LEAD))
+        async with engine.connect() as connection:
+            return list(await connection.scalars(select(columns.lead_id).where(*mine).distinct()))
+
+    async def unanswered(
+        self, engine: AsyncEngine, lead_id: str, gone: Collection[str], today: date, most: int
+    ) -> list[str]:
         """Aggregates' ids of what a lead was asked and nobody has answered, the earliest first.
 
-        For an empty id: of what HR was asked, and of what is overdue and may have been escalated to them.
+        For an empty id: of what HR was asked, of what is overdue and may have been escalated to them, and of what leads
+        were asked who are gone.
         """
         columns = self.suggestions.c
-        asked = columns.addressee == int(Suggestion.ADDRESSEE_HR)
+        asked = (columns.addressee == int(Suggestion.ADDRESSEE_HR)) | columns.lead_id.in_(gone)
         asked |= (columns.answer_due != "") & (columns.answer_due < today.isoformat())
         if lead_id:
             asked = (columns.addressee == int(Suggestion.ADDRESSEE_LEAD)) & (columns.lead_id == lead_id)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from libs.common.days import months_between, months_later
 from libs.common.service import Service
 from libs.facts.catalogue import Rules
-from services.coaching.duties import Duties, Leads, States
+from services.coaching.duties import Duties, Leads, States, is_employed
 from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_state import PipState
 from services.coaching.pips import Pips
@@ -104,6 +104,7 @@ class Asked:
     """Whose list it is: all about employees, and what waits for a person elsewhere (empty: HR); and who reads it."""
 
     reader: str
+    in_hr: bool
     states: States
     leads: Leads
     rules: Rules
@@ -253,7 +254,8 @@ class Worklists:
         ]
 
     async def _unanswered(self, asked: Asked) -> list[Waiting]:
-        keys = await self._suggestions.unanswered(self._engine, asked.person, asked.today, MOST)
+        gone = [] if asked.person else await self._leads_who_left(asked.today)
+        keys = await self._suggestions.unanswered(self._engine, asked.person, gone, asked.today, MOST)
         found = [one.state for one in (await self._commands.known(SUGGESTION, keys)).values()]
         return [
             Waiting(
@@ -265,9 +267,14 @@ class Worklists:
                 for_id=asked.person,
             )
             for one in found
-            if asked.person == ("" if one.is_escalated else one.reading_lead)
-            and may_read(one, asked.reader, employed=True, hr=asked.reader != asked.person)
+            if asked.person == ("" if one.is_escalated or one.reading_lead in gone else one.reading_lead)
+            and may_read(one, asked.reader, employed=True, hr=asked.in_hr)
         ]
+
+    async def _leads_who_left(self, today: date) -> list[str]:
+        """Of those whom suggestions are addressed to that nobody has answered."""
+        leads = await self._duties.states(await self._suggestions.waited_for(self._engine))
+        return [lead_id for lead_id, state in leads.items() if not is_employed(state, today)]
 
     async def _open_trainings(self, asked: Asked) -> list[Waiting]:
         teams = [span.team_id for span in asked.leads.spans if span.employee_id == asked.person]

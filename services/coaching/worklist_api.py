@@ -11,9 +11,9 @@ from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
-from libs.facts.callers import caller_id, check_need_to_know, directory_around
+from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import Relation, need_to_know, relations
+from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations
 from libs.facts.team import TEAM
 from services.coaching.duties import Duties, States, is_employed
 from services.coaching.worklist import MOST, Asked, Worklists
@@ -31,7 +31,7 @@ class WorklistApi:
         self._followers = followers
 
     async def GetWorklist(self, request: pb.GetWorklistRequest, context: Context) -> pb.Worklist:
-        await self._check(request, context)
+        in_hr = await self._check(request, context)
         await self._duties.catch_up()
         for follower in self._followers:
             await follower.wait_for(await follower.last_relevant(), AT_LEAST_SECONDS)
@@ -52,6 +52,7 @@ class WorklistApi:
         }
         asked = Asked(
             reader=caller_id(context),
+            in_hr=in_hr,
             states=dict(islice(there.items(), MOST)),
             leads=leads,
             rules=await self._duties.rules(),
@@ -61,7 +62,8 @@ class WorklistApi:
         )
         items, more = await self._worklists.find(asked)
         if request.employee_id:
-            items = [one for one in items if one.waits_for_id == person]
+            theirs = is_employed(states[person], today)
+            items = [one for one in items if one.waits_for_id == person and (theirs or one.employee_id == person)]
         elif request.hr:
             items = [one for one in items if one.waits_for == pb.WorkItem.PARTY_HR]
         return pb.Worklist(date=today.isoformat(), items=items, more=more or len(there) > MOST)
@@ -75,17 +77,16 @@ class WorklistApi:
         names = {one: standing.state.display_name for one, standing in (people | teams).items()}
         return await file_of(lambda: worklist_document(found, request.worklist, names), request.format)
 
-    async def _check(self, request: pb.GetWorklistRequest, context: Context) -> None:
-        """Refuses whoever may not see the list."""
-        if request.employee_id:
-            return await check_need_to_know(self._commands, context, request.employee_id)
-        caller, lead_id = caller_id(context), request.lead_id
-        around = await directory_around(
-            self._commands, caller, context.today, employee_ids=[lead_id] if lead_id else []
-        )
-        is_to_them = relations(around, caller, lead_id, context.today)
-        if is_to_them.isdisjoint({Relation.SELF, Relation.HR} if lead_id else {Relation.HR}):
+    async def _check(self, request: pb.GetWorklistRequest, context: Context) -> bool:
+        """Refuses whoever may not see the list. Answers whether the caller is in HR."""
+        caller, today, person = caller_id(context), context.today, request.lead_id or request.employee_id
+        around = await directory_around(self._commands, caller, today, employee_ids=[person] if person else [])
+        is_to_them = relations(around, caller, person, today)
+        allowed = NEED_TO_KNOW if request.employee_id else frozenset({Relation.HR})
+        if request.lead_id and around.employed(caller, today):
+            allowed |= {Relation.SELF}
+        if is_to_them.isdisjoint(allowed):
             raise need_to_know()
-        if lead_id and lead_id not in around.employees:
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {lead_id}")
-        return None
+        if person and person not in around.employees:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {person}")
+        return Relation.HR in is_to_them

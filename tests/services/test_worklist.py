@@ -34,11 +34,11 @@ from stepladder.coaching.v1.training_pb2 import (
     ScheduleTrainingRequest,
 )
 from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
-from stepladder.performance.v1.directory_pb2 import TransferEmployeeRequest
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, TransferEmployeeRequest
 from tests.refusals import refused
 from tests.services import test_pips, test_suggestions, test_trainings
 from tests.services.test_check_ins import Centre, appoint, by, check_in
-from tests.services.test_rhythm import activate, go, ruled
+from tests.services.test_rhythm import activate, become, go, ruled
 from tests.services.test_sessions import a_plan, hold, schedule, today
 from tests.services.world import World, caught_up, fact
 
@@ -215,6 +215,18 @@ async def test_who_is_shown_a_list(centre: Centre) -> None:
         await refused(asking, StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND")
 
 
+async def test_a_lead_who_has_left_leads_nobody(centre: Centre) -> None:
+    """Their team waits for HR until somebody else leads it; they see no list but what they are to do for themself."""
+    plan, session = await a_plan(centre), await schedule(centre)
+    await become(centre.world, centre.lead, EMPLOYMENT_STATUS_LEFT, "2026-03-04")
+    go(centre.world, 2026, 3, 4)
+    await refused(worklist(centre), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    assert told(await worklist(centre, employee_id=centre.lead)) == []
+    hold_it, assess_it = ("HOLD_SESSION", session.session_id, "2026-03-02", 1), ("ASSESS_PLAN", plan, "", 0)
+    assert told(await worklist(centre, centre.hr)) == [hold_it]
+    assert assess_it in told(await worklist(centre, centre.hr, hr=True))
+
+
 @contextmanager
 def statements(world: World) -> Iterator[list[str]]:
     """The table that each statement reads from meanwhile, of those that nobody else reads."""
@@ -299,6 +311,10 @@ async def test_suggestions_wait_for_whom_they_were_raised_with(world: World) -> 
     assert await listed("lead", centre.lead) == await listed("lead", centre.hr) == [waiting]
     assert await listed("hr", centre.hr) == [(complaint.suggestion_id, "", 0), (hidden.suggestion_id, "", 0)]
     assert await listed("hr", centre.hr_lead) == [(complaint.suggestion_id, "", 0)]
+    manager = await world.worklists.GetWorklist(
+        GetWorklistRequest(employee_id=centre.lead), metadata=by(centre.manager)
+    )
+    assert [item.id for item in manager.items] == []
     centre.later(8)
     assert await listed("lead", centre.lead) == [(one.suggestion_id, centre.lead, 1)]
     escalate = EscalateSuggestionRequest(employee_id=centre.agent, suggestion_id=one.suggestion_id, reason="no answer")
@@ -308,6 +324,17 @@ async def test_suggestions_wait_for_whom_they_were_raised_with(world: World) -> 
     decline = DeclineSuggestionRequest(employee_id=centre.agent, suggestion_id=one.suggestion_id, reason="no windows")
     await world.suggestions.DeclineSuggestion(decline, metadata=by(centre.hr))
     assert await listed("hr", centre.hr_lead) == [(complaint.suggestion_id, "", 1)]
+
+
+async def test_suggestions_to_a_lead_who_has_left_wait_for_hr(world: World) -> None:
+    """Who alone can answer them."""
+    centre = await test_suggestions.founded(world)
+    one = await centre.raise_()
+    await become(world, centre.lead, EMPLOYMENT_STATUS_LEFT, today(world, 1))
+    for days, expected in ((0, []), (1, [one.suggestion_id])):
+        centre.later(days)
+        found = await world.worklists.GetWorklist(GetWorklistRequest(hr=True), metadata=by(centre.hr))
+        assert [item.id for item in found.items if item.kind == WorkItem.KIND_ANSWER_SUGGESTION] == expected
 
 
 async def test_trainings_wait_for_the_trainer_and_then_for_who_asked(world: World) -> None:

@@ -65,7 +65,7 @@ class WorklistServiceServicer:
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
         what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
         suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
-        not know yet of themself.
+        not know yet of themself. Whoever has left leads nobody, and HR answers what they were asked.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
