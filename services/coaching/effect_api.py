@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from statistics import median_low
 
-from libs.common.days import ONE_DAY, parse_day
+from libs.common.days import ONE_DAY, Span, parse_day
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
@@ -78,7 +78,9 @@ class EffectApi:
         coached = list(self._coached(states, request.group_by, days, context.today, left_out))
         waits = {kpi_id: median_low(waits) for kpi_id, waits in _waits(coached).items()}
         found = await self._states(await self._plans.never_activated(self._engine, str(start), str(end)))
-        others = list(self._others(found, rules, waits, days, context.today))
+        of_them = await self._plans.held_about(self._engine, {one.proposed.employee_id for one in found})
+        coachings = _coachings(await self._states(of_them), context.today)
+        others = list(self._others(found, coachings, rules, waits, days, context.today))
         effect = pb.Effect(known_at=known_at)
         smallest = smallest_group(rules, context.today)
         for one in await self._cases([*coached, *others], rules, known_at, left_out):
@@ -122,24 +124,35 @@ class EffectApi:
 
     @staticmethod
     def _others(
-        states: Iterable[State], rules: Rules, waits: Mapping[str, int], days: int, today: date
+        states: Iterable[State],
+        coachings: Mapping[str, Sequence[Span]],
+        rules: Rules,
+        waits: Mapping[str, int],
+        days: int,
+        today: date,
     ) -> Iterator[_Looked]:
-        """Those of whom the same was found and who were not coached, looked at again after as long a time."""
+        """Those of whom the same was found and who were not coached, looked at again after as long a time.
+
+        Nor were they coached by another plan on any day between the first and the last that are looked at.
+        """
         for state in states:
             evidence = state.proposed.evidence
             if evidence.kpi_id not in waits or not evidence.periods:
                 continue
             last = date.fromisoformat(evidence.periods[-1].end_date)
+            employee_id, first = state.proposed.employee_id, last - timedelta(days=days - 1)
             after = last + timedelta(days=waits[evidence.kpi_id])
-            if after + timedelta(days=days) < today:
+            end = after + timedelta(days=days)
+            coached = any(one.start <= end and one.end >= first for one in coachings.get(employee_id, ()))
+            if end < today and not coached:
                 yield _Looked(
-                    state.proposed.employee_id,
+                    employee_id,
                     Measure(kpi_id=evidence.kpi_id),
                     _missed_below(rules.kpis[evidence.kpi_id], evidence.periods[-1]),
                     ALL,
-                    (last - timedelta(days=days - 1), last),
+                    (first, last),
                     None,
-                    (after + ONE_DAY, after + timedelta(days=days)),
+                    (after + ONE_DAY, end),
                 )
 
     async def _cases(
@@ -187,6 +200,16 @@ def _groups(state: State, group_by: pb.GetEffectRequest.GroupBy.ValueType) -> Se
             return sorted(kinds) or ["none"]
         case _:
             return ALL
+
+
+def _coachings(states: Iterable[State], today: date) -> dict[str, list[Span]]:
+    """The days on which employees were coached, by any plan, whatever came of it."""
+    found: dict[str, list[Span]] = {}
+    for state in states:
+        if state.activated.plan_id:
+            until = date.fromisoformat(state.closed.closed_date) if state.closed.closed_date else today
+            found.setdefault(state.proposed.employee_id, []).append(Span(coached_since(state), until))
+    return found
 
 
 def _waits(coached: Iterable[_Looked]) -> dict[str, list[int]]:

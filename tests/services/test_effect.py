@@ -60,6 +60,10 @@ async def test_those_coached_beside_those_who_were_not(both: World) -> None:
         lambda: world.plans.ListPlans(ListPlansRequest(page_size=100)), lambda answer: len(answer.plans) == 15
     )
     proposed = {plan.employee_id: plan for plan in listed.plans}
+    # Found twice: they are coached for one of them, and nobody would call them not coached.
+    await world.record(*(fact(agents[0], f"2020-01-0{day}", kpi, value) for day, value in ((7, 5), (8, 95))))
+    go(world, FOUND + timedelta(days=4))
+    await until(lambda: world.plans.ListPlans(ListPlansRequest(page_size=100)), lambda answer: len(answer.plans) == 16)
     coached, others, cancelled, silent = agents[:7], agents[7:13], agents[13], agents[14]
 
     go(world, ACTIVATED)
