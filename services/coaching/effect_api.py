@@ -86,7 +86,7 @@ class EffectApi:
         for one in await self._cases([*coached, *others], rules, known_at, left_out):
             kpi = definition(rules, one.measure)
             effect.groups.extend(groups_of(one.groups, kpi, one.measure, smallest, coached=one.coached))
-        for reason, count in sorted(left_out.items()):
+        for reason, count in sorted((+left_out).items()):
             effect.left_out.add(reason=reason, cases=count)
         return effect
 
@@ -103,6 +103,7 @@ class EffectApi:
     ) -> Iterator[_Looked]:
         for state in states:
             goals = [goal for goal in state.activated.goals if goal.HasField("measured_baseline")]
+            left_out[pb.LeftOut.REASON_NO_FACTS] += len(state.activated.goals) - len(goals)
             if state.closed.outcome == Plan.OUTCOME_CANCELLED:
                 left_out[pb.LeftOut.REASON_CANCELLED] += len(goals)
                 continue

@@ -15,6 +15,7 @@ from libs.common.streams import LOG, Append
 from services.coaching.drifting import EvidenceWatch
 from services.coaching.plan import PLAN
 from services.coaching.plans import Plans
+from stepladder.coaching.v1.effect_pb2 import GetEffectRequest, LeftOut
 from stepladder.coaching.v1.events_pb2 import PlanObserved
 from stepladder.coaching.v1.measure_pb2 import FormItem, Measure
 from stepladder.coaching.v1.plan_pb2 import (
@@ -533,3 +534,6 @@ async def test_a_plan_stored_by_the_version_before(world: World) -> None:
     closed = await world.plans.ClosePlan(close)
     listing = ListPlansRequest(employee_id="e-1", state=Plan.STATE_CLOSED, at_least=closed.log_position)
     assert [one.plan_id for one in (await world.plans.ListPlans(listing)).plans] == ["p-old"]
+    day = str(world.clock[0].date())
+    effect = await world.effects.GetEffect(GetEffectRequest(start_date=day, end_date=day))
+    assert list(effect.left_out) == [LeftOut(reason=LeftOut.REASON_NO_FACTS, cases=1)]

@@ -126,7 +126,9 @@ class EffectGroup(_message.Message):
     group: _builtins.str
     """A cause, a kind of support or a lead's id; empty: all together."""
     not_coached: _builtins.bool
-    """Of whom the same was found, and who were not coached: as long after as those coached were looked at again."""
+    """Of whom the same was found, and who were not coached, nor by another plan: as long after as those coached were
+    looked at again.
+    """
     cases: _builtins.int
     employees: _builtins.int
     suppressed: _builtins.bool
@@ -221,7 +223,7 @@ class LeftOut(_message.Message):
         """The plan is not closed, or was not long enough ago."""
         REASON_CANCELLED: LeftOut._Reason.ValueType  # 2
         REASON_NO_FACTS: LeftOut._Reason.ValueType  # 3
-        """Nothing was recorded before, or nothing after."""
+        """Nothing was recorded before, or nothing after; or the plan is so old that it does not say what its baseline rests on."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: LeftOut.Reason.ValueType  # 0
@@ -229,7 +231,7 @@ class LeftOut(_message.Message):
     """The plan is not closed, or was not long enough ago."""
     REASON_CANCELLED: LeftOut.Reason.ValueType  # 2
     REASON_NO_FACTS: LeftOut.Reason.ValueType  # 3
-    """Nothing was recorded before, or nothing after."""
+    """Nothing was recorded before, or nothing after; or the plan is so old that it does not say what its baseline rests on."""
 
     REASON_FIELD_NUMBER: _builtins.int
     CASES_FIELD_NUMBER: _builtins.int
