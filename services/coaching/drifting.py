@@ -13,6 +13,7 @@ from libs.common.service import Service, Together
 from services.coaching.measuring import Ask, Measuring
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.performance.v1.events_pb2 import (
+    EmploymentStatusChanged,
     FactCorrected,
     FactDisputed,
     FactDisputeSettled,
@@ -27,7 +28,7 @@ from stepladder.performance.v1.events_pb2 import (
 
 S = TypeVar("S")
 
-FACTS = ("log.performance.facts.*", "log.performance.record.*")
+FACTS = ("log.performance.facts.*", "log.performance.record.*", "log.performance.employee.*")
 
 
 class Held(Protocol):
@@ -128,6 +129,7 @@ def _changed(event: Message) -> tuple[str, set[str]] | None:
             | RecordRetracted(employee_id=employee_id)
             | RecordDisputed(employee_id=employee_id)
             | RecordDisputeSettled(employee_id=employee_id)
+            | EmploymentStatusChanged(employee_id=employee_id)
         ):
             return employee_id, {""}
         case _:

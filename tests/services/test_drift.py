@@ -26,8 +26,11 @@ from stepladder.coaching.v1.plan_pb2 import (
     Plan,
     ProposePlanRequest,
 )
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, ChangeEmploymentStatusRequest
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, DisputeFactRequest, ReadingsOfDay
+from stepladder.performance.v1.kpi_pb2 import Kpi
 from tests.services.test_measuring import measuring_of
+from tests.services.test_records import derived
 from tests.services.world import World, fact, new_id, until
 
 
@@ -71,6 +74,24 @@ async def test_what_a_plan_keeps_drifts_with_its_facts(both: World) -> None:
     await until(now, lambda drifts: drifts == [("goals[0].baseline", "50.0", "70.0", True)])
     plan = await world.plans.GetPlan(GetPlanRequest(plan_id=plan_id))
     assert [step.event for step in plan.steps].count("PlanPinsDrifted") == 3
+
+
+async def test_what_the_directory_says_is_measured_too(world: World) -> None:
+    """Whoever has left counts, by a KPI that is made of it, on the last day of employment."""
+    plan_id, calls = new_id("p"), await world.kpi(Kpi.AGGREGATION_SUM)
+    agent = await world.employee(await world.team())
+    attrition = await derived(world, "employment.left", calls)
+    await world.record(fact(agent, "2020-01-06", calls, 100, None))
+    await world.plans.ProposePlan(ProposePlanRequest(plan_id=plan_id, employee_id=agent, kpi_id=attrition))
+    request = AssessPlanRequest(plan_id=plan_id, assessment="?", start_date="2020-01-06", end_date="2020-01-06")
+    assert (await world.plans.AssessPlan(request)).assessed.numerator == 0
+    watch = next(one for one in world.services["coaching"].followers if one.handler.name == "watch-plan-evidence")
+    await watch.wait_for(await world.end(), 20)
+    left = ChangeEmploymentStatusRequest(employee_id=agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2020-01-07")
+    await world.directory.ChangeEmploymentStatus(left)
+    ask = GetPlanRequest(plan_id=plan_id)
+    plan = await until(lambda: world.plans.GetPlan(ask), lambda plan: bool(plan.pin_drifts))
+    assert [(one.pin, one.now.numerator) for one in plan.pin_drifts] == [("assessed", 1)]
 
 
 async def test_a_fact_that_was_corrected_before_the_plan_was_written_down(world: World) -> None:
