@@ -1,10 +1,11 @@
 """gRPC: stepladder.coaching.v1.SeparationService."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from libs.common.days import ONE_DAY, parse_day
-from libs.common.errors import FieldViolation, Invalid
+from libs.common.errors import FieldViolation, Invalid, Unavailable
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
@@ -16,6 +17,12 @@ from stepladder.coaching.v1 import separation_pb2 as pb
 
 MOST_DAYS = 366
 MOST_TOLD = 1000
+MOST_EVENTS = 50_000
+"""So many are read and judged within the time that the gateway gives a call."""
+PAGE = 1000
+AT_ONCE = 100
+"""Aggregates whose earlier events are asked for together."""
+SILENCE_SECONDS = 6.0
 
 
 class SeparationApi:
@@ -43,7 +50,7 @@ class SeparationApi:
             stream = self._service.streams[name]
             after = await stream.position_before(self._midnight(start))
             through = await stream.position_before(self._midnight(end + ONE_DAY))
-            entries = await _between(stream, subjects, after, through)
+            entries = await events_between(stream, subjects, after, through)
             report.readings.add(
                 stream=name,
                 after_position=after,
@@ -51,9 +58,7 @@ class SeparationApi:
                 events=len(entries),
                 digest=digest(entries),
             )
-            log = EventLog(stream)
-            for subject in sorted({entry.subject for entry in entries if has_part(entry.payload)}):
-                history = [entry for entry in await log.read_latest(subject) if entry.position <= through]
+            for history in await histories_of(stream, entries, after):
                 found, wrong = checked(history, after)
                 cases += found
                 violations += wrong
@@ -68,11 +73,44 @@ class SeparationApi:
         return datetime(day.year, day.month, day.day, tzinfo=self._service.settings.site_time_zone)
 
 
-async def _between(stream: Stream, subjects: Sequence[str], after: int, through: int) -> list[Stored]:
-    """Every event of some subjects behind one position and up to another, as the leader knows them."""
+async def events_between(stream: Stream, subjects: Sequence[str], after: int, through: int) -> list[Stored]:
+    """Every event of some subjects behind one position and up to another, as the leader knows them.
+
+    Raises Invalid `TOO_MANY_EVENTS`; Unavailable.
+    """
     found: list[Stored] = []
-    for subject in subjects:
-        told = await stream.read(subject, after)
-        told += await stream.read_from_leader(subject, told[-1].position if told else after)
-        found += [entry for entry in told if entry.position <= through]
-    return sorted(found, key=lambda entry: entry.position)
+    last = max(await asyncio.gather(*(stream.last_position(subject) for subject in subjects)))
+    position, end = after, min(through, last)
+    async with stream.feed(subjects, after) as feed:
+        while position < end:
+            if not (entries := await feed.next(PAGE, SILENCE_SECONDS)):
+                raise Unavailable("LOG_UNAVAILABLE", "the event log tells nothing right now; try again in a moment")
+            position = entries[-1].position
+            found += [entry for entry in entries if entry.position <= through]
+            if len(found) > MOST_EVENTS:
+                message = f"more than {MOST_EVENTS} events lie on these days: ask for fewer days"
+                raise Invalid("TOO_MANY_EVENTS", message, (FieldViolation("end_date", message),))
+    return found
+
+
+async def histories_of(stream: Stream, entries: Sequence[Stored], after: int) -> list[list[Stored]]:
+    """Of those aggregates of which an event belongs to a decision: these events, and what lies before the days."""
+    within: dict[str, list[Stored]] = {}
+    for entry in entries:
+        within.setdefault(entry.subject, []).append(entry)
+    decided = [subject for subject in sorted(within) if any(has_part(entry.payload) for entry in within[subject])]
+    if not after:  # nothing lies before
+        return [within[subject] for subject in decided]
+    log, histories = EventLog(stream), list[list[Stored]]()
+    for start in range(0, len(decided), AT_ONCE):
+        some = decided[start : start + AT_ONCE]
+        told = await asyncio.gather(*(_told_to(log, within[subject][0]) for subject in some))
+        for subject, history in zip(some, told, strict=True):
+            histories.append([*(entry for entry in history if entry.position <= after), *within[subject]])
+    return histories
+
+
+async def _told_to(log: EventLog, entry: Stored) -> list[Stored]:
+    """An aggregate's events, up to one of them at least."""
+    told = await log.read(entry.subject)
+    return told if told and told[-1].position >= entry.position else await log.read_latest(entry.subject)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from google.protobuf.message import Message
 from grpc import StatusCode
 
@@ -9,6 +10,8 @@ from libs.common.envelope import chain_start
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.streams import LOG, Append
+from services.coaching import separation_api
+from services.coaching.separation_api import events_between, histories_of
 from stepladder.coaching.v1.plan_pb2 import CancelPlanRequest, ProposePlanRequest
 from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationReport, SeparationViolation
 from stepladder.performance.v1.events_pb2 import MonthRated, RatingDecided, RatingProposed
@@ -88,6 +91,38 @@ async def test_what_was_planted_in_the_log_is_found(world: World) -> None:
     again = await world.separation.CheckSeparation(days(), metadata=by(hr))
     later = next(one for one in again.readings if one.stream == LOG)
     assert (later.events, later.digest == reading.digest, again.cases) == (11, False, report.cases)
+
+
+async def test_what_lies_before_the_days_belongs_to_a_decision(world: World) -> None:
+    """What lies behind them does not, and neither do aggregates of which nothing lies on them."""
+    said = [
+        (MonthRated(employee_id="e-1"), "system:import"),
+        (RatingProposed(employee_id="e-1", proposed_by="user:anna"), "user:anna"),
+        (RatingDecided(employee_id="e-1", decided_by="user:ben"), "user:ben"),
+    ]
+    early = await plant(world, "e-0", *said)
+    mine, stream = await plant(world, "e-1", *said), world.services["coaching"].streams[LOG]
+    ratings = ["log.performance.rating.*"]
+
+    on_the_days = await events_between(stream, ratings, mine[0], mine[1])
+    assert [entry.position for entry in on_the_days] == mine[1:2]
+    (history,) = await histories_of(stream, on_the_days, mine[0])
+    assert [entry.position for entry in history] == mine[:2]
+
+    everything = await events_between(stream, ratings, 0, mine[2] + 9)
+    assert [entry.position for entry in everything] == early + mine
+    assert [one[0].position for one in await histories_of(stream, everything, 0)] == [early[0], mine[0]]
+    assert await events_between(stream, ratings, mine[2], mine[2] + 9) == []
+
+
+async def test_days_with_too_much_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before all of it is read."""
+    hr = await world.employee(await world.team(), job_family="hr")
+    said = [(MonthRated(employee_id="e-1"), "system:import")] * 3
+    await plant(world, "e-1", *said)
+    monkeypatch.setattr(separation_api, "MOST_EVENTS", 2)
+    call = world.separation.CheckSeparation(days(), metadata=by(hr))
+    await refused(call, StatusCode.INVALID_ARGUMENT, "TOO_MANY_EVENTS")
 
 
 async def test_days_without_events_have_an_empty_report(world: World) -> None:

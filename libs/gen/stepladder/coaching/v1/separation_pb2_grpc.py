@@ -52,7 +52,8 @@ class SeparationServiceServicer:
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
+        days with more than 50000 events to look at: ask for fewer days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,7 +22,8 @@ class SeparationServiceStub:
     """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
     in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
     the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-    Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
+    days with more than 50000 events to look at: ask for fewer days.
     """
 
 class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -39,7 +40,8 @@ class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
+        days with more than 50000 events to look at: ask for fewer days.
         """
 
 def add_SeparationServiceServicer_to_server(servicer: SeparationServiceServicer, server: _aio.Server) -> None: ...
