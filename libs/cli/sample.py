@@ -123,9 +123,9 @@ class SampleCentre:
         return (one for one in self._said() if isinstance(one, Record))
 
     def check_ins(self) -> Iterator[CheckIn]:
-        """What every agent says of themself on the Mondays of the last six weeks."""
+        """What everybody says of themself on the Mondays of the last six weeks."""
         monday = self.end - timedelta(days=self.end.weekday())
-        for person in self._agents:
+        for person in (*self._agents, *self._staff):
             own = chance(self.seed, "check-ins", person.number)
             for week in range(5, -1, -1):
                 day = monday - timedelta(weeks=week)
@@ -142,14 +142,19 @@ class SampleCentre:
                     )
 
     def talks(self) -> Iterator[Talk]:
-        """Sessions of everybody who is still there, by agent, with who leads them at `end`."""
-        for person in self._agents:
+        """Sessions of everybody who is still there, by person, with who leads them at `end`, or HR."""
+        for person in (*self._agents, *self._staff):
             if person.story is not Story.LEFT:
-                moved = person.story is Story.MOVED
-                team = (person.team + 1) % self.teams if moved else person.team
-                leads = [one for one in self._staff if one.position == "lead" and one.team == team]
-                lead = max(leads, key=lambda one: one.since)
-                yield from Talks(self.seed, person, lead.employee_id, self._calendar).told()
+                yield from Talks(self.seed, person, self._holder(person).employee_id, self._calendar).told()
+
+    def _holder(self, person: Person) -> Person:
+        """Who talks with somebody: their lead at `end`; with the office the manager, with the manager HR."""
+        if person.position != "agent":
+            position = "hr-specialist" if person.position == "manager" else "manager"
+            return next(one for one in self._staff if one.position == position)
+        team = (person.team + 1) % self.teams if person.story is Story.MOVED else person.team
+        leads = [one for one in self._staff if one.position == "lead" and one.team == team]
+        return max(leads, key=lambda one: one.since)
 
     def _said(self) -> Iterator[Fact | Record]:
         reviewers = [person.employee_id for person in self._staff if person.position == "qa-reviewer"]
@@ -185,7 +190,7 @@ class SampleCentre:
         posts += [(position, long_ago, 0) for position in office]
         count = self.teams * self.agents_per_team
         return [
-            staff(count + place, name, *post)
+            staff(count + place, name, *post, last_day=self.end)
             for place, (name, post) in enumerate(zip(self._names[count:], posts, strict=True))
         ]
 

@@ -197,7 +197,7 @@ def agent(seed: int, number: int, name: str, teams: int, calendar: Calendar) -> 
     )
 
 
-def staff(number: int, name: str, position: str, since: date, team: int = 0) -> Person:
+def staff(number: int, name: str, position: str, since: date, team: int, last_day: date) -> Person:
     """Someone who serves no customers, hired three years before the position began; a lead leads that team."""
     return Person(
         number=number,
@@ -207,7 +207,7 @@ def staff(number: int, name: str, position: str, since: date, team: int = 0) -> 
         story=Story.STEADY,
         hired=since - timedelta(days=1095),
         since=since,
-        last_day=since,
+        last_day=last_day,
         trouble_from=date.max,
         trouble_until=date.max,
         aht=0,

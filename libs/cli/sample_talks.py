@@ -1,4 +1,4 @@
-"""Sessions with one agent of the sample centre: interviews about months, and listening in; most held in time."""
+"""Sessions with one person of the sample centre: interviews about months, and listening in; most held in time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Talk:
 
 
 class Talks:
-    """Makes the sessions of one agent with who leads them at the end."""
+    """Makes the sessions of one person with who leads them at the end."""
 
     def __init__(self, seed: int, person: Person, lead_id: str, calendar: Calendar) -> None:
         self._person = person

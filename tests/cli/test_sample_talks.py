@@ -16,6 +16,7 @@ from stepladder.coaching.v1.session_pb2 import (
     MissSessionRequest,
     Session,
 )
+from stepladder.performance.v1.directory_pb2 import HireEmployeeRequest
 
 END = date(2026, 3, 10)
 
@@ -43,7 +44,8 @@ def test_sessions_can_be_told_as_they_are(talks: list[Talk]) -> None:
 
 
 def test_most_is_done_and_something_is_left(talks: list[Talk]) -> None:
-    """Held and missed, acknowledged or not; some are ahead; three months of interviews with everybody."""
+    """Held and missed, acknowledged or not; some are ahead; three months of interviews with everybody, also
+    with leads, the office and the manager, who check in as everybody does."""
     centre = SampleCentre(END)
     told = Counter(type(request) for talk in talks for _, request in talk.told)
     interviews = [talk for talk in talks if talk.schedule.kind == Session.KIND_INTERVIEW]
@@ -53,5 +55,9 @@ def test_most_is_done_and_something_is_left(talks: list[Talk]) -> None:
     assert told[HoldSessionRequest] > told[AcknowledgeSessionRequest] > 0.6 * told[HoldSessionRequest]
     assert any(talk.schedule.date > END.isoformat() for talk in talks)
     assert not {talk.schedule.employee_id for talk in talks} & set(centre.told(Story.LEFT))
+    hired = {one.employee.employee_id for one in centre.setup() if isinstance(one, HireEmployeeRequest)}
+    there = hired - set(centre.told(Story.LEFT))
+    assert {talk.schedule.employee_id for talk in interviews} == there
+    assert {one.employee_id for one in centre.check_ins()} == there
     shadowed = {talk.schedule.employee_id for talk in talks if talk.schedule.kind == Session.KIND_SHADOWING}
     assert shadowed == {*centre.struggling(), *centre.told(Story.NEWCOMER)}
