@@ -61,15 +61,19 @@ class CheckIn:
 class Leads:
     """Who led which team when, and what is known of them."""
 
-    spans: Sequence[TeamSpan]
+    by_team: Mapping[str, Sequence[TeamSpan]]
     states: States
 
     def of(self, state: employee.State, day: date) -> str:
         """Who led an employee on a day; empty: nobody who was employed then, or they would have led themself."""
-        team_id, text = state.team_on(day), day.isoformat()
-        lead = next((one.employee_id for one in self.spans if one.team_id == team_id and one.includes(text)), "")
-        there = lead in self.states and is_employed(self.states[lead], day)
-        return lead if there and lead != state.employee_id else ""
+        lead = self.of_team(state.team_on(day), day)
+        return lead if lead != state.employee_id else ""
+
+    def of_team(self, team_id: str, day: date) -> str:
+        """Who led a team on a day; empty: nobody who was employed then."""
+        text = day.isoformat()
+        lead = next((one.employee_id for one in self.by_team.get(team_id, ()) if one.includes(text)), "")
+        return lead if lead in self.states and is_employed(self.states[lead], day) else ""
 
 
 class Duties:
@@ -110,9 +114,19 @@ class Duties:
         led = await self._people.led_by(self._engine, lead_id, start.isoformat(), end.isoformat())
         return await self.states(led.members.keys() - {lead_id})
 
+    async def unled(self, leads: Leads, day: date) -> States:
+        """Everyone whom nobody leads on a day."""
+        members = await self._people.memberships_between(self._engine, day.isoformat(), day.isoformat())
+        return await self.states(
+            {one.employee_id for one in members if leads.of_team(one.team_id, day) in ("", one.employee_id)}
+        )
+
     async def leads(self, start: date, end: date) -> Leads:
         spans = await self._people.leads_between(self._engine, start.isoformat(), end.isoformat())
-        return Leads(spans, await self.states({one.employee_id for one in spans}))
+        by_team: dict[str, list[TeamSpan]] = {}
+        for one in spans:
+            by_team.setdefault(one.team_id, []).append(one)
+        return Leads(by_team, await self.states({one.employee_id for one in spans}))
 
     async def states(self, employee_ids: Collection[str]) -> States:
         known = await self._commands.known(EMPLOYEE, sorted(employee_ids))

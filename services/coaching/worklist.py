@@ -277,7 +277,7 @@ class Worklists:
         return [lead_id for lead_id, state in leads.items() if not is_employed(state, today)]
 
     async def _open_trainings(self, asked: Asked) -> list[Waiting]:
-        teams = [span.team_id for span in asked.leads.spans if span.employee_id == asked.person]
+        teams = [one for one in asked.leads.by_team if asked.leads.of_team(one, asked.today) == asked.person]
         ids = await self._trainings.open_trainings(self._engine, teams, asked.person, MOST)
         found: list[Waiting] = []
         for one in (await self._commands.known(TRAINING, ids)).values():

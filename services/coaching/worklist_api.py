@@ -43,7 +43,7 @@ class WorklistApi:
             case "employee_id":
                 states = await self._duties.states([person])
             case _:
-                states = await self._duties.members("", today, today)
+                states = await self._duties.unled(leads, today)
         wanted = person if request.lead_id else ""
         there: States = {
             employee_id: state
