@@ -1,5 +1,6 @@
 """A document as a page that needs nothing but itself, for screens light and dark, wide and narrow, and for print."""
 
+import re
 from html import escape
 from pathlib import Path
 from string import Template
@@ -7,6 +8,7 @@ from string import Template
 from libs.documents.charts import PAGE, draw
 from libs.documents.document import Document, Section, Table, Trend, shown
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
@@ -38,8 +40,7 @@ def _section(number: int, section: Section) -> str:
 
 
 def _table(table: Table) -> str:
-    numbers = [table.is_number(column) for column in range(len(table.columns))]
-    classes = [' class="n"' if number else "" for number in numbers]
+    classes = [_class(table, column) for column in range(len(table.columns))]
     head = "".join(
         f'<th scope="col"{name}>{escape(title)}</th>' for title, name in zip(table.columns, classes, strict=True)
     )
@@ -57,6 +58,14 @@ def _table(table: Table) -> str:
     if table.behind:
         return f"<details><summary>{escape(table.title)}: the numbers</summary>{made}</details>"
     return made
+
+
+def _class(table: Table, column: int) -> str:
+    """Numbers stand to the right; neither they nor days are broken."""
+    if table.is_number(column):
+        return ' class="n"'
+    said = {shown(row[column]) for row in table.rows} - {""}
+    return ' class="day"' if said and all(map(_DAY.fullmatch, said)) else ""
 
 
 def _own(text: str) -> str:

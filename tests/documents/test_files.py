@@ -11,7 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from libs.documents.charts import PAGE, draw
-from libs.documents.document import Bars, Document, Heat, Section, Table, Trend
+from libs.documents.document import Bars, Cell, Document, Heat, Section, Table, Trend
 from libs.documents.page import page_of
 from libs.documents.print import pdf_of
 from libs.documents.tables import csv_of, workbook_of
@@ -89,6 +89,15 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert page.count("<table>") == 3
+
+
+def test_days_are_not_broken_on_a_page() -> None:
+    """Where a column has nothing else; other text may take as many lines as it needs."""
+    rows: list[list[Cell]] = [["a", "2026-03-01", "2026-03-01"], ["b", "", "early in 2026-03"]]
+    table = Table("Due", ["What", "Due", "Said"], rows)
+    page = page_of(Document("Days", "", [], [Section("Due", [], tables=[table])])).decode()
+    assert page.count('<th scope="col" class="day">Due</th>') == 1
+    assert page.count('class="day"') == 3
 
 
 @pytest.mark.parametrize(
