@@ -1,5 +1,6 @@
 """gRPC: stepladder.coaching.v1.MasteryService."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -47,22 +48,15 @@ class MasteryApi:
 
     async def GetMastery(self, request: pb.GetMasteryRequest, context: Context) -> pb.Mastery:
         found = await self._rule_book.of(request.employee_id, context.today)
-        return await self._shown(
-            request.employee_id, await self._commands.load(MASTERY, request.employee_id), found, context
-        )
+        standing = await self._commands.load(MASTERY, request.employee_id)
+        return (await self._shown({request.employee_id: standing}, {request.employee_id: found}, context))[0]
 
     async def ListMasteries(self, request: pb.ListMasteriesRequest, context: Context) -> pb.ListMasteriesResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._masteries.list_masteries(self._engine, request)
         page, token = cut_page(request, listed, lambda employee_id: [employee_id])
-        known = await self._commands.known(MASTERY, page)
-        return pb.ListMasteriesResponse(
-            masteries=[
-                await self._shown(employee_id, standing, await self._rule_book.of(employee_id, context.today), context)
-                for employee_id, standing in known.items()
-            ],
-            next_page_token=token,
-        )
+        known, rules = await self._commands.known(MASTERY, page), await self._rule_book.of_all(page, context.today)
+        return pb.ListMasteriesResponse(masteries=await self._shown(known, rules, context), next_page_token=token)
 
     async def _observed(
         self, employee_id: str, command: Message, context: Context, rules: CoachingRulesInForce
@@ -71,17 +65,22 @@ class MasteryApi:
         if not (await directory_around(self._commands, observer, today)).employed(observer, today):
             raise NotAllowed("NOT_AN_OBSERVER", "an employee has to have seen it")
         handled = await self._commands.handle(MASTERY, employee_id, command, context)
-        return await self._shown(employee_id, handled, rules, context)
+        return (await self._shown({employee_id: handled}, {employee_id: rules}, context))[0]
 
     async def _shown(
-        self, employee_id: str, standing: Standing[State], found: CoachingRulesInForce, context: Context
-    ) -> pb.Mastery:
-        """A lead's tasks as the caller may see them."""
+        self, found: Mapping[str, Standing[State]], rules: Mapping[str, CoachingRulesInForce], context: Context
+    ) -> list[pb.Mastery]:
+        """Leads' tasks as the caller may see them."""
         caller, today = caller_id(context), context.today
-        shown = to_resource(employee_id, standing.state, standing.position, found.rules, found.rules_position)
-        directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
-        if relations(directory, caller, employee_id, today).isdisjoint(READING):
-            for task in shown.tasks:
+        directory = await directory_around(self._commands, caller, today, employee_ids=found)
+        shown = [
+            to_resource(one, standing.state, standing.position, rules[one].rules, rules[one].rules_position)
+            for one, standing in found.items()
+        ]
+        for mastery in shown:
+            if not relations(directory, caller, mastery.employee_id, today).isdisjoint(READING):
+                continue
+            for task in mastery.tasks:
                 if task.withdrawn_by != context.actor:
                     task.ClearField("withdrawal_reason")
                 for repetition in task.repetitions:

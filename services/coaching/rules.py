@@ -1,5 +1,6 @@
 """Which coaching rules hold for an employee on a day, and by which calendar business days are counted."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -99,8 +100,14 @@ class RuleBook:
 
         Raises NotFound `EMPLOYEE_NOT_FOUND`; NotAllowed as `Days` does; Unavailable when they are not there in time.
         """
-        known = await self._commands.known(EMPLOYEE, [employee_id], latest=True)
-        if employee_id not in known:
+        found = await self.of_all([employee_id], day)
+        if employee_id not in found:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        return found[employee_id]
+
+    async def of_all(self, employee_ids: Collection[str], day: date) -> dict[str, CoachingRulesInForce]:
+        """What holds for each of the employees that there are, by id. Raises as `of` does but for NotFound."""
+        known = await self._commands.known(EMPLOYEE, employee_ids, latest=True)
         await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
-        return rules_in_force(await self._catalogue.rules(self._engine), known[employee_id].state, day)
+        rules = await self._catalogue.rules(self._engine)
+        return {employee_id: rules_in_force(rules, one.state, day) for employee_id, one in known.items()}
