@@ -43,6 +43,16 @@ KINDS: Mapping[str, CaseEntry.Kind.ValueType] = {
 WHOLE = frozenset({CaseEntry.KIND_PIP, CaseEntry.KIND_PLAN, CaseEntry.KIND_SESSION, CaseEntry.KIND_DETECTION})
 """Of these every event belongs to the case, and whatever it refers to; of others only what is referred to."""
 
+NUMBERS = frozenset(
+    {
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    }
+)
+"""Kinds of fields that count."""
+
 NOTHING = "nothing is recorded"
 """In place of a value."""
 
@@ -319,9 +329,12 @@ def _employees(message: Message) -> Iterator[str]:
 
 
 def _details(message: Message, path: str = "") -> Iterator[CaseDetail]:
-    """Every field that is set, in the order of the contract; what it refers to is told apart."""
-    for field, value in message.ListFields():
-        name = f"{path}{field.name}"
+    """Every field that is set, and every number, 0 too; in the order of the contract. References are told apart."""
+    given = {field.number for field, _ in message.ListFields()}
+    for field in message.DESCRIPTOR.fields:
+        if field.number not in given and not _is_number(field):
+            continue
+        name, value = f"{path}{field.name}", getattr(message, field.name)
         if field.name in REFERENCES or field.message_type is FactReference.DESCRIPTOR:
             continue
         if field.message_type is None:
@@ -331,6 +344,11 @@ def _details(message: Message, path: str = "") -> Iterator[CaseDetail]:
         else:
             for index, one in enumerate(value):
                 yield from _element(one, f"{name}[{index}]")
+
+
+def _is_number(field: FieldDescriptor) -> bool:
+    """Whether a field always counts something: one that is left out says 0."""
+    return not field.is_repeated and not field.has_presence and field.cpp_type in NUMBERS
 
 
 def _held(message: Message, name: str) -> Iterator[CaseDetail]:

@@ -14,6 +14,7 @@ from services.coaching.case_document import case_document
 from services.coaching.case_file import (
     REFERENCES,
     Case,
+    _details,
     about,
     case_file,
     employees_in,
@@ -43,7 +44,7 @@ from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, Evidenc
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
-from stepladder.performance.v1.record_pb2 import Record
+from stepladder.performance.v1.record_pb2 import Evaluation, Record
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
 PLAN = "log.coaching.plan.p-1"
@@ -319,3 +320,11 @@ def test_a_printed_case_says_whose_it_is_and_what_happened() -> None:
         ["Anna (e-9)", "The situation was assessed.\nassessment: much too slow", "LOG 4"],
     ]
     assert "4 events of 3 aggregates were read" in read.sentences[0]
+
+
+def test_a_zero_is_told() -> None:
+    """What was not achieved at all is what a case is about."""
+    answers = [Evaluation.Answer(item_id="greeting", achieved=100), Evaluation.Answer(item_id="summary", achieved=0)]
+    created = RecordCreated(record=Record(record_id="r-1", evaluation=Evaluation(answers=answers)))
+    told = {one.name: one.value for one in _details(created)}
+    assert told["record.evaluation.answers[1]"] == "item_id summary, achieved 0"
