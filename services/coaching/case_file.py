@@ -331,7 +331,8 @@ def _employees(message: Message) -> Iterator[str]:
 def _details(message: Message, path: str = "") -> Iterator[CaseDetail]:
     """Every field that is set, and every number, 0 too; in the order of the contract. References are told apart."""
     given = {field.number for field, _ in message.ListFields()}
-    for field in message.DESCRIPTOR.fields:
+    fields: Sequence[FieldDescriptor] = message.DESCRIPTOR.fields  # type: ignore[assignment] # the stubs name two kinds
+    for field in fields:
         if field.number not in given and not _is_number(field):
             continue
         name, value = f"{path}{field.name}", getattr(message, field.name)
