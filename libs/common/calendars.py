@@ -9,7 +9,7 @@ from importlib.metadata import version
 import holidays
 
 from libs.common.days import ONE_DAY, Span
-from libs.common.errors import NotAllowed
+from libs.common.errors import NotKnown
 from stepladder.performance.v1.policy_pb2 import Calendar
 
 COUNTRIES = dict(sorted(holidays.list_supported_countries(include_aliases=False).items()))
@@ -33,14 +33,14 @@ class Days:
     A day of rest that the country moves is off where it is moved to and worked where it is moved from, also where the
     site's own week says otherwise; the site's own `days_off` and `days_worked` go before both.
 
-    Raises NotAllowed `CALENDAR_UNKNOWN` for a country or subdivision that the library does not know; the methods raise
-    NotAllowed `CALENDAR_ENDS` for a day of a year that it does not know of the country.
+    Raises NotKnown `CALENDAR_UNKNOWN` for a country or subdivision that the library does not know; the methods raise
+    NotKnown `CALENDAR_ENDS` for a day of a year that it does not know of the country.
     """
 
     def __init__(self, calendar: Calendar) -> None:
         self._country, self._subdivision = calendar.country, calendar.subdivision
         if self._country and not is_known(self._country, self._subdivision):
-            raise NotAllowed("CALENDAR_UNKNOWN", f"no public holidays are known of {self._place}")
+            raise NotKnown("CALENDAR_UNKNOWN", f"no public holidays are known of {self._place}")
         self._weekend = frozenset(calendar.weekend)
         self._off = frozenset(map(date.fromisoformat, calendar.days_off))
         self._worked = frozenset(map(date.fromisoformat, calendar.days_worked))
@@ -99,7 +99,7 @@ class Days:
         known = _years(self._country)
         if not known.start.year <= year <= known.end.year:
             message = f"public holidays of {self._place} are known from {known.start} to {known.end} only"
-            raise NotAllowed("CALENDAR_ENDS", message)
+            raise NotKnown("CALENDAR_ENDS", message)
         return _law(self._country, self._subdivision, year)
 
 

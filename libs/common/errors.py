@@ -40,6 +40,10 @@ class NotAllowed(Refused):
     """The state of things forbids it now."""
 
 
+class NotKnown(NotAllowed):
+    """What it needs is not known yet: later it may be."""
+
+
 class Forbidden(Refused):
     """It is not for this caller, however things stand."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, de
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import writing
-from libs.common.errors import Refused
+from libs.common.errors import NotKnown, Refused
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.projecting import RETRY, Follower, State
 
@@ -158,4 +158,6 @@ class Clock:
                 logger.exception("deadline_failed", kind=kind)
                 return keys
             logger.warning("deadline_refused", kind=kind, reason=fault.reason, message=fault.message)
+            if isinstance(fault, NotKnown):
+                return keys
         return []

@@ -296,6 +296,7 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         case Pip.STATE_IN_REVIEW | Pip.STATE_APPROVED, SendBackPipRequest(reason=reason):
             return [PipSentBack(reason=reason)]
         case Pip.STATE_DRAFT | Pip.STATE_IN_REVIEW, OverridePipPreconditionRequest(reason=reason):
+            _refuse_involved(actor, pip.writers, "who wrote it does not waive what it needs")
             return [PipPreconditionOverridden(reason=reason)]
         case Pip.STATE_IN_REVIEW, ApprovePipRequest():
             return [_approved(pip, actor)]
@@ -314,6 +315,8 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
             return [PipResponded(text=text, date=today.isoformat())]
         case Pip.STATE_ACTIVE, HoldPipCheckpointRequest(number=number, notes=notes):
             held = _checkpoint(pip, number)
+            if today.isoformat() < pip.start_date:
+                raise NotAllowed("CHECKPOINT_TOO_EARLY", f"the period begins on {pip.start_date}")
             if (held.notes, held.held_by) == (notes, actor):
                 return []
             _refuse_held(held)

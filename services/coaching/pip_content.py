@@ -60,6 +60,15 @@ def _evidence(element: PipElement, path: str, rules: PipRules, today: date) -> I
             yield FieldViolation(here, f"is older than the rules allow: {first}, before {oldest}")
         if last > today:
             yield FieldViolation(here, f"lies ahead: {last}")
+    if (element.minimum or element.maximum) and _is_met(element):
+        yield FieldViolation(f"{path}.evidence", "meets the standard, all of it: a PIP is for what does not")
+
+
+def _is_met(element: PipElement) -> bool:
+    """Whether all that was measured as evidence meets the standard."""
+    measured = [evidence.measured for evidence in element.evidence if evidence.measured.value]
+    results = [result_of(element, one).standard for one in measured]
+    return bool(results) and all(one == ElementResult.STANDARD_MET for one in results)
 
 
 def is_other_standard(before: PipContent, after: PipContent) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
+from libs.common.days import ONE_DAY
 from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed, NotFound, Refused
 from services.coaching.pip import MAY, PIP, pip_key, roles
 from services.coaching.pip_content import content_of, put_texts
@@ -143,7 +144,7 @@ TABLE: dict[str, dict[str, str]] = {
     | {"name witness": "ACKNOWLEDGEMENT_RUNNING"},
     "ACTIVE": LATER
     | {"edit": "PipEdited", "edit the standard": "PipClosed"}
-    | {"hold": "PipCheckpointHeld", "reschedule": "PipCheckpointRescheduled"},
+    | {"hold": "CHECKPOINT_TOO_EARLY", "reschedule": "PipCheckpointRescheduled"},
     "paused": dict.fromkeys(COMMANDS, PAUSED)
     | LATER
     | {"pause": SAID, "resume": "PipResumed", "appeal": WRONG, "review drift": WRONG},
@@ -333,6 +334,7 @@ def test_duties_are_separate() -> None:
     """Who wrote it neither approves nor decides it, who approved it does not decide, whatever they are by now."""
     drafted = Said(act(DRAFT, LEAD), f"user:{HR}")
     state = after([drafted, by(LEAD, SUBMIT)])
+    assert outcome_of(state, by(HR, OVERRIDE)) == "SEPARATION_OF_DUTIES"
     assert outcome_of(state, by(HR, APPROVE)) == "SEPARATION_OF_DUTIES"
     state = after([by(HR2, APPROVE), by(HR, DELIVER), by(AGENT, ACKNOWLEDGE), *PROPOSED[5:]], state)
     for decision in (PASS, EXTEND, FAIL):
@@ -842,3 +844,16 @@ def test_twice_is_once(path: str) -> None:
     for command in commands:
         command.by_hr = command.by_lead = True
     twice_is_once(replace(PIP, initial=after(PATHS[path])), st.sampled_from(commands))
+
+
+def test_reviews_are_held_from_the_first_day_on() -> None:
+    """Acknowledged on Monday, the period begins on Tuesday: a review before it would be none."""
+    assert outcome_of(after(ACTIVATE), by(LEAD, HOLD, TODAY)) == "CHECKPOINT_TOO_EARLY"
+    assert outcome_of(after(ACTIVATE), by(LEAD, HOLD, TODAY + ONE_DAY)) == "PipCheckpointHeld"
+
+
+@pytest.mark.parametrize(("minimum", "outcome"), [("93", "PIP_INVALID"), ("93.1", "PipDrafted")])
+def test_evidence_is_of_a_standard_that_is_missed(minimum: str, outcome: str) -> None:
+    """What meets the standard, all of it, is no reason for a PIP."""
+    draft = said(DraftPipRequest, content=content(minimum=minimum))
+    assert outcome_of(PIP.initial, by(LEAD, draft)) == outcome

@@ -16,7 +16,7 @@ from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import upsert
 from libs.common.envelope import Codec, event_types
-from libs.common.errors import NotAllowed, Unavailable
+from libs.common.errors import NotAllowed, NotKnown, Unavailable
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
@@ -309,6 +309,20 @@ async def test_a_refused_command_is_not_given_again(alarm: Alarm) -> None:
     await alarm.clock().tick()
     assert alarm.rung == ["refused", "fine"]
     assert await alarm.left() == {}
+
+
+async def test_what_is_not_known_yet_is_asked_again(alarm: Alarm) -> None:
+    """A calendar that ends too early may be longer tomorrow: the deadline is put off, not lost."""
+
+    async def refuse() -> None:
+        raise NotKnown("CALENDAR_ENDS", "public holidays are known to 2026 only")
+
+    await alarm.set("waiting", minutes(0))
+    alarm.answers["waiting"] = refuse
+    alarm.world.time = minutes(1)
+    await alarm.clock().tick()
+    assert alarm.rung == ["waiting"]
+    assert list(await alarm.left()) == ["waiting"]
 
 
 async def test_trouble_is_waited_out(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:

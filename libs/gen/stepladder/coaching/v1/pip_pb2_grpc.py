@@ -231,7 +231,7 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def OverridePipPrecondition(self, request, context):
-        """HR. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for.
+        """HR, but not who drafted or edited it. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -284,7 +284,8 @@ class PipServiceServicer:
 
     def HoldPipCheckpoint(self, request, context):
         """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
-        day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`.
+        day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
+        before the first day of the period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class PipServiceStub:
     SendBackPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.SendBackPipRequest, _pip_pb2.Pip]
     """HR. IN_REVIEW or APPROVED → DRAFT."""
     OverridePipPrecondition: _aio.UnaryUnaryMultiCallable[_pip_pb2.OverridePipPreconditionRequest, _pip_pb2.Pip]
-    """HR. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for."""
+    """HR, but not who drafted or edited it. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for."""
     ApprovePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.ApprovePipRequest, _pip_pb2.Pip]
     """HR, and nobody who wrote it. IN_REVIEW → APPROVED. Errors: FAILED_PRECONDITION `COACHING_NEEDED` without a coaching
     plan of the employee's that was closed as not improved in the time that the rules say, or HR's override.
@@ -73,7 +73,8 @@ class PipServiceStub:
     """The employee, in writing, in any state from delivery on, paused or not."""
     HoldPipCheckpoint: _aio.UnaryUnaryMultiCallable[_pip_pb2.HoldPipCheckpointRequest, _pip_pb2.Pip]
     """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
-    day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`.
+    day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
+    before the first day of the period.
     """
     ReschedulePipCheckpoint: _aio.UnaryUnaryMultiCallable[_pip_pb2.ReschedulePipCheckpointRequest, _pip_pb2.Pip]
     """The lead, or who drafted it. ACTIVE: a review that was not held is due on another business day ahead, within the period,
@@ -182,7 +183,7 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.OverridePipPreconditionRequest,
         context: _aio.ServicerContext[_pip_pb2.OverridePipPreconditionRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """HR. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for."""
+        """HR, but not who drafted or edited it. DRAFT or IN_REVIEW: a PIP without the coaching plan that the rules ask for."""
 
     @_abc_1.abstractmethod
     def ApprovePip(
@@ -245,7 +246,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_pip_pb2.HoldPipCheckpointRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
         """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
-        day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`.
+        day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
+        before the first day of the period.
         """
 
     @_abc_1.abstractmethod
