@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
@@ -60,6 +60,10 @@ Event = (
 
 PLAN_CLOSED = "The plan was closed."
 """Why the sessions of a plan that are still scheduled are cancelled."""
+
+
+LONGEST_AGO = timedelta(days=366)
+"""How long after its day a session may be told."""
 
 
 def interview_id(employee_id: str, month: str) -> str:
@@ -120,7 +124,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
     match state.stage, cast(Command, command):
         case Session.STATE_UNSPECIFIED, ScheduleSession(request=request) as schedule:
             _refuse_wrong_plan(schedule)
-            parse_day(request.date, "date")
+            _refuse_long_ago(parse_day(request.date, "date"), "date", context.today)
             if request.lead_id == request.employee_id:
                 message = "nobody holds a session with themself"
                 raise Invalid("LEAD_INVALID", message, (FieldViolation("lead_id", message),))
@@ -228,6 +232,10 @@ def _refuse_wrong_minutes(state: State, request: HoldSessionRequest, context: Co
     if held > context.today:
         message = f"{held} is still to come"
         raise Invalid("DATE_INVALID", message, (FieldViolation("held_date", message),))
+    _refuse_long_ago(held, "held_date", context.today)
+    if request.held_date < state.scheduled.month:
+        message = f"{held} lies before {state.scheduled.month}, which the interview is about"
+        raise Invalid("DATE_INVALID", message, (FieldViolation("held_date", message),))
     there = (state.scheduled.employee_id, state.scheduled.lead_id, context.actor.removeprefix("user:"))
     for index, action in enumerate(request.actions):
         name = f"actions[{index}]"
@@ -237,6 +245,12 @@ def _refuse_wrong_minutes(state: State, request: HoldSessionRequest, context: Co
         if action.owner_id not in there:
             message = "must be the employee, or whoever holds the session: nobody else was there to agree"
             raise Invalid("OWNER_INVALID", message, (FieldViolation(f"{name}.owner_id", message),))
+
+
+def _refuse_long_ago(day: date, name: str, today: date) -> None:
+    if day < today - LONGEST_AGO:
+        message = f"{day} is more than a year ago: nobody remembers it well enough to tell of it"
+        raise Invalid("DATE_INVALID", message, (FieldViolation(name, message),))
 
 
 def _held(state: State, request: HoldSessionRequest, context: Context) -> SessionHeld:

@@ -256,6 +256,14 @@ def test_it_is_held_on_a_day_that_has_come() -> None:
         assert [one.field for one in refusal.violations] == [name]
 
 
+def test_it_is_not_held_before_its_month_nor_long_ago() -> None:
+    """An interview is about a month that has begun; what was more than a year ago is not told any more."""
+    interview = given(SESSION, INTERVIEW)
+    interview.when(hold("2026-01-31")).refused(Invalid, "DATE_INVALID")
+    given(SESSION, SCHEDULED).when(hold("2025-03-14")).refused(Invalid, "DATE_INVALID")
+    given(SESSION).when(schedule("2025-03-14")).refused(Invalid, "DATE_INVALID")
+
+
 def test_it_may_be_told_later_that_it_was_held() -> None:
     """On which day that was told is kept."""
     earlier = SessionHeld()

@@ -108,7 +108,7 @@ class SessionServiceServicer:
         """Puts a session on a day; also on one that is past, for a talk that was had already.
         Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
         NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
-        a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+        a session with oneself, `DATE_INVALID` (also for a day more than a year ago); FAILED_PRECONDITION `PLAN_CLOSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +139,8 @@ class SessionServiceServicer:
 
     def HoldSession(self, request, context):
         """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, more than a year
+        ago, or before the month that an interview is about, or an action due before it,
         `OWNER_INVALID` for an action of somebody who was not there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

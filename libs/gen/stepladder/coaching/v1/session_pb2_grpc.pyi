@@ -30,7 +30,7 @@ class SessionServiceStub:
     """Puts a session on a day; also on one that is past, for a talk that was had already.
     Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
     NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
-    a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+    a session with oneself, `DATE_INVALID` (also for a day more than a year ago); FAILED_PRECONDITION `PLAN_CLOSED`.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_pb2.GetSessionRequest, _session_pb2.Session]
     """Errors: NOT_FOUND `SESSION_NOT_FOUND`, told to HR only, here and below."""
@@ -44,7 +44,8 @@ class SessionServiceStub:
     """
     HoldSession: _aio.UnaryUnaryMultiCallable[_session_pb2.HoldSessionRequest, _session_pb2.Session]
     """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-    its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+    its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, more than a year
+    ago, or before the month that an interview is about, or an action due before it,
     `OWNER_INVALID` for an action of somebody who was not there.
     """
     AcknowledgeSession: _aio.UnaryUnaryMultiCallable[_session_pb2.AcknowledgeSessionRequest, _session_pb2.Session]
@@ -82,7 +83,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts a session on a day; also on one that is past, for a talk that was had already.
         Errors: ALREADY_EXISTS `SESSION_EXISTS` if the id is taken by another session, or the month has its interview already;
         NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PLAN_NOT_FOUND` unless the plan is the employee's; INVALID_ARGUMENT `LEAD_INVALID` for
-        a session with oneself, `DATE_INVALID`; FAILED_PRECONDITION `PLAN_CLOSED`.
+        a session with oneself, `DATE_INVALID` (also for a day more than a year ago); FAILED_PRECONDITION `PLAN_CLOSED`.
         """
 
     @_abc_1.abstractmethod
@@ -120,7 +121,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_pb2.HoldSessionRequest, _abc.Awaitable[_session_pb2.Session]],
     ) -> _abc.Awaitable[_session_pb2.Session]:
         """SCHEDULED → HELD, by the caller, with what was seen, said and agreed. An interview keeps which scorecard or rating of
-        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, or an action due before it,
+        its month it was about. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day to come, more than a year
+        ago, or before the month that an interview is about, or an action due before it,
         `OWNER_INVALID` for an action of somebody who was not there.
         """
 
