@@ -332,7 +332,7 @@ class PipApi:
         asks = [Ask(employee_id, element.measure, one.days.start_date, one.days.end_date) for element, one in spans]
         for element in content.elements:
             if element.HasField("measure"):
-                await self._measuring.definition(element.measure)
+                element.definition.CopyFrom(await self._measuring.definition(element.measure))
         found = await self._measuring.measure_all(asks)
         for (_, one), measured in zip(spans, found, strict=True):
             one.measured.CopyFrom(measured)

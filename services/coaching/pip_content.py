@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation
+from libs.facts.values import kpi_value
 from stepladder.coaching.v1.events_pb2 import PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import Measured
 from stepladder.coaching.v1.pip_pb2 import ElementResult, PipContent, PipElement
@@ -87,10 +89,13 @@ def _is_other(before: PipElement, after: PipElement) -> bool:
 
 def result_of(element: PipElement, measured: Measured | None) -> ElementResult:
     """An element as it was measured. None: of conduct."""
-    if measured is None or not measured.value:
+    value = None
+    if measured is not None and measured.value:
+        value = kpi_value(element.definition, measured.numerator, measured.denominator)
+    if value is None:
         standard = ElementResult.STANDARD_NOT_MEASURED
-    elif (element.minimum and Decimal(measured.value) < Decimal(element.minimum)) or (
-        element.maximum and Decimal(measured.value) > Decimal(element.maximum)
+    elif (element.minimum and value < Fraction(element.minimum)) or (
+        element.maximum and value > Fraction(element.maximum)
     ):
         standard = ElementResult.STANDARD_NOT_MET
     else:
@@ -103,6 +108,7 @@ def given(content: PipContent) -> PipContent:
     bare = PipContent()
     bare.CopyFrom(content)
     for element in bare.elements:
+        element.ClearField("definition")
         for evidence in element.evidence:
             evidence.ClearField("measured")
             evidence.ClearField("date")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
 
@@ -46,6 +47,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     WithdrawPipRequest,
     WitnessPipRefusalRequest,
 )
+from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.policy_pb2 import PipRules
 from tests.deciding import TODAY, fold
 
@@ -81,6 +83,8 @@ def measured(value: str = "93.0", start: str = "2026-02-01", end: str = "2026-02
         measure=Measure(kpi_id="csat"),
         start_date=start,
         end_date=end,
+        numerator=int(Decimal(value) * 10),
+        denominator=1000,
         value=value,
         fact_positions=[65],
         known_at=known_at,
@@ -99,6 +103,7 @@ def content(
                 measure=Measure(kpi_id="csat"),
                 standard="95 % in the period",
                 minimum=minimum,
+                definition=Kpi(aggregation=Kpi.AGGREGATION_RATIO, scale_numerator=100, scale_denominator=1),
                 evidence=[evidence],
             ),
             PipElement(element_id="calls", conduct="hangs up on callers", standard="never", evidence=[record]),

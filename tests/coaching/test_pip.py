@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from libs.common.days import ONE_DAY
 from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed, NotFound, Refused
 from services.coaching.pip import MAY, PIP, pip_key, roles
-from services.coaching.pip_content import content_of, put_texts
+from services.coaching.pip_content import content_of, put_texts, result_of
 from services.coaching.pip_resource import to_resource
 from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
-from stepladder.coaching.v1.measure_pb2 import PinDrift
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
     DecidePipRequest,
     DraftPipRequest,
@@ -31,11 +31,13 @@ from stepladder.coaching.v1.pip_pb2 import (
     PipCheckpoint,
     PipContent,
     PipDays,
+    PipElement,
     PipEvidence,
     PipRecordChange,
     ReschedulePipCheckpointRequest,
     RespondToPipRequest,
 )
+from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.policy_pb2 import PipRules
 from tests.coaching.pips import (
     ACKNOWLEDGE,
@@ -857,3 +859,14 @@ def test_evidence_is_of_a_standard_that_is_missed(minimum: str, outcome: str) ->
     """What meets the standard, all of it, is no reason for a PIP."""
     draft = said(DraftPipRequest, content=content(minimum=minimum))
     assert outcome_of(PIP.initial, by(LEAD, draft)) == outcome
+
+
+def test_standards_are_compared_exactly() -> None:
+    """Not as rounded to be shown; a time of day in seconds."""
+    ratio = Kpi(aggregation=Kpi.AGGREGATION_RATIO, scale_numerator=100, scale_denominator=1, precision=1)
+    almost = Measured(value="95.0", numerator=9496, denominator=10000)
+    assert result_of(PipElement(minimum="95", definition=ratio), almost).standard == ElementResult.STANDARD_NOT_MET
+    clock = Kpi(aggregation=Kpi.AGGREGATION_MAXIMUM, unit=Kpi.UNIT_TIME_OF_DAY, scale_numerator=1, scale_denominator=1)
+    late = Measured(value="08:30:00", numerator=30600)
+    assert result_of(PipElement(maximum="30000", definition=clock), late).standard == ElementResult.STANDARD_NOT_MET
+    assert result_of(PipElement(maximum="30600", definition=clock), late).standard == ElementResult.STANDARD_MET

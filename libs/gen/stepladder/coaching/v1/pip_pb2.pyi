@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from stepladder.coaching.v1 import measure_pb2 as _measure_pb2
+from stepladder.performance.v1 import kpi_pb2 as _kpi_pb2
 from stepladder.performance.v1 import policy_pb2 as _policy_pb2
 import builtins as _builtins
 import sys
@@ -362,6 +363,7 @@ class PipElement(_message.Message):
     MINIMUM_FIELD_NUMBER: _builtins.int
     MAXIMUM_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
     element_id: _builtins.str
     """Unique in the PIP."""
     conduct: _builtins.str
@@ -374,6 +376,12 @@ class PipElement(_message.Message):
     def measure(self) -> _measure_pb2.Measure: ...
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipEvidence]: ...
+    @_builtins.property
+    def definition(self) -> _kpi_pb2.Kpi:
+        """Output only. How the measure was counted when it was drafted or edited; an item of a form as a percentage. Values are
+        compared exactly, never as rounded to be shown; of a time of day in seconds.
+        """
+
     def __init__(
         self,
         *,
@@ -384,10 +392,11 @@ class PipElement(_message.Message):
         minimum: _builtins.str = ...,
         maximum: _builtins.str = ...,
         evidence: _abc.Iterable[Global___PipEvidence] | None = ...,
+        definition: _kpi_pb2.Kpi | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conduct", b"conduct", "measure", b"measure", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conduct", b"conduct", "definition", b"definition", "measure", b"measure", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conduct", b"conduct", "element_id", b"element_id", "evidence", b"evidence", "maximum", b"maximum", "measure", b"measure", "minimum", b"minimum", "standard", b"standard", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conduct", b"conduct", "definition", b"definition", "element_id", b"element_id", "evidence", b"evidence", "maximum", b"maximum", "measure", b"measure", "minimum", b"minimum", "standard", b"standard", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["measure", "conduct"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
