@@ -102,6 +102,8 @@ async def target(world: World, kpi_id: str, maximum: str = "10", day: str = "201
 
 
 async def scorecard(world: World, employee_id: str, month: str = "2020-01", **more: object) -> MonthlyScorecard:
+    """By everything that was written before, also by the last of those whom it is ranked among."""
+    more.setdefault("at_least", await world.end())
     request = GetScorecardRequest(employee_id=employee_id, month=month, **more)  # type: ignore[arg-type] # as above
     answer: MonthlyScorecard = await world.scorecards.GetScorecard(request)
     return answer
