@@ -39,7 +39,7 @@ from stepladder.performance.v1.directory_pb2 import (
 )
 from tests.bank.bank import MOST_SHORT, Bank, by, later
 from tests.bank.plans import Case, Coaching
-from tests.bank.reckoning import SHORT, Days, business_day
+from tests.bank.reckoning import AHT, SHORT, Days, business_day
 from tests.refusals import refused
 from tests.services.world import fact
 
@@ -119,7 +119,11 @@ class Improving:
     async def try_without_coaching(self, case: Case) -> None:
         """Of somebody who improved: HR does not approve it, and the lead takes it back."""
         office = self.bank.office
-        await self.say(office.lead, DraftPipRequest, case, content=self.content(case, "none"))
+        content = self.content(case, "none")
+        element = content.elements[0]
+        element.measure.kpi_id, element.maximum = AHT, "1"  # nobody is so fast
+        element.standard = "at most a minute a call"
+        await self.say(office.lead, DraftPipRequest, case, content=content)
         await self.say(office.lead, SubmitPipRequest, case)
         etag = (await self.get(case)).etag
         approve = ApprovePipRequest(**_named(self.bank, case), etag=etag)
