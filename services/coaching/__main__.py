@@ -73,10 +73,11 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     together = service.together(at_people, at_catalogue, at_facts)
     measuring = Measuring(service, facts, catalogue, together)
     rule_book = RuleBook(service, catalogue, at_catalogue)
-    plans = Plans(metadata)
-    at_plans = service.follow(plans)
-    service.follow(ProposePlans(service.commands, service.now, service.today))
+    plans, pips, leaves = Plans(metadata), Pips(metadata), Leaves(metadata)
+    at_plans, at_pips = service.follow(plans), service.follow(pips)
     plans_held = Holder(
+        service=service,
+        measuring=measuring,
         aggregate=PLAN,
         model=plans,
         together=service.together(at_plans),
@@ -84,15 +85,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         pins=pins,
         note=lambda plan_id, measured: NotePinDrift(plan_id=plan_id, pins=measured),
     )
-    watched = (*FACTS, "log.coaching.plan.*")
-    plan_watch = EvidenceWatch("watch-plan-evidence", watched, service, measuring, plans_held)
-    api = PlanApi(service, plans, at_plans, measuring, rule_book, plan_watch, service.follow(plan_watch))
-    service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
-    pips, leaves = Pips(metadata), Leaves(metadata)
-    at_pips = service.follow(pips)
-    service.follow(WatchPipRecords(service.commands, service.now, service.today))
-    service.follow(KeepStandings(service.commands, service.now, service.today))
     pips_held = Holder(
+        service=service,
+        measuring=measuring,
         aggregate=PIP,
         model=pips,
         together=service.together(at_pips),
@@ -100,10 +95,14 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         pins=pins_of,
         note=lambda _, measured: NotePipDrift(pins=measured),
     )
-    pip_watch = EvidenceWatch("watch-pip-evidence", FACTS, service, measuring, pips_held)
-    service.follow(pip_watch)
-    service.follow(EvidenceWatch("watch-pips", pips.subjects, service, measuring, pips_held))
-    pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pip_watch)
+    at_watch = service.follow(EvidenceWatch("watch-evidence", (*FACTS, *plans.subjects), [plans_held, pips_held]))
+    service.follow(EvidenceWatch("watch-pips", pips.subjects, [pips_held]))
+    service.follow(ProposePlans(service.commands, service.now, service.today))
+    service.follow(WatchPipRecords(service.commands, service.now, service.today))
+    service.follow(KeepStandings(service.commands, service.now, service.today))
+    api = PlanApi(service, plans, at_plans, measuring, rule_book, plans_held, at_watch)
+    service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
+    pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held)
     service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
     service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
     sessions = Sessions(metadata)

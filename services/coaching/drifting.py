@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -49,6 +49,8 @@ class Holder(Generic[S]):
         note: the command that tells an aggregate by its id what each of its pins is now; it knows what has changed.
     """
 
+    service: Service
+    measuring: Measuring
     aggregate: Aggregate[S]
     model: Held
     together: Together
@@ -56,62 +58,65 @@ class Holder(Generic[S]):
     pins: Callable[[S], Mapping[str, Measured]]
     note: Callable[[str, Sequence[PinDrift]], Message]
 
-
-class EvidenceWatch(Policy, Generic[S]):
-    """Follows facts, and the holders' own events: what was measured may have changed before it was written down.
-
-    Of a fact and a holder's event, whichever is seen second finds what the other one left, in whichever streams they
-    lie: each look waits for everything that is in the logs by then.
-    """
-
-    def __init__(
-        self, name: str, subjects: Sequence[str], service: Service, measuring: Measuring, holder: Holder[S]
-    ) -> None:
-        self.name = name
-        self.subjects = subjects
-        self._service = service
-        self._measuring = measuring
-        self._holder = holder
-
-    async def act(self, events: Sequence[Recorded]) -> None:
-        """Looks at all that a batch touches, once."""
-        holder, commands = self._holder, self._service.commands
-        touched: dict[str, dict[str, int]] = {}
-        own: set[str] = set()
-        for event in events:
-            if (change := _changed(event.event)) is not None:
-                employee_id, days = change
-                touched.setdefault(employee_id, {}).update(dict.fromkeys(days, event.position))
-            elif not event.subject.startswith("log.performance."):
-                own.add(event.subject.rpartition(".")[2])
-        await holder.together.catch_up()
-        about = await holder.model.held_about(self._service.engine, touched) if touched else ()
+    async def look_at(self, own: Collection[str], touched: Mapping[str, Mapping[str, int]]) -> None:
+        """Looks at some by their ids, and at all about employees of whom facts were touched, by employee and day."""
+        commands = self.service.commands
+        await self.together.catch_up()
+        about = await self.model.held_about(self.service.engine, touched) if touched else ()
         # A replica may not have heard yet of the very event that was seen here.
-        found = await commands.known(holder.aggregate, sorted(own), latest=True)
-        found |= await commands.known(holder.aggregate, sorted({*about} - own))
+        found = await commands.known(self.aggregate, sorted(own), latest=True)
+        found |= await commands.known(self.aggregate, sorted({*about} - {*own}))
         for holder_id, standing in found.items():
-            changed = None if holder_id in own else touched.get(holder.employee_of(standing.state), {})
+            changed = None if holder_id in own else touched.get(self.employee_of(standing.state), {})
             await self.look(holder_id, standing.state, changed)
 
     async def look(self, holder_id: str, state: S, changed: Mapping[str, int] | None = None) -> None:
         """Measures again what a holder rests on, if something of it has `changed` since; None: that is not known.
 
-        Also for whoever is about to decide by it, and must not be faster than this follower.
+        Also for whoever is about to decide by it, and must not be faster than who follows the facts.
 
         Args:
             changed: by day, the position of the last event of facts about it.
         """
-        holder = self._holder
-        pins = holder.pins(state)
+        pins = self.pins(state)
         if not any(changed is None or _is_touched(pin, changed) for pin in pins.values()):
             return
-        employee_id = holder.employee_of(state)
+        employee_id = self.employee_of(state)
         asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date) for pin in pins.values()]
-        now = await self._measuring.measure_all(asks)
+        now = await self.measuring.measure_all(asks)
         measured = [PinDrift(pin=pin, now=one) for pin, one in zip(pins, now, strict=True)]
-        service = self._service
-        context = Context(now=service.now(), today=service.today(), actor=f"policy:{self.name}")
-        await service.commands.handle(holder.aggregate, holder_id, holder.note(holder_id, measured), context)
+        service = self.service
+        context = Context(now=service.now(), today=service.today(), actor="policy:watch-evidence")
+        await service.commands.handle(self.aggregate, holder_id, self.note(holder_id, measured), context)
+
+
+class EvidenceWatch(Policy):
+    """Follows facts, and holders' own events: what was measured may have changed before it was written down.
+
+    Of a fact and a holder's event, whichever is seen second finds what the other one left, in whichever streams they
+    lie: each look waits for everything that is in the logs by then.
+    """
+
+    def __init__(self, name: str, subjects: Sequence[str], holders: Sequence[Holder[Any]]) -> None:
+        self.name = name
+        self.subjects = subjects
+        self._holders = {holder.aggregate.name: holder for holder in holders}
+
+    async def act(self, events: Sequence[Recorded]) -> None:
+        """Looks at all that a batch touches, once."""
+        touched: dict[str, dict[str, int]] = {}
+        own: dict[str, set[str]] = {name: set() for name in self._holders}
+        for event in events:
+            if (change := _changed(event.event)) is not None:
+                employee_id, days = change
+                touched.setdefault(employee_id, {}).update(dict.fromkeys(days, event.position))
+                continue
+            _, service, kind, aggregate_id = event.subject.split(".")
+            if (ids := own.get(f"{service}.{kind}")) is not None:
+                ids.add(aggregate_id)
+        for name, holder in self._holders.items():
+            if own[name] or touched:
+                await holder.look_at(own[name], touched)
 
 
 def _changed(event: Message) -> tuple[str, set[str]] | None:

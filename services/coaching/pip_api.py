@@ -14,7 +14,7 @@ from libs.common.streams import LOG
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Directory, Relation, need_to_know, relations
-from services.coaching.drifting import EvidenceWatch
+from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
 from services.coaching.pip import PIP, Request, Role, pip_key, refuse_unless_may, roles
 from services.coaching.pip_content import result_of
@@ -70,7 +70,7 @@ class PipApi:
         follower: Follower,
         measuring: Measuring,
         rule_book: RuleBook,
-        watch: EvidenceWatch[State],
+        held: Holder[State],
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -78,7 +78,7 @@ class PipApi:
         self._follower = follower
         self._measuring = measuring
         self._rule_book = rule_book
-        self._watch = watch
+        self._held = held
 
     async def DraftPip(self, request: pb.DraftPipRequest, context: Context) -> pb.Pip:
         return await self._act(request, context)
@@ -257,7 +257,7 @@ class PipApi:
     async def _look(self, state: State, pip: PipState) -> None:
         """Has the facts under a PIP looked at once more: nobody decides faster than what follows them."""
         key = pip_key(state.employee_id)
-        await self._watch.look(key, state)
+        await self._held.look(key, state)
         evidence = [one for element in pip.content.elements for one in element.evidence if one.record_id]
         positions = {f"log.performance.record.{one.record_id}": one.log_position for one in evidence}
         for subject, history in (await self._commands.histories(positions)).items():

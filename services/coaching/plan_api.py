@@ -16,7 +16,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import EMPLOYEE
 from services.coaching import goals
-from services.coaching.drifting import EvidenceWatch
+from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
 from services.coaching.plans import Plans
@@ -38,7 +38,7 @@ class PlanApi:
         follower: Follower,
         measuring: Measuring,
         rule_book: RuleBook,
-        watch: EvidenceWatch[State],
+        held: Holder[State],
         watch_follower: Follower,
     ) -> None:
         self._service = service
@@ -47,7 +47,7 @@ class PlanApi:
         self._follower = follower
         self._measuring = measuring
         self._rule_book = rule_book
-        self._watch = watch
+        self._held = held
         self._watch_follower = watch_follower
         self._naming_mentors = asyncio.Lock()
 
@@ -136,7 +136,7 @@ class PlanApi:
     async def ClosePlan(self, request: pb.ClosePlanRequest, context: Context) -> pb.Plan:
         state = (await self._commands.load(PLAN, request.plan_id)).state
         if state.reassessment_due:
-            await self._watch.look(request.plan_id, state)
+            await self._held.look(request.plan_id, state)
         return await self._transition(request, request, context)
 
     async def CancelPlan(self, request: pb.CancelPlanRequest, context: Context) -> pb.Plan:

@@ -12,7 +12,7 @@ from libs.common.service import Service
 from libs.common.streams import LOG, stream_of
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
 from services.coaching.measuring import Ask, Measuring
-from services.coaching.plan import PLAN, State, pins
+from services.coaching.plan import PLAN, pins
 from services.coaching.plans import Plans
 from stepladder.coaching.v1.measure_pb2 import Measure, Measured
 from stepladder.coaching.v1.plan_pb2 import (
@@ -85,7 +85,7 @@ async def test_what_the_directory_says_is_measured_too(world: World) -> None:
     await world.plans.ProposePlan(ProposePlanRequest(plan_id=plan_id, employee_id=agent, kpi_id=attrition))
     request = AssessPlanRequest(plan_id=plan_id, assessment="?", start_date="2020-01-06", end_date="2020-01-06")
     assert (await world.plans.AssessPlan(request)).assessed.numerator == 0
-    watch = next(one for one in world.services["coaching"].followers if one.handler.name == "watch-plan-evidence")
+    watch = next(one for one in world.services["coaching"].followers if one.handler.name == "watch-evidence")
     await watch.wait_for(await world.end(), 20)
     left = ChangeEmploymentStatusRequest(employee_id=agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2020-01-07")
     await world.directory.ChangeEmploymentStatus(left)
@@ -117,11 +117,13 @@ async def test_a_fact_that_was_corrected_before_the_plan_was_written_down(world:
     assert [(one.pin, one.before.value, one.now.value) for one in plan.pin_drifts] == [("assessed", "40.0", "20.0")]
 
 
-def watching(world: World, service: Service, measuring: Measuring) -> EvidenceWatch[State]:
+def watching(world: World, service: Service, measuring: Measuring) -> EvidenceWatch:
     """One more that follows what plans rest on, giving a service's commands."""
     follower = next(one for one in world.services["coaching"].followers if one.handler.name == "plans")
     assert isinstance(follower.handler, Plans)
     holder = Holder(
+        service=service,
+        measuring=measuring,
         aggregate=PLAN,
         model=follower.handler,
         together=world.services["coaching"].together(follower),
@@ -129,7 +131,7 @@ def watching(world: World, service: Service, measuring: Measuring) -> EvidenceWa
         pins=pins,
         note=lambda plan_id, measured: NotePinDrift(plan_id=plan_id, pins=measured),
     )
-    return EvidenceWatch("one-more", FACTS, service, measuring, holder)
+    return EvidenceWatch("one-more", FACTS, [holder])
 
 
 class Counting(Measuring):
