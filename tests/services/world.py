@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -256,6 +257,22 @@ async def judged(world: World) -> None:
     await caught_up(world)
 
 
+_EMPTY: dict[str, bytes] = {}
+
+
+async def empty_databases() -> dict[str, bytes]:
+    """Files of databases of this version, by name; made once, for migrating is most of what opening a world takes."""
+    if not _EMPTY:
+        with TemporaryDirectory() as folder:
+            await migrate_all(stored_in(Path(folder), Settings()))
+            _EMPTY.update(_databases_in(Path(folder)))
+    return _EMPTY
+
+
+def _databases_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.db")}
+
+
 @asynccontextmanager
 async def open_world(
     folder: Path, nats: NatsServer, database_url: str = "", site: ZoneInfo | None = None
@@ -270,7 +287,11 @@ async def open_world(
         settings = settings.model_copy(update={"database_url": database_url})
     if site:
         settings = settings.model_copy(update={"site_time_zone": site})
-    await migrate_all(settings)
+    if database_url:
+        await migrate_all(settings)
+    else:
+        for name, content in (await empty_databases()).items():
+            (folder / name).write_bytes(content)
     clock = [datetime.now(UTC)]
     async with AsyncExitStack() as stack:
         world = World({}, {}, clock)
