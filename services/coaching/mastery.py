@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby, takewhile
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
@@ -74,7 +75,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             if parse_day(request.date, "date") > context.today:
                 message = f"{request.date} is still to come"
                 raise Invalid("DATE_INVALID", message, (FieldViolation("date", message),))
-            return [recorded, *_mastered(evolve(state, recorded), request.task_id, looked_up.mastery_repetitions)]
+            return [recorded, *_mastered(evolve(state, recorded), recorded)]
         case WithdrawMasteryRequest(employee_id=employee_id, task_id=task_id, reason=reason):
             _refuse_the_lead(employee_id, context)
             if task_id not in state.mastered:
@@ -114,16 +115,22 @@ def counting(state: State, task_id: str) -> list[RepetitionRecorded]:
     return sorted((one for one in later if one.task_id == task_id and one.date >= since), key=lambda one: one.date)
 
 
-def _mastered(state: State, task_id: str, repetitions: int) -> list[TaskMastered]:
-    """That a task is mastered now, unless it was before: on the day of the last in the first row long enough."""
-    if task_id in state.mastered:
+def _mastered(state: State, recorded: RepetitionRecorded) -> list[TaskMastered]:
+    """That a task is mastered now, unless it was before: when the repetition lies in a row of good ones long enough.
+
+    It is mastered on the day by which the row was that long, and held the repetition.
+    """
+    needed = recorded.mastery_repetitions
+    rows = [list(row) for good, row in groupby(counting(state, recorded.task_id), key=_good) if good]
+    row = next((row for row in rows if recorded in row), [])
+    if recorded.task_id in state.mastered or len(row) < needed:
         return []
-    in_a_row = 0
-    for one in counting(state, task_id):
-        in_a_row = in_a_row + 1 if one.alone and one.correct else 0
-        if in_a_row == repetitions:
-            return [TaskMastered(employee_id=one.employee_id, task_id=task_id, mastered_date=one.date)]
-    return []
+    last = row[max(needed, row.index(recorded) + 1) - 1]
+    return [TaskMastered(employee_id=last.employee_id, task_id=last.task_id, mastered_date=last.date)]
+
+
+def _good(one: RepetitionRecorded) -> bool:
+    return one.alone and one.correct
 
 
 def to_resource(employee_id: str, state: State, position: int, rules: CoachingRules, rules_position: int) -> Mastery:
@@ -141,11 +148,7 @@ def to_resource(employee_id: str, state: State, position: int, rules: CoachingRu
 
 
 def _task(state: State, task_id: str, display_name: str, repetitions: int) -> Mastery.Task:
-    in_a_row = 0
-    for one in reversed(counting(state, task_id)):
-        if not (one.alone and one.correct):
-            break
-        in_a_row += 1
+    in_a_row = sum(1 for _ in takewhile(_good, reversed(counting(state, task_id))))
     mastered = state.mastered.get(task_id, TaskMastered())
     withdrawn = state.withdrawn.get(task_id, MasteryWithdrawn())
     return Mastery.Task(

@@ -191,6 +191,18 @@ def test_rules_that_ask_for_less() -> None:
     assert here.when(seen("r-3", needed=2))._decide()[1:] == [mastered("2026-03-16")]
 
 
+@pytest.mark.parametrize("broken", [{"alone": False}, {"correct": False}])
+def test_only_a_correct_repetition_alone_masters(broken: dict[str, bool]) -> None:
+    """Rules that ask for less do not let a failed one: it needs a row of its own, on whose day it is mastered."""
+    two = [seen("r-1", "2026-03-01"), seen("r-2", "2026-03-02")]
+    failed = seen("r-3", "2026-03-03", needed=2, **broken)  # type: ignore[arg-type] # names and values of arguments
+    anew = [seen(f"r-{day}", f"2026-03-0{day}", needed=2) for day in (4, 5)]
+    assert after(*two, failed, anew[0])[1] == []
+    assert after(*two, failed, *anew)[1] == [mastered("2026-03-05")]
+    assert after(*two, anew[0])[1] == [mastered("2026-03-04")]
+    assert after(*two, seen("r-0", "2026-02-27", needed=2))[1] == [mastered("2026-03-01")]
+
+
 def rows(told: Sequence[tuple[int, bool]]) -> bool:
     """Whether three in a row by day were good; the first told of a day comes first."""
     by_day = "".join("x" if good else "." for _, good in sorted(told, key=lambda one: one[0]))

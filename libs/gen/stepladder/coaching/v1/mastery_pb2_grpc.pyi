@@ -21,8 +21,8 @@ class MasteryServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordRepetition: _aio.UnaryUnaryMultiCallable[_mastery_pb2.RecordRepetitionRequest, _mastery_pb2.Mastery]
-    """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With the last of so many in a
-    row that were correct and alone, by day, the task is mastered, and stays so whatever comes after.
+    """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With so many in a row
+    that were correct and alone, by day, one of which it is, the task is mastered, and stays so whatever comes after.
     The same again changes nothing. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `TASK_NOT_FOUND` if the rules of today name no
     such task; ALREADY_EXISTS `REPETITION_EXISTS` if there is another one of that id; INVALID_ARGUMENT `DATE_INVALID` for
     a day to come; FAILED_PRECONDITION `NOT_AN_OBSERVER` for a caller who is the lead, or not employed.
@@ -51,8 +51,8 @@ class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mastery_pb2.RecordRepetitionRequest,
         context: _aio.ServicerContext[_mastery_pb2.RecordRepetitionRequest, _abc.Awaitable[_mastery_pb2.Mastery]],
     ) -> _abc.Awaitable[_mastery_pb2.Mastery]:
-        """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With the last of so many in a
-        row that were correct and alone, by day, the task is mastered, and stays so whatever comes after.
+        """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With so many in a row
+        that were correct and alone, by day, one of which it is, the task is mastered, and stays so whatever comes after.
         The same again changes nothing. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `TASK_NOT_FOUND` if the rules of today name no
         such task; ALREADY_EXISTS `REPETITION_EXISTS` if there is another one of that id; INVALID_ARGUMENT `DATE_INVALID` for
         a day to come; FAILED_PRECONDITION `NOT_AN_OBSERVER` for a caller who is the lead, or not employed.
