@@ -33,14 +33,12 @@ class Days:
     A day of rest that the country moves is off where it is moved to and worked where it is moved from, also where the
     site's own week says otherwise; the site's own `days_off` and `days_worked` go before both.
 
-    Raises NotKnown `CALENDAR_UNKNOWN` for a country or subdivision that the library does not know; the methods raise
-    NotKnown `CALENDAR_ENDS` for a day of a year that it does not know of the country.
+    The methods raise NotKnown: `CALENDAR_UNKNOWN` for a country or subdivision that the library does not know, and
+    `CALENDAR_ENDS` for a day of a year that it does not know of the country.
     """
 
     def __init__(self, calendar: Calendar) -> None:
         self._country, self._subdivision = calendar.country, calendar.subdivision
-        if self._country and not is_known(self._country, self._subdivision):
-            raise NotKnown("CALENDAR_UNKNOWN", f"no public holidays are known of {self._place}")
         self._weekend = frozenset(calendar.weekend)
         self._off = frozenset(map(date.fromisoformat, calendar.days_off))
         self._worked = frozenset(map(date.fromisoformat, calendar.days_worked))
@@ -96,6 +94,8 @@ class Days:
         return f"{self._country}-{self._subdivision}" if self._subdivision else self._country
 
     def _law(self, year: int) -> _Law:
+        if not is_known(self._country, self._subdivision):
+            raise NotKnown("CALENDAR_UNKNOWN", f"no public holidays are known of {self._place}")
         known = _years(self._country)
         if not known.start.year <= year <= known.end.year:
             message = f"public holidays of {self._place} are known from {known.start} to {known.end} only"
@@ -129,7 +129,7 @@ def _years(country: str) -> Span:
 
 @lru_cache
 def _moves_known_until(country: str) -> date | None:
-    if not country:
+    if country not in COUNTRIES:
         return None
     special = getattr(holidays.country_holidays(country), "special_public_holidays", {})
     # Of a year: one entry or several; the month and day moved to, those moved from, or a month, a day and a name.

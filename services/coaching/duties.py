@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from libs.common.days import month_of
+from libs.common.errors import NotKnown
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service, Together
 from libs.facts import employee
@@ -38,13 +39,17 @@ class PlanSession:
 
 @dataclass(frozen=True, slots=True)
 class Interview:
-    """An interview about a month: by which rules it falls due, if it does, and the session's row, if there is one."""
+    """An interview about a month: by which rules it falls due, if it does, and the session's row, if there is one.
+
+    `problem` says why it cannot be told when it falls due; else it is empty.
+    """
 
     employee_id: str
     month: str
     rules: CoachingRulesInForce
     due: Due | None
     session: Row[Any] | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +169,16 @@ class Duties:
                 if not is_employed(state, last):
                     continue
                 in_force = rules_in_force(rules, state, last)
+                session = sessions.get((employee_id, month))
                 number = in_force.rules.interview_business_day
-                day = in_force.days.add(last, number) if number else None
+                try:
+                    day = in_force.days.add(last, number) if number else None
+                except NotKnown as error:
+                    problem = in_force.calendar_problem(error)
+                    found.append(Interview(employee_id, month, in_force, None, session, problem))
+                    continue
                 if day and not is_employed(state, day):
                     continue
-                session = sessions.get((employee_id, month))
                 held = _day(session.held_date) if session else None
                 due = Due(day, held) if day and not _on_leave(state, day) else None
                 found.append(Interview(employee_id, month, in_force, due, session))

@@ -64,10 +64,10 @@ class RhythmApi:
             message = f"must be a day from start_date on, at most {MOST_DAYS} days"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
         await self._duties.catch_up()
-        duties = await self._by_rules(lead_id, start, end, context.today)
+        duties, problems = await self._by_rules(lead_id, start, end, context.today)
         duties += await self._named(lead_id, start, end, context.today)
         duties.sort(key=lambda one: (one.kind, one.due_date, one.id, one.number))
-        return pb.LeadRecord(lead_id=lead_id, duties=duties, counts=_counts(duties))
+        return pb.LeadRecord(lead_id=lead_id, duties=duties, counts=_counts(duties), problems=problems)
 
     async def ListCheckInsDue(self, request: pb.ListCheckInsDueRequest, context: Context) -> pb.ListCheckInsDueResponse:
         await self._relations_to(request.team_id, context, PLANNERS)
@@ -113,8 +113,8 @@ class RhythmApi:
                 told = to_resource(standing.state, standing.position, context.today, texts=texts)
                 one.actions.extend(told.minutes.actions)
 
-    async def _by_rules(self, lead_id: str, start: date, end: date, today: date) -> list[pb.Duty]:
-        """What fell due, by the rules, with whoever they led on the day."""
+    async def _by_rules(self, lead_id: str, start: date, end: date, today: date) -> tuple[list[pb.Duty], list[str]]:
+        """What fell due, by the rules, with whoever they led on the day; and why it cannot be told of some."""
         states, leads = await self._duties.led_by(lead_id, start, end), await self._duties.leads(start, end)
         rules = await self._duties.rules()
         # Twenty business days may take longer than the month after.
@@ -123,18 +123,20 @@ class RhythmApi:
             _duty(pb.Duty.KIND_RHYTHM, one.plan_id, one.employee_id, one.due, today)
             for one in await self._duties.sessions_of_plans(states, rules, start, today)
         ]
+        interviews = await self._duties.interviews(states, rules, months)
         found += [
             _duty(pb.Duty.KIND_INTERVIEW, interview_id(one.employee_id, one.month), one.employee_id, one.due, today)
-            for one in await self._duties.interviews(states, rules, months)
+            for one in interviews
             if one.due
         ]
         span = (start.isoformat(), end.isoformat())
-        return [
+        theirs = [
             one
             for one in found
             if span[0] <= one.due_date <= span[1]
             and leads.of(states[one.employee_id], date.fromisoformat(one.due_date)) == lead_id
         ]
+        return theirs, sorted({one.problem for one in interviews if one.problem})
 
     async def _named(self, lead_id: str, start: date, end: date, today: date) -> list[pb.Duty]:
         """What there was to do in sessions that they were named to hold."""
@@ -171,6 +173,7 @@ def _interview(one: Interview, team_id: str, lead_id: str, today: date) -> pb.In
         rules_position=one.rules.rules_position,
         calendar_position=one.rules.calendar_position,
         calendar_version=one.rules.calendar_version,
+        problem=one.problem,
     )
     if one.session is not None:
         interview.session_id, interview.state = one.session.session_id, one.session.state

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from libs.common.calendars import Days
-from libs.common.errors import NotFound
+from libs.common.errors import NotFound, NotKnown
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
@@ -38,17 +38,21 @@ class CoachingRulesInForce:
     def calendar_version(self) -> str:
         return self.days.version
 
+    def calendar_problem(self, error: NotKnown) -> str:
+        """What to say where a business day cannot be counted, and all else can be told."""
+        return (
+            f"calendar {self.rules.calendar_id}: {error.message}; "
+            "store a version of it without a country that names its days_off, or one of a country that is known"
+        )
+
 
 def rules_in_force(rules: Rules, state: employee.State, day: date) -> CoachingRulesInForce:
-    """The coaching rules of the narrowest scope that fits what an employee is on a day, with their calendar.
-
-    Raises NotAllowed as `Days` does.
-    """
+    """The coaching rules of the narrowest scope that fits what an employee is on a day, with their calendar."""
     return _in_force(rules, state.team_on(day), state.position_on(day), day)
 
 
 def rules_of_team(rules: Rules, team_id: str, day: date) -> CoachingRulesInForce:
-    """The coaching rules for a team as a whole, of the narrowest scope: of no position. Raises as `rules_in_force`."""
+    """The coaching rules for a team as a whole, of the narrowest scope: of no position."""
     return _in_force(rules, team_id, Position(), day)
 
 
@@ -98,7 +102,7 @@ class RuleBook:
     async def of(self, employee_id: str, day: date) -> CoachingRulesInForce:
         """What holds for an employee on a day.
 
-        Raises NotFound `EMPLOYEE_NOT_FOUND`; NotAllowed as `Days` does; Unavailable when they are not there in time.
+        Raises NotFound `EMPLOYEE_NOT_FOUND`; Unavailable when they are not there in time.
         """
         found = await self.of_all([employee_id], day)
         if employee_id not in found:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from libs.common.days import months_between, months_later
+from libs.common.errors import NotKnown
 from libs.common.service import Service
 from libs.facts.catalogue import Rules
 from services.coaching.duties import Duties, Leads, States, is_employed
@@ -125,6 +127,7 @@ class Waiting:
     number: int = 0
     for_id: str | None = None
     team_id: str = ""
+    problem: str = ""
 
 
 class Worklists:
@@ -165,9 +168,7 @@ class Worklists:
         strangers = {_basis(one) for one in waiting} - asked.states.keys()
         states = {**asked.states, **(await self._duties.states(strangers))}
         items = [_item(one, asked, states) for one in waiting]
-        items.sort(
-            key=lambda one: (-one.business_days_late, one.since_date or one.due_date, one.kind, one.id, one.number)
-        )
+        items.sort(key=_order)
         return items, any(len(some) >= MOST for some in found)
 
     async def _plans(self, asked: Asked) -> list[Waiting]:
@@ -238,10 +239,12 @@ class Worklists:
                 interview_id(one.employee_id, one.month),
                 one.employee_id,
                 f"{months_later(date.fromisoformat(f'{one.month}-01'), 1)}",
-                one.due.day.isoformat(),
+                one.due.day.isoformat() if one.due else "",
+                problem=one.problem,
             )
             for one in await self._duties.interviews(asked.states, asked.rules, months)
-            if one.due and (one.session is None or one.session.state in (Session.STATE_MISSED, Session.STATE_CANCELLED))
+            if (one.due or one.problem)
+            and (one.session is None or one.session.state in (Session.STATE_MISSED, Session.STATE_CANCELLED))
         ]
 
     async def _check_ins(self, asked: Asked) -> list[Waiting]:
@@ -331,6 +334,11 @@ def _steps(pip_id: str, employee_id: str, pip: PipState, until: str) -> list[Wai
     return [*found, waiting(WorkItem.KIND_REVIEW_PIP_DRIFT, "")] if pip.drift_to_review else found
 
 
+def _order(one: WorkItem) -> tuple[Any, ...]:
+    when = (-one.business_days_late, one.since_date or one.due_date)
+    return (not one.problem, *when, one.kind, one.id, one.number)
+
+
 def _basis(one: Waiting) -> str:
     """The employee by whose rules it is late."""
     return one.employee_id or one.for_id or ""
@@ -342,9 +350,13 @@ def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
     party = WorkItem.PARTY_LEAD if for_id else WorkItem.PARTY_HR
     if one.team_id and one.kind != WorkItem.KIND_CLOSE_TRAINING:
         party = WorkItem.PARTY_TRAINER
-    late = 0
+    late, problem = 0, one.problem
     if one.due and one.due < today.isoformat():
-        late = rules_in_force(asked.rules, state, today).days.between(date.fromisoformat(one.due), today)
+        in_force = rules_in_force(asked.rules, state, today)
+        try:
+            late = in_force.days.between(date.fromisoformat(one.due), today)
+        except NotKnown as error:
+            problem = in_force.calendar_problem(error)
     path, action = CALLS[one.kind]
     parts = {"id": one.id, "number": one.number, "employee_id": one.employee_id}
     return WorkItem(
@@ -357,6 +369,7 @@ def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
         since_date=one.since,
         due_date=one.due,
         business_days_late=late,
+        problem=problem,
         path=path.format(**parts),
         team_id=one.team_id,
         action=f"POST {action.format(**parts)}",

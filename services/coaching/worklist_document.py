@@ -41,10 +41,13 @@ TITLES: Mapping[WorkItem.Kind.ValueType, str] = {
 def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mapping[str, str]) -> Document:
     """What a worklist says; `names` of employees and teams by id."""
     person = request.lead_id or request.employee_id
-    late = [one for one in found.items if one.business_days_late]
-    due = [one for one in found.items if not one.business_days_late and one.due_date]
-    waiting = [one for one in found.items if not one.due_date]
+    problems = [one for one in found.items if one.problem]
+    counted = [one for one in found.items if not one.problem]
+    late = [one for one in counted if one.business_days_late]
+    due = [one for one in counted if not one.business_days_late and one.due_date]
+    waiting = [one for one in counted if not one.due_date]
     sections = [
+        _section("Not to be counted", problems, names, ["Due", "Why"]),
         _section("Late", late, names, ["Due", "Business days late"]),
         _section("Due", due, names, ["Due"]),
         _section("Waiting", waiting, names, []),
@@ -68,7 +71,7 @@ def _section(title: str, items: Sequence[WorkItem], names: Mapping[str, str], wh
         return None
     rows: list[list[Cell]] = []
     for one in items:
-        due: dict[str, Cell] = {"Due": one.due_date, "Business days late": one.business_days_late}
+        due: dict[str, Cell] = {"Due": one.due_date, "Business days late": one.business_days_late, "Why": one.problem}
         about = names[one.employee_id or one.team_id]
         waits_for = names[one.waits_for_id] if one.waits_for_id else "HR"
         rows.append([TITLES[one.kind], about, waits_for, one.since_date, *(due[name] for name in when), one.path])

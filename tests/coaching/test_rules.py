@@ -89,6 +89,8 @@ def test_numbers_that_stand_for_0() -> None:
 def test_a_place_that_is_not_known_any_more() -> None:
     """A calendar was right when it was stored: nothing is reckoned as if the place had no holidays."""
     rules = book(coaching("everyone", 2, calendar_id="days"), calendar(1, "2020-01-01", country="XX"))
+    found = rules_in_force(rules, AGENT, DAY)
+    assert found.rules.calendar_id == "days"
     with pytest.raises(NotAllowed) as caught:
-        rules_in_force(rules, AGENT, DAY)
+        found.days.add(DAY, 1)
     assert caught.value.reason == "CALENDAR_UNKNOWN"

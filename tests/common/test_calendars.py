@@ -120,7 +120,7 @@ def test_none_after_today() -> None:
 def test_unknown_place(country: str, subdivision: str) -> None:
     """Refused, not taken for a place without holidays."""
     with pytest.raises(NotAllowed) as caught:
-        Days(Calendar(country=country, subdivision=subdivision))
+        Days(Calendar(country=country, subdivision=subdivision)).add(day("03-02"), 1)
     assert caught.value.reason == "CALENDAR_UNKNOWN"
 
 

@@ -11,6 +11,7 @@ import pytest
 from grpc import StatusCode
 from sqlalchemy import event
 
+from services.coaching.session import interview_id
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     ApprovePipRequest,
@@ -35,10 +36,11 @@ from stepladder.coaching.v1.training_pb2 import (
 )
 from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, TransferEmployeeRequest
+from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Scope
 from tests.refusals import refused
 from tests.services import test_pips, test_suggestions, test_trainings
 from tests.services.test_check_ins import Centre, appoint, by, check_in
-from tests.services.test_rhythm import activate, become, go, ruled
+from tests.services.test_rhythm import activate, become, go, interviews, put, record, ruled
 from tests.services.test_sessions import a_plan, hold, schedule, today
 from tests.services.world import World, caught_up, fact
 
@@ -287,6 +289,38 @@ async def test_as_a_file(centre: Centre) -> None:
     assert "Nothing waits." in (await export("html", employee_id=centre.agent)).data.decode()
     await refused(export("html", hr=True), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     assert today(centre.world) == "2026-03-04"
+
+
+async def test_a_calendar_that_ends_stops_nothing_but_what_is_counted_by_it(centre: Centre) -> None:
+    """What of one team cannot be counted says so, comes first, and says what to do; the rest is answered."""
+    world = centre.world
+    ends, lasts = await world.team(), await world.team()
+    await put(world, "ceylon", calendar=Calendar(country="LK"))  # known up to 2026
+    rules = CoachingRules(calendar_id="ceylon", interview_business_day=5, scope=Scope(team_id=ends))
+    await put(world, "ending", coaching=rules)
+    go(world, 2026, 12, 7)
+    marked, other = await world.employee(ends), await world.employee(lasts)
+    go(world, 2027, 1, 11)
+    found = await worklist(centre, centre.hr, hr=True)
+    items = [one for one in found.items if one.kind == WorkItem.KIND_SCHEDULE_INTERVIEW]
+    december = [
+        (one.employee_id, one.due_date, one.business_days_late)
+        for one in items
+        if one.id in [interview_id(employee, "2026-12") for employee in (marked, other)]
+    ]
+    assert december == [(marked, "", 0), (other, "2027-01-07", 2)]
+    assert items[0].employee_id == marked
+    for said in ("calendar ceylon", "LK", "2026-12-31", "days_off"):
+        assert said in items[0].problem
+    assert {one.problem for one in items if one.employee_id == other} == {""}
+    request = ExportWorklistRequest(worklist=GetWorklistRequest(hr=True), format="html")
+    page = (await world.worklists.ExportWorklist(request, metadata=by(centre.hr))).data.decode()
+    assert "calendar ceylon" in page
+    listed = await interviews(centre, centre.hr, "2026-12", team_id="")
+    assert {one.problem for one in listed.interviews if one.employee_id == marked} == {items[0].problem}
+    await appoint(world, ends, centre.other_lead)
+    led = await record(centre, "2027-01-01", "2027-01-31", centre.hr, centre.other_lead)
+    assert led.problems == [items[0].problem]
 
 
 async def test_suggestions_wait_for_whom_they_were_raised_with(world: World) -> None:

@@ -118,6 +118,7 @@ class Interview(_message.Message):
     RULES_POSITION_FIELD_NUMBER: _builtins.int
     CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
     CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     team_id: _builtins.str
     """On the due day, or today if that is still to come, as is the lead; empty: nobody leads the team, or they do it themself."""
@@ -137,6 +138,8 @@ class Interview(_message.Message):
     """
     calendar_position: _builtins.int
     calendar_version: _builtins.str
+    problem: _builtins.str
+    """Empty, or why no due date can be counted, and what to do about that."""
     @_builtins.property
     def actions(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.AgreedAction]:
         """What was agreed, and what came of it."""
@@ -157,10 +160,11 @@ class Interview(_message.Message):
         rules_position: _builtins.int = ...,
         calendar_position: _builtins.int = ...,
         calendar_version: _builtins.str = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "date", b"date", "due_date", b"due_date", "employee_id", b"employee_id", "held_date", b"held_date", "lead_id", b"lead_id", "rules_position", b"rules_position", "session_id", b"session_id", "state", b"state", "team_id", b"team_id", "timeliness", b"timeliness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "date", b"date", "due_date", b"due_date", "employee_id", b"employee_id", "held_date", b"held_date", "lead_id", b"lead_id", "problem", b"problem", "rules_position", b"rules_position", "session_id", b"session_id", "state", b"state", "team_id", b"team_id", "timeliness", b"timeliness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,6 +230,7 @@ class LeadRecord(_message.Message):
     LEAD_ID_FIELD_NUMBER: _builtins.int
     DUTIES_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
     lead_id: _builtins.str
     @_builtins.property
     def duties(self) -> _containers.RepeatedCompositeFieldContainer[Global___Duty]:
@@ -235,16 +240,21 @@ class LeadRecord(_message.Message):
     def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutyCount]:
         """By kind."""
 
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why due dates of interviews cannot be counted, which are left out, and what to do about that."""
+
     def __init__(
         self,
         *,
         lead_id: _builtins.str = ...,
         duties: _abc.Iterable[Global___Duty] | None = ...,
         counts: _abc.Iterable[Global___DutyCount] | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "duties", b"duties", "lead_id", b"lead_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "duties", b"duties", "lead_id", b"lead_id", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

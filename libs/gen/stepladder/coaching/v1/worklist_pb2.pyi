@@ -214,6 +214,7 @@ class WorkItem(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     kind: Global___WorkItem.Kind.ValueType
     id: _builtins.str
     """Of the plan, the session, the interview, the suggestion, the training or the PIP; of a check-in, the employee's."""
@@ -236,6 +237,10 @@ class WorkItem(_message.Message):
     action: _builtins.str
     team_id: _builtins.str
     """Of a training: whose it is for."""
+    problem: _builtins.str
+    """Empty, or why its business days cannot be counted, so that it has no due date or says nothing of how late it is, and
+    what to do about that. Such items come first.
+    """
     def __init__(
         self,
         *,
@@ -251,10 +256,11 @@ class WorkItem(_message.Message):
         path: _builtins.str = ...,
         action: _builtins.str = ...,
         team_id: _builtins.str = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "business_days_late", b"business_days_late", "due_date", b"due_date", "employee_id", b"employee_id", "id", b"id", "kind", b"kind", "number", b"number", "path", b"path", "since_date", b"since_date", "team_id", b"team_id", "waits_for", b"waits_for", "waits_for_id", b"waits_for_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "business_days_late", b"business_days_late", "due_date", b"due_date", "employee_id", b"employee_id", "id", b"id", "kind", b"kind", "number", b"number", "path", b"path", "problem", b"problem", "since_date", b"since_date", "team_id", b"team_id", "waits_for", b"waits_for", "waits_for_id", b"waits_for_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
