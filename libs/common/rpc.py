@@ -31,6 +31,7 @@ from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
 from libs.common.eventsourcing import Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
+from libs.common.texts import control_characters
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
@@ -192,8 +193,9 @@ class _Method:
             request = self._decode(raw)
         except DecodeError as error:
             raise Invalid("MALFORMED_REQUEST", f"the request's bytes cannot be decoded: {error}") from error
-        if found := _VALIDATOR.collect_violations(request, fail_fast=len(raw) > _ALL_VIOLATIONS_UP_TO_BYTES):
-            violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
+        found = _VALIDATOR.collect_violations(request, fail_fast=len(raw) > _ALL_VIOLATIONS_UP_TO_BYTES)
+        violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
+        if violations := violations or tuple(control_characters(request)):
             text = "; ".join(f"{v.field}: {v.message}" for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
             raise Invalid("INVALID_FIELDS", text + more, violations)

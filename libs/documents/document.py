@@ -9,7 +9,7 @@ from typing import TypeAlias
 Cell: TypeAlias = str | int | Decimal | None
 """Text, a whole number, or a decimal with as many digits as are shown; None where there is nothing."""
 
-_UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
 
 
@@ -99,7 +99,8 @@ class Document:
 
 
 def storable(text: str) -> str:
-    """Text without what XML 1.0, of which workbooks and charts are made, cannot hold."""
+    """Text without what XML 1.0, of which workbooks and charts are made, cannot hold, and without signs that turn the
+    direction of writing: they would turn what stands around it."""
     return _UNSTORABLE.sub("", text)
 
 

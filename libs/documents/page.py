@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from libs.documents.charts import PAGE, draw
-from libs.documents.document import Document, Section, Table, Trend, shown
+from libs.documents.document import Document, Section, Table, Trend, shown, storable
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -18,9 +18,10 @@ def page_of(document: Document) -> bytes:
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in document.headlines
     )
     sections = "\n".join(_section(index, one) for index, one in enumerate(document.sections))
-    return _PAGE.substitute(
+    page = _PAGE.substitute(
         title=escape(document.title), subtitle=escape(document.subtitle), headlines=headlines, sections=sections
-    ).encode()
+    )
+    return storable(page).encode()
 
 
 def _section(number: int, section: Section) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typst
 
 from libs.documents.charts import Style, draw
-from libs.documents.document import Document, Section, Table, Trend, shown
+from libs.documents.document import Document, Section, Table, Trend, shown, storable
 
 FONTS = ("Noto Sans", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew")
 """Asked in this order for each character."""
@@ -28,6 +28,14 @@ def _fonts() -> typst.Fonts:
 
 def pdf_of(document: Document) -> bytes:
     """A PDF with tags for those who have it read to them."""
+    made = typst.Compiler(_TEMPLATE, font_paths=_fonts(), sys_inputs={"document": content_of(document)}).compile()
+    if not isinstance(made, bytes):
+        raise TypeError("a PDF is one file")
+    return made
+
+
+def content_of(document: Document) -> str:
+    """What the template sets, in JSON."""
     content = {
         "fonts": FONTS,
         "title": document.title,
@@ -35,10 +43,7 @@ def pdf_of(document: Document) -> bytes:
         "headlines": document.headlines,
         "sections": [_section(index, one) for index, one in enumerate(document.sections)],
     }
-    made = typst.Compiler(_TEMPLATE, font_paths=_fonts(), sys_inputs={"document": json.dumps(content)}).compile()
-    if not isinstance(made, bytes):
-        raise TypeError("a PDF is one file")
-    return made
+    return storable(json.dumps(content, ensure_ascii=False))
 
 
 def _section(number: int, section: Section) -> dict[str, object]:

@@ -35,7 +35,7 @@ def csv_of(document: Document) -> bytes:
     writer.writerow([_harmless(document.subtitle)])
     for table in _tables(document):
         writer.writerow([])
-        writer.writerow([table.title])
+        writer.writerow([_harmless(table.title)])
         writer.writerow([_written(title) for title in table.columns])
         writer.writerows([_written(cell) for cell in row] for row in table.rows)
     return (MARK + out.getvalue()).encode()
@@ -103,8 +103,6 @@ def _written(cell: Cell) -> str:
 
 def _harmless(text: str) -> str:
     """What a spreadsheet takes for a formula, as text: see OWASP on CSV injection."""
-    return (
-        f"'{text}"
-        if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
-        else text
-    )
+    text = storable(text)
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
+    return f"'{text}" if formula else text

@@ -312,6 +312,18 @@ async def test_client_stream_is_read_to_its_end(world: World) -> None:
     assert world.facts.contexts[0].request_id == ""
 
 
+@pytest.mark.parametrize("text", ["a\x00", "\x1b[31mred", "\x0b"])
+async def test_control_characters_are_refused(world: World, text: str) -> None:
+    """In every service, before anybody looks at the request; tabs and line breaks are none."""
+    await world.record(a_request("a\tb\r\nc"))
+    with pytest.raises(aio.AioRpcError) as caught:
+        await world.record(a_request(text))
+    assert caught.value.code() == StatusCode.INVALID_ARGUMENT
+    info, violations = details(caught.value)
+    assert (info.reason, [one.field for one in violations]) == ("INVALID_FIELDS", ["request_id"])
+    assert len(world.facts.contexts) == 1
+
+
 async def test_client_stream_is_checked_message_by_message(world: World) -> None:
     """A message against the rules ends the stream, and the refusal says which one it was."""
     requests = [StreamFactsRequest(batch=a_request()), StreamFactsRequest(batch=a_request(dates=("2026-01-01", "now")))]

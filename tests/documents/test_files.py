@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,7 +14,7 @@ from openpyxl import load_workbook
 from libs.documents.charts import PAGE, draw
 from libs.documents.document import Bars, Cell, Document, Heat, Section, Table, Trend
 from libs.documents.page import page_of
-from libs.documents.print import pdf_of
+from libs.documents.print import content_of, pdf_of
 from libs.documents.tables import csv_of, workbook_of
 
 NAMES = ("Ķēniņš Žagars", "客服代表", "محمد العلي", "דוד כהן")
@@ -56,6 +57,21 @@ def test_names_that_xml_cannot_hold_spoil_no_file(make: Callable[[Document], byt
         assert make(found)
         for chart in (chart for section in found.sections for chart in section.charts):
             ElementTree.fromstring(draw(chart, PAGE, "one"))  # noqa: S314 - our own
+
+
+@pytest.mark.parametrize("sign", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_no_name_turns_what_stands_around_it(sign: str) -> None:
+    """Signs that override the direction of writing are left out, also where a formula hides behind one."""
+    found = document(f"Handle{sign}time", (f"{sign}=1+1", f"A{sign}nna"))
+    written = csv_of(found).decode()
+    book = load_workbook(io.BytesIO(workbook_of(found)))
+    cells = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
+    for text in (written, page_of(found).decode(), *cells):
+        assert sign not in text
+    assert "Handletime" in written
+    assert "\r\n'=1+1,1\r\n" in written
+    assert sign not in content_of(found)
+    assert json.loads(content_of(found))["title"] == "Centre · Handletime"
 
 
 def test_a_workbook_has_typed_cells_and_headers_that_stay() -> None:
