@@ -4,41 +4,56 @@ from collections.abc import Mapping, Sequence
 
 from services.coaching import plan
 from stepladder.coaching.v1.comparison_pb2 import ComparedGroup
+from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged
+from stepladder.coaching.v1.pip_pb2 import Pip
 from stepladder.coaching.v1.plan_pb2 import Plan
-from stepladder.performance.v1.policy_pb2 import CoachingRules
 
 FATES: Sequence[ComparedGroup.Fate.ValueType] = [fate for fate in ComparedGroup.Fate.values() if fate]
 
 _OPEN = (ComparedGroup.FATE_PROPOSED, ComparedGroup.FATE_ACTIVE)
-_EACH = [(fate,) for fate in FATES]
-_COARSE = [
-    (ComparedGroup.FATE_NO_PLAN,),
-    _OPEN,
-    tuple(fate for fate in FATES if fate not in (ComparedGroup.FATE_NO_PLAN, *_OPEN)),
-]
-_ALL = [tuple(FATES)]
-
 _OUTCOMES: Mapping[Plan.Outcome.ValueType, ComparedGroup.Fate.ValueType] = {
     Plan.OUTCOME_IMPROVED: ComparedGroup.FATE_IMPROVED,
     Plan.OUTCOME_PARTLY_IMPROVED: ComparedGroup.FATE_PARTLY_IMPROVED,
     Plan.OUTCOME_NOT_IMPROVED: ComparedGroup.FATE_NOT_IMPROVED,
     Plan.OUTCOME_CANCELLED: ComparedGroup.FATE_CANCELLED,
 }
+_ENDS: Mapping[Pip.Action.ValueType, ComparedGroup.Fate.ValueType] = {
+    Pip.ACTION_UNSPECIFIED: ComparedGroup.FATE_PIP_ENDED,
+    Pip.ACTION_NONE: ComparedGroup.FATE_PIP_NO_ACTION,
+    Pip.ACTION_TRANSFER: ComparedGroup.FATE_PIP_TRANSFER,
+    Pip.ACTION_DEMOTION: ComparedGroup.FATE_PIP_DEMOTION,
+    Pip.ACTION_TERMINATION: ComparedGroup.FATE_PIP_TERMINATION,
+    Pip.ACTION_OTHER: ComparedGroup.FATE_PIP_OTHER_ACTION,
+}
+
+_EACH = [(fate,) for fate in FATES]
+_COARSE = [
+    (ComparedGroup.FATE_NO_PLAN,),
+    _OPEN,
+    tuple(_OUTCOMES.values()),
+    (ComparedGroup.FATE_PIP_BEGUN, *_ENDS.values()),
+]
+_ALL = [tuple(FATES)]
 
 
-def fate_of(state: plan.State | None) -> ComparedGroup.Fate.ValueType:
-    """What became of somebody by the plan that answered what was found; None: there is none."""
+def fate_of(
+    state: plan.State | None, standing: EmployeeStandingChanged, start_date: str
+) -> ComparedGroup.Fate.ValueType:
+    """What became of somebody by the plan that answered what was found, or by a PIP since the days on which it was.
+
+    Args:
+        state: None where there is no such plan.
+        standing: by their PIPs, now.
+        start_date: the first of those days.
+    """
+    if standing.since_date >= start_date:
+        return ComparedGroup.FATE_PIP_BEGUN if standing.under_pip else _ENDS[standing.action]
     if state is None:
         return ComparedGroup.FATE_NO_PLAN
     if state.stage == Plan.STATE_CLOSED:
         return _OUTCOMES[state.closed.outcome]
     active = state.stage in (Plan.STATE_ACTIVE, Plan.STATE_IN_OBSERVATION)
     return ComparedGroup.FATE_ACTIVE if active else ComparedGroup.FATE_PROPOSED
-
-
-def smallest_group(rules: CoachingRules) -> int:
-    """Of how many people a group is told: of 3 at least, since of two in two groups, their sum says one in each."""
-    return max(3, rules.smallest_group)
 
 
 def told(fates: Sequence[ComparedGroup.Fate.ValueType], smallest: int) -> list[ComparedGroup]:

@@ -1,6 +1,6 @@
 """gRPC: stepladder.coaching.v1.ComparisonService."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from libs.common.errors import NotAllowed
@@ -11,10 +11,12 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Relation
 from services.coaching.case_file_api import names_of, readable_plan
-from services.coaching.comparison import everything, fate_of, smallest_group, told
+from services.coaching.comparison import everything, fate_of, told
 from services.coaching.patterns import Found, Patterns
 from services.coaching.plan import PLAN, State, evidence_days, plan_id
 from services.coaching.rules import rules_in_force
+from services.coaching.standing import STANDING
+from services.coaching.standing import State as Standing
 from stepladder.coaching.v1 import comparison_pb2 as pb
 
 
@@ -44,7 +46,7 @@ class ComparisonApi:
         people = await self._people({own_id, *(one.employee_id for one in others)})
         own = people.get(own_id, employee.State())
         rules = rules_in_force(await self._catalogue.rules(self._engine), own, context.today).rules
-        comparison.smallest_group = smallest_group(rules)
+        comparison.smallest_group = rules.smallest_group
         team_id, position = own.team_on(last), own.position_on(last).name
         within = [one for one in others if one.team_id == team_id]
         if len(within) >= comparison.smallest_group:
@@ -52,7 +54,7 @@ class ComparisonApi:
         else:
             comparison.position = position
             within = [one for one in others if people[one.employee_id].position_on(last).name == position]
-        compared = [await self._compared(one) for one in within]
+        compared = await self._compared(within)
         fates = [one.fate for one in compared]
         if Relation.HR in caller.relations:
             names = await names_of(self._commands, [one.employee_id for one in compared])
@@ -67,15 +69,24 @@ class ComparisonApi:
     async def _people(self, ids: Iterable[str]) -> dict[str, employee.State]:
         return {one: standing.state for one, standing in (await self._commands.known(EMPLOYEE, ids)).items()}
 
-    async def _compared(self, one: Found) -> pb.ComparedEmployee:
-        plan = plan_id(one.detection_id)
-        states = await self._commands.known(PLAN, [plan])
-        return pb.ComparedEmployee(
-            employee_id=one.employee_id,
-            detection_id=one.detection_id,
-            plan_id=plan if states else "",
-            fate=fate_of(states[plan].state if states else None),
-        )
+    async def _compared(self, found: Sequence[Found]) -> list[pb.ComparedEmployee]:
+        """What became of each, without names."""
+        plans = await self._commands.known(PLAN, [plan_id(one.detection_id) for one in found])
+        standings = await self._commands.known(STANDING, [one.employee_id for one in found])
+        compared = []
+        for one in found:
+            plan, standing = plans.get(plan_id(one.detection_id)), standings.get(one.employee_id)
+            compared.append(
+                pb.ComparedEmployee(
+                    employee_id=one.employee_id,
+                    detection_id=one.detection_id,
+                    plan_id=plan_id(one.detection_id) if plan else "",
+                    fate=fate_of(
+                        plan.state if plan else None, standing.state.now if standing else Standing().now, one.start_date
+                    ),
+                )
+            )
+        return compared
 
 
 def _pattern(state: State) -> pb.Comparison:

@@ -74,6 +74,10 @@ def _in_force(rules: Rules, team_id: str, held: Position, day: date) -> Coaching
     )
 
 
+FEWEST = 3
+"""No group of fewer is told of, whatever rules say that were set before this was refused; the contract says why."""
+
+
 def smallest_group(rules: Rules, day: date) -> int:
     """How many people a group must have to be shown, by the most careful of all rules in force."""
     return max([5, *(policy.coaching.smallest_group for policy in rules.policies_on(KIND, day))])
@@ -83,7 +87,7 @@ def _with_defaults(given: CoachingRules) -> CoachingRules:
     rules = CoachingRules()
     rules.CopyFrom(given)
     rules.mastery_repetitions = rules.mastery_repetitions or 3
-    rules.smallest_group = rules.smallest_group or 5
+    rules.smallest_group = max(FEWEST, rules.smallest_group or 5)
     if rules.HasField("pip"):
         rules.pip.evidence_days = rules.pip.evidence_days or 365
         rules.pip.appeal_business_days = rules.pip.appeal_business_days or 10

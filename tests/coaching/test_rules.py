@@ -82,6 +82,8 @@ def test_numbers_that_stand_for_0() -> None:
     stored.CopyFrom(policy)
     found = rules_in_force(book(policy), AGENT, DAY).rules
     assert (found.mastery_repetitions, found.smallest_group) == (2, 5)
+    before = [rules_in_force(book(coaching("everyone", 1, smallest_group=few)), AGENT, DAY) for few in (1, 2, 3, 7)]
+    assert [one.rules.smallest_group for one in before] == [3, 3, 3, 7]
     assert found.pip == PipRules(evidence_days=365, appeal_business_days=7)
     assert policy == stored
 

@@ -46,3 +46,16 @@ async def test_a_place_that_is_not_known(world: World) -> None:
     refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "POLICY_INVALID")
     assert refusal.message.endswith("are UA, UG, UM, US, UY, UZ")
     assert refusal.fields == ["policy.calendar.country"]
+
+
+async def test_two_people_are_no_group(world: World) -> None:
+    """Rules that would tell of fewer than three are refused; none said is the number that the contract names."""
+    for smallest, wrong in ((1, True), (2, True), (3, False), (0, False)):
+        content = CoachingRules(smallest_group=smallest)
+        policy = Policy(policy_id=new_id("coaching"), effective_date="2020-01-01", coaching=content)
+        call = world.policies.SetPolicy(SetPolicyRequest(policy=policy))
+        if wrong:
+            refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+            assert refusal.fields == ["policy.coaching.smallest_group"]
+        else:
+            await call

@@ -3,10 +3,14 @@
 import pytest
 from grpc import StatusCode
 
+from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from services.coaching.patterns import Patterns
+from services.coaching.standing import STANDING
 from stepladder.coaching.v1.comparison_pb2 import ComparedGroup, Comparison, GetComparisonRequest
+from stepladder.coaching.v1.pip_pb2 import Pip
 from stepladder.coaching.v1.plan_pb2 import CancelPlanRequest, ProposePlanRequest
+from stepladder.coaching.v1.standing_pb2 import BeginPip, EndPip, VoidPip
 from stepladder.performance.v1.detection_pb2 import Detection, GetDetectionRequest
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
@@ -60,6 +64,13 @@ class Centre:
         for plan_id in plans:
             await self.world.plans.CancelPlan(CancelPlanRequest(plan_id=plan_id, reason="moved"), metadata=by(self.hr))
 
+    async def stand(self, *commands: BeginPip | EndPip | VoidPip) -> None:
+        """What the policy that follows PIPs says of them."""
+        for number, command in enumerate(commands):
+            now = self.world.clock[0]
+            context = Context(now, now.date(), "policy:keep-standings", request_id=f"{number} {command}")
+            await self.world.services["coaching"].commands.handle(STANDING, command.employee_id, command, context)
+
     async def compared(self, caller: str) -> Comparison:
         request = GetComparisonRequest(plan_id=self.plans[0], at_least=await self.world.end())
         found: Comparison = await self.world.outcomes.GetComparison(request, metadata=by(caller))
@@ -95,6 +106,28 @@ async def test_people_with_the_same_pattern_are_compared(centre: Centre) -> None
     assert told(await centre.compared(centre.hr)) == {(FATE.FATE_PROPOSED,): 2, (FATE.FATE_CANCELLED,): 4}
     await centre.rule(8)
     assert not (await centre.compared(centre.lead)).groups
+
+
+async def test_pips_are_among_what_became_of_people(centre: Centre) -> None:
+    """Those that began since, what was decided of them, and none that counts as not having been, or was before."""
+    await centre.cancel(*centre.plans[3:7])
+    begun = [BeginPip(employee_id=one, since_date="2020-03-02") for one in centre.agents[1:6]]
+    early = BeginPip(employee_id=centre.agents[6], since_date="2020-01-08")
+    actions = [(3, Pip.ACTION_DEMOTION), (4, Pip.ACTION_UNSPECIFIED)]
+    ended = [EndPip(employee_id=centre.agents[one], ended_date="2020-05-04", action=what) for one, what in actions]
+    await centre.stand(*begun, early, *ended, VoidPip(employee_id=centre.agents[5]))
+    full = await centre.compared(centre.hr)
+    assert [one.fate for one in full.employees] == [
+        *[FATE.FATE_PIP_BEGUN] * 2,
+        *(FATE.FATE_PIP_DEMOTION, FATE.FATE_PIP_ENDED),
+        *[FATE.FATE_CANCELLED] * 2,
+    ]
+    assert [one.plan_id for one in full.employees] == centre.plans[1:7]
+    assert list(told(await centre.compared(centre.lead)).values()) == [6]
+    await centre.stand(*(BeginPip(employee_id=one, since_date="2020-06-01") for one in centre.agents[3:6:2]))
+    assert {len(fates): people for fates, people in told(await centre.compared(centre.lead)).items()} == {14: 6}
+    await centre.stand(BeginPip(employee_id=centre.later, since_date="2020-06-01"))
+    assert full.smallest_group == 3
 
 
 async def test_where_the_team_is_too_small_the_position_is_compared(centre: Centre) -> None:

@@ -80,11 +80,11 @@ async def founded(world: World) -> Centre:
     await world.directory.AppointTeamLead(
         AppointTeamLeadRequest(team_id=team, lead_id=lead, effective_date="2019-01-01")
     )
-    content = CoachingRules(scope=Scope(team_id=team), smallest_group=2)
+    content = CoachingRules(scope=Scope(team_id=team), smallest_group=3)
     await world.policies.SetPolicy(
         SetPolicyRequest(policy=Policy(policy_id=new_id("rules"), effective_date="2019-01-01", coaching=content))
     )
-    example, *agents = [await world.employee(team) for _ in range(5)]
+    example, *agents = [await world.employee(team) for _ in range(7)]
     kpi = await world.kpi()
     await world.record(fact(example, "2020-02-03", kpi, 1), fact(example, "2020-02-04", kpi, 3))
     return Centre(world, example, agents, lead, hr, kpi)
@@ -120,14 +120,14 @@ async def test_chosen(both: World) -> None:
 
 
 async def test_what_it_changed(both: World) -> None:
-    """Two who took part complain less; the other two do not; the example is neither."""
+    """Three who took part complain less; the other three do not; the example is neither."""
     centre = await founded(both)
     stub, lead = both.sharings, by(centre.lead)
     one = await centre.prepare()
     effect = GetSharingEffectRequest(sharing_id=one.sharing_id, days=7)
     await refused(stub.GetSharingEffect(effect), StatusCode.FAILED_PRECONDITION, "NOT_HELD")
     centre.later(HELD + timedelta(days=8))
-    for agent, before, after in zip(centre.agents, (20, 30, 20, 30), (10, 10, 20, 40), strict=True):
+    for agent, before, after in zip(centre.agents, (20, 25, 30, 20, 25, 30), (10, 10, 10, 20, 30, 40), strict=True):
         await both.record(
             fact(agent, "2020-03-10", centre.kpi, before),
             fact(agent, "2020-03-16", centre.kpi, 99),
@@ -137,15 +137,15 @@ async def test_what_it_changed(both: World) -> None:
         fact(centre.example, "2020-03-10", centre.kpi, 1), fact(centre.example, "2020-03-20", centre.kpi, 1)
     )
     hold = HoldSharingRequest(
-        sharing_id=one.sharing_id, etag=one.etag, date=HELD.isoformat(), participant_ids=centre.agents[:2]
+        sharing_id=one.sharing_id, etag=one.etag, date=HELD.isoformat(), participant_ids=centre.agents[:3]
     )
     held = await stub.HoldSharing(hold, metadata=lead)
     assert (held.state, held.held_date) == (Sharing.STATE_HELD, "2020-03-16")
     changed = await stub.GetSharingEffect(effect)
-    assert (changed.took_part.employees, changed.took_part.before, changed.took_part.after) == (2, "25.0", "10.0")
-    assert (changed.took_part.better, changed.took_part.change.median) == (2, "15.0")
-    assert (changed.others.employees, changed.others.before, changed.others.after) == (2, "25.0", "30.0")
-    assert (changed.others.same, changed.others.worse, changed.left_out, changed.over) == (1, 1, 0, True)
+    assert (changed.took_part.employees, changed.took_part.before, changed.took_part.after) == (3, "25.0", "10.0")
+    assert (changed.took_part.better, changed.took_part.change.median) == (3, "15.0")
+    assert (changed.others.employees, changed.others.before, changed.others.after) == (3, "25.0", "30.0")
+    assert (changed.others.same, changed.others.worse, changed.left_out, changed.over) == (1, 2, 0, True)
     (follower,) = (f for f in both.services["coaching"].followers if f.handler.name == "sharings")
     await follower.wait_for(held.log_position, 20)
     assert [step async for step in rebuild(follower)][-1].changed_rows == 0

@@ -38,7 +38,7 @@ HELD = date(2020, 3, 16)
 
 @dataclass
 class Centre:
-    """A team of agents with its lead; a trainer; HR; rules by which two are many."""
+    """A team of agents with its lead; a trainer; HR; rules by which three are many."""
 
     world: World
     team: str
@@ -91,23 +91,24 @@ async def founded(world: World) -> Centre:
     await world.directory.AppointTeamLead(
         AppointTeamLeadRequest(team_id=team, lead_id=lead, effective_date="2019-01-01")
     )
-    content = CoachingRules(scope=Scope(team_id=team), smallest_group=2)
+    content = CoachingRules(scope=Scope(team_id=team), smallest_group=3)
     rules = await world.policies.SetPolicy(
         SetPolicyRequest(policy=Policy(policy_id=new_id("rules"), effective_date="2019-01-01", coaching=content))
     )
-    agents = [await world.employee(team) for _ in range(4)]
+    agents = [await world.employee(team) for _ in range(6)]
     return Centre(world, team, agents, lead, trainer, hr, rules)
 
 
 async def seen(centre: Centre) -> Measure:
-    """Two agents miss an item, one misses another, one misses nothing: the measure of the first."""
+    """Three agents miss an item, one misses another, one misses nothing: the measure of the first."""
     form_id = await form(centre.world)
-    first, second, third, fourth = centre.agents
+    first, second, third, fourth, fifth, _ = centre.agents
     for agent, day, missed in (
         (first, "2020-02-03", {"solution": 0}),
         (first, "2020-02-04", {}),
         (second, "2020-02-04", {"solution": 50, "greeting": 0}),
         (third, "2020-02-05", {}),
+        (fifth, "2020-02-05", {"solution": 0}),
         (fourth, "2020-01-31", {"solution": 0, "greeting": 0}),
     ):
         await create(centre.world, evaluation(form_id, agent, centre.lead, day, **missed))
@@ -115,31 +116,31 @@ async def seen(centre: Centre) -> Measure:
 
 
 async def test_what_many_got_wrong(both: World) -> None:
-    """Items and targets that at least two missed, on days in the team; what more of them missed comes first."""
+    """Items and targets that at least three missed, on days in the team; what more of them missed comes first."""
     centre = await founded(both)
     item = await seen(centre)
     kpi = await both.kpi()
     await both.kpis.SetTarget(
         SetTargetRequest(target=Target(kpi_id=kpi, team_id=centre.team, effective_date="2020-01-01", maximum="10"))
     )
-    await both.record(*(fact(agent, "2020-02-06", kpi, 11) for agent in centre.agents[:3]))
-    await both.record(fact(centre.agents[3], "2020-02-06", kpi, 10))
+    await both.record(*(fact(agent, "2020-02-06", kpi, 11) for agent in centre.agents[:4]))
+    await both.record(fact(centre.agents[4], "2020-02-06", kpi, 10))
     assert await centre.problems() == [
-        SharedProblem(measure=Measure(kpi_id=kpi), employees=4, employees_missed=3),
-        SharedProblem(measure=item, employees=3, employees_missed=2, evaluations=4, evaluations_missed=2),
+        SharedProblem(measure=Measure(kpi_id=kpi), employees=5, employees_missed=4),
+        SharedProblem(measure=item, employees=4, employees_missed=3, evaluations=5, evaluations_missed=3),
     ]
     # One who was in the team on one of these days only: the others are not the team's.
     move = TransferEmployeeRequest(employee_id=centre.agents[1], team_id=await both.team(), effective_date="2020-02-05")
     await both.directory.TransferEmployee(move)
     kpi_now, item_now = await centre.problems()
-    assert (kpi_now.employees, kpi_now.employees_missed, item_now.employees_missed) == (3, 2, 2)
+    assert (kpi_now.employees, kpi_now.employees_missed, item_now.employees_missed) == (4, 3, 3)
     assert [one.measure for one in await centre.problems("2020-02-05")] == [Measure(kpi_id=kpi)]
 
 
 async def test_few_are_not_many(centre: Centre) -> None:
     """What fewer missed than the rules say is not shown, and nothing is asked for because of it."""
     measure = await seen(centre)
-    centre.rules.coaching.smallest_group = 3
+    centre.rules.coaching.smallest_group = 4
     await centre.world.policies.SetPolicy(SetPolicyRequest(policy=centre.rules))
     assert await centre.problems() == []
     await refused(centre.ask(measure), StatusCode.FAILED_PRECONDITION, "NOT_SHARED")
@@ -157,7 +158,7 @@ async def test_to_its_end(both: World) -> None:
     # What becomes known later changes what is shown now, and not what was asked for.
     form_id = measure.form_item.form_id
     await create(both, evaluation(form_id, centre.agents[2], centre.lead, "2020-02-20", solution=0))
-    assert (await centre.problems())[0].employees_missed == 3
+    assert (await centre.problems())[0].employees_missed == 4
     again = centre.asking(measure, training_id=asked.training_id)
     assert await both.trainings.RequestTraining(again, metadata=by(centre.lead)) == asked
 
@@ -171,10 +172,10 @@ async def test_to_its_end(both: World) -> None:
     schedule = ScheduleTrainingRequest(**about, date=HELD.isoformat(), etag=accepted.etag)
     await stub.ScheduleTraining(schedule, metadata=trainer)
     centre.later(HELD)
-    hold = HoldTrainingRequest(**about, date=HELD.isoformat(), participant_ids=centre.agents[:2])
+    hold = HoldTrainingRequest(**about, date=HELD.isoformat(), participant_ids=centre.agents[:3])
     held = await stub.HoldTraining(hold, metadata=trainer)
     assert await stub.HoldTraining(hold, metadata=trainer) == held
-    assert (held.held_date, list(held.participant_ids)) == ("2020-03-16", centre.agents[:2])
+    assert (held.held_date, list(held.participant_ids)) == ("2020-03-16", centre.agents[:3])
     close = CloseTrainingRequest(**about, reason="they listen now")
     await refused(stub.CloseTraining(close, metadata=trainer), StatusCode.PERMISSION_DENIED, "NOT_THEIR_LEAD")
     closed = await stub.CloseTraining(close, metadata=by(centre.lead))
@@ -242,7 +243,7 @@ async def test_what_it_changed(centre: Centre) -> None:
     await stub.AcceptTraining(AcceptTrainingRequest(**about), metadata=trainer)
     await stub.ScheduleTraining(ScheduleTrainingRequest(**about, date=HELD.isoformat()), metadata=trainer)
     centre.later(HELD)
-    hold = HoldTrainingRequest(**about, date=HELD.isoformat(), participant_ids=centre.agents[:2])
+    hold = HoldTrainingRequest(**about, date=HELD.isoformat(), participant_ids=centre.agents[:3])
     await stub.HoldTraining(hold, metadata=trainer)
 
     async def effect(days: int = 0) -> BeforeAfter:
@@ -252,18 +253,18 @@ async def test_what_it_changed(centre: Centre) -> None:
     centre.later(HELD + timedelta(days=7))
     assert not (await effect()).over
     form_id = measure.form_item.form_id
-    for agent, before, after in zip(centre.agents, (0, 0, 100, 100), (100, 100, 0, 100), strict=True):
+    for agent, before, after in zip(centre.agents, (0, 0, 0, 100, 100, 100), (100, 100, 100, 0, 0, 100), strict=True):
         for day, achieved in (("2020-03-10", before), ("2020-03-16", 0), ("2020-03-20", after)):
             record = evaluation(form_id, agent, centre.lead, day, solution=achieved)
             assert not (await create(world, record)).rejections
     week = await effect(7)
     assert (week.before_start_date, week.before_end_date) == ("2020-03-09", "2020-03-15")
     assert (week.after_start_date, week.after_end_date, week.over) == ("2020-03-17", "2020-03-23", False)
-    assert (week.took_part.employees, week.took_part.before, week.took_part.after) == (2, "0.0", "100.0")
-    assert (week.took_part.better, week.took_part.change.median) == (2, "100.0")
-    assert (week.others.employees, week.others.before, week.others.after) == (2, "100.0", "50.0")
-    assert (week.others.same, week.others.worse, week.left_out) == (1, 1, 0)
+    assert (week.took_part.employees, week.took_part.before, week.took_part.after) == (3, "0.0", "100.0")
+    assert (week.took_part.better, week.took_part.change.median) == (3, "100.0")
+    assert (week.others.employees, week.others.before, week.others.after) == (3, "100.0", "0.0")
+    assert (week.others.same, week.others.worse, week.left_out) == (1, 2, 0)
     centre.later(HELD + timedelta(days=8))
     assert (await effect(7)).over
     few = await effect(1)
-    assert (few.took_part.suppressed, few.others.suppressed, few.left_out) == (True, True, 4)
+    assert (few.took_part.suppressed, few.others.suppressed, few.left_out) == (True, True, 6)

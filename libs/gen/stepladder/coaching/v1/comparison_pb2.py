@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'stepladder/coaching/v1/comparison.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"D\n\x14GetComparisonRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"\x95\x02\n\nComparison\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x11\n\tpolicy_id\x18\x02 \x01(\t\x12\x0e\n\x06kpi_id\x18\x03 \x01(\t\x12\x12\n\nstart_date\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x05 \x01(\t\x12\x0f\n\x07team_id\x18\x06 \x01(\t\x12\x10\n\x08position\x18\x07 \x01(\t\x12\x16\n\x0esmallest_group\x18\x08 \x01(\x05\x12\x35\n\x06groups\x18\t \x03(\x0b\x32%.stepladder.coaching.v1.ComparedGroup\x12;\n\temployees\x18\n \x03(\x0b\x32(.stepladder.coaching.v1.ComparedEmployee\"\x87\x02\n\rComparedGroup\x12\x39\n\x05\x66\x61tes\x18\x01 \x03(\x0e\x32*.stepladder.coaching.v1.ComparedGroup.Fate\x12\x0e\n\x06people\x18\x02 \x01(\x05\"\xaa\x01\n\x04\x46\x61te\x12\x14\n\x10\x46\x41TE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x46\x41TE_NO_PLAN\x10\x01\x12\x11\n\rFATE_PROPOSED\x10\x02\x12\x0f\n\x0b\x46\x41TE_ACTIVE\x10\x03\x12\x11\n\rFATE_IMPROVED\x10\x04\x12\x18\n\x14\x46\x41TE_PARTLY_IMPROVED\x10\x05\x12\x15\n\x11\x46\x41TE_NOT_IMPROVED\x10\x06\x12\x12\n\x0e\x46\x41TE_CANCELLED\x10\x07\"\x9e\x01\n\x10\x43omparedEmployee\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65tection_id\x18\x03 \x01(\t\x12\x0f\n\x07plan_id\x18\x04 \x01(\t\x12\x38\n\x04\x66\x61te\x18\x05 \x01(\x0e\x32*.stepladder.coaching.v1.ComparedGroup.Fate2\x9f\x01\n\x11\x43omparisonService\x12\x89\x01\n\rGetComparison\x12,.stepladder.coaching.v1.GetComparisonRequest\x1a\".stepladder.coaching.v1.Comparison\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/plans/{plan_id}/comparisonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'stepladder/coaching/v1/comparison.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"D\n\x14GetComparisonRequest\x12\x1a\n\x07plan_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\"\x95\x02\n\nComparison\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x11\n\tpolicy_id\x18\x02 \x01(\t\x12\x0e\n\x06kpi_id\x18\x03 \x01(\t\x12\x12\n\nstart_date\x18\x04 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x05 \x01(\t\x12\x0f\n\x07team_id\x18\x06 \x01(\t\x12\x10\n\x08position\x18\x07 \x01(\t\x12\x16\n\x0esmallest_group\x18\x08 \x01(\x05\x12\x35\n\x06groups\x18\t \x03(\x0b\x32%.stepladder.coaching.v1.ComparedGroup\x12;\n\temployees\x18\n \x03(\x0b\x32(.stepladder.coaching.v1.ComparedEmployee\"\xaa\x03\n\rComparedGroup\x12\x39\n\x05\x66\x61tes\x18\x01 \x03(\x0e\x32*.stepladder.coaching.v1.ComparedGroup.Fate\x12\x0e\n\x06people\x18\x02 \x01(\x05\"\xcd\x02\n\x04\x46\x61te\x12\x14\n\x10\x46\x41TE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x46\x41TE_NO_PLAN\x10\x01\x12\x11\n\rFATE_PROPOSED\x10\x02\x12\x0f\n\x0b\x46\x41TE_ACTIVE\x10\x03\x12\x11\n\rFATE_IMPROVED\x10\x04\x12\x18\n\x14\x46\x41TE_PARTLY_IMPROVED\x10\x05\x12\x15\n\x11\x46\x41TE_NOT_IMPROVED\x10\x06\x12\x12\n\x0e\x46\x41TE_CANCELLED\x10\x07\x12\x12\n\x0e\x46\x41TE_PIP_BEGUN\x10\x08\x12\x12\n\x0e\x46\x41TE_PIP_ENDED\x10\t\x12\x16\n\x12\x46\x41TE_PIP_NO_ACTION\x10\n\x12\x15\n\x11\x46\x41TE_PIP_TRANSFER\x10\x0b\x12\x15\n\x11\x46\x41TE_PIP_DEMOTION\x10\x0c\x12\x18\n\x14\x46\x41TE_PIP_TERMINATION\x10\r\x12\x19\n\x15\x46\x41TE_PIP_OTHER_ACTION\x10\x0e\"\x9e\x01\n\x10\x43omparedEmployee\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65tection_id\x18\x03 \x01(\t\x12\x0f\n\x07plan_id\x18\x04 \x01(\t\x12\x38\n\x04\x66\x61te\x18\x05 \x01(\x0e\x32*.stepladder.coaching.v1.ComparedGroup.Fate2\x9f\x01\n\x11\x43omparisonService\x12\x89\x01\n\rGetComparison\x12,.stepladder.coaching.v1.GetComparisonRequest\x1a\".stepladder.coaching.v1.Comparison\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/plans/{plan_id}/comparisonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPARISON']._serialized_start=231
   _globals['_COMPARISON']._serialized_end=508
   _globals['_COMPAREDGROUP']._serialized_start=511
-  _globals['_COMPAREDGROUP']._serialized_end=774
+  _globals['_COMPAREDGROUP']._serialized_end=937
   _globals['_COMPAREDGROUP_FATE']._serialized_start=604
-  _globals['_COMPAREDGROUP_FATE']._serialized_end=774
-  _globals['_COMPAREDEMPLOYEE']._serialized_start=777
-  _globals['_COMPAREDEMPLOYEE']._serialized_end=935
-  _globals['_COMPARISONSERVICE']._serialized_start=938
-  _globals['_COMPARISONSERVICE']._serialized_end=1097
+  _globals['_COMPAREDGROUP_FATE']._serialized_end=937
+  _globals['_COMPAREDEMPLOYEE']._serialized_start=940
+  _globals['_COMPAREDEMPLOYEE']._serialized_end=1098
+  _globals['_COMPARISONSERVICE']._serialized_start=1101
+  _globals['_COMPARISONSERVICE']._serialized_end=1260
 # @@protoc_insertion_point(module_scope)

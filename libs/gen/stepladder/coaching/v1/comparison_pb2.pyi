@@ -119,6 +119,16 @@ class ComparedGroup(_message.Message):
         FATE_PARTLY_IMPROVED: ComparedGroup._Fate.ValueType  # 5
         FATE_NOT_IMPROVED: ComparedGroup._Fate.ValueType  # 6
         FATE_CANCELLED: ComparedGroup._Fate.ValueType  # 7
+        FATE_PIP_BEGUN: ComparedGroup._Fate.ValueType  # 8
+        """A PIP was delivered, and is not closed, or an appeal may still change it."""
+        FATE_PIP_ENDED: ComparedGroup._Fate.ValueType  # 9
+        """A PIP ended without an action: passed, or taken back."""
+        FATE_PIP_NO_ACTION: ComparedGroup._Fate.ValueType  # 10
+        """A PIP was not passed, and this was decided."""
+        FATE_PIP_TRANSFER: ComparedGroup._Fate.ValueType  # 11
+        FATE_PIP_DEMOTION: ComparedGroup._Fate.ValueType  # 12
+        FATE_PIP_TERMINATION: ComparedGroup._Fate.ValueType  # 13
+        FATE_PIP_OTHER_ACTION: ComparedGroup._Fate.ValueType  # 14
 
     class Fate(_Fate, metaclass=_FateEnumTypeWrapper): ...
     FATE_UNSPECIFIED: ComparedGroup.Fate.ValueType  # 0
@@ -133,6 +143,16 @@ class ComparedGroup(_message.Message):
     FATE_PARTLY_IMPROVED: ComparedGroup.Fate.ValueType  # 5
     FATE_NOT_IMPROVED: ComparedGroup.Fate.ValueType  # 6
     FATE_CANCELLED: ComparedGroup.Fate.ValueType  # 7
+    FATE_PIP_BEGUN: ComparedGroup.Fate.ValueType  # 8
+    """A PIP was delivered, and is not closed, or an appeal may still change it."""
+    FATE_PIP_ENDED: ComparedGroup.Fate.ValueType  # 9
+    """A PIP ended without an action: passed, or taken back."""
+    FATE_PIP_NO_ACTION: ComparedGroup.Fate.ValueType  # 10
+    """A PIP was not passed, and this was decided."""
+    FATE_PIP_TRANSFER: ComparedGroup.Fate.ValueType  # 11
+    FATE_PIP_DEMOTION: ComparedGroup.Fate.ValueType  # 12
+    FATE_PIP_TERMINATION: ComparedGroup.Fate.ValueType  # 13
+    FATE_PIP_OTHER_ACTION: ComparedGroup.Fate.ValueType  # 14
 
     FATES_FIELD_NUMBER: _builtins.int
     PEOPLE_FIELD_NUMBER: _builtins.int

@@ -21,10 +21,14 @@ class ComparisonServiceStub:
     They are compared within the team that they were in when it was found; where fewer than `CoachingRules.smallest_group`
     others of the team have the pattern, with everybody in the same position.
 
+    A PIP that was delivered to somebody since their days began is what became of them, whatever became of their plan: as far as
+    everybody may know of it, which is the employee's standing (`EmployeeStandingChanged`). Whether a PIP that ended without an
+    action was passed or taken back, it does not say.
+
     HR is told who they are, and what became of each. Others learn of nobody what became of them: no names are told, and no
     group of fewer than `smallest_group` people (3 at least), nor anything by which its number could be worked out. If there is
-    such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed;
-    or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
+    such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed,
+    with a PIP; or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
     plans whose days overlap in part, can still be held against each other: that is why they are only for those who may see
     the plan's case file (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     """
@@ -42,10 +46,14 @@ class ComparisonServiceServicer(metaclass=_abc_1.ABCMeta):
     They are compared within the team that they were in when it was found; where fewer than `CoachingRules.smallest_group`
     others of the team have the pattern, with everybody in the same position.
 
+    A PIP that was delivered to somebody since their days began is what became of them, whatever became of their plan: as far as
+    everybody may know of it, which is the employee's standing (`EmployeeStandingChanged`). Whether a PIP that ended without an
+    action was passed or taken back, it does not say.
+
     HR is told who they are, and what became of each. Others learn of nobody what became of them: no names are told, and no
     group of fewer than `smallest_group` people (3 at least), nor anything by which its number could be worked out. If there is
-    such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed;
-    or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
+    such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed,
+    with a PIP; or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
     plans whose days overlap in part, can still be held against each other: that is why they are only for those who may see
     the plan's case file (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     """

@@ -180,7 +180,9 @@ class CoachingRules(_message.Message):
     mastery_repetitions: _builtins.int
     """How often in a row a new lead does a task alone and correctly until it is mastered. 0: 3."""
     smallest_group: _builtins.int
-    """Groups of fewer people are not shown in comparisons. 0: 5."""
+    """Groups of fewer people are not shown in comparisons. 0: 5. Never fewer than 3: of two people, each subtracts their own
+    and knows the other's. Rules from before this was so count as 3.
+    """
     @_builtins.property
     def scope(self) -> Global___Scope: ...
     @_builtins.property
