@@ -3,7 +3,7 @@
 It trusts no aggregate: neither their states nor their rules are used here, so what these let pass by mistake is found.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import combinations
@@ -23,7 +23,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanClosed,
     PlanProposed,
 )
-from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationViolation
+from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationReport, SeparationViolation
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
@@ -115,18 +115,69 @@ class _Decision:
     acts: list[SeparationAct] = field(default_factory=list)
 
 
+class Reading:
+    """What lies in a stream on some days, read once from the first event to the last and then forgotten.
+
+    Kept are its digest, and which aggregates are to be judged: those of which an event belongs to a decision.
+
+    Attributes:
+        events: how many were read.
+        decided: the last position read of each such aggregate, by subject.
+    """
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.decided: dict[str, int] = {}
+        self._digest = bytes(32)
+
+    def add(self, entry: Stored) -> None:
+        """Reads the next event."""
+        self.events += 1
+        self._digest = sha256(self._digest + sha256(entry.payload).digest()).digest()
+        if entry.subject in self.decided or has_part(entry.payload):
+            self.decided[entry.subject] = entry.position
+
+    @property
+    def digest(self) -> str:
+        """Of the events in their order; the contract says how."""
+        return self._digest.hex()
+
+
+class Findings:
+    """Decisions and violations as they are found: as many as are told, and how many there are.
+
+    Those with violations are told first, in the order found.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._violated: list[SeparationCase] = []
+        self._right: list[SeparationCase] = []
+        self._violations: list[SeparationViolation] = []
+        self.cases = 0
+        self._found = 0
+
+    def add(self, cases: Sequence[SeparationCase], violations: Sequence[SeparationViolation]) -> None:
+        self.cases += len(cases)
+        self._found += len(violations)
+        for case in cases:
+            told = self._violated if case.violated else self._right
+            if len(told) < self._most:
+                told.append(case)
+        self._violations += violations[: self._most - len(self._violations)]
+
+    def tell(self, report: SeparationReport) -> None:
+        """Puts them into a report."""
+        report.cases.extend([*self._violated, *self._right][: self._most])
+        report.cases_found = self.cases
+        report.violations.extend(self._violations)
+        report.violations_found = self._found
+
+
 def has_part(payload: bytes) -> bool:
     """Whether an event belongs to a decision, and not only to what is decided about."""
     kind = Envelope.FromString(payload).type
     return kind in _KINDS and kind not in {RecordCreated.DESCRIPTOR.full_name, RecordCorrected.DESCRIPTOR.full_name}
-
-
-def digest(entries: Iterable[Stored]) -> str:
-    """Of events in their order; the contract says how."""
-    found = bytes(32)
-    for entry in entries:
-        found = sha256(found + sha256(entry.payload).digest()).digest()
-    return found.hex()
 
 
 def checked(history: Sequence[Stored], after: int) -> tuple[list[SeparationCase], list[SeparationViolation]]:

@@ -1,7 +1,8 @@
 """gRPC: stepladder.coaching.v1.SeparationService."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 
 from libs.common.days import ONE_DAY, parse_day
@@ -12,21 +13,23 @@ from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.relations import Relation, need_to_know, relations
-from services.coaching.separation import SUBJECTS, checked, digest, has_part
+from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 
-MOST_DAYS = 366
 MOST_TOLD = 1000
-MOST_EVENTS = 50_000
-"""So many are read and judged within the time that the gateway gives a call."""
 PAGE = 1000
 AT_ONCE = 100
-"""Aggregates whose earlier events are asked for together."""
+"""Aggregates whose events are asked for together."""
 SILENCE_SECONDS = 6.0
+TELL_SECONDS = 1.0
 
 
 class SeparationApi:
-    """Implements the service: everything out of the streams as they are, without codec, states or read models."""
+    """Implements the service: everything out of the streams as they are, without codec, states or read models.
+
+    The days are read once for the digest and for which aggregates were decided about; then each of these is read whole
+    and judged. At no time are more than a page of events, or the histories of a few aggregates, in memory.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -35,50 +38,67 @@ class SeparationApi:
         }
 
     async def CheckSeparation(self, request: pb.CheckSeparationRequest, context: Context) -> pb.SeparationReport:
+        asked = pb.StreamSeparationRequest(start_date=request.start_date, end_date=request.end_date)
+        report = pb.SeparationReport()
+        async for progress in self.StreamSeparation(asked, context):
+            report = progress.report
+        return report
+
+    async def StreamSeparation(
+        self, request: pb.StreamSeparationRequest, context: Context
+    ) -> AsyncIterator[pb.StreamSeparationResponse]:
         caller = caller_id(context)
         directory = await directory_around(self._service.commands, caller, context.today)
         if Relation.HR not in relations(directory, caller, "", context.today):
             raise need_to_know()
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
-        if not 0 <= (end - start).days < MOST_DAYS:
-            message = f"the last day must not be before the first, and there are at most {MOST_DAYS} days"
+        if end < start:
+            message = "the last day must not be before the first"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
-        report = pb.SeparationReport()
-        cases: list[pb.SeparationCase] = []
-        violations: list[pb.SeparationViolation] = []
+        report, findings, told = pb.SeparationReport(), Findings(MOST_TOLD), time.monotonic()
         for name, subjects in self._streams.items():
-            stream = self._service.streams[name]
+            stream, reading = self._service.streams[name], Reading()
             after = await stream.position_before(self._midnight(start))
             through = await stream.position_before(self._midnight(end + ONE_DAY))
-            entries = await events_between(stream, subjects, after, through)
+            async for page, left in pages_between(stream, subjects, after, through):
+                for entry in page:
+                    reading.add(entry)
+                if time.monotonic() - told > TELL_SECONDS:
+                    told = time.monotonic()
+                    yield _progress(name, reading, findings, left)
+            judged = 0
+            async for histories in histories_of(stream, reading.decided):
+                for history in histories:
+                    findings.add(*checked(history, after))
+                judged += len(histories)
+                if time.monotonic() - told > TELL_SECONDS:
+                    told = time.monotonic()
+                    yield _progress(name, reading, findings, len(reading.decided) - judged)
             report.readings.add(
                 stream=name,
                 after_position=after,
                 through_position=through,
-                events=len(entries),
-                digest=digest(entries),
+                events=reading.events,
+                digest=reading.digest,
             )
-            for history in await histories_of(stream, entries, after):
-                found, wrong = checked(history, after)
-                cases += found
-                violations += wrong
-        cases.sort(key=lambda case: not case.violated)
-        report.cases.extend(cases[:MOST_TOLD])
-        report.cases_found = len(cases)
-        report.violations.extend(violations[:MOST_TOLD])
-        report.violations_found = len(violations)
-        return report
+        findings.tell(report)
+        yield pb.StreamSeparationResponse(report=report)
 
     def _midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self._service.settings.site_time_zone)
 
 
-async def events_between(stream: Stream, subjects: Sequence[str], after: int, through: int) -> list[Stored]:
-    """Every event of some subjects behind one position and up to another, as the leader knows them.
+def _progress(stream: str, reading: Reading, findings: Findings, left: int) -> pb.StreamSeparationResponse:
+    return pb.StreamSeparationResponse(stream=stream, events=reading.events, decisions=findings.cases, left=left)
 
-    Raises Invalid `TOO_MANY_EVENTS`; Unavailable.
+
+async def pages_between(
+    stream: Stream, subjects: Sequence[str], after: int, through: int
+) -> AsyncIterator[tuple[list[Stored], int]]:
+    """Every event of some subjects behind one position and up to another, as the leader knows them, in order.
+
+    With each page about how many wait behind it. Raises Unavailable.
     """
-    found: list[Stored] = []
     last = max(await asyncio.gather(*(stream.last_position(subject) for subject in subjects)))
     position, end = after, min(through, last)
     async with stream.feed(subjects, after) as feed:
@@ -86,31 +106,20 @@ async def events_between(stream: Stream, subjects: Sequence[str], after: int, th
             if not (entries := await feed.next(PAGE, SILENCE_SECONDS)):
                 raise Unavailable("LOG_UNAVAILABLE", "the event log tells nothing right now; try again in a moment")
             position = entries[-1].position
-            found += [entry for entry in entries if entry.position <= through]
-            if len(found) > MOST_EVENTS:
-                message = f"more than {MOST_EVENTS} events lie on these days: ask for fewer days"
-                raise Invalid("TOO_MANY_EVENTS", message, (FieldViolation("end_date", message),))
-    return found
+            yield [entry for entry in entries if entry.position <= through], feed.pending
 
 
-async def histories_of(stream: Stream, entries: Sequence[Stored], after: int) -> list[list[Stored]]:
-    """Of those aggregates of which an event belongs to a decision: these events, and what lies before the days."""
-    within: dict[str, list[Stored]] = {}
-    for entry in entries:
-        within.setdefault(entry.subject, []).append(entry)
-    decided = [subject for subject in sorted(within) if any(has_part(entry.payload) for entry in within[subject])]
-    if not after:  # nothing lies before
-        return [within[subject] for subject in decided]
-    log, histories = EventLog(stream), list[list[Stored]]()
-    for start in range(0, len(decided), AT_ONCE):
-        some = decided[start : start + AT_ONCE]
-        told = await asyncio.gather(*(_told_to(log, within[subject][0]) for subject in some))
-        for subject, history in zip(some, told, strict=True):
-            histories.append([*(entry for entry in history if entry.position <= after), *within[subject]])
-    return histories
+async def histories_of(stream: Stream, decided: Mapping[str, int]) -> AsyncIterator[list[list[Stored]]]:
+    """Of aggregates, by subject, every event up to a position: a few aggregates at a time, in the order of subjects."""
+    log, subjects = EventLog(stream), sorted(decided)
+    for start in range(0, len(subjects), AT_ONCE):
+        some = subjects[start : start + AT_ONCE]
+        yield list(await asyncio.gather(*(_told_to(log, subject, decided[subject]) for subject in some)))
 
 
-async def _told_to(log: EventLog, entry: Stored) -> list[Stored]:
-    """An aggregate's events, up to one of them at least."""
-    told = await log.read(entry.subject)
-    return told if told and told[-1].position >= entry.position else await log.read_latest(entry.subject)
+async def _told_to(log: EventLog, subject: str, position: int) -> list[Stored]:
+    """An aggregate's events up to a position at which it has one."""
+    told = await log.read(subject)
+    if not told or told[-1].position < position:
+        told = await log.read_latest(subject)
+    return [entry for entry in told if entry.position <= position]

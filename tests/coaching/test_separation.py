@@ -1,6 +1,7 @@
 """Separation of duties, looked for in raw events: whatever is planted there is found, and nothing else."""
 
 import itertools
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from google.protobuf.message import Message
 
 from libs.common.envelope import chain_start, payload_hash
 from libs.common.streams import Stored
-from services.coaching.separation import APART, checked, digest, has_part
+from services.coaching.separation import APART, Findings, Reading, checked, has_part
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealHeard,
     PipApproved,
@@ -22,11 +23,12 @@ from stepladder.coaching.v1.events_pb2 import (
     PlanClosed,
     PlanProposed,
 )
-from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationViolation
+from stepladder.coaching.v1.separation_pb2 import SeparationAct, SeparationCase, SeparationReport, SeparationViolation
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.events_pb2 import (
     FactDisputed,
     FactDisputeSettled,
+    FactRecorded,
     MonthClosed,
     RatingDecided,
     RatingProposed,
@@ -42,6 +44,7 @@ SUBJECTS = {
     PlanProposed: "log.coaching.plan.p-1",
     MonthClosed: "log.performance.rating.e-1_2026-01",
     RecordCreated: "log.performance.record.r-1",
+    FactRecorded: "log.performance.facts.e-1_2026-01",
     FactDisputed: "log.performance.facts.e-1_2026-01",
     PipDrafted: "restricted.coaching.pip.pip-x",
 }
@@ -184,9 +187,42 @@ def test_a_history_that_was_changed_is_found() -> None:
 def test_a_digest_is_of_every_event_and_their_order() -> None:
     """The same events have the same; one more, one less, one changed or another order, another."""
     whole = stored(CLOSED, proposed(ANNA), decided(BEN))
+
+    def digest(entries: Sequence[Stored]) -> str:
+        reading = Reading()
+        for entry in entries:
+            reading.add(entry)
+        return reading.digest
+
     others = [whole[:2], whole[1:], [whole[1], whole[0], whole[2]], stored(CLOSED, proposed(ANNA), decided(ANNA)), []]
     assert digest(whole) == digest(list(whole))
     assert len({digest(one) for one in (whole, *others)}) == 6
+
+
+def test_a_long_log_is_read_in_little_room() -> None:
+    """Of facts nothing is kept but the digest, however many there are; of each decision where it lies."""
+    recorded = stored((FactRecorded(), "system:import"))[0]
+    whole = stored(CLOSED, proposed(ANNA), decided(BEN))
+    reading = Reading()
+    tracemalloc.start()
+    for position in range(20_000):
+        reading.add(replace(recorded, position=position, subject=f"log.performance.facts.e-{position}_2026-01"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50_000
+    for entry in whole:
+        reading.add(replace(entry, position=entry.position + 20_000))
+    assert (reading.events, reading.decided) == (20_003, {whole[0].subject: 20_003})
+
+
+def test_what_is_wrong_is_told_before_what_is_right() -> None:
+    """As many as there is room for; all are counted."""
+    findings, report = Findings(most=3), SeparationReport()
+    for said in ([CLOSED, proposed(ANNA), decided(BEN)], [CLOSED, proposed(ANNA), decided(ANNA)]) * 4:
+        findings.add(*checked(stored(*said), 0))
+    findings.tell(report)
+    assert [case.violated for case in report.cases] == [True] * 3
+    assert (report.cases_found, len(report.violations), report.violations_found) == (8, 3, 4)
 
 
 def test_evaluations_alone_are_no_decisions() -> None:

@@ -1,5 +1,6 @@
 """The report on separation of duties over gRPC: planted wrongs are found in the log, by HR, again and again."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,11 +10,17 @@ from grpc import StatusCode
 from libs.common.envelope import chain_start
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
-from libs.common.streams import LOG, Append
+from libs.common.streams import LOG, Append, Stream
 from services.coaching import separation_api
-from services.coaching.separation_api import events_between, histories_of
+from services.coaching.separation import Reading
+from services.coaching.separation_api import histories_of, pages_between
 from stepladder.coaching.v1.plan_pb2 import CancelPlanRequest, ProposePlanRequest
-from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationReport, SeparationViolation
+from stepladder.coaching.v1.separation_pb2 import (
+    CheckSeparationRequest,
+    SeparationReport,
+    SeparationViolation,
+    StreamSeparationRequest,
+)
 from stepladder.performance.v1.events_pb2 import MonthRated, RatingDecided, RatingProposed
 from tests.refusals import refused
 from tests.services.test_case_files import by
@@ -24,6 +31,10 @@ def days(before: int = 1, after: int = 1) -> CheckSeparationRequest:
     """Around now, by the log's clock, which no test moves."""
     today = datetime.now(UTC).date()
     return CheckSeparationRequest(start_date=str(today - timedelta(before)), end_date=str(today + timedelta(after)))
+
+
+def streamed(request: CheckSeparationRequest) -> StreamSeparationRequest:
+    return StreamSeparationRequest(start_date=request.start_date, end_date=request.end_date)
 
 
 async def plant(world: World, employee_id: str, *said: tuple[Message, str]) -> list[int]:
@@ -104,25 +115,53 @@ async def test_what_lies_before_the_days_belongs_to_a_decision(world: World) -> 
     mine, stream = await plant(world, "e-1", *said), world.services["coaching"].streams[LOG]
     ratings = ["log.performance.rating.*"]
 
-    on_the_days = await events_between(stream, ratings, mine[0], mine[1])
-    assert [entry.position for entry in on_the_days] == mine[1:2]
-    (history,) = await histories_of(stream, on_the_days, mine[0])
-    assert [entry.position for entry in history] == mine[:2]
+    reading = await read(stream, ratings, mine[0], mine[1])
+    assert (reading.events, set(reading.decided.values())) == (1, {mine[1]})
+    assert await told(stream, reading) == [mine[:2]]
 
-    everything = await events_between(stream, ratings, 0, mine[2] + 9)
-    assert [entry.position for entry in everything] == early + mine
-    assert [one[0].position for one in await histories_of(stream, everything, 0)] == [early[0], mine[0]]
-    assert await events_between(stream, ratings, mine[2], mine[2] + 9) == []
+    reading = await read(stream, ratings, 0, mine[2] + 9)
+    assert reading.events == 6
+    assert await told(stream, reading) == [early, mine]
+    assert (await read(stream, ratings, mine[2], mine[2] + 9)).events == 0
 
 
-async def test_days_with_too_much_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before all of it is read."""
+async def read(stream: Stream, subjects: Sequence[str], after: int, through: int) -> Reading:
+    reading = Reading()
+    async for page, _ in pages_between(stream, subjects, after, through):
+        for entry in page:
+            reading.add(entry)
+    return reading
+
+
+async def told(stream: Stream, reading: Reading) -> list[list[int]]:
+    """The positions of what is judged, by aggregate."""
+    return [
+        [entry.position for entry in history]
+        async for histories in histories_of(stream, reading.decided)
+        for history in histories
+    ]
+
+
+async def test_any_span_is_read_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events and decisions there are: the report is the same, and says how far it is on the way."""
     hr = await world.employee(await world.team(), job_family="hr")
-    said = [(MonthRated(employee_id="e-1"), "system:import")] * 3
-    await plant(world, "e-1", *said)
-    monkeypatch.setattr(separation_api, "MOST_EVENTS", 2)
-    call = world.separation.CheckSeparation(days(), metadata=by(hr))
-    await refused(call, StatusCode.INVALID_ARGUMENT, "TOO_MANY_EVENTS")
+    said = [(MonthRated(employee_id="e-1"), "system:import")] * 4
+    for employee_id in ("e-1", "e-2", "e-3"):
+        proposal = (RatingProposed(employee_id=employee_id, proposed_by="user:anna"), "user:anna")
+        await plant(world, employee_id, *said, proposal)
+    century = CheckSeparationRequest(start_date="1999-01-01", end_date="2099-12-31")
+    report = await world.separation.CheckSeparation(century, metadata=by(hr))
+    assert (report.cases_found, report.readings[0].events) == (3, 15)
+    monkeypatch.setattr(separation_api, "PAGE", 2)
+    monkeypatch.setattr(separation_api, "AT_ONCE", 1)
+    monkeypatch.setattr(separation_api, "TELL_SECONDS", 0.0)
+    *steps, last = [step async for step in world.separation.StreamSeparation(streamed(century), metadata=by(hr))]
+    assert last.report == report
+    of_log = [step for step in steps if step.stream == LOG]
+    assert [step.events for step in of_log] == sorted(step.events for step in of_log)
+    assert of_log[0].events < 15
+    assert [(step.events, step.decisions, step.left) for step in of_log[-3:]] == [(15, 1, 2), (15, 2, 1), (15, 3, 0)]
+    assert not any(step.HasField("report") for step in steps)
 
 
 async def test_days_without_events_have_an_empty_report(world: World) -> None:
@@ -135,14 +174,14 @@ async def test_days_without_events_have_an_empty_report(world: World) -> None:
 
 
 async def test_only_hr_asks(world: World) -> None:
-    """And for days in their order, of a year at most."""
+    """And for days in their order."""
     team = await world.team()
     hr, agent = await world.employee(team, job_family="hr"), await world.employee(team)
     for metadata in (by(agent), by("nobody"), ()):
         await refused(
             world.separation.CheckSeparation(days(), metadata=metadata), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW"
         )
-    for request in (days(1, -2), days(300, 66)):
-        call = world.separation.CheckSeparation(request, metadata=by(hr))
-        await refused(call, StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
-    await world.separation.CheckSeparation(days(300, 65), metadata=by(hr))
+        stream = world.separation.StreamSeparation(streamed(days()), metadata=metadata)
+        await refused(anext(aiter(stream)), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    call = world.separation.CheckSeparation(days(1, -2), metadata=by(hr))
+    await refused(call, StatusCode.INVALID_ARGUMENT, "DATE_INVALID")

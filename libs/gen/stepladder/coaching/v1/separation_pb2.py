@@ -28,35 +28,45 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'stepladder/coaching/v1/separation.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"T\n\x16\x43heckSeparationRequest\x12\x1d\n\nstart_date\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\xf6\x01\n\x10SeparationReport\x12;\n\x08readings\x18\x01 \x03(\x0b\x32).stepladder.coaching.v1.SeparationReading\x12\x35\n\x05\x63\x61ses\x18\x02 \x03(\x0b\x32&.stepladder.coaching.v1.SeparationCase\x12\x13\n\x0b\x63\x61ses_found\x18\x03 \x01(\x05\x12?\n\nviolations\x18\x04 \x03(\x0b\x32+.stepladder.coaching.v1.SeparationViolation\x12\x18\n\x10violations_found\x18\x05 \x01(\x05\"u\n\x11SeparationReading\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x18\n\x10through_position\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"}\n\x0eSeparationCase\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x33\n\x04\x61\x63ts\x18\x03 \x03(\x0b\x32%.stepladder.coaching.v1.SeparationAct\x12\x10\n\x08violated\x18\x04 \x01(\x08\"\xe6\x03\n\rSeparationAct\x12\x38\n\x04role\x18\x01 \x01(\x0e\x32*.stepladder.coaching.v1.SeparationAct.Role\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc0\x02\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLE_PLAN_PROPOSER\x10\x01\x12\x14\n\x10ROLE_PLAN_CLOSER\x10\x02\x12\x18\n\x14ROLE_RATING_PROPOSER\x10\x03\x12\x17\n\x13ROLE_RATING_DECIDER\x10\x04\x12\x12\n\x0eROLE_EVALUATOR\x10\x05\x12\x18\n\x14ROLE_DISPUTE_SETTLER\x10\x06\x12\x14\n\x10ROLE_PIP_DRAFTER\x10\x07\x12\x15\n\x11ROLE_PIP_APPROVER\x10\x08\x12\x16\n\x12ROLE_PIP_DELIVERER\x10\t\x12\x1c\n\x18ROLE_PIP_RESULT_PROPOSER\x10\n\x12\x14\n\x10ROLE_PIP_DECIDER\x10\x0b\x12\x1a\n\x16ROLE_PIP_APPEAL_HEARER\x10\x0c\"\xa5\x02\n\x13SeparationViolation\x12>\n\x04kind\x18\x01 \x01(\x0e\x32\x30.stepladder.coaching.v1.SeparationViolation.Kind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x11\n\tpositions\x18\x04 \x03(\x03\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x88\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_SAME_PERSON\x10\x01\x12\x12\n\x0eKIND_NO_PERSON\x10\x02\x12\x11\n\rKIND_OWN_CASE\x10\x03\x12\x16\n\x12KIND_NAMES_ANOTHER\x10\x04\x12\x15\n\x11KIND_BROKEN_CHAIN\x10\x05\x32\x99\x01\n\x11SeparationService\x12\x83\x01\n\x0f\x43heckSeparation\x12..stepladder.coaching.v1.CheckSeparationRequest\x1a(.stepladder.coaching.v1.SeparationReport\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/separationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'stepladder/coaching/v1/separation.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a stepladder/common/v1/rules.proto\"U\n\x17StreamSeparationRequest\x12\x1d\n\nstart_date\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\x95\x01\n\x18StreamSeparationResponse\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x03\x12\x11\n\tdecisions\x18\x03 \x01(\x03\x12\x0c\n\x04left\x18\x04 \x01(\x03\x12\x38\n\x06report\x18\x05 \x01(\x0b\x32(.stepladder.coaching.v1.SeparationReport\"T\n\x16\x43heckSeparationRequest\x12\x1d\n\nstart_date\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\xf6\x01\n\x10SeparationReport\x12;\n\x08readings\x18\x01 \x03(\x0b\x32).stepladder.coaching.v1.SeparationReading\x12\x35\n\x05\x63\x61ses\x18\x02 \x03(\x0b\x32&.stepladder.coaching.v1.SeparationCase\x12\x13\n\x0b\x63\x61ses_found\x18\x03 \x01(\x05\x12?\n\nviolations\x18\x04 \x03(\x0b\x32+.stepladder.coaching.v1.SeparationViolation\x12\x18\n\x10violations_found\x18\x05 \x01(\x05\"u\n\x11SeparationReading\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x18\n\x10through_position\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"}\n\x0eSeparationCase\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x33\n\x04\x61\x63ts\x18\x03 \x03(\x0b\x32%.stepladder.coaching.v1.SeparationAct\x12\x10\n\x08violated\x18\x04 \x01(\x08\"\xe6\x03\n\rSeparationAct\x12\x38\n\x04role\x18\x01 \x01(\x0e\x32*.stepladder.coaching.v1.SeparationAct.Role\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc0\x02\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLE_PLAN_PROPOSER\x10\x01\x12\x14\n\x10ROLE_PLAN_CLOSER\x10\x02\x12\x18\n\x14ROLE_RATING_PROPOSER\x10\x03\x12\x17\n\x13ROLE_RATING_DECIDER\x10\x04\x12\x12\n\x0eROLE_EVALUATOR\x10\x05\x12\x18\n\x14ROLE_DISPUTE_SETTLER\x10\x06\x12\x14\n\x10ROLE_PIP_DRAFTER\x10\x07\x12\x15\n\x11ROLE_PIP_APPROVER\x10\x08\x12\x16\n\x12ROLE_PIP_DELIVERER\x10\t\x12\x1c\n\x18ROLE_PIP_RESULT_PROPOSER\x10\n\x12\x14\n\x10ROLE_PIP_DECIDER\x10\x0b\x12\x1a\n\x16ROLE_PIP_APPEAL_HEARER\x10\x0c\"\xa5\x02\n\x13SeparationViolation\x12>\n\x04kind\x18\x01 \x01(\x0e\x32\x30.stepladder.coaching.v1.SeparationViolation.Kind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x11\n\tpositions\x18\x04 \x03(\x03\x12\x10\n\x08sentence\x18\x05 \x01(\t\"\x88\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_SAME_PERSON\x10\x01\x12\x12\n\x0eKIND_NO_PERSON\x10\x02\x12\x11\n\rKIND_OWN_CASE\x10\x03\x12\x16\n\x12KIND_NAMES_ANOTHER\x10\x04\x12\x15\n\x11KIND_BROKEN_CHAIN\x10\x05\x32\xb2\x02\n\x11SeparationService\x12\x83\x01\n\x0f\x43heckSeparation\x12..stepladder.coaching.v1.CheckSeparationRequest\x1a(.stepladder.coaching.v1.SeparationReport\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/separation\x12\x96\x01\n\x10StreamSeparation\x12/.stepladder.coaching.v1.StreamSeparationRequest\x1a\x30.stepladder.coaching.v1.StreamSeparationResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/separation:stream0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.coaching.v1.separation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_STREAMSEPARATIONREQUEST'].fields_by_name['start_date']._loaded_options = None
+  _globals['_STREAMSEPARATIONREQUEST'].fields_by_name['start_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
+  _globals['_STREAMSEPARATIONREQUEST'].fields_by_name['end_date']._loaded_options = None
+  _globals['_STREAMSEPARATIONREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
   _globals['_CHECKSEPARATIONREQUEST'].fields_by_name['start_date']._loaded_options = None
   _globals['_CHECKSEPARATIONREQUEST'].fields_by_name['start_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
   _globals['_CHECKSEPARATIONREQUEST'].fields_by_name['end_date']._loaded_options = None
   _globals['_CHECKSEPARATIONREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
   _globals['_SEPARATIONSERVICE'].methods_by_name['CheckSeparation']._loaded_options = None
   _globals['_SEPARATIONSERVICE'].methods_by_name['CheckSeparation']._serialized_options = b'\202\323\344\223\002\020\022\016/v1/separation'
-  _globals['_CHECKSEPARATIONREQUEST']._serialized_start=193
-  _globals['_CHECKSEPARATIONREQUEST']._serialized_end=277
-  _globals['_SEPARATIONREPORT']._serialized_start=280
-  _globals['_SEPARATIONREPORT']._serialized_end=526
-  _globals['_SEPARATIONREADING']._serialized_start=528
-  _globals['_SEPARATIONREADING']._serialized_end=645
-  _globals['_SEPARATIONCASE']._serialized_start=647
-  _globals['_SEPARATIONCASE']._serialized_end=772
-  _globals['_SEPARATIONACT']._serialized_start=775
-  _globals['_SEPARATIONACT']._serialized_end=1261
-  _globals['_SEPARATIONACT_ROLE']._serialized_start=941
-  _globals['_SEPARATIONACT_ROLE']._serialized_end=1261
-  _globals['_SEPARATIONVIOLATION']._serialized_start=1264
-  _globals['_SEPARATIONVIOLATION']._serialized_end=1557
-  _globals['_SEPARATIONVIOLATION_KIND']._serialized_start=1421
-  _globals['_SEPARATIONVIOLATION_KIND']._serialized_end=1557
-  _globals['_SEPARATIONSERVICE']._serialized_start=1560
-  _globals['_SEPARATIONSERVICE']._serialized_end=1713
+  _globals['_SEPARATIONSERVICE'].methods_by_name['StreamSeparation']._loaded_options = None
+  _globals['_SEPARATIONSERVICE'].methods_by_name['StreamSeparation']._serialized_options = b'\202\323\344\223\002\027\022\025/v1/separation:stream'
+  _globals['_STREAMSEPARATIONREQUEST']._serialized_start=193
+  _globals['_STREAMSEPARATIONREQUEST']._serialized_end=278
+  _globals['_STREAMSEPARATIONRESPONSE']._serialized_start=281
+  _globals['_STREAMSEPARATIONRESPONSE']._serialized_end=430
+  _globals['_CHECKSEPARATIONREQUEST']._serialized_start=432
+  _globals['_CHECKSEPARATIONREQUEST']._serialized_end=516
+  _globals['_SEPARATIONREPORT']._serialized_start=519
+  _globals['_SEPARATIONREPORT']._serialized_end=765
+  _globals['_SEPARATIONREADING']._serialized_start=767
+  _globals['_SEPARATIONREADING']._serialized_end=884
+  _globals['_SEPARATIONCASE']._serialized_start=886
+  _globals['_SEPARATIONCASE']._serialized_end=1011
+  _globals['_SEPARATIONACT']._serialized_start=1014
+  _globals['_SEPARATIONACT']._serialized_end=1500
+  _globals['_SEPARATIONACT_ROLE']._serialized_start=1180
+  _globals['_SEPARATIONACT_ROLE']._serialized_end=1500
+  _globals['_SEPARATIONVIOLATION']._serialized_start=1503
+  _globals['_SEPARATIONVIOLATION']._serialized_end=1796
+  _globals['_SEPARATIONVIOLATION_KIND']._serialized_start=1660
+  _globals['_SEPARATIONVIOLATION_KIND']._serialized_end=1796
+  _globals['_SEPARATIONSERVICE']._serialized_start=1799
+  _globals['_SEPARATIONSERVICE']._serialized_end=2105
 # @@protoc_insertion_point(module_scope)

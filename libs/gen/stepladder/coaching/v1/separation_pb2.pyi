@@ -21,6 +21,66 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class StreamSeparationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    start_date: _builtins.str
+    end_date: _builtins.str
+    """The last day, inclusive."""
+    def __init__(
+        self,
+        *,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSeparationRequest: _TypeAlias = StreamSeparationRequest  # noqa: Y015
+
+@_typing.final
+class StreamSeparationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """What is being read."""
+    events: _builtins.int
+    """Events of its that were read, and decisions that were judged, so far."""
+    decisions: _builtins.int
+    left: _builtins.int
+    """About how many events, or aggregates with decisions, are still to be read."""
+    @_builtins.property
+    def report(self) -> Global___SeparationReport:
+        """In the last message only."""
+
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        events: _builtins.int = ...,
+        decisions: _builtins.int = ...,
+        left: _builtins.int = ...,
+        report: Global___SeparationReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "events", b"events", "left", b"left", "report", b"report", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSeparationResponse: _TypeAlias = StreamSeparationResponse  # noqa: Y015
+
+@_typing.final
 class CheckSeparationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -41,6 +41,11 @@ class SeparationServiceStub:
                 request_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.SerializeToString,
                 response_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.FromString,
                 _registered_method=True)
+        self.StreamSeparation = channel.unary_stream(
+                '/stepladder.coaching.v1.SeparationService/StreamSeparation',
+                request_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationRequest.SerializeToString,
+                response_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationResponse.FromString,
+                _registered_method=True)
 
 
 class SeparationServiceServicer:
@@ -52,8 +57,16 @@ class SeparationServiceServicer:
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
-        days with more than 50000 events to look at: ask for fewer days.
+        The gateway gives it half a minute: for spans with millions of events, StreamSeparation.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamSeparation(self, request, context):
+        """The same, however long it takes: tells how far it has read, about every second; the last message has the report.
+        Errors: as for CheckSeparation; UNAVAILABLE when the log tells nothing for some seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -66,6 +79,11 @@ def add_SeparationServiceServicer_to_server(servicer, server):
                     servicer.CheckSeparation,
                     request_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.FromString,
                     response_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.SerializeToString,
+            ),
+            'StreamSeparation': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamSeparation,
+                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationRequest.FromString,
+                    response_serializer=stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +115,33 @@ class SeparationService:
             '/stepladder.coaching.v1.SeparationService/CheckSeparation',
             stepladder_dot_coaching_dot_v1_dot_separation__pb2.CheckSeparationRequest.SerializeToString,
             stepladder_dot_coaching_dot_v1_dot_separation__pb2.SeparationReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamSeparation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/stepladder.coaching.v1.SeparationService/StreamSeparation',
+            stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationRequest.SerializeToString,
+            stepladder_dot_coaching_dot_v1_dot_separation__pb2.StreamSeparationResponse.FromString,
             options,
             channel_credentials,
             insecure,

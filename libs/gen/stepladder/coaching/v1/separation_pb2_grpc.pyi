@@ -22,8 +22,12 @@ class SeparationServiceStub:
     """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
     in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
     the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-    Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
-    days with more than 50000 events to look at: ask for fewer days.
+    The gateway gives it half a minute: for spans with millions of events, StreamSeparation.
+    Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first.
+    """
+    StreamSeparation: _aio.UnaryStreamMultiCallable[_separation_pb2.StreamSeparationRequest, _separation_pb2.StreamSeparationResponse]
+    """The same, however long it takes: tells how far it has read, about every second; the last message has the report.
+    Errors: as for CheckSeparation; UNAVAILABLE when the log tells nothing for some seconds.
     """
 
 class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -40,8 +44,18 @@ class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
         the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first, or more than 366 days; `TOO_MANY_EVENTS` for
-        days with more than 50000 events to look at: ask for fewer days.
+        The gateway gives it half a minute: for spans with millions of events, StreamSeparation.
+        Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamSeparation(
+        self,
+        request: _separation_pb2.StreamSeparationRequest,
+        context: _aio.ServicerContext[_separation_pb2.StreamSeparationRequest, _abc.AsyncIterator[_separation_pb2.StreamSeparationResponse]],
+    ) -> _abc.AsyncIterator[_separation_pb2.StreamSeparationResponse]:
+        """The same, however long it takes: tells how far it has read, about every second; the last message has the report.
+        Errors: as for CheckSeparation; UNAVAILABLE when the log tells nothing for some seconds.
         """
 
 def add_SeparationServiceServicer_to_server(servicer: SeparationServiceServicer, server: _aio.Server) -> None: ...
