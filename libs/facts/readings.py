@@ -205,12 +205,26 @@ class Readings:
         async with engine.connect() as connection:
             return set(await connection.scalars(query))
 
-    async def known_at(self, engine: AsyncEngine, employee_id: str, positions: Collection[int]) -> set[int]:
-        """Those of some positions in the log at which readings of an employee became known, superseded or not."""
-        position = self.readings.c.position
-        query = select(position).where(self.readings.c.employee_id == employee_id, position.in_(positions))
+    async def known_at(
+        self, engine: AsyncEngine, employee_id: str, positions: Collection[int]
+    ) -> dict[int, set[tuple[str, str]]]:
+        """Those of some positions in the log at which readings of an employee became known.
+
+        Each with the KPIs that are made of what stands of it, and their days: none where all is superseded.
+        """
+        columns, parts = self.readings.c, self.parts.c
+        query = (
+            select(columns.position, columns.superseded, parts.kpi_id, columns.date)
+            .join(self.parts, parts.measure == columns.measure, isouter=True)
+            .where(columns.employee_id == employee_id, columns.position.in_(positions))
+        )
+        found: dict[int, set[tuple[str, str]]] = {}
         async with engine.connect() as connection:
-            return set(await connection.scalars(query.distinct()))
+            for position, superseded, kpi_id, day in await connection.execute(query):
+                at = found.setdefault(position, set())
+                if kpi_id and superseded == NEVER:
+                    at.add((kpi_id, day))
+        return found
 
     async def changes(
         self,

@@ -50,8 +50,11 @@ class Measuring:
         """As `definition` those rules."""
         return definition(await self.rules(known_at), measure)
 
-    async def known_facts(self, employee_id: str, positions: Collection[int]) -> set[int]:
-        """Those of some positions in the log at which facts of an employee's work became known."""
+    async def known_facts(self, employee_id: str, positions: Collection[int]) -> dict[int, set[tuple[str, str]]]:
+        """Those of some positions in the log at which facts of an employee's work became known.
+
+        Each with the KPIs that are made of what stands of it, and their days: none where all is superseded.
+        """
         await self._together.catch_up()
         return await self._facts.readings.known_at(self._engine, employee_id, positions)
 

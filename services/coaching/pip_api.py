@@ -1,11 +1,11 @@
 """gRPC: stepladder.coaching.v1.PipService."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
 from libs.common.days import ONE_DAY
-from libs.common.errors import Conflict, FieldViolation, Invalid, NotFound
+from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
@@ -27,13 +27,8 @@ from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_ON_LEAVE
-from stepladder.performance.v1.events_pb2 import (
-    FactCorrected,
-    FactRecorded,
-    RecordCorrected,
-    RecordCreated,
-    RecordRetracted,
-)
+from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated, RecordRetracted
+from stepladder.performance.v1.record_pb2 import Record
 
 _FIELDS = {one.message_type: one.name for one in pb.ActOnPip.DESCRIPTOR.oneofs_by_name["request"].fields}
 """The field of `ActOnPip` for each kind of request."""
@@ -324,57 +319,45 @@ class PipApi:
     async def _pin(self, employee_id: str, content: pb.PipContent) -> None:
         """Puts into what a PIP says how each piece of evidence stands in the log now."""
         evidence = [(element, one) for element in content.elements for one in element.evidence]
-        spans = [
-            (element, one)
-            for element, one in evidence
-            if one.WhichOneof("what") == "days" and element.HasField("measure")
-        ]
-        asks = [Ask(employee_id, element.measure, one.days.start_date, one.days.end_date) for element, one in spans]
+        positions = {one.log_position for _, one in evidence} - {0}
+        records = await self._records_at(employee_id, positions)
+        facts = await self._measuring.known_facts(employee_id, positions - records.keys())
         for element in content.elements:
             if element.HasField("measure"):
                 element.definition.CopyFrom(await self._measuring.definition(element.measure))
-        found = await self._measuring.measure_all(asks)
-        for (_, one), measured in zip(spans, found, strict=True):
+        asks, asked_for = list[Ask](), list[pb.PipEvidence]()
+        for element, one in evidence:
+            for name in ("measured", "date", "record_id"):
+                one.ClearField(name)
+            first, last = one.days.start_date, one.days.end_date
+            if (record := records.get(one.log_position)) is not None:
+                one.date, one.record_id = record.date, record.record_id
+            elif one.log_position:
+                of_measure = (
+                    day for kpi_id, day in facts.get(one.log_position, ()) if kpi_id == element.measure.kpi_id
+                )
+                first = last = one.date = next(of_measure, "")
+            if element.HasField("measure") and first:
+                asks.append(Ask(employee_id, element.measure, first, last))
+                asked_for.append(one)
+        for one, measured in zip(asked_for, await self._measuring.measure_all(asks), strict=True):
             one.measured.CopyFrom(measured)
-        named = [one for _, one in evidence if one.WhichOneof("what") == "log_position"]
-        found_there = await self._facts_at(employee_id, [one.log_position for one in named])
-        for one in named:
-            one.ClearField("measured")
-            one.date, one.record_id = found_there.get(one.log_position, ("", ""))
-        unknown = [
-            FieldViolation(
-                f"content.elements[{i}].evidence[{k}].log_position",
-                "nothing lies there that is so of the employee's work",
-            )
-            for i, element in enumerate(content.elements)
-            for k, one in enumerate(element.evidence)
-            if one.WhichOneof("what") == "log_position" and not one.date
-        ]
-        if unknown:
-            raise Invalid("PIP_INVALID", f"{unknown[0].field}: {unknown[0].message}", tuple(unknown))
 
-    async def _facts_at(self, employee_id: str, positions: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """The day and the record, if it is one, of an employee's facts and records at some positions of the log.
-
-        Of a record only what it says now.
-        """
+    async def _records_at(self, employee_id: str, positions: Collection[int]) -> dict[int, Record]:
+        """Records of an employee by the positions of the log at which lies what they say now."""
         subjects = await self._commands.subjects_at(LOG, positions)
-        of_work = {
-            one for one in subjects.values() if one.startswith(("log.performance.facts.", "log.performance.record."))
-        }
-        found: dict[int, tuple[str, str]] = {}
-        for history in (await self._commands.histories(of_work)).values():
-            says: dict[int, tuple[str, str]] = {}
+        of_records = {one for one in subjects.values() if one.startswith("log.performance.record.")}
+        found: dict[int, Record] = {}
+        for history in (await self._commands.histories(of_records)).values():
+            says: dict[int, Record] = {}
             for recorded in history:
                 match recorded.event:
-                    case FactRecorded(fact=said) | FactCorrected(fact=said) if said.employee_id == employee_id:
-                        says[recorded.position] = said.date, ""
                     case RecordCreated(record=told) | RecordCorrected(record=told) if told.employee_id == employee_id:
-                        says = {recorded.position: (told.date, told.record_id)}
+                        says = {recorded.position: told}
                     case RecordRetracted():
                         says = {}
             found |= says
-        return {position: one for position, one in found.items() if position in positions}
+        return found
 
     async def _plan_closed_date(self, employee_id: str, plan_id: str) -> str:
         """When the employee's coaching plan was closed as not improved; empty where none is named or it was not."""

@@ -48,6 +48,10 @@ def _evidence(element: PipElement, path: str, rules: PipRules, today: date) -> I
     for index, evidence in enumerate(element.evidence):
         here = f"{path}.evidence[{index}]"
         if evidence.WhichOneof("what") == "log_position":
+            if not evidence.date:
+                message = "nothing that is so of the employee lies there: neither a record nor a fact of the measure"
+                yield FieldViolation(f"{here}.log_position", message)
+                continue
             first, last = date.fromisoformat(evidence.date), date.fromisoformat(evidence.date)
         else:
             if not element.HasField("measure"):

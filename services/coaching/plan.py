@@ -33,7 +33,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     CallReassessment,
     CancelPlanRequest,
     ClosePlanRequest,
-    DiagnosePlanRequest,
+    DiagnosePlan,
     DriftReview,
     Evidence,
     EvidenceDrift,
@@ -54,7 +54,7 @@ Command = (
     ProposePlanRequest
     | AssessPlan
     | GivePlanViewRequest
-    | DiagnosePlanRequest
+    | DiagnosePlan
     | ActivatePlan
     | ObservePlanRequest
     | CallReassessment
@@ -77,6 +77,10 @@ Event = (
     | PlanPinsDrifted
     | PlanDriftReviewed
 )
+
+
+MOST_CAUSE_FACTS = 1000
+"""KPIs on a day that causes may rest on: all of them lie in one event, and are measured again when facts change."""
 
 
 def plan_id(detection_id: str) -> str:
@@ -169,8 +173,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             if context.actor != f"user:{employee}":
                 raise NotAllowed("NOT_THE_EMPLOYEE", "only the employee whom the plan is for says how they see it")
             return [PlanViewGiven(plan_id=plan, employee_id=employee, view=view)] if view != state.own_view else []
-        case Plan.STATE_ASSESSED, DiagnosePlanRequest() as diagnose:
-            return [_diagnosed(state, diagnose)]
+        case Plan.STATE_ASSESSED, DiagnosePlan() as diagnose:
+            _refuse_superseded(diagnose)
+            return [_diagnosed(state, diagnose, diagnose.cause_facts)]
         case Plan.STATE_DIAGNOSED, ActivatePlan() as activate:
             return [_activated(state, activate, context.today)]
         case Plan.STATE_ACTIVE, ObservePlanRequest(observe_until=day):
@@ -194,7 +199,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         # The same said again in the state that it led to.
         case Plan.STATE_ASSESSED, AssessPlan(request=request) if _restates_assessment(request, state.assessed):
             return []
-        case Plan.STATE_DIAGNOSED, DiagnosePlanRequest() as diagnose if _diagnosed(state, diagnose) == state.diagnosed:
+        case Plan.STATE_DIAGNOSED, DiagnosePlan() as diagnose if (
+            _diagnosed(state, diagnose, state.diagnosed.cause_facts) == state.diagnosed
+        ):
             return []
         case Plan.STATE_ACTIVE, ActivatePlan() as activate if _restates(activate, state.activated):
             return []
@@ -274,8 +281,18 @@ def _restates_assessment(request: AssessPlanRequest, assessed: PlanAssessed) -> 
     return said == (assessed.assessment, assessed.employee_view, measured.start_date, measured.end_date)
 
 
-def _diagnosed(state: State, diagnose: DiagnosePlanRequest) -> PlanDiagnosed:
-    """The causes; notes of further ones beside them, to be sealed."""
+def _refuse_superseded(diagnose: DiagnosePlan) -> None:
+    if gone := diagnose.superseded:
+        message = f"what was recorded at {', '.join(map(str, gone))} in the log was corrected or taken back since"
+        raise NotFound("FACT_NOT_FOUND", f"{message}, or no KPI is made of it: name what is so now")
+
+
+def _diagnosed(state: State, command: DiagnosePlan, cause_facts: Iterable[Measured]) -> PlanDiagnosed:
+    """The causes, with what the facts say; notes of further ones beside them, to be sealed."""
+    diagnose = command.request
+    if len(facts := list(cause_facts)) > MOST_CAUSE_FACTS:
+        message = f"they say {len(facts)} things, more than {MOST_CAUSE_FACTS}: name those that count"
+        raise Invalid("TOO_MANY_FACTS", message, (FieldViolation("fact_positions", message),))
     causes = [diagnose.cause, *(further.cause for further in diagnose.further_causes)]
     if twice := [index for index, cause in enumerate(causes) if cause in causes[:index]]:
         message = f"{Plan.Cause.Name(causes[twice[0]])[6:].lower()} is named before: say all of it in one place"
@@ -291,6 +308,7 @@ def _diagnosed(state: State, diagnose: DiagnosePlanRequest) -> PlanDiagnosed:
             for further in diagnose.further_causes
         ],
         further_notes=[further.note for further in diagnose.further_causes],
+        cause_facts=facts,
     )
 
 
@@ -454,6 +472,7 @@ def _observation_running(state: State) -> NotAllowed:
 def pins(state: State) -> dict[str, Measured]:
     """Everything that the plan measured and keeps, by the name of its pin. What is to be measured again."""
     found = {f"goals[{i}].baseline": goal.measured_baseline for i, goal in enumerate(state.activated.goals)}
+    found |= {f"cause_facts[{i}]": fact for i, fact in enumerate(state.diagnosed.cause_facts)}
     found |= {f"results[{i}]": result.measured for i, result in enumerate(state.reassessed.results)}
     if state.assessed.HasField("measured"):
         found["assessed"] = state.assessed.measured
@@ -534,6 +553,7 @@ def to_resource(state: State, position: int) -> Plan:
         cause=state.diagnosed.cause,
         cause_note=state.diagnosed.cause_note,
         cause_fact_positions=state.diagnosed.fact_positions,
+        cause_facts=state.diagnosed.cause_facts,
         further_causes=_further_causes(state.diagnosed),
         goals=state.activated.goals,
         resources=state.activated.resources,

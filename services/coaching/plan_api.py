@@ -103,17 +103,23 @@ class PlanApi:
         return await self._transition(request, request, context)
 
     async def DiagnosePlan(self, request: pb.DiagnosePlanRequest, context: Context) -> pb.Plan:
+        command = pb.DiagnosePlan(request=request)
         named = {
             *request.fact_positions,
             *(one for further in request.further_causes for one in further.fact_positions),
         }
         if named:
             state = (await self._commands.load(PLAN, request.plan_id)).state
-            known = await self._measuring.known_facts(state.proposed.employee_id, named)
-            if state.stage and (unknown := sorted(named - known)):
-                message = f"no fact of {state.proposed.employee_id} is at {', '.join(map(str, unknown))} in the log"
+            employee_id = state.proposed.employee_id
+            known = await self._measuring.known_facts(employee_id, named)
+            if state.stage and (unknown := sorted(named - known.keys())):
+                message = f"no fact of {employee_id} is at {', '.join(map(str, unknown))} in the log"
                 raise NotFound("FACT_NOT_FOUND", message)
-        return await self._transition(request, request, context)
+            command.superseded.extend(sorted(position for position, kpis in known.items() if not kpis))
+            days = sorted({one for kpis in known.values() for one in kpis}, key=lambda one: (one[1], one[0]))
+            asks = [Ask(employee_id, Measure(kpi_id=kpi_id), day, day) for kpi_id, day in days]
+            command.cause_facts.extend(await self._measuring.measure_all(asks))
+        return await self._transition(request, command, context)
 
     async def ActivatePlan(self, request: pb.ActivatePlanRequest, context: Context) -> pb.Plan:
         state = (await self._commands.load(PLAN, request.plan_id)).state

@@ -1,5 +1,6 @@
 """Coaching plans: the transition table, what is refused, and what changes nothing."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -36,6 +37,7 @@ from stepladder.coaching.v1.plan_pb2 import (
     CallReassessment,
     CancelPlanRequest,
     ClosePlanRequest,
+    DiagnosePlan,
     DiagnosePlanRequest,
     Evidence,
     EvidenceDrift,
@@ -130,8 +132,17 @@ ASSESS = AssessPlan(
     measured=BASELINE,
 )
 VIEW = GivePlanViewRequest(plan_id="p-1", view="nobody explained them")
-DIAGNOSE = DiagnosePlanRequest(
-    plan_id="p-1",
+
+
+def diagnose(cause_facts: Sequence[Measured] = (), superseded: Sequence[int] = (), **said: Any) -> DiagnosePlan:
+    """With what the facts that it names say."""
+    request = DiagnosePlanRequest(plan_id="p-1", **said)
+    return DiagnosePlan(request=request, cause_facts=cause_facts, superseded=superseded)
+
+
+FACT = measured(930, "2026-03-02", "2026-03-02")
+DIAGNOSE = diagnose(
+    [FACT],
     cause=Plan.CAUSE_KNOWLEDGE,
     cause_note="new products",
     fact_positions=[66, 65],
@@ -177,6 +188,7 @@ DIAGNOSED = PlanDiagnosed(
     fact_positions=[65, 66],
     further_causes=[FurtherCause(cause=Plan.CAUSE_EXTERNAL)],
     further_notes=["two jobs"],
+    cause_facts=[FACT],
     **IDS,
 )
 ACTIVATED = PlanActivated(
@@ -342,8 +354,8 @@ def activate(*goals: Goal, supports: list[Support] | None = None, **looked_up: A
     [
         ("ASSESSED", assess(assessment="serious", employee_view="too many new products")),
         ("ASSESSED", assess(assessment="serious", start_date="2026-03-01", end_date="2026-03-02")),
-        ("DIAGNOSED", DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, cause_note="new products")),
-        ("DIAGNOSED", DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_KNOWLEDGE, cause_note="new products")),
+        ("DIAGNOSED", diagnose(cause=Plan.CAUSE_SKILL, cause_note="new products")),
+        ("DIAGNOSED", diagnose(cause=Plan.CAUSE_KNOWLEDGE, cause_note="new products")),
         ("ACTIVE", activate(GIVEN_GOAL, GIVEN_GOAL)),
         ("ACTIVE", activate(GIVEN_GOAL)),
         ("ACTIVE", activate(Goal(kpi_id="csat", target="95.0", deadline="2026-05-30"), supports=SUPPORTS)),
@@ -437,9 +449,21 @@ def test_causes_are_named_once() -> None:
         ([Plan.CAUSE_SKILL, Plan.CAUSE_ABILITY, Plan.CAUSE_ABILITY], "further_causes[1].cause"),
     ):
         further = [FurtherCause(cause=cause, note="?") for cause in causes[1:]]
-        diagnose = DiagnosePlanRequest(plan_id="p-1", cause=causes[0], cause_note="?", further_causes=further)
-        refused = given(PLAN, *PATHS["ASSESSED"]).when(diagnose).refused(Invalid, "CAUSE_TWICE")
+        command = diagnose(cause=causes[0], cause_note="?", further_causes=further)
+        refused = given(PLAN, *PATHS["ASSESSED"]).when(command).refused(Invalid, "CAUSE_TWICE")
         assert [one.field for one in refused.violations] == [field]
+
+
+def test_facts_of_causes() -> None:
+    """They stand when they are named, and are not too many to be looked at again; what was kept is said again."""
+    assessed = given(PLAN, *PATHS["ASSESSED"])
+    said: dict[str, Any] = {"cause": Plan.CAUSE_SKILL, "fact_positions": [65, 66]}
+    refused = assessed.when(diagnose([FACT], [66], **said)).refused(NotFound, "FACT_NOT_FOUND")
+    assert "recorded at 66 in" in refused.message
+    assessed.when(diagnose([FACT] * 1001, **said)).refused(Invalid, "TOO_MANY_FACTS")
+    kept = PlanDiagnosed(cause=Plan.CAUSE_SKILL, fact_positions=[65, 66], cause_facts=[FACT], **IDS)
+    diagnosed = assessed.when(diagnose([FACT], **said)).then(kept)
+    diagnosed.when(diagnose([measured(100)], [66], **said)).then()
 
 
 @pytest.mark.parametrize(
@@ -623,7 +647,7 @@ def test_what_would_come_out_now() -> None:
 def test_drift_of_what_is_kept() -> None:
     """It is told when it is another than was last told: also when it is gone."""
     plan, pin = given(PLAN, *PATHS["drifted"]), "goals[0].baseline"
-    assert sorted(pins(plan.state)) == ["assessed", pin, "results[0]"]
+    assert sorted(pins(plan.state)) == ["assessed", "cause_facts[0]", pin, "results[0]"]
     plan.when(note(pin, 945, 210)).then()  # told already
     contested = note(pin, 945, 220)
     contested.pins[0].now.disputed = True
@@ -698,7 +722,7 @@ def test_a_plan_stored_before_goals_kept_what_they_rest_on() -> None:
     resources = ["course: difficult calls", "mentor"]
     said: list[Message] = [
         AssessPlan(request=AssessPlanRequest(assessment="serious", employee_view="too many new products", **old)),
-        DiagnosePlanRequest(cause=Plan.CAUSE_KNOWLEDGE, cause_note="new products", **old),
+        DiagnosePlan(request=DiagnosePlanRequest(cause=Plan.CAUSE_KNOWLEDGE, cause_note="new products", **old)),
         ActivatePlan(request=ActivatePlanRequest(goals=[goal], resources=resources, **old), bases=[BASIS]),
     ]
     for steps, command in enumerate(said, start=2):
@@ -736,6 +760,7 @@ def test_resource() -> None:
         cause=Plan.CAUSE_KNOWLEDGE,
         cause_note="new products",
         cause_fact_positions=[65, 66],
+        cause_facts=[FACT],
         further_causes=[FurtherCause(cause=Plan.CAUSE_EXTERNAL, note="two jobs")],
         goals=[GOAL],
         resources=RESOURCES,

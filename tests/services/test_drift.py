@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from grpc import StatusCode
+
 from libs.common.commands import Commands
 from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
@@ -20,16 +22,21 @@ from stepladder.coaching.v1.plan_pb2 import (
     AssessPlan,
     AssessPlanRequest,
     DiagnosePlanRequest,
+    FurtherCause,
     GetPlanRequest,
     Goal,
+    ListPlansRequest,
     NotePinDrift,
     Plan,
     ProposePlanRequest,
 )
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, ChangeEmploymentStatusRequest
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, DisputeFactRequest, ReadingsOfDay
-from stepladder.performance.v1.kpi_pb2 import Kpi
+from stepladder.performance.v1.kpi_pb2 import Kpi, SetTargetRequest, Target
+from tests.policies import DAY, detecting, rule
+from tests.refusals import refused
 from tests.services.test_measuring import measuring_of
+from tests.services.test_plans import BEFORE, coached
 from tests.services.test_records import derived
 from tests.services.world import World, fact, new_id, until
 
@@ -190,3 +197,77 @@ async def test_a_replica_that_has_not_heard_of_a_plan_yet(world: World) -> None:
             unseen.append(plan_id)
     await log.close()
     assert not unseen
+
+
+async def test_everything_that_a_plan_rests_on_drifts(both: World) -> None:
+    """What led to it, what was assessed, what causes rest on, baselines and results; also when it is closed."""
+    world, case = both, await coached(both)
+    target = Target(kpi_id=case.kpi, effective_date="2020-01-01", maximum="10")
+    await world.kpis.SetTarget(SetTargetRequest(target=target))
+    await world.policies.SetPolicy(detecting(new_id("policy"), rule(case.kpi, DAY, 2)))
+    listing = ListPlansRequest(employee_id=case.agent, state=Plan.STATE_PROPOSED)
+    listed = await until(lambda: world.plans.ListPlans(listing), lambda answer: len(answer.plans) == 2)
+    case.plan_id = listed.plans[0].plan_id
+    causes = [
+        (await world.record(fact(case.agent, day, case.other, 30))).log_position for day in ("2020-01-13", "2020-01-14")
+    ]
+    start, end = BEFORE
+    assess = AssessPlanRequest(plan_id=case.plan_id, assessment="half goes wrong", start_date=start, end_date=end)
+    await world.plans.AssessPlan(assess)
+    further = FurtherCause(cause=Plan.CAUSE_EXTERNAL, fact_positions=causes[1:])
+    diagnose = DiagnosePlanRequest(
+        plan_id=case.plan_id, cause=Plan.CAUSE_SKILL, fact_positions=causes[:1], further_causes=[further]
+    )
+    diagnosed = await world.plans.DiagnosePlan(diagnose)
+    assert [(one.measure.kpi_id, one.start_date, one.value) for one in diagnosed.cause_facts] == [
+        (case.other, "2020-01-13", "30.0"),
+        (case.other, "2020-01-14", "30.0"),
+    ]
+    await case.activated([case.goal(kpi_id=case.other, baseline_start_date=end, baseline_end_date=end)])
+    due = await case.due(2, **{case.other: 10})
+    await world.plans.ClosePlan(case.closing(Plan.OUTCOME_IMPROVED))
+
+    for day, kpi_id in (
+        (start, case.kpi),
+        ("2020-01-13", case.other),
+        (end, case.other),
+        (due.results[0].measured.end_date, case.other),
+    ):
+        fixed = fact(case.agent, day, kpi_id, 5)
+        await world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted again"))
+    named = ReadingsOfDay(employee_id=case.agent, date="2020-01-14", source="calls", kpi_ids=[case.other])
+    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead))
+    plan = await until(case.plan, lambda plan: len(plan.pin_drifts) == 5 and plan.drift.drift_position > 0)
+    assert [(one.pin, one.now.value, one.now.disputed) for one in plan.pin_drifts] == [
+        ("assessed", "22.5", False),
+        ("cause_facts[0]", "5.0", False),
+        ("cause_facts[1]", "30.0", True),
+        ("goals[0].baseline", "5.0", False),
+        ("results[0]", "7.5", False),
+    ]
+    assert {one.pin.partition("[")[0] for one in plan.pin_drifts} == {
+        pin.partition("[")[0]
+        for pin in pins((await world.services["coaching"].commands.load(PLAN, case.plan_id)).state)
+    }
+    assert not plan.drift.stands
+    assert (plan.state, plan.drift_open) == (Plan.STATE_CLOSED, True)
+
+
+async def test_a_fact_that_was_corrected_is_no_cause(world: World) -> None:
+    """What says it now is; said again, what was accepted stays accepted."""
+    case = await coached(world)
+    facts = [await world.record(fact(case.agent, day, case.other, 30)) for day in ("2020-01-13", "2020-01-14")]
+    await world.plans.AssessPlan(AssessPlanRequest(plan_id=case.plan_id, assessment="half goes wrong"))
+    fixed = fact(case.agent, "2020-01-13", case.other, 3)
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted again"))
+    stale, standing = (one.log_position for one in facts)
+    diagnose = DiagnosePlanRequest(plan_id=case.plan_id, cause=Plan.CAUSE_SKILL, fact_positions=[stale, standing])
+    refusal = await refused(world.plans.DiagnosePlan(diagnose), StatusCode.NOT_FOUND, "FACT_NOT_FOUND")
+    assert f"at {stale} in the log was" in refusal.message
+    diagnose.fact_positions[:] = [standing]
+    diagnosed = await world.plans.DiagnosePlan(diagnose)
+    fixed = fact(case.agent, "2020-01-14", case.other, 4)
+    await world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted again"))
+    again = await world.plans.DiagnosePlan(diagnose)
+    assert (again.state, again.cause_facts) == (Plan.STATE_DIAGNOSED, diagnosed.cause_facts)
+    await until(case.plan, lambda plan: [one.pin for one in plan.pin_drifts] == ["cause_facts[0]"])

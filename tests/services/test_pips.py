@@ -60,7 +60,12 @@ from stepladder.performance.v1.directory_pb2 import (
     ChangeEmploymentStatusRequest,
     EmploymentStatus,
 )
-from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
+from stepladder.performance.v1.facts_pb2 import (
+    CorrectFactRequest,
+    DisputeFactRequest,
+    ReadingsOfDay,
+    RetractFactRequest,
+)
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, SetPolicyRequest
 from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest, Record, RetractRecordRequest
 from tests.refusals import refused
@@ -702,3 +707,57 @@ async def test_content_lies_in_the_restricted_stream_only(desk: Desk, tmp_path: 
     for shown in (rows, *(payload.decode("latin-1") for payload in payloads.values())):
         assert WORDS not in shown
         assert "another post" not in shown
+
+
+def resting_on(desk: Desk, position: int) -> PipContent:
+    """Of the measure, the day of one fact, by where it lies, is all the evidence there is."""
+    content = desk.content()
+    content.elements[0].evidence[0].log_position = position
+    return content
+
+
+@pytest.mark.parametrize("change", ["corrected", "retracted", "disputed"])
+async def test_a_fact_that_is_named_alone_drifts(desk: Desk, change: str) -> None:
+    """It is the measure of its day; whatever becomes of it, nobody approves before somebody has looked."""
+    world = desk.world
+    recorded = await world.record(fact(desk.agent, "2027-02-11", desk.kpi, 20))
+    draft = await desk.say(desk.lead, DraftPipRequest, content=resting_on(desk, recorded.log_position))
+    evidence = draft.content.elements[0].evidence[0]
+    assert (evidence.date, evidence.measured.value) == ("2027-02-11", "20.0")
+    assert list(evidence.measured.fact_positions) == [recorded.log_position]
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    readings = ReadingsOfDay(employee_id=desk.agent, date="2027-02-11", source="calls", kpi_ids=[desk.kpi])
+    match change:
+        case "corrected":
+            fixed = fact(desk.agent, "2027-02-11", desk.kpi, 2)
+            await world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted twice"))
+        case "retracted":
+            await world.facts.RetractFact(RetractFactRequest(readings=readings, reason="somebody else"))
+        case _:
+            dispute = DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=desk.witness)
+            await world.facts.DisputeFact(dispute)
+    drifted = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.drift.drifts))
+    assert [one.pin for one in drifted.drift.drifts] == ["errors/evidence/1"]
+    await refused(desk.say(desk.hr, ApprovePipRequest), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
+    again = await desk.say(desk.lead, DraftPipRequest, content=resting_on(desk, recorded.log_position))
+    assert again.state == Pip.STATE_IN_REVIEW
+
+
+async def test_what_does_not_stand_is_no_evidence(desk: Desk) -> None:
+    """A fact that was corrected, or of another measure, or of conduct, that records tell of."""
+    world, other = desk.world, await desk.world.kpi()
+    recorded = await world.record(fact(desk.agent, "2027-02-11", desk.kpi, 20))
+    corrected = fact(desk.agent, "2027-02-11", desk.kpi, 22)
+    await world.facts.CorrectFact(CorrectFactRequest(fact=corrected, reason="counted again"))
+    strange = await world.record(fact(desk.agent, "2027-02-12", other, 20))
+    conduct = desk.content()
+    conduct.elements[1].evidence[0].log_position = strange.log_position
+    for content, element in (
+        (resting_on(desk, recorded.log_position), 0),
+        (resting_on(desk, strange.log_position), 0),
+        (conduct, 1),
+    ):
+        draft = desk.say(desk.lead, DraftPipRequest, content=content)
+        _, fields = await refused(draft, StatusCode.INVALID_ARGUMENT, "PIP_INVALID")
+        assert fields == [f"content.elements[{element}].evidence[0].log_position"]

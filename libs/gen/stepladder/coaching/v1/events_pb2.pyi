@@ -132,6 +132,7 @@ class PlanDiagnosed(_message.Message):
     FACT_POSITIONS_FIELD_NUMBER: _builtins.int
     FURTHER_CAUSES_FIELD_NUMBER: _builtins.int
     FURTHER_NOTES_FIELD_NUMBER: _builtins.int
+    CAUSE_FACTS_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     cause: _plan_pb2.Plan.Cause.ValueType
@@ -144,6 +145,10 @@ class PlanDiagnosed(_message.Message):
 
     @_builtins.property
     def further_notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def cause_facts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.Measured]:
+        """Each KPI of the facts at all these positions, on its day, as it was then."""
+
     def __init__(
         self,
         *,
@@ -154,10 +159,11 @@ class PlanDiagnosed(_message.Message):
         fact_positions: _abc.Iterable[_builtins.int] | None = ...,
         further_causes: _abc.Iterable[_plan_pb2.FurtherCause] | None = ...,
         further_notes: _abc.Iterable[_builtins.str] | None = ...,
+        cause_facts: _abc.Iterable[_measure_pb2.Measured] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_note", b"cause_note", "employee_id", b"employee_id", "fact_positions", b"fact_positions", "further_causes", b"further_causes", "further_notes", b"further_notes", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "cause_facts", b"cause_facts", "cause_note", b"cause_note", "employee_id", b"employee_id", "fact_positions", b"fact_positions", "further_causes", b"further_causes", "further_notes", b"further_notes", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -416,7 +416,9 @@ class PipEvidence(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
     log_position: _builtins.int
-    """Position in the log of a fact of the employee's, or of what one of their records says now."""
+    """Position in the log of what one of the employee's records says now; or of a fact that stands, and that the element's
+    measure is made of: then it is the measure on the day of the fact.
+    """
     date: _builtins.str
     """Output only. The day of the fact or record."""
     record_id: _builtins.str

@@ -127,6 +127,7 @@ class Plan(_message.Message):
     DRIFT_REVIEWS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    CAUSE_FACTS_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     employee_id: _builtins.str
     lead_id: _builtins.str
@@ -206,7 +207,7 @@ class Plan(_message.Message):
 
     @_builtins.property
     def pin_drifts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.PinDrift]:
-        """Of what the plan keeps (`assessed`, baselines, results): whatever is something else now."""
+        """Of what the plan keeps (`assessed`, `cause_facts`, baselines, results): whatever is something else now."""
 
     @_builtins.property
     def drift_reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___DriftReview]: ...
@@ -219,6 +220,10 @@ class Plan(_message.Message):
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
         """Everything that was done, in order; answered by GetPlan only."""
+
+    @_builtins.property
+    def cause_facts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.Measured]:
+        """The facts that causes rest on, as they were when it was diagnosed: each of their KPIs on its day."""
 
     def __init__(
         self,
@@ -261,10 +266,11 @@ class Plan(_message.Message):
         drift_reviews: _abc.Iterable[Global___DriftReview] | None = ...,
         progress: _abc.Iterable[Global___GoalProgress] | None = ...,
         steps: _abc.Iterable[Global___PlanStep] | None = ...,
+        cause_facts: _abc.Iterable[_measure_pb2.Measured] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessed", b"assessed", "drift", b"drift", "evidence", b"evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_date", b"activated_date", "assessed", b"assessed", "assessment", b"assessment", "cause", b"cause", "cause_fact_positions", b"cause_fact_positions", "cause_note", b"cause_note", "closed_date", b"closed_date", "drift", b"drift", "drift_open", b"drift_open", "drift_position", b"drift_position", "drift_reviews", b"drift_reviews", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "follows_plan_id", b"follows_plan_id", "further_causes", b"further_causes", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_now", b"outcome_now", "outcome_reason", b"outcome_reason", "own_view", b"own_view", "pin_drifts", b"pin_drifts", "plan_id", b"plan_id", "progress", b"progress", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "results", b"results", "rules_position", b"rules_position", "state", b"state", "steps", b"steps", "suggested_outcome", b"suggested_outcome", "supports", b"supports", "watch_until", b"watch_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_date", b"activated_date", "assessed", b"assessed", "assessment", b"assessment", "cause", b"cause", "cause_fact_positions", b"cause_fact_positions", "cause_facts", b"cause_facts", "cause_note", b"cause_note", "closed_date", b"closed_date", "drift", b"drift", "drift_open", b"drift_open", "drift_position", b"drift_position", "drift_reviews", b"drift_reviews", "employee_id", b"employee_id", "employee_view", b"employee_view", "etag", b"etag", "evidence", b"evidence", "follows_plan_id", b"follows_plan_id", "further_causes", b"further_causes", "goals", b"goals", "lead_id", b"lead_id", "log_position", b"log_position", "observe_until", b"observe_until", "outcome", b"outcome", "outcome_now", b"outcome_now", "outcome_reason", b"outcome_reason", "own_view", b"own_view", "pin_drifts", b"pin_drifts", "plan_id", b"plan_id", "progress", b"progress", "proposed_date", b"proposed_date", "reassessment_due", b"reassessment_due", "resources", b"resources", "results", b"results", "rules_position", b"rules_position", "state", b"state", "steps", b"steps", "suggested_outcome", b"suggested_outcome", "supports", b"supports", "watch_until", b"watch_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -964,6 +970,38 @@ class AssessPlan(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssessPlan: _TypeAlias = AssessPlan  # noqa: Y015
+
+@_typing.final
+class DiagnosePlan(_message.Message):
+    """No RPC: the request, with what the facts that it names say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    CAUSE_FACTS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___DiagnosePlanRequest: ...
+    @_builtins.property
+    def cause_facts(self) -> _containers.RepeatedCompositeFieldContainer[_measure_pb2.Measured]: ...
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the positions, those at which nothing stands that a KPI is made of."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___DiagnosePlanRequest | None = ...,
+        cause_facts: _abc.Iterable[_measure_pb2.Measured] | None = ...,
+        superseded: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause_facts", b"cause_facts", "request", b"request", "superseded", b"superseded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiagnosePlan: _TypeAlias = DiagnosePlan  # noqa: Y015
 
 @_typing.final
 class ActivatePlan(_message.Message):

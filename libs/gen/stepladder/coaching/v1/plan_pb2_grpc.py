@@ -151,8 +151,9 @@ class PlanServiceServicer:
 
     def DiagnosePlan(self, request, context):
         """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-        Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
-        work became known.
+        Facts are kept as what their KPIs come to on their days, and looked at again when any of it changes.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`, `TOO_MANY_FACTS` for more than 1000 KPIs and days; NOT_FOUND `FACT_NOT_FOUND` for
+        positions at which no fact of the employee's work became known, or nothing stands any more that a KPI is made of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,8 +42,9 @@ class PlanServiceStub:
     """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
     """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-    Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
-    work became known.
+    Facts are kept as what their KPIs come to on their days, and looked at again when any of it changes.
+    Errors: INVALID_ARGUMENT `CAUSE_TWICE`, `TOO_MANY_FACTS` for more than 1000 KPIs and days; NOT_FOUND `FACT_NOT_FOUND` for
+    positions at which no fact of the employee's work became known, or nothing stands any more that a KPI is made of.
     """
     ActivatePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ActivatePlanRequest, _plan_pb2.Plan]
     """DIAGNOSED → ACTIVE: with SMART goals and resources.
@@ -137,8 +138,9 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_pb2.DiagnosePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
-        Errors: INVALID_ARGUMENT `CAUSE_TWICE`; NOT_FOUND `FACT_NOT_FOUND` for positions at which no fact of the employee's
-        work became known.
+        Facts are kept as what their KPIs come to on their days, and looked at again when any of it changes.
+        Errors: INVALID_ARGUMENT `CAUSE_TWICE`, `TOO_MANY_FACTS` for more than 1000 KPIs and days; NOT_FOUND `FACT_NOT_FOUND` for
+        positions at which no fact of the employee's work became known, or nothing stands any more that a KPI is made of.
         """
 
     @_abc_1.abstractmethod
