@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import aclosing
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -193,9 +194,10 @@ class _Method:
             request = self._decode(raw)
         except DecodeError as error:
             raise Invalid("MALFORMED_REQUEST", f"the request's bytes cannot be decoded: {error}") from error
-        found = _VALIDATOR.collect_violations(request, fail_fast=len(raw) > _ALL_VIOLATIONS_UP_TO_BYTES)
+        most = None if len(raw) <= _ALL_VIOLATIONS_UP_TO_BYTES else 1
+        found = _VALIDATOR.collect_violations(request, fail_fast=most == 1)
         violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
-        if violations := violations or tuple(control_characters(request)):
+        if violations := violations or tuple(islice(control_characters(request), most)):
             text = "; ".join(f"{v.field}: {v.message}" for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
             raise Invalid("INVALID_FIELDS", text + more, violations)

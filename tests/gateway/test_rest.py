@@ -217,7 +217,7 @@ async def test_service_that_is_away_is_unavailable(world: World, path: str) -> N
 
 @pytest.mark.parametrize("headers", [{}, {"transfer-encoding": "chunked"}])
 async def test_too_large_body_is_refused(world: World, headers: Mapping[str, str]) -> None:
-    """A body of 4 MiB is taken, a larger one is a 413 with the code that gRPC has for it, and says how large it may be."""
+    """A body of 4 MiB is taken, a larger one is a 413 with the code of gRPC, and says how large it may be."""
     fitting = json.dumps({"team": {"teamId": "t1", "displayName": "One"}}).encode().ljust(4 * 1024 * 1024)
     assert (await world.http("POST", "/v1/teams", fitting)).status == 200
     larger = b"%x\r\n%b\r\n0\r\n\r\n" % (len(fitting) + 1, fitting + b" ") if headers else fitting + b" "
