@@ -1,7 +1,7 @@
 """Read model: KPIs, targets and policies, every version of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from typing import TypeVar
@@ -41,12 +41,29 @@ KPI, TARGET = "kpi", "target"
 
 @dataclass(frozen=True)
 class Rules:
-    """Definitions, targets and policies as they were known when `known_at` was the last of their events."""
+    """Definitions, targets and policies as they were known when `known_at` was the last of their events.
+
+    `replaced` are the versions of policies whose place another one for the same day had taken by then.
+    """
 
     known_at: int
     kpis: Mapping[str, Kpi]
     targets: Mapping[str, Sequence[Target]]
     policies: Sequence[Policy]
+    replaced: Sequence[Policy] = ()
+
+    def known_on(self, day: date) -> "Rules":
+        """The same with those versions of policies that were known at the end of a day."""
+        text = day.isoformat()
+        stored = [policy for policy in (*self.policies, *self.replaced) if policy.recorded_date <= text]
+        stored.sort(key=lambda policy: policy.log_position)
+        latest = {(policy.policy_id, policy.effective_date): policy for policy in stored}
+        return replace(self, policies=list(latest.values()), replaced=())
+
+    def changes_of(self, kind: str) -> set[date]:
+        """The days from which versions of policies of a kind were known and in force."""
+        versions = [one for one in (*self.policies, *self.replaced) if one.WhichOneof("content") == kind]
+        return {date.fromisoformat(max(one.effective_date, one.recorded_date)) for one in versions}
 
     def target_on(self, kpi_id: str, team_id: str, held: Position, day: date) -> Target | None:
         """The target for the work of a day of whoever is in a team and holds a position."""
@@ -174,19 +191,22 @@ class Catalogue(ReadModel):
         kpis: dict[str, Kpi] = {}
         targets: dict[str, list[Target]] = {}
         policies: list[Policy] = []
+        replaced: list[Policy] = []
         async with engine.connect() as connection:
             latest = await connection.scalar(until) or 0
             if latest in self._rules:
                 return self._rules[latest]
-            for row in await connection.execute(select(self.versions).where(known(self.versions, latest))):
+            is_known, is_policy = known(self.versions, latest), self.versions.c.kind.not_in((KPI, TARGET))
+            stored = select(self.versions, is_known.label("is_known")).where(position <= latest, is_known | is_policy)
+            for row in await connection.execute(stored):
                 if row.kind == KPI:
                     kpis[row.rule_id] = _read(Kpi(), row)
                 elif row.kind == TARGET:
                     target = _read(Target(), row)
                     targets.setdefault(target.kpi_id, []).append(target)
                 else:
-                    policies.append(_read(Policy(), row))
-        rules = Rules(latest, kpis, targets, policies)
+                    (policies if row.is_known else replaced).append(_read(Policy(), row))
+        rules = Rules(latest, kpis, targets, policies, replaced)
         self._rules = dict([*self._rules.items(), (latest, rules)][-KEPT:])
         return rules
 

@@ -48,6 +48,11 @@ class State:
     positions: History[Position] = ()
     statuses: History[EmploymentStatus.ValueType] = ()
 
+    @property
+    def known_since(self) -> date:
+        """The day of hiring, or the later one on which the directory learned of it."""
+        return date.fromisoformat(max(self.hired.hire_date, self.hired.recorded_date))
+
     def team_on(self, day: date) -> str:
         """Empty before the day of hiring."""
         return in_force(self.teams, day) or ""

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -17,8 +18,8 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.employee import EMPLOYEE
 from libs.facts.leading import TeamSpan
 from libs.facts.people import People
-from services.coaching.rhythm import Due, sessions_due
-from services.coaching.rules import CoachingRulesInForce, rules_in_force
+from services.coaching.rhythm import Due, check_in_due, sessions_due
+from services.coaching.rules import KIND, CoachingRulesInForce, rules_in_force
 from services.coaching.sessions import Sessions
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
 
@@ -146,9 +147,10 @@ class Duties:
         plans = await self._sessions.running_plans(self._engine, states, since.isoformat())
         sessions = await self._sessions.of_plans(self._engine, [one.plan_id for one in plans])
         found: list[PlanSession] = []
+        known_on = cache(rules.known_on)
         for plan in plans:
             begun, ended = date.fromisoformat(plan.active_date), _day(plan.closed_date)
-            every = rules_in_force(rules, states[plan.employee_id], begun).rules.session_days
+            every = rules_in_force(known_on(begun), states[plan.employee_id], begun).rules.session_days
             if not every:
                 continue
             own = [one for one in sessions if one.plan_id == plan.plan_id]
@@ -159,16 +161,27 @@ class Duties:
         return found
 
     async def interviews(self, states: States, rules: Rules, months: Collection[str]) -> list[Interview]:
-        """The interviews about months with whoever was employed on their last day, and still is when they fall due."""
+        """The interviews about months with whoever was employed on their last day, and still is when they fall due.
+
+        They fall due by the rules in force on that last day as they were known then, or else as they were known first:
+        what is laid down after that changes nothing. None falls due before both the employee and the rules were known,
+        unless there is a session.
+        """
         rows = await self._sessions.interviews(self._engine, states, months)
         sessions = {(row.employee_id, row.month): row for row in rows}
         found: list[Interview] = []
+        changes, known_on = rules.changes_of(KIND), cache(rules.known_on)
         for month in months:
             last = month_of(date.fromisoformat(f"{month}-01")).end
+            later = sorted(day for day in changes if day > last)
             for employee_id, state in states.items():
                 if not is_employed(state, last):
                     continue
-                in_force = rules_in_force(rules, state, last)
+                in_force = rules_in_force(known_on(last), state, last)
+                for known_day in later:
+                    if in_force.rules_position:
+                        break
+                    in_force = rules_in_force(known_on(known_day), state, last)
                 session = sessions.get((employee_id, month))
                 number = in_force.rules.interview_business_day
                 try:
@@ -179,6 +192,8 @@ class Duties:
                     continue
                 if day and not is_employed(state, day):
                     continue
+                if day and not session and day < max(state.known_since, in_force.known_since):
+                    day = None
                 held = _day(session.held_date) if session else None
                 due = Due(day, held) if day and not _on_leave(state, day) else None
                 found.append(Interview(employee_id, month, in_force, due, session))
@@ -187,17 +202,20 @@ class Duties:
     async def check_ins(self, states: States, rules: Rules, today: date) -> list[CheckIn]:
         """The next check-in of each of those who work today, as far as the rules ask for any."""
         last = await self._check_ins.last_dates(self._engine, states)
+        changes, known_on = rules.changes_of(KIND), cache(rules.known_on)
         found: list[CheckIn] = []
         for employee_id, state in states.items():
-            in_force = rules_in_force(rules, state, today)
-            every = in_force.rules.check_in_days
-            if not every or not is_employed(state, today) or _on_leave(state, today):
+            if not is_employed(state, today) or _on_leave(state, today):
                 continue
-            since = rules.in_force_from(rules.version(in_force.rules_position).policy_id)
-            since = max(since, date.fromisoformat(state.hired.hire_date))
-            day = last.get(employee_id, "")
-            since = _day(day) or since
-            found.append(CheckIn(employee_id, day, since, since + timedelta(days=every)))
+            given = last.get(employee_id, "")
+            days = changes.union(*([day for day, _ in history] for history in (state.teams, state.positions)))
+            begun = _day(given) or state.known_since
+            asked = {
+                day: rules_in_force(known_on(day), state, day).rules.check_in_days
+                for day in sorted({begun, *(day for day in days if begun < day <= today)})
+            }
+            if due := check_in_due(_day(given), asked):
+                found.append(CheckIn(employee_id, given, *due))
         return found
 
 

@@ -1,6 +1,6 @@
 """What is to be done by a day, and whether it was: sessions of a plan, which follow each other, and all else. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -52,3 +52,22 @@ def sessions_due(begun: date, ended: date | None, held: Iterable[date], every: i
             found.append(Due(day))
             break
     return found
+
+
+def check_in_due(last: date | None, asked: Mapping[date, int]) -> tuple[date, date] | None:
+    """Since when a check-in is waited for, and by when it is due; None while none is asked for.
+
+    `asked` says from which day on, in order, how many days lie between two at most, 0 for any; it begins with the last
+    one, or with the day from which the employee is known. It is due on the first day by which, as was asked on that
+    day, so many have passed: since the last one, or else since any were asked for.
+    """
+    if not list(asked.values())[-1]:
+        return None
+    since = last
+    for (begun, every), until in zip(asked.items(), [*list(asked)[1:], None], strict=True):
+        if every:
+            since = since or begun
+            due = max(since + timedelta(days=every), begun)
+            if until is None or due < until:
+                return since, due
+    return None

@@ -25,12 +25,14 @@ class CoachingRulesInForce:
     Attributes:
         rules: with the numbers that their comments name in place of 0; empty when none are in force.
         rules_position: of their version in the log; 0 when none are in force.
+        known_since: when their version was stored; the first of all days where that is not kept, or none are in force.
         days: business days; Monday to Friday where the rules name no calendar.
         calendar_position: of the calendar's version in the log; 0 where the rules name none.
     """
 
     rules: CoachingRules
     rules_position: int
+    known_since: date
     days: Days
     calendar_position: int
 
@@ -69,6 +71,7 @@ def _in_force(rules: Rules, team_id: str, held: Position, day: date) -> Coaching
     return CoachingRulesInForce(
         rules=found,
         rules_position=policy.log_position if policy else 0,
+        known_since=date.fromisoformat(policy.recorded_date) if policy and policy.recorded_date else date.min,
         days=Days(calendar.calendar if calendar else Calendar()),
         calendar_position=calendar.log_position if calendar else 0,
     )

@@ -41,12 +41,12 @@ Command = (
 )
 
 
-def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
     match state, cast(Command, command):
         case State(employee_id=""), HireEmployeeRequest(employee=employee):
-            return [_hired(employee)]
+            return [_hired(employee, context.today.isoformat())]
         case _, HireEmployeeRequest(employee=employee):
-            if _hired(employee) != state.hired:
+            if _hired(employee, state.hired.recorded_date) != state.hired:
                 raise AlreadyExists("EMPLOYEE_EXISTS", f"employee {state.employee_id} was hired with other content")
             return []
         case State(employee_id=""), _:
@@ -89,7 +89,7 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
 EMPLOYEE = employee.EMPLOYEE.decided_by(decide)
 
 
-def _hired(employee: Employee) -> EmployeeHired:
+def _hired(employee: Employee, recorded_date: str) -> EmployeeHired:
     """The event of a hiring, with what is left open filled in."""
     hire_date = parse_day(employee.hire_date, "employee.hire_date")
     since = parse_day(employee.position_since or employee.hire_date, "employee.position_since")
@@ -107,6 +107,7 @@ def _hired(employee: Employee) -> EmployeeHired:
         acting=employee.acting,
         position_since=since.isoformat(),
         status=employee.status or EMPLOYMENT_STATUS_PROBATION,
+        recorded_date=recorded_date,
     )
 
 

@@ -31,7 +31,7 @@ Event = PolicySet
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Every version, without output-only fields; of those for the same day only the last."""
+    """Every version, without its position; of those for the same day only the last."""
 
     versions: History[Policy] = ()
 
@@ -44,7 +44,7 @@ def evolve(state: State, event: Message) -> State:
             assert_never(unknown)
 
 
-def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
     match cast(Command, command):
         case SetPolicyRequest(policy=given):
             day = parse_day(given.effective_date, "policy.effective_date")
@@ -57,7 +57,12 @@ def decide(state: State, command: Message, _: Context) -> Sequence[Message]:
             policy = Policy()
             policy.CopyFrom(given)
             policy.ClearField("log_position")
-            return [] if (day, policy) in state.versions else [PolicySet(policy=policy)]
+            known = dict(state.versions).get(day, Policy())
+            policy.recorded_date = known.recorded_date
+            if policy == known:
+                return []
+            policy.recorded_date = context.today.isoformat()
+            return [PolicySet(policy=policy)]
         case unknown:
             assert_never(unknown)
 

@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from services.coaching.rhythm import Due, sessions_due
+from services.coaching.rhythm import Due, check_in_due, sessions_due
 from stepladder.coaching.v1.rhythm_pb2 import (
     TIMELINESS_LATE,
     TIMELINESS_MISSED,
@@ -90,3 +90,27 @@ def test_whether_it_was_done_by_its_day() -> None:
         Due(day(2), missed=True): TIMELINESS_MISSED,
     }
     assert {due: due.timeliness(day(3)) for due in cases} == cases
+
+
+@pytest.mark.parametrize(
+    ("last", "asked", "expected"),
+    [
+        (0, {0: 30}, (0, 30)),
+        (None, {0: 30}, (0, 30)),
+        (None, {0: 0, 10: 30}, (10, 40)),  # nobody waits before there are rules
+        (0, {0: 0, 100: 30}, (0, 100)),
+        (0, {0: 30, 29: 30}, (0, 30)),  # another version that asks for the same
+        (0, {0: 30, 20: 7}, (0, 20)),  # rules that ask for more: due on their first day, and not before
+        (0, {0: 30, 20: 25}, (0, 25)),
+        (0, {0: 7, 20: 30}, (0, 7)),  # rules that ask for less come too late
+        (0, {0: 14, 7: 30}, (0, 30)),
+        (0, {0: 30, 10: 0}, None),
+        (None, {0: 0}, None),
+    ],
+)
+def test_a_check_in_is_due_by_the_rules_of_its_day(
+    last: int | None, asked: dict[int, int], expected: tuple[int, int] | None
+) -> None:
+    """What was in time is not overdue by rules of later, nor the other way round."""
+    found = check_in_due(None if last is None else day(last), {day(one): every for one, every in asked.items()})
+    assert found == (expected and (day(expected[0]), day(expected[1])))

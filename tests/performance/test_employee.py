@@ -32,7 +32,7 @@ from stepladder.performance.v1.events_pb2 import (
     EmploymentStatusChanged,
     PositionChanged,
 )
-from tests.deciding import days, given, twice_is_once
+from tests.deciding import TODAY, days, given, twice_is_once
 
 CONFIRMED, LEAVE = EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_ON_LEAVE
 LEFT, PROBATION = EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_PROBATION
@@ -47,6 +47,7 @@ HIRED = EmployeeHired(
     stars=2,
     position_since="2026-01-01",
     status=PROBATION,
+    recorded_date=f"{TODAY}",
 )
 
 

@@ -1,6 +1,7 @@
 """Policies: versions by day, and what is wrong with one said so that it can be mended."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeAlias
 
 import pytest
@@ -24,7 +25,7 @@ from stepladder.performance.v1.policy_pb2 import (
     ScorecardPolicy,
     SetPolicyRequest,
 )
-from tests.deciding import given, twice_is_once
+from tests.deciding import TODAY, given, twice_is_once
 
 Item: TypeAlias = ScorecardPolicy.Item
 Band: TypeAlias = ScorecardPolicy.Band
@@ -64,6 +65,12 @@ def put(one: Policy) -> SetPolicyRequest:
     return SetPolicyRequest(policy=one)
 
 
+def stored(one: Policy) -> PolicySet:
+    event = PolicySet(policy=one)
+    event.policy.recorded_date = TODAY.isoformat()
+    return event
+
+
 def violations(one: Policy) -> list[tuple[str, str]]:
     refused = given(POLICY).when(put(one)).refused(Invalid, "POLICY_INVALID")
     return [(violation.field.removeprefix("policy.scorecard."), violation.message) for violation in refused.violations]
@@ -73,12 +80,13 @@ def test_versions() -> None:
     """A version is stored once; another for the same day takes its place; a later day's is another."""
     shown = policy()
     shown.log_position = 7
-    after = given(POLICY).when(put(shown)).then(PolicySet(policy=policy()))
+    after = given(POLICY).when(put(shown)).then(stored(policy()))
     after.when(put(shown)).then()
+    after.when(put(shown), TODAY + timedelta(days=1)).then()
     other = policy(items=[item("csat", "100")])
-    after.when(put(other)).then(PolicySet(policy=other)).when(put(policy())).then(PolicySet(policy=policy()))
+    after.when(put(other)).then(stored(other)).when(put(policy())).then(stored(policy()))
     later = policy("2026-07-01")
-    after.when(put(later)).then(PolicySet(policy=later))
+    after.when(put(later)).then(stored(later))
 
 
 def test_what_it_names() -> None:
@@ -101,11 +109,9 @@ def test_weights_that_do_not_add_up() -> None:
         "the weights add up to 90, not to 100: change them, or set `normalize` to take them in proportion"
         " (every score will say so)"
     )
-    given(POLICY).when(put(policy(items=items, normalize=True))).then(
-        PolicySet(policy=policy(items=items, normalize=True))
-    )
+    given(POLICY).when(put(policy(items=items, normalize=True))).then(stored(policy(items=items, normalize=True)))
     thirds = [item("a", "33.3"), item("b", "33.3"), item("c", "33.4")]
-    given(POLICY).when(put(policy(items=thirds))).then(PolicySet(policy=policy(items=thirds)))
+    given(POLICY).when(put(policy(items=thirds))).then(stored(policy(items=thirds)))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,7 @@ def test_wrong_competency_models(model: Policy, field: str, message: str) -> Non
 
 def test_a_competency_model_names_no_kpi() -> None:
     assert kpis_of(competencies(1, 2, 3)) == []
-    given(POLICY).when(put(competencies(1, 2, 3))).then(PolicySet(policy=competencies(1, 2, 3)))
+    given(POLICY).when(put(competencies(1, 2, 3))).then(stored(competencies(1, 2, 3)))
 
 
 def calendar(**content: object) -> Policy:
@@ -247,7 +253,7 @@ def test_calendars() -> None:
         calendar(country="CN", days_worked=["2026-02-14"], days_off=["2026-02-28"]),
         calendar(country="DE", subdivision="BY", weekend=[7]),
     ):
-        given(POLICY).when(put(one)).then(PolicySet(policy=one))
+        given(POLICY).when(put(one)).then(stored(one))
 
 
 def coaching(*task_ids: str, shortest: int = 20, longest: int = 60) -> Policy:
@@ -278,7 +284,7 @@ def test_coaching_rules() -> None:
     without = coaching("plan")
     without.coaching.ClearField("pip")
     for one in (coaching("plan", "listen"), coaching(shortest=60), without):
-        given(POLICY).when(put(one)).then(PolicySet(policy=one))
+        given(POLICY).when(put(one)).then(stored(one))
 
 
 def test_no_day() -> None:
@@ -288,8 +294,8 @@ def test_no_day() -> None:
 
 def test_another_kind() -> None:
     """A policy stays of the kind that it is."""
-    stored = PolicySet(policy=Policy(policy_id="agents", effective_date="2026-01-01"))
-    given(POLICY, stored).when(put(policy())).refused(AlreadyExists, "POLICY_EXISTS")
+    stored_before = PolicySet(policy=Policy(policy_id="agents", effective_date="2026-01-01"))
+    given(POLICY, stored_before).when(put(policy())).refused(AlreadyExists, "POLICY_EXISTS")
 
 
 def test_twice_is_once() -> None:

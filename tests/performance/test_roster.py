@@ -13,12 +13,13 @@ from services.performance.roster import Seen, check_ins_wanted, due, for_manager
 from services.performance.trigger import Known, RatedMonth
 from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.detection_pb2 import Detection, DetectionDrift, MissedPeriod
-from stepladder.performance.v1.events_pb2 import AtRiskReviewed, PolicySet
+from stepladder.performance.v1.events_pb2 import AtRiskReviewed
 from stepladder.performance.v1.facts_pb2 import RATING_GOOD, RATING_NEEDS_IMPROVEMENT, RATING_UNQUALIFIED
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.policy_pb2 import DetectionRule, Offence, Policy, Roster, SetPolicyRequest
 from stepladder.performance.v1.roster_pb2 import HeldSignal
 from tests.deciding import given
+from tests.performance.test_policy import stored
 
 AS_OF = date(2026, 3, 16)
 CALLS = Kpi(kpi_id="calls", aggregation=Kpi.AGGREGATION_SUM, scale_numerator=1, scale_denominator=1)
@@ -224,7 +225,7 @@ def test_a_review_is_due_by_what_comes_first(said: str, wanted: str) -> None:
 def test_a_roster_policy_is_stored() -> None:
     """And names the KPIs that it watches."""
     one = policy(*EVERY, at_least=6)
-    given(POLICY).when(SetPolicyRequest(policy=one)).then(PolicySet(policy=one))
+    given(POLICY).when(SetPolicyRequest(policy=one)).then(stored(one))
     assert kpis_of(one) == [("policy.roster.signals[0].trend.condition.kpi_id", "calls")]
 
 

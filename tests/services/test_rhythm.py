@@ -25,6 +25,7 @@ from stepladder.coaching.v1.rhythm_pb2 import (
     ListCheckInsDueRequest,
     ListInterviewsRequest,
     ListInterviewsResponse,
+    Timeliness,
 )
 from stepladder.coaching.v1.session_pb2 import (
     AgreedAction,
@@ -298,9 +299,10 @@ async def test_who_is_told_a_leads_record(centre: Centre) -> None:
 
 
 async def test_check_ins_are_due_after_the_last_one(both: World) -> None:
-    """Days only, those who have waited the longest first; a newcomer's counts from the hiring."""
-    go(both, 2026, 3, 2)
+    """Days only, those who have waited the longest first; a first one's day counts from when they are known."""
+    go(both, 2026, 1, 2)
     centre = await ruled(both)
+    go(both, 2026, 3, 2)
     newcomer = await both.employee(centre.team, hire_date="2026-02-20")
     away = await both.employee(centre.team)
     await become(both, away, EMPLOYMENT_STATUS_ON_LEAVE)
@@ -313,9 +315,9 @@ async def test_check_ins_are_due_after_the_last_one(both: World) -> None:
         return [(one.employee_id, one.last_date, one.due_date, one.overdue) for one in answer.due]
 
     expected = [
-        (centre.colleague, "", "2020-01-31", True),
+        (centre.colleague, "", "2026-02-01", True),
         (centre.agent, "2026-01-30", "2026-03-01", True),
-        (newcomer, "", "2026-03-22", False),
+        (newcomer, "", "2026-04-01", False),
     ]
     assert await due(centre.lead, centre.team) == expected
     assert await due(centre.hr, centre.team) == expected
@@ -323,7 +325,53 @@ async def test_check_ins_are_due_after_the_last_one(both: World) -> None:
     for caller, team_id in ((centre.manager, centre.team), (centre.agent, centre.team), (centre.lead, "")):
         await refused(due(caller, team_id), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await centre.give(centre.lead, check_in(centre.colleague, day="2026-03-02"))
-    assert (await due(centre.lead, centre.team))[-1] == (centre.colleague, "2026-03-02", "2026-04-01", False)
+    assert (centre.colleague, "2026-03-02", "2026-04-01", False) in await due(centre.lead, centre.team)
+
+
+async def test_nobody_is_late_for_days_on_which_they_or_the_rules_were_not_known(centre: Centre) -> None:
+    """Who is entered late has interviews from then on; one that somebody holds all the same is told of."""
+    world = centre.world
+    go(world, 2026, 3, 10)
+    late = await world.employee(centre.team, hire_date="2019-01-01")
+
+    async def due(month: str) -> dict[str, str]:
+        return {one.employee_id: one.due_date for one in (await interviews(centre, month=month)).interviews}
+
+    assert await due("2025-12") == {centre.agent: "", centre.colleague: "", late: ""}
+    assert await due("2026-02") == {centre.agent: "2026-03-09", centre.colleague: "2026-03-09", late: ""}
+    assert await due("2026-03") == dict.fromkeys((centre.agent, centre.colleague, late), "2026-04-07")
+    session = await schedule(centre, employee_id=late, month="2026-02")
+    await hold(centre, session.session_id, actions=[])
+    found = {one.employee_id: one for one in (await interviews(centre)).interviews}
+    assert found[late].timeliness == TIMELINESS_LATE
+
+
+async def test_rules_that_are_laid_down_late_change_nothing_that_was_due(centre: Centre) -> None:
+    """What counts is what was known and in force then, whatever day the rules name, and whatever takes their place."""
+    world = centre.world
+    session = await schedule(centre, month="2026-02")
+    plan = await activate(centre)
+    go(world, 2026, 3, 9)
+    await hold(centre, session.session_id, actions=[])
+    stricter = CoachingRules(calendar_id="site", session_days=1, interview_business_day=1, check_in_days=1)
+
+    async def said() -> tuple[dict[str, "Timeliness.ValueType"], list[str], set[str]]:
+        listed = {one.employee_id: one.timeliness for one in (await interviews(centre)).interviews}
+        rhythm = [one.due_date for one in of_kind(await record(centre), Duty.KIND_RHYTHM) if one.id == plan]
+        request = ListCheckInsDueRequest(team_id=centre.team)
+        due = (await world.rhythm.ListCheckInsDue(request, metadata=by(centre.lead))).due
+        return listed, rhythm, {one.due_date for one in due}
+
+    go(world, 2026, 3, 12)
+    before = await said()
+    assert before == (
+        {centre.agent: TIMELINESS_ON_TIME, centre.colleague: TIMELINESS_OVERDUE},
+        ["2026-03-16"],
+        {"2026-04-01"},
+    )
+    for day in ("2020-01-01", "2026-02-01"):  # in place of what there was, and as a later version
+        await put(world, "coaching", day, coaching=stricter)
+        assert await said() == (*before[:2], {"2026-03-12"})  # from today on
 
 
 async def test_it_goes_by_days_passing(centre: Centre) -> None:

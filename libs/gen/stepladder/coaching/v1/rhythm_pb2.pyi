@@ -272,7 +272,8 @@ class Duty(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: Duty._Kind.ValueType  # 0
         KIND_RHYTHM: Duty._Kind.ValueType  # 1
-        """Sessions of a plan follow each other within `CoachingRules.session_days`, by the rules in force when it became active.
+        """Sessions of a plan follow each other within `CoachingRules.session_days`, by the rules in force, and known, when it
+        became active.
         It counts for who led the employee's team on the due day, as an interview does.
         """
         KIND_INTERVIEW: Duty._Kind.ValueType  # 2
@@ -286,7 +287,8 @@ class Duty(_message.Message):
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: Duty.Kind.ValueType  # 0
     KIND_RHYTHM: Duty.Kind.ValueType  # 1
-    """Sessions of a plan follow each other within `CoachingRules.session_days`, by the rules in force when it became active.
+    """Sessions of a plan follow each other within `CoachingRules.session_days`, by the rules in force, and known, when it
+    became active.
     It counts for who led the employee's team on the due day, as an interview does.
     """
     KIND_INTERVIEW: Duty.Kind.ValueType  # 2

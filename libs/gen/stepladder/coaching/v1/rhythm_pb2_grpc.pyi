@@ -20,8 +20,10 @@ class RhythmServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListInterviews: _aio.UnaryUnaryMultiCallable[_rhythm_pb2.ListInterviewsRequest, _rhythm_pb2.ListInterviewsResponse]
     """The interviews about a month with everyone who was employed on its last day and is still: due by a business day of the
-    month after (`CoachingRules.interview_business_day`), by the rules in force on that last day. Somebody on leave on the
-    due day has none due. By team, then employee. Of a team: for who leads it today and HR; also for who leads that lead,
+    month after (`CoachingRules.interview_business_day`), by the rules in force on that last day, as they were known then,
+    or else as they were known first: what is laid down later changes nothing. Somebody on leave on the due day has none
+    due; nor has anybody, unless a session is there, whose due day lies before the day on which the directory, or the
+    first such rule, was entered. By team, then employee. Of a team: for who leads it today and HR; also for who leads that lead,
     without texts. Of the centre: for HR.
     Errors: NOT_FOUND `TEAM_NOT_FOUND`, told to HR only.
     """
@@ -31,8 +33,10 @@ class RhythmServiceStub:
     more than 400.
     """
     ListCheckInsDue: _aio.UnaryUnaryMultiCallable[_rhythm_pb2.ListCheckInsDueRequest, _rhythm_pb2.ListCheckInsDueResponse]
-    """By when everybody's next check-in is due, those first who have waited the longest: days only. A first one is due
-    counted from the hiring, or from when there have been such rules. Nobody on leave is listed. Of a team: for who leads it
+    """By when everybody's next check-in is due, those first who have waited the longest: days only. It is due on
+    the first day by which so many days have passed as the rules in force and known on that day ask for: stricter rules
+    make nothing due before they were stored. A first one's days are counted from the hiring, or from when the employee
+    was entered, or from when there have been such rules, whatever is last. Nobody on leave is listed. Of a team: for who leads it
     today and HR; of the centre: for HR. Errors: NOT_FOUND `TEAM_NOT_FOUND`, told to HR only.
     """
 
@@ -48,8 +52,10 @@ class RhythmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_rhythm_pb2.ListInterviewsRequest, _abc.Awaitable[_rhythm_pb2.ListInterviewsResponse]],
     ) -> _abc.Awaitable[_rhythm_pb2.ListInterviewsResponse]:
         """The interviews about a month with everyone who was employed on its last day and is still: due by a business day of the
-        month after (`CoachingRules.interview_business_day`), by the rules in force on that last day. Somebody on leave on the
-        due day has none due. By team, then employee. Of a team: for who leads it today and HR; also for who leads that lead,
+        month after (`CoachingRules.interview_business_day`), by the rules in force on that last day, as they were known then,
+        or else as they were known first: what is laid down later changes nothing. Somebody on leave on the due day has none
+        due; nor has anybody, unless a session is there, whose due day lies before the day on which the directory, or the
+        first such rule, was entered. By team, then employee. Of a team: for who leads it today and HR; also for who leads that lead,
         without texts. Of the centre: for HR.
         Errors: NOT_FOUND `TEAM_NOT_FOUND`, told to HR only.
         """
@@ -71,8 +77,10 @@ class RhythmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rhythm_pb2.ListCheckInsDueRequest,
         context: _aio.ServicerContext[_rhythm_pb2.ListCheckInsDueRequest, _abc.Awaitable[_rhythm_pb2.ListCheckInsDueResponse]],
     ) -> _abc.Awaitable[_rhythm_pb2.ListCheckInsDueResponse]:
-        """By when everybody's next check-in is due, those first who have waited the longest: days only. A first one is due
-        counted from the hiring, or from when there have been such rules. Nobody on leave is listed. Of a team: for who leads it
+        """By when everybody's next check-in is due, those first who have waited the longest: days only. It is due on
+        the first day by which so many days have passed as the rules in force and known on that day ask for: stricter rules
+        make nothing due before they were stored. A first one's days are counted from the hiring, or from when the employee
+        was entered, or from when there have been such rules, whatever is last. Nobody on leave is listed. Of a team: for who leads it
         today and HR; of the centre: for HR. Errors: NOT_FOUND `TEAM_NOT_FOUND`, told to HR only.
         """
 

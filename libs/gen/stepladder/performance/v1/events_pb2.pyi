@@ -116,6 +116,7 @@ class EmployeeHired(_message.Message):
     ACTING_FIELD_NUMBER: _builtins.int
     POSITION_SINCE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    RECORDED_DATE_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     display_name: _builtins.str
     hire_date: _builtins.str
@@ -126,6 +127,8 @@ class EmployeeHired(_message.Message):
     acting: _builtins.bool
     position_since: _builtins.str
     status: _directory_pb2.EmploymentStatus.ValueType
+    recorded_date: _builtins.str
+    """The site's day on which the directory learned of it; empty in events of before that was kept."""
     def __init__(
         self,
         *,
@@ -139,10 +142,11 @@ class EmployeeHired(_message.Message):
         acting: _builtins.bool = ...,
         position_since: _builtins.str = ...,
         status: _directory_pb2.EmploymentStatus.ValueType = ...,
+        recorded_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "display_name", b"display_name", "employee_id", b"employee_id", "hire_date", b"hire_date", "job_family", b"job_family", "position", b"position", "position_since", b"position_since", "stars", b"stars", "status", b"status", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "display_name", b"display_name", "employee_id", b"employee_id", "hire_date", b"hire_date", "job_family", b"job_family", "position", b"position", "position_since", b"position_since", "recorded_date", b"recorded_date", "stars", b"stars", "status", b"status", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

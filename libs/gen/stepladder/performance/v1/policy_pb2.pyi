@@ -35,10 +35,13 @@ class Policy(_message.Message):
     ROSTER_FIELD_NUMBER: _builtins.int
     CALENDAR_FIELD_NUMBER: _builtins.int
     COACHING_FIELD_NUMBER: _builtins.int
+    RECORDED_DATE_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
     log_position: _builtins.int
     """Output only. Position of the event that stored this version."""
+    recorded_date: _builtins.str
+    """Output only. The site's day on which this version was stored; empty of those from before that was kept."""
     @_builtins.property
     def scorecard(self) -> Global___ScorecardPolicy: ...
     @_builtins.property
@@ -69,10 +72,11 @@ class Policy(_message.Message):
         roster: Global___Roster | None = ...,
         calendar: Global___Calendar | None = ...,
         coaching: Global___CoachingRules | None = ...,
+        recorded_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "recorded_date", b"recorded_date", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster", "calendar", "coaching"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
