@@ -4,9 +4,10 @@ import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 
-from libs.documents.document import Bars, Chart, Heat, Trend, shown, storable
+from libs.documents.document import Bars, Chart, Course, Heat, Trend, shown, storable
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,16 @@ class Style:
 
 PAGE = Style("var(--ink)", "var(--quiet)", "var(--rule)", "var(--band)", "var(--accent)", "var(--mark)", "inherit")
 
-SMALL, WIDE = 300, 420
-"""Widths of lines over time, of which three stand beside each other on paper, and of other charts, of which two do."""
+SMALL, WIDE, WHOLE = 300, 420, 860
+"""Widths of lines over time, of which three stand beside each other on paper; of other charts, of which two do; and of
+courses, which have a page's width."""
 TEXT = 11
 """Height of letters, in the same units: readable at these widths on a telephone and on paper."""
 
 
 def draw(chart: Chart, style: Style, name: str) -> str:
     """One chart. `name` makes the ids of its title and description unique on a page."""
-    width = SMALL if isinstance(chart, Trend) else WIDE
+    width = {Trend: SMALL, Course: WHOLE}.get(type(chart), WIDE)
     match chart:
         case Trend():
             height, parts, told = _trend(chart, style)
@@ -40,6 +42,8 @@ def draw(chart: Chart, style: Style, name: str) -> str:
             height, parts, told = _bars(chart, style)
         case Heat():
             height, parts, told = _heat(chart, style)
+        case Course():
+            height, parts, told = _course(chart, style)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-labelledby="{name}-title {name}-desc" font-family="{style.font}" font-size="{TEXT}">'
@@ -174,6 +178,41 @@ def _heat(chart: Heat, style: Style) -> tuple[int, list[str], str]:
         names = (f"{chart.columns[place]}: {chart.rows[i]}" for i, place in sorted(chart.missed))
         told += f" Missed: {'; '.join(names)}."
     return top + row * len(chart.rows) + 4, parts, told
+
+
+def _course(chart: Course, style: Style) -> tuple[int, list[str], str]:
+    row, top, right = 24, 4, WHOLE - 30
+    left = min(WHOLE * 0.3, 20 + max((_width(label) for label in chart.lines), default=0))
+    known = [day for line in chart.days for day in line]
+    first, last = min(known, default=date.min), max(known, default=date.min)
+    bottom = top + row * len(chart.lines)
+
+    def x(day: date) -> float:
+        return left + (right - left) * ((day - first).days / ((last - first).days or 1))
+
+    parts = []
+    for day in _ticks(first, last) if known else ():
+        parts.append(_line(x(day), top, x(day), bottom, style.rule))
+        parts.append(_text(x(day), bottom + 15, day.isoformat(), style.quiet, "middle"))
+    for place, (label, days) in enumerate(zip(chart.lines, chart.days, strict=True)):
+        y = top + row * (place + 0.5)
+        parts.append(_text(left - 20, y + 4, _cut(label, left - 20), style.ink, "end"))
+        parts.append(_line(left, y, right, y, style.rule))
+        for day in sorted(set(days)):
+            colour = style.mark if (place, day) in chart.marked else style.accent
+            parts.append(f'<circle cx="{x(day):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+    told = "; ".join(
+        f"{label}: {', '.join(day.isoformat() for day in sorted(set(days))) or 'nothing'}"
+        for label, days in zip(chart.lines, chart.days, strict=True)
+    )
+    return bottom + 20, parts, told
+
+
+def _ticks(first: date, last: date) -> list[date]:
+    """The first day and, as far as there is room between them, six more, the last among them."""
+    days = (last - first).days
+    many = min(6, days)
+    return [first, *(first + timedelta(days=round(days * place / many)) for place in range(1, many + 1))]
 
 
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -17,7 +18,8 @@ _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
 class Table:
     """Columns by title, `numbers` of which are right-aligned; `marked` are the rows to be seen first.
 
-    One that is `behind` stands behind a chart that shows the same: it is opened on a page, and left out of print.
+    One that is `behind` stands behind a chart that shows the same: it is opened on a page, and left out of print. One
+    that is `fine` is there to look things up in: it is set small.
     """
 
     title: str
@@ -25,6 +27,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     marked: frozenset[int] = frozenset()
     behind: bool = False
+    fine: bool = False
 
     def is_number(self, column: int) -> bool:
         """Whether a column holds numbers, or times of day."""
@@ -76,17 +79,31 @@ class Heat:
     missed: frozenset[tuple[int, int]] | None = None
 
 
-Chart: TypeAlias = Trend | Bars | Heat
+@dataclass(frozen=True)
+class Course:
+    """What came when? A line for each kind of thing, and on it a point for each day on which there was one.
+
+    `days` are of the calendar, by line; `marked` are points (line and day) to be seen first.
+    """
+
+    title: str
+    lines: Sequence[str]
+    days: Sequence[Sequence[date]]
+    marked: frozenset[tuple[int, date]] = frozenset()
+
+
+Chart: TypeAlias = Trend | Bars | Heat | Course
 
 
 @dataclass(frozen=True)
 class Section:
-    """Sentences say what to see first."""
+    """Sentences say what to see first. One that begins an `own_page` does so in print."""
 
     title: str
     sentences: Sequence[str] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
+    own_page: bool = False
 
 
 @dataclass(frozen=True)

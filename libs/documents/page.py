@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from libs.documents.charts import PAGE, draw
-from libs.documents.document import Document, Section, Table, Trend, shown, storable
+from libs.documents.document import Course, Document, Section, Table, Trend, shown, storable
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def _section(number: int, section: Section) -> str:
         for index, chart in enumerate(section.charts):
             unit = f" <span>{escape(chart.unit)}</span>" if hasattr(chart, "unit") and chart.unit else ""
             caption = f"<figcaption><bdi>{escape(chart.title)}</bdi>{unit}</figcaption>"
-            kind = "small" if isinstance(chart, Trend) else "wide"
+            kind = "small" if isinstance(chart, Trend) else "whole" if isinstance(chart, Course) else "wide"
             made = draw(chart, PAGE, f"chart-{number}-{index}")
             parts.append(f'<figure class="{kind}">{caption}{made}</figure>')
         parts.append("</div>")

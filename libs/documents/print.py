@@ -8,7 +8,7 @@ from pathlib import Path
 import typst
 
 from libs.documents.charts import Style, draw
-from libs.documents.document import Document, Section, Table, Trend, shown, storable
+from libs.documents.document import Course, Document, Section, Table, Trend, shown, storable
 
 FONTS = ("Noto Sans", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew")
 """Asked in this order for each character."""
@@ -16,6 +16,9 @@ FONTS = ("Noto Sans", "Noto Sans SC", "Noto Sans Arabic", "Noto Sans Hebrew")
 PAPER = Style("#1b2128", "#5a6470", "#dde1e6", "#e3efe7", "#24618f", "#b3261e", ", ".join(FONTS))
 
 _TEMPLATE = str(Path(__file__).with_name("print.typ"))
+_BESIDE = {Trend: 3, Course: 1}
+"""How many charts of a kind stand beside each other, where it is not two."""
+
 _PACKAGES = ("fontpkg_noto_sans", "fontpkg_noto_sans_arabic", "pylopdf_fonts_he", "pylopdf_fonts_zh_cn")
 
 
@@ -50,7 +53,8 @@ def _section(number: int, section: Section) -> dict[str, object]:
     return {
         "title": section.title,
         "sentences": list(section.sentences),
-        "beside": 3 if any(isinstance(chart, Trend) for chart in section.charts) else 2,
+        "own_page": section.own_page,
+        "beside": min((_BESIDE.get(type(chart), 2) for chart in section.charts), default=1),
         "charts": [
             {
                 "title": chart.title,
@@ -70,4 +74,5 @@ def _table(table: Table) -> dict[str, object]:
         "numbers": [table.is_number(column) for column in range(len(table.columns))],
         "rows": [[shown(cell) for cell in row] for row in table.rows],
         "marked": sorted(table.marked),
+        "fine": table.fine,
     }

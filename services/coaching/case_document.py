@@ -1,90 +1,278 @@
 """A case file as people read and print it. Pure."""
 
-from collections.abc import Callable, Iterable
-from datetime import UTC
+import re
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 
-from libs.documents.document import Cell, Document, Section, Table
-from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
+from libs.documents.document import Cell, Course, Document, Section, Table
+from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile
 
-_SAID_ALREADY = (
-    *("plan_id", "pip_id", "employee_id", "lead_id", "by"),
-    *("evidence.", "drift.", "detection.", "measured.", "goals[", "results[", "pins[", "drifts[", "rules."),
-)
-"""Details that stand above everything, in the sentence, or among the figures."""
+PARTS = {
+    "PlanProposed": "Proposed the plan",
+    "PlanAssessed": "Assessed the situation",
+    "PlanDiagnosed": "Found the cause",
+    "PlanActivated": "Set the goals",
+    "PlanClosed": "Decided",
+    "PipDrafted": "Drafted the PIP",
+    "PipEdited": "Changed the PIP",
+    "PipPreconditionOverridden": "Did without coaching",
+    "PipApproved": "Approved the PIP",
+    "PipDelivered": "Delivered the PIP",
+    "PipAcknowledged": "Acknowledged the PIP",
+    "PipRefusalWitnessed": "Witnessed the refusal",
+    "PipResultProposed": "Proposed the result",
+    "PipDecided": "Decided",
+    "PipAppealed": "Appealed",
+    "PipAppealHeard": "Heard the appeal",
+    "PipClosed": "Closed the PIP",
+}
+"""What whoever gave the command to an event had to do with the case: told on the first page."""
 
-_PARTS = (CaseEntry.KIND_FACT, CaseEntry.KIND_RULE)
+WORDS = {
+    "assessment": "Assessment",
+    "cause_note": "Why",
+    "employee_view": "The employee’s own view",
+    "feedback": "Feedback",
+    "further_notes": "Further causes",
+    "note": "Note",
+    "notes": "Notes",
+    "observed": "Observed",
+    "reason": "Reason",
+    "text": "In writing",
+    "texts": "Agreed",
+    "view": "The employee’s own view",
+    "words": "In the employee’s words",
+}
+"""What people said in a step, by the name of the detail."""
+
+TERMS = frozenset({"conducts", "consequence", "resources", "standards", "support", "support_texts"})
+"""What people wrote that stands as it is now on the first page, and as it was in the record."""
+
+_DRIFT = ("Drifted", "PipRecordChanged")
+_REVIEWED = "DriftReviewed"
+_LINES = {
+    CaseEntry.KIND_PLAN: "Coaching plan",
+    CaseEntry.KIND_PIP: "PIP",
+    CaseEntry.KIND_SESSION: "Sessions",
+    CaseEntry.KIND_FACT: "Facts",
+}
+_CHANGES = "Changes of facts"
 
 
 def case_document(file: CaseFile) -> Document:
-    """Whose it is and how it stands; what was kept, then and now; what happened; what it rests on; how it was read."""
-    facts = [entry for entry in file.entries if entry.kind == CaseEntry.KIND_FACT]
-    rules = [entry for entry in file.entries if entry.kind == CaseEntry.KIND_RULE]
-    done = [entry for entry in file.entries if entry.kind not in _PARTS]
-    employee = _named(file, file.employee_id)
+    """First what there is to know at once; then what it rests on, each step, the record, and how that was read."""
+    kind = CaseEntry.KIND_PIP if file.pip_id else CaseEntry.KIND_PLAN
+    own = [entry for entry in file.entries if entry.kind == kind]
+    state, _, outcome = file.state.partition(": ")
+    headlines = [
+        ("State", state),
+        ("Outcome", outcome or "none yet"),
+        ("Begun", _day(own[0]).isoformat() if own else ""),
+        ("Changes of facts", "to be looked at" if file.drift_open else "none to be looked at"),
+    ]
     what = f"PIP {file.pip_id}" if file.pip_id else f"Coaching plan {file.plan_id}"
-    coach = f"; with {_named(file, file.lead_id)}" if file.lead_id else ""
     sections = [
+        _at_a_glance(file, own),
         _figures(file),
-        Section("What happened", tables=[_table(file, "What happened", done, "By")]),
-        Section("Facts", tables=[_table(file, "Facts", facts, "Recorded by")]) if facts else None,
-        Section("Rules and targets", tables=[_table(file, "Rules and targets", rules, "Set by")]) if rules else None,
+        _steps(file, "Step by step", [kind, CaseEntry.KIND_DETECTION]),
+        _steps(file, "The coaching plan before it", [CaseEntry.KIND_PLAN]) if file.pip_id else None,
+        _steps(file, "Sessions", [CaseEntry.KIND_SESSION]),
+        _basis(file, "Facts", CaseEntry.KIND_FACT, "Recorded by"),
+        _basis(file, "Rules and targets", CaseEntry.KIND_RULE, "Set by"),
         _reading(file),
+        _record(file),
     ]
     return Document(
-        title=f"Case file · {employee}",
-        subtitle=f"{what}{coach}. As of {file.made_time.ToDatetime(UTC):%Y-%m-%d %H:%M} UTC.",
-        headlines=[("State", file.state), ("Events", str(len(file.entries))), ("Facts", str(len(facts)))],
+        title=f"Case file · {file.names.get(file.employee_id, file.employee_id)}",
+        subtitle=f"{what} of {_named(file, file.employee_id)}, as of {_moment(file.made_time.ToDatetime(UTC))} UTC",
+        headlines=[(name, text) for name, text in headlines if text],
         sections=[one for one in sections if one is not None],
     )
+
+
+def _at_a_glance(file: CaseFile, own: Iterable[CaseEntry]) -> Section:
+    """Who, what it is about, who had which part and when, and one picture of it all."""
+    changed = [one for one in file.figures if one.now]
+    sentences = []
+    if changed:
+        have = "has" if len(changed) == 1 else "have"
+        looked = "nobody has looked at that yet" if file.drift_open else "that was looked at"
+        sentences.append(f"{len(changed)} of the numbers that it rests on {have} changed since; {looked}.")
+    terms: list[list[Cell]] = [
+        ["Employee", _named(file, file.employee_id)],
+        ["Led by" if not file.pip_id else "Drafted by", _named(file, file.lead_id) if file.lead_id else "nobody yet"],
+    ]
+    terms += [[one.name, one.value] for one in file.terms]
+    parts: list[list[Cell]] = [
+        [PARTS[entry.event], _actor(entry, lambda one: _named(file, one)), _day(entry).isoformat(), entry.sentence]
+        for entry in own
+        if entry.event in PARTS
+    ]
+    tables = [
+        Table("What it is about", ["What", "How it stands"], terms),
+        *([Table("Who had which part", ["Part", "Who", "When", "What came of it"], parts)] if parts else []),
+        *([_changed(file)] if changed else []),
+    ]
+    course = _course(file)
+    return Section("At a glance", sentences, [course] if course else [], tables)
+
+
+def _course(file: CaseFile) -> Course | None:
+    """What happened when, a line for each kind; changes of facts that nobody has looked at are marked."""
+    days: dict[str, list[date]] = {}
+    for kind, line in _LINES.items():
+        if found := [_day(entry) for entry in file.entries if entry.kind == kind]:
+            days[line] = found
+    if drifts := [entry for entry in file.entries if entry.event.endswith(_DRIFT)]:
+        days[_CHANGES] = [_day(entry) for entry in drifts]
+    marked = {(len(days) - 1, day) for day in _not_looked_at(file)}
+    return Course("When it happened", list(days), list(days.values()), frozenset(marked)) if days else None
+
+
+def _not_looked_at(file: CaseFile) -> set[date]:
+    """The days of those changes of facts after which nobody has looked at them."""
+    found: set[date] = set()
+    for entry in file.entries if file.drift_open else ():
+        if entry.event.endswith(_DRIFT):
+            found.add(_day(entry))
+        elif entry.event.endswith(_REVIEWED):
+            found.clear()
+    return found
+
+
+def _changed(file: CaseFile) -> Table:
+    rows = [_figure(one) for one in file.figures if one.now]
+    return Table("Changed since", _FIGURES, rows, frozenset(range(len(rows))))
+
+
+_FIGURES = ("Measured", "Target", "Then", "Now")
 
 
 def _figures(file: CaseFile) -> Section | None:
     if not file.figures:
         return None
-    rows: list[list[Cell]] = [[one.what, one.target, one.before, one.now] for one in file.figures]
     changed = frozenset(place for place, one in enumerate(file.figures) if one.now)
     sentence = (
         f"{len(changed)} of these {'has' if len(changed) == 1 else 'have'} changed with the facts since it was kept."
         if changed
         else "None of these has changed since it was kept."
     )
-    return Section(
-        "What it rests on", [sentence], (), [Table("Figures", ["What", "Target", "Then", "Now"], rows, changed)]
-    )
+    table = Table("Figures", _FIGURES, [_figure(one) for one in file.figures], changed)
+    return Section("What it rests on", [sentence], (), [table], own_page=True)
 
 
-def _table(file: CaseFile, title: str, entries: Iterable[CaseEntry], who: str) -> Table:
+def _figure(one: CaseFigure) -> list[Cell]:
+    return [one.what, one.target, _number(one.before), _number(one.now) if one.now else None]
+
+
+def _number(text: str) -> Cell:
+    """A number as one; words as they are."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
+def _steps(file: CaseFile, title: str, kinds: Collection[CaseEntry.Kind.ValueType]) -> Section | None:
     rows: list[list[Cell]] = [
         [
-            f"{entry.time.ToDatetime(UTC):%Y-%m-%d %H:%M}",
-            _actor(entry, lambda one: _named(file, one)),
-            _what(entry),
-            f"{entry.stream} {entry.position}",
+            _moment(entry.time.ToDatetime(UTC)),
+            "\n".join([entry.sentence, *_said(entry)]),
+            _actor(entry, lambda one: file.names.get(one, one)),
+            f"#{number}",
         ]
-        for entry in entries
+        for number, entry in enumerate(file.entries, 1)
+        if entry.kind in kinds or (not entry.kind and CaseEntry.KIND_DETECTION in kinds)
     ]
-    return Table(title, ["When (UTC)", who, "What", "In the log"], rows)
+    table = Table(title, ["When (UTC)", "What happened", "By", "Record"], rows)
+    return Section(title, tables=[table]) if rows else None
 
 
-def _what(entry: CaseEntry) -> str:
-    """The sentence, and below it the details: of facts and rules, which are one thing each, in one go."""
-    parts = entry.kind in _PARTS
-    lines = []
-    for one in entry.details:
-        if not (_is_named_above(one.name) if parts else one.name.startswith(_SAID_ALREADY)):
-            name = one.name.partition(".")[2] or one.name if parts else one.name
-            lines.append(f"{name.replace('_', ' ')}: {one.value}")
-    return "\n".join([entry.sentence, *(["; ".join(lines)] if parts and lines else lines)])
+def _said(entry: CaseEntry) -> list[str]:
+    """What people said in a step, each with what it is."""
+    said = [f"{WORDS[one.name]}: {one.value}" for one in entry.details if one.name in WORDS]
+    return [*said, "What was said is not for this reader."] if entry.left_out == CaseEntry.LEFT_OUT_PRIVATE else said
 
 
-def _is_named_above(name: str) -> bool:
-    """Of facts and rules: whose and when, and what a record counts as."""
-    return name.startswith("outcome.") or name.endswith(("employee_id", "date", "source", "policy_id"))
+def _basis(file: CaseFile, title: str, kind: CaseEntry.Kind.ValueType, who: str) -> Section | None:
+    """Facts, or rules: each is one thing, told in one go. What a rule leaves at nothing stands in the record."""
+    rows: list[list[Cell]] = [
+        [
+            _moment(entry.time.ToDatetime(UTC)),
+            " ".join([entry.sentence, "; ".join(_contents(entry.details, zeros=kind == CaseEntry.KIND_FACT))]).rstrip(),
+            _actor(entry, lambda one: file.names.get(one, one)),
+            f"#{number}",
+        ]
+        for number, entry in enumerate(file.entries, 1)
+        if entry.kind == kind
+    ]
+    return Section(title, tables=[Table(title, ["When (UTC)", "What", who, "Record"], rows)]) if rows else None
+
+
+def _contents(details: Iterable[CaseDetail], *, zeros: bool) -> list[str]:
+    """Without whose and when, which the sentence says, and what a record counts as; without `zeros` if so wanted."""
+    told = []
+    for one in details:
+        name = re.sub(r"^(fact|record|policy|target|kpi|coaching)\.|readings\[\d+\]\.", "", one.name)
+        said = name.startswith("outcome.") or name.endswith(("employee_id", "date", "source", "policy_id"))
+        if not said and (zeros or one.value != "0"):
+            told.append(f"{_path(name)}: {one.value}")
+    return told
+
+
+def _reading(file: CaseFile) -> Section:
+    reading = file.reading
+    read = f"{reading.events:,} events of {reading.aggregates:,} aggregates were read from the log."
+    hashes = (
+        "Each names the hash of the one before it, and every hash was right: nothing but the last of each aggregate "
+        "could have been changed, or taken away, unseen."
+    )
+    sentences = [f"{read} {hashes}"]
+    if reading.left_out:
+        sentences.append(
+            f"Of {reading.left_out:,} entries the details are left out: they are not the case’s to show, or not for "
+            "this reader."
+        )
+    if reading.missing_positions:
+        named = ", ".join(str(position) for position in reading.missing_positions)
+        sentences.append(f"Nothing lies in the log at these positions, though they are named: {named}.")
+    return Section("How it was read", sentences)
+
+
+def _record(file: CaseFile) -> Section | None:
+    """Every entry whole, with where it lies: to look up what the pages before leave out."""
+    rows: list[list[Cell]] = [
+        [
+            f"#{number}",
+            entry.event,
+            f"{entry.stream} {entry.position}",
+            entry.actor,
+            "; ".join(
+                [
+                    *(f"{_path(one.name)}: {one.value}" for one in entry.details),
+                    *([f"rests on: {', '.join(map(str, entry.rests_on))}"] if entry.rests_on else []),
+                ]
+            ),
+        ]
+        for number, entry in enumerate(file.entries, 1)
+    ]
+    if not rows:
+        return None
+    table = Table("The record", ["Record", "Event", "In the log", "Command by", "All that it says"], rows, fine=True)
+    sentence = "Every event of the case whole, under the number that it has on the pages before."
+    return Section("The record", [sentence], (), [table], own_page=True)
+
+
+def _path(name: str) -> str:
+    """Such as `fact.readings[0].kpi_id`, for people, who count from one."""
+    counted = re.sub(r"\[(\d+)\]", lambda found: f" {int(found[1]) + 1}", name)
+    return counted.replace(".", " › ").replace("_", " ")
 
 
 def _actor(entry: CaseEntry, named: Callable[[str], str]) -> str:
     kind, _, name = entry.actor.partition(":")
-    return named(name) if kind == "user" else entry.actor
+    return named(name) if kind == "user" else f"the {kind} {name}"
 
 
 def _named(file: CaseFile, employee_id: str) -> str:
@@ -92,17 +280,9 @@ def _named(file: CaseFile, employee_id: str) -> str:
     return f"{name} ({employee_id})" if name else employee_id
 
 
-def _reading(file: CaseFile) -> Section:
-    reading = file.reading
-    read = f"{reading.events} events of {reading.aggregates} aggregates were read from the log."
-    hashes = (
-        "Each names the hash of the one before it, and every hash was right: nothing but the last of each aggregate "
-        "could have been changed, or taken away, unseen."
-    )
-    sentences = [f"{read} {hashes}"]
-    if reading.left_out:
-        sentences.append(f"Of {reading.left_out} entries the details are left out: they are not the case’s to show.")
-    if reading.missing_positions:
-        named = ", ".join(str(position) for position in reading.missing_positions)
-        sentences.append(f"Nothing lies in the log at these positions, though they are named: {named}.")
-    return Section("How it was read", sentences)
+def _day(entry: CaseEntry) -> date:
+    return entry.time.ToDatetime(UTC).date()
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M}"

@@ -1,8 +1,9 @@
 """A case file: everything behind a plan or PIP, put in order out of events as they lie in the log. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -19,7 +20,7 @@ from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigu
 from stepladder.coaching.v1.events_pb2 import PipClosed
 from stepladder.coaching.v1.measure_pb2 import PinDrift
 from stepladder.coaching.v1.pip_pb2 import Pip, PipElement
-from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan
+from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan, Support
 from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.detection_pb2 import FactReference
@@ -78,7 +79,10 @@ EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id", 
 
 @dataclass(frozen=True)
 class Case:
-    """Whose it is, who coaches, how it stands in words, and what was measured and kept; `pip_id` is empty of a plan."""
+    """Whose it is, who coaches, how it stands in words, and what was measured and kept; `pip_id` is empty of a plan.
+
+    `terms` tells what it is about, what was set, and what help was promised, each with its name; people by theirs.
+    """
 
     plan_id: str
     pip_id: str
@@ -86,6 +90,8 @@ class Case:
     lead_id: str
     state: str
     figures: Sequence[CaseFigure]
+    terms: Callable[[Named], Iterable[tuple[str, str]]] = lambda _: ()
+    drift_open: bool = False
 
 
 def plan_case(state: plan.State) -> Case:
@@ -98,7 +104,45 @@ def plan_case(state: plan.State) -> Case:
         lead_id=proposed.lead_id,
         state=f"{stage}: {words(Plan.Outcome.DESCRIPTOR, state.closed.outcome)}" if state.closed.outcome else stage,
         figures=[*_evidence(state), *_measured(state)],
+        terms=lambda called: _plan_terms(state, called),
+        drift_open=state.drift_open,
     )
+
+
+def _plan_terms(state: plan.State, called: Named) -> Iterator[tuple[str, str]]:
+    told = plan.to_resource(state, 0)
+    evidence = told.evidence
+    about = f"KPI {evidence.kpi_id}" if evidence.kpi_id else ""
+    policy = f"found by the policy {evidence.policy_id}" if evidence.policy_id else ""
+    yield "About", ", ".join(part for part in (about, policy) if part)
+    causes = [told.cause, *(one.cause for one in told.further_causes)]
+    yield "Cause", ", ".join(words(Plan.Cause.DESCRIPTOR, one) for one in causes if one)
+    for number, goal in enumerate(told.goals, 1):
+        yield (
+            f"Goal {number}",
+            f"{named(measure_of(goal))} from {_grouped(goal.baseline)} to {_grouped(goal.target)} by {goal.deadline}",
+        )
+    for resource in told.resources:
+        yield "Help", resource
+    for support in told.supports:
+        yield "Help", _support(support, called)
+    yield "Observed until", told.observe_until
+    yield "Watched until", told.watch_until
+
+
+def _support(support: Support, called: Named) -> str:
+    match support.WhichOneof("kind"):
+        case "course_id":
+            kind = f"training {support.course_id}"
+        case "mentor_id":
+            kind = f"mentor {called(support.mentor_id)}"
+        case "example":
+            kind = f"an example, record {support.example.record_id}" if support.example.record_id else "an example"
+        case "adjusted_work":
+            kind = f"adjusted work until {support.adjusted_work.end_date}"
+        case _:
+            kind = ""
+    return ": ".join(part for part in (kind, support.text) if part)
 
 
 def pip_case(pip: pip_state.PipState) -> Case:
@@ -110,7 +154,24 @@ def pip_case(pip: pip_state.PipState) -> Case:
         lead_id=pip.drafted.by.partition(":")[2],
         state=f"{stage}: {words(Pip.Outcome.DESCRIPTOR, outcome)}" if outcome else stage,
         figures=list(_pip_figures(pip)),
+        terms=lambda _: _pip_terms(pip),
+        drift_open=pip.drift_to_review,
     )
+
+
+def _pip_terms(pip: pip_state.PipState) -> Iterator[tuple[str, str]]:
+    content = pip.content
+    for number, element in enumerate(content.elements, 1):
+        fails = element.conduct or f"{named(element.measure)}, {_bounds(element)}"
+        yield f"What fails, {number}", f"{fails}. Standard: {element.standard}"
+    reviews = ", ".join(str(day) for day in content.review_business_days)
+    period = f"{pip.total or content.period_business_days} business days"
+    yield "Period", f"{period}; reviews on business days {reviews}" if reviews else period
+    yield "Began", pip.start_date
+    yield "Ends" if pip.stage == Pip.STATE_ACTIVE else "Next step by", pip.schedule.due_date
+    yield "Help", content.support
+    yield "What may follow", content.consequence
+    yield "Coaching plan before", content.plan_id
 
 
 def _pip_figures(pip: pip_state.PipState) -> Iterator[CaseFigure]:
@@ -173,8 +234,13 @@ def _figure(what: str, target: str, before: str, drift: PinDrift | None) -> Case
 
 
 def _bounds(one: EvidencePeriod | PipElement) -> str:
-    bounds = [f"at least {one.minimum}"] if one.minimum else []
-    return " and ".join([*bounds, f"at most {one.maximum}"] if one.maximum else bounds)
+    bounds = [f"at least {_grouped(one.minimum)}"] if one.minimum else []
+    return " and ".join([*bounds, f"at most {_grouped(one.maximum)}"] if one.maximum else bounds)
+
+
+def _grouped(number: str) -> str:
+    """A decimal with its thousands in groups."""
+    return f"{Decimal(number):,}" if number else ""
 
 
 def kind_of(subject: str) -> CaseEntry.Kind.ValueType:
@@ -231,10 +297,11 @@ def case_file(
         and not isinstance(recorded.event, CommandNoted)
         and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
     ]
-    entries = [
-        _entry(recorded, case.employee_id, recorded.subject in private, lambda one: names.get(one, one))
-        for recorded in _ordered(shown)
-    ]
+
+    def called(employee_id: str) -> str:
+        return names.get(employee_id, employee_id)
+
+    entries = [_entry(recorded, case.employee_id, recorded.subject in private, called) for recorded in _ordered(shown)]
     return CaseFile(
         plan_id=case.plan_id,
         pip_id=case.pip_id,
@@ -244,6 +311,8 @@ def case_file(
         state=case.state,
         made_time=timestamp(now),
         figures=case.figures,
+        terms=[CaseDetail(name=name, value=value) for name, value in case.terms(called) if value],
+        drift_open=case.drift_open,
         entries=entries,
         reading=CaseReading(
             aggregates=len(histories),
@@ -362,9 +431,9 @@ def _held(message: Message, name: str) -> Iterator[CaseDetail]:
 def _element(message: Message, name: str) -> Iterator[CaseDetail]:
     """One of many: on one line, if it holds nothing that has parts itself."""
     if isinstance(message, Reading):
-        of = f" of {sum(message.denominators)}" if message.denominators else ""
+        of = f" of {sum(message.denominators):,}" if message.denominators else ""
         samples = f", in {len(message.numerators)} samples" if len(message.numerators) > 1 else ""
-        yield CaseDetail(name=f"{name}.{message.kpi_id}", value=f"{sum(message.numerators)}{of}{samples}")
+        yield CaseDetail(name=f"{name}.{message.kpi_id}", value=f"{sum(message.numerators):,}{of}{samples}")
     elif any(field.message_type is not None for field, _ in message.ListFields()):
         yield from _details(message, f"{name}.")
     else:

@@ -1,5 +1,6 @@
 """What an event says, in a sentence: of every event that a case file may show, in one place. Pure."""
 
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -119,7 +120,7 @@ def sentence(event: Message, named: Named) -> str:
         case PlanEvidenceDrifted(drift=drift):
             return f"Facts under the plan have changed: {_drifted(drift)}."
         case PlanPinsDrifted(pins=pins):
-            changed = ", ".join(pin.pin for pin in pins)
+            changed = ", ".join(_pinned(pin.pin) for pin in pins)
             return f"What the plan measured is {f'something else now: {changed}' if pins else 'as it was again'}."
         case PlanDriftReviewed():
             return "The drift was looked at."
@@ -261,6 +262,14 @@ def words(enum: EnumDescriptor, value: int) -> str:
 def _drifted(drift: EvidenceDrift | DetectionDrift) -> str:
     found = "it would still be found" if drift.stands else "it would not be found any more"
     return f"{found}{'; a dispute about some of them is open' if drift.disputed else ''}"
+
+
+def _pinned(pin: str) -> str:
+    """What a plan measured, by the name of its pin: such as `goals[0].baseline`."""
+    goal = re.fullmatch(r"(goals|results)\[(\d+)\](?:\.baseline)?", pin)
+    if goal is None:
+        return "the assessment"
+    return f"the {'baseline' if goal[1] == 'goals' else 'result'} of goal {int(goal[2]) + 1}"
 
 
 def _of(readings: ReadingsOfDay) -> str:

@@ -9,8 +9,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
+from libs.documents.document import Course, shown
+from libs.documents.print import pdf_of
 from services.coaching import pip_state, plan, session
-from services.coaching.case_document import case_document
+from services.coaching.case_document import TERMS, WORDS, case_document
 from services.coaching.case_file import (
     REFERENCES,
     Case,
@@ -28,6 +30,7 @@ from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 from stepladder.coaching.v1.events_pb2 import (
     PipApproved,
     PipDrafted,
+    PipDriftReviewed,
     PipEvidenceDrifted,
     PlanActivated,
     PlanAssessed,
@@ -41,6 +44,7 @@ from stepladder.coaching.v1.events_pb2 import (
 from stepladder.coaching.v1.measure_pb2 import Measure, Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import PipContent, PipElement, PipEvidence
 from stepladder.coaching.v1.plan_pb2 import Evidence, EvidenceCondition, EvidenceDrift, EvidencePeriod, Goal, GoalResult
+from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
@@ -311,15 +315,108 @@ def test_a_printed_case_says_whose_it_is_and_what_happened() -> None:
         recorded(4, PlanAssessed(plan_id="p-1", employee_id="e-1", assessment="much too slow")),
     )
     document = case_document(file)
-    assert document.title == "Case file · Li Wei (e-1)"
-    happened, found, read = document.sections
-    assert [row[1] for row in found.tables[0].rows] == ["system:import", "Anna (e-9)"]
-    assert "note: hung up" in str(found.tables[0].rows[1][2])
-    assert [row[1:] for row in happened.tables[0].rows] == [
-        ["Anna (e-9)", "A plan for Li Wei was proposed to nobody yet: the team had no lead.", "LOG 3"],
-        ["Anna (e-9)", "The situation was assessed.\nassessment: much too slow", "LOG 4"],
+    assert (document.title, document.subtitle) == (
+        "Case file · Li Wei",
+        "Coaching plan p-1 of Li Wei (e-1), as of 2026-03-16 12:00 UTC",
+    )
+    assert [section.title for section in document.sections] == [
+        *("At a glance", "Step by step", "Facts", "How it was read", "The record"),
+    ]
+    glance, steps, found, read, _ = document.sections
+    assert [row[:3] for row in glance.tables[1].rows] == [
+        ["Proposed the plan", "Anna (e-9)", "2026-03-16"],
+        ["Assessed the situation", "Anna (e-9)", "2026-03-16"],
+    ]
+    assert [row[1:] for row in steps.tables[0].rows] == [
+        ["A plan for Li Wei was proposed to nobody yet: the team had no lead.", "Anna", "#3"],
+        ["The situation was assessed.\nAssessment: much too slow", "Anna", "#4"],
+    ]
+    assert [row[1:] for row in found.tables[0].rows] == [
+        ["Readings of 2026-01-01 were recorded by the source calls. aht: 7 of 1", "the system import", "#1"],
+        ["A record of the kind None was made for . note: hung up", "Anna", "#2"],
     ]
     assert "4 events of 3 aggregates were read" in read.sentences[0]
+
+
+def test_a_printed_case_leaves_out_nothing() -> None:
+    """Every detail of every entry, and what each rests on, stands in the record."""
+    words = SessionHeld(session_id="s-1", employee_id="e-1", observed="sighs", held_date="2026-03-02", texts=["call"])
+    words.actions.add(owner_id="e-1", due_date="2026-03-09")
+    file = made(
+        recorded(1, fact("e-1", 12345), "log.performance.facts.e-1_2026-01"),
+        recorded(2, resting_on(1)),
+        recorded(3, words, "log.coaching.session.s-1"),
+    )
+    record = case_document(file).sections[-1].tables[0]
+    for row, entry in zip(record.rows, file.entries, strict=True):
+        assert all(one.value in str(row[4]) for one in entry.details)
+        assert all(str(position) in str(row[4]) for position in entry.rests_on)
+        assert row[1:4] == [entry.event, f"LOG {entry.position}", entry.actor]
+    assert "12,345 of 1" in str(record.rows)
+
+
+def test_whatever_people_say_in_a_step_is_told_with_it() -> None:
+    """Each personal field of every event of a plan, a PIP and their sessions, but for what stands among the terms."""
+    personal = {
+        field.name
+        for module in (pip_state, plan, session)
+        for kind in get_args(module.Event)
+        for field in kind.DESCRIPTOR.fields
+        if field.GetOptions().Extensions[rules_pb2.personal]
+    }
+    assert personal - {*WORDS} == TERMS
+
+
+def test_the_first_page_says_what_was_set_and_who_had_which_part() -> None:
+    """Standards, help, who drafted and who approved; and what has changed, marked until somebody has looked at it."""
+    subject, drift = "restricted.coaching.pip.pip-x", PinDrift(pin="speed/evidence/1")
+    drift.before.CopyFrom(measured("12000"))
+    drift.now.CopyFrom(measured("3"))
+    element = PipElement(
+        element_id="speed",
+        measure=Measure(kpi_id="aht"),
+        maximum="10000",
+        evidence=[PipEvidence(measured=measured("12000"))],
+    )
+    content = PipContent(elements=[element], period_business_days=20, review_business_days=[10])
+    about: dict[str, Any] = {"pip_id": "pip-1", "employee_id": "e-1"}
+    drafted = PipDrafted(
+        **about,
+        by="user:e-9",
+        content=content,
+        conducts=[""],
+        standards=["faster"],
+        support="a mentor",
+        consequence="x",
+    )
+    events: list[Message] = [drafted, PipApproved(**about, by="user:e-5"), PipEvidenceDrifted(**about, drifts=[drift])]
+    later = PipDriftReviewed(**about, by="user:e-5", note="seen")
+    for told, looked_at in ((events, False), ([*events, later], True)):
+        state = pip_state.State()
+        for event in told:
+            state = pip_state.evolve(state, event)
+        history = [recorded(5 + place, event, subject, place) for place, event in enumerate(told)]
+        file = case_file(pip_case(state.pips["pip-1"]), {subject: history}, [], [], {"e-1": "Li Wei"}, NOON)
+        document = case_document(file)
+        assert document.headlines[-1][1] == ("none to be looked at" if looked_at else "to be looked at")
+        glance = document.sections[0]
+        assert [tuple(row) for row in glance.tables[0].rows][2:] == [
+            ("What fails, 1", "KPI aht, at most 10,000. Standard: faster"),
+            ("Period", "20 business days; reviews on business days 10"),
+            ("Help", "a mentor"),
+            ("What may follow", "x"),
+        ]
+        assert [row[0] for row in glance.tables[1].rows] == ["Drafted the PIP", "Approved the PIP"]
+        assert [shown(cell) for cell in glance.tables[2].rows[0]][1:] == ["at most 10,000", "12,000", "3"]
+        (course,) = glance.charts
+        assert isinstance(course, Course)
+        assert bool(course.marked) != looked_at
+
+
+def test_a_case_of_which_little_happened() -> None:
+    """No figures, no words, no parts but the proposal: pages all the same; and without a single entry."""
+    for file in (made(recorded(1, PlanProposed(plan_id="p-1", employee_id="e-1"))), made()):
+        assert pdf_of(case_document(file)).startswith(b"%PDF")
 
 
 def test_a_zero_is_told() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from xml.etree import ElementTree
 
@@ -12,7 +13,7 @@ import pytest
 from openpyxl import load_workbook
 
 from libs.documents.charts import PAGE, draw
-from libs.documents.document import Bars, Cell, Document, Heat, Section, Table, Trend
+from libs.documents.document import Bars, Cell, Chart, Course, Document, Heat, Section, Table, Trend
 from libs.documents.page import page_of
 from libs.documents.print import content_of, pdf_of
 from libs.documents.tables import csv_of, workbook_of
@@ -27,12 +28,16 @@ def document(kpi: str = "Handle <time>", names: tuple[str, ...] = (*NAMES, *FORM
     trend = Trend(kpi, "min", hours, values, [None] * 3, [Decimal(4)] * 3, frozenset({1}))
     bars = Bars("Who missed it", "people", [*names, kpi], [Decimal(3)] * (len(names) + 1))
     heat = Heat("Attained", "Per cent", [kpi], ["North", "South"], [[Decimal(80), None]], missed=frozenset({(0, 0)}))
+    course = Course(
+        kpi, [kpi, "Nothing"], [[date(2026, 1, 30), date(2026, 3, 2)], []], frozenset({(0, date(2026, 3, 2))})
+    )
     figures = Table("KPIs", ["KPI", "Value", "Calls"], [[kpi, Decimal("4.25"), 12345], ["Other", None, 7]])
     by_hour = Table("By hour", ["Hour", kpi], [["09:00:00", Decimal("-0.5")]], behind=True)
     people = Table("People", ["Name", "=1+1"], [[name, 1] for name in names], marked=frozenset({0}))
     sections = [
         Section("Key figures", [f"Missed: {kpi}."], [trend], [figures, by_hour]),
         Section("People", (), [bars, heat], [people]),
+        Section("Course", (), [course], [Table("Fine", ["Name"], [[kpi]], fine=True)], own_page=True),
     ]
     return Document(title=f"Centre · {kpi}", subtitle="One day", headlines=[("People", "10")], sections=sections)
 
@@ -77,7 +82,7 @@ def test_no_name_turns_what_stands_around_it(sign: str) -> None:
 def test_a_workbook_has_typed_cells_and_headers_that_stay() -> None:
     """A sheet for each table; numbers are numbers with their digits; text that looks like a formula is text."""
     book = load_workbook(io.BytesIO(workbook_of(document())))
-    assert book.sheetnames == ["Report", "KPIs", "By hour", "People"]
+    assert book.sheetnames == ["Report", "KPIs", "By hour", "People", "Fine"]
     sheet = book["KPIs"]
     assert sheet.freeze_panes == "A2"
     assert (sheet["B2"].value, sheet["B2"].number_format) == (4.25, "#,##0.00")
@@ -95,7 +100,7 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
     assert "Handle &lt;time&gt;" in page
     assert "Handle <time>" not in page
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(charts) == 3
+    assert len(charts) == 4
     for chart in charts:
         drawn = ElementTree.fromstring(chart)  # noqa: S314 - our own
         title, description = drawn[0], drawn[1]
@@ -104,7 +109,7 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
         assert description.text
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert page.count("<table>") == 3
+    assert page.count("<table>") == 4
 
 
 def test_days_are_not_broken_on_a_page() -> None:
@@ -126,9 +131,12 @@ def test_days_are_not_broken_on_a_page() -> None:
         Bars("Zero", "people", ["a" * 90], [Decimal(0)]),
         Heat("Nothing", "", [], [], []),
         Heat("One", "", ["Mon"], ["09"], [[None]]),
+        Course("None", [], []),
+        Course("Nothing", ["a" * 200], [[]]),
+        Course("One day", ["a"], [[date(2026, 3, 2)]]),
     ],
 )
-def test_charts_of_few_values_can_be_drawn(chart: Trend | Bars | Heat) -> None:
+def test_charts_of_few_values_can_be_drawn(chart: Chart) -> None:
     """One value, none at all, gaps and equal values: well-formed, and no coordinate that is no number."""
     drawn = draw(chart, PAGE, "one")
     assert ElementTree.fromstring(drawn).get("role") == "img"  # noqa: S314 - our own

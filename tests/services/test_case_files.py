@@ -215,7 +215,7 @@ async def test_an_exported_case_file_says_the_same(told: Told) -> None:
         "much too slow",
         "新的软件",
         "50 of 100",
-        "closed: cancelled",
+        "The plan was cancelled.",
         "every hash was right",
     ):
         assert said in text, said

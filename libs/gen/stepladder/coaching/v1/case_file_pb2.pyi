@@ -115,6 +115,8 @@ class CaseFile(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
     PIP_ID_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    DRIFT_OPEN_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     """Of a PIP: the plan that it names, if any."""
     employee_id: _builtins.str
@@ -124,6 +126,8 @@ class CaseFile(_message.Message):
     """In words, such as `in observation` or `closed: improved`."""
     pip_id: _builtins.str
     """Empty: it is a plan's."""
+    drift_open: _builtins.bool
+    """Something that it rests on has changed, and nobody has looked at it since."""
     @_builtins.property
     def names(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Of employees, by id, as the directory names them now: everybody who is named in the file. `(erased)` for whoever was."""
@@ -142,6 +146,10 @@ class CaseFile(_message.Message):
 
     @_builtins.property
     def reading(self) -> Global___CaseReading: ...
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseDetail]:
+        """What it is about, what was set as goals or as the standard, and what help was promised: as it is now, in lines."""
+
     def __init__(
         self,
         *,
@@ -155,10 +163,12 @@ class CaseFile(_message.Message):
         entries: _abc.Iterable[Global___CaseEntry] | None = ...,
         reading: Global___CaseReading | None = ...,
         pip_id: _builtins.str = ...,
+        terms: _abc.Iterable[Global___CaseDetail] | None = ...,
+        drift_open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_time", b"made_time", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "entries", b"entries", "figures", b"figures", "lead_id", b"lead_id", "made_time", b"made_time", "names", b"names", "pip_id", b"pip_id", "plan_id", b"plan_id", "reading", b"reading", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift_open", b"drift_open", "employee_id", b"employee_id", "entries", b"entries", "figures", b"figures", "lead_id", b"lead_id", "made_time", b"made_time", "names", b"names", "pip_id", b"pip_id", "plan_id", b"plan_id", "reading", b"reading", "state", b"state", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
