@@ -110,7 +110,7 @@ class Section:
 class Document:
     title: str
     subtitle: str
-    headlines: Sequence[tuple[str, str]]
+    headlines: Sequence[tuple[str, Cell]]
     """What it is about in a few numbers: each with what it is."""
     sections: Sequence[Section] = field(default_factory=list)
 

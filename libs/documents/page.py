@@ -15,7 +15,7 @@ _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8
 def page_of(document: Document) -> bytes:
     """HTML in UTF-8."""
     headlines = "".join(
-        f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for what, value in document.headlines
+        f"<div><dt>{escape(what)}</dt><dd>{escape(shown(value))}</dd></div>" for what, value in document.headlines
     )
     sections = "\n".join(_section(index, one) for index, one in enumerate(document.sections))
     page = _PAGE.substitute(

@@ -43,7 +43,7 @@ def content_of(document: Document) -> str:
         "fonts": FONTS,
         "title": document.title,
         "subtitle": document.subtitle,
-        "headlines": document.headlines,
+        "headlines": [(what, shown(value)) for what, value in document.headlines],
         "sections": [_section(index, one) for index, one in enumerate(document.sections)],
     }
     return storable(json.dumps(content, ensure_ascii=False))

@@ -56,10 +56,10 @@ def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mappi
         title=f"Worklist · {names[person] if person else 'HR'}",
         subtitle=f"On {found.date}{'. There is more of some kind than is shown.' if found.more else ''}",
         headlines=[
-            ("Late", str(len(late))),
-            ("Due", str(len(due))),
-            ("Waiting", str(len(waiting))),
-            ("Latest, business days", str(max((one.business_days_late for one in late), default=0))),
+            ("Late", len(late)),
+            ("Due", len(due)),
+            ("Waiting", len(waiting)),
+            ("Latest, business days", max((one.business_days_late for one in late), default=0)),
         ],
         sections=[one for one in sections if one] or [Section("Nothing", ["Nothing waits."])],
     )

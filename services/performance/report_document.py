@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from libs.common.days import ONE_DAY, months_between
-from libs.documents.document import Bars, Cell, Chart, Document, Heat, Section, Table, Trend, shown
+from libs.documents.document import Bars, Cell, Chart, Document, Heat, Section, Table, Trend
 from stepladder.performance.v1 import report_pb2 as pb
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi
@@ -81,19 +81,21 @@ def _subtitle(report: pb.Report) -> str:
     return "; ".join(parts)
 
 
-def _headlines(report: pb.Report) -> list[tuple[str, str]]:
+def _headlines(report: pb.Report) -> list[tuple[str, Cell]]:
     judged = [one for one in report.kpis if one.figure.attainment]
-    found = [("KPIs on target", f"{sum(not one.figure.missed for one in judged)} of {len(judged)}")] if judged else []
+    found: list[tuple[str, Cell]] = (
+        [("KPIs on target", f"{sum(not one.figure.missed for one in judged)} of {len(judged)}")] if judged else []
+    )
     volume = next((one for one in report.kpis if one.kpi_id == report.profile.volume_kpi_id), None)
     if volume is not None:
-        found.append((volume.display_name, shown(_number(volume.figure.value))))
+        found.append((volume.display_name, _number(volume.figure.value)))
     if report.period == "day":
-        found.append(("People off target", str(len(report.off_target))))
+        found.append(("People off target", len(report.off_target)))
     if report.HasField("workforce") and report.workforce.days:
-        found.append(("Average headcount", shown(_average(report.workforce))))
+        found.append(("Average headcount", _average(report.workforce)))
     if report.HasField("scorecards") and report.scorecards.ranking:
-        found.append(("Scorecards closed", str(len(report.scorecards.ranking))))
-    found += [("Findings", str(len(report.findings))), ("Open disputes", str(report.disputes.open))]
+        found.append(("Scorecards closed", len(report.scorecards.ranking)))
+    found += [("Findings", len(report.findings)), ("Open disputes", report.disputes.open)]
     return found
 
 

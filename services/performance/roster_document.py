@@ -12,12 +12,12 @@ NOBODY = Section("Who", ["Nobody's signals come to the points of the policy."])
 def roster_document(found: AtRiskRoster, team_id: str, names: Mapping[str, str]) -> Document:
     """What a roster says of a team, or of the centre for an empty id; `names` of employees and teams by id."""
     reviewed = any(entry.review_overdue or entry.HasField("last_review") for entry in found.entries)
-    headlines = [("People on the roster", str(len(found.entries)))]
+    headlines: list[tuple[str, Cell]] = [("People on the roster", len(found.entries))]
     if reviewed:
         overdue = sum(entry.review_overdue for entry in found.entries)
-        headlines.append(("Reviews overdue", str(overdue)))
+        headlines.append(("Reviews overdue", overdue))
     if found.without_policy:
-        headlines.append(("Not looked at", str(len(found.without_policy))))
+        headlines.append(("Not looked at", len(found.without_policy)))
     return Document(
         title=f"At-risk roster · {names.get(team_id, 'Centre')}",
         subtitle=f"As of {found.as_of}. It says what was seen, and is no verdict about anybody.",

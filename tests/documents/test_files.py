@@ -39,7 +39,7 @@ def document(kpi: str = "Handle <time>", names: tuple[str, ...] = (*NAMES, *FORM
         Section("People", (), [bars, heat], [people]),
         Section("Course", (), [course], [Table("Fine", ["Name"], [[kpi]], fine=True)], own_page=True),
     ]
-    return Document(title=f"Centre · {kpi}", subtitle="One day", headlines=[("People", "10")], sections=sections)
+    return Document(title=f"Centre · {kpi}", subtitle="One day", headlines=[("People", 12345)], sections=sections)
 
 
 def test_a_csv_is_opened_by_spreadsheets_as_text_and_numbers() -> None:
@@ -101,6 +101,7 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
     assert "Handle <time>" not in page
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(charts) == 4
+    assert "<dt>People</dt><dd>12,345</dd>" in page
     for chart in charts:
         drawn = ElementTree.fromstring(chart)  # noqa: S314 - our own
         title, description = drawn[0], drawn[1]
