@@ -86,6 +86,10 @@ class Service:
         """The calendar day at the site."""
         return self.now().astimezone(self.settings.site_time_zone).date()
 
+    def site_clock(self) -> datetime:
+        """What the clock on the wall says at the site, written as if it were UTC: for days that begin there."""
+        return self.now().astimezone(self.settings.site_time_zone).replace(tzinfo=UTC)
+
     def follow(self, handler: Handler) -> Follower:
         """Adds a follower for a read model or policy, of the stream in which its subjects lie."""
         stream = self.streams[stream_of(*handler.subjects)]
@@ -103,9 +107,10 @@ class Service:
         table: Table,
         commands: Mapping[str, Callable[[str], Awaitable[None]]],
         together: Mapping[str, Callable[[Sequence[str]], Awaitable[None]]] | None = None,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        """Adds a clock for the deadlines of some kinds that a read model keeps; see `Clock`."""
-        self.clocks.append(Clock(follower, table, self.engine, self.now, commands, together))
+        """Adds a clock for the deadlines of some kinds that a read model keeps, by the service's `now`; see `Clock`."""
+        self.clocks.append(Clock(follower, table, self.engine, now or self.now, commands, together))
 
     @asynccontextmanager
     async def serving(self, implementations: Mapping[ServiceDescriptor, object]) -> AsyncIterator[Serving]:

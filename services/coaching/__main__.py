@@ -103,8 +103,9 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     api = PlanApi(service, plans, at_plans, measuring, rule_book, plans_held, at_watch)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held)
-    service.tick(at_pips, pips.deadlines, {CALL: pip_api.call})
-    service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave})
+    service.tick(at_pips, pips.deadlines, {CALL: pip_api.call, FOLLOW_LEAVE: pip_api.follow_leave})
+    by_site = service.site_clock
+    service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave}, now=by_site)
     sessions = Sessions(metadata)
     at_sessions = service.follow(sessions)
     service.follow(EndSessions(service, sessions, at_sessions))

@@ -214,7 +214,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return [_of(state.employee_id, pip_id, context.actor, one) for one in _called(pip, call, context.today)]
         case FollowLeave() as leave:
             pip = state.pips.get(state.open_id, PipState())
-            return [_of(state.employee_id, state.open_id, context.actor, one) for one in _followed(pip, leave)]
+            return [
+                _of(state.employee_id, state.open_id, context.actor, one)
+                for one in _followed(pip, leave, context.today)
+            ]
         case NotePipDrift() as note:
             return [
                 _of(state.employee_id, pip_id, context.actor, event)
@@ -556,8 +559,14 @@ def _called(pip: PipState, call: CallPip, today: date) -> list[Event]:
     return []
 
 
-def _followed(pip: PipState, leave: FollowLeave) -> list[Event]:
-    """A leave pauses from its first day, and its end resumes; what ended before anything ran changes nothing."""
+def _followed(pip: PipState, leave: FollowLeave, today: date) -> list[Event]:
+    """A leave pauses from its first day, and its end resumes; what ended before anything ran changes nothing.
+
+    Whoever leaves has nothing before them that a PIP could be about; what was decided may still be appealed.
+    """
+    if leave.left and Pip.STATE_UNSPECIFIED < pip.stage < Pip.STATE_DECIDED:
+        reason = f"the employment ended: {leave.date} was no day of it any more"
+        return [_closed(pip, Pip.OUTCOME_EMPLOYMENT_ENDED, today, reason)]
     if not _is_pausable(pip.stage):
         return []
     day, since = date.fromisoformat(leave.date), pip.pauses.get(Pip.PAUSE_LEAVE)

@@ -26,7 +26,7 @@ from services.coaching.policies import RECORD_CHANGES, note_record
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
-from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_ON_LEAVE
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
 from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated, RecordRetracted
 from stepladder.performance.v1.record_pb2 import Record
 
@@ -188,24 +188,30 @@ class PipApi:
         await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-clock"))
 
     async def follow_leave(self, key: str) -> None:
-        """The clock's command: an employment status has changed, which may begin or end a leave."""
+        """The clock's command: an employment status has changed, or a PIP has begun that knew of none.
+
+        Of the two, whichever is seen second finds the other: what was said from the day on, up to today.
+        """
         employee_id, day = key.split("/")
-        state = (await self._commands.load(PIP, pip_key(employee_id))).state
-        if not state.open_id:
-            return
-        person = (await self._commands.load(EMPLOYEE, employee_id)).state
-        first = date.fromisoformat(day)
-        on_leave = person.status_on(first) == EMPLOYMENT_STATUS_ON_LEAVE
-        later = (since for since, status in person.statuses if since > first and status != EMPLOYMENT_STATUS_ON_LEAVE)
-        back = next(later, None) if on_leave else None
-        pip = state.pips[state.open_id]
-        command = pb.FollowLeave(
-            date=day,
-            on_leave=on_leave,
-            back_date=back.isoformat() if back else "",
-            business_days=await self._business_days(employee_id, pip, min(first, self._service.today())),
-        )
-        await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-leaves"))
+        person = (await self._commands.known(EMPLOYEE, [employee_id], latest=True))[employee_id].state
+        first, today = date.fromisoformat(day), self._service.today()
+        for since in (first, *(one for one, _ in person.statuses if first < one <= today)):
+            found = await self._commands.known(PIP, [pip_key(employee_id)], latest=True)
+            state = found[pip_key(employee_id)].state if found else State()
+            if not state.open_id:
+                return
+            status = person.status_on(since)
+            on_leave = status == EMPLOYMENT_STATUS_ON_LEAVE
+            later = (one for one, to in person.statuses if one > since and to != EMPLOYMENT_STATUS_ON_LEAVE)
+            back = next(later, None) if on_leave else None
+            command = pb.FollowLeave(
+                date=since.isoformat(),
+                on_leave=on_leave,
+                back_date=back.isoformat() if back else "",
+                business_days=await self._business_days(employee_id, state.pips[state.open_id], since),
+                left=status == EMPLOYMENT_STATUS_LEFT,
+            )
+            await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-leaves"))
 
     def _own_context(self, name: str) -> Context:
         return Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{name}")

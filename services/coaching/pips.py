@@ -1,7 +1,7 @@
 """Read model: which PIPs there are, whose, in what state, and what falls due when. What they say stays restricted."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import cast
 
 from google.protobuf.message import Message
@@ -24,7 +24,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert
-from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
@@ -55,7 +54,7 @@ CALL = "call"
 """The kind of deadline at which a day of a PIP's has passed; its key is made of employee, PIP and day."""
 
 FOLLOW_LEAVE = "leave"
-"""The kind of deadline at which an employment status changes; its key is made of employee and day."""
+"""The kind of deadline at which an employment status is to be followed; its key is made of employee and day."""
 
 ENTERED: Mapping[type[Message], Pip.State.ValueType] = {
     PipSubmitted: Pip.STATE_IN_REVIEW,
@@ -100,11 +99,13 @@ class Pips(ReadModel):
     async def _take(self, rows: AsyncConnection, recorded: Recorded) -> None:
         event = recorded.event
         match event:
-            case PipDrafted(employee_id=employee_id, pip_id=pip_id):
+            case PipDrafted(employee_id=employee_id, pip_id=pip_id, drafted_date=day):
+                await self._follow(rows, employee_id, day, recorded)
                 row = {"position": recorded.position, "employee_id": employee_id, "pip_id": pip_id}
                 row |= {"state": int(Pip.STATE_DRAFT), "delivered": False, "due_date": ""}
                 await rows.execute(insert(self.pips).values(row))
-            case PipDelivered():
+            case PipDelivered(employee_id=employee_id, delivered_date=day):
+                await self._follow(rows, employee_id, day, recorded)
                 await self._change(rows, event, delivered=True)
             case PipEdited() if event.HasField("schedule"):
                 await self._change(rows, event, state=int(Pip.STATE_DELIVERED))
@@ -145,6 +146,16 @@ class Pips(ReadModel):
             "key": f"{employee_id}/{pip_id}/{day}",
             "due_time": day_over(date.fromisoformat(day)),
             "position": position,
+        }
+        await rows.execute(upsert(self.deadlines, rows), row)
+
+    async def _follow(self, rows: AsyncConnection, employee_id: str, day: str, recorded: Recorded) -> None:
+        """Has the employment followed from a day on: it may have changed while a PIP was being written down."""
+        row = {
+            "kind": FOLLOW_LEAVE,
+            "key": f"{employee_id}/{day}",
+            "due_time": recorded.envelope.time.ToDatetime(UTC),
+            "position": recorded.position,
         }
         await rows.execute(upsert(self.deadlines, rows), row)
 
@@ -209,10 +220,13 @@ OfPip = (
 
 
 class Leaves(ReadModel):
-    """Rows: days on which employment statuses change, which may be the beginning or the end of a leave."""
+    """Rows: days on which employment statuses change, which may begin or end a leave, or end an employment.
+
+    They are due when the day begins by the clock on the wall of the site.
+    """
 
     name = "leaves"
-    version = 1
+    version = 2
     subjects = ("log.performance.employee.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -226,8 +240,7 @@ class Leaves(ReadModel):
                     row = {
                         "kind": FOLLOW_LEAVE,
                         "key": f"{employee_id}/{day}",
-                        # When the day has begun everywhere; it counts from its beginning all the same.
-                        "due_time": day_over(date.fromisoformat(day) - ONE_DAY),
+                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC),
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), row)

@@ -71,9 +71,9 @@ RULES = PipRules(
 
 
 @cache
-def weekdays() -> BusinessDays:
-    """Monday to Friday, but for the holiday."""
-    days = (date(2026, 3, 1) + timedelta(days=number) for number in range(400))
+def weekdays(first: date = date(2026, 3, 1)) -> BusinessDays:
+    """Monday to Friday from a day on, but for the holiday."""
+    days = (first + timedelta(days=number) for number in range(400))
     dates = [day.isoformat() for day in days if day.isoweekday() < 6 and day != HOLIDAY]
     return BusinessDays(dates=dates, calendar_version="v1", calendar_position=7)
 
@@ -212,10 +212,12 @@ def tick(today: date) -> Said:
     return Said(call, "policy:pip-clock", today)
 
 
-def leave(day: date, *, on_leave: bool, back: date | None = None) -> Said:
-    """The directory says that a leave begins, or is over."""
+def leave(day: date, *, on_leave: bool = False, back: date | None = None, left: bool = False) -> Said:
+    """The directory says that a leave begins, or is over, or that the employment is."""
     back_date = back.isoformat() if back else ""
-    follow = FollowLeave(date=day.isoformat(), on_leave=on_leave, back_date=back_date, business_days=weekdays())
+    follow = FollowLeave(
+        date=day.isoformat(), on_leave=on_leave, back_date=back_date, business_days=weekdays(), left=left
+    )
     return Said(follow, "policy:pip-leaves", day)
 
 

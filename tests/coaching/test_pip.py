@@ -870,3 +870,28 @@ def test_standards_are_compared_exactly() -> None:
     late = Measured(value="08:30:00", numerator=30600)
     assert result_of(PipElement(maximum="30000", definition=clock), late).standard == ElementResult.STANDARD_NOT_MET
     assert result_of(PipElement(maximum="30600", definition=clock), late).standard == ElementResult.STANDARD_MET
+
+
+@pytest.mark.parametrize("path", ["DRAFT", "IN_REVIEW", "APPROVED", "DELIVERED", "ACTIVE", "DECISION_DUE", "PROPOSED"])
+def test_whoever_leaves_has_no_pip_any_more(path: str) -> None:
+    """Paused or not, before anything is decided; on no decision."""
+    gone = leave(date(2026, 4, 20), left=True)
+    for steps in ([], [by(HR, PAUSE, PATHS[path][-1].today)] if PATHS[path][3:] else []):
+        ended = one(after([*PATHS[path], *steps, gone]))
+        assert (ended.state, ended.outcome, ended.closed_date, list(ended.pauses)) == (
+            Pip.STATE_CLOSED,
+            Pip.OUTCOME_EMPLOYMENT_ENDED,
+            "2026-04-20",
+            [],
+        )
+
+
+@pytest.mark.parametrize("path", ["nothing", "DECIDED", "APPEALED", "final", "overturned"])
+def test_leaving_undoes_no_decision(path: str) -> None:
+    """It may still be appealed, or become final; a leave ends with the employment."""
+    gone = leave(date(2026, 4, 20), left=True)
+    assert outcome_of(after(PATHS[path]), gone) == ""
+    if path == "DECIDED":
+        away = after([*DECIDED, leave(date(2026, 4, 17), on_leave=True), gone])
+        assert not one(away).pauses
+        assert outcome_of(away, by(AGENT, APPEAL, date(2026, 4, 21))) == "PipAppealed"

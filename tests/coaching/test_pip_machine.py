@@ -124,9 +124,9 @@ class Pips(RuleBasedStateMachine):
             self.a_day_passes()
         self.give(tick(self.today))
 
-    @rule(on_leave=st.booleans())
-    def go_or_return(self, on_leave: bool) -> None:
-        self.give(leave(self.today, on_leave=on_leave))
+    @rule(employment=st.sampled_from(["on leave", "back"] * 4 + ["left"]))
+    def go_or_return(self, employment: str) -> None:
+        self.give(leave(self.today, on_leave=employment == "on leave", left=employment == "left"))
 
     @rule(value=st.sampled_from(["94.0", "96.0"]))
     def drift(self, value: str) -> None:
@@ -171,6 +171,9 @@ class Pips(RuleBasedStateMachine):
             case PipClosed(outcome=Pip.OUTCOME_PASSED | Pip.OUTCOME_NOT_PASSED | Pip.OUTCOME_OVERTURNED):
                 assert self.hr_decided
                 assert not before.drift_to_review
+            case PipClosed(outcome=Pip.OUTCOME_EMPLOYMENT_ENDED):
+                assert step.command.left
+                assert before.stage < Pip.STATE_DECIDED
             case PipClosed(outcome=outcome):
                 assert outcome in (Pip.OUTCOME_WITHDRAWN, Pip.OUTCOME_SUPERSEDED)
             case PipDecisionFellDue():

@@ -49,11 +49,13 @@ from tests.coaching.pips import (
 from tests.machines.exploring import Machine, Step
 
 DELIVERED_LONG_AGO = date(2026, 3, 19)
+LEFT = leave(date(2026, 3, 27), left=True)
 LEAVE, PAUSED = leave(date(2026, 3, 20), on_leave=True), by(HR, PAUSE)
 OTHERS = [
     [*PATHS["PROPOSED"], by(HR2, PASS, PERIOD_OVER)],
     [*PATHS["ACTIVE"], by(LEAD, OTHER_STANDARD)],
     [*PATHS["ACTIVE"], by(HR, WITHDRAW)],
+    [*PATHS["ACTIVE"], LEFT],
     [*PATHS["DELIVERED"], by(LEAD, NAME_WITNESS, DELIVERED_LONG_AGO)],
     *([*PATHS[name], LEAVE] for name in ("DELIVERED", "ACTIVE", "DECISION_DUE", "PROPOSED", "DECIDED", "APPEALED")),
     *([*PATHS[name], PAUSED] for name in ("DELIVERED", "DECISION_DUE", "PROPOSED", "DECIDED", "APPEALED")),
@@ -103,6 +105,7 @@ PIPS = Machine(
         step(by(HR, RESUME)),
         step(LEAVE, "a leave begins"),
         step(leave(date(2026, 3, 27), on_leave=False), "it is over"),
+        step(LEFT, "the employment has ended"),
         step(tick(date(2026, 4, 14)), "too early"),
         step(tick(PERIOD_OVER), "the period is over"),
         step(by(LEAD, PROPOSE, PERIOD_OVER)),

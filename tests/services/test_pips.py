@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
+from libs.cli.nats_server import NatsServer
+from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, PREFIXES
 from services.coaching.pip import MAY, PIP, Role, pip_key
@@ -21,6 +24,7 @@ from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged
 from stepladder.coaching.v1.measure_pb2 import Measure
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
+    ActOnPip,
     AppealPipRequest,
     ApprovePipRequest,
     DecidePipRequest,
@@ -68,9 +72,10 @@ from stepladder.performance.v1.facts_pb2 import (
 )
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, SetPolicyRequest
 from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest, Record, RetractRecordRequest
+from tests.coaching.pips import weekdays
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by, founded
-from tests.services.world import World, fact, new_id, until
+from tests.services.world import World, fact, new_id, open_world, until
 
 MONDAY = datetime(2027, 3, 15, 9, tzinfo=UTC)
 """Before Easter: Friday 26 and Monday 29 March are holidays in Latvia."""
@@ -761,3 +766,111 @@ async def test_what_does_not_stand_is_no_evidence(desk: Desk) -> None:
         draft = desk.say(desk.lead, DraftPipRequest, content=content)
         _, fields = await refused(draft, StatusCode.INVALID_ARGUMENT, "PIP_INVALID")
         assert fields == [f"content.elements[{element}].evidence[0].log_position"]
+
+
+async def test_leave_begins_with_the_day_of_the_site(tmp_path: Path, nats: NatsServer) -> None:
+    """By its clock, not at noon somewhere; and ends so."""
+    async with open_world(tmp_path, nats, site=ZoneInfo("Asia/Tokyo")) as world:
+        desk = await opened(world)
+        await desk.activate()
+        await desk.change_status(EMPLOYMENT_STATUS_ON_LEAVE, "2027-03-18")
+        await desk.change_status(EMPLOYMENT_STATUS_CONFIRMED, "2027-03-22")
+        leaves = next(one for one in world.services["coaching"].followers if one.handler.name == "leaves")
+        await leaves.wait_for(await world.end(), 20)
+
+        async def ahead() -> int:
+            return (await leaves.standing()).deadlines
+
+        await until(ahead, lambda left: left == 2)
+        world.clock[0] = datetime(2027, 3, 17, 14, 59, tzinfo=UTC)
+        hold = desk.say(desk.lead, HoldPipCheckpointRequest, number=1, notes="early")
+        assert not (await hold).pauses
+        assert await ahead() == 2
+        world.clock[0] = datetime(2027, 3, 17, 15, 1, tzinfo=UTC)
+        paused = await until(lambda: desk.get(desk.agent), lambda pip: bool(pip.pauses))
+        assert paused.schedule.used_business_days == 2
+        world.clock[0] = datetime(2027, 3, 21, 15, 1, tzinfo=UTC)
+        back = await until(lambda: desk.get(desk.agent), lambda pip: not pip.pauses)
+        assert (back.schedule.from_date, back.schedule.due_date) == ("2027-03-22", "2027-04-16")
+
+
+async def approved(desk: Desk) -> Pip:
+    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    return await desk.say(desk.hr, ApprovePipRequest)
+
+
+@pytest.mark.parametrize("later", [0, 1])
+async def test_leave_that_begins_while_it_is_being_delivered(desk: Desk, later: int) -> None:
+    """Who delivers was told that there is none, and it began before the delivery was written down."""
+    await approved(desk)
+    service = desk.world.services["coaching"]
+    today = service.today()
+    await desk.change_status(EMPLOYMENT_STATUS_ON_LEAVE, str(today + timedelta(days=later)))
+    desk.world.clock[0] += timedelta(days=later)
+    leaves = next(one for one in service.followers if one.handler.name == "leaves")
+    await leaves.wait_for(await desk.world.end(), 20)
+
+    async def ahead() -> int:
+        return (await leaves.standing()).deadlines
+
+    await until(ahead, lambda left: left == 0)
+    act = ActOnPip(by_lead=True, business_days=weekdays(date(2027, 3, 1)))
+    act.deliver.CopyFrom(DeliverPipRequest(employee_id=desk.agent, pip_id="pip-1"))
+    context = Context(now=service.now(), today=today, actor=f"user:{desk.lead}")
+    await service.commands.handle(PIP, pip_key(desk.agent), act, context)
+    paused = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.pauses))
+    assert (list(paused.pauses), paused.state) == ([Pip.PAUSE_LEAVE], Pip.STATE_DELIVERED)
+
+
+@pytest.mark.parametrize("state", [Pip.STATE_DRAFT, Pip.STATE_DELIVERED, Pip.STATE_ACTIVE, Pip.STATE_PROPOSED])
+async def test_who_leaves_has_no_pip_any_more(desk: Desk, state: "Pip.State.ValueType") -> None:
+    """It ends by itself, on no decision; what was said before may still be answered, and nothing more is due."""
+    if state == Pip.STATE_DRAFT:
+        await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    elif state == Pip.STATE_DELIVERED:
+        await desk.issue()
+    else:
+        await desk.activate()
+    if state == Pip.STATE_PROPOSED:
+        await desk.propose()
+    day = desk.world.services["coaching"].today() + timedelta(days=1)
+    await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(day))
+    assert (await desk.get(desk.hr)).state == state
+    desk.world.clock[0] += timedelta(days=1)
+    ended = await desk.reached(Pip.STATE_CLOSED)
+    assert (ended.outcome, ended.result, ended.overdue) == (
+        Pip.OUTCOME_EMPLOYMENT_ENDED,
+        Pip.RESULT_UNSPECIFIED,
+        False,
+    )
+    assert ended.outcome_reason == f"the employment ended: {day} was no day of it any more"
+    if state != Pip.STATE_DRAFT:
+        answered = await desk.say(desk.agent, RespondToPipRequest, text="it was not fair")
+        assert [one.text for one in answered.responses] == ["it was not fair"]
+        acknowledge = desk.say(desk.agent, AcknowledgePipRequest)
+        if state == Pip.STATE_DELIVERED:
+            await refused(acknowledge, StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
+        await desk.standing(
+            EmployeeStandingChanged(employee_id=desk.agent, since_date="2027-03-15", ended_date=ended.closed_date)
+        )
+    again = DraftPipRequest(employee_id=desk.agent, pip_id="pip-2", content=desk.content())
+    await refused(desk.call(desk.lead, again), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+
+
+async def test_who_leaves_may_still_appeal(desk: Desk) -> None:
+    """What was decided stays decided, and is heard by whoever it would have been."""
+    await desk.decide()
+    await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(desk.world.services["coaching"].today()))
+    leaves = next(one for one in desk.world.services["coaching"].followers if one.handler.name == "leaves")
+
+    async def ahead() -> int:
+        await leaves.wait_for(await desk.world.end(), 20)
+        return (await leaves.standing()).deadlines
+
+    await until(ahead, lambda left: left == 0)
+    assert (await desk.say(desk.agent, AppealPipRequest, text="nobody helped")).state == Pip.STATE_APPEALED
+    await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
+    heard = await desk.say(desk.hearer, HearPipAppealRequest, reason="looked into it")
+    assert heard.outcome == Pip.OUTCOME_NOT_PASSED

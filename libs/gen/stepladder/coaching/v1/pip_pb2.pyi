@@ -130,6 +130,8 @@ class Pip(_message.Message):
         """By a change of the standard."""
         OUTCOME_OVERTURNED: Pip._Outcome.ValueType  # 5
         """On appeal: it counts as not having been."""
+        OUTCOME_EMPLOYMENT_ENDED: Pip._Outcome.ValueType  # 6
+        """The employee left before anything was decided, and nothing is any more."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
     OUTCOME_UNSPECIFIED: Pip.Outcome.ValueType  # 0
@@ -140,6 +142,8 @@ class Pip(_message.Message):
     """By a change of the standard."""
     OUTCOME_OVERTURNED: Pip.Outcome.ValueType  # 5
     """On appeal: it counts as not having been."""
+    OUTCOME_EMPLOYMENT_ENDED: Pip.Outcome.ValueType  # 6
+    """The employee left before anything was decided, and nothing is any more."""
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     PIP_ID_FIELD_NUMBER: _builtins.int
@@ -1719,7 +1723,7 @@ Global___CallPip: _TypeAlias = CallPip  # noqa: Y015
 
 @_typing.final
 class FollowLeave(_message.Message):
-    """No RPC: on a day an employee goes on leave or is not on leave any more, whatever PIP of theirs is open."""
+    """No RPC: on a day an employee goes on leave, is not on leave any more, or has left, whatever PIP of theirs is open."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1727,10 +1731,13 @@ class FollowLeave(_message.Message):
     ON_LEAVE_FIELD_NUMBER: _builtins.int
     BACK_DATE_FIELD_NUMBER: _builtins.int
     BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     date: _builtins.str
     on_leave: _builtins.bool
     back_date: _builtins.str
     """Of a leave that has a known end: the first day after it."""
+    left: _builtins.bool
+    """The employment has ended."""
     @_builtins.property
     def business_days(self) -> Global___BusinessDays: ...
     def __init__(
@@ -1740,10 +1747,11 @@ class FollowLeave(_message.Message):
         on_leave: _builtins.bool = ...,
         back_date: _builtins.str = ...,
         business_days: Global___BusinessDays | None = ...,
+        left: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_days", b"business_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["back_date", b"back_date", "business_days", b"business_days", "date", b"date", "on_leave", b"on_leave"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back_date", b"back_date", "business_days", b"business_days", "date", b"date", "left", b"left", "on_leave", b"on_leave"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
