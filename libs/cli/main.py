@@ -175,7 +175,7 @@ def skip(service: str, follower: str, subject: str, position: int, reason: str) 
 def call(method: str, request: str, actor: str) -> None:
     """Call any gRPC METHOD through the front door, with a REQUEST as JSON, and print the answer as JSON.
 
-    For instance: stepladder call PlanService.ListPlans '{"state": "STATE_PROPOSED"}'
+    For instance: stepladder call PlanService.ListPlans '{"state": "STATE_PROPOSED"}' --as user:hr-1
     """
     run(calling.call(method, request, actor))
 

@@ -33,8 +33,6 @@ from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
-from stepladder.coaching.v1.plan_pb2 import ListPlansRequest
-from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.coaching.v1.session_pb2 import (
     AcknowledgeSessionRequest,
     FollowUpActionRequest,
@@ -233,8 +231,7 @@ async def _settle(channel: aio.Channel) -> None:
         tell(total)
     end = _log_end(followers)
     detections = DetectionServiceStub(channel).ListDetections(ListDetectionsRequest(page_size=1000, at_least=end))
-    plans = PlanServiceStub(channel).ListPlans(ListPlansRequest(page_size=1000, at_least=end))
-    print(f"{len((await detections).detections)} detections, {len((await plans).plans)} coaching plans.")
+    print(f"{len((await detections).detections)} detections.")
 
 
 def _print_what_to_try(port: int) -> None:
@@ -244,8 +241,8 @@ Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # REST: plans proposed to leads; who may be promoted
-  curl 'http://127.0.0.1:{port}/v1/plans?state=STATE_PROPOSED&pageSize=1'
+  # REST: who fell short, with the facts under it; who may be promoted
+  curl 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   curl 'http://127.0.0.1:{port}/v1/eligibilities?eligibleOnly=true&pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'

@@ -19,16 +19,16 @@ def caller_id(context: Context) -> str:
 
 
 async def directory_around(
-    commands: Commands, caller: str, day: date, *, employee_ids: Iterable[str] = (), team_id: str = ""
+    commands: Commands, caller: str, day: date, *, employee_ids: Iterable[str] = (), team_ids: Iterable[str] = ()
 ) -> Directory:
-    """The part of the directory that says what a caller is to employees, and to a team, on a day.
+    """The part of the directory that says what a caller is to employees, and to teams, on a day.
 
     Out of the aggregates, asked of the log's leader: read models and replicas may be behind, and a right that is
     lost is lost at once.
     """
     employees = await _employees(commands, {caller, *employee_ids} - {""})
     found = Directory(employees, {})
-    teams = await _teams(commands, {team_id, *(found.team_of(one, day) for one in employees)} - {""})
+    teams = await _teams(commands, {*team_ids, *(found.team_of(one, day) for one in employees)} - {""})
     found = Directory(employees, teams)
     employees |= await _employees(commands, {found.lead_of(one, day) for one in teams} - {"", *employees})
     teams |= await _teams(commands, {found.team_of(one, day) for one in employees} - {"", *teams})

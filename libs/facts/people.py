@@ -117,6 +117,21 @@ class People(ReadModel):
                 members.setdefault(one.employee_id, []).append(one)
         return Led(leading, members)
 
+    async def under(self, engine: AsyncEngine, lead_id: str, day: str) -> tuple[set[str], set[str]]:
+        """Who is in a team that somebody leads on a day, or that one of these leads; and the teams."""
+        spans, leads = self.memberships.c, self.leads.c
+        there = (spans.from_date <= day, spans.until_date > day, known(self.memberships))
+        led = select(leads.team_id).where(leads.from_date <= day, leads.until_date > day, known(self.leads))
+        async with engine.connect() as connection:
+            members, teams, lead_ids = set[str](), set[str](), {lead_id}
+            for _ in range(2):
+                more = set(await connection.scalars(led.where(leads.lead_id.in_(lead_ids))))
+                lead_ids = set(
+                    await connection.scalars(select(spans.employee_id).where(spans.team_id.in_(more), *there))
+                )
+                members, teams = members | lead_ids, teams | more
+        return members, teams
+
     async def team_and_lead(self, engine: AsyncEngine, employee_id: str, day: str) -> tuple[str, str]:
         """An employee's team on a day and its lead on that day; empty where there is none."""
         spans, leads = self.memberships.c, self.leads.c

@@ -53,6 +53,11 @@ class Directory:
         """Empty where there is none."""
         return self.teams[team_id].lead_on(day) if team_id in self.teams else ""
 
+    def lead_over(self, employee_id: str, day: date) -> str:
+        """Who leads an employee; empty: nobody who is employed, or it would be themself."""
+        lead_id = self.lead_of(self.team_of(employee_id, day), day)
+        return lead_id if lead_id != employee_id and self.employed(lead_id, day) else ""
+
 
 def relations(directory: Directory, caller_id: str, employee_id: str, day: date) -> frozenset[Relation]:
     """What a caller is to an employee. Nobody leads or manages themself; who has left is still themself."""

@@ -100,7 +100,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(ProposePlans(service.commands, service.now, service.today))
     service.follow(WatchPipRecords(service.commands, service.now, service.today))
     service.follow(KeepStandings(service.commands, service.now, service.today))
-    api = PlanApi(service, plans, at_plans, measuring, rule_book, plans_held, at_watch)
+    api = PlanApi(service, people, at_people, plans, at_plans, measuring, rule_book, plans_held, at_watch)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held)
     service.tick(at_pips, pips.deadlines, {CALL: pip_api.call, FOLLOW_LEAVE: pip_api.follow_leave})
@@ -149,13 +149,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
             service, suggestions, at_suggestions, rule_book
         ),
         mastery_pb2.DESCRIPTOR.services_by_name["MasteryService"]: MasteryApi(
-            service, masteries, service.follow(masteries), rule_book
+            service, people, at_people, masteries, service.follow(masteries), rule_book
         ),
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: TrainingApi(
-            service, trainings, at_trainings, measuring, shared_problems, before_and_after
+            service, people, at_people, trainings, at_trainings, measuring, shared_problems, before_and_after
         ),
         sharing_pb2.DESCRIPTOR.services_by_name["SharingService"]: SharingApi(
-            service, sharings, service.follow(sharings), measuring, before_and_after, rule_book
+            service, people, at_people, sharings, service.follow(sharings), measuring, before_and_after, rule_book
         ),
     }
 

@@ -7,24 +7,25 @@ from functools import reduce
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
-from libs.common.commands import Commands, Standing
-from libs.common.errors import Forbidden, NotFound
+from libs.common.commands import Commands
+from libs.common.errors import Forbidden
 from libs.common.eventsourcing import Context, Recorded, is_id
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
-from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, need_to_know, relations
+from libs.facts.relations import need_to_know
+from services.coaching.callers import Caller
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
 from services.coaching.pip import PIP, Role, pip_key
 from services.coaching.pip_api import PipApi
-from services.coaching.plan import PLAN, State
+from services.coaching.plan import PLAN
+from services.coaching.plan_rights import knows, plan_for
 from services.coaching.session import SESSION
 from services.coaching.session import State as SessionState
-from services.coaching.session_api import Caller
+from services.coaching.session_api import reads
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import case_file_pb2 as pb
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry
@@ -45,7 +46,7 @@ class CaseFileApi:
     async def GetCaseFile(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
         if request.pip_id:
             return await self._pip_file(request, context)
-        plan, caller = await readable_plan(self._commands, request.plan_id, context)
+        plan, caller = await plan_for(self._commands, request.plan_id, context, knows)
         subjects = await self._plan_subjects(request.plan_id, max(request.at_least, plan.position))
         return await self._file(plan_case(plan.state), subjects, caller, context)
 
@@ -67,7 +68,7 @@ class CaseFileApi:
         case, caller, subjects = pip_case(pip), None, [PIP.subject(pip_key(request.employee_id))]
         if case.plan_id:
             with suppress(Forbidden):
-                _, caller = await readable_plan(self._commands, case.plan_id, context)
+                _, caller = await plan_for(self._commands, case.plan_id, context, knows)
             plan = await self._commands.load(PLAN, case.plan_id)
             if plan.state.proposed.employee_id == request.employee_id:
                 subjects += await self._plan_subjects(case.plan_id, max(request.at_least, plan.position))
@@ -88,7 +89,7 @@ class CaseFileApi:
             if (kind_of(subject) == CaseEntry.KIND_PLAN and reader is None)
             or (
                 kind_of(subject) == CaseEntry.KIND_SESSION
-                and (reader is None or not reader.reads(_session(histories[subject])))
+                and (reader is None or not reads(reader, _session(histories[subject])))
             )
         ]
         names = await names_of(self._commands, employees_in(case, histories))
@@ -104,23 +105,6 @@ class CaseFileApi:
             found |= await self._commands.subjects_at(LOG, sorted(wanted))
             histories |= await self._commands.histories(set(found.values()) - histories.keys())
         return histories, asked - found.keys()
-
-
-async def readable_plan(commands: Commands, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
-    """The plan, for whoever may see its case file, and who that is. Refused before anything is said of it.
-
-    Raises Forbidden `NEED_TO_KNOW`; NotFound `PLAN_NOT_FOUND`.
-    """
-    plan, caller_is = await commands.load(PLAN, plan_id), caller_id(context)
-    employee_id, lead_id = plan.state.proposed.employee_id, plan.state.proposed.lead_id
-    directory = await directory_around(commands, caller_is, context.today, employee_ids={employee_id} - {""})
-    caller = Caller(caller_is, relations(directory, caller_is, employee_id, context.today))
-    coaches = directory.employed(caller_is, context.today) and caller_is == lead_id
-    if caller.relations.isdisjoint(NEED_TO_KNOW) and not coaches:
-        raise need_to_know()
-    if not plan.position:
-        raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan_id}")
-    return plan, caller
 
 
 async def names_of(commands: Commands, ids: Iterable[str]) -> dict[str, str]:

@@ -10,10 +10,11 @@ from libs.facts import employee
 from libs.facts.catalogue import Catalogue
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Relation
-from services.coaching.case_file_api import names_of, readable_plan
+from services.coaching.case_file_api import names_of
 from services.coaching.comparison import everything, fate_of, told
 from services.coaching.patterns import Found, Patterns
 from services.coaching.plan import PLAN, State, evidence_days, plan_id
+from services.coaching.plan_rights import knows, plan_for
 from services.coaching.rules import rules_in_force
 from services.coaching.standing import STANDING
 from services.coaching.standing import State as Standing
@@ -31,7 +32,7 @@ class ComparisonApi:
         self._together = together
 
     async def GetComparison(self, request: pb.GetComparisonRequest, context: Context) -> pb.Comparison:
-        found, caller = await readable_plan(self._commands, request.plan_id, context)
+        found, caller = await plan_for(self._commands, request.plan_id, context, knows)
         comparison, own_id = _pattern(found.state), found.state.proposed.employee_id
         last = date.fromisoformat(comparison.end_date)
         await self._together.wait_for(max(request.at_least, found.position))

@@ -13,6 +13,7 @@ from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.catalogue import Rules
 from libs.facts.values import kpi_value
+from services.coaching.callers import check_hr
 from services.coaching.effect import Case, groups_of
 from services.coaching.goals import measure_of
 from services.coaching.measuring import Ask, Measuring, definition
@@ -69,6 +70,7 @@ class EffectApi:
         self._measuring = measuring
 
     async def GetEffect(self, request: pb.GetEffectRequest, context: Context) -> pb.Effect:
+        await check_hr(self._commands, context)
         start, end = _span(request)
         days = request.days or DAYS
         known_at = await self._together.catch_up()

@@ -9,6 +9,7 @@ from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from services.coaching.callers import Reach
 from stepladder.coaching.v1.events_pb2 import RepetitionRecorded
 from stepladder.coaching.v1.mastery_pb2 import ListMasteriesRequest
 
@@ -37,10 +38,10 @@ class Masteries(ReadModel):
                         upsert(self.masteries, rows), {"employee_id": employee_id, "position": recorded.position}
                     )
 
-    async def list_masteries(self, engine: AsyncEngine, request: ListMasteriesRequest) -> list[str]:
-        """Ids of a page of leads, one more than asked for when there are more."""
+    async def list_masteries(self, engine: AsyncEngine, request: ListMasteriesRequest, reach: Reach) -> list[str]:
+        """Ids of a page of leads whom somebody sees, one more than asked for when there are more."""
         employee_id = self.masteries.c.employee_id
-        query = select(employee_id).order_by(employee_id).limit(page_size(request) + 1)
+        query = select(employee_id).where(reach.of(employee_id)).order_by(employee_id).limit(page_size(request) + 1)
         if (start := page_start(request)) is not None:
             query = query.where(employee_id > start[0])
         async with engine.connect() as connection:

@@ -1,38 +1,44 @@
 """gRPC: stepladder.coaching.v1.MasteryService."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
-from google.protobuf.message import Message
-
 from libs.common.commands import Standing
-from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
-from libs.facts.relations import NEED_TO_KNOW, Relation, relations
+from libs.facts.people import People
+from libs.facts.relations import need_to_know
+from services.coaching.callers import Caller, callers_to, reach_of
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import mastery_pb2 as pb
 
-READING = NEED_TO_KNOW | {Relation.MANAGER}
-"""Who reads what was seen of a lead."""
-
 
 class MasteryApi:
     """Implements the service."""
 
-    def __init__(self, service: Service, masteries: Masteries, follower: Follower, rule_book: RuleBook) -> None:
+    def __init__(
+        self,
+        service: Service,
+        people: People,
+        at_people: Follower,
+        masteries: Masteries,
+        follower: Follower,
+        rule_book: RuleBook,
+    ) -> None:
+        self._service = service
         self._commands = service.commands
-        self._engine = service.engine
+        self._people = people
+        self._at_people = at_people
         self._masteries = masteries
         self._follower = follower
         self._rule_book = rule_book
 
     async def RecordRepetition(self, request: pb.RecordRepetitionRequest, context: Context) -> pb.Mastery:
+        await self._check(request.employee_id, context, lambda caller: caller.cares)
         found = await self._rule_book.of(request.employee_id, context.today)
         named = request.task_id in {task.task_id for task in found.rules.lead_tasks}
         command = pb.RecordRepetition(
@@ -40,50 +46,36 @@ class MasteryApi:
             mastery_repetitions=found.rules.mastery_repetitions if named else 0,
             rules_position=found.rules_position,
         )
-        return await self._observed(request.employee_id, command, context, found)
+        handled = await self._commands.handle(MASTERY, request.employee_id, command, context)
+        return _shown(request.employee_id, handled, found)
 
     async def WithdrawMastery(self, request: pb.WithdrawMasteryRequest, context: Context) -> pb.Mastery:
+        await self._check(request.employee_id, context, lambda caller: caller.cares)
         found = await self._rule_book.of(request.employee_id, context.today)
-        return await self._observed(request.employee_id, request, replace(context, etag=request.etag), found)
+        context = replace(context, etag=request.etag)
+        handled = await self._commands.handle(MASTERY, request.employee_id, request, context)
+        return _shown(request.employee_id, handled, found)
 
     async def GetMastery(self, request: pb.GetMasteryRequest, context: Context) -> pb.Mastery:
+        await self._check(request.employee_id, context, lambda caller: caller.sees)
         found = await self._rule_book.of(request.employee_id, context.today)
-        standing = await self._commands.load(MASTERY, request.employee_id)
-        return (await self._shown({request.employee_id: standing}, {request.employee_id: found}, context))[0]
+        return _shown(request.employee_id, await self._commands.load(MASTERY, request.employee_id), found)
 
     async def ListMasteries(self, request: pb.ListMasteriesRequest, context: Context) -> pb.ListMasteriesResponse:
+        reach = await reach_of(self._service, self._people, self._at_people, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._masteries.list_masteries(self._engine, request)
+        listed = await self._masteries.list_masteries(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda employee_id: [employee_id])
         known, rules = await self._commands.known(MASTERY, page), await self._rule_book.of_all(page, context.today)
-        return pb.ListMasteriesResponse(masteries=await self._shown(known, rules, context), next_page_token=token)
+        shown = [_shown(one, standing, rules[one]) for one, standing in known.items()]
+        return pb.ListMasteriesResponse(masteries=shown, next_page_token=token)
 
-    async def _observed(
-        self, employee_id: str, command: Message, context: Context, rules: CoachingRulesInForce
-    ) -> pb.Mastery:
-        observer, today = caller_id(context), context.today
-        if not (await directory_around(self._commands, observer, today)).employed(observer, today):
-            raise NotAllowed("NOT_AN_OBSERVER", "an employee has to have seen it")
-        handled = await self._commands.handle(MASTERY, employee_id, command, context)
-        return (await self._shown({employee_id: handled}, {employee_id: rules}, context))[0]
+    async def _check(self, employee_id: str, context: Context, may: Callable[[Caller], bool]) -> None:
+        """Raises Forbidden `NEED_TO_KNOW` for whoever may not, whatever there is."""
+        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
+        if not may(caller):
+            raise need_to_know()
 
-    async def _shown(
-        self, found: Mapping[str, Standing[State]], rules: Mapping[str, CoachingRulesInForce], context: Context
-    ) -> list[pb.Mastery]:
-        """Leads' tasks as the caller may see them."""
-        caller, today = caller_id(context), context.today
-        directory = await directory_around(self._commands, caller, today, employee_ids=found)
-        shown = [
-            to_resource(one, standing.state, standing.position, rules[one].rules, rules[one].rules_position)
-            for one, standing in found.items()
-        ]
-        for mastery in shown:
-            if not relations(directory, caller, mastery.employee_id, today).isdisjoint(READING):
-                continue
-            for task in mastery.tasks:
-                if task.withdrawn_by != context.actor:
-                    task.ClearField("withdrawal_reason")
-                for repetition in task.repetitions:
-                    if repetition.observed_by != context.actor:
-                        repetition.ClearField("note")
-        return shown
+
+def _shown(employee_id: str, found: Standing[State], rules: CoachingRulesInForce) -> pb.Mastery:
+    return to_resource(employee_id, found.state, found.position, rules.rules, rules.rules_position)

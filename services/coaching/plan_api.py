@@ -9,16 +9,21 @@ from itertools import islice
 from google.protobuf.message import Message
 
 from libs.common.days import Span, parse_day
-from libs.common.errors import Conflict, FieldViolation, Invalid, NotFound
+from libs.common.errors import Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
+from libs.facts.people import People
+from libs.facts.relations import need_to_know
 from services.coaching import goals
+from services.coaching.callers import callers_to, reach_of
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
+from services.coaching.plan_rights import plan_for, says, sees, shown
 from services.coaching.plans import Plans
 from services.coaching.rules import RuleBook
 from stepladder.coaching.v1 import plan_pb2 as pb
@@ -34,6 +39,8 @@ class PlanApi:
     def __init__(
         self,
         service: Service,
+        people: People,
+        at_people: Follower,
         plans: Plans,
         follower: Follower,
         measuring: Measuring,
@@ -43,6 +50,8 @@ class PlanApi:
     ) -> None:
         self._service = service
         self._commands = service.commands
+        self._people = people
+        self._at_people = at_people
         self._plans = plans
         self._follower = follower
         self._measuring = measuring
@@ -55,15 +64,24 @@ class PlanApi:
         if request.HasField("evidence"):
             message = "evidence comes from the log by way of a detection; leave it empty and name the KPI"
             raise Invalid("EVIDENCE_NOT_TAKEN", message, (FieldViolation("evidence", message),))
-        return await self._handle(request.plan_id, request, context)
+        (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
+        if not caller.says:
+            raise need_to_know()
+        named = pb.ProposePlanRequest()
+        named.CopyFrom(request)
+        state = (await self._commands.load(PLAN, request.plan_id)).state
+        named.lead_id = state.proposed.lead_id if state.stage else await self._lead_for(request, context.today)
+        if request.lead_id not in ("", named.lead_id):
+            message = f"{request.employee_id} is led by {named.lead_id or 'nobody'}: leave it empty"
+            raise Invalid("LEAD_INVALID", message, (FieldViolation("lead_id", message),))
+        return await self._handle(request.plan_id, named, context)
 
     async def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.Plan:
+        _, caller = await plan_for(self._commands, request.plan_id, context, sees)
         subject = PLAN.subject(request.plan_id)
         await self._watch_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         history = (await self._commands.histories([subject]))[subject]
         done = [recorded for recorded in history if not isinstance(recorded.event, CommandNoted)]
-        if not done:
-            raise NotFound("PLAN_NOT_FOUND", f"there is no plan {request.plan_id}")
         state = PLAN.initial
         for recorded in done:
             state = PLAN.evolve(state, recorded.event)
@@ -78,20 +96,23 @@ class PlanApi:
                 actor=envelope.actor,
                 event=recorded.event.DESCRIPTOR.name,
             )
-        return plan
+        return shown(plan, state, caller)
 
-    async def ListPlans(self, request: pb.ListPlansRequest, _: Context) -> pb.ListPlansResponse:
+    async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
+        reach = await reach_of(self._service, self._people, self._at_people, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._plans.list_plans(self._service.engine, request)
+        listed = await self._plans.list_plans(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
-        found = (await self._commands.known(PLAN, [plan_id for plan_id, _ in page])).values()
-        plans = await self._following([to_resource(one.state, one.position) for one in found])
+        found = await self._commands.known(PLAN, [plan_id for plan_id, _ in page])
+        plans = await self._following([to_resource(one.state, one.position) for one in found.values()])
+        for plan in plans:
+            shown(plan, found[plan.plan_id].state, reach.to(plan.employee_id))
         return pb.ListPlansResponse(plans=plans, next_page_token=token)
 
     async def AssessPlan(self, request: pb.AssessPlanRequest, context: Context) -> pb.Plan:
-        state = (await self._commands.load(PLAN, request.plan_id)).state
+        state = await self._coached(request, context)
         measured = Measured()
-        if request.start_date and state.stage:
+        if request.start_date:
             span = Span(parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date"))
             if not (kpi_id := state.proposed.evidence.kpi_id):
                 message = "the plan is about no one KPI: leave the days out, and name days with each goal"
@@ -100,19 +121,19 @@ class PlanApi:
         return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
 
     async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:
+        await plan_for(self._commands, request.plan_id, context, sees)
         return await self._transition(request, request, context)
 
     async def DiagnosePlan(self, request: pb.DiagnosePlanRequest, context: Context) -> pb.Plan:
+        employee_id = (await self._coached(request, context)).proposed.employee_id
         command = pb.DiagnosePlan(request=request)
         named = {
             *request.fact_positions,
             *(one for further in request.further_causes for one in further.fact_positions),
         }
         if named:
-            state = (await self._commands.load(PLAN, request.plan_id)).state
-            employee_id = state.proposed.employee_id
             known = await self._measuring.known_facts(employee_id, named)
-            if state.stage and (unknown := sorted(named - known.keys())):
+            if unknown := sorted(named - known.keys()):
                 message = f"no fact of {employee_id} is at {', '.join(map(str, unknown))} in the log"
                 raise NotFound("FACT_NOT_FOUND", message)
             command.superseded.extend(sorted(position for position, kpis in known.items() if not kpis))
@@ -122,10 +143,8 @@ class PlanApi:
         return await self._transition(request, command, context)
 
     async def ActivatePlan(self, request: pb.ActivatePlanRequest, context: Context) -> pb.Plan:
-        state = (await self._commands.load(PLAN, request.plan_id)).state
+        state = await self._coached(request, context)
         command = pb.ActivatePlan(request=request)
-        if not state.stage:
-            return await self._transition(request, command, context)
         command.bases.extend(await self._bases(state, request))
         in_force = await self._rule_book.of(state.proposed.employee_id, context.today)
         command.mentor_limit, command.rules_position = in_force.rules.mentor_limit, in_force.rules_position
@@ -137,18 +156,21 @@ class PlanApi:
             return await self._transition(request, command, context)
 
     async def ObservePlan(self, request: pb.ObservePlanRequest, context: Context) -> pb.Plan:
+        await self._coached(request, context)
         return await self._transition(request, request, context)
 
     async def ClosePlan(self, request: pb.ClosePlanRequest, context: Context) -> pb.Plan:
-        state = (await self._commands.load(PLAN, request.plan_id)).state
+        state = await self._coached(request, context)
         if state.reassessment_due:
             await self._held.look(request.plan_id, state)
         return await self._transition(request, request, context)
 
     async def CancelPlan(self, request: pb.CancelPlanRequest, context: Context) -> pb.Plan:
+        await self._coached(request, context)
         return await self._transition(request, request, context)
 
     async def ReviewPlanDrift(self, request: pb.ReviewPlanDriftRequest, context: Context) -> pb.Plan:
+        await self._coached(request, context)
         return await self._transition(request, request, context)
 
     async def call_reassessment(self, plan_id: str) -> None:
@@ -162,6 +184,25 @@ class PlanApi:
             asked = [(goal.measure, goals.spans(goal, coached_since(state), last)[-1]) for goal in _counted(state)]
             command.measured.extend(await self._measured(state, asked))
         await self._commands.handle(PLAN, plan_id, command, context)
+
+    async def _coached(self, request: "Transition", context: Context) -> State:
+        """The plan as it is, for whoever decides about it. Raises as `plan_for`."""
+        found, _ = await plan_for(self._commands, request.plan_id, context, says)
+        return found.state
+
+    async def _lead_for(self, request: pb.ProposePlanRequest, today: date) -> str:
+        """Who leads the employee whom a plan is proposed for; empty: nobody. What the plan names must be there.
+
+        Raises NotFound `EMPLOYEE_NOT_FOUND`, `KPI_NOT_FOUND`; NotAllowed `NOT_EMPLOYED`.
+        """
+        employee_id = request.employee_id
+        directory = await directory_around(self._commands, employee_id, today)
+        if employee_id not in directory.employees:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        if not directory.employed(employee_id, today):
+            raise NotAllowed("NOT_EMPLOYED", f"{employee_id} is not employed on {today}")
+        await self._measuring.definition(Measure(kpi_id=request.kpi_id))
+        return directory.lead_over(employee_id, today)
 
     async def _progress(self, state: State, today: date) -> list[pb.GoalProgress]:
         """What the facts say now of each goal, up to the end of the observation or of the plan."""

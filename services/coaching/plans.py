@@ -26,6 +26,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
+from services.coaching.callers import Reach
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
@@ -138,8 +139,11 @@ class Plans(ReadModel):
     async def _change(self, rows: AsyncConnection, plan_id: str, **values: int | bool | str) -> None:
         await rows.execute(update(self.plans).where(self.plans.c.plan_id == plan_id).values(**values))
 
-    async def list_plans(self, engine: AsyncEngine, request: ListPlansRequest) -> list[tuple[str, int]]:
-        """Ids and positions of a page of plans, the latest first, one more than asked for when there are more."""
+    async def list_plans(self, engine: AsyncEngine, request: ListPlansRequest, reach: Reach) -> list[tuple[str, int]]:
+        """Ids and positions of a page of plans, the latest first, one more than asked for when there are more.
+
+        Of those that somebody sees: of employees in their reach, and those in which they are named as a mentor.
+        """
         columns = self.plans.c
         query = select(columns.plan_id, columns.position).order_by(columns.position.desc())
         filters = (
@@ -153,13 +157,17 @@ class Plans(ReadModel):
             if wanted:
                 query = query.where(column == wanted)
         if request.mentor_id:
-            mine = select(self.mentors.c.plan_id).where(self.mentors.c.mentor_id == request.mentor_id)
-            query = query.where(columns.plan_id.in_(mine))
+            query = query.where(self._mentored_by(request.mentor_id))
+        query = query.where(reach.of(columns.employee_id) | self._mentored_by(reach.caller.employee_id))
         if (start := page_start(request)) is not None:
             query = query.where(columns.position < start[0])
         async with engine.connect() as connection:
             found = await connection.execute(query.limit(page_size(request) + 1))
             return [(row.plan_id, row.position) for row in found]
+
+    def _mentored_by(self, mentor_id: str) -> ColumnElement[bool]:
+        mine = select(self.mentors.c.plan_id).where(self.mentors.c.mentor_id == mentor_id)
+        return self.plans.c.plan_id.in_(mine)
 
     async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
         """Ids of the plans of employees, also of those that are closed."""

@@ -10,10 +10,11 @@ from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.relations import Relation, need_to_know, relations_to_team
+from services.coaching.callers import CARING, SAYING, callers_to
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource
-from services.coaching.session_api import PLANNERS, callers_to
+from services.coaching.session_api import reads
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import rhythm_pb2 as pb
 from stepladder.coaching.v1.session_pb2 import Session
@@ -40,7 +41,7 @@ class RhythmApi:
         self._sessions = sessions
 
     async def ListInterviews(self, request: pb.ListInterviewsRequest, context: Context) -> pb.ListInterviewsResponse:
-        is_to_them = await self._relations_to(request.team_id, context, PLANNERS | {Relation.MANAGER})
+        is_to_them = await self._relations_to(request.team_id, context, CARING)
         await self._duties.catch_up()
         today, last = context.today, month_of(date.fromisoformat(f"{request.month}-01")).end
         states = await self._duties.members(request.team_id, min(last, today), max(last, today))
@@ -70,7 +71,7 @@ class RhythmApi:
         return pb.LeadRecord(lead_id=lead_id, duties=duties, counts=_counts(duties), problems=problems)
 
     async def ListCheckInsDue(self, request: pb.ListCheckInsDueRequest, context: Context) -> pb.ListCheckInsDueResponse:
-        await self._relations_to(request.team_id, context, PLANNERS)
+        await self._relations_to(request.team_id, context, SAYING)
         await self._duties.catch_up()
         today = context.today
         states = await self._duties.members(request.team_id, today, today)
@@ -93,7 +94,7 @@ class RhythmApi:
     async def _relations_to(self, team_id: str, context: Context, wanted: Iterable[Relation]) -> frozenset[Relation]:
         """What the caller is to a team, or the centre for an empty id. Refuses whoever is none of `wanted` to it."""
         caller = caller_id(context)
-        around = await directory_around(self._commands, caller, context.today, team_id=team_id)
+        around = await directory_around(self._commands, caller, context.today, team_ids=[team_id])
         is_to_them = relations_to_team(around, caller, team_id, context.today)
         if is_to_them.isdisjoint(wanted):
             raise need_to_know()
@@ -109,7 +110,7 @@ class RhythmApi:
         for one in interviews:
             if one.session_id:
                 standing = found[one.session_id]
-                texts = everything or callers[one.employee_id].reads(standing.state)
+                texts = everything or reads(callers[one.employee_id], standing.state)
                 told = to_resource(standing.state, standing.position, context.today, texts=texts)
                 one.actions.extend(told.minutes.actions)
 

@@ -11,8 +11,7 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
-from libs.facts.callers import caller_id, directory_around
-from libs.facts.relations import Relation, need_to_know, relations
+from services.coaching.callers import check_hr
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 
@@ -47,10 +46,7 @@ class SeparationApi:
     async def StreamSeparation(
         self, request: pb.StreamSeparationRequest, context: Context
     ) -> AsyncIterator[pb.StreamSeparationResponse]:
-        caller = caller_id(context)
-        directory = await directory_around(self._service.commands, caller, context.today)
-        if Relation.HR not in relations(directory, caller, "", context.today):
-            raise need_to_know()
+        await check_hr(self._service.commands, context)
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
             message = "the last day must not be before the first"

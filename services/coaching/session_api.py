@@ -1,52 +1,24 @@
 """gRPC: stepladder.coaching.v1.SessionService."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from libs.common.commands import Commands, Standing
+from libs.common.commands import Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations
+from libs.facts.relations import Relation, need_to_know
+from services.coaching.callers import Caller, callers_to, found_for
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import session_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
-
-PLANNERS = frozenset({Relation.LEAD, Relation.HR})
-"""Who plans and holds sessions, unless they are about themself."""
-SEEING = NEED_TO_KNOW | {Relation.MANAGER}
-"""Who sees that there are sessions, and what became of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls (empty: nobody who is employed today), and what they are to an employee today."""
-
-    employee_id: str
-    relations: frozenset[Relation]
-
-    def plans(self, state: State) -> bool:
-        """Whether they plan and hold a session."""
-        if Relation.SELF in self.relations:
-            return False
-        return self.employee_id == state.scheduled.lead_id or not self.relations.isdisjoint(PLANNERS)
-
-    def sees(self, state: State) -> bool:
-        """Whether they know of a session."""
-        return self.plans(state) or self.reads(state) or not self.relations.isdisjoint(SEEING)
-
-    def reads(self, state: State) -> bool:
-        """Whether they read what was said and agreed in a session."""
-        held_by = state.held.held_by or f"user:{state.scheduled.lead_id}"
-        return held_by == f"user:{self.employee_id}" or not self.relations.isdisjoint(NEED_TO_KNOW)
 
 
 class SessionApi:
@@ -60,7 +32,7 @@ class SessionApi:
 
     async def ScheduleSession(self, request: pb.ScheduleSessionRequest, context: Context) -> pb.Session:
         (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        if Relation.SELF in caller.relations or caller.relations.isdisjoint(PLANNERS):
+        if not caller.says:
             raise need_to_know()
         known = await self._commands.known(EMPLOYEE, [request.employee_id, request.lead_id], check=False)
         if absent := {request.employee_id, request.lead_id} - known.keys():
@@ -75,12 +47,12 @@ class SessionApi:
         return await self._handle(command, named.session_id, replace(context, request=request), caller)
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.Session:
-        found, caller = await self._found(request.session_id, context, Caller.sees)
+        found, caller = await self._found(request.session_id, context, sees)
         return _shown(found, context, caller)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
         (asking,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        of_them = request.employee_id != "" and not asking.relations.isdisjoint(SEEING)
+        of_them = request.employee_id != "" and asking.sees
         their_own = request.lead_id != "" and request.lead_id == asking.employee_id
         if not (of_them or their_own or Relation.HR in asking.relations):
             raise need_to_know()
@@ -93,10 +65,10 @@ class SessionApi:
         return pb.ListSessionsResponse(sessions=shown, next_page_token=token)
 
     async def RescheduleSession(self, request: pb.RescheduleSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, Caller.plans)
+        return await self._transition(request, context, plans)
 
     async def HoldSession(self, request: pb.HoldSessionRequest, context: Context) -> pb.Session:
-        found, caller = await self._found(request.session_id, context, Caller.plans)
+        found, caller = await self._found(request.session_id, context, plans)
         scheduled = found.state.scheduled
         command = pb.HoldSession(request=request)
         if scheduled.month:
@@ -108,17 +80,17 @@ class SessionApi:
         return await self._handle(command, request.session_id, context, caller)
 
     async def AcknowledgeSession(self, request: pb.AcknowledgeSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, Caller.sees)
+        return await self._transition(request, context, sees)
 
     async def MissSession(self, request: pb.MissSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, Caller.plans)
+        return await self._transition(request, context, plans)
 
     async def CancelSession(self, request: pb.CancelSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, Caller.plans)
+        return await self._transition(request, context, plans)
 
     async def FollowUpAction(self, request: pb.FollowUpActionRequest, context: Context) -> pb.Session:
         return await self._transition(
-            request, context, lambda caller, state: caller.plans(state) or _owns(caller, state, request.number)
+            request, context, lambda caller, state: plans(caller, state) or _owns(caller, state, request.number)
         )
 
     async def _transition(
@@ -133,14 +105,10 @@ class SessionApi:
     async def _found(
         self, session_id: str, context: Context, may: Callable[[Caller, State], bool]
     ) -> tuple[Standing[State], Caller]:
-        """A session that the caller may deal with so. Whether there is any is told to HR only."""
-        found = await self._commands.load(SESSION, session_id)
-        (caller,) = (await callers_to(self._commands, context, [found.state.scheduled.employee_id])).values()
-        if found.position and may(caller, found.state):
-            return found, caller
-        if not found.position and Relation.HR in caller.relations:
-            raise NotFound("SESSION_NOT_FOUND", f"there is no session {session_id}")
-        raise need_to_know()
+        """A session that the caller may deal with so."""
+        return await found_for(
+            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, may
+        )
 
 
 Transition = (
@@ -152,19 +120,28 @@ Transition = (
 )
 
 
-async def callers_to(commands: Commands, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
-    """What the caller is to each of the employees."""
-    caller, today = caller_id(context), context.today
-    around = await directory_around(commands, caller, today, employee_ids=[one for one in employee_ids if one])
-    holder = caller if around.employed(caller, today) else ""
-    return {one: Caller(holder, relations(around, caller, one, today)) for one in employee_ids}
+def plans(caller: Caller, state: State) -> bool:
+    """Whether they plan and hold a session."""
+    named = caller.employee_id == state.scheduled.lead_id and Relation.SELF not in caller.relations
+    return named or caller.says
+
+
+def sees(caller: Caller, state: State) -> bool:
+    """Whether they know of a session."""
+    return plans(caller, state) or reads(caller, state) or caller.sees
+
+
+def reads(caller: Caller, state: State) -> bool:
+    """Whether they read what was said and agreed in a session."""
+    held_by = state.held.held_by or f"user:{state.scheduled.lead_id}"
+    return held_by == f"user:{caller.employee_id}" or caller.knows
 
 
 def _owns(caller: Caller, state: State, number: int) -> bool:
     """Whether an action is the caller's, who still sees the session."""
     owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
-    return caller.sees(state) and owner == caller.employee_id
+    return sees(caller, state) and owner == caller.employee_id
 
 
 def _shown(found: Standing[State], context: Context, caller: Caller) -> pb.Session:
-    return to_resource(found.state, found.position, context.today, texts=caller.reads(found.state))
+    return to_resource(found.state, found.position, context.today, texts=reads(caller, found.state))

@@ -1,6 +1,5 @@
 """gRPC: stepladder.coaching.v1.SharingService."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -8,19 +7,19 @@ from google.protobuf.message import Message
 
 from libs.common.commands import Standing
 from libs.common.days import parse_day
-from libs.common.errors import FieldViolation, Forbidden, Invalid, NotAllowed, NotFound
+from libs.common.errors import FieldViolation, Forbidden, Invalid, NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
-from libs.facts.relations import Relation, relations
+from libs.facts.people import People
 from services.coaching.before_after import BeforeAndAfter
+from services.coaching.callers import callers_to, found_for, reach_of
 from services.coaching.measuring import Measuring
 from services.coaching.rules import RuleBook
 from services.coaching.sharing import SHARING, State, to_resource
 from services.coaching.sharings import Sharings
-from services.coaching.training_api import ASKING, check_employees
+from services.coaching.training_api import check_employees
 from stepladder.coaching.v1 import sharing_pb2 as pb
 from stepladder.coaching.v1.before_after_pb2 import BeforeAfter
 
@@ -31,14 +30,18 @@ class SharingApi:
     def __init__(
         self,
         service: Service,
+        people: People,
+        at_people: Follower,
         sharings: Sharings,
         follower: Follower,
         measuring: Measuring,
         before_and_after: BeforeAndAfter,
         rule_book: RuleBook,
     ) -> None:
+        self._service = service
         self._commands = service.commands
-        self._engine = service.engine
+        self._people = people
+        self._at_people = at_people
         self._sharings = sharings
         self._follower = follower
         self._measuring = measuring
@@ -59,8 +62,8 @@ class SharingApi:
         return await self._handle(request.sharing_id, command, context)
 
     async def GetSharing(self, request: pb.GetSharingRequest, context: Context) -> pb.Sharing:
-        found = await self._load(request.sharing_id)
-        (sharing,) = await self._shown([found], context)
+        found = await self._found(request.sharing_id, context)
+        sharing = to_resource(found.state, found.position)
         then = sharing.measured
         sharing.measured_now.CopyFrom(
             await self._measuring.measure(sharing.employee_id, then.measure, then.start_date, then.end_date)
@@ -68,21 +71,25 @@ class SharingApi:
         return sharing
 
     async def ListSharings(self, request: pb.ListSharingsRequest, context: Context) -> pb.ListSharingsResponse:
+        reach = await reach_of(self._service, self._people, self._at_people, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._sharings.list_sharings(self._engine, request)
+        listed = await self._sharings.list_sharings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
         found = await self._commands.known(SHARING, [sharing_id for sharing_id, _ in page])
-        return pb.ListSharingsResponse(sharings=await self._shown(list(found.values()), context), next_page_token=token)
+        shown = [to_resource(one.state, one.position) for one in found.values()]
+        return pb.ListSharingsResponse(sharings=shown, next_page_token=token)
 
     async def HoldSharing(self, request: pb.HoldSharingRequest, context: Context) -> pb.Sharing:
+        await self._led(request.sharing_id, context)
         await check_employees(self._commands, request.participant_ids)
         return await self._transition(request, context)
 
     async def CancelSharing(self, request: pb.CancelSharingRequest, context: Context) -> pb.Sharing:
+        await self._led(request.sharing_id, context)
         return await self._transition(request, context)
 
     async def GetSharingEffect(self, request: pb.GetSharingEffectRequest, context: Context) -> BeforeAfter:
-        state = (await self._load(request.sharing_id)).state
+        state = (await self._found(request.sharing_id, context)).state
         if not state.held.date:
             raise NotAllowed("NOT_HELD", "it was not held yet")
         example = state.prepared.employee_id
@@ -99,36 +106,28 @@ class SharingApi:
     async def _transition(
         self, request: pb.HoldSharingRequest | pb.CancelSharingRequest, context: Context
     ) -> pb.Sharing:
-        await self._check_leading((await self._load(request.sharing_id)).state.prepared.employee_id, context)
         return await self._handle(request.sharing_id, request, replace(context, etag=request.etag))
 
     async def _handle(self, sharing_id: str, command: Message, context: Context) -> pb.Sharing:
         handled = await self._commands.handle(SHARING, sharing_id, command, context)
         return to_resource(handled.state, handled.position)
 
-    async def _load(self, sharing_id: str) -> Standing[State]:
-        found = await self._commands.load(SHARING, sharing_id)
-        if not found.position:
-            raise NotFound("SHARING_NOT_FOUND", f"there is no sharing {sharing_id}")
+    async def _found(self, sharing_id: str, context: Context) -> Standing[State]:
+        """A sharing that the caller may see."""
+        found, _ = await found_for(
+            self._commands,
+            SHARING,
+            sharing_id,
+            context,
+            lambda state: state.prepared.employee_id,
+            lambda caller, _: caller.sees,
+        )
         return found
 
-    async def _check_leading(self, employee_id: str, context: Context) -> None:
-        directory = await directory_around(
-            self._commands, caller_id(context), context.today, employee_ids=[employee_id]
-        )
-        found = relations(directory, caller_id(context), employee_id, context.today)
-        if Relation.SELF in found or found.isdisjoint(ASKING):
-            raise Forbidden("NOT_THEIR_LEAD", f"who leads {employee_id}, or their lead, or is in HR says this")
+    async def _led(self, sharing_id: str, context: Context) -> None:
+        await self._check_leading((await self._found(sharing_id, context)).state.prepared.employee_id, context)
 
-    async def _shown(self, found: Sequence[Standing[State]], context: Context) -> list[pb.Sharing]:
-        """Sharings as the caller may see them."""
-        caller, today = caller_id(context), context.today
-        examples = {one.state.prepared.employee_id for one in found}
-        directory = await directory_around(self._commands, caller, today, employee_ids=examples)
-        shown = [to_resource(one.state, one.position) for one in found]
-        for sharing in shown:
-            mine = relations(directory, caller, sharing.employee_id, today)
-            if mine.isdisjoint(ASKING | {Relation.SELF}):
-                for name in ("attitude", "helpfulness", "topic", "reason"):
-                    sharing.ClearField(name)
-        return shown
+    async def _check_leading(self, employee_id: str, context: Context) -> None:
+        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
+        if not caller.cares:
+            raise Forbidden("NOT_THEIR_LEAD", f"who leads {employee_id}, or their lead, or is in HR says this")

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from services.coaching.callers import Reach
 from stepladder.coaching.v1.events_pb2 import SharingCancelled, SharingHeld, SharingPrepared
 from stepladder.coaching.v1.sharing_pb2 import ListSharingsRequest, Sharing
 
@@ -50,10 +51,16 @@ class Sharings(ReadModel):
         mine = self.sharings.c.sharing_id == sharing_id
         await rows.execute(update(self.sharings).where(mine).values(state=int(state)))
 
-    async def list_sharings(self, engine: AsyncEngine, request: ListSharingsRequest) -> list[tuple[str, int]]:
-        """Ids and positions of a page of sharings, the latest first, one more than asked for when there are more."""
+    async def list_sharings(
+        self, engine: AsyncEngine, request: ListSharingsRequest, reach: Reach
+    ) -> list[tuple[str, int]]:
+        """Ids and positions of a page of sharings, the latest first, one more than asked for when there are more.
+
+        Of those whose example somebody sees.
+        """
         columns = self.sharings.c
-        query = select(columns.sharing_id, columns.position).order_by(columns.position.desc())
+        query = select(columns.sharing_id, columns.position).where(reach.of(columns.employee_id))
+        query = query.order_by(columns.position.desc())
         for column, wanted in ((columns.employee_id, request.employee_id), (columns.state, request.state)):
             if wanted:
                 query = query.where(column == wanted)

@@ -1,6 +1,6 @@
 """gRPC: stepladder.coaching.v1.TrainingService."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 
@@ -15,9 +15,11 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import Relation, relations_to_team
+from libs.facts.people import People
+from libs.facts.relations import need_to_know
 from libs.facts.team import TEAM
 from services.coaching.before_after import BeforeAndAfter
+from services.coaching.callers import Reach, reach_of
 from services.coaching.measuring import Measuring, definition
 from services.coaching.rules import rules_of_team
 from services.coaching.shared_problems import SharedProblems
@@ -28,8 +30,6 @@ from stepladder.coaching.v1.before_after_pb2 import BeforeAfter
 
 TRAINER = "trainer"
 """The job family of those who train."""
-ASKING = frozenset({Relation.LEAD, Relation.MANAGER, Relation.HR})
-"""What somebody is to a team for whom they ask for a training."""
 LONGEST_DAYS = 366
 
 
@@ -39,14 +39,18 @@ class TrainingApi:
     def __init__(
         self,
         service: Service,
+        people: People,
+        at_people: Follower,
         trainings: Trainings,
         follower: Follower,
         measuring: Measuring,
         shared_problems: SharedProblems,
         before_and_after: BeforeAndAfter,
     ) -> None:
+        self._service = service
         self._commands = service.commands
-        self._engine = service.engine
+        self._people = people
+        self._at_people = at_people
         self._trainings = trainings
         self._follower = follower
         self._measuring = measuring
@@ -56,6 +60,9 @@ class TrainingApi:
     async def ListSharedProblems(
         self, request: pb.ListSharedProblemsRequest, context: Context
     ) -> pb.ListSharedProblemsResponse:
+        reach = await self._reach(context)
+        if not (reach.cares_for(request.team_id) or await self._is_trainer(reach.caller.employee_id, context.today)):
+            raise need_to_know()
         await self._check_team(request.team_id)
         _check_days(request.start_date, request.end_date)
         found, known_at = await self._shared_problems.of_team(request.team_id, request.start_date, request.end_date)
@@ -66,8 +73,8 @@ class TrainingApi:
         )
 
     async def RequestTraining(self, request: pb.RequestTrainingRequest, context: Context) -> pb.Training:
+        _check_asking(request.team_id, await self._reach(context))
         await self._check_team(request.team_id)
-        await self._check_asking(request.team_id, context)
         _check_days(request.start_date, request.end_date)
         found, known_at = await self._shared_problems.of_team(request.team_id, request.start_date, request.end_date)
         rules = await self._measuring.rules(known_at)
@@ -87,40 +94,46 @@ class TrainingApi:
         return await self._handle(request.training_id, command, context)
 
     async def GetTraining(self, request: pb.GetTrainingRequest, context: Context) -> pb.Training:
-        (training,) = await self._shown([await self._load(request.training_id)], context)
-        return training
+        found, reach = await self._found(request.training_id, context)
+        return _shown(found, reach)
 
     async def ListTrainings(self, request: pb.ListTrainingsRequest, context: Context) -> pb.ListTrainingsResponse:
+        reach = await self._reach(context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._trainings.list_trainings(self._engine, request)
+        listed = await self._trainings.list_trainings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
         found = await self._commands.known(TRAINING, [training_id for training_id, _ in page])
-        return pb.ListTrainingsResponse(
-            trainings=await self._shown(list(found.values()), context), next_page_token=token
-        )
+        return pb.ListTrainingsResponse(trainings=[_shown(one, reach) for one in found.values()], next_page_token=token)
 
     async def AcceptTraining(self, request: pb.AcceptTrainingRequest, context: Context) -> pb.Training:
+        await self._found(request.training_id, context)
         return await self._transition(request, context)
 
     async def ScheduleTraining(self, request: pb.ScheduleTrainingRequest, context: Context) -> pb.Training:
+        await self._found(request.training_id, context)
         return await self._transition(request, context)
 
     async def HoldTraining(self, request: pb.HoldTrainingRequest, context: Context) -> pb.Training:
+        await self._found(request.training_id, context)
         await check_employees(self._commands, request.participant_ids)
         return await self._transition(request, context)
 
     async def CloseTraining(self, request: pb.CloseTrainingRequest, context: Context) -> pb.Training:
-        await self._check_asking((await self._load(request.training_id)).state.requested.team_id, context)
+        found, reach = await self._found(request.training_id, context)
+        _check_asking(found.state.requested.team_id, reach)
         return await self._transition(request, context)
 
     async def CancelTraining(self, request: pb.CancelTrainingRequest, context: Context) -> pb.Training:
-        requested = (await self._load(request.training_id)).state.requested
-        if caller_id(context) != requested.trainer_id:
-            await self._check_asking(requested.team_id, context)
+        found, reach = await self._found(request.training_id, context)
+        if not _gives(reach, found.state):
+            _check_asking(found.state.requested.team_id, reach)
         return await self._transition(request, context)
 
     async def GetTrainingEffect(self, request: pb.GetTrainingEffectRequest, context: Context) -> BeforeAfter:
-        state = (await self._load(request.training_id)).state
+        found, reach = await self._found(request.training_id, context)
+        state = found.state
+        if not _reads(reach, state):
+            raise need_to_know()
         if not state.held.date:
             raise NotAllowed("NOT_HELD", "it was not held yet")
         rules = rules_of_team(await self._measuring.rules(), state.requested.team_id, context.today).rules
@@ -141,40 +154,22 @@ class TrainingApi:
         handled = await self._commands.handle(TRAINING, training_id, command, context)
         return to_resource(handled.state, handled.position)
 
-    async def _load(self, training_id: str) -> Standing[State]:
-        found = await self._commands.load(TRAINING, training_id)
+    async def _reach(self, context: Context) -> Reach:
+        return await reach_of(self._service, self._people, self._at_people, context)
+
+    async def _found(self, training_id: str, context: Context) -> tuple[Standing[State], Reach]:
+        """A training that the caller may see, and whom else they see. Whether there is any is told to HR only."""
+        reach, found = await self._reach(context), await self._commands.load(TRAINING, training_id)
+        own = found.state.requested.team_id == reach.own_team != ""
+        if not (own or _reads(reach, found.state)):
+            raise need_to_know()
         if not found.position:
             raise NotFound("TRAINING_NOT_FOUND", f"there is no training {training_id}")
-        return found
+        return found, reach
 
     async def _check_team(self, team_id: str) -> None:
         if team_id not in await self._commands.known(TEAM, [team_id]):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
-
-    async def _shown(self, found: Sequence[Standing[State]], context: Context) -> list[pb.Training]:
-        """Trainings as the caller may see them."""
-        teams = {one.state.requested.team_id for one in found}
-        asking = {team_id for team_id in teams if await self._may_ask(team_id, context)}
-        shown = [to_resource(one.state, one.position) for one in found]
-        for training in shown:
-            if training.team_id not in asking and caller_id(context) not in (
-                training.trainer_id,
-                training.requested_by,
-            ):
-                training.ClearField("note")
-                training.ClearField("reason")
-        return shown
-
-    async def _may_ask(self, team_id: str, context: Context) -> bool:
-        caller, today = caller_id(context), context.today
-        directory = await directory_around(self._commands, caller, today, team_id=team_id)
-        return not relations_to_team(directory, caller, team_id, today).isdisjoint(ASKING)
-
-    async def _check_asking(self, team_id: str, context: Context) -> None:
-        if not await self._may_ask(team_id, context):
-            raise Forbidden(
-                "NOT_THEIR_LEAD", f"who leads {team_id}, or its lead, or is in HR asks for a training of it"
-            )
 
     async def _is_trainer(self, employee_id: str, day: date) -> bool:
         directory = await directory_around(self._commands, employee_id, day)
@@ -195,6 +190,28 @@ async def check_employees(commands: Commands, employee_ids: Collection[str]) -> 
     known = await commands.known(EMPLOYEE, employee_ids)
     if unknown := [one for one in employee_ids if one not in known]:
         raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
+
+
+def _check_asking(team_id: str, reach: Reach) -> None:
+    if not reach.cares_for(team_id):
+        raise Forbidden("NOT_THEIR_LEAD", f"who leads {team_id}, or its lead, or is in HR asks for a training of it")
+
+
+def _gives(reach: Reach, state: State) -> bool:
+    return reach.caller.employee_id == state.requested.trainer_id != ""
+
+
+def _reads(reach: Reach, state: State) -> bool:
+    """Whether they read the words, and what came of it."""
+    return reach.cares_for(state.requested.team_id) or _gives(reach, state)
+
+
+def _shown(found: Standing[State], reach: Reach) -> pb.Training:
+    training = to_resource(found.state, found.position)
+    if not _reads(reach, found.state):
+        training.ClearField("note")
+        training.ClearField("reason")
+    return training
 
 
 def _check_days(start_date: str, end_date: str) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
+from services.coaching.callers import Reach
 from stepladder.coaching.v1.events_pb2 import (
     TrainingAccepted,
     TrainingCancelled,
@@ -76,10 +77,18 @@ class Trainings(ReadModel):
         async with engine.connect() as connection:
             return list(await connection.scalars(query.order_by(columns.position).limit(most)))
 
-    async def list_trainings(self, engine: AsyncEngine, request: ListTrainingsRequest) -> list[tuple[str, int]]:
-        """Ids and positions of a page of trainings, the latest first, one more than asked for when there are more."""
+    async def list_trainings(
+        self, engine: AsyncEngine, request: ListTrainingsRequest, reach: Reach
+    ) -> list[tuple[str, int]]:
+        """Ids and positions of a page of trainings, the latest first, one more than asked for when there are more.
+
+        Of those that somebody sees: of teams that they care for, of their own, and those that they give.
+        """
         columns = self.trainings.c
         query = select(columns.training_id, columns.position).order_by(columns.position.desc())
+        if not reach.everybody:
+            theirs = columns.team_id.in_({*reach.teams, reach.own_team})
+            query = query.where(theirs | (columns.trainer_id == reach.caller.employee_id))
         filters = ((columns.team_id, request.team_id), (columns.trainer_id, request.trainer_id))
         for column, wanted in (*filters, (columns.state, request.state)):
             if wanted:

@@ -86,7 +86,7 @@ class AtRiskApi:
 
     async def GetAtRiskRoster(self, request: pb.GetAtRiskRosterRequest, context: Context) -> pb.AtRiskRoster:
         caller, today = caller_id(context), context.today
-        around = await directory_around(self._commands, caller, today, team_id=request.team_id)
+        around = await directory_around(self._commands, caller, today, team_ids=[request.team_id])
         is_to_them = relations_to_team(around, caller, request.team_id, today)
         sensitive = not is_to_them.isdisjoint(REVIEWERS)
         if not sensitive and Relation.MANAGER not in is_to_them:

@@ -183,7 +183,11 @@ async def test_caller_without_name_is_anonymous(world: World) -> None:
     assert world.facts.contexts[0].actor == "user:anonymous"
 
 
-@pytest.mark.parametrize("actor", ["", "anna", "user:", "root:anna", "user:anna b", "user:" + "a" * 101])
+OWN = ["policy:propose-plans", "policy:", "system:import"]
+"""Names of the program's own doing, which no caller bears."""
+
+
+@pytest.mark.parametrize("actor", ["", "anna", "user:", "root:anna", "user:anna b", "user:" + "a" * 101, *OWN])
 async def test_wrong_actor_is_invalid(world: World, actor: str) -> None:
     """An actor that is not written as one is refused before the implementation hears of it."""
     with pytest.raises(aio.AioRpcError) as caught:

@@ -40,7 +40,7 @@ KPI = kpis.Kpi(
     scale_numerator=100,
     scale_denominator=1,
 )
-PLAN = plans.ProposePlanRequest(plan_id="p-1", employee_id="e-1", lead_id="e-1", kpi_id="k-1")
+PLAN = plans.ProposePlanRequest(plan_id="p-1", employee_id="e-1", kpi_id="k-1")
 GOAL = plans.Goal(kpi_id="k-1", baseline="20", target="8", deadline=TOMORROW)
 
 

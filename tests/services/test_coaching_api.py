@@ -48,8 +48,8 @@ def later(world: World, days: int) -> str:
     return str(today(world) + timedelta(days=days))
 
 
-def propose(plan_id: str = "p-1", employee_id: str = "e-1", lead_id: str = "e-9") -> ProposePlanRequest:
-    return ProposePlanRequest(plan_id=plan_id, employee_id=employee_id, lead_id=lead_id, kpi_id="aht")
+def propose(plan_id: str = "p-1", employee_id: str = "e-1") -> ProposePlanRequest:
+    return ProposePlanRequest(plan_id=plan_id, employee_id=employee_id, kpi_id="aht")
 
 
 async def stock(world: World) -> None:
@@ -221,10 +221,13 @@ async def test_observation_ends_once(world: World) -> None:
 async def test_plans_are_listed_by_whose_they_are_and_how_far(both: World) -> None:
     """The latest proposal first, over pages, with any filters; states are those of the log."""
     world = both
+    await stock(world)
+    teams = [await world.team() for _ in range(3)]
+    leads = [await world.lead(team) for team in teams]
+    employees = [await world.employee(teams[number % 3]) for number in range(6)]
     for number in range(7):
-        request = propose(f"p-{number}", employee_id=f"e-{number % 2}", lead_id=f"lead-{number % 3}")
-        last = await world.plans.ProposePlan(request)
-    for number in (1, 3):
+        last = await world.plans.ProposePlan(propose(f"p-{number}", employees[number % 6]))
+    for number in (1, 6):
         assess = AssessPlanRequest(plan_id=f"p-{number}", assessment="seen")
         last = await world.plans.AssessPlan(assess)
 
@@ -241,13 +244,13 @@ async def test_plans_are_listed_by_whose_they_are_and_how_far(both: World) -> No
 
     for size in (1, 2, 3, 1000):
         assert await listed(size) == [f"p-{number}" for number in range(6, -1, -1)]
-        assert await listed(size, employee_id="e-1") == ["p-5", "p-3", "p-1"]
-        assert await listed(size, lead_id="lead-0") == ["p-6", "p-3", "p-0"]
-        assert await listed(size, state=Plan.STATE_ASSESSED) == ["p-3", "p-1"]
-        assert await listed(size, state=Plan.STATE_PROPOSED, employee_id="e-1") == ["p-5"]
+        assert await listed(size, employee_id=employees[0]) == ["p-6", "p-0"]
+        assert await listed(size, lead_id=leads[0]) == ["p-6", "p-3", "p-0"]
+        assert await listed(size, state=Plan.STATE_ASSESSED) == ["p-6", "p-1"]
+        assert await listed(size, state=Plan.STATE_PROPOSED, employee_id=employees[0]) == ["p-0"]
         assert await listed(size, lead_id="nobody") == []
     token = (await world.plans.ListPlans(ListPlansRequest(page_size=2))).next_page_token
-    stolen = ListPlansRequest(page_size=2, page_token=token, lead_id="lead-0")
+    stolen = ListPlansRequest(page_size=2, page_token=token, lead_id=leads[0])
     await refused(world.plans.ListPlans(stolen), StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 

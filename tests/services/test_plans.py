@@ -44,7 +44,7 @@ from tests.coaching.test_plan import OLD_LIFE
 from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.test_records import create, evaluation, form
-from tests.services.world import World, fact, new_id, until
+from tests.services.world import HR, World, fact, new_id, until
 
 BEFORE = ("2020-01-09", "2020-01-10")
 """Days on which 50 and 40 of 100 went wrong."""
@@ -124,7 +124,7 @@ async def coached(world: World, *, about: "Coached | None" = None) -> Coached:
     """A plan proposed by a person; of the same agent as another one, if told so."""
     if about is None:
         team = await world.team()
-        agent, lead = await world.employee(team), await world.employee(team)
+        agent, lead = await world.employee(team), await world.lead(team)
         kpi, other = await world.kpi(), await world.kpi()
         for name in (kpi, other):
             await world.record(fact(agent, BEFORE[0], name, 50), fact(agent, BEFORE[1], name, 40))
@@ -159,13 +159,13 @@ async def test_a_plan_to_each_outcome(world: World) -> None:
         plan = await case.plan()
         assert (plan.outcome, plan.suggested_outcome, plan.outcome_reason) == (outcome, outcome, "seen together")
         assert [(step.event, step.actor) for step in plan.steps] == [
-            ("PlanProposed", "user:anonymous"),
-            ("PlanAssessed", "user:anonymous"),
-            ("PlanDiagnosed", "user:anonymous"),
-            ("PlanActivated", "user:anonymous"),
-            ("PlanObserved", "user:anonymous"),
+            ("PlanProposed", f"user:{HR}"),
+            ("PlanAssessed", f"user:{HR}"),
+            ("PlanDiagnosed", f"user:{HR}"),
+            ("PlanActivated", f"user:{HR}"),
+            ("PlanObserved", f"user:{HR}"),
             ("ReassessmentFellDue", "policy:reassessment"),
-            ("PlanClosed", "user:anonymous"),
+            ("PlanClosed", f"user:{HR}"),
         ]
         assert plan.steps[-1].log_position == plan.log_position
         assert plan.steps[-1].time.ToDatetime(UTC).date() == case.today

@@ -50,7 +50,7 @@ class Centre:
 
     async def problems(self, start: str = "2020-02-01", end: str = "2020-02-29") -> list[SharedProblem]:
         request = ListSharedProblemsRequest(team_id=self.team, start_date=start, end_date=end)
-        return list((await self.world.trainings.ListSharedProblems(request)).problems)
+        return list((await self.world.trainings.ListSharedProblems(request, metadata=by(self.lead))).problems)
 
     def asking(self, measure: Measure, **more: Any) -> RequestTrainingRequest:
         request = RequestTrainingRequest(
@@ -213,14 +213,18 @@ async def test_what_is_refused(centre: Centre) -> None:
     """Nobody who may not ask, no trainer who is none, no measure, team or span that there is not."""
     measure = await seen(centre)
     invalid, absent = StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND
-    for caller in (centre.agents[0], centre.trainer, "nobody"):
-        await refused(centre.ask(measure, caller), StatusCode.PERMISSION_DENIED, "NOT_THEIR_LEAD")
+    for caller, reason in (
+        (centre.agents[0], "NOT_THEIR_LEAD"),
+        (centre.trainer, "NOT_THEIR_LEAD"),
+        ("nobody", "NEED_TO_KNOW"),
+    ):
+        await refused(centre.ask(measure, caller), StatusCode.PERMISSION_DENIED, reason)
     await refused(centre.ask(measure, trainer_id=centre.hr), invalid, "TRAINER_INVALID")
     await refused(centre.ask(measure, trainer_id="nobody"), invalid, "TRAINER_INVALID")
     await refused(centre.ask(measure, end_date="2020-01-31"), invalid, "DATES_INVALID")
     await refused(centre.ask(measure, start_date="2019-02-01"), invalid, "DATES_INVALID")
     await refused(centre.ask(measure, end_date="2021-02-29"), invalid, "DATE_INVALID")
-    await refused(centre.ask(measure, team_id="none"), absent, "TEAM_NOT_FOUND")
+    await refused(centre.ask(measure, centre.hr, team_id="none"), absent, "TEAM_NOT_FOUND")
     await refused(centre.ask(Measure(kpi_id="none")), absent, "KPI_NOT_FOUND")
     wrong = Measure(form_item=FormItem(form_id=measure.form_item.form_id, item_id="none"))
     await refused(centre.ask(wrong), absent, "ITEM_NOT_FOUND")
@@ -231,6 +235,9 @@ async def test_what_is_refused(centre: Centre) -> None:
     asked = await centre.ask(measure)
     effect = stub.GetTrainingEffect(GetTrainingEffectRequest(training_id=asked.training_id))
     await refused(effect, StatusCode.FAILED_PRECONDITION, "NOT_HELD")
+    for training_id in (asked.training_id, "none"):
+        get = GetTrainingRequest(training_id=training_id)
+        await refused(stub.GetTraining(get, metadata=by("nobody")), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     hold = HoldTrainingRequest(training_id=asked.training_id, date="2020-03-02", participant_ids=["no-one"])
     await refused(stub.HoldTraining(hold, metadata=by(centre.trainer)), absent, "EMPLOYEE_NOT_FOUND")
 

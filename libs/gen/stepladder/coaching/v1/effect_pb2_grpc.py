@@ -45,7 +45,9 @@ class EffectServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetEffect(self, request, context):
-        """What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
+        """For HR: PERMISSION_DENIED `NEED_TO_KNOW` for others.
+
+        What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
         groups by cause, kind of support or lead. Each goal of a plan is a case.
 
         It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number

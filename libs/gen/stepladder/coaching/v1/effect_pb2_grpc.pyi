@@ -15,7 +15,9 @@ GRPC_VERSION: str
 class EffectServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetEffect: _aio.UnaryUnaryMultiCallable[_effect_pb2.GetEffectRequest, _effect_pb2.Effect]
-    """What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
+    """For HR: PERMISSION_DENIED `NEED_TO_KNOW` for others.
+
+    What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
     groups by cause, kind of support or lead. Each goal of a plan is a case.
 
     It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number
@@ -32,7 +34,9 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _effect_pb2.GetEffectRequest,
         context: _aio.ServicerContext[_effect_pb2.GetEffectRequest, _abc.Awaitable[_effect_pb2.Effect]],
     ) -> _abc.Awaitable[_effect_pb2.Effect]:
-        """What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
+        """For HR: PERMISSION_DENIED `NEED_TO_KNOW` for others.
+
+        What was measured before, during and after coaching, of plans that were activated in a span of days: by measure, and in
         groups by cause, kind of support or lead. Each goal of a plan is a case.
 
         It does not prove that coaching was the cause. Whoever is coached was chosen because a number was bad, and a bad number

@@ -28,8 +28,9 @@ if _version_not_supported:
 class MasteryServiceStub:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
-    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
+    `etag` work as in stepladder.performance.v1.DirectoryService. The lead, whoever leads them
+    or their lead, and HR see it; the same but the lead themself say it. PERMISSION_DENIED `NEED_TO_KNOW` for others, whether
+    there is anything or not.
     """
 
     def __init__(self, channel):
@@ -63,24 +64,25 @@ class MasteryServiceStub:
 class MasteryServiceServicer:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
-    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
+    `etag` work as in stepladder.performance.v1.DirectoryService. The lead, whoever leads them
+    or their lead, and HR see it; the same but the lead themself say it. PERMISSION_DENIED `NEED_TO_KNOW` for others, whether
+    there is anything or not.
     """
 
     def RecordRepetition(self, request, context):
-        """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With so many in a row
-        that were correct and alone, by day, one of which it is, the task is mastered, and stays so whatever comes after.
+        """Says how a lead did a task, once. With so many in a row that were correct and alone, by day, one of which it is, the
+        task is mastered, and stays so whatever comes after.
         The same again changes nothing. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `TASK_NOT_FOUND` if the rules of today name no
         such task; ALREADY_EXISTS `REPETITION_EXISTS` if there is another one of that id; INVALID_ARGUMENT `DATE_INVALID` for
-        a day to come; FAILED_PRECONDITION `NOT_AN_OBSERVER` for a caller who is the lead, or not employed.
+        a day to come.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawMastery(self, request, context):
-        """A task is not mastered after all; it is to be shown again, on that day or later. Never by the lead themself
-        (`NOT_AN_OBSERVER`). Saying it again changes nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
+        """A task is not mastered after all; it is to be shown again, on that day or later. Saying it again changes
+        nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +97,7 @@ class MasteryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMasteries(self, request, context):
-        """Those of whom something was recorded, by id.
+        """Those of whom something was recorded and whom the caller sees, by id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,8 +137,9 @@ def add_MasteryServiceServicer_to_server(servicer, server):
 class MasteryService:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
-    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
+    `etag` work as in stepladder.performance.v1.DirectoryService. The lead, whoever leads them
+    or their lead, and HR see it; the same but the lead themself say it. PERMISSION_DENIED `NEED_TO_KNOW` for others, whether
+    there is anything or not.
     """
 
     @staticmethod

@@ -15,34 +15,36 @@ GRPC_VERSION: str
 class MasteryServiceStub:
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
-    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
+    `etag` work as in stepladder.performance.v1.DirectoryService. The lead, whoever leads them
+    or their lead, and HR see it; the same but the lead themself say it. PERMISSION_DENIED `NEED_TO_KNOW` for others, whether
+    there is anything or not.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordRepetition: _aio.UnaryUnaryMultiCallable[_mastery_pb2.RecordRepetitionRequest, _mastery_pb2.Mastery]
-    """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With so many in a row
-    that were correct and alone, by day, one of which it is, the task is mastered, and stays so whatever comes after.
+    """Says how a lead did a task, once. With so many in a row that were correct and alone, by day, one of which it is, the
+    task is mastered, and stays so whatever comes after.
     The same again changes nothing. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `TASK_NOT_FOUND` if the rules of today name no
     such task; ALREADY_EXISTS `REPETITION_EXISTS` if there is another one of that id; INVALID_ARGUMENT `DATE_INVALID` for
-    a day to come; FAILED_PRECONDITION `NOT_AN_OBSERVER` for a caller who is the lead, or not employed.
+    a day to come.
     """
     WithdrawMastery: _aio.UnaryUnaryMultiCallable[_mastery_pb2.WithdrawMasteryRequest, _mastery_pb2.Mastery]
-    """A task is not mastered after all; it is to be shown again, on that day or later. Never by the lead themself
-    (`NOT_AN_OBSERVER`). Saying it again changes nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
+    """A task is not mastered after all; it is to be shown again, on that day or later. Saying it again changes
+    nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
     """
     GetMastery: _aio.UnaryUnaryMultiCallable[_mastery_pb2.GetMasteryRequest, _mastery_pb2.Mastery]
     """Of every task that the rules of today name, and of those that were recorded: what is left. Of somebody of whom
     nothing was recorded: everything. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
     """
     ListMasteries: _aio.UnaryUnaryMultiCallable[_mastery_pb2.ListMasteriesRequest, _mastery_pb2.ListMasteriesResponse]
-    """Those of whom something was recorded, by id."""
+    """Those of whom something was recorded and whom the caller sees, by id."""
 
 class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which tasks there are, and how many repetitions in a row make one mastered, say the coaching rules in force for the
     lead (`lead_tasks`, `mastery_repetitions`); each repetition keeps the version that it was counted by. `request_id` and
-    `etag` work as in stepladder.performance.v1.DirectoryService. Everybody sees what is mastered; a note is shown to the lead,
-    to whoever leads them or their lead, to HR, and to who wrote it; so is the reason of a withdrawal.
+    `etag` work as in stepladder.performance.v1.DirectoryService. The lead, whoever leads them
+    or their lead, and HR see it; the same but the lead themself say it. PERMISSION_DENIED `NEED_TO_KNOW` for others, whether
+    there is anything or not.
     """
 
     @_abc_1.abstractmethod
@@ -51,11 +53,11 @@ class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mastery_pb2.RecordRepetitionRequest,
         context: _aio.ServicerContext[_mastery_pb2.RecordRepetitionRequest, _abc.Awaitable[_mastery_pb2.Mastery]],
     ) -> _abc.Awaitable[_mastery_pb2.Mastery]:
-        """Says how a lead did a task, once; by an employee who saw it, never by the lead themself. With so many in a row
-        that were correct and alone, by day, one of which it is, the task is mastered, and stays so whatever comes after.
+        """Says how a lead did a task, once. With so many in a row that were correct and alone, by day, one of which it is, the
+        task is mastered, and stays so whatever comes after.
         The same again changes nothing. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `TASK_NOT_FOUND` if the rules of today name no
         such task; ALREADY_EXISTS `REPETITION_EXISTS` if there is another one of that id; INVALID_ARGUMENT `DATE_INVALID` for
-        a day to come; FAILED_PRECONDITION `NOT_AN_OBSERVER` for a caller who is the lead, or not employed.
+        a day to come.
         """
 
     @_abc_1.abstractmethod
@@ -64,8 +66,8 @@ class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mastery_pb2.WithdrawMasteryRequest,
         context: _aio.ServicerContext[_mastery_pb2.WithdrawMasteryRequest, _abc.Awaitable[_mastery_pb2.Mastery]],
     ) -> _abc.Awaitable[_mastery_pb2.Mastery]:
-        """A task is not mastered after all; it is to be shown again, on that day or later. Never by the lead themself
-        (`NOT_AN_OBSERVER`). Saying it again changes nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
+        """A task is not mastered after all; it is to be shown again, on that day or later. Saying it again changes
+        nothing. Errors: FAILED_PRECONDITION `NOT_MASTERED`.
         """
 
     @_abc_1.abstractmethod
@@ -84,6 +86,6 @@ class MasteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mastery_pb2.ListMasteriesRequest,
         context: _aio.ServicerContext[_mastery_pb2.ListMasteriesRequest, _abc.Awaitable[_mastery_pb2.ListMasteriesResponse]],
     ) -> _abc.Awaitable[_mastery_pb2.ListMasteriesResponse]:
-        """Those of whom something was recorded, by id."""
+        """Those of whom something was recorded and whom the caller sees, by id."""
 
 def add_MasteryServiceServicer_to_server(servicer: MasteryServiceServicer, server: _aio.Server) -> None: ...

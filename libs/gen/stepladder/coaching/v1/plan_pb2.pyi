@@ -131,7 +131,7 @@ class Plan(_message.Message):
     plan_id: _builtins.str
     employee_id: _builtins.str
     lead_id: _builtins.str
-    """Who coaches: the lead on the last day of the streak, or whoever was named."""
+    """To whom it was proposed: the lead on the last day of the streak, or on the day when a person proposed it."""
     state: Global___Plan.State.ValueType
     assessment: _builtins.str
     """Text of the assessment and of the employee's own view."""
@@ -837,7 +837,9 @@ class ProposePlanRequest(_message.Message):
     """Given by the caller, so that saying it again is safe."""
     employee_id: _builtins.str
     lead_id: _builtins.str
-    """Empty: nobody leads the team; to be appointed."""
+    """Who leads the employee today; may be left empty. Of a plan of a detection: who led them on the streak's last day.
+    Empty then: nobody leads the team; to be appointed.
+    """
     kpi_id: _builtins.str
     """May be empty when the evidence names it."""
     @_builtins.property

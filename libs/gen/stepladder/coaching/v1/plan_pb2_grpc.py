@@ -34,6 +34,11 @@ class PlanServiceStub:
     What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
     become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
     until a person has looked at it.
+
+    Whoever leads the employee today, and HR, read all of a plan and decide about it, the employee (never about
+    themself) reads all and says how they see it. Their lead's own lead sees its days, states, goals and supports, and no
+    words; a mentor whom it names sees its days, states, goals and supports. PERMISSION_DENIED `NEED_TO_KNOW` for
+    everybody else, whether there is such a plan or not; that there is none (NOT_FOUND `PLAN_NOT_FOUND`) is told to HR.
     """
 
     def __init__(self, channel):
@@ -108,10 +113,17 @@ class PlanServiceServicer:
     What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
     become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
     until a person has looked at it.
+
+    Whoever leads the employee today, and HR, read all of a plan and decide about it, the employee (never about
+    themself) reads all and says how they see it. Their lead's own lead sees its days, states, goals and supports, and no
+    words; a mentor whom it names sees its days, states, goals and supports. PERMISSION_DENIED `NEED_TO_KNOW` for
+    everybody else, whether there is such a plan or not; that there is none (NOT_FOUND `PLAN_NOT_FOUND`) is told to HR.
     """
 
     def ProposePlan(self, request, context):
-        """Proposes a plan without a detection. Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken.
+        """Proposes a plan without a detection.
+        Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken; NOT_FOUND `EMPLOYEE_NOT_FOUND`, `KPI_NOT_FOUND`;
+        FAILED_PRECONDITION `NOT_EMPLOYED`; INVALID_ARGUMENT `LEAD_INVALID` for anybody but who leads the employee today.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +137,7 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPlans(self, request, context):
-        """The latest proposal first.
+        """Those that the caller sees, the latest proposal first. For whoever never was an employee: `NEED_TO_KNOW`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +155,7 @@ class PlanServiceServicer:
     def GivePlanView(self, request, context):
         """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
         log.
-        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
+        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who sees the plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,6 +294,11 @@ class PlanService:
     What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
     become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
     until a person has looked at it.
+
+    Whoever leads the employee today, and HR, read all of a plan and decide about it, the employee (never about
+    themself) reads all and says how they see it. Their lead's own lead sees its days, states, goals and supports, and no
+    words; a mentor whom it names sees its days, states, goals and supports. PERMISSION_DENIED `NEED_TO_KNOW` for
+    everybody else, whether there is such a plan or not; that there is none (NOT_FOUND `PLAN_NOT_FOUND`) is told to HR.
     """
 
     @staticmethod

@@ -21,15 +21,23 @@ class PlanServiceStub:
     What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
     become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
     until a person has looked at it.
+
+    Whoever leads the employee today, and HR, read all of a plan and decide about it, the employee (never about
+    themself) reads all and says how they see it. Their lead's own lead sees its days, states, goals and supports, and no
+    words; a mentor whom it names sees its days, states, goals and supports. PERMISSION_DENIED `NEED_TO_KNOW` for
+    everybody else, whether there is such a plan or not; that there is none (NOT_FOUND `PLAN_NOT_FOUND`) is told to HR.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProposePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.ProposePlanRequest, _plan_pb2.Plan]
-    """Proposes a plan without a detection. Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken."""
+    """Proposes a plan without a detection.
+    Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken; NOT_FOUND `EMPLOYEE_NOT_FOUND`, `KPI_NOT_FOUND`;
+    FAILED_PRECONDITION `NOT_EMPLOYED`; INVALID_ARGUMENT `LEAD_INVALID` for anybody but who leads the employee today.
+    """
     GetPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.GetPlanRequest, _plan_pb2.Plan]
     """With what the facts say of its goals now, and who did what when."""
     ListPlans: _aio.UnaryUnaryMultiCallable[_plan_pb2.ListPlansRequest, _plan_pb2.ListPlansResponse]
-    """The latest proposal first."""
+    """Those that the caller sees, the latest proposal first. For whoever never was an employee: `NEED_TO_KNOW`."""
     AssessPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.AssessPlanRequest, _plan_pb2.Plan]
     """PROPOSED → ASSESSED: how serious it is, from the facts and from hearing the employee.
     Errors: INVALID_ARGUMENT `DATE_INVALID` for days that are none or are to come, `MEASURE_MISSING` for days of a plan
@@ -38,7 +46,7 @@ class PlanServiceStub:
     GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
     """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
     log.
-    Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
+    Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who sees the plan.
     """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
     """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
@@ -83,6 +91,11 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     What a plan measured and keeps (its evidence, baselines, results) is measured again when facts change. What has
     become of it is a drift: it is shown, also of a closed plan, nothing kept is rewritten, and no outcome is decided
     until a person has looked at it.
+
+    Whoever leads the employee today, and HR, read all of a plan and decide about it, the employee (never about
+    themself) reads all and says how they see it. Their lead's own lead sees its days, states, goals and supports, and no
+    words; a mentor whom it names sees its days, states, goals and supports. PERMISSION_DENIED `NEED_TO_KNOW` for
+    everybody else, whether there is such a plan or not; that there is none (NOT_FOUND `PLAN_NOT_FOUND`) is told to HR.
     """
 
     @_abc_1.abstractmethod
@@ -91,7 +104,10 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.ProposePlanRequest,
         context: _aio.ServicerContext[_plan_pb2.ProposePlanRequest, _abc.Awaitable[_plan_pb2.Plan]],
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
-        """Proposes a plan without a detection. Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken."""
+        """Proposes a plan without a detection.
+        Errors: ALREADY_EXISTS `PLAN_EXISTS` if the id is taken; NOT_FOUND `EMPLOYEE_NOT_FOUND`, `KPI_NOT_FOUND`;
+        FAILED_PRECONDITION `NOT_EMPLOYED`; INVALID_ARGUMENT `LEAD_INVALID` for anybody but who leads the employee today.
+        """
 
     @_abc_1.abstractmethod
     def GetPlan(
@@ -107,7 +123,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_pb2.ListPlansRequest,
         context: _aio.ServicerContext[_plan_pb2.ListPlansRequest, _abc.Awaitable[_plan_pb2.ListPlansResponse]],
     ) -> _abc.Awaitable[_plan_pb2.ListPlansResponse]:
-        """The latest proposal first."""
+        """Those that the caller sees, the latest proposal first. For whoever never was an employee: `NEED_TO_KNOW`."""
 
     @_abc_1.abstractmethod
     def AssessPlan(
@@ -128,7 +144,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
         log.
-        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else.
+        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who sees the plan.
         """
 
     @_abc_1.abstractmethod

@@ -29,7 +29,9 @@ if _version_not_supported:
 class TrainingServiceStub:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
-    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
+    Whoever may ask for a training of a team (its lead, the lead of that one, HR) sees the team's trainings, and so does the
+    trainer of each; members of the team see them without `note` and `reason`. PERMISSION_DENIED `NEED_TO_KNOW` for everybody
+    else, whether there is such a training or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -94,13 +96,16 @@ class TrainingServiceStub:
 class TrainingServiceServicer:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
-    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
+    Whoever may ask for a training of a team (its lead, the lead of that one, HR) sees the team's trainings, and so does the
+    trainer of each; members of the team see them without `note` and `reason`. PERMISSION_DENIED `NEED_TO_KNOW` for everybody
+    else, whether there is such a training or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
     def ListSharedProblems(self, request, context):
         """What many members of a team got wrong in a span of days: items of forms that they missed, KPIs of which they missed
-        the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first.
+        the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first. For
+        whoever may ask for a training of the team, and for trainers.
         Errors: NOT_FOUND `TEAM_NOT_FOUND`; INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer
         than a year.
         """
@@ -169,7 +174,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTrainingEffect(self, request, context):
-        """The measure before and after, for those who took part and for the others. Errors: FAILED_PRECONDITION `NOT_HELD`.
+        """The measure before and after, for those who took part and for the others; not for members of the team. Errors: FAILED_PRECONDITION `NOT_HELD`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,7 +244,9 @@ def add_TrainingServiceServicer_to_server(servicer, server):
 class TrainingService:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
-    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
+    Whoever may ask for a training of a team (its lead, the lead of that one, HR) sees the team's trainings, and so does the
+    trainer of each; members of the team see them without `note` and `reason`. PERMISSION_DENIED `NEED_TO_KNOW` for everybody
+    else, whether there is such a training or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 

@@ -16,14 +16,17 @@ GRPC_VERSION: str
 class TrainingServiceStub:
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
-    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
+    Whoever may ask for a training of a team (its lead, the lead of that one, HR) sees the team's trainings, and so does the
+    trainer of each; members of the team see them without `note` and `reason`. PERMISSION_DENIED `NEED_TO_KNOW` for everybody
+    else, whether there is such a training or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSharedProblems: _aio.UnaryUnaryMultiCallable[_training_pb2.ListSharedProblemsRequest, _training_pb2.ListSharedProblemsResponse]
     """What many members of a team got wrong in a span of days: items of forms that they missed, KPIs of which they missed
-    the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first.
+    the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first. For
+    whoever may ask for a training of the team, and for trainers.
     Errors: NOT_FOUND `TEAM_NOT_FOUND`; INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer
     than a year.
     """
@@ -50,12 +53,14 @@ class TrainingServiceStub:
     CancelTraining: _aio.UnaryUnaryMultiCallable[_training_pb2.CancelTrainingRequest, _training_pb2.Training]
     """Any state before HELD → CANCELLED. By whoever may ask for it, or by the trainer."""
     GetTrainingEffect: _aio.UnaryUnaryMultiCallable[_training_pb2.GetTrainingEffectRequest, _before_after_pb2.BeforeAfter]
-    """The measure before and after, for those who took part and for the others. Errors: FAILED_PRECONDITION `NOT_HELD`."""
+    """The measure before and after, for those who took part and for the others; not for members of the team. Errors: FAILED_PRECONDITION `NOT_HELD`."""
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """A training runs REQUESTED → ACCEPTED → SCHEDULED → HELD → CLOSED, and may be cancelled until it is held. A command in
     another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing.
-    Everybody sees that there are trainings; `note` and `reason` are shown to the trainer, and to whoever asked or may ask.
+    Whoever may ask for a training of a team (its lead, the lead of that one, HR) sees the team's trainings, and so does the
+    trainer of each; members of the team see them without `note` and `reason`. PERMISSION_DENIED `NEED_TO_KNOW` for everybody
+    else, whether there is such a training or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -66,7 +71,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_training_pb2.ListSharedProblemsRequest, _abc.Awaitable[_training_pb2.ListSharedProblemsResponse]],
     ) -> _abc.Awaitable[_training_pb2.ListSharedProblemsResponse]:
         """What many members of a team got wrong in a span of days: items of forms that they missed, KPIs of which they missed
-        the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first.
+        the target. Only what at least `CoachingRules.smallest_group` of them did; what most of them did comes first. For
+        whoever may ask for a training of the team, and for trainers.
         Errors: NOT_FOUND `TEAM_NOT_FOUND`; INVALID_ARGUMENT `DATES_INVALID` for a span that ends before it begins or is longer
         than a year.
         """
@@ -147,6 +153,6 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetTrainingEffectRequest,
         context: _aio.ServicerContext[_training_pb2.GetTrainingEffectRequest, _abc.Awaitable[_before_after_pb2.BeforeAfter]],
     ) -> _abc.Awaitable[_before_after_pb2.BeforeAfter]:
-        """The measure before and after, for those who took part and for the others. Errors: FAILED_PRECONDITION `NOT_HELD`."""
+        """The measure before and after, for those who took part and for the others; not for members of the team. Errors: FAILED_PRECONDITION `NOT_HELD`."""
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,139 @@
+"""Who calls, and what they are to the employees and teams that coaching is about."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Column, ColumnElement, true
+
+from libs.common.commands import Commands, Standing
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Aggregate, Context
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.people import People
+from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations, relations_to_team
+
+S = TypeVar("S")
+
+SAYING = frozenset({Relation.LEAD, Relation.HR})
+"""Who coaches: says and decides about an employee, unless that is themself."""
+SEEING = NEED_TO_KNOW | {Relation.MANAGER}
+"""Who sees that there is something of an employee, and what became of it."""
+CARING = SAYING | {Relation.MANAGER}
+"""Who cares for a team as a whole, and for what goes beyond it, unless that is about themself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls (empty: nobody who is employed today), and what they are to an employee today."""
+
+    employee_id: str
+    relations: frozenset[Relation]
+
+    @property
+    def says(self) -> bool:
+        """Whether they say and decide about the employee."""
+        return Relation.SELF not in self.relations and not self.relations.isdisjoint(SAYING)
+
+    @property
+    def cares(self) -> bool:
+        """Whether they care for the employee, as those who say or as their manager."""
+        return Relation.SELF not in self.relations and not self.relations.isdisjoint(CARING)
+
+    @property
+    def knows(self) -> bool:
+        """Whether they may read everything."""
+        return not self.relations.isdisjoint(NEED_TO_KNOW)
+
+    @property
+    def sees(self) -> bool:
+        """Whether they may know that there is something."""
+        return not self.relations.isdisjoint(SEEING)
+
+
+async def callers_to(commands: Commands, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
+    """What the caller is to each of the employees."""
+    caller, today = caller_id(context), context.today
+    around = await directory_around(commands, caller, today, employee_ids=[one for one in employee_ids if one])
+    holder = caller if around.employed(caller, today) else ""
+    return {one: Caller(holder, relations(around, caller, one, today)) for one in employee_ids}
+
+
+async def check_hr(commands: Commands, context: Context) -> None:
+    """Raises Forbidden `NEED_TO_KNOW` for whoever is not in HR."""
+    (caller,) = (await callers_to(commands, context, [""])).values()
+    if Relation.HR not in caller.relations:
+        raise need_to_know()
+
+
+async def found_for(
+    commands: Commands,
+    aggregate: Aggregate[S],
+    aggregate_id: str,
+    context: Context,
+    employee_of: Callable[[S], str],
+    may: Callable[[Caller, S], bool],
+) -> tuple[Standing[S], Caller]:
+    """What there is under an id, for a caller who may deal with it so. Whether there is anything is told to HR only.
+
+    Raises Forbidden `NEED_TO_KNOW`; NotFound, such as `PLAN_NOT_FOUND`.
+    """
+    found = await commands.load(aggregate, aggregate_id)
+    (caller,) = (await callers_to(commands, context, [employee_of(found.state)])).values()
+    if found.position and may(caller, found.state):
+        return found, caller
+    if not found.position and Relation.HR in caller.relations:
+        name = aggregate.name.rpartition(".")[2]
+        raise NotFound(f"{name.upper()}_NOT_FOUND", f"there is no {name} {aggregate_id}")
+    raise need_to_know()
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom a caller sees today, for lists: everybody, or those to whom they are something, and their teams."""
+
+    everybody: bool
+    caller: Caller
+    callers: Mapping[str, Caller]
+    """By employee: themself, whom they lead, and whom those lead."""
+    own_team: str
+    teams: Collection[str]
+    """That they lead, or whose lead they do."""
+
+    def to(self, employee_id: str) -> Caller:
+        """What they are to an employee."""
+        return self.callers.get(employee_id, self.caller)
+
+    def of(self, column: Column[str]) -> ColumnElement[bool]:
+        """Rows about employees whom they see, by the column that names them."""
+        return true() if self.everybody else column.in_(self.callers)
+
+    def cares_for(self, team_id: str) -> bool:
+        """Whether they care for a team."""
+        return self.everybody or team_id in self.teams
+
+
+async def reach_of(service: Service, people: People, at_people: Follower, context: Context) -> Reach:
+    """Whom a caller sees. Costs what the caller leads, however many there are in a list.
+
+    Who they might be something to is told by the read model, once it has everything; whether they are, by the log.
+    Raises Forbidden `NEED_TO_KNOW` for whoever never was an employee.
+    """
+    caller, today = caller_id(context), context.today
+    await at_people.wait_for(await at_people.last_relevant(), AT_LEAST_SECONDS)
+    members, teams = await people.under(service.engine, caller, today.isoformat())
+    around = await directory_around(service.commands, caller, today, employee_ids=members, team_ids=teams)
+    if caller not in around.employees:
+        raise need_to_know()
+    holder = caller if around.employed(caller, today) else ""
+    plain = Caller(holder, relations(around, caller, "", today))
+    callers = {one: Caller(holder, relations(around, caller, one, today)) for one in {caller, *members}}
+    return Reach(
+        everybody=Relation.HR in plain.relations,
+        caller=plain,
+        callers={one: to_them for one, to_them in callers.items() if to_them.sees},
+        own_team=around.team_of(caller, today),
+        teams=[one for one in teams if not relations_to_team(around, caller, one, today).isdisjoint(CARING)],
+    )
