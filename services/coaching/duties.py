@@ -195,7 +195,7 @@ class Duties:
                 if day and not session and day < max(state.known_since, in_force.known_since):
                     day = None
                 held = _day(session.held_date) if session else None
-                due = Due(day, held) if day and not _on_leave(state, day) else None
+                due = Due(day, held) if day and not is_on_leave(state, day) else None
                 found.append(Interview(employee_id, month, in_force, due, session))
         return found
 
@@ -205,7 +205,7 @@ class Duties:
         changes, known_on = rules.changes_of(KIND), cache(rules.known_on)
         found: list[CheckIn] = []
         for employee_id, state in states.items():
-            if not is_employed(state, today) or _on_leave(state, today):
+            if not is_employed(state, today) or is_on_leave(state, today):
                 continue
             given = last.get(employee_id, "")
             days = changes.union(*([day for day, _ in history] for history in (state.teams, state.positions)))
@@ -223,7 +223,7 @@ def is_employed(state: employee.State, day: date) -> bool:
     return state.team_on(day) != "" and state.status_on(day) != EMPLOYMENT_STATUS_LEFT
 
 
-def _on_leave(state: employee.State, day: date) -> bool:
+def is_on_leave(state: employee.State, day: date) -> bool:
     return state.status_on(day) == EMPLOYMENT_STATUS_ON_LEAVE
 
 

@@ -1,6 +1,6 @@
 """An employee's performance improvement plans, from draft to an outcome that people decide. Restricted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from typing import assert_never, cast
@@ -161,6 +161,16 @@ MAY: Mapping[type[Message], frozenset[Role]] = {
 }
 """Who may say what; everything but these is told them as if there were nothing."""
 
+APART: Mapping[type[Message], Callable[[PipState], frozenset[str]]] = {
+    EditPipRequest: lambda pip: pip.who(PipApproved, PipDecided),
+    OverridePipPreconditionRequest: lambda pip: pip.writers,
+    ApprovePipRequest: lambda pip: pip.writers,
+    ProposePipResultRequest: lambda pip: pip.who(PipDecided),
+    DecidePipRequest: lambda pip: pip.writers | pip.who(PipApproved, PipResultProposed),
+    HearPipAppealRequest: lambda pip: pip.involved,
+}
+"""The separation of duties: actors who may not say it any more, by what they have done."""
+
 WHILE_PAUSED = (
     RespondToPipRequest,
     PausePipRequest,
@@ -256,6 +266,11 @@ def roles(pip: PipState, actor: str, *, by_hr: bool, by_lead: bool) -> frozenset
     return frozenset(role for role, holds in held.items() if holds)
 
 
+def apart(pip: PipState, kind: type[Message]) -> frozenset[str]:
+    """Actors whom the separation of duties keeps from saying something."""
+    return APART[kind](pip) if kind in APART else frozenset()
+
+
 def refuse_unless_may(pip: PipState, request: Request, actor: str, *, by_hr: bool, by_lead: bool) -> None:
     """Raises Forbidden `NEED_TO_KNOW`."""
     is_own = actor == user(request.employee_id) and not pip.delivered
@@ -290,19 +305,18 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         raise NotAllowed("PAUSED", f"the PIP is paused: {', '.join(map(_pause, pip.pauses))}")
     match pip.stage, request:
         case Pip.STATE_DRAFT | Pip.STATE_DELIVERED | Pip.STATE_ACTIVE, EditPipRequest(content=content):
-            _refuse_involved(
-                actor, pip.who(PipApproved, PipDecided), "who approved it or decided on it does not write it"
-            )
+            _refuse_apart(pip, request, actor, "who approved it or decided on it does not write it")
             return _edited(pip, content, act, today)
         case Pip.STATE_DRAFT, SubmitPipRequest():
             return [PipSubmitted()]
         case Pip.STATE_IN_REVIEW | Pip.STATE_APPROVED, SendBackPipRequest(reason=reason):
             return [PipSentBack(reason=reason)]
         case Pip.STATE_DRAFT | Pip.STATE_IN_REVIEW, OverridePipPreconditionRequest(reason=reason):
-            _refuse_involved(actor, pip.writers, "who wrote it does not waive what it needs")
+            _refuse_apart(pip, request, actor, "who wrote it does not waive what it needs")
             return [PipPreconditionOverridden(reason=reason)]
         case Pip.STATE_IN_REVIEW, ApprovePipRequest():
-            return [_approved(pip, actor)]
+            _refuse_apart(pip, request, actor, "who wrote it does not approve it")
+            return [_approved(pip)]
         case Pip.STATE_APPROVED, DeliverPipRequest(note=note):
             if act.on_leave:
                 raise NotAllowed("ON_LEAVE", "the employee is on leave: deliver it when they are back")
@@ -331,11 +345,11 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         case _, ResumePipRequest() if Pip.PAUSE_HR in pip.pauses:
             return [_resumed(pip, Pip.PAUSE_HR, today, days)]
         case Pip.STATE_DECISION_DUE, ProposePipResultRequest(result=result, reason=reason):
-            _refuse_involved(actor, pip.who(PipDecided), "who decided on it once does not propose its result")
+            _refuse_apart(pip, request, actor, "who decided on it once does not propose its result")
             return [PipResultProposed(result=result, reason=reason)]
         case Pip.STATE_PROPOSED, DecidePipRequest() as decision:
-            others = pip.writers | pip.who(PipApproved, PipResultProposed)
-            _refuse_involved(actor, others, "who wrote it, approved it or proposed its result does not decide it")
+            message = "who wrote it, approved it or proposed its result does not decide it"
+            _refuse_apart(pip, request, actor, message)
             _refuse_unreviewed_drift(pip)
             return _decided(pip, decision, days, today)
         case Pip.STATE_DECIDED, AppealPipRequest(text=text):
@@ -346,7 +360,8 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
             _refuse_involved(user(hearer_id), pip.involved | {actor}, "an appeal goes to somebody who was not involved")
             return [PipHearerNamed(hearer_id=hearer_id)]
         case Pip.STATE_APPEALED, HearPipAppealRequest(overturned=overturned, reason=reason):
-            _refuse_involved(actor, pip.involved, "since they were named, the hearer has been involved: name another")
+            message = "since they were named, the hearer has been involved: name another"
+            _refuse_apart(pip, request, actor, message)
             _refuse_unreviewed_drift(pip)
             outcome = Pip.OUTCOME_OVERTURNED if overturned else Pip.OUTCOME_NOT_PASSED
             return [PipAppealHeard(overturned=overturned, reason=reason), _closed(pip, outcome, today)]
@@ -389,8 +404,7 @@ def _is_said(pip: PipState, request: Request, actor: str) -> bool:
     )
 
 
-def _approved(pip: PipState, actor: str) -> PipApproved:
-    _refuse_involved(actor, pip.writers, "who wrote it does not approve it")
+def _approved(pip: PipState) -> PipApproved:
     _refuse_unreviewed_drift(pip)
     if not pip.coaching_done and PipPreconditionOverridden not in pip.told:
         within = pip.drafted.rules.coaching_within_days
@@ -598,6 +612,10 @@ def _refuse(found: Iterable[FieldViolation]) -> None:
     if wrong := tuple(found):
         text = "; ".join(f"{one.field}: {one.message}" for one in wrong[:3])
         raise Invalid("PIP_INVALID", text, wrong)
+
+
+def _refuse_apart(pip: PipState, request: Request, actor: str, message: str) -> None:
+    _refuse_involved(actor, apart(pip, type(request)), message)
 
 
 def _refuse_involved(actor: str, involved: Iterable[str], message: str) -> None:

@@ -40,12 +40,14 @@ from stepladder.coaching.v1.events_pb2 import (
     PipDrafted,
     PipDriftReviewed,
     PipEdited,
+    PipHearerNamed,
     PipPaused,
     PipResultProposed,
     PipResumed,
     PipSentBack,
     PipStarted,
     PipSubmitted,
+    PipWitnessNamed,
 )
 from stepladder.coaching.v1.pip_pb2 import ListPipsRequest, Pip, PipSchedule
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged
@@ -74,7 +76,7 @@ class Pips(ReadModel):
     """Rows: one for each PIP, at the position of its draft in LOG_RESTRICTED; and the days that it waits for."""
 
     name = "pips"
-    version = 1
+    version = 2
     subjects = ("restricted.coaching.pip.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -87,6 +89,9 @@ class Pips(ReadModel):
             Column("state", Integer, nullable=False),
             Column("delivered", Boolean, nullable=False),
             Column("due_date", String(10), nullable=False),  # of the schedule; empty while nothing runs
+            Column("drafter_id", String, nullable=False),
+            Column("witness_id", String, nullable=False),  # the last that was named; empty: nobody, as the next
+            Column("hearer_id", String, nullable=False),
             UniqueConstraint("employee_id", "pip_id"),
         )
         self.deadlines = deadlines(f"pip_deadlines{suffix}", metadata)
@@ -103,6 +108,7 @@ class Pips(ReadModel):
                 await self._follow(rows, employee_id, day, recorded)
                 row = {"position": recorded.position, "employee_id": employee_id, "pip_id": pip_id}
                 row |= {"state": int(Pip.STATE_DRAFT), "delivered": False, "due_date": ""}
+                row |= {"drafter_id": event.by.removeprefix("user:"), "witness_id": "", "hearer_id": ""}
                 await rows.execute(insert(self.pips).values(row))
             case PipDelivered(employee_id=employee_id, delivered_date=day):
                 await self._follow(rows, employee_id, day, recorded)
@@ -122,6 +128,10 @@ class Pips(ReadModel):
                 await self._expect(rows, event, PipSchedule(), recorded.position)
             case PipCheckpointRescheduled(employee_id=employee_id, pip_id=pip_id, date=day):
                 await self._wait_for(rows, employee_id, pip_id, day, recorded.position)
+            case PipWitnessNamed(witness_id=witness_id):
+                await self._change(rows, event, witness_id=witness_id)
+            case PipHearerNamed(hearer_id=hearer_id):
+                await self._change(rows, event, hearer_id=hearer_id)
             case PipDriftReviewed(employee_id=employee_id, pip_id=pip_id):
                 # The clock may have called while nobody had looked.
                 query = select(self.pips.c.due_date).where(self._is(employee_id, pip_id))
@@ -183,13 +193,17 @@ class Pips(ReadModel):
             return [(row.position, row.employee_id, row.pip_id) for row in found]
 
     async def open_of(
-        self, engine: AsyncEngine, employee_ids: Collection[str], *, hr: bool, most: int
+        self, engine: AsyncEngine, employee_ids: Collection[str], person_id: str, most: int
     ) -> Sequence[str]:
-        """Those of the employees who have a PIP that is not closed, and with `hr` all whose PIP waits for HR."""
+        """Employees who have a PIP that is not closed: those named, and all in whose PIP a person has a part.
+
+        Without a person, everybody: any may wait for HR.
+        """
         columns = self.pips.c
-        for_hr = (Pip.STATE_IN_REVIEW, Pip.STATE_PROPOSED, Pip.STATE_APPEALED) if hr else ()
-        theirs = or_(columns.employee_id.in_(employee_ids), columns.state.in_(map(int, for_hr)))
-        query = select(columns.employee_id).where(columns.state != int(Pip.STATE_CLOSED), theirs)
+        query = select(columns.employee_id).where(columns.state != int(Pip.STATE_CLOSED))
+        if person_id:
+            parts = (columns.drafter_id, columns.witness_id, columns.hearer_id)
+            query = query.where(columns.employee_id.in_(employee_ids) | or_(*(one == person_id for one in parts)))
         async with engine.connect() as connection:
             return list(await connection.scalars(query.order_by(columns.position).limit(most)))
 
@@ -215,6 +229,8 @@ OfPip = (
     | PipDecisionFellDue
     | PipDecided
     | PipAppealed
+    | PipWitnessNamed
+    | PipHearerNamed
     | PipClosed
 )
 

@@ -9,9 +9,10 @@ from libs.common.days import months_between, months_later
 from libs.common.errors import NotKnown
 from libs.common.service import Service
 from libs.facts.catalogue import Rules
-from services.coaching.duties import Duties, Leads, States, is_employed
+from services.coaching.duties import Duties, Leads, States, is_employed, is_on_leave
 from services.coaching.pip import PIP, pip_key
-from services.coaching.pip_state import PipState
+from services.coaching.pip_state import PipState, user
+from services.coaching.pip_turns import People, around, turns
 from services.coaching.pips import Pips
 from services.coaching.rules import rules_in_force
 from services.coaching.session import interview_id
@@ -21,8 +22,6 @@ from services.coaching.suggestion_api import may_read
 from services.coaching.suggestions import Suggestions
 from services.coaching.training import TRAINING
 from services.coaching.trainings import Trainings
-from stepladder.coaching.v1.events_pb2 import PipHearerNamed
-from stepladder.coaching.v1.pip_pb2 import Pip, PipCheckpoint
 from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.coaching.v1.session_pb2 import Session
 from stepladder.coaching.v1.training_pb2 import Training
@@ -48,18 +47,6 @@ TRAINING_STEPS: Mapping[Training.State.ValueType, WorkItem.Kind.ValueType] = {
 }
 """What a training in a state waits for: the trainer, or in the end whoever asked for it."""
 
-PIP_STEPS: Mapping[Pip.State.ValueType, WorkItem.Kind.ValueType] = {
-    Pip.STATE_DRAFT: WorkItem.KIND_SUBMIT_PIP,
-    Pip.STATE_IN_REVIEW: WorkItem.KIND_APPROVE_PIP,
-    Pip.STATE_APPROVED: WorkItem.KIND_DELIVER_PIP,
-    Pip.STATE_DELIVERED: WorkItem.KIND_ACKNOWLEDGE_PIP,
-    Pip.STATE_DECISION_DUE: WorkItem.KIND_PROPOSE_PIP_RESULT,
-    Pip.STATE_PROPOSED: WorkItem.KIND_DECIDE_PIP,
-    Pip.STATE_APPEALED: WorkItem.KIND_HEAR_PIP_APPEAL,
-}
-"""What a PIP in a state waits for."""
-FOR_HR = (WorkItem.KIND_APPROVE_PIP, WorkItem.KIND_DECIDE_PIP)
-
 _PIP = "/v1/employees/{employee_id}/pips/{id}"
 
 CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
@@ -83,13 +70,19 @@ CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
         kind: (_PIP, f"{_PIP}:{verb}")
         for kind, verb in (
             (WorkItem.KIND_SUBMIT_PIP, "submit"),
+            (WorkItem.KIND_OVERRIDE_PIP_PRECONDITION, "overridePrecondition"),
             (WorkItem.KIND_APPROVE_PIP, "approve"),
             (WorkItem.KIND_DELIVER_PIP, "deliver"),
             (WorkItem.KIND_ACKNOWLEDGE_PIP, "acknowledge"),
             (WorkItem.KIND_HOLD_PIP_CHECKPOINT, "holdCheckpoint"),
             (WorkItem.KIND_PROPOSE_PIP_RESULT, "propose"),
             (WorkItem.KIND_DECIDE_PIP, "decide"),
+            (WorkItem.KIND_NAME_PIP_WITNESS, "nameWitness"),
+            (WorkItem.KIND_WITNESS_PIP_REFUSAL, "witnessRefusal"),
+            (WorkItem.KIND_NAME_PIP_HEARER, "nameHearer"),
             (WorkItem.KIND_HEAR_PIP_APPEAL, "hearAppeal"),
+            (WorkItem.KIND_RESUME_PIP, "resume"),
+            (WorkItem.KIND_WITHDRAW_PIP, "withdraw"),
             (WorkItem.KIND_REVIEW_PIP_DRIFT, "reviewDrift"),
         )
     },
@@ -117,7 +110,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that waits for somebody (by default whoever leads the employee today; empty: HR)."""
+    """Something that waits for somebody (by default whoever leads the employee today; empty: HR), as what they are."""
 
     kind: WorkItem.Kind.ValueType
     id: str
@@ -128,6 +121,7 @@ class Waiting:
     for_id: str | None = None
     team_id: str = ""
     problem: str = ""
+    party: WorkItem.Party.ValueType = WorkItem.PARTY_UNSPECIFIED
 
 
 class Worklists:
@@ -302,36 +296,33 @@ class Worklists:
         return found
 
     async def _open_pips(self, asked: Asked) -> list[Waiting]:
-        employees = await self._pips.open_of(self._engine, asked.states, hr=not asked.person, most=MOST)
-        keys = [pip_key(one) for one in employees if one != asked.reader or one == asked.person]
+        knows = asked.in_hr or asked.reader == asked.person  # also of PIPs of others than whom the list is about
+        employees = await self._pips.open_of(self._engine, asked.states, asked.person, MOST)
+        keys = [
+            pip_key(one)
+            for one in employees
+            if (knows or one in asked.states) and (one != asked.reader or one == asked.person)
+        ]
+        known = (await self._commands.known(PIP, keys)).values()
+        pips = [one.state.pips[one.state.open_id] for one in known if one.state.open_id]
+        states = {**asked.leads.states, **(await self._duties.states({one for pip in pips for one in around(pip)}))}
         found: list[Waiting] = []
-        for one in (await self._commands.known(PIP, keys)).values():
-            pip = one.state.pips[one.state.open_id] if one.state.open_id else PipState()
-            if pip.stage and not pip.pauses:
-                found += _steps(one.state.open_id, one.state.employee_id, pip, asked.until.isoformat())
+        for pip in pips:
+            employee_id = pip.drafted.employee_id
+            since = pip.schedule.from_date or pip.drafted.drafted_date
+            for one in turns(pip, _people(pip, asked, states), asked.today, asked.until.isoformat()):
+                theirs = one.person_id == asked.person and user(asked.reader) not in one.apart
+                if theirs or (asked.person and employee_id in asked.states):
+                    about = (one.kind, pip.drafted.pip_id, employee_id, since, one.due_date, one.number)
+                    found.append(Waiting(*about, for_id=one.person_id, party=one.party))
         return found
 
 
-def _steps(pip_id: str, employee_id: str, pip: PipState, until: str) -> list[Waiting]:
-    """What a PIP that runs waits for."""
-
-    def waiting(kind: WorkItem.Kind.ValueType, due: str, number: int = 0) -> Waiting:
-        for_id = "" if kind in FOR_HR else None
-        if kind == WorkItem.KIND_ACKNOWLEDGE_PIP:
-            for_id = employee_id
-        if kind == WorkItem.KIND_HEAR_PIP_APPEAL:
-            for_id = pip.last(PipHearerNamed).hearer_id
-        since = pip.schedule.from_date or pip.drafted.drafted_date
-        return Waiting(kind, pip_id, employee_id, since, due, number, for_id)
-
-    found = [waiting(PIP_STEPS[pip.stage], pip.schedule.due_date)] if pip.stage in PIP_STEPS else []
-    if pip.stage == Pip.STATE_ACTIVE:
-        found += [
-            waiting(WorkItem.KIND_HOLD_PIP_CHECKPOINT, one.due_date, one.number)
-            for one in pip.checkpoints
-            if one.state != PipCheckpoint.STATE_HELD and one.due_date <= until
-        ]
-    return [*found, waiting(WorkItem.KIND_REVIEW_PIP_DRIFT, "")] if pip.drift_to_review else found
+def _people(pip: PipState, asked: Asked, states: States) -> People:
+    employee = states[pip.drafted.employee_id]
+    lead_id = asked.leads.of(employee, asked.today)
+    there = {one for one in {*around(pip), lead_id} if one in states and is_employed(states[one], asked.today)}
+    return People(lead_id, frozenset(there), is_on_leave(employee, asked.today))
 
 
 def _order(one: WorkItem) -> tuple[Any, ...]:
@@ -364,7 +355,7 @@ def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
         id=one.id,
         number=one.number,
         employee_id=one.employee_id,
-        waits_for=WorkItem.PARTY_EMPLOYEE if for_id == one.employee_id else party,
+        waits_for=one.party or (WorkItem.PARTY_EMPLOYEE if for_id == one.employee_id else party),
         waits_for_id=for_id,
         since_date=one.since,
         due_date=one.due,

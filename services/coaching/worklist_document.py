@@ -34,6 +34,12 @@ TITLES: Mapping[WorkItem.Kind.ValueType, str] = {
     WorkItem.KIND_DECIDE_PIP: "Decide a PIP",
     WorkItem.KIND_HEAR_PIP_APPEAL: "Hear an appeal against a PIP",
     WorkItem.KIND_REVIEW_PIP_DRIFT: "Look at facts under a PIP that changed",
+    WorkItem.KIND_OVERRIDE_PIP_PRECONDITION: "Waive the coaching before a PIP, or send it back",
+    WorkItem.KIND_NAME_PIP_WITNESS: "Name who witnesses that a PIP is refused",
+    WorkItem.KIND_WITNESS_PIP_REFUSAL: "Witness that a PIP is refused",
+    WorkItem.KIND_NAME_PIP_HEARER: "Name who hears an appeal against a PIP",
+    WorkItem.KIND_RESUME_PIP: "Resume a PIP",
+    WorkItem.KIND_WITHDRAW_PIP: "Withdraw a PIP, or appoint a lead",
 }
 """What is to be done."""
 

@@ -26,7 +26,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipPaused,
     PipResumed,
 )
-from stepladder.coaching.v1.pip_pb2 import CallPip, NamePipHearerRequest, NamePipWitnessRequest, Pip
+from stepladder.coaching.v1.pip_pb2 import CallPip, FollowLeave, NamePipHearerRequest, NamePipWitnessRequest, Pip
 from tests.coaching.pips import (
     AGENT,
     HR_PEOPLE,
@@ -172,6 +172,7 @@ class Pips(RuleBasedStateMachine):
                 assert self.hr_decided
                 assert not before.drift_to_review
             case PipClosed(outcome=Pip.OUTCOME_EMPLOYMENT_ENDED):
+                assert isinstance(step.command, FollowLeave)
                 assert step.command.left
                 assert before.stage < Pip.STATE_DECIDED
             case PipClosed(outcome=outcome):

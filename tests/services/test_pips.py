@@ -109,6 +109,7 @@ class Desk:
     colleague: str
     other_lead: str
     team: str
+    elsewhere: str
     kpi: str
     record: int
 
@@ -235,6 +236,7 @@ async def opened(world: World) -> Desk:
         colleague=centre.colleague,
         other_lead=centre.other_lead,
         team=centre.team,
+        elsewhere=elsewhere,
         kpi=kpi,
         record=answer.log_position,
     )
@@ -708,7 +710,8 @@ async def test_content_lies_in_the_restricted_stream_only(desk: Desk, tmp_path: 
     with closing(sqlite3.connect(tmp_path / "coaching.db")) as database:
         rows = "\n".join(database.iterdump())
         columns = [name for _, name, *_ in database.execute("PRAGMA table_info(pips)")]
-    assert columns == ["position", "employee_id", "pip_id", "state", "delivered", "due_date"]
+    parts = ["drafter_id", "witness_id", "hearer_id"]
+    assert columns == ["position", "employee_id", "pip_id", "state", "delivered", "due_date", *parts]
     for shown in (rows, *(payload.decode("latin-1") for payload in payloads.values())):
         assert WORDS not in shown
         assert "another post" not in shown

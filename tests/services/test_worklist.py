@@ -14,13 +14,19 @@ from sqlalchemy import event
 from services.coaching.session import interview_id
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
+    AppealPipRequest,
     ApprovePipRequest,
     DecidePipRequest,
     DeliverPipRequest,
     DraftPipRequest,
+    NamePipHearerRequest,
+    NamePipWitnessRequest,
     OverridePipPreconditionRequest,
+    PausePipRequest,
     Pip,
+    ResumePipRequest,
     SubmitPipRequest,
+    WitnessPipRefusalRequest,
 )
 from stepladder.coaching.v1.plan_pb2 import AssessPlanRequest, CancelPlanRequest, DiagnosePlanRequest, Plan
 from stepladder.coaching.v1.session_pb2 import AcknowledgeSessionRequest, FollowUpActionRequest
@@ -35,14 +41,18 @@ from stepladder.coaching.v1.training_pb2 import (
     ScheduleTrainingRequest,
 )
 from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest, WorkItem, Worklist
-from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, TransferEmployeeRequest
+from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_LEFT,
+    ChangeEmploymentStatusRequest,
+    TransferEmployeeRequest,
+)
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Scope
 from tests.refusals import refused
 from tests.services import test_pips, test_suggestions, test_trainings
 from tests.services.test_check_ins import Centre, appoint, by, check_in
 from tests.services.test_rhythm import activate, become, go, interviews, put, record, ruled
 from tests.services.test_sessions import a_plan, hold, schedule, today
-from tests.services.world import World, caught_up, fact
+from tests.services.world import World, caught_up, fact, until
 
 
 @pytest.fixture
@@ -419,9 +429,11 @@ async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
     await desk.say(desk.lead, DraftPipRequest, content=desk.content())
     assert await lists() == ([("SUBMIT_PIP", desk.lead, "")], [], [])
     await desk.say(desk.lead, SubmitPipRequest)
+    override = [("OVERRIDE_PIP_PRECONDITION", "", "")]
+    assert await lists() == (override, override, [])
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
     approve = [("APPROVE_PIP", "", "")]
     assert await lists() == (approve, approve, [])
-    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
     await desk.say(desk.hr, ApprovePipRequest)
     assert await lists() == ([("DELIVER_PIP", desk.lead, "")], [], [])
     await desk.say(desk.lead, DeliverPipRequest)
@@ -436,10 +448,78 @@ async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
     assert await lists() == ([("PROPOSE_PIP_RESULT", desk.lead, due.schedule.due_date)], [], [])
     await desk.propose()
     decide = [("DECIDE_PIP", "", due.schedule.due_date)]
-    assert await lists() == (decide, decide, [])
+    assert await lists() == (decide, [], [])  # who approved it does not decide it
     assert await waiting(desk.hr2, hr=True) == decide
     await desk.say(desk.hr2, DecidePipRequest, **test_pips.FAIL)
     assert await lists() == ([], [], [])
+    await desk.say(desk.agent, AppealPipRequest, text="nobody helped")
+    name = [("NAME_PIP_HEARER", "", "")]
+    assert await lists() == (name, name, [])
+    await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
+    hear = [("HEAR_PIP_APPEAL", desk.hearer, "")]
+    assert await lists() == (hear, [], [])
+    assert await waiting(desk.hearer, employee_id=desk.hearer) == hear
+    assert await waiting(desk.hr, employee_id=desk.hearer) == hear
+    (found,) = await items(desk, desk.hearer, lead_id=desk.hearer)
+    assert (found.waits_for, found.employee_id, found.action) == (
+        WorkItem.PARTY_HEARER,
+        desk.agent,
+        f"POST /v1/employees/{desk.agent}/pips/pip-1:hearAppeal",
+    )
+    await appoint(world, desk.elsewhere, desk.other_lead, "2027-03-15")  # leads who hears it, and need not know
+    assert await waiting(desk.other_lead, employee_id=desk.hearer) == []
+    await leave(desk, desk.hearer)
+    assert await lists() == (name, name, [])
+    assert await waiting(desk.hr, employee_id=desk.hearer) == []
+
+
+async def leave(desk: test_pips.Desk, person: str) -> None:
+    """Somebody leaves today."""
+    gone = ChangeEmploymentStatusRequest(
+        employee_id=person, status=EMPLOYMENT_STATUS_LEFT, effective_date=today(desk.world)
+    )
+    await desk.world.directory.ChangeEmploymentStatus(gone)
+
+
+async def items(desk: test_pips.Desk, caller: str, **whose: Any) -> list[WorkItem]:
+    """What a list has of PIPs."""
+    found = await desk.world.worklists.GetWorklist(GetWorklistRequest(**whose), metadata=by(caller))
+    return [one for one in found.items if "_PIP" in WorkItem.Kind.Name(one.kind)]
+
+
+async def test_what_waits_for_whoever_has_a_part_in_a_pip(world: World) -> None:
+    """A witness, who drafted it and leads no more, and HR where nobody else is left; nothing of the rest."""
+    desk = await test_pips.opened(world)
+    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    new_lead = await world.employee(desk.elsewhere)
+    await appoint(world, desk.team, new_lead, "2027-03-15")
+    await leave(desk, new_lead)
+    (found,) = await items(desk, desk.lead, employee_id=desk.lead)
+    assert (found.kind, found.waits_for) == (WorkItem.KIND_SUBMIT_PIP, WorkItem.PARTY_DRAFTER)
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    await desk.say(desk.hr, ApprovePipRequest)
+    await desk.say(desk.lead, DeliverPipRequest)
+    desk.pass_day("2027-03-17")
+    await until(lambda: desk.get(desk.hr), lambda pip: pip.overdue)
+    (found,) = await items(desk, desk.lead, employee_id=desk.lead)
+    assert found.kind == WorkItem.KIND_NAME_PIP_WITNESS
+    await desk.say(desk.hr, NamePipWitnessRequest, witness_id=desk.witness)
+    (found,) = await items(desk, desk.witness, employee_id=desk.witness)
+    assert (found.kind, found.waits_for) == (WorkItem.KIND_WITNESS_PIP_REFUSAL, WorkItem.PARTY_WITNESS)
+    await desk.say(desk.witness, WitnessPipRefusalRequest, note="would not sign")
+    assert not await items(desk, desk.witness, employee_id=desk.witness)
+    await desk.say(desk.hr, PausePipRequest, reason="system outage")
+    assert [one.kind for one in await items(desk, desk.hr2, hr=True)] == [WorkItem.KIND_RESUME_PIP]
+    await desk.say(desk.hr, ResumePipRequest)
+    await leave(desk, desk.lead)
+    desk.pass_day((await desk.get(desk.hr)).schedule.due_date)
+    await desk.reached(Pip.STATE_DECISION_DUE)
+    assert [one.kind for one in await items(desk, desk.hr2, hr=True)] == [WorkItem.KIND_WITHDRAW_PIP]
+    await appoint(world, desk.team, desk.other_lead, today(world))
+    assert not await items(desk, desk.hr2, hr=True)
+    (found,) = await items(desk, desk.other_lead, lead_id=desk.other_lead)
+    assert (found.kind, found.waits_for) == (WorkItem.KIND_PROPOSE_PIP_RESULT, WorkItem.PARTY_LEAD)
 
 
 async def test_who_is_in_hr_learns_nothing_of_a_pip_about_themself(world: World) -> None:
@@ -460,5 +540,5 @@ async def test_who_is_in_hr_learns_nothing_of_a_pip_about_themself(world: World)
         shown = {}
         for caller in (desk.hr, desk.hr2):
             found = await world.worklists.GetWorklist(GetWorklistRequest(**whose), metadata=by(caller))
-            shown[caller] = [one.id for one in found.items if one.kind == WorkItem.KIND_APPROVE_PIP]
+            shown[caller] = [one.id for one in found.items if "_PIP" in WorkItem.Kind.Name(one.kind)]
         assert shown == {desk.hr: [], desk.hr2: ["pip-1"]}

@@ -144,8 +144,18 @@ class WorkItem(_message.Message):
         """The period is over: a result has to be proposed."""
         KIND_DECIDE_PIP: WorkItem._Kind.ValueType  # 24
         KIND_HEAR_PIP_APPEAL: WorkItem._Kind.ValueType  # 25
-        """By whoever was named to, and before that HR has to name somebody."""
         KIND_REVIEW_PIP_DRIFT: WorkItem._Kind.ValueType  # 26
+        KIND_OVERRIDE_PIP_PRECONDITION: WorkItem._Kind.ValueType  # 27
+        """It lacks the coaching plan that the rules ask for."""
+        KIND_NAME_PIP_WITNESS: WorkItem._Kind.ValueType  # 28
+        """The time to acknowledge a PIP has passed."""
+        KIND_WITNESS_PIP_REFUSAL: WorkItem._Kind.ValueType  # 29
+        KIND_NAME_PIP_HEARER: WorkItem._Kind.ValueType  # 30
+        """Nobody was named to hear an appeal, or who was cannot any more."""
+        KIND_RESUME_PIP: WorkItem._Kind.ValueType  # 31
+        """HR has paused it."""
+        KIND_WITHDRAW_PIP: WorkItem._Kind.ValueType  # 32
+        """It waits for who wrote it or leads the employee, and there is nobody: appoint a lead, or withdraw it."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: WorkItem.Kind.ValueType  # 0
@@ -180,8 +190,18 @@ class WorkItem(_message.Message):
     """The period is over: a result has to be proposed."""
     KIND_DECIDE_PIP: WorkItem.Kind.ValueType  # 24
     KIND_HEAR_PIP_APPEAL: WorkItem.Kind.ValueType  # 25
-    """By whoever was named to, and before that HR has to name somebody."""
     KIND_REVIEW_PIP_DRIFT: WorkItem.Kind.ValueType  # 26
+    KIND_OVERRIDE_PIP_PRECONDITION: WorkItem.Kind.ValueType  # 27
+    """It lacks the coaching plan that the rules ask for."""
+    KIND_NAME_PIP_WITNESS: WorkItem.Kind.ValueType  # 28
+    """The time to acknowledge a PIP has passed."""
+    KIND_WITNESS_PIP_REFUSAL: WorkItem.Kind.ValueType  # 29
+    KIND_NAME_PIP_HEARER: WorkItem.Kind.ValueType  # 30
+    """Nobody was named to hear an appeal, or who was cannot any more."""
+    KIND_RESUME_PIP: WorkItem.Kind.ValueType  # 31
+    """HR has paused it."""
+    KIND_WITHDRAW_PIP: WorkItem.Kind.ValueType  # 32
+    """It waits for who wrote it or leads the employee, and there is nobody: appoint a lead, or withdraw it."""
 
     class _Party:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -194,6 +214,11 @@ class WorkItem(_message.Message):
         PARTY_EMPLOYEE: WorkItem._Party.ValueType  # 2
         PARTY_HR: WorkItem._Party.ValueType  # 3
         PARTY_TRAINER: WorkItem._Party.ValueType  # 4
+        PARTY_DRAFTER: WorkItem._Party.ValueType  # 5
+        """Who drafted a PIP, where the lead is nobody or may not do it."""
+        PARTY_WITNESS: WorkItem._Party.ValueType  # 6
+        """Whoever was named as one."""
+        PARTY_HEARER: WorkItem._Party.ValueType  # 7
 
     class Party(_Party, metaclass=_PartyEnumTypeWrapper): ...
     PARTY_UNSPECIFIED: WorkItem.Party.ValueType  # 0
@@ -201,6 +226,11 @@ class WorkItem(_message.Message):
     PARTY_EMPLOYEE: WorkItem.Party.ValueType  # 2
     PARTY_HR: WorkItem.Party.ValueType  # 3
     PARTY_TRAINER: WorkItem.Party.ValueType  # 4
+    PARTY_DRAFTER: WorkItem.Party.ValueType  # 5
+    """Who drafted a PIP, where the lead is nobody or may not do it."""
+    PARTY_WITNESS: WorkItem.Party.ValueType  # 6
+    """Whoever was named as one."""
+    PARTY_HEARER: WorkItem.Party.ValueType  # 7
 
     KIND_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int

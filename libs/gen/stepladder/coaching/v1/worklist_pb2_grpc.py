@@ -63,9 +63,10 @@ class WorklistServiceServicer:
 
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
-        what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-        suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
-        not know yet of themself. Whoever has left leads nobody, and HR answers what they were asked.
+        what waits for the employee, but as a drafter, a witness or a hearer of somebody's PIP for themself and HR only. HR's list
+        is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
+        answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
+        separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

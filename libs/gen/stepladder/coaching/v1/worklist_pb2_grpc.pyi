@@ -26,9 +26,10 @@ class WorklistServiceStub:
 
     A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
     ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
-    what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-    suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
-    not know yet of themself. Whoever has left leads nobody, and HR answers what they were asked.
+    what waits for the employee, but as a drafter, a witness or a hearer of somebody's PIP for themself and HR only. HR's list
+    is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
+    answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
+    separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
     """
     ExportWorklist: _aio.UnaryUnaryMultiCallable[_worklist_pb2.ExportWorklistRequest, _httpbody_pb2.HttpBody]
@@ -51,9 +52,10 @@ class WorklistServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A lead's list is for themself and HR: everything about whoever is a member of the teams that they lead today, for whom
         ever it waits, and what waits for them elsewhere. An employee's list is for themself, who leads their team today and HR:
-        what waits for the employee. HR's list is for HR: what waits for a lead of employees whom nobody leads today, and the
-        suggestions and PIPs that are HR's to answer and decide, but for complaints about the caller, and what the caller may
-        not know yet of themself. Whoever has left leads nobody, and HR answers what they were asked.
+        what waits for the employee, but as a drafter, a witness or a hearer of somebody's PIP for themself and HR only. HR's list
+        is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
+        answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
+        separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
 
