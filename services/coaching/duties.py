@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -19,7 +18,7 @@ from libs.facts.employee import EMPLOYEE
 from libs.facts.leading import TeamSpan
 from libs.facts.people import People
 from services.coaching.rhythm import Due, check_in_due, sessions_due
-from services.coaching.rules import KIND, CoachingRulesInForce, rules_in_force
+from services.coaching.rules import KIND, CoachingRulesInForce, lookups
 from services.coaching.sessions import Sessions
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
 
@@ -147,10 +146,10 @@ class Duties:
         plans = await self._sessions.running_plans(self._engine, states, since.isoformat())
         sessions = await self._sessions.of_plans(self._engine, [one.plan_id for one in plans])
         found: list[PlanSession] = []
-        known_on = cache(rules.known_on)
+        known_on = lookups(rules)
         for plan in plans:
             begun, ended = date.fromisoformat(plan.active_date), _day(plan.closed_date)
-            every = rules_in_force(known_on(begun), states[plan.employee_id], begun).rules.session_days
+            every = known_on(begun)(states[plan.employee_id], begun).rules.session_days
             if not every:
                 continue
             own = [one for one in sessions if one.plan_id == plan.plan_id]
@@ -170,18 +169,18 @@ class Duties:
         rows = await self._sessions.interviews(self._engine, states, months)
         sessions = {(row.employee_id, row.month): row for row in rows}
         found: list[Interview] = []
-        changes, known_on = rules.changes_of(KIND), cache(rules.known_on)
+        changes, known_on = rules.changes_of(KIND), lookups(rules)
         for month in months:
             last = month_of(date.fromisoformat(f"{month}-01")).end
             later = sorted(day for day in changes if day > last)
             for employee_id, state in states.items():
                 if not is_employed(state, last):
                     continue
-                in_force = rules_in_force(known_on(last), state, last)
+                in_force = known_on(last)(state, last)
                 for known_day in later:
                     if in_force.rules_position:
                         break
-                    in_force = rules_in_force(known_on(known_day), state, last)
+                    in_force = known_on(known_day)(state, last)
                 session = sessions.get((employee_id, month))
                 number = in_force.rules.interview_business_day
                 try:
@@ -202,7 +201,7 @@ class Duties:
     async def check_ins(self, states: States, rules: Rules, today: date) -> list[CheckIn]:
         """The next check-in of each of those who work today, as far as the rules ask for any."""
         last = await self._check_ins.last_dates(self._engine, states)
-        changes, known_on = rules.changes_of(KIND), cache(rules.known_on)
+        changes, known_on = rules.changes_of(KIND), lookups(rules)
         found: list[CheckIn] = []
         for employee_id, state in states.items():
             if not is_employed(state, today) or is_on_leave(state, today):
@@ -211,7 +210,7 @@ class Duties:
             days = changes.union(*([day for day, _ in history] for history in (state.teams, state.positions)))
             begun = _day(given) or state.known_since
             asked = {
-                day: rules_in_force(known_on(day), state, day).rules.check_in_days
+                day: known_on(day)(state, day).rules.check_in_days
                 for day in sorted({begun, *(day for day in days if begun < day <= today)})
             }
             if due := check_in_due(_day(given), asked):

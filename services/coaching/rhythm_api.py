@@ -7,6 +7,7 @@ from datetime import date
 from libs.common.days import month_of, months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
+from libs.common.paging import page_of
 from libs.common.service import Service
 from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.relations import Relation, need_to_know, relations_to_team
@@ -47,15 +48,14 @@ class RhythmApi:
         states = await self._duties.members(request.team_id, min(last, today), max(last, today))
         leads = await self._duties.leads(min(last, today), max(last, today))
         interviews = await self._duties.interviews(states, await self._duties.rules(), [request.month])
-        answer = pb.ListInterviewsResponse()
+        found: list[pb.Interview] = []
         for one in interviews:
             state, day = states[one.employee_id], min(one.due.day, today) if one.due else last
             if request.team_id in ("", state.team_on(day)):
-                answer.interviews.append(_interview(one, state.team_on(day), leads.of(state, day), today))
-        await self._tell_actions(answer.interviews, context, everything=Relation.HR in is_to_them)
-        answer.interviews.sort(key=lambda one: (one.team_id, one.employee_id))
-        answer.shares.extend(_shares(answer.interviews))
-        return answer
+                found.append(_interview(one, state.team_on(day), leads.of(state, day), today))
+        page, token = page_of(request, found, lambda one: (one.team_id, one.employee_id))
+        await self._tell_actions(page, context, everything=Relation.HR in is_to_them)
+        return pb.ListInterviewsResponse(interviews=page, shares=_shares(found), next_page_token=token)
 
     async def GetLeadRecord(self, request: pb.GetLeadRecordRequest, context: Context) -> pb.LeadRecord:
         lead_id = request.lead_id
@@ -75,10 +75,8 @@ class RhythmApi:
         await self._duties.catch_up()
         today = context.today
         states = await self._duties.members(request.team_id, today, today)
-        due = sorted(
-            await self._duties.check_ins(states, await self._duties.rules(), today),
-            key=lambda one: (one.due, one.employee_id),
-        )
+        due = await self._duties.check_ins(states, await self._duties.rules(), today)
+        page, token = page_of(request, due, lambda one: (one.due.isoformat(), one.employee_id))
         return pb.ListCheckInsDueResponse(
             due=[
                 pb.CheckInDue(
@@ -87,8 +85,9 @@ class RhythmApi:
                     due_date=one.due.isoformat(),
                     overdue=one.due < today,
                 )
-                for one in due
-            ]
+                for one in page
+            ],
+            next_page_token=token,
         )
 
     async def _relations_to(self, team_id: str, context: Context, wanted: Iterable[Relation]) -> frozenset[Relation]:

@@ -1,8 +1,10 @@
 """Which coaching rules hold for an employee on a day, and by which calendar business days are counted."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache, partial
+from typing import TypeAlias
 
 from libs.common.calendars import Days
 from libs.common.errors import NotFound, NotKnown
@@ -12,7 +14,7 @@ from libs.facts import employee
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.employee import EMPLOYEE, Position
 from libs.facts.scope import narrowest
-from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules
+from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Policy
 
 KIND = "coaching"
 """Of policies: the name of the content."""
@@ -48,19 +50,37 @@ class CoachingRulesInForce:
         )
 
 
+Lookup: TypeAlias = Callable[[employee.State, date], CoachingRulesInForce]
+"""The coaching rules of the narrowest scope that fits what an employee is on a day, with their calendar."""
+
+
 def rules_in_force(rules: Rules, state: employee.State, day: date) -> CoachingRulesInForce:
-    """The coaching rules of the narrowest scope that fits what an employee is on a day, with their calendar."""
-    return _in_force(rules, state.team_on(day), state.position_on(day), day)
+    """What holds for one employee on a day."""
+    return lookup(rules)(state, day)
+
+
+def lookup(rules: Rules) -> Lookup:
+    """Finds what holds for many: once for all who are in the same team and hold the same position."""
+    policies = cache(partial(rules.policies_on, KIND))
+    found = cache(lambda team_id, held, day: _in_force(rules, policies(day), team_id, held, day))
+    return lambda state, day: found(state.team_on(day), state.position_on(day), day)
+
+
+def lookups(rules: Rules) -> Callable[[date], Lookup]:
+    """The same by the day at whose end those rules were known."""
+    return cache(lambda known_on: lookup(rules.known_on(known_on)))
 
 
 def rules_of_team(rules: Rules, team_id: str, day: date) -> CoachingRulesInForce:
     """The coaching rules for a team as a whole, of the narrowest scope: of no position."""
-    return _in_force(rules, team_id, Position(), day)
+    return _in_force(rules, rules.policies_on(KIND, day), team_id, Position(), day)
 
 
-def _in_force(rules: Rules, team_id: str, held: Position, day: date) -> CoachingRulesInForce:
+def _in_force(
+    rules: Rules, policies: Sequence[Policy], team_id: str, held: Position, day: date
+) -> CoachingRulesInForce:
     policy = narrowest(
-        rules.policies_on(KIND, day),
+        policies,
         team_id,
         held,
         scope=lambda one: one.coaching.scope,
@@ -121,4 +141,5 @@ class RuleBook:
         known = await self._commands.known(EMPLOYEE, employee_ids, latest=True)
         await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
         rules = await self._catalogue.rules(self._engine)
-        return {employee_id: rules_in_force(rules, one.state, day) for employee_id, one in known.items()}
+        found = lookup(rules)
+        return {employee_id: found(one.state, day) for employee_id, one in known.items()}

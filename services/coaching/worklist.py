@@ -14,7 +14,7 @@ from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_state import PipState, user
 from services.coaching.pip_turns import People, around, turns
 from services.coaching.pips import Pips
-from services.coaching.rules import rules_in_force
+from services.coaching.rules import Lookup, lookup
 from services.coaching.session import interview_id
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion import SUGGESTION
@@ -161,7 +161,8 @@ class Worklists:
         waiting = [one for some in found for one in some]
         strangers = {_basis(one) for one in waiting} - asked.states.keys()
         states = {**asked.states, **(await self._duties.states(strangers))}
-        items = [_item(one, asked, states) for one in waiting]
+        in_force = lookup(asked.rules)
+        items = [_item(one, asked, states, in_force) for one in waiting]
         items.sort(key=_order)
         return items, any(len(some) >= MOST for some in found)
 
@@ -335,7 +336,7 @@ def _basis(one: Waiting) -> str:
     return one.employee_id or one.for_id or ""
 
 
-def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
+def _item(one: Waiting, asked: Asked, states: States, found: Lookup) -> WorkItem:
     state, today = states[_basis(one)], asked.today
     for_id = asked.leads.of(state, today) if one.for_id is None else one.for_id
     party = WorkItem.PARTY_LEAD if for_id else WorkItem.PARTY_HR
@@ -343,7 +344,7 @@ def _item(one: Waiting, asked: Asked, states: States) -> WorkItem:
         party = WorkItem.PARTY_TRAINER
     late, problem = 0, one.problem
     if one.due and one.due < today.isoformat():
-        in_force = rules_in_force(asked.rules, state, today)
+        in_force = found(state, today)
         try:
             late = in_force.days.between(date.fromisoformat(one.due), today)
         except NotKnown as error:

@@ -23,6 +23,7 @@ from stepladder.coaching.v1.rhythm_pb2 import (
     Interview,
     LeadRecord,
     ListCheckInsDueRequest,
+    ListCheckInsDueResponse,
     ListInterviewsRequest,
     ListInterviewsResponse,
     Timeliness,
@@ -372,6 +373,34 @@ async def test_rules_that_are_laid_down_late_change_nothing_that_was_due(centre:
     for day in ("2020-01-01", "2026-02-01"):  # in place of what there was, and as a later version
         await put(world, "coaching", day, coaching=stricter)
         assert await said() == (*before[:2], {"2026-03-12"})  # from today on
+
+
+async def test_pages(centre: Centre) -> None:
+    """One after the other they have everything once, in the order of the whole; shares are those of the whole."""
+    world = centre.world
+    for _ in range(3):
+        await world.employee(centre.team)
+    session = await schedule(centre, month="2026-02")
+    await hold(centre, session.session_id, actions=[])
+    whole = await interviews(centre, centre.hr, team_id="")
+    found, token = list[Interview](), ""
+    while token or not found:
+        page = await interviews(centre, centre.hr, team_id="", page_size=2, page_token=token)
+        assert (len(page.interviews) in (1, 2), page.shares) == (True, whole.shares)
+        found, token = [*found, *page.interviews], page.next_page_token
+    assert (len(found) > 5, found) == (True, list(whole.interviews))
+
+    async def due(size: int, token: str = "") -> ListCheckInsDueResponse:
+        request = ListCheckInsDueRequest(page_size=size, page_token=token)
+        answer: ListCheckInsDueResponse = await world.rhythm.ListCheckInsDue(request, metadata=by(centre.hr))
+        return answer
+
+    everyone = (await due(0)).due
+    first = await due(4)
+    second = await due(1000, first.next_page_token)
+    assert ([*first.due, *second.due], second.next_page_token) == (list(everyone), "")
+    asking = due(4, "nonsense")
+    await refused(asking, StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
 async def test_it_goes_by_days_passing(centre: Centre) -> None:

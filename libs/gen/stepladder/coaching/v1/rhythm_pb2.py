@@ -28,7 +28,7 @@ from stepladder.coaching.v1 import session_pb2 as stepladder_dot_coaching_dot_v1
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/coaching/v1/rhythm.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$stepladder/coaching/v1/session.proto\x1a stepladder/common/v1/rules.proto\"P\n\x15ListInterviewsRequest\x12\x18\n\x05month\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\"\x87\x01\n\x16ListInterviewsResponse\x12\x35\n\ninterviews\x18\x01 \x03(\x0b\x32!.stepladder.coaching.v1.Interview\x12\x36\n\x06shares\x18\x02 \x03(\x0b\x32&.stepladder.coaching.v1.InterviewShare\"\x8c\x03\n\tInterview\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x04 \x01(\t\x12\x36\n\ntimeliness\x18\x05 \x01(\x0e\x32\".stepladder.coaching.v1.Timeliness\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32%.stepladder.coaching.v1.Session.State\x12\x0c\n\x04\x64\x61te\x18\x08 \x01(\t\x12\x11\n\theld_date\x18\t \x01(\t\x12\x35\n\x07\x61\x63tions\x18\n \x03(\x0b\x32$.stepladder.coaching.v1.AgreedAction\x12\x16\n\x0erules_position\x18\x0b \x01(\x03\x12\x19\n\x11\x63\x61lendar_position\x18\x0c \x01(\x03\x12\x18\n\x10\x63\x61lendar_version\x18\r \x01(\t\x12\x0f\n\x07problem\x18\x0e \x01(\t\"C\n\x0eInterviewShare\x12\x0f\n\x07lead_id\x18\x01 \x01(\t\x12\x0f\n\x07on_time\x18\x02 \x01(\x05\x12\x0f\n\x07\x63ounted\x18\x03 \x01(\x05\"n\n\x14GetLeadRecordRequest\x12\x1a\n\x07lead_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\nstart_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\x90\x01\n\nLeadRecord\x12\x0f\n\x07lead_id\x18\x01 \x01(\t\x12,\n\x06\x64uties\x18\x02 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Duty\x12\x31\n\x06\x63ounts\x18\x03 \x03(\x0b\x32!.stepladder.coaching.v1.DutyCount\x12\x10\n\x08problems\x18\x04 \x03(\t\"\x96\x03\n\x04\x44uty\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.stepladder.coaching.v1.Duty.Kind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x13\n\x0b\x65mployee_id\x18\x04 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x05 \x01(\t\x12\x11\n\tdone_date\x18\x06 \x01(\t\x12\x36\n\ntimeliness\x18\x07 \x01(\x0e\x32\".stepladder.coaching.v1.Timeliness\x12\x35\n\x06\x61\x62sent\x18\x08 \x01(\x0e\x32%.stepladder.coaching.v1.Session.Party\x12\x14\n\x0c\x61gainst_lead\x18\t \x01(\x08\"\x81\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_RHYTHM\x10\x01\x12\x12\n\x0eKIND_INTERVIEW\x10\x02\x12\x10\n\x0cKIND_SESSION\x10\x03\x12\x12\n\x0eKIND_FOLLOW_UP\x10\x04\x12\x18\n\x14KIND_ACKNOWLEDGEMENT\x10\x05\"\xa3\x01\n\tDutyCount\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.stepladder.coaching.v1.Duty.Kind\x12\x0f\n\x07on_time\x18\x02 \x01(\x05\x12\x0c\n\x04late\x18\x03 \x01(\x05\x12\x0f\n\x07not_yet\x18\x04 \x01(\x05\x12\x0f\n\x07overdue\x18\x05 \x01(\x05\x12\x0e\n\x06missed\x18\x06 \x01(\x05\x12\x14\n\x0c\x61gainst_lead\x18\x07 \x01(\x05\"7\n\x16ListCheckInsDueRequest\x12\x1d\n\x07team_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\"J\n\x17ListCheckInsDueResponse\x12/\n\x03\x64ue\x18\x01 \x03(\x0b\x32\".stepladder.coaching.v1.CheckInDue\"W\n\nCheckInDue\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x11\n\tlast_date\x18\x02 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x03 \x01(\t\x12\x0f\n\x07overdue\x18\x04 \x01(\x08*\x9c\x01\n\nTimeliness\x12\x1a\n\x16TIMELINESS_UNSPECIFIED\x10\x00\x12\x16\n\x12TIMELINESS_ON_TIME\x10\x01\x12\x13\n\x0fTIMELINESS_LATE\x10\x02\x12\x16\n\x12TIMELINESS_NOT_YET\x10\x03\x12\x16\n\x12TIMELINESS_OVERDUE\x10\x04\x12\x15\n\x11TIMELINESS_MISSED\x10\x05\x32\xaf\x03\n\rRhythmService\x12\x87\x01\n\x0eListInterviews\x12-.stepladder.coaching.v1.ListInterviewsRequest\x1a..stepladder.coaching.v1.ListInterviewsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/interviews\x12\x85\x01\n\rGetLeadRecord\x12,.stepladder.coaching.v1.GetLeadRecordRequest\x1a\".stepladder.coaching.v1.LeadRecord\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/leads/{lead_id}/record\x12\x8b\x01\n\x0fListCheckInsDue\x12..stepladder.coaching.v1.ListCheckInsDueRequest\x1a/.stepladder.coaching.v1.ListCheckInsDueResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/checkInsDueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/coaching/v1/rhythm.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$stepladder/coaching/v1/session.proto\x1a stepladder/common/v1/rules.proto\"\x83\x01\n\x15ListInterviewsRequest\x12\x18\n\x05month\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xa0\x01\n\x16ListInterviewsResponse\x12\x35\n\ninterviews\x18\x01 \x03(\x0b\x32!.stepladder.coaching.v1.Interview\x12\x36\n\x06shares\x18\x02 \x03(\x0b\x32&.stepladder.coaching.v1.InterviewShare\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x8c\x03\n\tInterview\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x0f\n\x07team_id\x18\x02 \x01(\t\x12\x0f\n\x07lead_id\x18\x03 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x04 \x01(\t\x12\x36\n\ntimeliness\x18\x05 \x01(\x0e\x32\".stepladder.coaching.v1.Timeliness\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x34\n\x05state\x18\x07 \x01(\x0e\x32%.stepladder.coaching.v1.Session.State\x12\x0c\n\x04\x64\x61te\x18\x08 \x01(\t\x12\x11\n\theld_date\x18\t \x01(\t\x12\x35\n\x07\x61\x63tions\x18\n \x03(\x0b\x32$.stepladder.coaching.v1.AgreedAction\x12\x16\n\x0erules_position\x18\x0b \x01(\x03\x12\x19\n\x11\x63\x61lendar_position\x18\x0c \x01(\x03\x12\x18\n\x10\x63\x61lendar_version\x18\r \x01(\t\x12\x0f\n\x07problem\x18\x0e \x01(\t\"C\n\x0eInterviewShare\x12\x0f\n\x07lead_id\x18\x01 \x01(\t\x12\x0f\n\x07on_time\x18\x02 \x01(\x05\x12\x0f\n\x07\x63ounted\x18\x03 \x01(\x05\"n\n\x14GetLeadRecordRequest\x12\x1a\n\x07lead_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\nstart_date\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1b\n\x08\x65nd_date\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\"\x90\x01\n\nLeadRecord\x12\x0f\n\x07lead_id\x18\x01 \x01(\t\x12,\n\x06\x64uties\x18\x02 \x03(\x0b\x32\x1c.stepladder.coaching.v1.Duty\x12\x31\n\x06\x63ounts\x18\x03 \x03(\x0b\x32!.stepladder.coaching.v1.DutyCount\x12\x10\n\x08problems\x18\x04 \x03(\t\"\x96\x03\n\x04\x44uty\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.stepladder.coaching.v1.Duty.Kind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x13\n\x0b\x65mployee_id\x18\x04 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x05 \x01(\t\x12\x11\n\tdone_date\x18\x06 \x01(\t\x12\x36\n\ntimeliness\x18\x07 \x01(\x0e\x32\".stepladder.coaching.v1.Timeliness\x12\x35\n\x06\x61\x62sent\x18\x08 \x01(\x0e\x32%.stepladder.coaching.v1.Session.Party\x12\x14\n\x0c\x61gainst_lead\x18\t \x01(\x08\"\x81\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_RHYTHM\x10\x01\x12\x12\n\x0eKIND_INTERVIEW\x10\x02\x12\x10\n\x0cKIND_SESSION\x10\x03\x12\x12\n\x0eKIND_FOLLOW_UP\x10\x04\x12\x18\n\x14KIND_ACKNOWLEDGEMENT\x10\x05\"\xa3\x01\n\tDutyCount\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.stepladder.coaching.v1.Duty.Kind\x12\x0f\n\x07on_time\x18\x02 \x01(\x05\x12\x0c\n\x04late\x18\x03 \x01(\x05\x12\x0f\n\x07not_yet\x18\x04 \x01(\x05\x12\x0f\n\x07overdue\x18\x05 \x01(\x05\x12\x0e\n\x06missed\x18\x06 \x01(\x05\x12\x14\n\x0c\x61gainst_lead\x18\x07 \x01(\x05\"j\n\x16ListCheckInsDueRequest\x12\x1d\n\x07team_id\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x17ListCheckInsDueResponse\x12/\n\x03\x64ue\x18\x01 \x03(\x0b\x32\".stepladder.coaching.v1.CheckInDue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\nCheckInDue\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x11\n\tlast_date\x18\x02 \x01(\t\x12\x10\n\x08\x64ue_date\x18\x03 \x01(\t\x12\x0f\n\x07overdue\x18\x04 \x01(\x08*\x9c\x01\n\nTimeliness\x12\x1a\n\x16TIMELINESS_UNSPECIFIED\x10\x00\x12\x16\n\x12TIMELINESS_ON_TIME\x10\x01\x12\x13\n\x0fTIMELINESS_LATE\x10\x02\x12\x16\n\x12TIMELINESS_NOT_YET\x10\x03\x12\x16\n\x12TIMELINESS_OVERDUE\x10\x04\x12\x15\n\x11TIMELINESS_MISSED\x10\x05\x32\xaf\x03\n\rRhythmService\x12\x87\x01\n\x0eListInterviews\x12-.stepladder.coaching.v1.ListInterviewsRequest\x1a..stepladder.coaching.v1.ListInterviewsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/interviews\x12\x85\x01\n\rGetLeadRecord\x12,.stepladder.coaching.v1.GetLeadRecordRequest\x1a\".stepladder.coaching.v1.LeadRecord\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/leads/{lead_id}/record\x12\x8b\x01\n\x0fListCheckInsDue\x12..stepladder.coaching.v1.ListCheckInsDueRequest\x1a/.stepladder.coaching.v1.ListCheckInsDueResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/checkInsDueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINTERVIEWSREQUEST'].fields_by_name['month']._serialized_options = b'\272H\006r\004\260\273\030\001'
   _globals['_LISTINTERVIEWSREQUEST'].fields_by_name['team_id']._loaded_options = None
   _globals['_LISTINTERVIEWSREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_LISTINTERVIEWSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTINTERVIEWSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_GETLEADRECORDREQUEST'].fields_by_name['lead_id']._loaded_options = None
   _globals['_GETLEADRECORDREQUEST'].fields_by_name['lead_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_GETLEADRECORDREQUEST'].fields_by_name['start_date']._loaded_options = None
@@ -47,38 +49,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLEADRECORDREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\006r\004\250\273\030\001'
   _globals['_LISTCHECKINSDUEREQUEST'].fields_by_name['team_id']._loaded_options = None
   _globals['_LISTCHECKINSDUEREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_LISTCHECKINSDUEREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCHECKINSDUEREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_RHYTHMSERVICE'].methods_by_name['ListInterviews']._loaded_options = None
   _globals['_RHYTHMSERVICE'].methods_by_name['ListInterviews']._serialized_options = b'\202\323\344\223\002\020\022\016/v1/interviews'
   _globals['_RHYTHMSERVICE'].methods_by_name['GetLeadRecord']._loaded_options = None
   _globals['_RHYTHMSERVICE'].methods_by_name['GetLeadRecord']._serialized_options = b'\202\323\344\223\002\034\022\032/v1/leads/{lead_id}/record'
   _globals['_RHYTHMSERVICE'].methods_by_name['ListCheckInsDue']._loaded_options = None
   _globals['_RHYTHMSERVICE'].methods_by_name['ListCheckInsDue']._serialized_options = b'\202\323\344\223\002\021\022\017/v1/checkInsDue'
-  _globals['_TIMELINESS']._serialized_start=1939
-  _globals['_TIMELINESS']._serialized_end=2095
-  _globals['_LISTINTERVIEWSREQUEST']._serialized_start=194
-  _globals['_LISTINTERVIEWSREQUEST']._serialized_end=274
-  _globals['_LISTINTERVIEWSRESPONSE']._serialized_start=277
-  _globals['_LISTINTERVIEWSRESPONSE']._serialized_end=412
-  _globals['_INTERVIEW']._serialized_start=415
-  _globals['_INTERVIEW']._serialized_end=811
-  _globals['_INTERVIEWSHARE']._serialized_start=813
-  _globals['_INTERVIEWSHARE']._serialized_end=880
-  _globals['_GETLEADRECORDREQUEST']._serialized_start=882
-  _globals['_GETLEADRECORDREQUEST']._serialized_end=992
-  _globals['_LEADRECORD']._serialized_start=995
-  _globals['_LEADRECORD']._serialized_end=1139
-  _globals['_DUTY']._serialized_start=1142
-  _globals['_DUTY']._serialized_end=1548
-  _globals['_DUTY_KIND']._serialized_start=1419
-  _globals['_DUTY_KIND']._serialized_end=1548
-  _globals['_DUTYCOUNT']._serialized_start=1551
-  _globals['_DUTYCOUNT']._serialized_end=1714
-  _globals['_LISTCHECKINSDUEREQUEST']._serialized_start=1716
-  _globals['_LISTCHECKINSDUEREQUEST']._serialized_end=1771
-  _globals['_LISTCHECKINSDUERESPONSE']._serialized_start=1773
-  _globals['_LISTCHECKINSDUERESPONSE']._serialized_end=1847
-  _globals['_CHECKINDUE']._serialized_start=1849
-  _globals['_CHECKINDUE']._serialized_end=1936
-  _globals['_RHYTHMSERVICE']._serialized_start=2098
-  _globals['_RHYTHMSERVICE']._serialized_end=2529
+  _globals['_TIMELINESS']._serialized_start=2092
+  _globals['_TIMELINESS']._serialized_end=2248
+  _globals['_LISTINTERVIEWSREQUEST']._serialized_start=195
+  _globals['_LISTINTERVIEWSREQUEST']._serialized_end=326
+  _globals['_LISTINTERVIEWSRESPONSE']._serialized_start=329
+  _globals['_LISTINTERVIEWSRESPONSE']._serialized_end=489
+  _globals['_INTERVIEW']._serialized_start=492
+  _globals['_INTERVIEW']._serialized_end=888
+  _globals['_INTERVIEWSHARE']._serialized_start=890
+  _globals['_INTERVIEWSHARE']._serialized_end=957
+  _globals['_GETLEADRECORDREQUEST']._serialized_start=959
+  _globals['_GETLEADRECORDREQUEST']._serialized_end=1069
+  _globals['_LEADRECORD']._serialized_start=1072
+  _globals['_LEADRECORD']._serialized_end=1216
+  _globals['_DUTY']._serialized_start=1219
+  _globals['_DUTY']._serialized_end=1625
+  _globals['_DUTY_KIND']._serialized_start=1496
+  _globals['_DUTY_KIND']._serialized_end=1625
+  _globals['_DUTYCOUNT']._serialized_start=1628
+  _globals['_DUTYCOUNT']._serialized_end=1791
+  _globals['_LISTCHECKINSDUEREQUEST']._serialized_start=1793
+  _globals['_LISTCHECKINSDUEREQUEST']._serialized_end=1899
+  _globals['_LISTCHECKINSDUERESPONSE']._serialized_start=1901
+  _globals['_LISTCHECKINSDUERESPONSE']._serialized_end=2000
+  _globals['_CHECKINDUE']._serialized_start=2002
+  _globals['_CHECKINDUE']._serialized_end=2089
+  _globals['_RHYTHMSERVICE']._serialized_start=2251
+  _globals['_RHYTHMSERVICE']._serialized_end=2682
 # @@protoc_insertion_point(module_scope)
