@@ -104,12 +104,16 @@ async def activate(centre: Centre) -> str:
     """A plan of the agent that is active from today."""
     plan_id, plans = await a_plan(centre), centre.world.plans
     kpi_id = await centre.world.kpi()
-    await plans.AssessPlan(AssessPlanRequest(plan_id=plan_id, assessment="too slow"))
-    await plans.DiagnosePlan(DiagnosePlanRequest(plan_id=plan_id, cause=Plan.CAUSE_SKILL, cause_note="seen"))
+    await plans.AssessPlan(AssessPlanRequest(plan_id=plan_id, assessment="too slow"), metadata=by(centre.lead))
+    await plans.DiagnosePlan(
+        DiagnosePlanRequest(plan_id=plan_id, cause=Plan.CAUSE_SKILL, cause_note="seen"), metadata=by(centre.lead)
+    )
     await centre.world.record(fact(centre.agent, "2026-02-02", kpi_id, 45))
     goal = Goal(kpi_id=kpi_id, target="35", deadline=today(centre.world, 90))
     goal.baseline_start_date = goal.baseline_end_date = "2026-02-02"
-    await plans.ActivatePlan(ActivatePlanRequest(plan_id=plan_id, goals=[goal], resources=["course seven"]))
+    await plans.ActivatePlan(
+        ActivatePlanRequest(plan_id=plan_id, goals=[goal], resources=["course seven"]), metadata=by(centre.lead)
+    )
     return plan_id
 
 

@@ -47,8 +47,8 @@ async def centre(world: World) -> Centre:
 
 async def a_plan(centre: Centre) -> str:
     plan_id = new_id("p")
-    request = ProposePlanRequest(plan_id=plan_id, employee_id=centre.agent, lead_id=centre.lead, kpi_id="aht")
-    await centre.world.plans.ProposePlan(request)
+    request = ProposePlanRequest(plan_id=plan_id, employee_id=centre.agent, kpi_id=await centre.world.kpi())
+    await centre.world.plans.ProposePlan(request, metadata=by(centre.lead))
     return plan_id
 
 
@@ -255,7 +255,9 @@ async def test_sessions_end_with_their_plan(centre: Centre) -> None:
     plan, other = await a_plan(centre), await a_plan(centre)
     held, ahead, next_one, elses = [await schedule(centre, plan_id=one) for one in (plan, plan, plan, other)]
     await hold(centre, held.session_id)
-    await centre.world.plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"))
+    await centre.world.plans.CancelPlan(
+        CancelPlanRequest(plan_id=plan, reason="moved to another site"), metadata=by(centre.lead)
+    )
     for one in (next_one, ahead):
         ended = await until(
             partial(get, centre, one.session_id), lambda session: session.state == Session.STATE_CANCELLED
@@ -273,7 +275,9 @@ async def test_a_session_made_up_for_after_the_plan_was_closed_is_cancelled_too(
     session = await schedule(centre, plan_id=plan)
     miss = MissSessionRequest(session_id=session.session_id, absent=Session.PARTY_EMPLOYEE, reason="was not told")
     await centre.world.sessions.MissSession(miss, metadata=by(centre.lead))
-    await centre.world.plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"))
+    await centre.world.plans.CancelPlan(
+        CancelPlanRequest(plan_id=plan, reason="moved to another site"), metadata=by(centre.lead)
+    )
     put = RescheduleSessionRequest(session_id=session.session_id, date=today(centre.world, 1), reason="second try")
     await centre.world.sessions.RescheduleSession(put, metadata=by(centre.lead))
     await until(lambda: get(centre, session.session_id), lambda one: one.state == Session.STATE_CANCELLED)
@@ -330,7 +334,9 @@ async def test_everything_said_twice_is_said_once(centre: Centre) -> None:
         answer = await call(request, metadata=who)
         etag = answer.etag
         said.append((call, request, answer))
-    await centre.world.plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"))
+    await centre.world.plans.CancelPlan(
+        CancelPlanRequest(plan_id=plan, reason="moved to another site"), metadata=by(centre.lead)
+    )
     policy = next(one for one in centre.world.services["coaching"].followers if one.handler.name == "end-sessions")
     await policy.wait_for(await centre.world.end(), 5)
     end = await centre.world.end()

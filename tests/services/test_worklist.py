@@ -99,12 +99,14 @@ async def test_a_plan_waits_for_its_next_step(centre: Centre) -> None:
     assert (item.path, item.action) == (f"/v1/plans/{plan}", f"POST /v1/plans/{plan}:assess")
     assert (item.waits_for, item.waits_for_id, item.employee_id) == (WorkItem.PARTY_LEAD, centre.lead, centre.agent)
     go(centre.world, 2026, 3, 4)
-    await plans.AssessPlan(AssessPlanRequest(plan_id=plan, assessment="too slow"))
+    await plans.AssessPlan(AssessPlanRequest(plan_id=plan, assessment="too slow"), metadata=by(centre.lead))
     assert [one.since_date for one in (await worklist(centre)).items] == ["2026-03-04"]
     assert told(await worklist(centre)) == [("DIAGNOSE_PLAN", plan, "", 0)]
-    await plans.DiagnosePlan(DiagnosePlanRequest(plan_id=plan, cause=Plan.CAUSE_SKILL, cause_note="seen"))
+    await plans.DiagnosePlan(
+        DiagnosePlanRequest(plan_id=plan, cause=Plan.CAUSE_SKILL, cause_note="seen"), metadata=by(centre.lead)
+    )
     assert told(await worklist(centre)) == [("ACTIVATE_PLAN", plan, "", 0)]
-    await plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"))
+    await plans.CancelPlan(CancelPlanRequest(plan_id=plan, reason="moved to another site"), metadata=by(centre.lead))
     assert told(await worklist(centre)) == []
 
 
