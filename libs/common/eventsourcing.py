@@ -19,6 +19,10 @@ S = TypeVar("S")
 _ID = re.compile(r"[a-z0-9_-]{1,150}")
 
 
+ANONYMOUS = "anonymous"
+"""Who calls without saying who; whoever has that id is not them."""
+
+
 def is_id(text: str) -> bool:
     """Whether there can be an aggregate of that id."""
     return _ID.fullmatch(text) is not None

@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from libs.common import errors
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
-from libs.common.eventsourcing import Context
+from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 from libs.common.texts import control_characters
@@ -55,7 +55,6 @@ CODES: dict[type[Refused], grpc.StatusCode] = {
 }
 
 _DOMAIN = "stepladder"
-_ANONYMOUS = "user:anonymous"
 _ACTOR = re.compile(r"user:[A-Za-z0-9._@-]{1,100}")  # `policy:` is what the program does itself: nobody calls as that
 _VALIDATOR = protovalidate.Validator()
 
@@ -153,7 +152,7 @@ class _Method:
                 actors.append(str(value))
             elif key == TRACEPARENT_KEY:
                 traceparent = str(value)
-        actor = ", ".join(actors) if actors else _ANONYMOUS  # several are none that is valid
+        actor = ", ".join(actors) if actors else f"user:{ANONYMOUS}"  # several are none that is valid
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
         with remote_span(self._name, traceparent) as span:
             try:

@@ -5,7 +5,7 @@ from datetime import date
 
 from libs.common.commands import Commands
 from libs.common.errors import NotFound
-from libs.common.eventsourcing import Context, is_id
+from libs.common.eventsourcing import ANONYMOUS, Context, is_id
 from libs.facts import employee, team
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import NEED_TO_KNOW, Directory, need_to_know, relations
@@ -15,7 +15,7 @@ from libs.facts.team import TEAM
 def caller_id(context: Context) -> str:
     """The id of the employee who calls; empty for whoever cannot be one."""
     kind, _, name = context.actor.partition(":")
-    return name if kind == "user" and is_id(name) else ""
+    return name if kind == "user" and name != ANONYMOUS and is_id(name) else ""
 
 
 async def directory_around(

@@ -11,6 +11,7 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
 from services.coaching.before_after import BeforeAndAfter
+from services.coaching.callers import Reaches
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.comparison_api import ComparisonApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder
@@ -73,6 +74,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     together = service.together(at_people, at_catalogue, at_facts)
     measuring = Measuring(service, facts, catalogue, together)
     rule_book = RuleBook(service, catalogue, at_catalogue)
+    reaches = Reaches(service, people, at_people)
     plans, pips, leaves = Plans(metadata), Pips(metadata), Leaves(metadata)
     at_plans, at_pips = service.follow(plans), service.follow(pips)
     plans_held = Holder(
@@ -100,7 +102,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(ProposePlans(service.commands, service.now, service.today))
     service.follow(WatchPipRecords(service.commands, service.now, service.today))
     service.follow(KeepStandings(service.commands, service.now, service.today))
-    api = PlanApi(service, people, at_people, plans, at_plans, measuring, rule_book, plans_held, at_watch)
+    api = PlanApi(service, reaches, plans, at_plans, measuring, rule_book, plans_held, at_watch)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
     pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held)
     service.tick(at_pips, pips.deadlines, {CALL: pip_api.call, FOLLOW_LEAVE: pip_api.follow_leave})
@@ -149,13 +151,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
             service, suggestions, at_suggestions, rule_book
         ),
         mastery_pb2.DESCRIPTOR.services_by_name["MasteryService"]: MasteryApi(
-            service, people, at_people, masteries, service.follow(masteries), rule_book
+            service, reaches, masteries, service.follow(masteries), rule_book
         ),
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: TrainingApi(
-            service, people, at_people, trainings, at_trainings, measuring, shared_problems, before_and_after
+            service, reaches, trainings, at_trainings, measuring, shared_problems, before_and_after
         ),
         sharing_pb2.DESCRIPTOR.services_by_name["SharingService"]: SharingApi(
-            service, people, at_people, sharings, service.follow(sharings), measuring, before_and_after, rule_book
+            service, reaches, sharings, service.follow(sharings), measuring, before_and_after, rule_book
         ),
     }
 

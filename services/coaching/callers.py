@@ -22,7 +22,7 @@ SAYING = frozenset({Relation.LEAD, Relation.HR})
 SEEING = NEED_TO_KNOW | {Relation.MANAGER}
 """Who sees that there is something of an employee, and what became of it."""
 CARING = SAYING | {Relation.MANAGER}
-"""Who cares for a team as a whole, and for what goes beyond it, unless that is about themself."""
+"""Who cares for a team as a whole, and for what its members learn and show, unless that is about themself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +115,33 @@ class Reach:
         return self.everybody or team_id in self.teams
 
 
-async def reach_of(service: Service, people: People, at_people: Follower, context: Context) -> Reach:
-    """Whom a caller sees. Costs what the caller leads, however many there are in a list.
+class Reaches:
+    """Finds whom a caller sees. Costs what the caller leads, however much there is to be listed."""
 
-    Who they might be something to is told by the read model, once it has everything; whether they are, by the log.
-    Raises Forbidden `NEED_TO_KNOW` for whoever never was an employee.
-    """
-    caller, today = caller_id(context), context.today
-    await at_people.wait_for(await at_people.last_relevant(), AT_LEAST_SECONDS)
-    members, teams = await people.under(service.engine, caller, today.isoformat())
-    around = await directory_around(service.commands, caller, today, employee_ids=members, team_ids=teams)
-    if caller not in around.employees:
-        raise need_to_know()
-    holder = caller if around.employed(caller, today) else ""
-    plain = Caller(holder, relations(around, caller, "", today))
-    callers = {one: Caller(holder, relations(around, caller, one, today)) for one in {caller, *members}}
-    return Reach(
-        everybody=Relation.HR in plain.relations,
-        caller=plain,
-        callers={one: to_them for one, to_them in callers.items() if to_them.sees},
-        own_team=around.team_of(caller, today),
-        teams=[one for one in teams if not relations_to_team(around, caller, one, today).isdisjoint(CARING)],
-    )
+    def __init__(self, service: Service, people: People, at_people: Follower) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._people = people
+        self._at_people = at_people
+
+    async def of(self, context: Context) -> Reach:
+        """The read model, once it has everything, tells to whom they might be something; the log, whether they are.
+
+        Raises Forbidden `NEED_TO_KNOW` for whoever never was an employee.
+        """
+        caller, today = caller_id(context), context.today
+        await self._at_people.wait_for(await self._at_people.last_relevant(), AT_LEAST_SECONDS)
+        members, teams = await self._people.under(self._engine, caller, today.isoformat())
+        around = await directory_around(self._commands, caller, today, employee_ids=members, team_ids=teams)
+        if caller not in around.employees:
+            raise need_to_know()
+        holder = caller if around.employed(caller, today) else ""
+        plain = Caller(holder, relations(around, caller, "", today))
+        callers = {one: Caller(holder, relations(around, caller, one, today)) for one in {caller, *members}}
+        return Reach(
+            everybody=Relation.HR in plain.relations,
+            caller=plain,
+            callers={one: to_them for one, to_them in callers.items() if to_them.sees},
+            own_team=around.team_of(caller, today),
+            teams=[one for one in teams if not relations_to_team(around, caller, one, today).isdisjoint(CARING)],
+        )

@@ -8,9 +8,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.people import People
 from libs.facts.relations import need_to_know
-from services.coaching.callers import Caller, callers_to, reach_of
+from services.coaching.callers import Caller, Reaches, callers_to
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook
@@ -23,16 +22,14 @@ class MasteryApi:
     def __init__(
         self,
         service: Service,
-        people: People,
-        at_people: Follower,
+        reaches: Reaches,
         masteries: Masteries,
         follower: Follower,
         rule_book: RuleBook,
     ) -> None:
         self._service = service
         self._commands = service.commands
-        self._people = people
-        self._at_people = at_people
+        self._reaches = reaches
         self._masteries = masteries
         self._follower = follower
         self._rule_book = rule_book
@@ -62,7 +59,7 @@ class MasteryApi:
         return _shown(request.employee_id, await self._commands.load(MASTERY, request.employee_id), found)
 
     async def ListMasteries(self, request: pb.ListMasteriesRequest, context: Context) -> pb.ListMasteriesResponse:
-        reach = await reach_of(self._service, self._people, self._at_people, context)
+        reach = await self._reaches.of(context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._masteries.list_masteries(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda employee_id: [employee_id])

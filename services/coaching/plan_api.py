@@ -16,10 +16,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.people import People
 from libs.facts.relations import need_to_know
 from services.coaching import goals
-from services.coaching.callers import callers_to, reach_of
+from services.coaching.callers import Reaches, callers_to
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
@@ -39,8 +38,7 @@ class PlanApi:
     def __init__(
         self,
         service: Service,
-        people: People,
-        at_people: Follower,
+        reaches: Reaches,
         plans: Plans,
         follower: Follower,
         measuring: Measuring,
@@ -50,8 +48,7 @@ class PlanApi:
     ) -> None:
         self._service = service
         self._commands = service.commands
-        self._people = people
-        self._at_people = at_people
+        self._reaches = reaches
         self._plans = plans
         self._follower = follower
         self._measuring = measuring
@@ -69,8 +66,9 @@ class PlanApi:
             raise need_to_know()
         named = pb.ProposePlanRequest()
         named.CopyFrom(request)
-        state = (await self._commands.load(PLAN, request.plan_id)).state
-        named.lead_id = state.proposed.lead_id if state.stage else await self._lead_for(request, context.today)
+        proposed = (await self._commands.load(PLAN, request.plan_id)).state.proposed
+        again = proposed.employee_id == request.employee_id
+        named.lead_id = proposed.lead_id if again else await self._lead_for(request, context.today)
         if request.lead_id not in ("", named.lead_id):
             message = f"{request.employee_id} is led by {named.lead_id or 'nobody'}: leave it empty"
             raise Invalid("LEAD_INVALID", message, (FieldViolation("lead_id", message),))
@@ -99,7 +97,7 @@ class PlanApi:
         return shown(plan, state, caller)
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
-        reach = await reach_of(self._service, self._people, self._at_people, context)
+        reach = await self._reaches.of(context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._plans.list_plans(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])

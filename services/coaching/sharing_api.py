@@ -12,9 +12,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.people import People
 from services.coaching.before_after import BeforeAndAfter
-from services.coaching.callers import callers_to, found_for, reach_of
+from services.coaching.callers import Reaches, callers_to, found_for
 from services.coaching.measuring import Measuring
 from services.coaching.rules import RuleBook
 from services.coaching.sharing import SHARING, State, to_resource
@@ -30,8 +29,7 @@ class SharingApi:
     def __init__(
         self,
         service: Service,
-        people: People,
-        at_people: Follower,
+        reaches: Reaches,
         sharings: Sharings,
         follower: Follower,
         measuring: Measuring,
@@ -40,8 +38,7 @@ class SharingApi:
     ) -> None:
         self._service = service
         self._commands = service.commands
-        self._people = people
-        self._at_people = at_people
+        self._reaches = reaches
         self._sharings = sharings
         self._follower = follower
         self._measuring = measuring
@@ -71,7 +68,7 @@ class SharingApi:
         return sharing
 
     async def ListSharings(self, request: pb.ListSharingsRequest, context: Context) -> pb.ListSharingsResponse:
-        reach = await reach_of(self._service, self._people, self._at_people, context)
+        reach = await self._reaches.of(context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._sharings.list_sharings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])

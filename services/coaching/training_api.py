@@ -15,11 +15,10 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.people import People
 from libs.facts.relations import need_to_know
 from libs.facts.team import TEAM
 from services.coaching.before_after import BeforeAndAfter
-from services.coaching.callers import Reach, reach_of
+from services.coaching.callers import Reach, Reaches
 from services.coaching.measuring import Measuring, definition
 from services.coaching.rules import rules_of_team
 from services.coaching.shared_problems import SharedProblems
@@ -39,8 +38,7 @@ class TrainingApi:
     def __init__(
         self,
         service: Service,
-        people: People,
-        at_people: Follower,
+        reaches: Reaches,
         trainings: Trainings,
         follower: Follower,
         measuring: Measuring,
@@ -49,8 +47,7 @@ class TrainingApi:
     ) -> None:
         self._service = service
         self._commands = service.commands
-        self._people = people
-        self._at_people = at_people
+        self._reaches = reaches
         self._trainings = trainings
         self._follower = follower
         self._measuring = measuring
@@ -60,7 +57,7 @@ class TrainingApi:
     async def ListSharedProblems(
         self, request: pb.ListSharedProblemsRequest, context: Context
     ) -> pb.ListSharedProblemsResponse:
-        reach = await self._reach(context)
+        reach = await self._reaches.of(context)
         if not (reach.cares_for(request.team_id) or await self._is_trainer(reach.caller.employee_id, context.today)):
             raise need_to_know()
         await self._check_team(request.team_id)
@@ -73,7 +70,7 @@ class TrainingApi:
         )
 
     async def RequestTraining(self, request: pb.RequestTrainingRequest, context: Context) -> pb.Training:
-        _check_asking(request.team_id, await self._reach(context))
+        _check_asking(request.team_id, await self._reaches.of(context))
         await self._check_team(request.team_id)
         _check_days(request.start_date, request.end_date)
         found, known_at = await self._shared_problems.of_team(request.team_id, request.start_date, request.end_date)
@@ -98,7 +95,7 @@ class TrainingApi:
         return _shown(found, reach)
 
     async def ListTrainings(self, request: pb.ListTrainingsRequest, context: Context) -> pb.ListTrainingsResponse:
-        reach = await self._reach(context)
+        reach = await self._reaches.of(context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._trainings.list_trainings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
@@ -154,12 +151,9 @@ class TrainingApi:
         handled = await self._commands.handle(TRAINING, training_id, command, context)
         return to_resource(handled.state, handled.position)
 
-    async def _reach(self, context: Context) -> Reach:
-        return await reach_of(self._service, self._people, self._at_people, context)
-
     async def _found(self, training_id: str, context: Context) -> tuple[Standing[State], Reach]:
         """A training that the caller may see, and whom else they see. Whether there is any is told to HR only."""
-        reach, found = await self._reach(context), await self._commands.load(TRAINING, training_id)
+        reach, found = await self._reaches.of(context), await self._commands.load(TRAINING, training_id)
         own = found.state.requested.team_id == reach.own_team != ""
         if not (own or _reads(reach, found.state)):
             raise need_to_know()

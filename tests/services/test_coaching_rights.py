@@ -29,7 +29,12 @@ from stepladder.coaching.v1.plan_pb2 import (
     ProposePlanRequest,
 )
 from stepladder.coaching.v1.training_pb2 import RequestTraining, RequestTrainingRequest, SharedProblem
-from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, ChangeEmploymentStatusRequest
+from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_LEFT,
+    ChangeEmploymentStatusRequest,
+    Employee,
+    HireEmployeeRequest,
+)
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Policy, SetPolicyRequest
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by
@@ -235,6 +240,9 @@ async def centre(world: World) -> Centre:
     trainer = await world.employee(other_office, job_family="trainer")
     mentor = await world.employee(other_office)
     stranger, gone = await world.employee(people.other_team), await world.employee(people.other_team)
+    namesake = Employee(employee_id="anonymous", display_name="A", team_id=other_office, job_family="hr")
+    namesake.hire_date, namesake.position, namesake.position_since = "2019-01-01", "specialist", "2019-01-01"
+    await world.directory.HireEmployee(HireEmployeeRequest(employee=namesake))  # nobody who does not say who they are
     for lead, day in ((gone, "2019-02-01"), (people.lead, "2019-03-01")):
         await appoint(world, people.team, lead, day)
     left = ChangeEmploymentStatusRequest(employee_id=gone, status=EMPLOYMENT_STATUS_LEFT, effective_date="2019-04-01")
@@ -419,6 +427,10 @@ async def test_who_proposes_what(centre: Centre) -> None:
     await refused(propose(HR, employee_id="none"), absent, "EMPLOYEE_NOT_FOUND")
     await refused(propose(LEAD, kpi_id="none"), absent, "KPI_NOT_FOUND")
     await refused(propose(HR, employee_id=ids["gone"]), StatusCode.FAILED_PRECONDITION, "NOT_EMPLOYED")
+    await world.plans.ProposePlan(
+        ProposePlanRequest(plan_id="p-8", employee_id=ids["stranger"], kpi_id=ids["kpi"]), metadata=by(ids[HR])
+    )
+    await refused(propose(LEAD, "p-8"), StatusCode.ALREADY_EXISTS, "PLAN_EXISTS")
     proposed = await propose(LEAD)
     assert proposed.lead_id == ids["lead"]
     await appoint(world, ids["team"], ids["trainer"], str(world.clock[0].date() + timedelta(days=1)))
