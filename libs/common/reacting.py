@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, delete, select, update
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import writing
@@ -103,6 +103,10 @@ class Clock:
         self._now = now
         self._commands = commands
         self._together = together or {}
+        self._kinds = [*commands, *self._together]
+        # Made once: making it costs more than running it.
+        come = (table.c.due_time <= bindparam("now")) & table.c.kind.in_(self._kinds)
+        self._come = select(table).where(come).order_by(table.c.due_time).limit(100)
 
     async def run(self) -> None:
         """Ticks until cancelled: now and then, and as soon as the follower has moved, which may have set deadlines."""
@@ -123,13 +127,10 @@ class Clock:
     async def tick(self) -> int:
         """Gives the commands that are due now, at most a hundred; answers how many were."""
         table = self._table
-        kinds = [*self._commands, *self._together]
-        come = (table.c.due_time <= self._now().astimezone(UTC)) & table.c.kind.in_(kinds)
-        query = select(table).where(come).order_by(table.c.due_time)
         async with self._engine.connect() as connection:
-            due = (await connection.execute(query.limit(100))).all()
+            due = (await connection.execute(self._come, {"now": self._now().astimezone(UTC)})).all()
         portions: dict[tuple[str, str], list[str]] = {}  # what is given together
-        for row in sorted(due, key=lambda row: kinds.index(row.kind)):
+        for row in sorted(due, key=lambda row: self._kinds.index(row.kind)):
             portions.setdefault((row.kind, "" if row.kind in self._together else row.key), []).append(row.key)
         failed = {(kind, key) for (kind, _), keys in portions.items() for key in await self._give(kind, keys)}
         if due:
