@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import permutations
 from random import Random
 
 from libs.common.streams import (
     BATCH_DUPLICATE,
     LOG,
     OTHER_STREAM,
+    OVERLAPPING_SUBJECTS,
     WRONG_LAST_SEQUENCE,
     Append,
     Feed,
@@ -20,6 +22,7 @@ from libs.common.streams import (
     Rejected,
     Stored,
     StreamState,
+    matches,
     stream_of,
 )
 
@@ -103,8 +106,7 @@ class MemoryStream:
     async def last_position(self, subject: str) -> int:
         if self.away:
             raise NoResponders
-        pattern = subject.split(".")
-        return max((e.position for e in self._entries if _matches(e.subject, pattern)), default=0)
+        return max((e.position for e in self._entries if matches(e.subject, subject)), default=0)
 
     async def position_before(self, moment: datetime) -> int:
         if self.away:
@@ -113,6 +115,8 @@ class MemoryStream:
 
     @asynccontextmanager
     async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
+        if any(matches(one, other) for one, other in permutations(subjects, 2)):
+            raise Rejected(OVERLAPPING_SUBJECTS, "consumer subject filters cannot overlap")
         yield _MemoryFeed(self, subjects, after)
 
     async def state(self) -> StreamState:
@@ -132,7 +136,7 @@ class MemoryStream:
 class _MemoryFeed:
     def __init__(self, stream: MemoryStream, subjects: Sequence[str], after: int) -> None:
         self._stream = stream
-        self._filters = [subject.split(".") for subject in subjects]
+        self._subjects = subjects
         self._after = after
 
     async def next(self, most: int, wait_seconds: float) -> list[Stored]:
@@ -152,14 +156,4 @@ class _MemoryFeed:
 
     def _waiting(self) -> list[Stored]:
         entries = self._stream._entries[self._after :]  # noqa: SLF001 - two halves of one thing
-        return [entry for entry in entries if any(_matches(entry.subject, f) for f in self._filters)]
-
-
-def _matches(subject: str, pattern: list[str]) -> bool:
-    tokens = subject.split(".")
-    for index, wanted in enumerate(pattern):
-        if wanted == ">":
-            return len(tokens) > index
-        if index >= len(tokens) or wanted not in ("*", tokens[index]):
-            return False
-    return len(tokens) == len(pattern)
+        return [entry for entry in entries if any(matches(entry.subject, wanted) for wanted in self._subjects)]

@@ -37,20 +37,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.background import in_background
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.database import insert_new, writing
-from libs.common.envelope import Codec, UnknownEventType
+from libs.common.envelope import UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
+from libs.common.reading import BATCH, Heard, Reading
 from libs.common.streams import (
     LOG_RESTRICTED,
     LOG_TROUBLES,
     NoAnswer,
     NoResponders,
-    Stored,
-    Stream,
     StreamState,
     stream_of,
 )
 from libs.common.telemetry import remote_span
+from stepladder.common.v1.envelope_pb2 import Envelope
 
 logger = structlog.get_logger()
 
@@ -94,7 +94,6 @@ SKIPPED = Table(
     Column("skipped_time", DateTime(timezone=True), nullable=False),
 )
 
-BATCH = 2000
 REST_SECONDS = 0.05
 """Pause after a few events, so that those which come meanwhile share a transaction. Whoever waits for a position ends
 it, so it shows in no read that asks for one."""
@@ -114,7 +113,10 @@ class NeedsRebuild(Exception):  # noqa: N818 - states what is the case
 
 
 class Handler(Protocol):
-    """What a follower does with events. `name` is stored for ever; a new `version` asks for a rebuild."""
+    """What a follower does with events, which it leaves as they are: others are handed the same.
+
+    `name` is stored for ever; a new `version` asks for a rebuild.
+    """
 
     @property
     def name(self) -> str: ...
@@ -214,8 +216,7 @@ class Follower:
     def __init__(
         self,
         handler: Handler,
-        stream: Stream,
-        codec: Codec,
+        reading: Reading,
         engine: AsyncEngine,
         *,
         instance: str,
@@ -223,8 +224,8 @@ class Follower:
         pause: float = 0.2,
     ) -> None:
         self.handler = handler
-        self.stream = stream
-        self.codec = codec
+        self.stream = reading.stream
+        self.codec = reading.codec
         self.engine = engine
         self.state = State.STANDBY
         self.position = 0
@@ -236,11 +237,11 @@ class Follower:
         """Held while a batch is applied; whoever else moves this follower's rows takes it too."""
         self.rebuilding = False
         """Whether a rebuild is under way here."""
+        reading.add(handler.subjects)
+        self._reading = reading
         self._instance = instance
         self._now = now
         self._pause = pause
-        self._lag = 0
-        self._oldest: datetime | None = None
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._hurry = asyncio.Event()
@@ -318,16 +319,13 @@ class Follower:
                 if table.info.get("delivery"):
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
-        if self.state is not State.RUNNING and row:
-            self._lag = await self._count_behind(row.position)
-            self._oldest = None
-        oldest = self._oldest if self._lag else None
+        lag, oldest = await self._behind(row.position if row else 0)
         return Standing(
             name=self.handler.name,
             state=self.state,
             position=row.position if row else 0,
             end=end,
-            lag=self._lag,
+            lag=lag,
             lag_seconds=max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0,
             parked=parked or 0,
             moved=row.moved_time if row else None,
@@ -426,28 +424,24 @@ class Follower:
             )
 
     async def _follow(self) -> None:
-        async with self.stream.feed(self.handler.subjects, self.position) as feed:
+        async with self._reading.feed(self.handler.subjects, self.position) as feed:
             while True:
                 arrived = await feed.next(BATCH, wait_seconds=LEASE_SECONDS / 4)
                 async with self.stepping:
                     # A rebuild may have moved on in the meantime.
                     entries = [entry for entry in arrived if entry.position > self.position]
-                    self._lag = len(entries) + feed.pending
                     if entries:
                         await self._step(entries)
                     elif not arrived:
                         async with writing(self.engine) as transaction:
                             await self.move(transaction, self.position)  # a sign of life
-                    self._lag = feed.pending
                 if 0 < len(entries) < BATCH // 4:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(REST_SECONDS):
                             await self._hurry.wait()
 
-    async def _step(self, entries: Sequence[Stored]) -> None:
-        events, parkings = await sort(self.codec, entries, set(self.poisoned))
-        if events:
-            self._oldest = events[0].envelope.time.ToDatetime(UTC)
+    async def _step(self, entries: Sequence[Heard]) -> None:
+        events, parkings = sort(entries, set(self.poisoned))
         last = entries[-1].position
         traceparent = next((event.envelope.traceparent for event in events if event.envelope.traceparent), "")
         try:
@@ -611,12 +605,14 @@ class Follower:
         """The position of the last event in the log that concerns this follower."""
         return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
 
-    async def _count_behind(self, position: int) -> int:
-        """How many events in the log that concern this follower lie behind a position."""
+    async def _behind(self, position: int) -> tuple[int, datetime | None]:
+        """How many events in the log that concern this follower lie behind a position, and when the first came."""
         if await self.last_relevant() <= position:  # a feed would wait for more
-            return 0
+            return 0, None
         async with self.stream.feed(self.handler.subjects, position) as feed:
-            return len(await feed.next(1, wait_seconds=0.5)) + feed.pending
+            first = await feed.next(1, wait_seconds=0.5)
+            times = [Envelope.FromString(entry.payload).time.ToDatetime(UTC) for entry in first]
+            return len(first) + feed.pending, times[0] if times else None
 
     async def _release(self) -> None:
         """Lets another instance take over at once."""
@@ -628,23 +624,26 @@ class Follower:
         self.state = State.STANDBY
 
 
-async def sort(codec: Codec, entries: Sequence[Stored], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
-    """Decodes entries and puts aside those that cannot be, and those behind `poisoned` ones, which grow by them."""
+def sort(entries: Sequence[Heard], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
+    """The events of entries; aside those that are none, and those behind `poisoned` ones, which grow by them.
+
+    Raises what else kept an entry from being decoded: trouble with its key.
+    """
     events: list[Recorded] = []
     parkings: list[Parking] = []
     for entry in entries:
-        try:
-            event = await codec.decode(entry)
-        except (UnknownEventType, LogCorrupted) as fault:
-            error = "" if entry.subject in poisoned else describe(fault)
-            kind = fault.type if isinstance(fault, UnknownEventType) else ""
-            parkings.append(Parking(entry.position, entry.subject, kind, error))
-            poisoned.add(entry.subject)
-            continue
-        if entry.subject in poisoned:
-            parkings.append(Parking(entry.position, entry.subject, event.envelope.type))
-        else:
-            events.append(event)
+        match entry.outcome:
+            case UnknownEventType() | LogCorrupted() as fault:
+                error = "" if entry.subject in poisoned else describe(fault)
+                kind = fault.type if isinstance(fault, UnknownEventType) else ""
+                parkings.append(Parking(entry.position, entry.subject, kind, error))
+                poisoned.add(entry.subject)
+            case Exception() as trouble:
+                raise trouble
+            case event if entry.subject in poisoned:
+                parkings.append(Parking(entry.position, entry.subject, event.envelope.type))
+            case event:
+                events.append(event)
     return events, parkings
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.database import writing
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.projecting import (
-    BATCH,
     FOLLOWERS,
     PARKED,
     RETRY,
@@ -30,6 +29,7 @@ from libs.common.projecting import (
     not_owner,
     sort,
 )
+from libs.common.reading import BATCH, hear
 from libs.common.streams import Feed
 
 CATCH_UP_SECONDS = 60.0
@@ -115,7 +115,7 @@ class _Rebuild:
         if end is not None:
             entries = [entry for entry in entries if entry.position <= end]
         wanted = [entry for entry in entries if entry.position not in self._skipped]
-        events, parkings = await sort(self._follower.codec, wanted, self._poisoned)
+        events, parkings = sort([await hear(self._follower.codec, entry) for entry in wanted], self._poisoned)
         try:
             await self._follower.act(events)
             async with self._owning() as transaction:

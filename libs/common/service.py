@@ -24,6 +24,7 @@ from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.operations import Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
+from libs.common.reading import Reading
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
@@ -71,16 +72,21 @@ class Service:
     settings: Settings
     commands: Commands
     engine: AsyncEngine
-    streams: Mapping[str, Stream]
+    readings: Mapping[str, Reading]
     codec: Codec
     now: Callable[[], datetime] = utc_now
     followers: list[Follower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
+    def streams(self) -> Mapping[str, Stream]:
+        """All streams by name."""
+        return {name: reading.stream for name, reading in self.readings.items()}
+
+    @property
     def stream(self) -> Stream:
         """LOG, where everything lies that is not restricted."""
-        return self.streams[LOG]
+        return self.readings[LOG].stream
 
     def today(self) -> date:
         """The calendar day at the site."""
@@ -92,8 +98,8 @@ class Service:
 
     def follow(self, handler: Handler) -> Follower:
         """Adds a follower for a read model or policy, of the stream in which its subjects lie."""
-        stream = self.streams[stream_of(*handler.subjects)]
-        follower = Follower(handler, stream, self.codec, self.engine, instance=self.settings.instance, now=self.now)
+        reading = self.readings[stream_of(*handler.subjects)]
+        follower = Follower(handler, reading, self.engine, instance=self.settings.instance, now=self.now)
         self.followers.append(follower)
         return follower
 
@@ -171,11 +177,11 @@ async def open_service(
             sys.stderr.write(f"{name} does not start: {wrong}\n")
             raise SystemExit(3) from None
         codec = Codec(event_types(events), keys)
-        streams = {stream: JetStreamStream(client, stream) for stream in PREFIXES}
-        logs = [EventLog(stream) for stream in streams.values()]
+        readings = {name: Reading(JetStreamStream(client, name), codec) for name in PREFIXES}
+        logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, streams, codec, now)
+        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, now)
 
 
 async def _close(client: Client) -> None:

@@ -24,6 +24,7 @@ DUPLICATE_IN_FLIGHT = 10158
 OTHER_STREAM = 10060
 TOO_MANY_BATCHES = 10210
 INCOMPLETE_BATCH = 10176
+OVERLAPPING_SUBJECTS = 10138
 
 DOUBTFUL = frozenset({WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_CONSTANT, BATCH_DUPLICATE, DUPLICATE_IN_FLIGHT})
 """Refusals that may hide an earlier success of the same append: only a look at the leader tells (D3)."""
@@ -95,6 +96,17 @@ def stream_of(*subjects: str) -> str:
     return names[0]
 
 
+def matches(subject: str, pattern: str) -> bool:
+    """Whether a subject is one of a pattern's, in which `*` stands for a token and `>` for all that are left."""
+    tokens, wanted = subject.split("."), pattern.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(tokens) <= len(wanted):
+            return False
+        tokens = tokens[: len(wanted)]
+    return len(tokens) == len(wanted) and all(one in ("*", token) for token, one in zip(tokens, wanted, strict=True))
+
+
 class Feed(Protocol):
     """Entries of a stream from a position on, in order, each once."""
 
@@ -137,7 +149,7 @@ class Stream(Protocol):
         """The last position written before a moment, by the server's clock, asked of the leader; 0 for none."""
 
     def feed(self, subjects: Sequence[str], after: int) -> AbstractAsyncContextManager[Feed]:
-        """Follows subjects (wildcards allowed) behind a position."""
+        """Follows subjects (wildcards allowed, none covered by another) behind a position."""
 
     async def state(self) -> StreamState:
         """Where the stream stands, asked of the leader."""

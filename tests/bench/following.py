@@ -14,6 +14,7 @@ from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream
 from libs.common.migrating import migrate
 from libs.common.projecting import FOLLOWERS, Follower
+from libs.common.reading import Reading
 from libs.common.rebuilding import rebuild
 from libs.common.service import utc_now
 from services.performance.results import Results
@@ -32,7 +33,9 @@ Database = Callable[[], AbstractAsyncContextManager[AsyncEngine]]
 async def follow(database: Database, quick: bool) -> Measured:
     """Empties the read model and lets its follower catch up, again and again."""
     async with _filled_log(4 if quick else 100) as (client, events), database() as engine:
-        follower = Follower(Results(MetaData()), JetStreamStream(client), CODEC, engine, instance="b", now=utc_now)
+        follower = Follower(
+            Results(MetaData()), Reading(JetStreamStream(client), CODEC), engine, instance="b", now=utc_now
+        )
 
         async def value() -> float:
             async with engine.begin() as transaction:
@@ -49,7 +52,9 @@ async def follow(database: Database, quick: bool) -> Measured:
 async def rebuild_beside(database: Database, quick: bool) -> Measured:
     """Rebuilds the read model beside a live one that holds the same rows."""
     async with _filled_log(4 if quick else 100) as (client, events), database() as engine:
-        follower = Follower(Results(MetaData()), JetStreamStream(client), CODEC, engine, instance="b", now=utc_now)
+        follower = Follower(
+            Results(MetaData()), Reading(JetStreamStream(client), CODEC), engine, instance="b", now=utc_now
+        )
 
         async def value() -> float:
             watch = Stopwatch()

@@ -18,6 +18,7 @@ from libs.common.memory_stream import MemoryStream
 from libs.common.operations import Operations
 from libs.common.projecting import METADATA, SKIPPED, Follower, State
 from libs.common.reacting import Policy
+from libs.common.reading import Reading
 from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.server import serve
 from libs.common.settings import Settings
@@ -75,7 +76,7 @@ async def world(engine: AsyncEngine) -> AsyncIterator[World]:
     codec = Codec(event_types([events_pb2.DESCRIPTOR]), SqlDataKeys(engine, b"k" * 32))
     log = Log(engine, MemoryStream(EPOCH), codec)
     names = log.follower()
-    idle = Follower(Idle(), log.stream, codec, engine, instance="one", now=log.now, pause=0.01)
+    idle = Follower(Idle(), Reading(log.stream, codec), engine, instance="one", now=log.now, pause=0.01)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(running(names))
         await stack.enter_async_context(running(idle))

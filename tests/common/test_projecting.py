@@ -21,6 +21,7 @@ from libs.common.keys import SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import FOLLOWERS, METADATA, SKIPPED, Follower, ReadModel, State
+from libs.common.reading import Reading
 from libs.common.settings import Settings
 from libs.common.streams import Append, Entry
 from libs.common.telemetry import instrument_engine, tracing
@@ -114,7 +115,12 @@ class World:
 
     def follower(self, instance: str = "one", model: type[ReadModel] = Names) -> Follower:
         return Follower(
-            model(MetaData()), self.stream, self.codec, self.engine, instance=instance, now=self.now, pause=0.01
+            model(MetaData()),
+            Reading(self.stream, self.codec),
+            self.engine,
+            instance=instance,
+            now=self.now,
+            pause=0.01,
         )
 
     async def rows(self) -> list[tuple[str, str]]:

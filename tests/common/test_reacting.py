@@ -24,6 +24,7 @@ from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import METADATA, Follower, ReadModel, State
 from libs.common.reacting import Clock, Policy, day_over, deadlines, reaction
+from libs.common.reading import Reading
 from services.performance.team import TEAM
 from stepladder.performance.v1 import events_pb2
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Team
@@ -62,7 +63,9 @@ class World:
         return [await self.codec.decode(stored) for stored in self.stream._entries]
 
     def follower(self, handler: Policy | ReadModel, instance: str = "one") -> Follower:
-        return Follower(handler, self.stream, self.codec, self.engine, instance=instance, now=self.now, pause=0.01)
+        return Follower(
+            handler, Reading(self.stream, self.codec), self.engine, instance=instance, now=self.now, pause=0.01
+        )
 
 
 @pytest.fixture

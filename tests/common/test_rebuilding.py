@@ -16,6 +16,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import Follower, ReadModel, State
 from libs.common.reacting import Policy, deadlines
+from libs.common.reading import Reading
 from libs.common.rebuilding import Progress, rebuild
 from libs.common.streams import Feed, Stored
 from stepladder.performance.v1.events_pb2 import TeamCreated
@@ -48,7 +49,9 @@ class Diary(Policy):
 
 def follow(world: World, policy: Policy, instance: str = "one") -> Follower:
     """A follower of a policy."""
-    return Follower(policy, world.stream, world.codec, world.engine, instance=instance, now=world.now, pause=0.01)
+    return Follower(
+        policy, Reading(world.stream, world.codec), world.engine, instance=instance, now=world.now, pause=0.01
+    )
 
 
 async def done(follower: Follower) -> Progress:

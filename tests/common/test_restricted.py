@@ -21,6 +21,7 @@ from libs.common.jetstream import JetStreamStream, connect
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import METADATA, Follower, ReadModel
+from libs.common.reading import Reading
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Stream
 from services.performance.employee import EMPLOYEE
@@ -215,7 +216,9 @@ async def tables(engine: AsyncEngine) -> AsyncEngine:
 
 def follower(streams: Streams, tables: AsyncEngine, name: str = LOG_RESTRICTED) -> Follower:
     codec = Codec(TYPES, Keys())
-    return Follower(Secrets(MetaData()), streams[name], codec, tables, instance="one", now=lambda: NOON, pause=0.01)
+    return Follower(
+        Secrets(MetaData()), Reading(streams[name], codec), tables, instance="one", now=lambda: NOON, pause=0.01
+    )
 
 
 async def test_a_follower_of_it_has_a_position_of_its_own(tables: AsyncEngine) -> None:

@@ -23,6 +23,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import SqlDataKeys
 from libs.common.projecting import Follower, ReadModel
+from libs.common.reading import Reading
 from stepladder.coaching.v1 import events_pb2 as coaching
 from stepladder.performance.v1 import events_pb2 as performance
 
@@ -72,7 +73,7 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
     client = await connect(nats_url, "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR])
     codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
-    await Follower(model, JetStreamStream(client), codec, engine, instance=instance, now=now).run()
+    await Follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
 
 
 async def follow_carelessly(nats_url: str, database: str) -> None:

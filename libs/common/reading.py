@@ -1,0 +1,196 @@
+"""One reading of a stream for all followers of a process: what several of them want is fetched and decoded once.
+
+It stands at the end of the stream and hands on what comes. Who is behind that, because it starts, was rebuilt or is
+slow, reads by itself up to there. So everybody keeps a position of its own and waits for nobody else.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from libs.common.envelope import Codec
+from libs.common.eventsourcing import Recorded
+from libs.common.streams import Feed, Stored, Stream, matches
+
+BATCH = 2000
+WAIT_SECONDS = 2.5
+ROOM_BYTES = 4_000_000
+"""How much payload may wait for one listener. Who is so far behind gets no more and reads on by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An entry of the log with its event, or with what keeps it from being one. Several read it: it is not changed."""
+
+    position: int
+    subject: str
+    size: int
+    outcome: Recorded | Exception
+
+
+async def hear(codec: Codec, entry: Stored) -> Heard:
+    """Decodes an entry."""
+    try:
+        outcome: Recorded | Exception = await codec.decode(entry)
+    except Exception as fault:
+        outcome = fault
+    return Heard(entry.position, entry.subject, len(entry.payload), outcome)
+
+
+class Reading:
+    """Reads a stream for the listeners of a process, while there are any."""
+
+    def __init__(self, stream: Stream, codec: Codec) -> None:
+        self.stream = stream
+        self.codec = codec
+        self._subjects: set[str] = set()
+        self._feeds = 0
+        self._listeners: list[Listener] = []
+        """Those who are handed what comes."""
+        self._by_kind: dict[str, list[Listener]] = {}
+        self._position = 0
+        """Everything up to here was handed on."""
+        self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+
+    def add(self, subjects: Sequence[str]) -> None:
+        """Says what a listener will want, before the first one listens. Raises ValueError for single aggregates."""
+        if not all(subject.endswith((".*", ".>")) for subject in subjects):
+            raise ValueError(f"{', '.join(subjects)}: followers follow all aggregates of a kind")
+        self._subjects.update(subjects)
+
+    @asynccontextmanager
+    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator["Listener"]:
+        """Follows subjects behind a position, as a stream's own feed does."""
+        self._feeds += 1
+        try:
+            async with AsyncExitStack() as own:
+                listener = Listener(self, subjects, after, own)
+                try:
+                    yield listener
+                finally:
+                    self.leave(listener)
+        finally:
+            self._feeds -= 1
+            if not self._feeds and self._task is not None:
+                self._task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._task
+                self._task = None
+
+    async def join(self, listener: "Listener") -> int:
+        """Hands a listener everything behind a position, which is answered."""
+        async with self._starting:
+            if self._task is None or self._task.done():
+                self._position = (await self.stream.state()).last
+                self._task = asyncio.get_running_loop().create_task(self._read())
+        self._listeners.append(listener)
+        self._by_kind.clear()
+        return self._position
+
+    def leave(self, listener: "Listener") -> None:
+        """Hands a listener nothing more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            self._by_kind.clear()
+
+    def is_joined(self, listener: "Listener") -> bool:
+        """Whether a listener is handed what comes."""
+        return listener in self._listeners
+
+    async def _read(self) -> None:
+        # The server takes no subject that another one covers.
+        covered = {one for one in self._subjects for other in self._subjects - {one} if matches(one, other)}
+        try:
+            async with self.stream.feed(sorted(self._subjects - covered), self._position) as feed:
+                while True:
+                    for entry in await feed.next(BATCH, WAIT_SECONDS):
+                        if self._wanting(entry):
+                            heard = await hear(self.codec, entry)
+                            for listener in self._wanting(entry):  # others may have come while it was decoded
+                                listener.take(heard)
+                        self._position = entry.position
+                    await asyncio.sleep(0)  # theirs is the next turn, however much there is to read
+        except Exception as trouble:
+            for listener in self._listeners:
+                listener.fail(trouble)
+
+    def _wanting(self, entry: Stored) -> Sequence["Listener"]:
+        kind = entry.subject.rpartition(".")[0]
+        if kind not in self._by_kind:
+            self._by_kind[kind] = [one for one in self._listeners if one.wants(entry.subject)]
+        return self._by_kind[kind]
+
+
+class Listener:
+    """What one follower reads: by itself up to where it joined the others, then what they all are handed."""
+
+    def __init__(self, reading: Reading, subjects: Sequence[str], after: int, own: AsyncExitStack) -> None:
+        self._reading = reading
+        self._subjects = subjects
+        self._position = after
+        self._alone_until = 0
+        self._own = own
+        self._own_feed: Feed | None = None
+        self._handed: deque[Heard] = deque()
+        self._size = 0
+        self._news = asyncio.Event()
+        self._trouble: Exception | None = None
+
+    async def next(self, most: int, wait_seconds: float) -> list[Heard]:
+        """Up to `most` entries as soon as there is one; none when `wait_seconds` have passed. Raises as the stream."""
+        if not self._handed and self._trouble is None and not self._reading.is_joined(self):
+            await self._join()
+        if self._position < self._alone_until:
+            return await self._read_alone(most, wait_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_seconds):
+                await self._news.wait()
+        if not self._handed and self._trouble is not None:
+            raise self._trouble
+        heard = [self._handed.popleft() for _ in range(min(most, len(self._handed)))]
+        self._size -= sum(one.size for one in heard)
+        if heard:
+            self._position = heard[-1].position
+        if not self._handed and self._trouble is None:
+            self._news.clear()
+        return heard
+
+    def wants(self, subject: str) -> bool:
+        """Whether it follows a subject."""
+        return any(matches(subject, pattern) for pattern in self._subjects)
+
+    def take(self, heard: Heard) -> None:
+        """Keeps what was handed on, or leaves when too much waits already."""
+        if self._handed and self._size + heard.size > ROOM_BYTES:
+            self._reading.leave(self)
+            return
+        self._handed.append(heard)
+        self._size += heard.size
+        self._news.set()
+
+    def fail(self, trouble: Exception) -> None:
+        """Nothing more will be handed on."""
+        self._trouble = trouble
+        self._news.set()
+
+    async def _join(self) -> None:
+        joined = await self._reading.join(self)
+        # Asked of the leader after joining: of what lies before that, nothing it wants is behind the last of these.
+        last = max([await self._reading.stream.last_position(subject) for subject in self._subjects])
+        self._alone_until = min(joined, last)
+
+    async def _read_alone(self, most: int, wait_seconds: float) -> list[Heard]:
+        if self._own_feed is None:
+            feed = self._reading.stream.feed(self._subjects, self._position)
+            self._own_feed = await self._own.enter_async_context(feed)
+        entries = await self._own_feed.next(most, wait_seconds)
+        if entries:
+            self._position = entries[-1].position
+        if self._position >= self._alone_until:
+            self._position = self._alone_until  # what lies behind was handed on
+            self._own_feed = None
+            await self._own.aclose()
+        return [await hear(self._reading.codec, one) for one in entries if one.position <= self._alone_until]
