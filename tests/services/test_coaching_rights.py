@@ -114,6 +114,7 @@ WHOSE: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
     "RhythmService.GetLeadRecord": (HR, [{"leadId": "{lead}"}]),
     "RhythmService.ListCheckInsDue": (HR, [{}, {"teamId": None}]),
     "SeparationService.CheckSeparation": (HR, [{}]),
+    "SeparationService.StreamSeparation": (HR, [{}]),
     "SessionService.ScheduleSession": (LEAD, [{"sessionId": "s-2", "leadId": "{lead}", "kind": "KIND_COACHING"}]),
     "SessionService.GetSession": (AGENT, [{}]),
     "SessionService.ListSessions": (HR, [{}, {"employeeId": None}]),
@@ -206,14 +207,17 @@ class Centre:
         """How it ended, and what was answered."""
         method = METHODS[name]
         reply = GetMessageClass(method.output_type)
-        call: Any = self.world.channels["coaching"].unary_unary(
+        channel = self.world.channels["coaching"]
+        kind: Any = channel.unary_stream if method.server_streaming else channel.unary_unary
+        call = kind(
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=reply.FromString,
         )
         metadata = ((ACTOR_KEY, f"user:{caller}"),) if caller else ()
         try:
-            return "OK", await call(request, metadata=metadata)
+            answer = call(request, metadata=metadata)
+            return "OK", [one async for one in answer][-1] if method.server_streaming else await answer
         except aio.AioRpcError as error:
             info, refusal = ErrorInfo(), error
             for detail in rpc_status.from_call(refusal).details:  # type: ignore[arg-type] # an error of grpc.aio serves as well
