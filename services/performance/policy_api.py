@@ -1,5 +1,6 @@
 """gRPC: stepladder.performance.v1.PolicyService."""
 
+import asyncio
 from collections.abc import Collection
 from datetime import date
 
@@ -27,15 +28,20 @@ class PolicyApi:
         self._engine = service.engine
         self._catalogue = catalogue
         self._follower = follower
+        self._storing = asyncio.Lock()
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
         await check_kpis(self._commands, request.policy)
         await check_calendar(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
-        for stored in (await self._catalogue.rules(self._engine)).policies:  # also those of earlier logs
-            if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
-                raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
-        handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
+        async with self._storing:  # whoever comes next sees this one
+            await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+            rules = await self._catalogue.rules(self._engine)
+            for stored in rules.policies:  # also those of earlier logs
+                if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
+                    raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
+            check_scope(rules, request.policy)
+            handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
         day = date.fromisoformat(request.policy.effective_date)
         policy = pb.Policy(log_position=handled.position)
         policy.MergeFrom(dict(handled.state.versions)[day])
@@ -78,6 +84,17 @@ async def check_kpis(commands: Commands, policy: pb.Policy) -> None:
     if total and known[total].state.kpi.aggregation != Kpi.AGGREGATION_SUM:
         message = f"{total} is no sum"
         raise Invalid("POLICY_INVALID", message, (FieldViolation("policy.detection.total.kpi_id", message),))
+
+
+def check_scope(rules: Rules, policy: pb.Policy) -> None:
+    """Raises AlreadyExists `SCOPE_TAKEN` if another policy has coaching rules of the same scope and first day."""
+    if not policy.HasField("coaching"):
+        return
+    for stored in rules.policies_on("coaching", parse_day(policy.effective_date, "policy.effective_date")):
+        same = stored.coaching.scope == policy.coaching.scope and stored.effective_date == policy.effective_date
+        if same and stored.policy_id != policy.policy_id:
+            message = f"{stored.policy_id} has coaching rules for the same from {stored.effective_date}"
+            raise AlreadyExists("SCOPE_TAKEN", f"policy.coaching.scope: {message}: store another version of them")
 
 
 async def check_calendar(commands: Commands, policy: pb.Policy) -> None:

@@ -11,6 +11,7 @@ from services.coaching.rules import rules_in_force, rules_of_team
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, Scope
 
 DAY = date(2026, 5, 4)  # off in Latvia
+DAY_BEFORE = date(2026, 4, 30)
 AGENT = State(
     employee_id="e-1", teams=((date(2020, 1, 1), "t-1"),), positions=((date(2020, 1, 1), Position("agent", 2)),)
 )
@@ -40,6 +41,14 @@ def test_the_narrowest() -> None:
     assert rules_in_force(rules, AGENT, DAY).rules_position == 2
     assert rules_in_force(rules, AGENT, date(2026, 5, 5)).rules.answer_business_days == 4
     assert rules_in_force(book(everyone, other), AGENT, DAY).rules_position == 1
+
+
+def test_of_several_for_the_same() -> None:
+    """That whose version begins later holds, whenever it was stored."""
+    first = coaching("first", 1, "2026-01-01")
+    second, third = coaching("second", 2, "2026-05-01"), coaching("third", 3, "2026-03-01")
+    found = {day: rules_in_force(book(first, second, third), AGENT, day).rules_position for day in (DAY, DAY_BEFORE)}
+    assert found == {DAY: 2, DAY_BEFORE: 3}
 
 
 def test_of_a_team() -> None:

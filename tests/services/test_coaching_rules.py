@@ -1,6 +1,8 @@
 """Calendars and coaching rules are policies: what cannot be meant is refused when it is stored."""
 
-from grpc import StatusCode
+import asyncio
+
+from grpc import StatusCode, aio
 
 from stepladder.performance.v1.policy_pb2 import (
     Calendar,
@@ -39,6 +41,27 @@ async def test_rules_name_a_calendar(world: World) -> None:
     assert found.calendar == days.calendar
 
 
+async def test_two_rules_for_the_same(world: World) -> None:
+    """Of one scope and day there is one policy, also when two are stored at once; another day or scope is its own."""
+    team = await world.team()
+    both = [rules("", "2020-01-01", team), rules("", "2020-01-01", team)]
+    answers = await asyncio.gather(*map(world.policies.SetPolicy, both), return_exceptions=True)
+    (stored,) = [one for one in answers if isinstance(one, Policy)]
+    (taken,) = [one for one in answers if isinstance(one, aio.AioRpcError)]
+    assert taken.code() is StatusCode.ALREADY_EXISTS
+    assert f"{stored.policy_id} has coaching rules for the same from 2020-01-01" in (taken.details() or "")
+    refusal = await refused(
+        world.policies.SetPolicy(rules("", "2020-01-01", team)), StatusCode.ALREADY_EXISTS, "SCOPE_TAKEN"
+    )
+    assert "policy.coaching.scope" in refusal.message
+    for request in (rules("", "2020-01-02", team), rules("", "2020-01-01", await world.team())):
+        await world.policies.SetPolicy(request)
+    again = SetPolicyRequest(policy=stored)
+    again.policy.coaching.scope.position = "agent"
+    await world.policies.SetPolicy(again)
+    await world.policies.SetPolicy(rules("", "2020-01-01", team))  # the other one is for less by now
+
+
 async def test_a_place_that_is_not_known(world: World) -> None:
     """The answer says which are."""
     wrong = Policy(policy_id=new_id("days"), effective_date="2020-01-01", calendar=Calendar(country="UK"))
@@ -50,9 +73,10 @@ async def test_a_place_that_is_not_known(world: World) -> None:
 
 async def test_two_people_are_no_group(world: World) -> None:
     """Rules that would tell of fewer than three are refused; none said is the number that the contract names."""
+    policy_id = new_id("coaching")
     for smallest, wrong in ((1, True), (2, True), (3, False), (0, False)):
         content = CoachingRules(smallest_group=smallest)
-        policy = Policy(policy_id=new_id("coaching"), effective_date="2020-01-01", coaching=content)
+        policy = Policy(policy_id=policy_id, effective_date="2020-01-01", coaching=content)
         call = world.policies.SetPolicy(SetPolicyRequest(policy=policy))
         if wrong:
             refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")

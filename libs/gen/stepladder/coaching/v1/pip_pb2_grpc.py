@@ -30,7 +30,8 @@ class PipServiceStub:
     passed, back to ACTIVE by its one extension, or to DECIDED as not passed: not final before the employee's time to
     appeal has passed (CLOSED), or the appeal was heard (APPEALED → CLOSED). An employee has one open PIP at a time. It is
     made under the coaching rules (`PipRules`) in force for the employee on the day of the draft, counts in business days,
-    and keeps the facts it rests on.
+    and keeps the facts it rests on. When the employee leaves before it is DECIDED, it is CLOSED by itself: nothing is decided
+    any more. What was decided before may still be appealed.
 
     Restricted. The lead of the employee's team on the day of the call, who drafted it, and HR may know of a PIP; the
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
@@ -179,7 +180,8 @@ class PipServiceServicer:
     passed, back to ACTIVE by its one extension, or to DECIDED as not passed: not final before the employee's time to
     appeal has passed (CLOSED), or the appeal was heard (APPEALED → CLOSED). An employee has one open PIP at a time. It is
     made under the coaching rules (`PipRules`) in force for the employee on the day of the draft, counts in business days,
-    and keeps the facts it rests on.
+    and keeps the facts it rests on. When the employee leaves before it is DECIDED, it is CLOSED by itself: nothing is decided
+    any more. What was decided before may still be appealed.
 
     Restricted. The lead of the employee's team on the day of the call, who drafted it, and HR may know of a PIP; the
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
@@ -301,7 +303,8 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PausePip(self, request, context):
-        """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself.
+        """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself, from when its day begins by
+        the site's clock.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -519,7 +522,8 @@ class PipService:
     passed, back to ACTIVE by its one extension, or to DECIDED as not passed: not final before the employee's time to
     appeal has passed (CLOSED), or the appeal was heard (APPEALED → CLOSED). An employee has one open PIP at a time. It is
     made under the coaching rules (`PipRules`) in force for the employee on the day of the draft, counts in business days,
-    and keeps the facts it rests on.
+    and keeps the facts it rests on. When the employee leaves before it is DECIDED, it is CLOSED by itself: nothing is decided
+    any more. What was decided before may still be appealed.
 
     Restricted. The lead of the employee's team on the day of the call, who drafted it, and HR may know of a PIP; the
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's

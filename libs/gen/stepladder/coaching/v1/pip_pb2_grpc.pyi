@@ -17,7 +17,8 @@ class PipServiceStub:
     passed, back to ACTIVE by its one extension, or to DECIDED as not passed: not final before the employee's time to
     appeal has passed (CLOSED), or the appeal was heard (APPEALED → CLOSED). An employee has one open PIP at a time. It is
     made under the coaching rules (`PipRules`) in force for the employee on the day of the draft, counts in business days,
-    and keeps the facts it rests on.
+    and keeps the facts it rests on. When the employee leaves before it is DECIDED, it is CLOSED by itself: nothing is decided
+    any more. What was decided before may still be appealed.
 
     Restricted. The lead of the employee's team on the day of the call, who drafted it, and HR may know of a PIP; the
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
@@ -82,7 +83,9 @@ class PipServiceStub:
     INVALID_ARGUMENT `DATE_INVALID`.
     """
     PausePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.PausePipRequest, _pip_pb2.Pip]
-    """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself."""
+    """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself, from when its day begins by
+    the site's clock.
+    """
     ResumePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.ResumePipRequest, _pip_pb2.Pip]
     """HR, also while paused: what HR paused goes on; dates are counted anew for the business days that were left. A leave ends
     in the directory, and resumes by itself.
@@ -120,7 +123,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     passed, back to ACTIVE by its one extension, or to DECIDED as not passed: not final before the employee's time to
     appeal has passed (CLOSED), or the appeal was heard (APPEALED → CLOSED). An employee has one open PIP at a time. It is
     made under the coaching rules (`PipRules`) in force for the employee on the day of the draft, counts in business days,
-    and keeps the facts it rests on.
+    and keeps the facts it rests on. When the employee leaves before it is DECIDED, it is CLOSED by itself: nothing is decided
+    any more. What was decided before may still be appealed.
 
     Restricted. The lead of the employee's team on the day of the call, who drafted it, and HR may know of a PIP; the
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
@@ -267,7 +271,9 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.PausePipRequest,
         context: _aio.ServicerContext[_pip_pb2.PausePipRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself."""
+        """HR. From DELIVERED to APPEALED: the clock stands still. An employee's leave pauses by itself, from when its day begins by
+        the site's clock.
+        """
 
     @_abc_1.abstractmethod
     def ResumePip(

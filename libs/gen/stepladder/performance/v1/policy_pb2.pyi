@@ -131,7 +131,7 @@ Global___Calendar: _TypeAlias = Calendar  # noqa: Y015
 @_typing.final
 class CoachingRules(_message.Message):
     """How people are coached, and what a performance improvement plan (PIP) must respect. Of the rules in force on a day, the
-    narrowest scope that fits the employee holds; a plan keeps the version that it was made under. Where a number is 0, there
+    narrowest scope that fits the employee holds, and of several of the same scope the version that began last; a plan keeps the version that it was made under. Where a number is 0, there
     is no such rule, unless its comment says otherwise.
     """
 

@@ -21,7 +21,8 @@ class PolicyServiceStub:
     takes the earlier one's place; what was decided under that one stays. The same version again changes nothing.
     Errors: INVALID_ARGUMENT `POLICY_INVALID` with every field that is wrong; NOT_FOUND `KPI_NOT_FOUND`,
     `CALENDAR_NOT_FOUND` unless the calendar that coaching rules name is in force on their first day, too;
-    ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy of another kind.
+    ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy of another kind, `SCOPE_TAKEN` if another policy has
+    coaching rules of the same scope from the same day.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyRequest, _policy_pb2.Policy]
     """The version in force on a day. Errors: NOT_FOUND `POLICY_NOT_FOUND`."""
@@ -41,7 +42,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         takes the earlier one's place; what was decided under that one stays. The same version again changes nothing.
         Errors: INVALID_ARGUMENT `POLICY_INVALID` with every field that is wrong; NOT_FOUND `KPI_NOT_FOUND`,
         `CALENDAR_NOT_FOUND` unless the calendar that coaching rules name is in force on their first day, too;
-        ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy of another kind.
+        ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy of another kind, `SCOPE_TAKEN` if another policy has
+        coaching rules of the same scope from the same day.
         """
 
     @_abc_1.abstractmethod
