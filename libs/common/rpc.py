@@ -197,7 +197,7 @@ class _Method:
         found = _VALIDATOR.collect_violations(request, fail_fast=most == 1)
         violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
         if violations := violations or tuple(islice(control_characters(request), most)):
-            text = "; ".join(f"{v.field}: {v.message}" for v in violations[:3])
+            text = "; ".join(f"{v.field}: {v.message}".removeprefix(": ") for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
             raise Invalid("INVALID_FIELDS", text + more, violations)
         return request

@@ -18,8 +18,10 @@ _NARROW = (resource_id, iso_date, iso_month, decimal)
 
 def control_characters(request: Message, path: str = "") -> Iterator[FieldViolation]:
     """Every field of a message with a control character other than a tab or a line break, behind the path given."""
-    for field in _fields_with_texts(request.DESCRIPTOR):
-        value = getattr(request, field.name)
+    with_texts = _fields_with_texts(request.DESCRIPTOR)
+    for field, value in request.ListFields():
+        if field not in with_texts:
+            continue
         for index, one in enumerate(value if field.is_repeated else [value]):
             here = f"{path}{field.name}[{index}]" if field.is_repeated else f"{path}{field.name}"
             if isinstance(one, Message):
@@ -29,9 +31,9 @@ def control_characters(request: Message, path: str = "") -> Iterator[FieldViolat
 
 
 @cache
-def _fields_with_texts(message: Descriptor) -> tuple[FieldDescriptor, ...]:
+def _fields_with_texts(message: Descriptor) -> frozenset[FieldDescriptor]:
     """Fields that are free texts or hold messages with some; so many facts at once, which have none, cost nothing."""
-    return tuple(field for field in message.fields if any(map(_is_text, _with_all_inside(field))))
+    return frozenset(field for field in message.fields if any(map(_is_text, _with_all_inside(field))))
 
 
 def _with_all_inside(field: FieldDescriptor) -> set[FieldDescriptor]:

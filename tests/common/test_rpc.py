@@ -45,11 +45,14 @@ from stepladder.common.v1.operations_pb2 import (
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1 import facts_pb2
 from stepladder.performance.v1.facts_pb2 import (
+    DISPUTE_OUTCOME_UPHELD,
     Fact,
     RateMonthRequest,
     Reading,
+    ReadingsOfDay,
     RecordFactsRequest,
     RecordFactsResponse,
+    SettleFactDisputeRequest,
     StreamFactsRequest,
     StreamFactsResponse,
 )
@@ -314,6 +317,16 @@ async def test_client_stream_is_read_to_its_end(world: World) -> None:
     answer = await FactsServiceStub(world.channel).StreamFacts(iter(requests))
     assert (answer.batches, answer.recorded) == (3, 6)
     assert world.facts.contexts[0].request_id == ""
+
+
+async def test_a_rule_about_the_whole_request_names_no_field(world: World) -> None:
+    """And its sentence stands by itself."""
+    of_day = ReadingsOfDay(employee_id="anna", date="2026-03-31", source="acd", kpi_ids=["calls"])
+    settled = SettleFactDisputeRequest(readings=of_day, outcome=DISPUTE_OUTCOME_UPHELD, reason="as it was")
+    settled.corrected.add(kpi_id="calls", numerators=[1])
+    with pytest.raises(aio.AioRpcError) as caught:
+        await FactsServiceStub(world.channel).SettleFactDispute(settled)
+    assert (caught.value.details() or "").startswith("corrected readings belong to the outcome")
 
 
 @pytest.mark.parametrize("text", ["a\x00", "\x1b[31mred", "\x0b"])
