@@ -253,7 +253,7 @@ async def centre(world: World) -> Centre:
     await world.directory.ChangeEmploymentStatus(left)
     tasks = [CoachingRules.LeadTask(task_id="listen", display_name="Listens in")]
     days = Policy(policy_id="riga", effective_date="2019-01-01", calendar=Calendar(country="LV"))
-    rules = CoachingRules(calendar_id="riga", pip=RULES, lead_tasks=tasks, mastery_repetitions=1, smallest_group=1)
+    rules = CoachingRules(calendar_id="riga", pip=RULES, lead_tasks=tasks, mastery_repetitions=1)
     for policy in (days, Policy(policy_id="coaching", effective_date="2019-01-01", coaching=rules)):
         await world.policies.SetPolicy(SetPolicyRequest(policy=policy))
     await world.record(fact(people.agent, "2020-02-03", kpi, 20))
