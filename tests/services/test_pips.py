@@ -19,6 +19,7 @@ from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, PREFIXES
 from services.coaching.pip import MAY, PIP, Role, pip_key
+from services.coaching.pip_state import pins_of
 from services.coaching.standing import STANDING
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged
 from stepladder.coaching.v1.measure_pb2 import Measure
@@ -877,3 +878,39 @@ async def test_who_leaves_may_still_appeal(desk: Desk) -> None:
     await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
     heard = await desk.say(desk.hearer, HearPipAppealRequest, reason="looked into it")
     assert heard.outcome == Pip.OUTCOME_NOT_PASSED
+
+
+async def test_everything_that_a_pip_rests_on_drifts(desk: Desk) -> None:
+    """Days, single facts, records, checkpoints and results; also when it is closed."""
+    world = desk.world
+    single = await world.record(fact(desk.agent, "2027-01-11", desk.kpi, 20))
+    content = desk.content()
+    content.elements[0].evidence.add(log_position=single.log_position)
+    await desk.say(desk.lead, DraftPipRequest, content=content)
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    await desk.say(desk.hr, ApprovePipRequest)
+    await desk.say(desk.lead, DeliverPipRequest)
+    await desk.say(desk.agent, AcknowledgePipRequest)
+    world.clock[0] += timedelta(days=3)
+    await world.record(fact(desk.agent, "2027-03-17", desk.kpi, 4))
+    await desk.say(desk.lead, HoldPipCheckpointRequest, number=1, notes="much better")
+    await desk.propose(Pip.RESULT_PASSED)
+    closed = await desk.say(desk.hr2, DecidePipRequest, result=Pip.RESULT_PASSED, reason="good work")
+    for day in ("2027-02-10", "2027-01-11", "2027-03-17"):
+        await world.facts.CorrectFact(CorrectFactRequest(fact=fact(desk.agent, day, desk.kpi, 1), reason="recounted"))
+    record_id = closed.content.elements[1].evidence[0].record_id
+    await world.records.RetractRecord(RetractRecordRequest(record_id=record_id, reason="somebody else"))
+    drifted = await until(
+        lambda: desk.get(desk.hr), lambda pip: len(pip.drift.drifts) == 4 and len(pip.drift.records) == 1
+    )
+    assert [one.pin for one in drifted.drift.drifts] == [
+        "errors/evidence/1",
+        "errors/evidence/2",
+        "errors/checkpoint/1",
+        "errors/result",
+    ]
+    assert drifted.state == Pip.STATE_CLOSED
+    state = (await world.services["coaching"].commands.load(PIP, pip_key(desk.agent))).state
+    kept = {pin.removeprefix("pip-1/") for pin in pins_of(state)}
+    assert kept == {one.pin for one in drifted.drift.drifts}
