@@ -19,8 +19,9 @@ from libs.facts.relations import need_to_know
 from services.coaching.callers import Caller
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
-from services.coaching.pip import PIP, Role, pip_key
+from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_api import PipApi
+from services.coaching.pip_rights import Role
 from services.coaching.plan import PLAN
 from services.coaching.plan_rights import knows, plan_for
 from services.coaching.session import SESSION

@@ -1,8 +1,7 @@
 """An employee's performance improvement plans, from draft to an outcome that people decide. Restricted."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from enum import Enum
 from typing import assert_never, cast
 
 from google.protobuf.message import Message
@@ -10,7 +9,6 @@ from google.protobuf.message import Message
 from libs.common.days import ONE_DAY, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
-from libs.facts.relations import need_to_know
 from services.coaching.pins import drifts_of, is_told, known_at
 from services.coaching.pip_content import (
     content_of,
@@ -20,6 +18,7 @@ from services.coaching.pip_content import (
     review_violations,
     violations,
 )
+from services.coaching.pip_rights import Request, apart, refuse_unless_may
 from services.coaching.pip_schedule import business_days_between, is_over, planned, used_before
 from services.coaching.pip_state import Event, PipState, State, evolve, pins, user
 from stepladder.coaching.v1.events_pb2 import (
@@ -89,87 +88,12 @@ from stepladder.coaching.v1.pip_pb2 import (
 )
 
 Command = ActOnPip | CallPip | FollowLeave | NotePipDrift | NotePipRecord
-Request = (
-    DraftPipRequest
-    | EditPipRequest
-    | SubmitPipRequest
-    | SendBackPipRequest
-    | OverridePipPreconditionRequest
-    | ApprovePipRequest
-    | DeliverPipRequest
-    | AcknowledgePipRequest
-    | NamePipWitnessRequest
-    | WitnessPipRefusalRequest
-    | RespondToPipRequest
-    | HoldPipCheckpointRequest
-    | ReschedulePipCheckpointRequest
-    | PausePipRequest
-    | ResumePipRequest
-    | ProposePipResultRequest
-    | DecidePipRequest
-    | AppealPipRequest
-    | NamePipHearerRequest
-    | HearPipAppealRequest
-    | WithdrawPipRequest
-    | ReviewPipDriftRequest
-)
 
 
 def pip_key(employee_id: str) -> str:
     """The aggregate's id. It tells nobody who sees it whose PIPs they are. Stored for ever."""
     return opaque_id("pip", employee_id)
 
-
-class Role(Enum):
-    """What somebody is to a PIP."""
-
-    LEAD = "lead"
-    DRAFTER = "drafter"
-    HR = "hr"
-    EMPLOYEE = "employee"
-    WITNESS = "witness"
-    HEARER = "hearer"
-
-
-WRITERS = frozenset({Role.LEAD, Role.DRAFTER})
-HR_ROLES = frozenset({Role.HR})
-EMPLOYEE_ROLES = frozenset({Role.EMPLOYEE})
-
-MAY: Mapping[type[Message], frozenset[Role]] = {
-    DraftPipRequest: frozenset({Role.LEAD}),
-    EditPipRequest: WRITERS,
-    SubmitPipRequest: WRITERS,
-    SendBackPipRequest: HR_ROLES,
-    OverridePipPreconditionRequest: HR_ROLES,
-    ApprovePipRequest: HR_ROLES,
-    DeliverPipRequest: WRITERS | HR_ROLES,
-    AcknowledgePipRequest: EMPLOYEE_ROLES,
-    NamePipWitnessRequest: WRITERS | HR_ROLES,
-    WitnessPipRefusalRequest: frozenset({Role.WITNESS}),
-    RespondToPipRequest: EMPLOYEE_ROLES,
-    HoldPipCheckpointRequest: WRITERS,
-    ReschedulePipCheckpointRequest: WRITERS,
-    PausePipRequest: HR_ROLES,
-    ResumePipRequest: HR_ROLES,
-    ProposePipResultRequest: WRITERS,
-    DecidePipRequest: HR_ROLES,
-    AppealPipRequest: EMPLOYEE_ROLES,
-    NamePipHearerRequest: HR_ROLES,
-    HearPipAppealRequest: frozenset({Role.HEARER}),
-    WithdrawPipRequest: frozenset({Role.DRAFTER, Role.HR}),
-    ReviewPipDriftRequest: WRITERS | HR_ROLES,
-}
-"""Who may say what; everything but these is told them as if there were nothing."""
-
-APART: Mapping[type[Message], Callable[[PipState], frozenset[str]]] = {
-    EditPipRequest: lambda pip: pip.who(PipApproved, PipDecided),
-    OverridePipPreconditionRequest: lambda pip: pip.writers,
-    ApprovePipRequest: lambda pip: pip.writers,
-    ProposePipResultRequest: lambda pip: pip.who(PipDecided),
-    DecidePipRequest: lambda pip: pip.writers | pip.who(PipApproved, PipResultProposed),
-    HearPipAppealRequest: lambda pip: pip.involved,
-}
-"""The separation of duties: actors who may not say it any more, by what they have done."""
 
 WHILE_PAUSED = (
     RespondToPipRequest,
@@ -250,32 +174,6 @@ def _of(employee_id: str, pip_id: str, actor: str, event: Event) -> Event:
 
 
 PIP = Aggregate(name="coaching.pip", initial=State(), evolve=evolve, decide=decide, restricted=True)
-
-
-def roles(pip: PipState, actor: str, *, by_hr: bool, by_lead: bool) -> frozenset[Role]:
-    """What an actor is to a PIP, who is employed; their own they meet as the employee only, once it was delivered."""
-    if actor == user(pip.drafted.employee_id):
-        return EMPLOYEE_ROLES if pip.delivered else frozenset()
-    held = {
-        Role.LEAD: by_lead,
-        Role.DRAFTER: actor in pip.writers,
-        Role.HR: by_hr,
-        Role.WITNESS: actor == user(pip.last(PipWitnessNamed).witness_id),
-        Role.HEARER: actor == user(pip.last(PipHearerNamed).hearer_id),
-    }
-    return frozenset(role for role, holds in held.items() if holds)
-
-
-def apart(pip: PipState, kind: type[Message]) -> frozenset[str]:
-    """Actors whom the separation of duties keeps from saying something."""
-    return APART[kind](pip) if kind in APART else frozenset()
-
-
-def refuse_unless_may(pip: PipState, request: Request, actor: str, *, by_hr: bool, by_lead: bool) -> None:
-    """Raises Forbidden `NEED_TO_KNOW`."""
-    is_own = actor == user(request.employee_id) and not pip.delivered
-    if is_own or roles(pip, actor, by_hr=by_hr, by_lead=by_lead).isdisjoint(MAY[type(request)]):
-        raise need_to_know()
 
 
 def _drafted(state: State, draft: DraftPipRequest, act: ActOnPip, context: Context) -> list[Event]:

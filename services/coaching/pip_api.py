@@ -16,9 +16,10 @@ from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Directory, Relation, need_to_know, relations
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
-from services.coaching.pip import PIP, Request, Role, pip_key, refuse_unless_may, roles
+from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
+from services.coaching.pip_rights import Request, Role, refuse_unless_may, roles
 from services.coaching.pip_state import PipState, State
 from services.coaching.pips import Pips
 from services.coaching.plan import PLAN

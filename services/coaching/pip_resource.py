@@ -1,7 +1,7 @@
 """A PIP as those who may know of it see it. Pure."""
 
-from services.coaching.pip import HR_ROLES, WRITERS, Role
 from services.coaching.pip_content import result_of
+from services.coaching.pip_rights import HR_ROLES, WRITERS, Role
 from services.coaching.pip_state import PipState, result_pin
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,

@@ -6,7 +6,7 @@ from datetime import date
 
 from google.protobuf.message import Message
 
-from services.coaching.pip import HR_ROLES, MAY, Role, apart
+from services.coaching.pip_rights import HR_ROLES, MAY, Role, apart
 from services.coaching.pip_schedule import is_over
 from services.coaching.pip_state import PipState, user
 from stepladder.coaching.v1.events_pb2 import PipHearerNamed, PipPreconditionOverridden, PipWitnessNamed

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from libs.common.days import ONE_DAY
 from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed, NotFound, Refused
-from services.coaching.pip import MAY, PIP, pip_key, roles
+from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import content_of, put_texts, result_of
 from services.coaching.pip_resource import to_resource
+from services.coaching.pip_rights import MAY, roles
 from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift

@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.message import Message
 
 from libs.common.errors import Refused
-from services.coaching.pip import PIP, apart
+from services.coaching.pip import PIP
+from services.coaching.pip_rights import apart
 from services.coaching.pip_state import PipState, State, user
 from services.coaching.pip_turns import REQUESTS, People, Turn, turns
 from stepladder.coaching.v1.pip_pb2 import Pip

@@ -18,7 +18,8 @@ from libs.cli.nats_server import NatsServer
 from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, PREFIXES
-from services.coaching.pip import MAY, PIP, Role, pip_key
+from services.coaching.pip import PIP, pip_key
+from services.coaching.pip_rights import MAY, Role
 from services.coaching.pip_state import pins_of
 from services.coaching.standing import STANDING
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged
