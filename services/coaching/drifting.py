@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.eventsourcing import Aggregate, Context, Recorded
 from libs.common.reacting import Policy
 from libs.common.service import Service, Together
+from libs.facts.people import FOR_EVER
 from services.coaching.measuring import Ask, Measuring
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.performance.v1.events_pb2 import (
@@ -34,8 +35,13 @@ FACTS = ("log.performance.facts.*", "log.performance.record.*", "log.performance
 class Held(Protocol):
     """The read model of a kind of aggregates that hold measurements."""
 
-    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
-        """Ids of those that are about employees, whatever has become of them."""
+    async def held_about(
+        self, engine: AsyncEngine, employee_ids: Collection[str], first_day: str, last_day: str
+    ) -> Sequence[str]:
+        """Ids of those about employees that keep something of a day from one to another, whatever has become of them.
+
+        Both days are inclusive.
+        """
         ...
 
 
@@ -62,7 +68,7 @@ class Holder(Generic[S]):
         """Looks at some by their ids, and at all about employees of whom facts were touched, by employee and day."""
         commands = self.service.commands
         await self.together.catch_up()
-        about = await self.model.held_about(self.service.engine, touched) if touched else ()
+        about = await self.model.held_about(self.service.engine, touched, *_from_to(touched)) if touched else ()
         # A replica may not have heard yet of the very event that was seen here.
         found = await commands.known(self.aggregate, sorted(own), latest=True)
         found |= await commands.known(self.aggregate, sorted({*about} - {*own}))
@@ -139,6 +145,12 @@ def _changed(event: Message) -> tuple[str, set[str]] | None:
             return employee_id, {""}
         case _:
             return None
+
+
+def _from_to(touched: Mapping[str, Mapping[str, int]]) -> tuple[str, str]:
+    """The first and the last of the days; where some are not named, all."""
+    days = [day for of_employee in touched.values() for day in of_employee]
+    return min(days), max(days) if all(days) else FOR_EVER
 
 
 def _is_touched(pin: Measured, changed: Mapping[str, int]) -> bool:

@@ -80,7 +80,7 @@ class EffectApi:
         coached = list(self._coached(states, request.group_by, days, context.today, left_out))
         waits = {kpi_id: median_low(waits) for kpi_id, waits in _waits(coached).items()}
         found = await self._states(await self._plans.never_activated(self._engine, str(start), str(end)))
-        of_them = await self._plans.held_about(self._engine, {one.proposed.employee_id for one in found})
+        of_them = await self._plans.of_employees(self._engine, {one.proposed.employee_id for one in found})
         coachings = _coachings(await self._states(of_them), context.today)
         others = list(self._others(found, coachings, rules, waits, days, context.today))
         effect = pb.Effect(known_at=known_at)

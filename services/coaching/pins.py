@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from google.protobuf.message import Message
+
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 
 
@@ -22,6 +24,18 @@ def is_told(drifts: Mapping[str, PinDrift], told: Mapping[str, PinDrift]) -> boo
     return {pin: _said(drift.now) for pin, drift in drifts.items()} == {
         pin: _said(drift.now) for pin, drift in told.items()
     }
+
+
+def days_in(event: Message) -> set[tuple[str, str]]:
+    """First and last day of everything that an event says was measured."""
+    if isinstance(event, Measured):
+        return {(event.start_date, event.end_date)} if event.HasField("measure") else set()
+    days = set[tuple[str, str]]()
+    for field, value in event.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                days |= days_in(one)
+    return days
 
 
 def known_at(measured: Iterable[PinDrift]) -> int:

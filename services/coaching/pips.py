@@ -28,6 +28,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
+from services.coaching.measured_days import MeasuredDays
 from services.coaching.pip import pip_key
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealed,
@@ -76,7 +77,7 @@ class Pips(ReadModel):
     """Rows: one for each PIP, at the position of its draft in LOG_RESTRICTED; and the days that it waits for."""
 
     name = "pips"
-    version = 2
+    version = 3
     subjects = ("restricted.coaching.pip.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -94,11 +95,13 @@ class Pips(ReadModel):
             Column("hearer_id", String, nullable=False),
             UniqueConstraint("employee_id", "pip_id"),
         )
+        self.measured = MeasuredDays(f"pip_measured_days{suffix}", metadata)
         self.deadlines = deadlines(f"pip_deadlines{suffix}", metadata)
-        self.tables = (self.pips, self.deadlines)
+        self.tables = (self.pips, self.measured.days, self.deadlines)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
+            await self.measured.take(rows, recorded)
             await self._take(rows, recorded)
 
     async def _take(self, rows: AsyncConnection, recorded: Recorded) -> None:
@@ -207,12 +210,11 @@ class Pips(ReadModel):
         async with engine.connect() as connection:
             return list(await connection.scalars(query.order_by(columns.position).limit(most)))
 
-    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
-        """Aggregates of those of the employees who have PIPs."""
-        columns = self.pips.c
-        query = select(columns.employee_id).where(columns.employee_id.in_(employee_ids)).distinct()
-        async with engine.connect() as connection:
-            return [pip_key(employee_id) for (employee_id,) in await connection.execute(query)]
+    async def held_about(
+        self, engine: AsyncEngine, employee_ids: Collection[str], first_day: str, last_day: str
+    ) -> Sequence[str]:
+        """As `Held.held_about`."""
+        return await self.measured.holders(engine, [*map(pip_key, employee_ids)], first_day, last_day)
 
 
 OfPip = (

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     delete,
@@ -27,6 +28,7 @@ from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
 from services.coaching.callers import Reach
+from services.coaching.measured_days import MeasuredDays
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,
     PlanAssessed,
@@ -49,7 +51,7 @@ class Plans(ReadModel):
     """Rows: one for each plan, at the position of its proposal, with its mentors; and the reassessments to come."""
 
     name = "plans"
-    version = 2
+    version = 3
     subjects = ("log.coaching.plan.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -75,11 +77,13 @@ class Plans(ReadModel):
             Column("mentor_id", String, primary_key=True),
             Column("plan_id", String, primary_key=True),
         )
+        self.measured = MeasuredDays(f"plan_measured_days{suffix}", metadata)
         self.deadlines = deadlines(f"reassessments{suffix}", metadata)
-        self.tables = (self.plans, self.mentors, self.deadlines)
+        self.tables = (self.plans, self.mentors, self.measured.days, self.deadlines)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
+            await self.measured.take(rows, recorded)
             match recorded.event:
                 case PlanProposed() as proposed:
                     await rows.execute(
@@ -169,12 +173,20 @@ class Plans(ReadModel):
         mine = select(self.mentors.c.plan_id).where(self.mentors.c.mentor_id == mentor_id)
         return self.plans.c.plan_id.in_(mine)
 
-    async def held_about(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
+    async def of_employees(self, engine: AsyncEngine, employee_ids: Collection[str]) -> Sequence[str]:
         """Ids of the plans of employees, also of those that are closed."""
-        columns = self.plans.c
         async with engine.connect() as connection:
-            query = select(columns.plan_id).where(columns.employee_id.in_(employee_ids))
-            return list(await connection.scalars(query.order_by(columns.position)))
+            return list(await connection.scalars(self.theirs(employee_ids).order_by(self.plans.c.position)))
+
+    async def held_about(
+        self, engine: AsyncEngine, employee_ids: Collection[str], first_day: str, last_day: str
+    ) -> Sequence[str]:
+        """As `Held.held_about`."""
+        return await self.measured.holders(engine, self.theirs(employee_ids), first_day, last_day)
+
+    def theirs(self, employee_ids: Collection[str]) -> Select[tuple[str]]:
+        """Chooses the plans of employees."""
+        return select(self.plans.c.plan_id).where(self.plans.c.employee_id.in_(employee_ids))
 
     async def activated_between(self, engine: AsyncEngine, start: str, end: str) -> list[str]:
         """Ids of the plans that were activated on days from one to another, both inclusive."""
