@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Insert, Table, event
+from sqlalchemy import Insert, Row, Select, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -78,6 +78,12 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 _QUEUES: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def all_rows(engine: AsyncEngine, query: Select[Any]) -> Sequence[Row[Any]]:
+    """What a query finds, read at once."""
+    async with engine.connect() as connection:
+        return list(await connection.execute(query))
 
 
 def _insert(table: Table, connection: AsyncConnection) -> Any:

@@ -119,14 +119,15 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         service,
         people,
         catalogue,
+        plans,
         sessions,
-        service.together(at_people, at_catalogue, at_sessions),
+        service.together(at_people, at_catalogue, at_plans, at_sessions),
         check_ins,
         service.follow(check_ins),
     )
     trainings, sharings = Trainings(metadata), Sharings(metadata)
     at_suggestions, at_trainings = service.follow(suggestions), service.follow(trainings)
-    worklists = Worklists(service, duties, sessions, suggestions, trainings, pips)
+    worklists = Worklists(service, duties, plans, sessions, suggestions, trainings, pips)
     shared_problems = SharedProblems(service, people, facts, measuring, together)
     before_and_after = BeforeAndAfter(service, people, measuring)
     return {

@@ -17,6 +17,7 @@ from libs.facts.check_ins import CheckIns
 from libs.facts.employee import EMPLOYEE
 from libs.facts.leading import TeamSpan
 from libs.facts.people import People
+from services.coaching.plans import Plans
 from services.coaching.rhythm import Due, check_in_due, sessions_due
 from services.coaching.rules import KIND, CoachingRulesInForce, lookups
 from services.coaching.sessions import Sessions
@@ -89,6 +90,7 @@ class Duties:
         service: Service,
         people: People,
         catalogue: Catalogue,
+        plans: Plans,
         sessions: Sessions,
         together: Together,
         check_ins: CheckIns,
@@ -98,6 +100,7 @@ class Duties:
         self._engine = service.engine
         self._people = people
         self._catalogue = catalogue
+        self._plans = plans
         self._sessions = sessions
         self._together = together
         self._check_ins = check_ins
@@ -143,12 +146,12 @@ class Duties:
 
     async def sessions_of_plans(self, states: States, rules: Rules, since: date, today: date) -> list[PlanSession]:
         """Every session that fell due of plans that were not closed before a day, by plan and day."""
-        plans = await self._sessions.running_plans(self._engine, states, since.isoformat())
+        plans = await self._plans.running(self._engine, states, since.isoformat())
         sessions = await self._sessions.of_plans(self._engine, [one.plan_id for one in plans])
         found: list[PlanSession] = []
         known_on = lookups(rules)
         for plan in plans:
-            begun, ended = date.fromisoformat(plan.active_date), _day(plan.closed_date)
+            begun, ended = date.fromisoformat(plan.activated_date), _day(plan.closed_date)
             every = known_on(begun)(states[plan.employee_id], begun).rules.session_days
             if not every:
                 continue

@@ -1,4 +1,4 @@
-"""Read model: which plans there are, whose, in what state, with which mentors; and when reassessments fall due."""
+"""Read model: which plans there are, whose, in what state, with which mentors and goals; when they are reassessed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     MetaData,
+    Row,
     Select,
     String,
     Table,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert
+from libs.common.database import all_rows, upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
@@ -48,7 +49,10 @@ REASSESS = "reassess"
 
 
 class Plans(ReadModel):
-    """Rows: one for each plan, at the position of its proposal, with its mentors; and the reassessments to come."""
+    """Rows: one for each plan, at the position of its proposal, with its mentors and goals; the reassessments to come.
+
+    Days on which something was done are those of the event's time, in UTC, where the event names none.
+    """
 
     name = "plans"
     version = 3
@@ -63,12 +67,14 @@ class Plans(ReadModel):
             Column("employee_id", String, nullable=False, index=True),
             Column("lead_id", String, nullable=False, index=True),
             Column("state", Integer, nullable=False),
+            Column("since_date", String(10), nullable=False),  # of the state, or of the reassessment that is due
             Column("kpi_id", String, nullable=False),
             Column("proposed_date", String(10), nullable=False),
             Column("activated_date", String(10), nullable=False),  # empty before
             Column("reassessment_due", Boolean, nullable=False),
-            Column("drift_open", Boolean, nullable=False),
+            Column("drifted_date", String(10), nullable=False),  # empty: there is no drift to look at
             Column("closed_position", BigInteger, nullable=False),  # 0 while it is open
+            Column("closed_date", String(10), nullable=False),
             Column("watch_until", String(10), nullable=False),
         )
         self.mentors = Table(
@@ -77,13 +83,21 @@ class Plans(ReadModel):
             Column("mentor_id", String, primary_key=True),
             Column("plan_id", String, primary_key=True),
         )
+        self.goals = Table(
+            f"goal_deadlines{suffix}",
+            metadata,
+            Column("plan_id", String, primary_key=True),
+            Column("number", Integer, primary_key=True, autoincrement=False),
+            Column("deadline", String(10), nullable=False),
+        )
         self.measured = MeasuredDays(f"plan_measured_days{suffix}", metadata)
         self.deadlines = deadlines(f"reassessments{suffix}", metadata)
-        self.tables = (self.plans, self.mentors, self.measured.days, self.deadlines)
+        self.tables = (self.plans, self.mentors, self.goals, self.measured.days, self.deadlines)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
             await self.measured.take(rows, recorded)
+            day = recorded.envelope.time.ToJsonString()[:10]
             match recorded.event:
                 case PlanProposed() as proposed:
                     await rows.execute(
@@ -93,52 +107,60 @@ class Plans(ReadModel):
                             employee_id=proposed.employee_id,
                             lead_id=proposed.lead_id,
                             state=Plan.STATE_PROPOSED,
+                            since_date=proposed.proposed_date,
                             kpi_id=proposed.evidence.kpi_id,
                             proposed_date=proposed.proposed_date,
                             activated_date="",
                             reassessment_due=False,
-                            drift_open=False,
+                            drifted_date="",
                             closed_position=0,
+                            closed_date="",
                             watch_until="",
                         )
                     )
                 case PlanAssessed(plan_id=plan_id):
-                    await self._change(rows, plan_id, state=Plan.STATE_ASSESSED)
+                    await self._change(rows, plan_id, state=Plan.STATE_ASSESSED, since_date=day)
                 case PlanDiagnosed(plan_id=plan_id):
-                    await self._change(rows, plan_id, state=Plan.STATE_DIAGNOSED)
-                case PlanActivated(plan_id=plan_id, supports=supports, activated_date=day):
-                    # Before the day was kept, the event's own says it well enough.
-                    day = day or recorded.envelope.time.ToJsonString()[:10]
-                    await self._change(rows, plan_id, state=Plan.STATE_ACTIVE, activated_date=day)
+                    await self._change(rows, plan_id, state=Plan.STATE_DIAGNOSED, since_date=day)
+                case PlanActivated(plan_id=plan_id, supports=supports, goals=goals, activated_date=activated):
+                    active = activated or day
+                    await self._change(rows, plan_id, state=Plan.STATE_ACTIVE, since_date=active, activated_date=active)
                     mentors = {support.mentor_id for support in supports} - {""}
                     if mentors:
                         mentoring = [{"mentor_id": one, "plan_id": plan_id} for one in sorted(mentors)]
                         await rows.execute(insert(self.mentors), mentoring)
-                case PlanObserved(plan_id=plan_id, observe_until=day):
-                    await self._change(rows, plan_id, state=Plan.STATE_IN_OBSERVATION)
+                    goal_rows = [
+                        {"plan_id": plan_id, "number": number, "deadline": goal.deadline}
+                        for number, goal in enumerate(goals, 1)
+                    ]
+                    await rows.execute(insert(self.goals), goal_rows)
+                case PlanObserved(plan_id=plan_id, observe_until=until):
+                    await self._change(rows, plan_id, state=Plan.STATE_IN_OBSERVATION, since_date=day)
                     row = {
                         "kind": REASSESS,
                         "key": plan_id,
-                        "due_time": day_over(date.fromisoformat(day)),
+                        "due_time": day_over(date.fromisoformat(until)),
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), row)
                 case ReassessmentFellDue(plan_id=plan_id):
-                    await self._change(rows, plan_id, reassessment_due=True)
-                case PlanClosed(plan_id=plan_id, watch_until=watch_until):
+                    await self._change(rows, plan_id, reassessment_due=True, since_date=day)
+                case PlanClosed(plan_id=plan_id, closed_date=closed, watch_until=watch_until):
                     await self._change(
                         rows,
                         plan_id,
                         state=Plan.STATE_CLOSED,
+                        since_date=closed,
                         reassessment_due=False,
                         closed_position=recorded.position,
+                        closed_date=closed,
                         watch_until=watch_until,
                     )
                     await rows.execute(delete(self.deadlines).where(self.deadlines.c.key == plan_id))
                 case PlanEvidenceDrifted(plan_id=plan_id) | PlanPinsDrifted(plan_id=plan_id):
-                    await self._change(rows, plan_id, drift_open=True)
+                    await self._change(rows, plan_id, drifted_date=day)
                 case PlanDriftReviewed(plan_id=plan_id):
-                    await self._change(rows, plan_id, drift_open=False)
+                    await self._change(rows, plan_id, drifted_date="")
 
     async def _change(self, rows: AsyncConnection, plan_id: str, **values: int | bool | str) -> None:
         await rows.execute(update(self.plans).where(self.plans.c.plan_id == plan_id).values(**values))
@@ -155,11 +177,12 @@ class Plans(ReadModel):
             (columns.lead_id, request.lead_id),
             (columns.state, request.state),
             (columns.reassessment_due, request.reassessment_due),
-            (columns.drift_open, request.drift_open),
         )
         for column, wanted in filters:
             if wanted:
                 query = query.where(column == wanted)
+        if request.drift_open:
+            query = query.where(columns.drifted_date != "")
         if request.mentor_id:
             query = query.where(self._mentored_by(request.mentor_id))
         query = query.where(reach.of(columns.employee_id) | self._mentored_by(reach.caller.employee_id))
@@ -214,6 +237,33 @@ class Plans(ReadModel):
         )
         async with engine.connect() as connection:
             return {row.mentor_id: row.open for row in await connection.execute(query)}
+
+    async def running(self, engine: AsyncEngine, employee_ids: Collection[str], since: str) -> Sequence[Row[Any]]:
+        """Plans of employees that have been active, and were not closed before a day."""
+        columns = self.plans.c
+        query = select(self.plans).where(
+            columns.employee_id.in_(employee_ids),
+            columns.activated_date != "",
+            (columns.closed_date == "") | (columns.closed_date >= since),
+        )
+        return await all_rows(engine, query.order_by(columns.plan_id))
+
+    async def open(self, engine: AsyncEngine, employee_ids: Collection[str], most: int) -> Sequence[Row[Any]]:
+        """Plans of employees that are not closed, those first that have been longest in their state."""
+        columns = self.plans.c
+        query = select(self.plans).where(columns.employee_id.in_(employee_ids), columns.state != int(Plan.STATE_CLOSED))
+        return await all_rows(engine, query.order_by(columns.since_date, columns.plan_id).limit(most))
+
+    async def goals_over(
+        self, engine: AsyncEngine, employee_ids: Collection[str], today: str, most: int
+    ) -> Sequence[Row[Any]]:
+        """Goals of employees' active plans whose deadline is over, the earliest first."""
+        plans, goals = self.plans.c, self.goals.c
+        query = select(self.goals, plans.employee_id).join(self.plans, goals.plan_id == plans.plan_id)
+        query = query.where(
+            plans.employee_id.in_(employee_ids), plans.state == int(Plan.STATE_ACTIVE), goals.deadline < today
+        )
+        return await all_rows(engine, query.order_by(goals.deadline, goals.plan_id, goals.number).limit(most))
 
     async def followed(self, engine: AsyncEngine, plans: Mapping[str, str]) -> dict[str, str]:
         """By plan, the one that it follows; those that follow none are left out. `plans`: employees by plan.

@@ -1,4 +1,4 @@
-"""Read model: sessions, what was agreed in them, the plans that they belong to, and which months were rated."""
+"""Read model: sessions, what was agreed in them, and which months were rated."""
 
 from collections.abc import Collection, Sequence
 from datetime import date
@@ -11,7 +11,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Row,
-    Select,
     String,
     Table,
     and_,
@@ -23,22 +22,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import upsert
+from libs.common.database import all_rows, upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from stepladder.coaching.v1.events_pb2 import (
     ActionFollowedUp,
-    PlanActivated,
-    PlanAssessed,
-    PlanClosed,
-    PlanDiagnosed,
-    PlanDriftReviewed,
-    PlanEvidenceDrifted,
-    PlanObserved,
-    PlanPinsDrifted,
-    PlanProposed,
-    ReassessmentFellDue,
     SessionAcknowledged,
     SessionCancelled,
     SessionHeld,
@@ -46,20 +35,16 @@ from stepladder.coaching.v1.events_pb2 import (
     SessionRescheduled,
     SessionScheduled,
 )
-from stepladder.coaching.v1.plan_pb2 import Plan
 from stepladder.coaching.v1.session_pb2 import ListSessionsRequest, Session
 from stepladder.performance.v1.events_pb2 import MonthClosed, MonthRated, MonthRevised, RatingDecided
 
 
 class Sessions(ReadModel):
-    """Rows: one for each session, absence, agreed action, plan, goal of a plan, and month that has a rating.
-
-    Days on which something was done are those of the event's time, in UTC, where the event names none.
-    """
+    """Rows: one for each session, absence, agreed action, and month that has a rating."""
 
     name = "sessions"
-    version = 1
-    subjects = ("log.coaching.session.*", "log.coaching.plan.*", "log.performance.rating.*")
+    version = 2
+    subjects = ("log.coaching.session.*", "log.performance.rating.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.sessions = Table(
@@ -96,26 +81,6 @@ class Sessions(ReadModel):
             Column("followed_up_date", String(10), nullable=False),  # empty: it was not yet
             Column("done", Boolean, nullable=False),
         )
-        self.coached = Table(
-            f"coached{suffix}",
-            metadata,
-            Column("plan_id", String, primary_key=True),
-            Column("employee_id", String, nullable=False, index=True),
-            Column("lead_id", String, nullable=False, index=True),
-            Column("state", Integer, nullable=False),
-            Column("since_date", String(10), nullable=False),  # of the state, or of the reassessment that is due
-            Column("reassessment_due", Boolean, nullable=False),
-            Column("active_date", String(10), nullable=False),  # empty before it is active
-            Column("closed_date", String(10), nullable=False),
-            Column("drifted_date", String(10), nullable=False),  # empty: there is no drift to look at
-        )
-        self.goals = Table(
-            f"goal_deadlines{suffix}",
-            metadata,
-            Column("plan_id", String, primary_key=True),
-            Column("number", Integer, primary_key=True, autoincrement=False),
-            Column("deadline", String(10), nullable=False),
-        )
         self.rated = Table(
             f"rated_months{suffix}",
             metadata,
@@ -123,12 +88,11 @@ class Sessions(ReadModel):
             Column("month", String(7), primary_key=True),
             Column("position", BigInteger, nullable=False),
         )
-        self.tables = (self.sessions, self.absences, self.actions, self.coached, self.goals, self.rated)
+        self.tables = (self.sessions, self.absences, self.actions, self.rated)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
             await self._apply_session(rows, recorded)
-            await self._apply_plan(rows, recorded)
             match recorded.event:
                 case (
                     MonthRated(employee_id=employee_id, month=month)
@@ -197,49 +161,6 @@ class Sessions(ReadModel):
         mine = self.sessions.c.session_id == session_id
         await rows.execute(update(self.sessions).where(mine).values(state=int(state), **values))
 
-    async def _apply_plan(self, rows: AsyncConnection, recorded: Recorded) -> None:
-        day = recorded.envelope.time.ToJsonString()[:10]
-        match recorded.event:
-            case PlanProposed() as proposed:
-                await rows.execute(
-                    insert(self.coached).values(
-                        plan_id=proposed.plan_id,
-                        employee_id=proposed.employee_id,
-                        lead_id=proposed.lead_id,
-                        state=int(Plan.STATE_PROPOSED),
-                        since_date=proposed.proposed_date,
-                        reassessment_due=False,
-                        active_date="",
-                        closed_date="",
-                        drifted_date="",
-                    )
-                )
-            case PlanAssessed(plan_id=plan_id):
-                await self._enter(rows, plan_id, state=int(Plan.STATE_ASSESSED), since_date=day)
-            case PlanDiagnosed(plan_id=plan_id):
-                await self._enter(rows, plan_id, state=int(Plan.STATE_DIAGNOSED), since_date=day)
-            case PlanActivated(plan_id=plan_id, goals=goals, activated_date=activated):
-                active = activated or day
-                await self._enter(rows, plan_id, state=int(Plan.STATE_ACTIVE), since_date=active, active_date=active)
-                deadlines = [
-                    {"plan_id": plan_id, "number": number, "deadline": goal.deadline}
-                    for number, goal in enumerate(goals, 1)
-                ]
-                await rows.execute(insert(self.goals), deadlines)
-            case PlanObserved(plan_id=plan_id):
-                await self._enter(rows, plan_id, state=int(Plan.STATE_IN_OBSERVATION), since_date=day)
-            case ReassessmentFellDue(plan_id=plan_id):
-                await self._enter(rows, plan_id, reassessment_due=True, since_date=day)
-            case PlanClosed(plan_id=plan_id, closed_date=closed):
-                await self._enter(rows, plan_id, state=int(Plan.STATE_CLOSED), since_date=closed, closed_date=closed)
-            case PlanEvidenceDrifted(plan_id=plan_id) | PlanPinsDrifted(plan_id=plan_id):
-                await self._enter(rows, plan_id, drifted_date=day)
-            case PlanDriftReviewed(plan_id=plan_id):
-                await self._enter(rows, plan_id, drifted_date="")
-
-    async def _enter(self, rows: AsyncConnection, plan_id: str, **values: object) -> None:
-        await rows.execute(update(self.coached).where(self.coached.c.plan_id == plan_id).values(**values))
-
     async def list_sessions(
         self, engine: AsyncEngine, request: ListSessionsRequest, today: date
     ) -> list[tuple[str, str]]:
@@ -286,21 +207,11 @@ class Sessions(ReadModel):
         async with engine.connect() as connection:
             return list(await connection.scalars(query.order_by(columns.session_id)))
 
-    async def running_plans(self, engine: AsyncEngine, employee_ids: Collection[str], since: str) -> Sequence[Row[Any]]:
-        """Plans of employees that have been active, and were not closed before a day."""
-        columns = self.coached.c
-        query = select(self.coached).where(
-            columns.employee_id.in_(employee_ids),
-            columns.active_date != "",
-            (columns.closed_date == "") | (columns.closed_date >= since),
-        )
-        return await _all(engine, query.order_by(columns.plan_id))
-
     async def of_plans(self, engine: AsyncEngine, plan_ids: Collection[str]) -> Sequence[Row[Any]]:
         """Sessions of plans that are scheduled or were held, by day."""
         columns = self.sessions.c
         query = select(self.sessions).where(columns.plan_id.in_(plan_ids), columns.state.in_(_STANDING))
-        return await _all(engine, query.order_by(columns.date, columns.session_id))
+        return await all_rows(engine, query.order_by(columns.date, columns.session_id))
 
     async def interviews(
         self, engine: AsyncEngine, employee_ids: Collection[str], months: Collection[str]
@@ -309,13 +220,13 @@ class Sessions(ReadModel):
         columns = self.sessions.c
         interview = columns.kind == int(Session.KIND_INTERVIEW)
         query = select(self.sessions).where(interview, columns.employee_id.in_(employee_ids), columns.month.in_(months))
-        return await _all(engine, query)
+        return await all_rows(engine, query)
 
     async def named_for(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
         """Sessions that somebody was named to hold on days from one to another, if they are scheduled or were held."""
         columns = self.sessions.c
         mine = (columns.lead_id == lead_id, columns.date.between(start, end), columns.state.in_(_STANDING))
-        return await _all(engine, select(self.sessions).where(*mine))
+        return await all_rows(engine, select(self.sessions).where(*mine))
 
     async def missed_by_date(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
         """Each time that a session which somebody was named for was missed on days from one to another."""
@@ -323,33 +234,14 @@ class Sessions(ReadModel):
         query = select(columns.session_id, columns.date, columns.absent, self.sessions.c.employee_id)
         query = query.join(self.sessions, columns.session_id == self.sessions.c.session_id)
         query = query.where(self.sessions.c.lead_id == lead_id, columns.date.between(start, end))
-        return await _all(engine, query)
+        return await all_rows(engine, query)
 
     async def agreed_with(self, engine: AsyncEngine, lead_id: str, start: str, end: str) -> Sequence[Row[Any]]:
         """Actions due on days from one to another, agreed in sessions that somebody was named for."""
         columns = self.actions.c
         query = select(self.actions).join(self.sessions, columns.session_id == self.sessions.c.session_id)
         query = query.where(self.sessions.c.lead_id == lead_id, columns.due_date.between(start, end))
-        return await _all(engine, query)
-
-    async def open_plans(self, engine: AsyncEngine, employee_ids: Collection[str], most: int) -> Sequence[Row[Any]]:
-        """Plans of employees that are not closed, those first that have been longest in their state."""
-        columns = self.coached.c
-        query = select(self.coached).where(
-            columns.employee_id.in_(employee_ids), columns.state != int(Plan.STATE_CLOSED)
-        )
-        return await _all(engine, query.order_by(columns.since_date, columns.plan_id).limit(most))
-
-    async def goals_over(
-        self, engine: AsyncEngine, employee_ids: Collection[str], today: str, most: int
-    ) -> Sequence[Row[Any]]:
-        """Goals of employees' active plans whose deadline is over, the earliest first."""
-        plans, goals = self.coached.c, self.goals.c
-        query = select(self.goals, plans.employee_id).join(self.coached, goals.plan_id == plans.plan_id)
-        query = query.where(
-            plans.employee_id.in_(employee_ids), plans.state == int(Plan.STATE_ACTIVE), goals.deadline < today
-        )
-        return await _all(engine, query.order_by(goals.deadline, goals.plan_id, goals.number).limit(most))
+        return await all_rows(engine, query)
 
     async def waiting(
         self, engine: AsyncEngine, employee_ids: Collection[str], holder: str, until: str, most: int
@@ -362,7 +254,7 @@ class Sessions(ReadModel):
         )
         to_acknowledge = and_(columns.state == int(Session.STATE_HELD), ~columns.acknowledged, theirs)
         query = select(self.sessions).where(or_(to_hold, to_acknowledge))
-        return await _all(engine, query.order_by(columns.date, columns.session_id).limit(most))
+        return await all_rows(engine, query.order_by(columns.date, columns.session_id).limit(most))
 
     async def open_actions(
         self, engine: AsyncEngine, employee_ids: Collection[str], owner: str, until: str, most: int
@@ -375,12 +267,7 @@ class Sessions(ReadModel):
             columns.due_date <= until,
             or_(columns.employee_id.in_(employee_ids), columns.owner_id == owner),
         )
-        return await _all(engine, query.order_by(columns.due_date, columns.session_id, columns.number).limit(most))
+        return await all_rows(engine, query.order_by(columns.due_date, columns.session_id, columns.number).limit(most))
 
 
 _STANDING = (int(Session.STATE_SCHEDULED), int(Session.STATE_HELD))
-
-
-async def _all(engine: AsyncEngine, query: Select[Any]) -> Sequence[Row[Any]]:
-    async with engine.connect() as connection:
-        return list(await connection.execute(query))

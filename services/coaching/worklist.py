@@ -14,6 +14,7 @@ from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_state import PipState, user
 from services.coaching.pip_turns import People, around, turns
 from services.coaching.pips import Pips
+from services.coaching.plans import Plans
 from services.coaching.rules import Lookup, lookup
 from services.coaching.session import interview_id
 from services.coaching.sessions import Sessions
@@ -131,6 +132,7 @@ class Worklists:
         self,
         service: Service,
         duties: Duties,
+        plans: Plans,
         sessions: Sessions,
         suggestions: Suggestions,
         trainings: Trainings,
@@ -139,6 +141,7 @@ class Worklists:
         self._commands = service.commands
         self._engine = service.engine
         self._duties = duties
+        self._plans = plans
         self._sessions = sessions
         self._suggestions = suggestions
         self._trainings = trainings
@@ -147,7 +150,7 @@ class Worklists:
     async def find(self, asked: Asked) -> tuple[list[WorkItem], bool]:
         """What waits, the latest first; and whether there is more of a kind than is read."""
         found = [
-            await self._plans(asked),
+            await self._steps_of_plans(asked),
             await self._goals(asked),
             await self._sessions_of_plans(asked),
             await self._sessions_waiting(asked),
@@ -166,9 +169,9 @@ class Worklists:
         items.sort(key=_order)
         return items, any(len(some) >= MOST for some in found)
 
-    async def _plans(self, asked: Asked) -> list[Waiting]:
+    async def _steps_of_plans(self, asked: Asked) -> list[Waiting]:
         found: list[Waiting] = []
-        for row in await self._sessions.open_plans(self._engine, asked.states, MOST):
+        for row in await self._plans.open(self._engine, asked.states, MOST):
             if kind := PLAN_STEPS.get(row.state):
                 found.append(Waiting(kind, row.plan_id, row.employee_id, row.since_date))
             if row.reassessment_due:
@@ -178,7 +181,7 @@ class Worklists:
         return found
 
     async def _goals(self, asked: Asked) -> list[Waiting]:
-        rows = await self._sessions.goals_over(self._engine, asked.states, asked.today.isoformat(), MOST)
+        rows = await self._plans.goals_over(self._engine, asked.states, asked.today.isoformat(), MOST)
         return [
             Waiting(WorkItem.KIND_GOAL_OVER, row.plan_id, row.employee_id, row.deadline, row.deadline, row.number)
             for row in rows
