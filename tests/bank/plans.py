@@ -346,11 +346,11 @@ class Coaching:
         await self.bank.say(self.bank.office.lead, self.world.plans.CancelPlan, request)
 
     async def close_at_once(self, case: Case) -> None:
-        """The lead and the manager decide on the same version of the plan: one of them wins."""
+        """The lead and HR decide on the same version of the plan: one of them wins."""
         plans, etag = self.world.plans, (await self.get(case)).etag
         case.decided = self.reckoned(case)
         calls = []
-        for caller in (self.bank.office.lead, self.bank.office.manager):
+        for caller in (self.bank.office.lead, self.bank.office.hr[0]):
             closing = self.closing(case, case.decided, f"decided by {caller}")
             closing.etag = etag
             calls.append(self.bank.say(caller, plans.ClosePlan, closing))
