@@ -362,7 +362,7 @@ class Coaching:
     async def close_drifted(self, case: Case, pins: dict[str, tuple[str, str]]) -> None:
         """What drifted shows, keeps the lead from deciding until they have looked, and then no longer."""
         plan = await self.get(case)
-        shown = {one.pin: (one.before.value, one.now.value) for one in plan.pin_drifts}
+        shown = {name_of_pin(plan, one.pin): (one.before.value, one.now.value) for one in plan.pin_drifts}
         self.bank.expect(f"{case.title}: drift", (plan.drift_open, shown), (True, pins))
         case.drifts += [f"{label(pin)} {before} → {now}" for pin, (before, now) in pins.items() if before != now]
         self.bank.expect(f"{case.title}: now", name_of(plan.outcome_now), self.reckoned(case))
@@ -380,15 +380,18 @@ class Coaching:
 
     async def correct_before(self, case: Case) -> None:
         """Half of the short calls of a day of the first week were none: what the plan began with was wrong."""
-        day = self.bank.worst_day(case.agent, self.bank.weeks[0])
+        reckoning, day = self.bank.reckoning, self.bank.worst_day(case.agent, self.bank.weeks[0])
+        day_before = reckoning.value(case.agent, SHORT, (day, day))
         await self.bank.correct_short(case.agent, day, half=True)
-        before, now = case.baselines[SHORT], self.bank.reckoning.value(case.agent, SHORT, self.bank.weeks[0])
+        before, now = case.baselines[SHORT], reckoning.value(case.agent, SHORT, self.bank.weeks[0])
+        day_now = reckoning.value(case.agent, SHORT, (day, day))
         assert now is not None
         drift = (await self.get(case)).drift
         answered = (drift.stands, [period.value for period in drift.periods])
         self.bank.expect(f"{case.title}: what proposed it", answered, (now.exact > MOST_SHORT, [str(now)]))
         moved = (str(before), str(now))
-        await self.close_drifted(case, {"assessed": moved, "goals[0].baseline": moved})
+        of_day = {named(SHORT, day): (str(day_before), str(day_now))}
+        await self.close_drifted(case, {"assessed": moved, "goals[0].baseline": moved, **of_day})
 
     async def correct_after(self, case: Case) -> None:
         """No call of a day that the goal was measured on was a short one: what came of the plan was wrong."""
@@ -401,19 +404,22 @@ class Coaching:
         """The agent says that a day is not theirs: the numbers are the same, and cannot be relied on."""
         employee = self.bank.employee(case.agent)
         day = self.bank.worst_day(case.agent, self.bank.weeks[0])
-        named = ReadingsOfDay(employee_id=employee, date=str(day), source="calls", kpi_ids=[SHORT])
-        request = DisputeFactRequest(readings=named, reason="I was on a course", reviewer_id=self.bank.office.manager)
+        readings = ReadingsOfDay(employee_id=employee, date=str(day), source="calls", kpi_ids=[SHORT])
+        request = DisputeFactRequest(
+            readings=readings, reason="I was on a course", reviewer_id=self.bank.office.manager
+        )
         await self.bank.say(employee, self.world.facts.DisputeFact, request)
         await self.bank.settled()
         same = (str(case.baselines[SHORT]),) * 2
+        of_day = {named(SHORT, day): (str(self.bank.reckoning.value(case.agent, SHORT, (day, day))),) * 2}
         case.drifts.append("disputed")
-        await self.close_drifted(case, {"assessed": same, "goals[0].baseline": same})
-        return named
+        await self.close_drifted(case, {"assessed": same, "goals[0].baseline": same, **of_day})
+        return readings
 
-    async def settle(self, case: Case, named: ReadingsOfDay) -> None:
+    async def settle(self, case: Case, readings: ReadingsOfDay) -> None:
         """The day stands: what drifted on the closed plan is as it was, and that is something to look at, too."""
         request = SettleFactDisputeRequest(
-            readings=named, outcome=DISPUTE_OUTCOME_UPHELD, reason="The course was later."
+            readings=readings, outcome=DISPUTE_OUTCOME_UPHELD, reason="The course was later."
         )
         await self.bank.say(self.bank.office.manager, self.world.facts.SettleFactDispute, request)
         await self.bank.settled()
@@ -466,8 +472,21 @@ def in_words(outcome: str) -> str:
     return outcome.replace("_", " ").lower()
 
 
+def named(kpi: str, day: date) -> str:
+    """A fact on which the cause rests."""
+    return f"{kpi} on {day}"
+
+
+def name_of_pin(plan: Plan, pin: str) -> str:
+    """Facts by their KPI and day, everything else as the plan has it."""
+    if not pin.startswith("cause_facts"):
+        return pin
+    fact = plan.cause_facts[int(pin[len("cause_facts[") : -1])]
+    return named(fact.measure.kpi_id, date.fromisoformat(fact.start_date))
+
+
 def label(pin: str) -> str:
-    return {"assessed": "assessed", "goals[0].baseline": "baseline", "results[0]": "result"}[pin]
+    return {"goals[0].baseline": "baseline", "results[0]": "result"}.get(pin, pin)
 
 
 def of_kpi(cases: Iterable[Case], kpi: str) -> list[Case]:

@@ -65,7 +65,11 @@ async def test_plans_are_taken_to_their_ends(tmp_path: Path) -> None:
             assert {case.agent: (case.suggested, case.decided) for case in cases} == ENDS
             assert {case.agent: case.drifts for case in cases if case.drifts} == {
                 "Ada": ["after the end: result 30.00 → 15.00, would be partly improved"],
-                "Eva": ["assessed 20.00 → 16.00", "baseline 20.00 → 16.00"],
+                "Eva": [
+                    "assessed 20.00 → 16.00",
+                    "baseline 20.00 → 16.00",
+                    "short-call-share on 1999-02-01 20.00 → 0.00",
+                ],
                 "Fay": ["result 20.00 → 10.00"],
                 "Gus": ["disputed", "upheld"],
             }
