@@ -211,11 +211,13 @@ def _basis(file: CaseFile, title: str, kind: CaseEntry.Kind.ValueType, who: str)
 
 
 def _contents(details: Iterable[CaseDetail], *, zeros: bool) -> list[str]:
-    """Without whose and when, which the sentence says, and what a record counts as; without `zeros` if so wanted."""
+    """Without what the sentence says, and what a record counts as; without `zeros` if so wanted."""
     told = []
     for one in details:
-        name = re.sub(r"^(fact|record|policy|target|kpi|coaching)\.|readings\[\d+\]\.", "", one.name)
-        said = name.startswith("outcome.") or name.endswith(("employee_id", "date", "source", "policy_id"))
+        name = re.sub(r"^(fact|record|policy|target|kpi|coaching)\.", "", one.name)
+        said = name.startswith(("outcome.", "evaluation.", "readings[", "record_id")) or name.endswith(
+            ("employee_id", "date", "source", "policy_id")
+        )
         if not said and (zeros or one.value != "0"):
             told.append(f"{_path(name)}: {one.value}")
     return told

@@ -84,7 +84,8 @@ from stepladder.performance.v1.events_pb2 import (
     TargetSet,
     UnderperformanceDetected,
 )
-from stepladder.performance.v1.facts_pb2 import DisputeOutcome, Rating, ReadingsOfDay
+from stepladder.performance.v1.facts_pb2 import DisputeOutcome, Fact, Rating, ReadingsOfDay
+from stepladder.performance.v1.record_pb2 import Evaluation, Outcome
 
 Named: TypeAlias = Callable[[str], str]
 """An employee's id to how they are called."""
@@ -206,9 +207,9 @@ def sentence(event: Message, named: Named) -> str:
             return f"It was judged again on changed facts: {_drifted(changed)}."
 
         case FactRecorded(fact=fact):
-            return f"Readings of {fact.date} were recorded by the source {fact.source}."
+            return f"Readings of {fact.date} were recorded by the source {fact.source}: {_read(fact)}."
         case FactCorrected(fact=fact):
-            return f"Readings of {fact.date} were corrected."
+            return f"Readings of {fact.date} were corrected: {_read(fact)}."
         case FactRetracted(readings=readings):
             return f"Readings of {_of(readings)} were retracted."
         case FactDisputed(readings=readings, reviewer_id=reviewer_id):
@@ -216,6 +217,10 @@ def sentence(event: Message, named: Named) -> str:
         case FactDisputeSettled(readings=readings, outcome=settled):
             how = words(DisputeOutcome.DESCRIPTOR, settled)
             return f"The dispute about readings of {_of(readings)} was settled: {how}."
+        case RecordCreated(record=record, outcome=outcome) if record.HasField("evaluation"):
+            return f"On {record.date}, {_evaluated(record.evaluation, outcome, named)}."
+        case RecordCorrected(record=record, outcome=outcome) if record.HasField("evaluation"):
+            return f"It was corrected: on {record.date}, {_evaluated(record.evaluation, outcome, named)}."
         case RecordCreated(record=record):
             return f"A record of the kind {record.WhichOneof('content')} was made for {record.date}."
         case RecordCorrected(record=record):
@@ -270,6 +275,22 @@ def _pinned(pin: str) -> str:
     if goal is None:
         return "the assessment"
     return f"the {'baseline' if goal[1] == 'goals' else 'result'} of goal {int(goal[2]) + 1}"
+
+
+def _read(fact: Fact) -> str:
+    """What the readings of a fact add up to, in the units of the KPIs' definitions."""
+    sums = [(one.kpi_id, sum(one.numerators), sum(one.denominators)) for one in fact.readings]
+    return ", ".join(f"{kpi_id} {above:,}" + (f" of {below:,}" if below else "") for kpi_id, above, below in sums)
+
+
+def _evaluated(given: Evaluation, outcome: Outcome, named: Named) -> str:
+    missed = [
+        f"{one.item_id}{' (fatal)' if one.item_id in outcome.fatal_item_ids else f' {one.achieved} %'}"
+        for one in given.answers
+        if one.achieved < 100 and not one.not_applicable
+    ]
+    fell_short = f"; fell short: {', '.join(missed)}" if missed else ""
+    return f"{named(given.evaluator_id)} gave contact {given.contact_id} {outcome.score} %{fell_short}"
 
 
 def _of(readings: ReadingsOfDay) -> str:

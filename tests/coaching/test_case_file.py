@@ -48,7 +48,7 @@ from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
-from stepladder.performance.v1.record_pb2 import Evaluation, Record
+from stepladder.performance.v1.record_pb2 import Evaluation, Outcome, Record
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
 PLAN = "log.coaching.plan.p-1"
@@ -306,11 +306,19 @@ def test_what_was_kept_stands_beside_what_it_is_now() -> None:
     ]
 
 
+def evaluated() -> RecordCreated:
+    """Two items, of which one was not fully achieved."""
+    answers = [Evaluation.Answer(item_id=one, achieved=per) for one, per in (("greeting", 100), ("solution", 20))]
+    given = Evaluation(form_id="f", contact_id="c-1", evaluator_id="e-9", answers=answers)
+    record = Record(employee_id="e-1", date="2026-01-02", evaluation=given)
+    return RecordCreated(record=record, outcome=Outcome(score="60.00"), note="hung up")
+
+
 def test_a_printed_case_says_whose_it_is_and_what_happened() -> None:
     """Texts, facts and rules each where people look for them; positions that tell where it lies."""
     file = made(
         recorded(1, fact(), "log.performance.facts.e-1_2026-01", actor="system:import"),
-        recorded(2, RecordCreated(record=Record(employee_id="e-1"), note="hung up"), "log.performance.record.r-1"),
+        recorded(2, evaluated(), "log.performance.record.r-1"),
         recorded(3, resting_on(1, 2)),
         recorded(4, PlanAssessed(plan_id="p-1", employee_id="e-1", assessment="much too slow")),
     )
@@ -332,8 +340,8 @@ def test_a_printed_case_says_whose_it_is_and_what_happened() -> None:
         ["The situation was assessed.\nAssessment: much too slow", "Anna", "#4"],
     ]
     assert [row[1:] for row in found.tables[0].rows] == [
-        ["Readings of 2026-01-01 were recorded by the source calls. aht: 7 of 1", "the system import", "#1"],
-        ["A record of the kind None was made for . note: hung up", "Anna", "#2"],
+        ["Readings of 2026-01-01 were recorded by the source calls: aht 7 of 1.", "the system import", "#1"],
+        ["On 2026-01-02, Anna gave contact c-1 60.00 %; fell short: solution 20 %. note: hung up", "Anna", "#2"],
     ]
     assert "4 events of 3 aggregates were read" in read.sentences[0]
 
