@@ -1,7 +1,7 @@
 """Work that goes on beside other work, and ends with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,10 +15,15 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
     try:
         yield
     finally:
-        running = {task for task in tasks if not task.done()}
-        while running:
-            # Once need not do: before Python 3.12, asyncio.wait_for (in nats-py, and in SQLAlchemy's pool) swallows
-            # a cancellation that comes together with what it waits for.
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=AGAIN_SECONDS)
+        await ended(tasks)
+
+
+async def ended(tasks: Set[asyncio.Task[None]]) -> None:
+    """Cancels what still runs of some tasks and waits until it has ended, however it does."""
+    running = {task for task in tasks if not task.done()}
+    while running:
+        # Once need not do: before Python 3.12, asyncio.wait_for (in nats-py, and in SQLAlchemy's pool) swallows
+        # a cancellation that comes together with what it waits for.
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=AGAIN_SECONDS)

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from libs.common.background import ended
 from libs.common.envelope import Codec
 from libs.common.eventsourcing import Recorded
-from libs.common.streams import Feed, Stored, Stream, matches
+from libs.common.streams import Feed, NoAnswer, Stored, Stream, matches
 
 BATCH = 2000
 WAIT_SECONDS = 2.5
@@ -75,10 +76,7 @@ class Reading:
         finally:
             self._feeds -= 1
             if not self._feeds and self._task is not None:
-                self._task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._task
-                self._task = None
+                await ended({self._task})
 
     async def join(self, listener: "Listener") -> int:
         """Hands a listener everything behind a position, which is answered."""
@@ -103,6 +101,7 @@ class Reading:
     async def _read(self) -> None:
         # The server takes no subject that another one covers.
         covered = {one for one in self._subjects for other in self._subjects - {one} if matches(one, other)}
+        trouble: Exception = NoAnswer()  # also for whoever came while it was cancelled
         try:
             async with self.stream.feed(sorted(self._subjects - covered), self._position) as feed:
                 while True:
@@ -113,8 +112,13 @@ class Reading:
                                 listener.take(heard)
                         self._position = entry.position
                     await asyncio.sleep(0)  # theirs is the next turn, however much there is to read
-        except Exception as trouble:
-            for listener in self._listeners:
+        except Exception as fault:
+            trouble = fault
+        finally:
+            # The next reading does not begin where this one ends: it has nothing for them.
+            failed, self._listeners = self._listeners, []
+            self._by_kind.clear()
+            for listener in failed:
                 listener.fail(trouble)
 
     def _wanting(self, entry: Stored) -> Sequence["Listener"]:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
 
@@ -19,7 +20,7 @@ from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import Follower, Handler, State
 from libs.common.reacting import Policy
 from libs.common.reading import Heard, Listener, Reading
-from libs.common.streams import Append, Entry, NoAnswer, NoResponders, Stored, matches
+from libs.common.streams import Append, Entry, Feed, NoAnswer, NoResponders, Stored, matches
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1 import events_pb2
 from stepladder.performance.v1.events_pb2 import TeamCreated
@@ -293,3 +294,86 @@ async def test_of_who_read_together_one_can_be_overtaken_alone(world: World) -> 
             await other.wait_for(last, 5)
         assert await world.rows() == [("a", "A"), ("a", "A2")]
         assert (other.state, other.epoch, others.heard) == (State.RUNNING, 1, [1, 2])
+
+
+async def test_who_has_not_heard_of_a_failure_yet_gets_nothing_of_the_next_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was handed on before the trouble is heard, then the trouble: nothing that came later, behind a gap."""
+    stream, _, reading = reading_of(TEAMS)
+
+    async def fail(*_: object) -> list[Stored]:
+        await asyncio.sleep(0)
+        raise NoAnswer
+
+    async with reading.feed([TEAMS], 0) as slow:
+        async with reading.feed([TEAMS], 0) as quick:
+            assert await slow.next(10, 0.01) == await quick.next(10, 0.01) == []
+            await write(stream, "log.performance.team.a")
+            assert [one.position for one in await take(quick, 1)] == [1]
+            with monkeypatch.context() as broken:
+                broken.setattr("libs.common.memory_stream._MemoryFeed.next", fail)
+                await write(stream, "log.performance.team.a")
+                with pytest.raises(NoAnswer):
+                    await take(quick, 1)
+        await write(stream, "log.performance.team.a")
+        async with reading.feed([TEAMS], 1) as again:
+            assert [one.position for one in await take(again, 2)] == [2, 3]
+            await write(stream, "log.performance.team.a")
+            assert [one.position for one in await take(again, 1)] == [4]
+            assert [one.position for one in await take(slow, 1)] == [1]
+            with pytest.raises(NoAnswer):
+                await slow.next(10, 0.5)
+
+
+def slow_to_close(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Makes the next feeds end late: the first event says that one is at it, the second one lets it go."""
+    ending, go_on = asyncio.Event(), asyncio.Event()
+    feed = stream.feed
+
+    @asynccontextmanager
+    async def closing(subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
+        async with feed(subjects, after) as one:
+            try:
+                yield one
+            finally:
+                ending.set()
+                await go_on.wait()
+
+    monkeypatch.setattr(stream, "feed", closing)
+    return ending, go_on
+
+
+async def come_and_go(reading: Reading) -> None:
+    """Listens for a moment."""
+    async with reading.feed([TEAMS], 0) as listener:
+        await listener.next(1, 0.01)
+
+
+async def test_who_comes_while_the_last_one_goes_is_not_left_unheard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reading ends with its last listener; who joins while it ends is told of it, and can begin again."""
+    stream, _, reading = reading_of(TEAMS)
+    ending, go_on = slow_to_close(stream, monkeypatch)
+    going = asyncio.create_task(come_and_go(reading))
+    await ending.wait()
+    async with reading.feed([TEAMS], 0) as late:
+        assert await late.next(1, 0.01) == []
+        go_on.set()
+        await going
+        await write(stream, "log.performance.team.a")
+        with pytest.raises(NoAnswer):
+            await take(late, 1)
+    async with reading.feed([TEAMS], 0) as again:
+        assert [one.position for one in await take(again, 1)] == [1]
+
+
+async def test_who_is_told_to_stop_while_the_reading_ends_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the reading is awaited by its last listener, which can be cancelled there as everywhere."""
+    stream, _, reading = reading_of(TEAMS)
+    ending, go_on = slow_to_close(stream, monkeypatch)
+    going = asyncio.create_task(come_and_go(reading))
+    await ending.wait()
+    going.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await going
