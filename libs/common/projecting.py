@@ -14,6 +14,7 @@ from traceback import format_tb
 from typing import Any, Protocol
 
 import structlog
+from google.protobuf.message import DecodeError
 from opentelemetry.trace import SpanKind
 from sqlalchemy import (
     BigInteger,
@@ -611,8 +612,10 @@ class Follower:
             return 0, None
         async with self.stream.feed(self.handler.subjects, position) as feed:
             first = await feed.next(1, wait_seconds=0.5)
-            times = [Envelope.FromString(entry.payload).time.ToDatetime(UTC) for entry in first]
-            return len(first) + feed.pending, times[0] if times else None
+            oldest = None
+            with suppress(DecodeError):  # bytes that are no event have no time
+                oldest = Envelope.FromString(first[0].payload).time.ToDatetime(UTC) if first else None
+            return len(first) + feed.pending, oldest
 
     async def _release(self) -> None:
         """Lets another instance take over at once."""

@@ -322,6 +322,15 @@ async def test_who_stands_by_and_misses_nothing_says_so_at_once(world: World, mo
         assert (standing.state, standing.position, standing.lag) == (State.STANDBY, last, 0)
 
 
+async def test_the_standing_is_shown_before_bytes_that_are_no_event(world: World) -> None:
+    """An operator sees where a follower stands, above all when something is wrong with what comes next."""
+    follower = world.follower()
+    assert await follower.claim()
+    await EventLog(world.stream).append(Append("log.performance.team.a", 0, [Entry("x", "x", b"\xff")]))
+    standing = await follower.standing()
+    assert (standing.position, standing.lag, standing.lag_seconds) == (0, 1, 0.0)
+
+
 async def test_reads_wait_for_a_position_or_say_how_far_it_is(world: World) -> None:
     """`at_least` includes what was acknowledged; a position that never comes is answered in time."""
     last = await world.write(("a", "A"))
