@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from libs.common.background import ended
 from libs.common.envelope import Codec
@@ -53,6 +54,8 @@ class Reading:
         self._by_kind: dict[str, list[Listener]] = {}
         self._position = 0
         """Everything up to here was handed on."""
+        self._created: datetime | None = None
+        """When the stream was made that is being read."""
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
@@ -81,8 +84,12 @@ class Reading:
     async def join(self, listener: "Listener") -> int:
         """Hands a listener everything behind a position, which is answered."""
         async with self._starting:
+            heard = self._position
+            state = await self.stream.state()
+            if self._task is not None and (state.created != self._created or state.last < heard):  # it was restored
+                await ended({self._task})
             if self._task is None or self._task.done():
-                self._position = (await self.stream.state()).last
+                self._created, self._position = state.created, state.last
                 self._task = asyncio.get_running_loop().create_task(self._read())
         self._listeners.append(listener)
         self._by_kind.clear()

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -365,6 +365,24 @@ async def test_who_comes_while_the_last_one_goes_is_not_left_unheard(monkeypatch
             await take(late, 1)
     async with reading.feed([TEAMS], 0) as again:
         assert [one.position for one in await take(again, 1)] == [1]
+
+
+@pytest.mark.parametrize("created", [EPOCH, EPOCH + timedelta(days=1)], ids=["shorter", "made anew"])
+async def test_of_a_restored_stream_nobody_waits_for_what_the_old_one_had(created: datetime) -> None:
+    """Whoever begins on it hears what comes; those who still listened to the old one are told."""
+    stream, _, reading = reading_of(TEAMS)
+    last = await write(stream, *["log.performance.team.a"] * 5)
+    async with reading.feed([TEAMS], last) as old:
+        assert await old.next(10, 0.01) == []
+        restored = MemoryStream(created)
+        await write(restored, *["log.performance.team.a"] * 2)
+        stream.__dict__.update(vars(restored))
+        async with reading.feed([TEAMS], 2) as new:
+            assert await new.next(10, 0.01) == []
+            await write(stream, "log.performance.team.a")
+            assert [one.position for one in await take(new, 1)] == [3]
+        with pytest.raises(NoAnswer):
+            await take(old, 1)
 
 
 async def test_who_is_told_to_stop_while_the_reading_ends_stops(monkeypatch: pytest.MonkeyPatch) -> None:
