@@ -22,7 +22,7 @@ from services.coaching.callers import Reaches, callers_to
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
-from services.coaching.plan_rights import plan_for, says, sees, shown
+from services.coaching.plan_rights import knows, plan_for, says, sees, shown
 from services.coaching.plans import Plans
 from services.coaching.rules import RuleBook
 from stepladder.coaching.v1 import plan_pb2 as pb
@@ -119,7 +119,7 @@ class PlanApi:
         return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
 
     async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:
-        await plan_for(self._commands, request.plan_id, context, sees)
+        await plan_for(self._commands, request.plan_id, context, knows)
         return await self._transition(request, request, context)
 
     async def DiagnosePlan(self, request: pb.DiagnosePlanRequest, context: Context) -> pb.Plan:

@@ -181,11 +181,12 @@ class Plans(ReadModel):
         for column, wanted in filters:
             if wanted:
                 query = query.where(column == wanted)
-        if request.drift_open:
-            query = query.where(columns.drifted_date != "")
         if request.mentor_id:
             query = query.where(self._mentored_by(request.mentor_id))
-        query = query.where(reach.of(columns.employee_id) | self._mentored_by(reach.caller.employee_id))
+        seen = reach.of(columns.employee_id)
+        if request.drift_open:  # of which mentors are not told
+            query = query.where(seen, columns.drifted_date != "")
+        query = query.where(seen | self._mentored_by(reach.caller.employee_id))
         if (start := page_start(request)) is not None:
             query = query.where(columns.position < start[0])
         async with engine.connect() as connection:

@@ -19,12 +19,15 @@ from grpc_status import rpc_status
 import stepladder.coaching.v1 as contract
 from libs.common.eventsourcing import Context
 from libs.common.rpc import ACTOR_KEY
+from services.coaching.plan import PLAN
 from services.coaching.training import TRAINING
-from stepladder.coaching.v1.measure_pb2 import Measure
+from stepladder.coaching.v1.measure_pb2 import Measure, Measured, PinDrift
 from stepladder.coaching.v1.plan_pb2 import (
     CancelPlanRequest,
     GetPlanRequest,
+    GivePlanViewRequest,
     ListPlansRequest,
+    NotePinDrift,
     Plan,
     ProposePlanRequest,
 )
@@ -410,6 +413,24 @@ async def test_a_right_that_is_lost_is_lost_at_once(centre: Centre) -> None:
     (own,) = await plans(centre, AGENT)
     assert (own.own_view, await plans(centre, "mentor"), await plans(centre, TRAINER)) == ("untrained", [], [])
     assert (await world.plans.GetPlan(get, metadata=by(ids["agent"]))).cause_note == "seen"
+
+
+async def test_a_mentor_learns_no_outcome(centre: Centre) -> None:
+    """Neither by a filter on what they do not see, nor by the words of a refusal."""
+    world, ids = centre.world, centre.ids
+    kept = (await plans(centre, HR))[0].goals[0].measured_baseline
+    changed = PinDrift(pin="goals[0].baseline", now=Measured(measure=kept.measure, known_at=kept.known_at))
+    context = Context(now=world.clock[0], today=world.clock[0].date(), actor="policy:watch-evidence")
+    await world.services["coaching"].commands.handle(PLAN, "p-1", NotePinDrift(plan_id="p-1", pins=[changed]), context)
+    for caller, seen in (("manager", 1), (LEAD, 1), ("mentor", 0)):
+        assert len(await plans(centre, caller, drift_open=True)) == seen, caller
+    closed = await world.plans.CancelPlan(CancelPlanRequest(plan_id="p-1", reason="moved"), metadata=by(ids[LEAD]))
+    for caller in ("mentor", "manager"):
+        for etag in ("", "1", closed.etag):
+            for view in ("untrained", "guessed"):
+                given = GivePlanViewRequest(plan_id="p-1", view=view, etag=etag)
+                call = world.plans.GivePlanView(given, metadata=by(ids[caller]))
+                await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 
 
 async def test_who_proposes_what(centre: Centre) -> None:
