@@ -162,7 +162,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return [
                 _of(state.employee_id, pip_id, context.actor, PipRecordChanged(change=change))
                 for pip_id, pip in state.pips.items()
-                if change.record_id in _records(pip) and change.log_position > pip.changes.get(change.record_id, 0)
+                if change.log_position > _records(pip).get(change.record_id, change.log_position)
             ]
         case unknown:
             assert_never(unknown)
@@ -200,7 +200,7 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
     """The transition table."""
     today, days, actor, rules = context.today, act.business_days, context.actor, pip.drafted.rules
     if pip.pauses and not isinstance(request, WHILE_PAUSED):
-        raise NotAllowed("PAUSED", f"the PIP is paused: {', '.join(map(_pause, pip.pauses))}")
+        raise NotAllowed("PAUSED", "the PIP is paused: its clock stands still until it is resumed")
     match pip.stage, request:
         case Pip.STATE_DRAFT | Pip.STATE_DELIVERED | Pip.STATE_ACTIVE, EditPipRequest(content=content):
             _refuse_apart(pip, request, actor, "who approved it or decided on it does not write it")
@@ -270,7 +270,7 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         case _, ReviewPipDriftRequest(note=note) if pip.drifted:
             return [PipDriftReviewed(note=note)]
         case stage, _:
-            raise NotAllowed("WRONG_STATE", f"the PIP is {Pip.State.Name(stage)[6:]}{_why(pip)}: {_POSSIBLE[stage]}")
+            raise NotAllowed("WRONG_STATE", f"the PIP is {Pip.State.Name(stage)[6:]}: {_POSSIBLE[stage]}")
 
 
 _POSSIBLE: dict[Pip.State.ValueType, str] = {
@@ -502,8 +502,10 @@ def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
     return [PipEvidenceDrifted(drifts=drifts.values(), known_at=known_at(mine))]
 
 
-def _records(pip: PipState) -> set[str]:
-    return {evidence.record_id for element in pip.content.elements for evidence in element.evidence} - {""}
+def _records(pip: PipState) -> Mapping[str, int]:
+    """Records that are evidence, each with the position up to which it is known: as it was named, or changed since."""
+    evidence = (one for element in pip.content.elements for one in element.evidence if one.record_id)
+    return {one.record_id: one.log_position for one in evidence} | pip.changes
 
 
 def _refuse(found: Iterable[FieldViolation]) -> None:
@@ -524,12 +526,3 @@ def _refuse_involved(actor: str, involved: Iterable[str], message: str) -> None:
 def _refuse_unreviewed_drift(pip: PipState) -> None:
     if pip.drift_to_review:
         raise NotAllowed("DRIFT_NOT_REVIEWED", "facts under the PIP have changed: look at its drift and say so first")
-
-
-def _pause(pause: Pip.Pause.ValueType) -> str:
-    return {Pip.PAUSE_LEAVE: "the employee is on leave", Pip.PAUSE_HR: "HR has paused it"}[pause]
-
-
-def _why(pip: PipState) -> str:
-    outcome = pip.last(PipClosed).outcome
-    return f" ({Pip.Outcome.Name(outcome)[8:]})" if outcome else ""

@@ -779,6 +779,7 @@ def test_a_changed_record_is_drift() -> None:
     def changed_record(record_id: str, position: int) -> Said:
         return Said(NotePipRecord(change=PipRecordChange(record_id=record_id, log_position=position)), "policy:watch")
 
+    assert outcome_of(after(PATHS["IN_REVIEW"]), changed_record("r-1", 70)) == ""  # it was named as it is since then
     state = after([*PATHS["IN_REVIEW"], changed_record("r-1", 90)])
     assert list(one(state).drift.records) == [PipRecordChange(record_id="r-1", log_position=90)]
     assert outcome_of(state, by(HR, APPROVE)) == "DRIFT_NOT_REVIEWED"

@@ -347,7 +347,7 @@ async def test_an_appeal(desk: Desk, overturned: bool) -> None:
 
 
 async def test_a_refusal_is_witnessed(desk: Desk) -> None:
-    """By somebody else, once the time has passed; of the PIP they see that it was delivered."""
+    """By somebody else, once the time has passed; of the PIP they see that it was delivered, also when refused."""
     await desk.issue()
     early = desk.say(desk.hr, NamePipWitnessRequest, witness_id=desk.witness)
     await refused(early, StatusCode.FAILED_PRECONDITION, "ACKNOWLEDGEMENT_RUNNING")
@@ -363,6 +363,14 @@ async def test_a_refusal_is_witnessed(desk: Desk) -> None:
     witnessed = await desk.say(desk.witness, WitnessPipRefusalRequest, note="would not sign")
     assert (witnessed.state, witnessed.HasField("content")) == (Pip.STATE_ACTIVE, False)
     assert (await desk.get(desk.agent)).acknowledged_by == f"user:{desk.witness}"
+    await desk.say(desk.hr, PausePipRequest, reason="an outage")
+    again = desk.say(desk.witness, WitnessPipRefusalRequest, note="would not sign at all")
+    refusal = await refused(again, StatusCode.FAILED_PRECONDITION, "PAUSED")
+    assert "HR" not in refusal.message
+    await desk.say(desk.hr, WithdrawPipRequest, reason="drawn up in haste")
+    again = desk.say(desk.witness, WitnessPipRefusalRequest, note="would not sign at all")
+    refusal = await refused(again, StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
+    assert "WITHDRAWN" not in refusal.message
 
 
 async def test_a_pip_that_is_withdrawn_or_superseded(desk: Desk) -> None:
