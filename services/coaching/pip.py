@@ -19,7 +19,7 @@ from services.coaching.pip_content import (
     violations,
 )
 from services.coaching.pip_rights import Request, apart, refuse_unless_may
-from services.coaching.pip_schedule import business_days_between, is_over, planned, used_before
+from services.coaching.pip_schedule import business_days_between, is_over, planned, ran_between, used_before
 from services.coaching.pip_state import Event, PipState, State, evolve, pins, user
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
@@ -390,8 +390,11 @@ def _is_pausable(stage: Pip.State.ValueType) -> bool:
     return Pip.STATE_DELIVERED <= stage <= Pip.STATE_APPEALED
 
 
-def _paused(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays, reason: str = "") -> PipPaused:
-    used = used_before(days, pip.schedule, day)
+def _paused(
+    pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays, reason: str = "", *, ran: int = 0
+) -> PipPaused:
+    """A pause from a day on; `ran`: business days that ran since then all the same, before another pause."""
+    used = max(0, used_before(days, pip.schedule, day) - ran)
     return PipPaused(pause=pause, reason=reason, date=day.isoformat(), used_business_days=used)
 
 
@@ -472,7 +475,7 @@ def _called(pip: PipState, call: CallPip, today: date) -> list[Event]:
 
 
 def _followed(pip: PipState, leave: FollowLeave, today: date) -> list[Event]:
-    """A leave pauses from its first day, and its end resumes; what ended before anything ran changes nothing.
+    """A leave pauses from its first day, and its end resumes; one of days on which nothing ran changes nothing.
 
     Whoever leaves has nothing before them that a PIP could be about; what was decided may still be appealed.
     """
@@ -486,7 +489,8 @@ def _followed(pip: PipState, leave: FollowLeave, today: date) -> list[Event]:
         before = leave.back_date and leave.back_date <= max(
             pip.schedule.from_date, pip.last(PipDelivered).delivered_date
         )
-        return [] if before else [_paused(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
+        ran = ran_between(leave.business_days, pip.ran, leave.date, leave.back_date)
+        return [] if before and not ran else [_paused(pip, Pip.PAUSE_LEAVE, day, leave.business_days, ran=ran)]
     if not leave.on_leave and since is not None and leave.date >= since:
         return [_resumed(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
     return []
@@ -505,7 +509,7 @@ def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
 def _records(pip: PipState) -> Mapping[str, int]:
     """Records that are evidence, each with the position up to which it is known: as it was named, or changed since."""
     evidence = (one for element in pip.content.elements for one in element.evidence if one.record_id)
-    return {one.record_id: one.log_position for one in evidence} | pip.changes
+    return {**{one.record_id: one.log_position for one in evidence}, **pip.changes}
 
 
 def _refuse(found: Iterable[FieldViolation]) -> None:

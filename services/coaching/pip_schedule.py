@@ -1,7 +1,7 @@
 """Counting a PIP's business days: what has run, what is left, and the days that it comes to. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from libs.common.days import ONE_DAY
@@ -37,6 +37,12 @@ def used_before(days: BusinessDays, schedule: PipSchedule, day: date) -> int:
     if schedule.from_date:
         used += max(0, business_days_between(days, date.fromisoformat(schedule.from_date), day))
     return min(used, schedule.total_business_days)
+
+
+def ran_between(days: BusinessDays, ran: Iterable[tuple[str, str]], first: str, until: str) -> int:
+    """Business days from a day on, until another, exclusive, or without end, among those that ran."""
+    dates = [one for one in days.dates if one >= first and (not until or one < until)]
+    return sum(begin <= one < end for one in dates for begin, end in ran)
 
 
 def business_days_between(days: BusinessDays, first: date, until: date) -> int:

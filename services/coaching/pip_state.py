@@ -1,6 +1,6 @@
 """An employee's performance improvement plans: what is so of them, and what each event makes of it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar, assert_never, cast
@@ -92,6 +92,7 @@ class PipState:
         total: business days of the period, with its extension.
         pauses: each with its day.
         first_day: of a schedule that stands still, the first day that was to count.
+        ran: days on which the schedule ran before it stood still: each time from one on, until another, exclusive.
         drifts: what is measured otherwise now than when it was pinned.
         changes: records that are evidence and have changed, each with the position of the latest change.
     """
@@ -109,6 +110,7 @@ class PipState:
     checkpoints: tuple[PipCheckpoint, ...] = ()
     pauses: Mapping[Pip.Pause.ValueType, str] = field(default_factory=dict)
     first_day: str = ""
+    ran: tuple[tuple[str, str], ...] = ()
     overdue: bool = False
     extended: bool = False
     responses: tuple[PipResponse, ...] = ()
@@ -174,12 +176,17 @@ class State:
         return next((pip_id for pip_id, pip in self.pips.items() if pip.stage != Pip.STATE_CLOSED), "")
 
 
+BEGINNINGS = (PipDelivered, PipEdited, PipStarted, PipDecisionFellDue, PipDecided)
+"""Events with whose schedules something new begins to run."""
+
+
 def evolve(state: State, event: Message) -> State:
     told = cast(Event, event)
     pip = state.pips.get(told.pip_id, PipState())
     kind = type(told)
     sayers = {**pip.sayers, kind: pip.who(kind) | {told.by}}
-    known = replace(pip, told={**pip.told, kind: told}, sayers=sayers)
+    ran = () if kind in BEGINNINGS else pip.ran
+    known = replace(pip, told={**pip.told, kind: told}, sayers=sayers, ran=ran)
     return State({**state.pips, told.pip_id: _evolved(known, told)})
 
 
@@ -227,11 +234,14 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return _with_checkpoint(pip, number, PipCheckpoint(state=PipCheckpoint.STATE_MISSED))
         case PipPaused(pause=pause, date=day, used_business_days=used):
             pip = replace(_without(pip, PipResumed), pauses={**pip.pauses, pause: day})
-            first_day = pip.schedule.from_date or pip.first_day
-            return replace(pip, schedule=_standing_still(pip.schedule, used), first_day=first_day)
-        case PipResumed(pause=pause, schedule=schedule) as resumed:
-            left = {one: day for one, day in pip.pauses.items() if one != pause}
-            pip = replace(_without(pip, PipPaused), pauses=left)
+            from_date = pip.schedule.from_date
+            ran = (*pip.ran, (from_date, day)) if "" < from_date < day else pip.ran
+            still = _standing_still(pip.schedule, used)
+            return replace(pip, schedule=still, first_day=from_date or pip.first_day, ran=ran)
+        case PipResumed(pause=pause, date=day, schedule=schedule) as resumed:
+            left = {one: begun for one, begun in pip.pauses.items() if one != pause}
+            ran = _but(pip.ran, pip.pauses.get(pause, day), day)
+            pip = replace(_without(pip, PipPaused), pauses=left, ran=ran)
             return _running(pip, schedule) if resumed.HasField("schedule") else pip
         case PipFellOverdue():
             return replace(pip, overdue=True)
@@ -278,6 +288,12 @@ def _running(pip: PipState, schedule: PipSchedule) -> PipState:
         checkpoint.business_day, checkpoint.due_date = review.business_day, review.due_date
         checkpoints.append(checkpoint)
     return replace(pip, schedule=schedule, checkpoints=tuple(checkpoints) or pip.checkpoints)
+
+
+def _but(ran: Iterable[tuple[str, str]], first: str, until: str) -> tuple[tuple[str, str], ...]:
+    """Days that ran, without those from one on, until another, exclusive."""
+    parts = [part for begin, end in ran for part in ((begin, min(end, first)), (max(begin, until), end))]
+    return tuple((begin, end) for begin, end in parts if begin < end)
 
 
 def _standing_still(schedule: PipSchedule, used: int) -> PipSchedule:

@@ -497,6 +497,26 @@ def test_leave_that_is_heard_of_late_counts_all_the_same() -> None:
     assert one(earlier).schedule.used_business_days == 0
 
 
+def test_leave_that_is_heard_of_behind_another_pause_counts_all_the_same() -> None:
+    """While that goes on, or when it is over; each day that ran is given back once, and those between stay counted."""
+    pause, resume = by(HR, PAUSE, date(2026, 3, 24)), by(HR, RESUME, date(2026, 3, 31))
+    first = [leave(date(2026, 3, 18), on_leave=True, back=date(2026, 3, 20)), leave(date(2026, 3, 20))]
+    more = [leave(date(2026, 3, 20), on_leave=True, back=date(2026, 3, 23)), leave(date(2026, 3, 23))]
+    assert one(after([*ACTIVATE, pause, resume])).schedule.due_date == "2026-04-21"
+    for steps in ([pause, *first, resume], [pause, resume, *first]):
+        state = after([*ACTIVATE, *steps])
+        assert one(state).schedule.used_business_days == 3
+        assert one(state).schedule.due_date == "2026-04-23"
+        assert [outcome_of(state, step) for step in first] == ["", ""]
+        again = after(more, state)
+        assert one(again).schedule.due_date == "2026-04-24"
+        assert [outcome_of(again, step) for step in (*more, *first)] == [""] * 4
+    across = after([leave(date(2026, 3, 23), on_leave=True)], after([*ACTIVATE, pause, resume]))
+    assert one(across).schedule.used_business_days == 4
+    due = [*ACTIVATE, pause, resume, tick(date(2026, 4, 22))]
+    assert [outcome_of(after(due), step) for step in first] == ["", ""]
+
+
 @pytest.mark.parametrize("path", ["nothing", "DRAFT", "IN_REVIEW", "APPROVED", "final", "overturned"])
 def test_leave_is_nothing_to_what_does_not_run(path: str) -> None:
     """A draft, and what is closed, is not paused; and nothing is delivered to somebody on leave."""
