@@ -38,6 +38,18 @@ _FIELDS = {one.message_type: one.name for one in pb.ActOnPip.DESCRIPTOR.oneofs_b
 BY_FACTS = (pb.ApprovePipRequest, pb.DecidePipRequest, pb.HearPipAppealRequest)
 """What is decided by facts, and not before somebody has looked at what has become of them."""
 
+BY_DAYS = (
+    pb.EditPipRequest,
+    pb.DeliverPipRequest,
+    pb.AcknowledgePipRequest,
+    pb.WitnessPipRefusalRequest,
+    pb.ReschedulePipCheckpointRequest,
+    pb.PausePipRequest,
+    pb.ResumePipRequest,
+    pb.DecidePipRequest,
+)
+"""What business days are counted for; the rest can be said where no calendar reaches, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
@@ -292,7 +304,7 @@ class PipApi:
             if found.rules.HasField("pip"):
                 act.rules.CopyFrom(found.rules.pip)
                 act.rules_position = found.rules_position
-        else:
+        elif isinstance(request, BY_DAYS):
             act.business_days.CopyFrom(await self._business_days(employee_id, pip, today))
 
     async def _check_employed(self, employee_id: str, today: date) -> None:

@@ -440,6 +440,17 @@ async def test_nothing_is_delivered_to_whom_is_on_leave(desk: Desk) -> None:
     await refused(desk.issue(), StatusCode.FAILED_PRECONDITION, "ON_LEAVE")
 
 
+async def test_nobody_is_kept_silent_by_a_calendar(desk: Desk) -> None:
+    """Where no calendar reaches, days cannot be counted; what counts none can be said."""
+    await desk.activate()
+    desk.world.clock[0] = datetime(2101, 1, 5, 9, tzinfo=UTC)
+    await refused(desk.say(desk.hr, PausePipRequest, reason="x"), StatusCode.FAILED_PRECONDITION, "CALENDAR_ENDS")
+    answered = await desk.say(desk.agent, RespondToPipRequest, text="nobody helped")
+    assert [one.text for one in answered.responses] == ["nobody helped"]
+    withdrawn = await desk.say(desk.hr, WithdrawPipRequest, reason="nobody helped")
+    assert withdrawn.outcome == Pip.OUTCOME_WITHDRAWN
+
+
 async def test_hr_pauses_and_resumes(desk: Desk) -> None:
     """And another day is found for a review."""
     await desk.activate()
