@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from openpyxl import load_workbook
+from pypdf import PdfReader
 
 from libs.documents.charts import PAGE, draw
 from libs.documents.document import Bars, Cell, Chart, Course, Document, Heat, Section, Table, Trend
@@ -19,6 +21,11 @@ from libs.documents.print import content_of, pdf_of
 from libs.documents.tables import csv_of, workbook_of
 
 NAMES = ("Ķēniņš Žagars", "客服代表", "محمد العلي", "דוד כהן")
+PAPER_WIDTH = 595
+BOTTOM = 51
+"""Points, in which nothing stands but the page's number."""
+NARROWEST = 0.4
+"""A letter's mean width by the size of the text, at least."""
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\uff1d1")
 
 
@@ -153,3 +160,30 @@ def test_a_pdf_brings_the_letters_of_every_name() -> None:
     plain = pdf_of(document(names=("Ķēniņš",)))
     assert b"NotoSans" in plain
     assert not {font for font in fonts if font in plain}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.test/" + "0123456789" * 30,
+        "客户等了很久，电话一直没有人接。" * 400,
+        "said and heard " * 600,
+        "short\n" * 300,
+    ],
+    ids=["a word", "characters", "words", "lines"],
+)
+def test_nothing_long_runs_off_a_printed_page(text: str) -> None:
+    """Every letter lies within the margins, and none is missing."""
+    table = Table("Steps", ["When", "What", "By"], [["2026-01-30", text, "Anna"], ["2026-01-31", "end", "Ben"]])
+    found: list[str] = []
+
+    def see(part: str, origin: list[float], at: list[float], _: object, size: float) -> None:
+        if part.strip() and not re.fullmatch(r"\d+ / \d+", part.strip()):
+            found.append(part)
+            assert origin[5] - at[5] > BOTTOM
+            assert origin[4] + at[4] + len(part) * size * NARROWEST < PAPER_WIDTH
+
+    made = PdfReader(io.BytesIO(pdf_of(Document("", "", (), [Section("Steps", tables=[table])]))))
+    for page in made.pages:
+        page.extract_text(visitor_text=see)
+    assert not Counter("".join(text.split())) - Counter("".join(found))
