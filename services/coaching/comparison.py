@@ -56,15 +56,23 @@ def fate_of(
     return ComparedGroup.FATE_ACTIVE if active else ComparedGroup.FATE_PROPOSED
 
 
-def told(fates: Sequence[ComparedGroup.Fate.ValueType], smallest: int) -> list[ComparedGroup]:
+def told(
+    fates: Sequence[ComparedGroup.Fate.ValueType],
+    of_strangers: Sequence[ComparedGroup.Fate.ValueType],
+    smallest: int,
+) -> list[ComparedGroup]:
     """Groups that are empty or have `smallest` people or more: as fine as all of them can be so.
 
     No group is told beside others if one of these is small, since what is left over would tell of it. None: they are
     too few in all.
+
+    Args:
+        of_strangers: the fates of those of whom the reader does not know them. Whoever takes from a group those whom
+            they know is left with these: they, too, are none or not few.
     """
     for partition in (_EACH, _COARSE, _ALL):
         groups = _counted(fates, partition)
-        if all(group.people == 0 or group.people >= smallest for group in groups):
+        if not any(0 < one.people < smallest for one in (*groups, *_counted(of_strangers, partition))):
             return groups
     return []
 

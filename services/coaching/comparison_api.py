@@ -10,6 +10,7 @@ from libs.facts import employee
 from libs.facts.catalogue import Catalogue
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Relation
+from services.coaching.callers import callers_to
 from services.coaching.case_file_api import names_of
 from services.coaching.comparison import everything, fate_of, told
 from services.coaching.patterns import Found, Patterns
@@ -64,7 +65,9 @@ class ComparisonApi:
             comparison.employees.extend(compared)
             comparison.groups.extend(everything(fates))
         else:
-            comparison.groups.extend(told(fates, comparison.smallest_group))
+            callers = await callers_to(self._commands, context, [one.employee_id for one in compared])
+            of_strangers = [one.fate for one in compared if not callers[one.employee_id].sees]
+            comparison.groups.extend(told(fates, of_strangers, comparison.smallest_group))
         return comparison
 
     async def _people(self, ids: Iterable[str]) -> dict[str, employee.State]:

@@ -54,7 +54,7 @@ def test_no_number_that_is_left_out_can_be_worked_out() -> None:
     for total in range(SMALLEST, SMALLEST + 6):
         possible = defaultdict[Words, list[tuple[int, ...]]](list)
         for counts in counts_of(total, len(SOME)):
-            groups = told([fate for fate, count in zip(SOME, counts, strict=True) for _ in range(count)], SMALLEST)
+            groups = told([fate for fate, count in zip(SOME, counts, strict=True) for _ in range(count)], [], SMALLEST)
             assert sum(people(groups)) == total
             assert not any(0 < number < SMALLEST for number in people(groups))
             possible[tuple((tuple(group.fates), group.people) for group in groups)].append(counts)
@@ -80,7 +80,25 @@ def test_no_number_that_is_left_out_can_be_worked_out() -> None:
 )
 def test_small_groups_are_told_as_larger_ones(counts: tuple[int, ...], groups: list[int]) -> None:
     """Without a plan, open, closed, with a PIP; or all together; or nothing."""
-    assert people(told(fates(*counts), SMALLEST)) == groups
+    assert people(told(fates(*counts), [], SMALLEST)) == groups
+
+
+@pytest.mark.parametrize(
+    ("counts", "of_strangers", "groups"),
+    [
+        ((5, 4), (), [5, 4, *[0] * 12]),
+        ((5, 4), (3, 3), [5, 4, *[0] * 12]),
+        ((5, 4), (0, 3), [5, 4, *[0] * 12]),
+        ((3, 5, 3), (0, 2, 1), [3, 8, 0, 0]),
+        ((5, 4), (2, 1), [9]),
+        ((5, 4), (1, 1), []),
+    ],
+)
+def test_nobody_can_be_left_over_of_a_group(
+    counts: tuple[int, ...], of_strangers: tuple[int, ...], groups: list[int]
+) -> None:
+    """Whoever takes away those of whom they know what became of them is left with none, or with not few."""
+    assert people(told(fates(*counts), fates(*of_strangers), SMALLEST)) == groups
 
 
 def test_all_is_told_to_whoever_may_know() -> None:

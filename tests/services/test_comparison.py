@@ -139,6 +139,14 @@ async def test_where_the_team_is_too_small_the_position_is_compared(centre: Cent
     assert {one.employee_id for one in full.employees} == {*centre.agents[1:], centre.elsewhere}
 
 
+async def test_a_lead_cannot_take_their_own_people_from_a_group(centre: Centre) -> None:
+    """Whoever is left, when they take away those of whom they know it, is told of as if nobody else were there."""
+    await centre.rule(7)
+    seen = await centre.compared(centre.lead)
+    assert (seen.position, list(seen.groups)) == ("agent", [])
+    assert told(await centre.compared(centre.agents[0])) == {(FATE.FATE_PROPOSED,): 7}
+
+
 async def test_what_stands_no_longer_is_no_pattern(centre: Centre) -> None:
     """Once facts were corrected; the rows say the same when they are made anew."""
     world = centre.world

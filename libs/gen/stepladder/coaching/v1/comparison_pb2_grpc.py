@@ -41,9 +41,10 @@ class ComparisonServiceStub:
     HR is told who they are, and what became of each. Others learn of nobody what became of them: no names are told, and no
     group of fewer than `smallest_group` people (3 at least), nor anything by which its number could be worked out. If there is
     such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed,
-    with a PIP; or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
-    plans whose days overlap in part, can still be held against each other: that is why they are only for those who may see
-    the plan's case file (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+    with a PIP; or else only how many people there are in all, or that they are too few. As small must not be what is left of a
+    group without those whose plans the reader sees, such as a lead's own people. Comparisons of plans whose days overlap in part
+    can still be held against each other: that is why they are only for those who may see the plan's case file
+    (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     """
 
     def __init__(self, channel):
@@ -75,9 +76,10 @@ class ComparisonServiceServicer:
     HR is told who they are, and what became of each. Others learn of nobody what became of them: no names are told, and no
     group of fewer than `smallest_group` people (3 at least), nor anything by which its number could be worked out. If there is
     such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed,
-    with a PIP; or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
-    plans whose days overlap in part, can still be held against each other: that is why they are only for those who may see
-    the plan's case file (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+    with a PIP; or else only how many people there are in all, or that they are too few. As small must not be what is left of a
+    group without those whose plans the reader sees, such as a lead's own people. Comparisons of plans whose days overlap in part
+    can still be held against each other: that is why they are only for those who may see the plan's case file
+    (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     """
 
     def GetComparison(self, request, context):
@@ -119,9 +121,10 @@ class ComparisonService:
     HR is told who they are, and what became of each. Others learn of nobody what became of them: no names are told, and no
     group of fewer than `smallest_group` people (3 at least), nor anything by which its number could be worked out. If there is
     such a small group, all are told in fewer and larger ones: those without a plan, with an open one, with one that was closed,
-    with a PIP; or else only how many people there are in all, or that they are too few. What people know already, and comparisons of
-    plans whose days overlap in part, can still be held against each other: that is why they are only for those who may see
-    the plan's case file (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+    with a PIP; or else only how many people there are in all, or that they are too few. As small must not be what is left of a
+    group without those whose plans the reader sees, such as a lead's own people. Comparisons of plans whose days overlap in part
+    can still be held against each other: that is why they are only for those who may see the plan's case file
+    (`CaseFileService`); everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
     """
 
     @staticmethod
