@@ -233,8 +233,8 @@ def _reading(file: CaseFile) -> Section:
     sentences = [f"{read} {hashes}"]
     if reading.left_out:
         sentences.append(
-            f"Of {reading.left_out:,} entries the details are left out: they are not the case’s to show, or not for "
-            "this reader."
+            f"Entries whose details are left out, for they are not the case’s to show, or not for this reader: "
+            f"{reading.left_out:,}."
         )
     if reading.missing_positions:
         named = ", ".join(str(position) for position in reading.missing_positions)

@@ -77,6 +77,13 @@ EMPLOYEES = frozenset({"employee_id", "lead_id", "reviewer_id", "evaluator_id", 
 """Names of the fields that hold an employee's id."""
 
 
+_INSTEAD = {
+    CaseEntry.LEFT_OUT_OTHER_KIND: "An event of a kind that is not shown here.",
+    CaseEntry.LEFT_OUT_SOMEBODY_ELSE: "A fact about somebody else.",
+}
+"""Of a sentence about what is left out whole."""
+
+
 @dataclass(frozen=True)
 class Case:
     """Whose it is, who coaches, how it stands in words, and what was measured and kept; `pip_id` is empty of a plan.
@@ -267,13 +274,26 @@ def _is_of(case: Case, recorded: Recorded) -> bool:
 
 
 def employees_in(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> set[str]:
-    """Ids of everybody who is named by events, or gave their commands; some may be no employee's."""
+    """Ids of everybody who is named by what is told, or gave its commands; some may be no employee's."""
     found = {case.employee_id, case.lead_id}
-    for history in histories.values():
-        for recorded in history:
-            if _is_of(case, recorded):
-                found |= set(_employees(recorded.event)) | {recorded.envelope.actor.partition(":")[2]}
+    for recorded in _shown(case, histories):
+        found.add(recorded.envelope.actor.partition(":")[2])
+        if not _left_out(recorded, case.employee_id):
+            found |= set(_employees(recorded.event))
     return found - {""}
+
+
+def _shown(case: Case, histories: Mapping[str, Sequence[Recorded]]) -> list[Recorded]:
+    """The events that have an entry: those of the case itself, and those that they refer to."""
+    wanted = references(case, histories)
+    return [
+        recorded
+        for subject, history in histories.items()
+        for recorded in history
+        if _is_of(case, recorded)
+        and not isinstance(recorded.event, CommandNoted)
+        and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
+    ]
 
 
 def case_file(
@@ -288,20 +308,14 @@ def case_file(
 
     Nothing lies at the positions `missing`. The words of aggregates that are `private` are not for the reader.
     """
-    wanted = references(case, histories)
-    shown = [
-        recorded
-        for subject, history in histories.items()
-        for recorded in history
-        if _is_of(case, recorded)
-        and not isinstance(recorded.event, CommandNoted)
-        and (kind_of(subject) in WHOLE or (stream_of(subject) == LOG and recorded.position in wanted))
-    ]
 
     def called(employee_id: str) -> str:
         return names.get(employee_id, employee_id)
 
-    entries = [_entry(recorded, case.employee_id, recorded.subject in private, called) for recorded in _ordered(shown)]
+    entries = [
+        _entry(recorded, case.employee_id, recorded.subject in private, called)
+        for recorded in _ordered(_shown(case, histories))
+    ]
     return CaseFile(
         plan_id=case.plan_id,
         pip_id=case.pip_id,
@@ -349,19 +363,24 @@ def _entry(recorded: Recorded, employee_id: str, private: bool, named: Named) ->
         cause=envelope.cause,
         rests_on=sorted(set(_references(event))) if kind in WHOLE else (),
     )
-    if not kind:
-        entry.left_out = CaseEntry.LEFT_OUT_OTHER_KIND
-        entry.sentence = "An event of a kind that is not shown here."
-    elif about(event) not in ("", employee_id):
-        entry.left_out = CaseEntry.LEFT_OUT_SOMEBODY_ELSE
-        entry.sentence = "A fact about somebody else."
-    else:
-        told = _without_words(event) if private else event
-        if told != event:
-            entry.left_out = CaseEntry.LEFT_OUT_PRIVATE
-        entry.sentence = sentence(event, named)
-        entry.details.extend(_details(told))
+    if left_out := _left_out(recorded, employee_id):
+        entry.left_out, entry.sentence = left_out, _INSTEAD[left_out]
+        return entry
+    told = _without_words(event) if private else event
+    if told != event:
+        entry.left_out = CaseEntry.LEFT_OUT_PRIVATE
+    entry.sentence = sentence(event, named)
+    entry.details.extend(_details(told))
     return entry
+
+
+def _left_out(recorded: Recorded, employee_id: str) -> CaseEntry.LeftOut.ValueType:
+    """Why nothing that an event says is told, if so, to whoever reads the case of an employee."""
+    if not kind_of(recorded.subject):
+        return CaseEntry.LEFT_OUT_OTHER_KIND
+    if about(recorded.event) not in ("", employee_id):
+        return CaseEntry.LEFT_OUT_SOMEBODY_ELSE
+    return CaseEntry.LEFT_OUT_UNSPECIFIED
 
 
 def about(event: Message) -> str:

@@ -263,6 +263,17 @@ def test_people_are_found_wherever_they_are_named() -> None:
     assert employees_in(CASE, {PLAN: [recorded(1, proposed, actor="user:e-4")]}) == {"e-1", "e-3", "e-4", "e-9"}
 
 
+def test_nobody_is_named_of_whom_nothing_is_told() -> None:
+    """Neither whom a fact of somebody else is about, nor who had to do with facts that the case does not refer to."""
+    own, other = "log.performance.facts.e-1_2026-01", "log.performance.facts.e-2_2026-01"
+    histories = {
+        own: [recorded(1, fact(), own, actor="user:e-7"), recorded(2, fact(), own, actor="user:e-6")],
+        other: [recorded(3, fact("e-2"), other, actor="user:e-5")],
+        PLAN: [recorded(4, resting_on(2, 3), actor="user:e-4")],
+    }
+    assert employees_in(CASE, histories) == {"e-1", "e-4", "e-5", "e-6", "e-9"}
+
+
 def test_what_was_kept_stands_beside_what_it_is_now() -> None:
     """Only where it has changed; of a contradiction each condition; of a goal what it is from and to."""
     kept = [
