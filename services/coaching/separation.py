@@ -15,11 +15,22 @@ from services.coaching.case_file import about
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealHeard,
     PipApproved,
+    PipCheckpointHeld,
+    PipCheckpointRescheduled,
     PipDecided,
     PipDelivered,
     PipDrafted,
+    PipDriftReviewed,
     PipEdited,
+    PipHearerNamed,
+    PipPaused,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
     PipResultProposed,
+    PipResumed,
+    PipSentBack,
+    PipSubmitted,
+    PipWitnessNamed,
     PlanClosed,
     PlanProposed,
 )
@@ -59,6 +70,9 @@ APART = (
     frozenset({SeparationAct.ROLE_PIP_RESULT_PROPOSER, SeparationAct.ROLE_PIP_DECIDER}),
     frozenset({SeparationAct.ROLE_PIP_RESULT_PROPOSER, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
     frozenset({SeparationAct.ROLE_PIP_DELIVERER, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
+    frozenset({SeparationAct.ROLE_PIP_OVERRIDER, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
+    frozenset({SeparationAct.ROLE_PIP_OVERRIDER, SeparationAct.ROLE_PIP_DRAFTER}),
+    frozenset({SeparationAct.ROLE_PIP_INVOLVED, SeparationAct.ROLE_PIP_APPEAL_HEARER}),
 )
 """Roles of which nobody has two in the same decision."""
 
@@ -73,6 +87,8 @@ IMPARTIAL = frozenset(
         SeparationAct.ROLE_PIP_RESULT_PROPOSER,
         SeparationAct.ROLE_PIP_DECIDER,
         SeparationAct.ROLE_PIP_APPEAL_HEARER,
+        SeparationAct.ROLE_PIP_OVERRIDER,
+        SeparationAct.ROLE_PIP_INVOLVED,
     }
 )
 """Roles that nobody has in what is about themself."""
@@ -82,6 +98,20 @@ WITHOUT_PERSON = frozenset({SeparationAct.ROLE_PLAN_PROPOSER})
 
 _NAMING = ("by", "proposed_by", "decided_by")
 """Fields in which an event names the giver of its command."""
+
+_INVOLVED = (
+    PipSubmitted,
+    PipSentBack,
+    PipWitnessNamed,
+    PipRefusalWitnessed,
+    PipCheckpointHeld,
+    PipCheckpointRescheduled,
+    PipPaused,
+    PipResumed,
+    PipHearerNamed,
+    PipDriftReviewed,
+)
+"""By these a person becomes involved in a PIP; some of them a policy says, too."""
 
 _KINDS: Mapping[str, type[Message]] = {
     kind.DESCRIPTOR.full_name: kind
@@ -103,6 +133,8 @@ _KINDS: Mapping[str, type[Message]] = {
         PipResultProposed,
         PipDecided,
         PipAppealHeard,
+        PipPreconditionOverridden,
+        *_INVOLVED,
     )
 }
 
@@ -269,6 +301,10 @@ def _parts(event: Message, actor: str) -> Iterator[tuple[SeparationAct.Role.Valu
             yield SeparationAct.ROLE_PIP_DECIDER, actor
         case PipAppealHeard():
             yield SeparationAct.ROLE_PIP_APPEAL_HEARER, actor
+        case PipPreconditionOverridden():
+            yield SeparationAct.ROLE_PIP_OVERRIDER, actor
+        case _ if isinstance(event, _INVOLVED) and actor.startswith("user:"):
+            yield SeparationAct.ROLE_PIP_INVOLVED, actor
 
 
 def _wrong_in(subject: str, decision: _Decision) -> Iterator[SeparationViolation]:

@@ -14,11 +14,17 @@ from services.coaching.separation import APART, Findings, Reading, checked, has_
 from stepladder.coaching.v1.events_pb2 import (
     PipAppealHeard,
     PipApproved,
+    PipCheckpointHeld,
     PipDecided,
     PipDelivered,
     PipDrafted,
     PipEdited,
+    PipHearerNamed,
+    PipPaused,
+    PipPreconditionOverridden,
+    PipRefusalWitnessed,
     PipResultProposed,
+    PipSentBack,
     PlanAssessed,
     PlanClosed,
     PlanProposed,
@@ -137,6 +143,14 @@ def told(*said: Said, after: int = 0) -> tuple[list[SeparationCase], list[tuple[
             [*DECIDED, pip(PipAppealHeard, LEAD)],
             [("SAME_PERSON", [place, 6]) for place in (1, 3, 4)],
         ),
+        *[
+            ([*DECIDED, pip(kind, CARL), pip(PipAppealHeard, CARL)], [("SAME_PERSON", [6, 7])])
+            for kind in (PipPreconditionOverridden, PipSentBack, PipCheckpointHeld, PipRefusalWitnessed, PipHearerNamed)
+        ],
+        ([*DECIDED, pip(PipPaused, "policy:follow-leaves"), pip(PipAppealHeard, CARL)], []),
+        ([pip(PipDrafted, LEAD), pip(PipPreconditionOverridden, LEAD)], [("SAME_PERSON", [1, 2])]),
+        ([pip(PipDrafted, LEAD), pip(PipPreconditionOverridden, EMPLOYEE)], [("OWN_CASE", [2])]),
+        ([*DRAFTED, pip(PipRefusalWitnessed, EMPLOYEE)], [("OWN_CASE", [4])]),
         ([*DRAFTED, pip(PipResultProposed, LEAD), pip(PipDecided, "policy:pip-clock")], [("NO_PERSON", [5])]),
         ([pip(PipDrafted, LEAD), pip(PipApproved, EMPLOYEE)], [("OWN_CASE", [2])]),
         ([*DRAFTED, pip(PipDrafted, ANNA, "pip-2"), pip(PipApproved, BEN, "pip-2")], []),

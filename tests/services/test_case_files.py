@@ -321,8 +321,11 @@ async def test_a_pips_case_file_tells_everything_in_order(world: World) -> None:
     assert [one.actor for one in report.violations] == []
     assert [(SeparationAct.Role.Name(act.role)[9:], act.actor) for act in case.acts] == [
         ("DRAFTER", f"user:{desk.lead}"),
+        ("INVOLVED", f"user:{desk.lead}"),
+        ("OVERRIDER", f"user:{desk.hr}"),
         ("APPROVER", f"user:{desk.hr}"),
         ("DELIVERER", f"user:{desk.lead}"),
         ("RESULT_PROPOSER", f"user:{desk.lead}"),
         ("DECIDER", f"user:{desk.hr2}"),
+        ("INVOLVED", f"user:{desk.hr}"),
     ]

@@ -238,6 +238,12 @@ class SeparationAct(_message.Message):
         ROLE_PIP_RESULT_PROPOSER: SeparationAct._Role.ValueType  # 10
         ROLE_PIP_DECIDER: SeparationAct._Role.ValueType  # 11
         ROLE_PIP_APPEAL_HEARER: SeparationAct._Role.ValueType  # 12
+        ROLE_PIP_OVERRIDER: SeparationAct._Role.ValueType  # 13
+        """Who did without the coaching plan that the rules ask for."""
+        ROLE_PIP_INVOLVED: SeparationAct._Role.ValueType  # 14
+        """Who else has done something on a PIP, such as sent it back, held a checkpoint, witnessed, named who hears the appeal;
+        but not the employee, whose appeal it is.
+        """
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
     ROLE_UNSPECIFIED: SeparationAct.Role.ValueType  # 0
@@ -257,6 +263,12 @@ class SeparationAct(_message.Message):
     ROLE_PIP_RESULT_PROPOSER: SeparationAct.Role.ValueType  # 10
     ROLE_PIP_DECIDER: SeparationAct.Role.ValueType  # 11
     ROLE_PIP_APPEAL_HEARER: SeparationAct.Role.ValueType  # 12
+    ROLE_PIP_OVERRIDER: SeparationAct.Role.ValueType  # 13
+    """Who did without the coaching plan that the rules ask for."""
+    ROLE_PIP_INVOLVED: SeparationAct.Role.ValueType  # 14
+    """Who else has done something on a PIP, such as sent it back, held a checkpoint, witnessed, named who hears the appeal;
+    but not the employee, whose appeal it is.
+    """
 
     ROLE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
