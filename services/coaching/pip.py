@@ -203,7 +203,7 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
         raise NotAllowed("PAUSED", "the PIP is paused: its clock stands still until it is resumed")
     match pip.stage, request:
         case Pip.STATE_DRAFT | Pip.STATE_DELIVERED | Pip.STATE_ACTIVE, EditPipRequest(content=content):
-            _refuse_apart(pip, request, actor, "who approved it or decided on it does not write it")
+            _refuse_apart(pip, request, actor, "who approved it, decided on it or waived coaching does not write it")
             return _edited(pip, content, act, today)
         case Pip.STATE_DRAFT, SubmitPipRequest():
             return [PipSubmitted()]

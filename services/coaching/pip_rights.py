@@ -11,6 +11,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipApproved,
     PipDecided,
     PipHearerNamed,
+    PipPreconditionOverridden,
     PipResultProposed,
     PipWitnessNamed,
 )
@@ -107,7 +108,7 @@ MAY: Mapping[type[Message], frozenset[Role]] = {
 """Who may say what; everything but these is told them as if there were nothing."""
 
 APART: Mapping[type[Message], Callable[[PipState], frozenset[str]]] = {
-    EditPipRequest: lambda pip: pip.who(PipApproved, PipDecided),
+    EditPipRequest: lambda pip: pip.who(PipPreconditionOverridden, PipApproved, PipDecided),
     OverridePipPreconditionRequest: lambda pip: pip.writers,
     ApprovePipRequest: lambda pip: pip.writers,
     ProposePipResultRequest: lambda pip: pip.who(PipDecided),

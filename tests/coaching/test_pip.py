@@ -375,6 +375,13 @@ def test_who_approved_or_decided_does_not_write(actor: str) -> None:
         assert outcome_of(state, Said(act(edit, LEAD), f"user:{actor}", PERIOD_OVER)) == "SEPARATION_OF_DUTIES"
 
 
+def test_who_waived_what_it_needs_does_not_write() -> None:
+    """In whichever order: they would have waived what their own PIP needs."""
+    waived = after([by(LEAD, DRAFT), by(HR, OVERRIDE)])
+    assert outcome_of(waived, Said(act(EDIT, LEAD), f"user:{HR}")) == "SEPARATION_OF_DUTIES"
+    assert outcome_of(waived, by(LEAD, EDIT)) == "PipEdited"
+
+
 def test_an_appeal_goes_to_somebody_who_was_not_involved() -> None:
     """Neither the employee nor anybody who commanded anything or was a witness, nor who names them."""
     refused = [by(LEAD, NAME_WITNESS, date(2026, 3, 19)), by(WITNESS, WITNESS_REFUSAL, date(2026, 3, 19))]

@@ -208,7 +208,8 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EditPip(self, request, context):
-        """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+        """The lead, or who drafted it, unless they approved it, decided on it, or overrode what it
+        needs. In DRAFT: all of it. DELIVERED or ACTIVE →
         DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
         again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
         432.105): a new one has to be drafted.

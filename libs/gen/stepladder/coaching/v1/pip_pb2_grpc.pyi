@@ -42,7 +42,8 @@ class PipServiceStub:
     `POLICY_NOT_FOUND` for a measure, `PLAN_NOT_FOUND`, `CALENDAR_NOT_FOUND`.
     """
     EditPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.EditPipRequest, _pip_pb2.Pip]
-    """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+    """The lead, or who drafted it, unless they approved it, decided on it, or overrode what it
+    needs. In DRAFT: all of it. DELIVERED or ACTIVE →
     DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
     again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
     432.105): a new one has to be drafted.
@@ -158,7 +159,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.EditPipRequest,
         context: _aio.ServicerContext[_pip_pb2.EditPipRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The lead, or who drafted it, unless they approved it or decided on it. In DRAFT: all of it. DELIVERED or ACTIVE →
+        """The lead, or who drafted it, unless they approved it, decided on it, or overrode what it
+        needs. In DRAFT: all of it. DELIVERED or ACTIVE →
         DELIVERED: support, consequence, evidence or an easier standard; the period stands still until it is acknowledged
         again. A standard that is another, or stricter, and an element more or less end the PIP as superseded (5 CFR 432.104,
         432.105): a new one has to be drafted.
