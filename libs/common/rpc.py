@@ -32,7 +32,7 @@ from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
-from libs.common.texts import control_characters
+from libs.common.texts import unreadable_texts
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
@@ -196,7 +196,7 @@ class _Method:
         most = None if len(raw) <= _ALL_VIOLATIONS_UP_TO_BYTES else 1
         found = _VALIDATOR.collect_violations(request, fail_fast=most == 1)
         violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
-        if violations := violations or tuple(islice(control_characters(request), most)):
+        if violations := violations or tuple(islice(unreadable_texts(request), most)):
             text = "; ".join(f"{v.field}: {v.message}".removeprefix(": ") for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
             raise Invalid("INVALID_FIELDS", text + more, violations)

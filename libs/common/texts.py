@@ -1,8 +1,12 @@
-"""Texts of requests: control characters are no part of them, but for tabs and line breaks; databases choke on some."""
+"""Texts of requests: control characters are no part of them, but for tabs and line breaks; databases choke on some.
+
+Nor is a text of nothing but blanks one: it would pass for a reason that somebody gave.
+"""
 
 import re
 from collections.abc import Iterator
 from functools import cache
+from unicodedata import category
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -16,8 +20,11 @@ _NARROW = (resource_id, iso_date, iso_month, decimal)
 """Rules that allow no such character: what has one is not looked at again."""
 
 
-def control_characters(request: Message, path: str = "") -> Iterator[FieldViolation]:
-    """Every field of a message with a control character other than a tab or a line break, behind the path given."""
+def unreadable_texts(request: Message, path: str = "") -> Iterator[FieldViolation]:
+    """Every field of a message with a control character other than a tab or a line break, or with blanks only.
+
+    Behind the path given.
+    """
     with_texts = _fields_with_texts(request.DESCRIPTOR)
     for field, value in request.ListFields():
         if field not in with_texts:
@@ -25,9 +32,11 @@ def control_characters(request: Message, path: str = "") -> Iterator[FieldViolat
         for index, one in enumerate(value if field.is_repeated else [value]):
             here = f"{path}{field.name}[{index}]" if field.is_repeated else f"{path}{field.name}"
             if isinstance(one, Message):
-                yield from control_characters(one, f"{here}.")
+                yield from unreadable_texts(one, f"{here}.")
             elif _CONTROL.search(one):
                 yield FieldViolation(here, "must not have control characters but tabs and line breaks")
+            elif one and all(category(character)[0] in "CZ" for character in one):
+                yield FieldViolation(here, "must say something: there are only blanks")
 
 
 @cache

@@ -61,7 +61,7 @@ def told(
     of_strangers: Sequence[ComparedGroup.Fate.ValueType],
     smallest: int,
 ) -> list[ComparedGroup]:
-    """Groups that are empty or have `smallest` people or more: as fine as all of them can be so.
+    """Groups that are empty or have `smallest` people or more: as fine as all of them can be so. None of nobody.
 
     No group is told beside others if one of these is small, since what is left over would tell of it. None: they are
     too few in all.
@@ -70,7 +70,7 @@ def told(
         of_strangers: the fates of those of whom the reader does not know them. Whoever takes from a group those whom
             they know is left with these: they, too, are none or not few.
     """
-    for partition in (_EACH, _COARSE, _ALL):
+    for partition in (_EACH, _COARSE, _ALL) if fates else ():
         groups = _counted(fates, partition)
         if not any(0 < one.people < smallest for one in (*groups, *_counted(of_strangers, partition))):
             return groups

@@ -171,9 +171,9 @@ def met(goal: Goal, target: str, measured: Measured) -> bool:
 
 
 def suggested(results: Sequence[GoalResult]) -> Plan.Outcome.ValueType:
-    """All goals met: improved; none: not improved; otherwise partly improved. Nothing without results."""
+    """All goals met: improved; none: not improved; otherwise partly improved. Nothing where nothing was measured."""
     reached = [result.met for result in results]
-    if not reached:
+    if not any(result.measured.value for result in results):
         return Plan.OUTCOME_UNSPECIFIED
     if all(reached):
         return Plan.OUTCOME_IMPROVED

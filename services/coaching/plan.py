@@ -190,6 +190,12 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 raise _observation_running(state)
             _refuse_unless_person(context)
             _refuse_unless_reviewed(state)
+            if close.outcome == Plan.OUTCOME_NOT_IMPROVED and state.reassessed.results and not outcome_now(state):
+                raise NotAllowed(
+                    "NOTHING_MEASURED",
+                    "nothing was recorded that any of the goals is measured by, so it does not show that they did not"
+                    " improve: cancel the plan with the reason, and propose another one",
+                )
             if close.watch_until:
                 _refuse_unless_ahead(close.watch_until, "watch_until", context.today)
             return [_closed(state, close.outcome, close.reason, context.today, close.watch_until)]

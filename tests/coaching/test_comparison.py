@@ -76,6 +76,7 @@ def test_no_number_that_is_left_out_can_be_worked_out() -> None:
         ((5, 1, 0, 4), [10]),
         ((1, 1, 1), [3]),
         ((1, 1), []),
+        ((), []),
     ],
 )
 def test_small_groups_are_told_as_larger_ones(counts: tuple[int, ...], groups: list[int]) -> None:

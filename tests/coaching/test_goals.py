@@ -216,5 +216,6 @@ def test_a_goal_is_met_when_all_of_the_way_is_done(start: int, target: int, valu
     ],
 )
 def test_what_is_suggested(met: list[bool], outcome: Plan.Outcome.ValueType) -> None:
-    """By how many goals are met; nothing without results."""
-    assert suggested([GoalResult(met=one) for one in met]) == outcome
+    """By how many goals are met; nothing without results, or where nothing was measured."""
+    assert suggested([GoalResult(met=one, measured=measured(9)) for one in met]) == outcome
+    assert suggested([GoalResult()] * len(met)) == Plan.OUTCOME_UNSPECIFIED

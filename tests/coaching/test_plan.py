@@ -610,11 +610,11 @@ def test_watched_for_a_while() -> None:
         ((950, 949), Plan.OUTCOME_PARTLY_IMPROVED),
         ((935, 949), Plan.OUTCOME_NOT_IMPROVED),
         ((952, None), Plan.OUTCOME_PARTLY_IMPROVED),
-        ((None, None), Plan.OUTCOME_NOT_IMPROVED),
+        ((None, None), Plan.OUTCOME_UNSPECIFIED),
     ],
 )
 def test_what_results_suggest(values: tuple[int | None, ...], outcome: Plan.Outcome.ValueType) -> None:
-    """All goals met: improved; some: partly; none, or nothing recorded: not."""
+    """All goals met: improved; some: partly; none: not; nothing where nothing was recorded."""
     activated = PlanActivated(goals=[GOAL, GOAL], activated_date="2026-03-16", **IDS)
     found = [Measured(measure=CSAT) if one is None else measured(one) for one in values]
     call = CallReassessment(plan_id="p-1", measured=found)
@@ -622,6 +622,18 @@ def test_what_results_suggest(values: tuple[int | None, ...], outcome: Plan.Outc
     assert isinstance(event, ReassessmentFellDue)
     assert event.suggested_outcome == outcome
     assert [one.met for one in event.results] == [one is not None and one >= 950 for one in values]
+
+
+def test_silence_is_held_against_nobody() -> None:
+    """Where nothing was recorded the plan did not show that there was no improvement; everything else is to be said."""
+    call = CallReassessment(plan_id="p-1", measured=[Measured(measure=CSAT)])
+    plan = given(PLAN, *PATHS["IN_OBSERVATION"])
+    due = given(PLAN, *PATHS["IN_OBSERVATION"], *plan.when(call, today=MAY)._decide())
+    close = ClosePlanRequest(plan_id="p-1", outcome=Plan.OUTCOME_NOT_IMPROVED, reason="was never there")
+    due.when(close, today=MAY).refused(NotAllowed, "NOTHING_MEASURED")
+    close.outcome = Plan.OUTCOME_IMPROVED
+    assert due.when(close, today=MAY)._decide()
+    assert due.when(CancelPlanRequest(plan_id="p-1", reason="was never there"), today=MAY)._decide()
 
 
 def test_what_would_come_out_now() -> None:

@@ -9,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from buf.validate.validate_pb2 import IGNORE_ALWAYS
 from buf.validate.validate_pb2 import field as rules_of
 from libs.common.errors import FieldViolation
-from libs.common.texts import control_characters
+from libs.common.texts import unreadable_texts
 from services.gateway.__main__ import CONTRACTS
 from stepladder.coaching.v1.session_pb2 import AgreedAction, HoldSessionRequest
 from stepladder.performance.v1.facts_pb2 import Fact, RecordFactsRequest
@@ -51,10 +51,18 @@ def test_they_are_told_by_their_paths() -> None:
     request = HoldSessionRequest(observed="a\tb\r\nc \u202e", feedback="\x07")
     request.actions.extend([AgreedAction(text="fine"), AgreedAction(text="\x1b[2J")])
     message = "must not have control characters but tabs and line breaks"
-    assert list(control_characters(request)) == [
+    assert list(unreadable_texts(request)) == [
         FieldViolation("feedback", message),
         FieldViolation("actions[1].text", message),
     ]
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t\n", "\u3000", "\u200b", "\ufeff \u00ad"])
+def test_blanks_say_nothing(blanks: str) -> None:
+    """Whatever kind of blanks they are; a text that is left out is for the field's own rules."""
+    request = HoldSessionRequest(observed=blanks, feedback=f"{blanks}x")
+    request.actions.extend([AgreedAction(text="")])
+    assert [one.field for one in unreadable_texts(request)] == ["observed"]
 
 
 @pytest.mark.parametrize("request_type", REQUESTS, ids=lambda one: one.full_name)
@@ -62,11 +70,11 @@ def test_no_request_has_any(request_type: Descriptor) -> None:
     """Each text of each request of each contract is refused with one: by its own rules, or here."""
     for path, made in with_a_nul(request_type):
         by_rules = {one.proto.rule_id for one in protovalidate.collect_violations(made)}
-        found = [one.field for one in control_characters(made)]
+        found = [one.field for one in unreadable_texts(made)]
         assert found == [path] or any(rule.startswith("string.") for rule in by_rules), path
 
 
 def test_facts_are_not_searched() -> None:
     """They have no free texts: ten thousand of them are not looked at one by one."""
     facts = [Fact(source="a\x00") for _ in range(10_000)]
-    assert list(control_characters(RecordFactsRequest(facts=facts))) == []
+    assert list(unreadable_texts(RecordFactsRequest(facts=facts))) == []

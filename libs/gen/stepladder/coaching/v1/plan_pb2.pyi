@@ -156,8 +156,8 @@ class Plan(_message.Message):
     rules_position: _builtins.int
     """Position of the version of the coaching rules that it was activated under; 0: none was in force."""
     suggested_outcome: Global___Plan.Outcome.ValueType
-    """What the results suggested: every goal met: improved; none: not improved; otherwise partly improved. Of a closed
-    plan: at the time of the decision.
+    """What the results suggested: every goal met: improved; none: not improved; otherwise partly improved. Nothing where
+    nothing was measured. Of a closed plan: at the time of the decision.
     """
     outcome_now: Global___Plan.Outcome.ValueType
     """What they suggest with every drift since."""

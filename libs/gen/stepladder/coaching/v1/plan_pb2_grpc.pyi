@@ -73,7 +73,8 @@ class PlanServiceStub:
     """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be
     another than the facts suggest, and both are kept. What the plan keeps is measured again before.
     Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift
-    has not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
+    has not been looked at; `NOTHING_MEASURED` for not improved where no goal has a result: silence is held against
+    nobody; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
     """
     CancelPlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.CancelPlanRequest, _plan_pb2.Plan]
     """Any state but CLOSED → CLOSED with the outcome cancelled."""
@@ -195,7 +196,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         """IN_OBSERVATION → CLOSED with an outcome and its reason. A person decides; never the system: the outcome may be
         another than the facts suggest, and both are kept. What the plan keeps is measured again before.
         Errors: FAILED_PRECONDITION `OBSERVATION_RUNNING` before reassessment is due; `DRIFT_NOT_REVIEWED` while a drift
-        has not been looked at; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
+        has not been looked at; `NOTHING_MEASURED` for not improved where no goal has a result: silence is held against
+        nobody; INVALID_ARGUMENT `DATE_INVALID` for a `watch_until` that does not lie ahead.
         """
 
     @_abc_1.abstractmethod
