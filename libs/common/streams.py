@@ -97,14 +97,19 @@ def stream_of(*subjects: str) -> str:
 
 
 def matches(subject: str, pattern: str) -> bool:
-    """Whether a subject is one of a pattern's, in which `*` stands for a token and `>` for all that are left."""
+    """Whether a subject is one of a pattern's, in which `*` stands for a token and `>` for all that are left.
+
+    A pattern is one of another's when all its subjects are.
+    """
     tokens, wanted = subject.split("."), pattern.split(".")
     if wanted[-1] == ">":
         wanted.pop()
         if len(tokens) <= len(wanted):
             return False
         tokens = tokens[: len(wanted)]
-    return len(tokens) == len(wanted) and all(one in ("*", token) for token, one in zip(tokens, wanted, strict=True))
+    return len(tokens) == len(wanted) and all(
+        one == said or (one == "*" and said != ">") for said, one in zip(tokens, wanted, strict=True)
+    )
 
 
 class Feed(Protocol):

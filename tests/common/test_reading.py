@@ -222,6 +222,16 @@ async def test_an_entry_that_cannot_be_read_troubles_only_who_wants_it() -> None
         assert isinstance(kpi.outcome, OperationalError)
 
 
+async def test_whoever_follows_less_than_another_is_covered_by_it_and_not_the_other_way() -> None:
+    """One of two ways to say the same of today's subjects is asked of the server."""
+    every = "log.performance.team.>"
+    stream, _, reading = reading_of(TEAMS, every)
+    async with reading.feed([TEAMS], 0) as one, reading.feed([every], 0) as two:
+        assert await one.next(10, 0.01) == await two.next(10, 0.01) == []
+        await write(stream, "log.performance.team.a")
+        assert await take(one, 1) == await take(two, 1)
+
+
 def test_a_single_aggregate_cannot_be_followed() -> None:
     """Who wants what is known by the kinds of aggregates."""
     with pytest.raises(ValueError, match="all aggregates of a kind"):
