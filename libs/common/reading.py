@@ -188,7 +188,7 @@ class Listener:
         self._news.set()
 
     async def _join(self) -> None:
-        joined = await self._reading.join(self)
+        self._alone_until = joined = await self._reading.join(self)
         # Asked of the leader after joining: of what lies before that, nothing it wants is behind the last of these.
         last = max([await self._reading.stream.last_position(subject) for subject in self._subjects])
         self._alone_until = min(joined, last)

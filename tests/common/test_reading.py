@@ -61,6 +61,12 @@ async def write(stream: MemoryStream, *subjects: str) -> int:
     return last
 
 
+async def no_answer(*_: object) -> list[Stored]:
+    """What the log's server does when it has troubles."""
+    await asyncio.sleep(0)
+    raise NoAnswer
+
+
 def reading_of(*subjects: str) -> tuple[MemoryStream, CountingCodec, Reading]:
     stream, codec = MemoryStream(EPOCH), CountingCodec()
     reading = Reading(stream, codec)
@@ -184,17 +190,12 @@ async def test_who_begins_far_behind_reads_by_itself_up_to_the_others() -> None:
 async def test_trouble_with_the_log_is_told_to_all_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was handed on before is heard first; whoever begins again misses nothing."""
     stream, _, reading = reading_of(TEAMS)
-
-    async def fail(*_: object) -> list[Stored]:
-        await asyncio.sleep(0)
-        raise NoAnswer
-
     async with reading.feed([TEAMS], 0) as one, reading.feed([TEAMS], 0) as two:
         assert await one.next(10, 0.01) == await two.next(10, 0.01) == []
         await write(stream, "log.performance.team.a")
         assert len(await take(one, 1)) == 1
         with monkeypatch.context() as broken:
-            broken.setattr("libs.common.memory_stream._MemoryFeed.next", fail)
+            broken.setattr("libs.common.memory_stream._MemoryFeed.next", no_answer)
             await write(stream, "log.performance.team.a")
             with pytest.raises(NoAnswer):
                 await take(one, 2)
@@ -208,6 +209,19 @@ async def test_trouble_with_the_log_is_told_to_all_and_passes(monkeypatch: pytes
         stream.away = False
     async with reading.feed([TEAMS], 1) as again:
         assert [heard.position for heard in await take(again, 1)] == [2]
+
+
+async def test_whoever_could_not_begin_can_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what lies behind its position is taken as heard."""
+    stream, _, reading = reading_of(TEAMS)
+    await write(stream, "log.performance.team.a")
+    async with reading.feed([TEAMS], 0) as listener:
+        with monkeypatch.context() as broken:
+            broken.setattr(stream, "last_position", no_answer)
+            with pytest.raises(NoAnswer):
+                await listener.next(1, 0.01)
+        await write(stream, "log.performance.team.a")
+        assert [heard.position for heard in await take(listener, 2)] == [1, 2]
 
 
 async def test_an_entry_that_cannot_be_read_troubles_only_who_wants_it() -> None:
@@ -325,18 +339,13 @@ async def test_who_has_not_heard_of_a_failure_yet_gets_nothing_of_the_next_readi
 ) -> None:
     """What was handed on before the trouble is heard, then the trouble: nothing that came later, behind a gap."""
     stream, _, reading = reading_of(TEAMS)
-
-    async def fail(*_: object) -> list[Stored]:
-        await asyncio.sleep(0)
-        raise NoAnswer
-
     async with reading.feed([TEAMS], 0) as slow:
         async with reading.feed([TEAMS], 0) as quick:
             assert await slow.next(10, 0.01) == await quick.next(10, 0.01) == []
             await write(stream, "log.performance.team.a")
             assert [one.position for one in await take(quick, 1)] == [1]
             with monkeypatch.context() as broken:
-                broken.setattr("libs.common.memory_stream._MemoryFeed.next", fail)
+                broken.setattr("libs.common.memory_stream._MemoryFeed.next", no_answer)
                 await write(stream, "log.performance.team.a")
                 with pytest.raises(NoAnswer):
                     await take(quick, 1)
