@@ -43,6 +43,6 @@ def known_at(measured: Iterable[PinDrift]) -> int:
     return max((one.now.known_at for one in measured), default=0)
 
 
-def _said(measured: Measured) -> tuple[str, int, int, bool]:
-    """What a measurement says; the same of other facts is no drift."""
-    return measured.value, measured.numerator, measured.denominator, measured.disputed
+def _said(measured: Measured) -> tuple[bool, int, int, bool]:
+    """What a measurement says; the same of other facts, or with other places, is no drift."""
+    return measured.value != "", measured.numerator, measured.denominator, measured.disputed

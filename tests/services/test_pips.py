@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
@@ -72,6 +73,7 @@ from stepladder.performance.v1.facts_pb2 import (
     ReadingsOfDay,
     RetractFactRequest,
 )
+from stepladder.performance.v1.kpi_pb2 import Kpi, UpdateKpiRequest
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, SetPolicyRequest
 from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest, Record, RetractRecordRequest
 from tests.coaching.pips import weekdays
@@ -497,6 +499,17 @@ async def test_drift_blocks_the_decision_until_somebody_has_looked(both: World) 
     await both.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted once more"))
     later = await until(lambda: desk.get(desk.hr), lambda pip: pip.drift.drifts[0].now.value == "9.0")
     assert (later.state, later.drift.reviewed) == (Pip.STATE_CLOSED, False)
+
+
+async def test_a_number_that_is_shown_otherwise_is_no_drift(desk: Desk) -> None:
+    """A KPI is shown with more places; what was counted is what it was."""
+    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    finer = UpdateKpiRequest(kpi=Kpi(kpi_id=desk.kpi, precision=3), update_mask=FieldMask(paths=["precision"]))
+    await desk.world.kpis.UpdateKpi(finer)
+    approved = await desk.say(desk.hr, ApprovePipRequest)
+    assert (approved.state, approved.HasField("drift")) == (Pip.STATE_APPROVED, False)
 
 
 async def test_drift_keeps_a_decision_from_becoming_final(desk: Desk) -> None:
