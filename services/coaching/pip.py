@@ -220,8 +220,8 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
                 raise NotAllowed("ON_LEAVE", "the employee is on leave: deliver it when they are back")
             schedule = planned(days, today + ONE_DAY, 0, rules.acknowledgement_business_days)
             return [PipDelivered(note=note, delivered_date=today.isoformat(), schedule=schedule)]
-        case Pip.STATE_DELIVERED, AcknowledgePipRequest():
-            return [PipAcknowledged(), _started(pip, days, today + ONE_DAY)]
+        case Pip.STATE_DELIVERED, AcknowledgePipRequest(edition=edition):
+            return [_acknowledged(pip, edition), _started(pip, days, today + ONE_DAY)]
         case Pip.STATE_DELIVERED, NamePipWitnessRequest(witness_id=witness_id):
             return [_witness_named(pip, witness_id, today)]
         case Pip.STATE_DELIVERED, WitnessPipRefusalRequest(note=note):
@@ -339,6 +339,12 @@ def _edited(pip: PipState, content: PipContent, act: ActOnPip, today: date) -> l
     _refuse(violations(content, pip.drafted.rules, today))
     put_texts(edited, content)
     return [edited]
+
+
+def _acknowledged(pip: PipState, edition: int) -> PipAcknowledged:
+    if edition not in (0, pip.edition):
+        raise NotAllowed("PIP_EDITED", f"it is edition {pip.edition} by now: read that, and acknowledge it")
+    return PipAcknowledged(edition=edition)
 
 
 def _started(pip: PipState, days: BusinessDays, first: date) -> PipStarted:

@@ -50,6 +50,7 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
         Pip(
             pauses=sorted(pip.pauses),
             content=pip.content,
+            edition=pip.edition,
             rules_position=pip.drafted.rules_position,
             coaching_done=pip.coaching_done,
             drafted_by=pip.drafted.by,

@@ -87,6 +87,7 @@ class PipState:
         told: what was said and still stands: the latest event of each kind that no later one has undone.
         sayers: actors who ever said something of a kind, be it undone by now.
         witnesses: actors who were ever named as a witness.
+        edition: how often it was written.
         schedule: what runs in the stage, or stands still while there are pauses.
         used: business days of the period that had run when it was stopped for an edit.
         total: business days of the period, with its extension.
@@ -103,6 +104,7 @@ class PipState:
     plan_closed_date: str = ""
     sayers: Mapping[type[Message], frozenset[str]] = field(default_factory=dict)
     witnesses: frozenset[str] = frozenset()
+    edition: int = 0
     start_date: str = ""
     schedule: PipSchedule = field(default_factory=PipSchedule)
     used: int = 0
@@ -271,7 +273,8 @@ def _evolved(pip: PipState, event: Event) -> PipState:
 
 
 def _written(pip: PipState, event: PipDrafted | PipEdited) -> PipState:
-    return replace(pip, content=content_of(event), plan_closed_date=event.plan_closed_date)
+    edition = pip.edition + 1
+    return replace(pip, content=content_of(event), plan_closed_date=event.plan_closed_date, edition=edition)
 
 
 def _without(pip: PipState, *undone: type[Message]) -> PipState:

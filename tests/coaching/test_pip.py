@@ -19,6 +19,7 @@ from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
+    AcknowledgePipRequest,
     DecidePipRequest,
     DraftPipRequest,
     EditPipRequest,
@@ -540,6 +541,17 @@ def test_leave_keeps_the_time_to_appeal() -> None:
     back = after([leave(date(2026, 5, 4), on_leave=False)], state)
     assert one(back).schedule.due_date == "2026-05-07"
     assert outcome_of(back, by(AGENT, APPEAL, date(2026, 5, 8))) == "APPEAL_TOO_LATE"
+
+
+def test_no_edit_is_acknowledged_unread() -> None:
+    """Who names what they have read is told of one that came in between; saying it again in time changes nothing."""
+    read = said(AcknowledgePipRequest, edition=1)
+    edited = after([by(LEAD, EDIT)], after(PATHS["DELIVERED"]))
+    assert outcome_of(edited, by(AGENT, read)) == "PIP_EDITED"
+    assert outcome_of(edited, by(AGENT, said(AcknowledgePipRequest, edition=one(edited).edition))) != "PIP_EDITED"
+    acknowledged = after([by(AGENT, read)], after(PATHS["DELIVERED"]))
+    assert outcome_of(acknowledged, by(AGENT, read)) == SAID
+    assert outcome_of(after([by(LEAD, EDIT)], acknowledged), by(AGENT, read)) == "PIP_EDITED"
 
 
 def test_an_edit_stops_the_period_until_it_is_acknowledged() -> None:

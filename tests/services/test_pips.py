@@ -388,7 +388,9 @@ async def test_a_pip_that_is_withdrawn_or_superseded(desk: Desk) -> None:
     easier = await desk.say(desk.lead, EditPipRequest, content=desk.content(maximum="6"))
     assert easier.state == Pip.STATE_DELIVERED
     desk.world.clock[0] += timedelta(days=1)
-    again = await desk.say(desk.agent, AcknowledgePipRequest)
+    unread = desk.say(desk.agent, AcknowledgePipRequest, edition=1)
+    await refused(unread, StatusCode.FAILED_PRECONDITION, "PIP_EDITED")
+    again = await desk.say(desk.agent, AcknowledgePipRequest, edition=(await desk.get(desk.agent)).edition)
     assert (again.state, again.schedule.used_business_days, again.schedule.due_date) == (
         Pip.STATE_ACTIVE,
         1,

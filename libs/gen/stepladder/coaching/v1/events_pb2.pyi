@@ -1369,19 +1369,23 @@ class PipAcknowledged(_message.Message):
     PIP_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
     pip_id: _builtins.str
     employee_id: _builtins.str
     by: _builtins.str
+    edition: _builtins.int
+    """That the employee named; 0: none."""
     def __init__(
         self,
         *,
         pip_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         by: _builtins.str = ...,
+        edition: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "employee_id", b"employee_id", "pip_id", b"pip_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "edition", b"edition", "employee_id", b"employee_id", "pip_id", b"pip_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -187,6 +187,7 @@ class Pip(_message.Message):
     DRIFT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     pip_id: _builtins.str
     state: Global___Pip.State.ValueType
@@ -234,6 +235,8 @@ class Pip(_message.Message):
     etag: _builtins.str
     """Only for those who may change it: the lead, who drafted it, and HR."""
     log_position: _builtins.int
+    edition: _builtins.int
+    """How often it was written: 1 as it was drafted, one more with each edit."""
     @_builtins.property
     def pauses(self) -> _containers.RepeatedScalarFieldContainer[Global___Pip.Pause.ValueType]:
         """Nothing runs: for which reasons."""
@@ -301,10 +304,11 @@ class Pip(_message.Message):
         drift: Global___PipDrift | None = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        edition: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "drift", b"drift", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_by", b"acknowledged_by", "action", b"action", "appeal_reason", b"appeal_reason", "appeal_text", b"appeal_text", "approved_by", b"approved_by", "checkpoints", b"checkpoints", "closed_date", b"closed_date", "coaching_done", b"coaching_done", "content", b"content", "decided_by", b"decided_by", "decided_date", b"decided_date", "decision_reason", b"decision_reason", "delivered_by", b"delivered_by", "delivered_date", b"delivered_date", "delivery_note", b"delivery_note", "drafted_by", b"drafted_by", "drafted_date", b"drafted_date", "drift", b"drift", "employee_id", b"employee_id", "etag", b"etag", "extended", b"extended", "hearer_id", b"hearer_id", "log_position", b"log_position", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "overdue", b"overdue", "override_reason", b"override_reason", "pauses", b"pauses", "pip_id", b"pip_id", "proposal_reason", b"proposal_reason", "proposed_by", b"proposed_by", "proposed_result", b"proposed_result", "refusal_note", b"refusal_note", "responses", b"responses", "result", b"result", "results", b"results", "rules_position", b"rules_position", "schedule", b"schedule", "sent_back_reason", b"sent_back_reason", "start_date", b"start_date", "state", b"state", "witness_id", b"witness_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_by", b"acknowledged_by", "action", b"action", "appeal_reason", b"appeal_reason", "appeal_text", b"appeal_text", "approved_by", b"approved_by", "checkpoints", b"checkpoints", "closed_date", b"closed_date", "coaching_done", b"coaching_done", "content", b"content", "decided_by", b"decided_by", "decided_date", b"decided_date", "decision_reason", b"decision_reason", "delivered_by", b"delivered_by", "delivered_date", b"delivered_date", "delivery_note", b"delivery_note", "drafted_by", b"drafted_by", "drafted_date", b"drafted_date", "drift", b"drift", "edition", b"edition", "employee_id", b"employee_id", "etag", b"etag", "extended", b"extended", "hearer_id", b"hearer_id", "log_position", b"log_position", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "overdue", b"overdue", "override_reason", b"override_reason", "pauses", b"pauses", "pip_id", b"pip_id", "proposal_reason", b"proposal_reason", "proposed_by", b"proposed_by", "proposed_result", b"proposed_result", "refusal_note", b"refusal_note", "responses", b"responses", "result", b"result", "results", b"results", "rules_position", b"rules_position", "schedule", b"schedule", "sent_back_reason", b"sent_back_reason", "start_date", b"start_date", "state", b"state", "witness_id", b"witness_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -973,19 +977,23 @@ class AcknowledgePipRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     PIP_ID_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     employee_id: _builtins.str
     pip_id: _builtins.str
+    edition: _builtins.int
+    """That the employee has read, so that no edit is acknowledged that came in between; 0: whichever it is."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         pip_id: _builtins.str = ...,
+        edition: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "pip_id", b"pip_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edition", b"edition", "employee_id", b"employee_id", "pip_id", b"pip_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

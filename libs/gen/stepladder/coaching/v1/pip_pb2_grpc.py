@@ -257,7 +257,7 @@ class PipServiceServicer:
 
     def AcknowledgePip(self, request, context):
         """The employee. DELIVERED → ACTIVE: the period begins, or goes on, on the next business day. It says that the PIP was
-        received, not that the employee agrees.
+        received, not that the employee agrees. Errors: FAILED_PRECONDITION `PIP_EDITED` if it is not the edition named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,7 @@ class PipServiceStub:
     """The lead, who drafted it, or HR. APPROVED → DELIVERED. Errors: FAILED_PRECONDITION `ON_LEAVE` while the employee is."""
     AcknowledgePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.AcknowledgePipRequest, _pip_pb2.Pip]
     """The employee. DELIVERED → ACTIVE: the period begins, or goes on, on the next business day. It says that the PIP was
-    received, not that the employee agrees.
+    received, not that the employee agrees. Errors: FAILED_PRECONDITION `PIP_EDITED` if it is not the edition named.
     """
     NamePipWitness: _aio.UnaryUnaryMultiCallable[_pip_pb2.NamePipWitnessRequest, _pip_pb2.Pip]
     """The lead, who drafted it, or HR. DELIVERED, once the time to acknowledge has passed: who is to witness the refusal;
@@ -216,7 +216,7 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_pip_pb2.AcknowledgePipRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
         """The employee. DELIVERED → ACTIVE: the period begins, or goes on, on the next business day. It says that the PIP was
-        received, not that the employee agrees.
+        received, not that the employee agrees. Errors: FAILED_PRECONDITION `PIP_EDITED` if it is not the edition named.
         """
 
     @_abc_1.abstractmethod
