@@ -1,5 +1,6 @@
 """What coaching has changed, of those coached and of those of whom the same was found."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 from grpc import StatusCode
@@ -67,11 +68,12 @@ async def test_those_coached_beside_those_who_were_not(both: World) -> None:
     coached, others, cancelled, silent = agents[:7], agents[7:13], agents[13], agents[14]
 
     go(world, ACTIVATED)
-    for index, agent in enumerate([*coached, cancelled, silent]):
-        cause = Plan.CAUSE_SKILL if index < 5 else Plan.CAUSE_ATTITUDE
-        await coach(world, proposed[agent], cause)
-    go(world, CLOSED)
+    causes = [Plan.CAUSE_SKILL] * 5 + [Plan.CAUSE_ATTITUDE] * 4
+    people = zip([*coached, cancelled, silent], causes, strict=True)
+    await asyncio.gather(*(coach(world, proposed[agent], cause) for agent, cause in people))
+    go(world, date(2020, 1, 21))  # the observation is not over: what is recorded later would be drift
     await world.record(*(fact(agent, "2020-01-20", kpi, 30) for agent in coached))
+    go(world, CLOSED)
     await until(
         lambda: world.plans.ListPlans(ListPlansRequest(reassessment_due=True, page_size=100)),
         lambda answer: len(answer.plans) == 9,
