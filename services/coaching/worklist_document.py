@@ -50,7 +50,8 @@ def worklist_document(found: Worklist, request: GetWorklistRequest, names: Mappi
     problems = [one for one in found.items if one.problem]
     counted = [one for one in found.items if not one.problem]
     late = [one for one in counted if one.business_days_late]
-    due = [one for one in counted if not one.business_days_late and one.due_date]
+    ahead = [one for one in counted if not one.business_days_late and one.due_date]
+    due = sorted(ahead, key=lambda one: one.due_date)
     waiting = [one for one in counted if not one.due_date]
     sections = [
         _section("Not to be counted", problems, names, ["Due", "Why"]),
