@@ -113,7 +113,11 @@ class Proof:
         parts = dict.fromkeys(("DRAFTER", "DELIVERER", "RESULT_PROPOSER"), office.lead)
         parts |= dict(zip(("APPROVER", "DECIDER", "APPEAL_HEARER"), office.hr, strict=True))
         acts = {(SeparationAct.Role.Name(act.role).removeprefix("ROLE_PIP_"), act.actor) for act in mine.acts}
+        involved = {actor for part, actor in acts if part == "INVOLVED"}
+        acts = {(part, actor) for part, actor in acts if part != "INVOLVED"}
         bank.expect("parts in the PIP", acts, {(part, f"user:{who}") for part, who in parts.items()})
+        whether = (f"user:{office.lead}" in involved, f"user:{office.hr[2]}" in involved)
+        bank.expect("involved in the PIP: the lead, and who hears the appeal", whether, (True, False))
 
     async def _case_file(self, what: str, events: Sequence[str], words: Sequence[str], **which: str) -> None:
         """As data, with each of the events once, and to be read, with all of the words."""
