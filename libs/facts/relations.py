@@ -83,8 +83,13 @@ def relations_to_team(directory: Directory, caller_id: str, team_id: str, day: d
 def _roles(directory: Directory, caller_id: str, day: date) -> frozenset[Relation]:
     if not directory.employed(caller_id, day):
         return frozenset()
-    role = ROLES.get(directory.employees[caller_id].hired.job_family)
+    role = role_of(directory.employees[caller_id])
     return frozenset({role} if role else ())
+
+
+def role_of(one: employee.State) -> Relation | None:
+    """What an employee is to everyone, as long as they are employed."""
+    return ROLES.get(one.hired.job_family)
 
 
 def need_to_know() -> Forbidden:

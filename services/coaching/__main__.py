@@ -104,7 +104,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(KeepStandings(service.commands, service.now, service.today))
     api = PlanApi(service, reaches, plans, at_plans, measuring, rule_book, plans_held, at_watch)
     service.tick(at_plans, plans.deadlines, {REASSESS: api.call_reassessment})
-    pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held)
+    pip_api = PipApi(service, pips, at_pips, measuring, rule_book, pips_held, reaches)
     service.tick(at_pips, pips.deadlines, {CALL: pip_api.call, FOLLOW_LEAVE: pip_api.follow_leave})
     by_site = service.site_clock
     service.tick(service.follow(leaves), leaves.deadlines, {FOLLOW_LEAVE: pip_api.follow_leave}, now=by_site)

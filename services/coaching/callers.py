@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
 from sqlalchemy import Column, ColumnElement, true
@@ -145,3 +146,12 @@ class Reaches:
             own_team=around.team_of(caller, today),
             teams=[one for one in teams if not relations_to_team(around, caller, one, today).isdisjoint(CARING)],
         )
+
+    async def in_charge(self, employee_id: str, day: date) -> bool:
+        """Whether somebody is in HR, or leads a team: as the log has it, found as in `of`."""
+        await self._at_people.wait_for(await self._at_people.last_relevant(), AT_LEAST_SECONDS)
+        leads = await self._people.leads_between(self._engine, day.isoformat(), day.isoformat())
+        teams = [one.team_id for one in leads if one.employee_id == employee_id]
+        around = await directory_around(self._commands, employee_id, day, team_ids=teams)
+        to_teams = (relations_to_team(around, employee_id, one, day) for one in ["", *teams])
+        return not frozenset[Relation]().union(*to_teams).isdisjoint(SAYING)

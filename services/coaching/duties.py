@@ -81,6 +81,10 @@ class Leads:
         lead = next((one.employee_id for one in self.by_team.get(team_id, ()) if one.includes(text)), "")
         return lead if lead in self.states and is_employed(self.states[lead], day) else ""
 
+    def lead(self, employee_id: str, day: date) -> bool:
+        """Whether somebody led any team on a day."""
+        return any(self.of_team(one, day) == employee_id for one in self.by_team)
+
 
 class Duties:
     """Finds it, in a few statements for however many employees; changes nothing."""

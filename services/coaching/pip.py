@@ -1,6 +1,6 @@
 """An employee's performance improvement plans, from draft to an outcome that people decide. Restricted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import assert_never, cast
 
@@ -20,7 +20,7 @@ from services.coaching.pip_content import (
 )
 from services.coaching.pip_rights import Request, apart, refuse_unless_may
 from services.coaching.pip_schedule import business_days_between, is_over, planned, ran_between, used_before
-from services.coaching.pip_state import Event, PipState, State, evolve, pins, user
+from services.coaching.pip_state import Event, PipState, State, evolve, pins, records, results_now, user
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -63,6 +63,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     DeliverPipRequest,
     DraftPipRequest,
     EditPipRequest,
+    ElementResult,
     FollowLeave,
     HearPipAppealRequest,
     HoldPipCheckpointRequest,
@@ -75,6 +76,8 @@ from stepladder.coaching.v1.pip_pb2 import (
     Pip,
     PipCheckpoint,
     PipContent,
+    PipEvidence,
+    PipFailedConduct,
     PipSchedule,
     ProposePipResultRequest,
     ReschedulePipCheckpointRequest,
@@ -242,27 +245,26 @@ def _step(pip: PipState, request: Request, act: ActOnPip, context: Context) -> l
             return [_paused(pip, Pip.PAUSE_HR, today, days, reason)]
         case _, ResumePipRequest() if Pip.PAUSE_HR in pip.pauses:
             return [_resumed(pip, Pip.PAUSE_HR, today, days)]
-        case Pip.STATE_DECISION_DUE, ProposePipResultRequest(result=result, reason=reason):
+        case Pip.STATE_DECISION_DUE, ProposePipResultRequest(result=result, reason=reason, failed_conduct=failed):
             _refuse_apart(pip, request, actor, "who decided on it once does not propose its result")
-            return [PipResultProposed(result=result, reason=reason)]
+            _refuse_nothing_not_met(pip, request, act)
+            return [PipResultProposed(result=result, reason=reason, failed_conduct=failed, records=act.records)]
         case Pip.STATE_PROPOSED, DecidePipRequest() as decision:
             message = "who wrote it, approved it or proposed its result does not decide it"
             _refuse_apart(pip, request, actor, message)
-            _refuse_unreviewed_drift(pip)
-            return _decided(pip, decision, days, today)
+            return _decided(pip, decision, act, today)
         case Pip.STATE_DECIDED, AppealPipRequest(text=text):
             if is_over(pip.schedule, today):
                 raise NotAllowed("APPEAL_TOO_LATE", f"the decision could be appealed up to {pip.schedule.due_date}")
-            return [PipAppealed(text=text)]
+            return [PipAppealed(text=text, date=today.isoformat())]
         case Pip.STATE_APPEALED, NamePipHearerRequest(hearer_id=hearer_id):
             _refuse_involved(user(hearer_id), pip.involved | {actor}, "an appeal goes to somebody who was not involved")
+            _refuse_unfit(act)
             return [PipHearerNamed(hearer_id=hearer_id)]
-        case Pip.STATE_APPEALED, HearPipAppealRequest(overturned=overturned, reason=reason):
+        case Pip.STATE_APPEALED, HearPipAppealRequest() as hearing:
             message = "since they were named, the hearer has been involved: name another"
             _refuse_apart(pip, request, actor, message)
-            _refuse_unreviewed_drift(pip)
-            outcome = Pip.OUTCOME_OVERTURNED if overturned else Pip.OUTCOME_NOT_PASSED
-            return [PipAppealHeard(overturned=overturned, reason=reason), _closed(pip, outcome, today)]
+            return _heard(pip, hearing, act, today)
         case stage, WithdrawPipRequest(reason=reason) if stage < Pip.STATE_DECIDED or (
             stage != Pip.STATE_CLOSED and act.by_hr
         ):
@@ -413,9 +415,12 @@ def _resumed(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: Busines
     return PipResumed(pause=pause, date=day.isoformat(), schedule=schedule)
 
 
-def _decided(pip: PipState, decision: DecidePipRequest, days: BusinessDays, today: date) -> list[Event]:
-    rules, decided = (
+def _decided(pip: PipState, decision: DecidePipRequest, act: ActOnPip, today: date) -> list[Event]:
+    _refuse_unreviewed_drift(pip)
+    _refuse_nothing_not_met(pip, decision, act)
+    rules, days, decided = (
         pip.drafted.rules,
+        act.business_days,
         PipDecided(
             result=decision.result,
             action=decision.action,
@@ -423,6 +428,8 @@ def _decided(pip: PipState, decision: DecidePipRequest, days: BusinessDays, toda
             decided_date=today.isoformat(),
             extension_business_days=decision.extension_business_days,
             review_business_days=decision.review_business_days,
+            failed_conduct=decision.failed_conduct,
+            records=act.records,
         ),
     )
     match decision.result:
@@ -443,6 +450,13 @@ def _decided(pip: PipState, decision: DecidePipRequest, days: BusinessDays, toda
     added = [PipSchedule.Review(business_day=pip.total + one) for one in more]
     decided.schedule.CopyFrom(planned(days, today + ONE_DAY, pip.total, pip.total + longer, [*_reviews(pip), *added]))
     return [decided]
+
+
+def _heard(pip: PipState, hearing: HearPipAppealRequest, act: ActOnPip, today: date) -> list[Event]:
+    _refuse_unfit(act)
+    _refuse_unreviewed_drift(pip)
+    outcome = Pip.OUTCOME_OVERTURNED if hearing.overturned else Pip.OUTCOME_NOT_PASSED
+    return [PipAppealHeard(overturned=hearing.overturned, reason=hearing.reason), _closed(pip, outcome, today)]
 
 
 def _closed(pip: PipState, outcome: Pip.Outcome.ValueType, today: date, reason: str = "") -> PipClosed:
@@ -513,9 +527,8 @@ def _drifted(pip_id: str, pip: PipState, note: NotePipDrift) -> list[Event]:
 
 
 def _records(pip: PipState) -> Mapping[str, int]:
-    """Records that are evidence, each with the position up to which it is known: as it was named, or changed since."""
-    evidence = (one for element in pip.content.elements for one in element.evidence if one.record_id)
-    return {**{one.record_id: one.log_position for one in evidence}, **pip.changes}
+    """Records that it rests on, each with the position up to which it is known: as it was named, or changed since."""
+    return {**{one.record_id: one.log_position for one in records(pip)}, **pip.changes}
 
 
 def _refuse(found: Iterable[FieldViolation]) -> None:
@@ -536,3 +549,42 @@ def _refuse_involved(actor: str, involved: Iterable[str], message: str) -> None:
 def _refuse_unreviewed_drift(pip: PipState) -> None:
     if pip.drift_to_review:
         raise NotAllowed("DRIFT_NOT_REVIEWED", "facts under the PIP have changed: look at its drift and say so first")
+
+
+def _refuse_unfit(act: ActOnPip) -> None:
+    """Whoever hears an appeal reads the whole PIP and decides alone: that is for nobody's peer."""
+    if not act.may_hear:
+        raise NotAllowed("HEARER_UNFIT", "who hears an appeal is in HR, or leads a team: name somebody who does today")
+
+
+def _refuse_nothing_not_met(pip: PipState, request: ProposePipResultRequest | DecidePipRequest, act: ActOnPip) -> None:
+    """What follows from not passing rests on performance in the period: 5 U.S.C. 4303, 5 CFR 432.104 and 432.105.
+
+    An extension makes the period longer: measured is all of it, and conduct counts from its first day.
+    """
+    if request.result != Pip.RESULT_NOT_PASSED:
+        return
+    _refuse(_unshown(pip, request.failed_conduct, act.records))
+    not_met = any(one.standard == ElementResult.STANDARD_NOT_MET for one in results_now(pip))
+    if not (not_met or request.failed_conduct):
+        extend = "" if pip.extended or not pip.drafted.rules.extension_business_days else "extend it, "
+        message = "no standard was measured as not met in the period, and no conduct is named that failed in it"
+        raise NotAllowed("NOTHING_NOT_MET", f"{message}: pass it, {extend}or withdraw it")
+
+
+def _unshown(
+    pip: PipState, failed: Iterable[PipFailedConduct], found: Iterable[PipEvidence]
+) -> Iterator[FieldViolation]:
+    """Conduct that is no element of the PIP, or that nothing of the period shows."""
+    conduct = {one.element_id for one in pip.content.elements if one.WhichOneof("what") == "conduct"}
+    days = {one.log_position: one.date for one in found}
+    after = pip.last(PipDecisionFellDue).schedule.from_date
+    for index, one in enumerate(failed):
+        here = f"failed_conduct[{index}]"
+        if one.element_id not in conduct:
+            yield FieldViolation(f"{here}.element_id", f"{one.element_id} is no element about conduct")
+        if one.log_position not in days:
+            yield FieldViolation(f"{here}.log_position", "no record of the employee's lies there that stands")
+        elif not pip.start_date <= days[one.log_position] < after:
+            message = f"is of {days[one.log_position]}: the period ran from {pip.start_date}, and was over on {after}"
+            yield FieldViolation(f"{here}.log_position", message)

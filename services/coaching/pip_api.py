@@ -14,13 +14,14 @@ from libs.common.streams import LOG
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.relations import Directory, Relation, need_to_know, relations
+from services.coaching.callers import Reaches
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
 from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
 from services.coaching.pip_rights import Request, Role, refuse_unless_may, roles
-from services.coaching.pip_state import PipState, State
+from services.coaching.pip_state import PipState, State, records
 from services.coaching.pips import Pips
 from services.coaching.plan import PLAN
 from services.coaching.policies import RECORD_CHANGES, note_record
@@ -79,6 +80,7 @@ class PipApi:
         measuring: Measuring,
         rule_book: RuleBook,
         held: Holder[State],
+        reaches: Reaches,
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -87,6 +89,7 @@ class PipApi:
         self._measuring = measuring
         self._rule_book = rule_book
         self._held = held
+        self._reaches = reaches
 
     async def DraftPip(self, request: pb.DraftPipRequest, context: Context) -> pb.Pip:
         return await self._act(request, context)
@@ -272,8 +275,7 @@ class PipApi:
         """Has the facts under a PIP looked at once more: nobody decides faster than what follows them."""
         key = pip_key(state.employee_id)
         await self._held.look(key, state)
-        evidence = [one for element in pip.content.elements for one in element.evidence if one.record_id]
-        positions = {f"log.performance.record.{one.record_id}": one.log_position for one in evidence}
+        positions = {f"log.performance.record.{one.record_id}": one.log_position for one in records(pip)}
         for subject, history in (await self._commands.histories(positions)).items():
             for event in history:
                 if isinstance(event.event, RECORD_CHANGES) and event.position > positions[subject]:
@@ -294,16 +296,26 @@ class PipApi:
                 pinned = act.draft.content if isinstance(request, pb.DraftPipRequest) else act.edit.content
                 await self._pin(employee_id, pinned)
                 act.plan_closed_date = await self._plan_closed_date(employee_id, content.plan_id)
+            case pb.ProposePipResultRequest(failed_conduct=failed) | pb.DecidePipRequest(failed_conduct=failed):
+                found = await self._records_at(employee_id, {one.log_position for one in failed})
+                act.records.extend(
+                    pb.PipEvidence(log_position=position, date=one.date, record_id=one.record_id)
+                    for position, one in found.items()
+                )
+            case pb.NamePipHearerRequest(hearer_id=hearer_id):
+                act.may_hear = await self._reaches.in_charge(hearer_id, today)
+            case pb.HearPipAppealRequest():
+                act.may_hear = await self._reaches.in_charge(caller.id, today)
             case pb.HoldPipCheckpointRequest():
                 act.results.extend(await self._results(employee_id, pip, (today - ONE_DAY).isoformat()))
             case pb.DeliverPipRequest():
                 status = caller.directory.employees[employee_id].status_on(today)
                 act.on_leave = status == EMPLOYMENT_STATUS_ON_LEAVE
         if isinstance(request, pb.DraftPipRequest):
-            found = await self._rule_book.of(employee_id, today)
-            if found.rules.HasField("pip"):
-                act.rules.CopyFrom(found.rules.pip)
-                act.rules_position = found.rules_position
+            in_force = await self._rule_book.of(employee_id, today)
+            if in_force.rules.HasField("pip"):
+                act.rules.CopyFrom(in_force.rules.pip)
+                act.rules_position = in_force.rules_position
         elif isinstance(request, BY_DAYS):
             act.business_days.CopyFrom(await self._business_days(employee_id, pip, today))
 

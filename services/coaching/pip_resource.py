@@ -1,8 +1,7 @@
 """A PIP as those who may know of it see it. Pure."""
 
-from services.coaching.pip_content import result_of
 from services.coaching.pip_rights import HR_ROLES, WRITERS, Role
-from services.coaching.pip_state import PipState, result_pin
+from services.coaching.pip_state import PipState, results_now
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -20,7 +19,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipSentBack,
     PipWitnessNamed,
 )
-from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipDrift, PipRecordChange
+from stepladder.coaching.v1.pip_pb2 import Pip, PipDrift, PipRecordChange
 
 
 def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
@@ -40,7 +39,7 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
         return seen
     drift = PipDrift(
         drifts=pip.drifts,
-        results=_results_now(pip),
+        results=results_now(pip),
         reviewed=not pip.drift_to_review,
         reviewed_by=reviewed.by,
         note=reviewed.note,
@@ -70,9 +69,11 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
             proposed_result=proposed.result,
             proposal_reason=proposed.reason,
             proposed_by=proposed.by,
+            proposed_failed_conduct=proposed.failed_conduct,
             result=decided.result,
             action=decided.action,
             decision_reason=decided.reason,
+            failed_conduct=decided.failed_conduct,
             decided_by=decided.by,
             decided_date=decided.decided_date,
             appeal_text=pip.last(PipAppealed).text,
@@ -87,13 +88,3 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
     if held & (WRITERS | HR_ROLES):
         seen.etag, seen.log_position = str(position), position
     return seen
-
-
-def _results_now(pip: PipState) -> list[ElementResult]:
-    """What would come out now, where the decision has fallen due."""
-    now = {one.pin: one.now for one in pip.drifts}
-    elements = {one.element_id: one for one in pip.content.elements}
-    return [
-        result_of(elements[one.element_id], now.get(result_pin(one.element_id), one.measured))
-        for one in pip.last(PipDecisionFellDue).results
-    ]

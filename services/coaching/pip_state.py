@@ -7,7 +7,7 @@ from typing import TypeVar, assert_never, cast
 
 from google.protobuf.message import Message
 
-from services.coaching.pip_content import content_of
+from services.coaching.pip_content import content_of, result_of
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -39,7 +39,15 @@ from stepladder.coaching.v1.events_pb2 import (
     PipWitnessNamed,
 )
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
-from stepladder.coaching.v1.pip_pb2 import Pip, PipCheckpoint, PipContent, PipResponse, PipSchedule
+from stepladder.coaching.v1.pip_pb2 import (
+    ElementResult,
+    Pip,
+    PipCheckpoint,
+    PipContent,
+    PipEvidence,
+    PipResponse,
+    PipSchedule,
+)
 
 Event = (
     PipDrafted
@@ -337,6 +345,22 @@ def pins(pip: PipState) -> dict[str, Measured]:
 
 def result_pin(element_id: str) -> str:
     return f"{element_id}/result"
+
+
+def results_now(pip: PipState) -> list[ElementResult]:
+    """What would come out now, where the decision has fallen due."""
+    now = {one.pin: one.now for one in pip.drifts}
+    elements = {one.element_id: one for one in pip.content.elements}
+    return [
+        result_of(elements[one.element_id], now.get(result_pin(one.element_id), one.measured))
+        for one in pip.last(PipDecisionFellDue).results
+    ]
+
+
+def records(pip: PipState) -> list[PipEvidence]:
+    """The employee's records under a PIP: evidence, and what shows conduct that failed."""
+    evidence = (one for element in pip.content.elements for one in element.evidence if one.record_id)
+    return [*evidence, *pip.last(PipResultProposed).records, *pip.last(PipDecided).records]
 
 
 def pins_of(state: State) -> dict[str, Measured]:

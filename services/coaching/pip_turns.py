@@ -9,7 +9,13 @@ from google.protobuf.message import Message
 from services.coaching.pip_rights import HR_ROLES, MAY, Role, apart
 from services.coaching.pip_schedule import is_over
 from services.coaching.pip_state import PipState, user
-from stepladder.coaching.v1.events_pb2 import PipHearerNamed, PipPreconditionOverridden, PipWitnessNamed
+from stepladder.coaching.v1.events_pb2 import (
+    PipAppealed,
+    PipDecided,
+    PipHearerNamed,
+    PipPreconditionOverridden,
+    PipWitnessNamed,
+)
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     ApprovePipRequest,
@@ -61,11 +67,13 @@ class People:
     Attributes:
         lead_id: who leads the employee; empty: nobody.
         employed: ids of those of the lead, who drafted it, the witness and the hearer who are.
+        in_charge: of these, those who are in HR, or lead a team.
         on_leave: the employee is.
     """
 
     lead_id: str
     employed: frozenset[str]
+    in_charge: frozenset[str]
     on_leave: bool = False
 
 
@@ -74,6 +82,7 @@ class Turn:
     """Something that waits for somebody; for HR where it names nobody: but for those `apart`, who may not do it."""
 
     kind: WorkItem.Kind.ValueType
+    since: str
     party: WorkItem.Party.ValueType
     person_id: str = ""
     due_date: str = ""
@@ -120,7 +129,7 @@ def _steps(pip: PipState, people: People, today: date) -> Iterator[WorkItem.Kind
             yield WorkItem.KIND_DECIDE_PIP
         case Pip.STATE_APPEALED:
             hearer_id = pip.last(PipHearerNamed).hearer_id
-            if hearer_id not in people.employed or user(hearer_id) in apart(pip, HearPipAppealRequest):
+            if hearer_id not in people.in_charge or user(hearer_id) in apart(pip, HearPipAppealRequest):
                 yield WorkItem.KIND_NAME_PIP_HEARER
             elif not pip.drift_to_review:
                 yield WorkItem.KIND_HEAR_PIP_APPEAL
@@ -137,23 +146,32 @@ def _turn(
 ) -> Turn:
     """Whose turn it is: of those who may, in this order. Where nobody is left who may, HR can only withdraw it."""
     may = HR_ROLES if hr_only else MAY[REQUESTS[kind]]
-    kept = apart(pip, REQUESTS[kind])
+    kept, since = apart(pip, REQUESTS[kind]), _since(kind, pip)
     drafter_id = pip.drafted.by.removeprefix("user:")
     if Role.EMPLOYEE in may:
-        return Turn(kind, WorkItem.PARTY_EMPLOYEE, pip.drafted.employee_id, due)
+        return Turn(kind, since, WorkItem.PARTY_EMPLOYEE, pip.drafted.employee_id, due)
     if Role.WITNESS in may:
-        return Turn(kind, WorkItem.PARTY_WITNESS, pip.last(PipWitnessNamed).witness_id, due)
+        return Turn(kind, since, WorkItem.PARTY_WITNESS, pip.last(PipWitnessNamed).witness_id, due)
     if Role.HEARER in may:
-        return Turn(kind, WorkItem.PARTY_HEARER, pip.last(PipHearerNamed).hearer_id, due)
+        return Turn(kind, since, WorkItem.PARTY_HEARER, pip.last(PipHearerNamed).hearer_id, due)
     for role, party, person_id in (
         (Role.LEAD, WorkItem.PARTY_LEAD, people.lead_id),
         (Role.DRAFTER, WorkItem.PARTY_DRAFTER, drafter_id),
     ):
         if role in may and person_id in people.employed and user(person_id) not in kept:
-            return Turn(kind, party, person_id, due, number)
+            return Turn(kind, since, party, person_id, due, number)
     if Role.HR in may:
-        return Turn(kind, WorkItem.PARTY_HR, due_date=due, number=number, apart=kept)
-    return Turn(WorkItem.KIND_WITHDRAW_PIP, WorkItem.PARTY_HR, due_date=due)
+        return Turn(kind, since, WorkItem.PARTY_HR, due_date=due, number=number, apart=kept)
+    return Turn(WorkItem.KIND_WITHDRAW_PIP, since, WorkItem.PARTY_HR, due_date=due)
+
+
+def _since(kind: WorkItem.Kind.ValueType, pip: PipState) -> str:
+    """Since when it waits: for HR to go on, for an appeal to be heard, or as long as what runs has run."""
+    if kind == WorkItem.KIND_RESUME_PIP:
+        return pip.pauses[Pip.PAUSE_HR]
+    if pip.stage == Pip.STATE_APPEALED:
+        return pip.last(PipAppealed).date or pip.last(PipDecided).decided_date
+    return pip.schedule.from_date or pip.first_day or pip.drafted.drafted_date
 
 
 def around(pip: PipState) -> frozenset[str]:

@@ -9,6 +9,7 @@ from libs.common.days import months_between, months_later
 from libs.common.errors import NotKnown
 from libs.common.service import Service
 from libs.facts.catalogue import Rules
+from libs.facts.relations import Relation, role_of
 from services.coaching.duties import Duties, Leads, States, is_employed, is_on_leave
 from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_state import PipState, user
@@ -313,11 +314,10 @@ class Worklists:
         found: list[Waiting] = []
         for pip in pips:
             employee_id = pip.drafted.employee_id
-            since = pip.schedule.from_date or pip.drafted.drafted_date
             for one in turns(pip, _people(pip, asked, states), asked.today, asked.until.isoformat()):
                 theirs = one.person_id == asked.person and user(asked.reader) not in one.apart
                 if theirs or (asked.person and employee_id in asked.states):
-                    about = (one.kind, pip.drafted.pip_id, employee_id, since, one.due_date, one.number)
+                    about = (one.kind, pip.drafted.pip_id, employee_id, one.since, one.due_date, one.number)
                     found.append(Waiting(*about, for_id=one.person_id, party=one.party))
         return found
 
@@ -326,7 +326,8 @@ def _people(pip: PipState, asked: Asked, states: States) -> People:
     employee = states[pip.drafted.employee_id]
     lead_id = asked.leads.of(employee, asked.today)
     there = {one for one in {*around(pip), lead_id} if one in states and is_employed(states[one], asked.today)}
-    return People(lead_id, frozenset(there), is_on_leave(employee, asked.today))
+    in_charge = {one for one in there if role_of(states[one]) == Relation.HR or asked.leads.lead(one, asked.today)}
+    return People(lead_id, frozenset(there), frozenset(in_charge), is_on_leave(employee, asked.today))
 
 
 def _order(one: WorkItem) -> tuple[Any, ...]:

@@ -58,8 +58,8 @@ class Improving:
         self.told = ""
 
     async def say(self, caller: str, kind: type[Message], case: Case, **fields: Any) -> Pip:
-        """A command about the case's PIP; a decision of HR names the etag that they see."""
-        if kind in {ApprovePipRequest, DecidePipRequest}:
+        """A command about the case's PIP; what is done by facts names the etag that HR sees."""
+        if kind in {ApprovePipRequest, DecidePipRequest, ReviewPipDriftRequest}:
             fields["etag"] = (await self.get(case)).etag
         pips = self.bank.world.pips
         method = getattr(pips, kind.DESCRIPTOR.name.removesuffix("Request"))

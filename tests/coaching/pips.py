@@ -134,6 +134,7 @@ def act(request: Message, actor: str, *, closed: str = "2026-03-01", rules: PipR
         rules_position=60,
         plan_closed_date=closed,
         results=results(),
+        may_hear=True,
     )
     field = next(
         one for one in ActOnPip.DESCRIPTOR.oneofs_by_name["request"].fields if one.message_type == request.DESCRIPTOR
@@ -181,7 +182,7 @@ NAME_HEARER = said(NamePipHearerRequest, hearer_id=NEUTRAL)
 UPHOLD = said(HearPipAppealRequest, reason="the mentor came twice a week")
 OVERTURN = said(HearPipAppealRequest, overturned=True, reason="there was no help")
 WITHDRAW = said(WithdrawPipRequest, reason="drawn up in haste")
-REVIEW_DRIFT = said(ReviewPipDriftRequest, note="it changes nothing")
+REVIEW_DRIFT = said(ReviewPipDriftRequest, etag="1", note="it changes nothing")
 
 PERIOD_OVER = date(2026, 4, 15)
 """Acknowledged on Monday 16 March, 20 business days and one holiday end on Tuesday 14 April."""

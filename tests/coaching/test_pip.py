@@ -20,6 +20,7 @@ from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
+    CallPip,
     DecidePipRequest,
     DraftPipRequest,
     EditPipRequest,
@@ -35,9 +36,12 @@ from stepladder.coaching.v1.pip_pb2 import (
     PipDays,
     PipElement,
     PipEvidence,
+    PipFailedConduct,
     PipRecordChange,
+    ProposePipResultRequest,
     ReschedulePipCheckpointRequest,
     RespondToPipRequest,
+    ReviewPipDriftRequest,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.policy_pb2 import PipRules
@@ -91,8 +95,10 @@ from tests.coaching.pips import (
     events_of,
     leave,
     measured,
+    results,
     said,
     tick,
+    weekdays,
 )
 from tests.deciding import TODAY, twice_is_once
 
@@ -705,6 +711,108 @@ def test_what_an_extension_must_respect(days: int, reviews: list[int], field: st
     assert refused.value.violations[0].field.startswith(field)
 
 
+def due(value: str = "", today: date = PERIOD_OVER) -> Said:
+    """The period is over; of the measure something was recorded in it, or nothing."""
+    csat = content().elements[0]
+    found = [result_of(csat, measured(value) if value else None), results()[1]]
+    return Said(CallPip(pip_id="pip-1", business_days=weekdays(), results=found), "policy:pip-clock", today)
+
+
+def not_passed(log_position: int = 90, day: str = "2026-03-20", element_id: str = "calls") -> list[Said]:
+    """Proposed and decided so: an element failed, as a record of a day shows."""
+    failed = [PipFailedConduct(element_id=element_id, log_position=log_position)]
+    said = []
+    for request, actor in ((PROPOSE, LEAD), (FAIL, HR2)):
+        command = act(request, actor)
+        given = command.propose if actor == LEAD else command.decide
+        given.failed_conduct.extend(failed)
+        if day:
+            command.records.add(log_position=90, date=day, record_id="r-9")
+        said.append(Said(command, f"user:{actor}", PERIOD_OVER))
+    return said
+
+
+@pytest.mark.parametrize("value", ["", "96.0"])
+def test_nothing_is_not_passed_where_nothing_shows_it(value: str) -> None:
+    """Neither proposed nor decided, whatever was proposed; it says what there is to do."""
+    state = after([*ACTIVATE, due(value)])
+    assert outcome_of(state, by(LEAD, PROPOSE, PERIOD_OVER)) == "NOTHING_NOT_MET"
+    passing = by(LEAD, said(ProposePipResultRequest, result=Pip.RESULT_PASSED, reason="x"), PERIOD_OVER)
+    state = after([passing], state)
+    with pytest.raises(NotAllowed, match="pass it, extend it, or withdraw it") as refused:
+        events_of(state, by(HR2, FAIL, PERIOD_OVER))
+    assert refused.value.reason == "NOTHING_NOT_MET"
+    assert outcome_of(state, by(HR2, PASS, PERIOD_OVER)) == "PipDecided PipClosed"
+    over = date(2026, 4, 30)
+    extended = after([by(HR2, EXTEND, PERIOD_OVER), due(value, over), replace(passing, today=over)], state)
+    with pytest.raises(NotAllowed, match="pass it, or withdraw it"):
+        events_of(extended, by(HR2, FAIL, over))
+    fell_short = after([by(HR2, EXTEND, PERIOD_OVER), due("94.0", over), by(LEAD, PROPOSE, over)], state)
+    assert outcome_of(fell_short, by(HR2, FAIL, over)) == "PipDecided"
+
+
+def test_whether_a_standard_was_met_is_told_by_what_is_known_now() -> None:
+    """Facts that came late, or were put right, and were looked at, let it fail or keep it from that."""
+    look = by(LEAD, REVIEW_DRIFT, PERIOD_OVER)
+    put_right = after([*PROPOSED, drifted("96.0", "result"), look])
+    assert outcome_of(put_right, by(HR2, FAIL, PERIOD_OVER)) == "NOTHING_NOT_MET"
+    late = after([*ACTIVATE, due("96.0"), drifted("94.0", "result"), look, by(LEAD, PROPOSE, PERIOD_OVER)])
+    assert outcome_of(late, by(HR2, FAIL, PERIOD_OVER)) == "PipDecided"
+
+
+def test_conduct_that_failed_is_named_with_a_record_of_the_period() -> None:
+    """By whoever proposes and whoever decides; it is kept, shown, and drifts with the record."""
+    state = after([*ACTIVATE, due()])
+    propose, decide = not_passed()
+    proposed = after([propose], state)
+    assert outcome_of(proposed, by(HR2, FAIL, PERIOD_OVER)) == "NOTHING_NOT_MET"
+    decided = after([decide], proposed)
+    assert outcome_of(decided, decide) == ""
+    failed = [PipFailedConduct(element_id="calls", log_position=90)]
+    assert list(one(decided).proposed_failed_conduct) == list(one(decided).failed_conduct) == failed
+    change = PipRecordChange(record_id="r-9", log_position=95)
+    changed = after([Said(NotePipRecord(change=change), "policy:watch")], decided)
+    assert list(one(changed).drift.records) == [change]
+    assert outcome_of(changed, tick(APPEAL_OVER)) == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        (not_passed(element_id="csat"), "element_id"),
+        (not_passed(element_id="x"), "element_id"),
+        (not_passed(log_position=91), "log_position"),
+        (not_passed(day=""), "log_position"),
+        (not_passed(day="2026-03-16"), "log_position"),
+        (not_passed(day="2026-04-15"), "log_position"),
+    ],
+)
+def test_what_conduct_that_failed_must_respect(wrong: list[Said], field: str) -> None:
+    """It is an element about conduct, and the record is the employee's, of the first to the last day of the period."""
+    for state, step in ((after([*ACTIVATE, due()]), wrong[0]), (after(PROPOSED), wrong[1])):
+        with pytest.raises(Invalid) as refused:
+            events_of(state, step)
+        assert [one.field for one in refused.value.violations] == [f"failed_conduct[0].{field}"]
+    for day in ("2026-03-17", "2026-04-14"):
+        assert outcome_of(after([*ACTIVATE, due()]), not_passed(day=day)[0]) == "PipResultProposed"
+
+
+def test_an_appeal_is_heard_by_nobodys_peer() -> None:
+    """Who hears it is in HR or leads a team when they are named, and when they hear it."""
+    name, hear = act(NAME_HEARER, HR2), act(UPHOLD, NEUTRAL)
+    name.may_hear = hear.may_hear = False
+    appealed = after(HEARING[:-1])
+    assert outcome_of(appealed, Said(name, f"user:{HR2}", PERIOD_OVER)) == "HEARER_UNFIT"
+    assert outcome_of(after(HEARING), Said(hear, f"user:{NEUTRAL}", PERIOD_OVER)) == "HEARER_UNFIT"
+
+
+def test_drift_is_looked_at_as_it_was_seen() -> None:
+    """Whoever looks at it names the etag of what they saw."""
+    protovalidate.validate(REVIEW_DRIFT)
+    with pytest.raises(protovalidate.ValidationError, match="etag"):
+        protovalidate.validate(said(ReviewPipDriftRequest, note="seen"))
+
+
 def test_the_end_of_the_period_pins_results_and_decides_nothing() -> None:
     """What is measured is kept; then people propose and decide, and are late if they are."""
     assert outcome_of(after(ACTIVATE), tick(date(2026, 4, 14))) == "PipCheckpointMissed"
@@ -768,9 +876,9 @@ def test_who_may_withdraw() -> None:
     ]
 
 
-def drifted(value: str = "96.0") -> Said:
-    """Facts have changed, and what is measured now of the evidence with them; 93.0 is as it was."""
-    now = PinDrift(pin="pip-1/csat/evidence/1", now=measured(value, known_at=90))
+def drifted(value: str = "96.0", what: str = "evidence/1") -> Said:
+    """Facts have changed, and what is measured now, of the evidence or else, with them; 93.0 is as that was."""
+    now = PinDrift(pin=f"pip-1/csat/{what}", now=measured(value, known_at=90))
     return Said(NotePipDrift(pins=[now]), "policy:drift")
 
 
@@ -795,19 +903,14 @@ def test_drift_blocks_decisions_until_somebody_has_looked(path: str, blocked: Sa
 
 def test_drift_keeps_a_decision_from_becoming_final() -> None:
     """The clock waits for the look; afterwards it is shown what would come out now, for ever."""
-
-    def result(value: str) -> Said:
-        note = NotePipDrift(pins=[PinDrift(pin="pip-1/csat/result", now=measured(value, known_at=90))])
-        return Said(note, "policy:drift")
-
-    state = after([*DECIDED, result("96.0")])
+    state = after([*DECIDED, drifted("96.0", "result")])
     assert outcome_of(state, tick(APPEAL_OVER)) == ""
     final = after([by(HR2, REVIEW_DRIFT, APPEAL_OVER), tick(APPEAL_OVER)], state)
     assert [one.standard for one in one(final).drift.results] == [
         ElementResult.STANDARD_MET,
         ElementResult.STANDARD_NOT_MEASURED,
     ]
-    later = after([result("93.0")], final)
+    later = after([drifted("93.0", "result")], final)
     assert one(later).drift.results[0].standard == ElementResult.STANDARD_NOT_MET
     assert not one(later).drift.reviewed
 

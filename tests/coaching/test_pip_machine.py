@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from google.protobuf.message import Message
@@ -22,26 +23,37 @@ from stepladder.coaching.v1.events_pb2 import (
     PipDecisionFellDue,
     PipDrafted,
     PipEdited,
+    PipEvidenceDrifted,
     PipHearerNamed,
     PipPaused,
     PipResumed,
 )
-from stepladder.coaching.v1.pip_pb2 import CallPip, FollowLeave, NamePipHearerRequest, NamePipWitnessRequest, Pip
+from stepladder.coaching.v1.pip_pb2 import (
+    CallPip,
+    FollowLeave,
+    NamePipHearerRequest,
+    NamePipWitnessRequest,
+    Pip,
+    ProposePipResultRequest,
+)
 from tests.coaching.pips import (
+    ACTIVATE,
     AGENT,
     HR_PEOPLE,
     LEAD,
     NEUTRAL,
     PATHS,
+    PERIOD_OVER,
     WITNESS,
     Said,
     act,
+    by,
     leave,
     said,
     tick,
     weekdays,
 )
-from tests.coaching.test_pip import COMMANDS, drifted
+from tests.coaching.test_pip import COMMANDS, drifted, due
 from tests.deciding import TODAY, fold
 
 PEOPLE = [AGENT, LEAD, NEUTRAL, WITNESS, *sorted(HR_PEOPLE)]
@@ -54,6 +66,16 @@ REQUESTS: list[tuple[Message, str]] = [
 FOR_THEM = [Said(act(request, actor), f"user:{actor}") for request, actor in REQUESTS]
 FOR_ANYBODY = [Said(act(request, actor), f"user:{actor}") for request, _ in REQUESTS for actor in PEOPLE]
 
+STANDARD = Decimal(95)
+"""What is asked of the measure at least."""
+LIVES = PATHS | {
+    "met": [
+        *ACTIVATE,
+        due("96.0"),
+        by(LEAD, said(ProposePipResultRequest, result=Pip.RESULT_PASSED, reason="x"), PERIOD_OVER),
+    ]
+}
+"""Ways that a life of a PIP begins with."""
 
 PARTS: dict[type[Message], str] = {
     PipDrafted: "drafter",
@@ -68,7 +90,7 @@ PARTS: dict[type[Message], str] = {
 class Pips(RuleBasedStateMachine):
     """One employee's PIP, and what a stranger would keep of it: who has done what, and how many days it has run."""
 
-    paths: Sequence[str] = tuple(PATHS)
+    paths: Sequence[str] = tuple(LIVES)
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +100,8 @@ class Pips(RuleBasedStateMachine):
         self.parts: dict[str, str] = {}
         self.hr_decided = False
         self.paused: set[Pip.Pause.ValueType] = set()
+        self.pinned = self.measured = ""
+        """What the measure was at the end of the period, then and by now."""
         self.ran: set[str] = set()
         """Business days of the running period."""
 
@@ -88,7 +112,7 @@ class Pips(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         """Goes a well-known way first, so that every state is come to."""
-        for step in PATHS[data.draw(st.sampled_from(self.paths))]:
+        for step in LIVES[data.draw(st.sampled_from(self.paths))]:
             while self.today < step.today:
                 self.a_day_passes()
             self.give(step)
@@ -128,10 +152,10 @@ class Pips(RuleBasedStateMachine):
     def go_or_return(self, employment: str) -> None:
         self.give(leave(self.today, on_leave=employment == "on leave", left=employment == "left"))
 
-    @rule(value=st.sampled_from(["94.0", "96.0"]))
-    def drift(self, value: str) -> None:
+    @rule(value=st.sampled_from(["94.0", "96.0"]), what=st.sampled_from(["evidence/1", "result"]))
+    def drift(self, value: str, what: str) -> None:
         if self.state.pips:
-            self.give(replace(drifted(value), today=self.today))
+            self.give(replace(drifted(value, what), today=self.today))
 
     def a_day_passes(self) -> None:
         running = self.pip.stage == Pip.STATE_ACTIVE and not self.paused and len(self.ran) < self.pip.total
@@ -166,6 +190,7 @@ class Pips(RuleBasedStateMachine):
                 assert not before.drift_to_review
                 assert not self.paused
                 self.hr_decided = event.result != Pip.RESULT_EXTENDED
+                assert event.result != Pip.RESULT_NOT_PASSED or Decimal(self.measured) < STANDARD
             case PipAppealHeard():
                 assert step.actor not in self.actors
             case PipClosed(outcome=Pip.OUTCOME_PASSED | Pip.OUTCOME_NOT_PASSED | Pip.OUTCOME_OVERTURNED):
@@ -180,6 +205,9 @@ class Pips(RuleBasedStateMachine):
             case PipDecisionFellDue():
                 assert not self.paused
                 assert len(self.ran) == before.total, (self.ran, before.schedule)
+                self.pinned = self.measured = event.results[0].measured.value
+            case PipEvidenceDrifted(drifts=drifts):
+                self.measured = next((one.now.value for one in drifts if one.pin == "csat/result"), self.pinned)
             case PipPaused(pause=pause, used_business_days=used):
                 assert before.stage != Pip.STATE_ACTIVE or used == len(self.ran)
                 self.paused.add(pause)
@@ -222,7 +250,7 @@ def run(paths: Sequence[str], examples: int) -> None:
 
 def test_no_sequence_breaks_a_rule() -> None:
     """A hundred lives of a PIP."""
-    run(tuple(PATHS), 100)
+    run(tuple(LIVES), 100)
 
 
 def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
@@ -256,10 +284,18 @@ def the_program_decides(patch: pytest.MonkeyPatch) -> None:
         (everybody_is_hr, "IN_REVIEW"),
         (without("_refuse_involved"), "APPEALED"),
         (without("_refuse_unreviewed_drift"), "PROPOSED"),
+        (without("_refuse_nothing_not_met"), "met"),
         (the_clock_runs_on, "ACTIVE"),
         (the_program_decides, "ACTIVE"),
     ],
-    ids=["everybody is HR", "no separation", "drift is nothing", "the clock runs on", "the program decides"],
+    ids=[
+        "everybody is HR",
+        "no separation",
+        "drift is nothing",
+        "nothing shows it",
+        "the clock runs on",
+        "the program decides",
+    ],
 )
 def test_a_broken_rule_is_found(
     broken: Callable[[pytest.MonkeyPatch], None], path: str, monkeypatch: pytest.MonkeyPatch

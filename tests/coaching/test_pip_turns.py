@@ -19,6 +19,7 @@ from tests.coaching.pips import (
     ACKNOWLEDGE,
     AGENT,
     APPEAL,
+    APPEAL_OVER,
     APPROVE,
     DELIVER,
     DRAFT,
@@ -59,10 +60,10 @@ LATE = date(2026, 3, 19)
 REVIEW = date(2026, 3, 31)
 """The day after the checkpoint's."""
 EXTENDED_OVER = PERIOD_OVER + timedelta(days=30)
-EVERYBODY = People(LEAD, frozenset({LEAD, WITNESS, NEUTRAL, AGENT}))
+EVERYBODY = People(LEAD, frozenset({LEAD, WITNESS, NEUTRAL, AGENT}), frozenset({LEAD, NEUTRAL}))
 NO_LEAD = replace(EVERYBODY, lead_id="")
-NEW_LEAD = People("e-8", EVERYBODY.employed | {"e-8"})
-NOBODY = People("", frozenset({AGENT}))
+NEW_LEAD = People("e-8", EVERYBODY.employed | {"e-8"}, EVERYBODY.in_charge | {"e-8"})
+NOBODY = People("", frozenset({AGENT}), frozenset())
 
 SAID: dict[type[Message], Message] = {
     type(one): one
@@ -138,7 +139,7 @@ TABLE: dict[str, tuple[tuple[date, Sequence[Said]], People, list[tuple[str, str,
     "decision due": (on(PERIOD_OVER, PATHS["DECISION_DUE"]), EVERYBODY, [("PROPOSE_PIP_RESULT", "LEAD", LEAD)]),
     "decision due, who extended it leads": (
         on(EXTENDED_OVER, [*EXTENDED, tick(EXTENDED_OVER)]),
-        People(HR2, frozenset({HR2, LEAD})),
+        People(HR2, frozenset({HR2, LEAD}), frozenset({HR2, LEAD})),
         [("PROPOSE_PIP_RESULT", "DRAFTER", LEAD)],
     ),
     "proposed": (on(PERIOD_OVER, PATHS["PROPOSED"]), EVERYBODY, [("DECIDE_PIP", "HR", "")]),
@@ -157,6 +158,11 @@ TABLE: dict[str, tuple[tuple[date, Sequence[Said]], People, list[tuple[str, str,
     "appealed": (on(PERIOD_OVER, APPEALED), EVERYBODY, [("NAME_PIP_HEARER", "HR", "")]),
     "heard": (on(PERIOD_OVER, PATHS["APPEALED"]), EVERYBODY, [("HEAR_PIP_APPEAL", "HEARER", NEUTRAL)]),
     "hearer gone": (on(PERIOD_OVER, PATHS["APPEALED"]), NOBODY, [("NAME_PIP_HEARER", "HR", "")]),
+    "hearer leads no more": (
+        on(PERIOD_OVER, PATHS["APPEALED"]),
+        replace(EVERYBODY, in_charge=frozenset({LEAD})),
+        [("NAME_PIP_HEARER", "HR", "")],
+    ),
     "heard, drift": (
         on(PERIOD_OVER, [*PATHS["APPEALED"], DRIFT]),
         EVERYBODY,
@@ -214,6 +220,24 @@ def is_taken(state: State, request: Message, asker: str, today: date, people: Pe
         return bool(PIP.decide(state, command, said.context))
     except Refused:
         return False
+
+
+@pytest.mark.parametrize(
+    ("steps", "since"),
+    [
+        ([*PATHS["ACTIVE"], by(HR, PAUSE, date(2026, 3, 24))], "2026-03-24"),
+        ([*PATHS["ACTIVE"], leave(date(2026, 3, 20), on_leave=True), by(HR, PAUSE, date(2026, 3, 24))], "2026-03-24"),
+        ([*PATHS["DECIDED"], by(AGENT, APPEAL, date(2026, 4, 17))], "2026-04-17"),
+        ([*PATHS["DECIDED"], by(AGENT, APPEAL, date(2026, 4, 17)), by(HR2, NAME_HEARER, APPEAL_OVER)], "2026-04-17"),
+        ([*PATHS["ACTIVE"], drifted(), leave(date(2026, 3, 20), on_leave=True)], "2026-03-17"),
+        (PATHS["PROPOSED"], "2026-04-15"),
+        (PATHS["IN_REVIEW"], "2026-03-16"),
+    ],
+)
+def test_since_when_it_waits(steps: Sequence[Said], since: str) -> None:
+    """What HR paused, since that day; an appeal, since its own; else since what runs, or stands still, began."""
+    pip = after(steps).pips["pip-1"]
+    assert [one.since for one in turns(pip, EVERYBODY, APPEAL_OVER, "")] == [since]
 
 
 def test_every_state_is_in_the_table() -> None:

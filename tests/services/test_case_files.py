@@ -245,6 +245,7 @@ async def appealed(desk: Desk) -> None:
     await desk.say(desk.hr, ApprovePipRequest)
     await desk.say(desk.lead, DeliverPipRequest, note="in room 3")
     await desk.say(desk.agent, AcknowledgePipRequest)
+    await desk.fall_short()
     await desk.propose()
     await desk.say(desk.hr2, DecidePipRequest, **FAIL)
     await desk.say(desk.agent, AppealPipRequest, text="the telephone was broken")
@@ -273,7 +274,7 @@ async def test_a_pips_case_file_tells_everything_in_order(world: World) -> None:
         "PipHearerNamed",
     ]
     others = [(KIND.Name(entry.kind)[5:], entry.event) for entry in file.entries if entry.kind != KIND.KIND_PIP]
-    assert others.count(("FACT", "FactRecorded")) == 3
+    assert others.count(("FACT", "FactRecorded")) == 4
     assert {*others} >= {
         ("FACT", "RecordCreated"),
         ("RULE", "PolicySet"),

@@ -96,7 +96,7 @@ WHOSE: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]] = {
     "PipService.NamePipHearer": (HR, [{"hearerId": "{mentor}"}]),
     "PipService.HearPipAppeal": (NOBODY, [{}]),
     "PipService.WithdrawPip": (HR, [{}]),
-    "PipService.ReviewPipDrift": (HR, [{"note": "seen"}]),
+    "PipService.ReviewPipDrift": (HR, [{"etag": "1", "note": "seen"}]),
     "PipService.GetPip": (LEAD, [{}]),
     "PipService.ListPips": (HR, [{}, {"employeeId": None}]),
     "PlanService.ProposePlan": (LEAD, [{"planId": "p-2"}]),

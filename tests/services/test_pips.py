@@ -49,6 +49,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     PipDays,
     PipElement,
     PipEvidence,
+    PipFailedConduct,
     PipRecordChange,
     ProposePipResultRequest,
     ReschedulePipCheckpointRequest,
@@ -114,12 +115,13 @@ class Desk:
     other_lead: str
     team: str
     elsewhere: str
+    led_by_hearer: str
     kpi: str
     record: int
 
     async def say(self, caller: str, kind: type[Message], pip_id: str = "pip-1", **fields: Any) -> Pip:
-        """A command about the agent's PIP; a decision names the etag that HR sees."""
-        if kind in {ApprovePipRequest, DecidePipRequest}:
+        """A command about the agent's PIP; what is done by facts names the etag that HR sees."""
+        if kind in {ApprovePipRequest, DecidePipRequest, ReviewPipDriftRequest}:
             fields.setdefault("etag", (await self.get(self.hr, pip_id)).etag)
         request = kind(employee_id=self.agent, pip_id=pip_id, **fields)
         answer: Pip = await self.call(caller, request)
@@ -180,8 +182,27 @@ class Desk:
         await self.reached(Pip.STATE_DECISION_DUE, pip_id)
         return await self.say(self.lead, ProposePipResultRequest, pip_id, result=result, reason="as measured")
 
+    async def fall_short(self) -> None:
+        """What is recorded of the first day of the period does not meet the standard."""
+        first = (await self.get(self.hr)).start_date
+        self.pass_day(first)
+        await self.world.record(fact(self.agent, first, self.kpi, 10))
+
+    async def complain(self, day: str) -> int:
+        """The position of a complaint about the agent's conduct."""
+        complaint = Record(
+            record_id=new_id("r"),
+            employee_id=self.agent,
+            date=day,
+            complaint=Complaint(finding=Complaint.FINDING_JUSTIFIED),
+        )
+        answer = await self.world.records.CreateRecords(CreateRecordsRequest(records=[complaint]))
+        assert not answer.rejections
+        return answer.log_position
+
     async def decide(self, **fields: Any) -> Pip:
         await self.activate()
+        await self.fall_short()
         await self.propose()
         return await self.say(self.hr2, DecidePipRequest, **(fields or FAIL))
 
@@ -218,17 +239,11 @@ async def opened(world: World) -> Desk:
     elsewhere = await world.team()
     hr2 = await world.employee(elsewhere, job_family="hr")
     hearer, witness = await world.employee(elsewhere), await world.employee(elsewhere)
+    led_by_hearer = await world.team()
+    await appoint(world, led_by_hearer, hearer)
     await set_rules(world)
     await world.record(*(fact(centre.agent, f"2027-02-{day:02}", kpi, 10) for day in (1, 10, 20)))
-    complaint = Record(
-        record_id=new_id("r"),
-        employee_id=centre.agent,
-        date="2027-02-10",
-        complaint=Complaint(finding=Complaint.FINDING_JUSTIFIED),
-    )
-    answer = await world.records.CreateRecords(CreateRecordsRequest(records=[complaint]))
-    assert not answer.rejections
-    return Desk(
+    desk = Desk(
         world,
         agent=centre.agent,
         lead=centre.lead,
@@ -241,9 +256,12 @@ async def opened(world: World) -> Desk:
         other_lead=centre.other_lead,
         team=centre.team,
         elsewhere=elsewhere,
+        led_by_hearer=led_by_hearer,
         kpi=kpi,
-        record=answer.log_position,
+        record=0,
     )
+    desk.record = await desk.complain("2027-02-10")
+    return desk
 
 
 @pytest.fixture
@@ -337,6 +355,9 @@ async def test_an_appeal(desk: Desk, overturned: bool) -> None:
         await refused(name, StatusCode.FAILED_PRECONDITION, "SEPARATION_OF_DUTIES")
     ghost = desk.say(desk.hr2, NamePipHearerRequest, hearer_id="ghost")
     await refused(ghost, StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND")
+    for peer in (desk.colleague, desk.witness):
+        name = desk.say(desk.hr2, NamePipHearerRequest, hearer_id=peer)
+        await refused(name, StatusCode.FAILED_PRECONDITION, "HEARER_UNFIT")
     await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
     assert (await desk.get(desk.hearer)).appeal_text == "nobody helped"
     heard = await desk.say(desk.hearer, HearPipAppealRequest, overturned=overturned, reason="looked into it")
@@ -346,6 +367,41 @@ async def test_an_appeal(desk: Desk, overturned: bool) -> None:
         employee_id=desk.agent, since_date="2027-03-15", ended_date=heard.closed_date, action=Pip.ACTION_DEMOTION
     )
     await desk.standing(EmployeeStandingChanged(employee_id=desk.agent) if overturned else ended)
+
+
+async def test_who_is_no_lead_any_more_hears_no_appeal(desk: Desk) -> None:
+    """Another has to be named: who is in HR will do."""
+    world = desk.world
+    await desk.decide()
+    await desk.say(desk.agent, AppealPipRequest, text="nobody helped")
+    await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
+    await appoint(world, desk.led_by_hearer, desk.other_lead, str(world.services["coaching"].today()))
+    hear = desk.say(desk.hearer, HearPipAppealRequest, reason="looked into it")
+    await refused(hear, StatusCode.FAILED_PRECONDITION, "HEARER_UNFIT")
+    hr3 = await world.employee(desk.elsewhere, job_family="hr")
+    await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=hr3)
+    heard = await desk.say(hr3, HearPipAppealRequest, reason="looked into it")
+    assert heard.outcome == Pip.OUTCOME_NOT_PASSED
+
+
+async def test_nothing_is_not_passed_where_nothing_shows_it(desk: Desk) -> None:
+    """Of nothing measured and a review that was missed; conduct that failed is named with a record of the period."""
+    await desk.activate()
+    refusal = await refused(desk.propose(), StatusCode.FAILED_PRECONDITION, "NOTHING_NOT_MET")
+    assert "pass it, extend it, or withdraw it" in refusal.message
+    fail: dict[str, Any] = {"result": Pip.RESULT_NOT_PASSED, "reason": "again"}
+    before = [PipFailedConduct(element_id="calls", log_position=desk.record)]
+    wrong = desk.say(desk.lead, ProposePipResultRequest, failed_conduct=before, **fail)
+    _, fields = await refused(wrong, StatusCode.INVALID_ARGUMENT, "PIP_INVALID")
+    assert fields == ["failed_conduct[0].log_position"]
+    position = await desk.complain("2027-04-14")
+    failed = [PipFailedConduct(element_id="calls", log_position=position)]
+    proposed = await desk.say(desk.lead, ProposePipResultRequest, failed_conduct=failed, **fail)
+    assert list(proposed.proposed_failed_conduct) == failed
+    alone = desk.say(desk.hr2, DecidePipRequest, **FAIL)
+    await refused(alone, StatusCode.FAILED_PRECONDITION, "NOTHING_NOT_MET")
+    decided = await desk.say(desk.hr2, DecidePipRequest, failed_conduct=failed, **FAIL)
+    assert (decided.state, list(decided.failed_conduct)) == (Pip.STATE_DECIDED, failed)
 
 
 async def test_a_refusal_is_witnessed(desk: Desk) -> None:
@@ -493,6 +549,8 @@ async def test_drift_blocks_the_decision_until_somebody_has_looked(both: World) 
     )
     blocked = desk.say(desk.hr2, DecidePipRequest, **FAIL)
     await refused(blocked, StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")
+    unseen = desk.say(desk.lead, ReviewPipDriftRequest, etag=proposed.etag, note="it was counted twice")
+    await refused(unseen, StatusCode.ABORTED, "ETAG_MISMATCH")
     looked = await desk.say(desk.lead, ReviewPipDriftRequest, note="it was counted twice")
     assert (looked.drift.reviewed, looked.drift.reviewed_by) == (True, f"user:{desk.lead}")
     passed = await desk.say(desk.hr2, DecidePipRequest, result=Pip.RESULT_PASSED, reason="it was counted twice")
@@ -553,6 +611,7 @@ async def test_a_record_that_is_taken_back_is_drift(desk: Desk) -> None:
 async def test_two_decide_at_once(desk: Desk) -> None:
     """One wins; the other is told what it is by now, and that nothing came of theirs."""
     await desk.activate()
+    await desk.fall_short()
     seen = await desk.propose()
     decisions = [
         DecidePipRequest(employee_id=desk.agent, pip_id="pip-1", etag=seen.etag, **FAIL),
@@ -873,7 +932,7 @@ async def test_who_leaves_has_no_pip_any_more(desk: Desk, state: "Pip.State.Valu
     else:
         await desk.activate()
     if state == Pip.STATE_PROPOSED:
-        await desk.propose()
+        await desk.propose(Pip.RESULT_PASSED)
     day = desk.world.services["coaching"].today() + timedelta(days=1)
     await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(day))
     assert (await desk.get(desk.hr)).state == state

@@ -443,6 +443,7 @@ async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
     assert await lists() == (acknowledge, [], acknowledge)
     active = await desk.say(desk.agent, AcknowledgePipRequest)
     assert await lists() == ([], [], [])
+    await desk.fall_short()
     desk.pass_day("2027-03-31")
     assert await lists() == ([("HOLD_PIP_CHECKPOINT", desk.lead, "2027-03-31")], [], [])
     desk.pass_day(active.schedule.due_date)
@@ -463,14 +464,15 @@ async def test_pips_wait_for_the_lead_hr_and_the_employee(world: World) -> None:
     assert await waiting(desk.hearer, employee_id=desk.hearer) == hear
     assert await waiting(desk.hr, employee_id=desk.hearer) == hear
     (found,) = await items(desk, desk.hearer, lead_id=desk.hearer)
-    assert (found.waits_for, found.employee_id, found.action) == (
+    assert (found.waits_for, found.employee_id, found.since_date, found.action) == (
         WorkItem.PARTY_HEARER,
         desk.agent,
+        today(world),
         f"POST /v1/employees/{desk.agent}/pips/pip-1:hearAppeal",
     )
     await appoint(world, desk.elsewhere, desk.other_lead, "2027-03-15")  # leads who hears it, and need not know
     assert await waiting(desk.other_lead, employee_id=desk.hearer) == []
-    await leave(desk, desk.hearer)
+    await appoint(world, desk.led_by_hearer, desk.other_lead, today(world))  # and is a peer again
     assert await lists() == (name, name, [])
     assert await waiting(desk.hr, employee_id=desk.hearer) == []
 

@@ -1761,11 +1761,19 @@ class PipResultProposed(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
     pip_id: _builtins.str
     employee_id: _builtins.str
     by: _builtins.str
     result: _pip_pb2.Pip.Result.ValueType
     reason: _builtins.str
+    @_builtins.property
+    def failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[_pip_pb2.PipFailedConduct]: ...
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_pip_pb2.PipEvidence]:
+        """That it names, as they were."""
+
     def __init__(
         self,
         *,
@@ -1774,10 +1782,12 @@ class PipResultProposed(_message.Message):
         by: _builtins.str = ...,
         result: _pip_pb2.Pip.Result.ValueType = ...,
         reason: _builtins.str = ...,
+        failed_conduct: _abc.Iterable[_pip_pb2.PipFailedConduct] | None = ...,
+        records: _abc.Iterable[_pip_pb2.PipEvidence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "employee_id", b"employee_id", "pip_id", b"pip_id", "reason", b"reason", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "employee_id", b"employee_id", "failed_conduct", b"failed_conduct", "pip_id", b"pip_id", "reason", b"reason", "records", b"records", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1797,6 +1807,8 @@ class PipDecided(_message.Message):
     EXTENSION_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
     REVIEW_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
     pip_id: _builtins.str
     employee_id: _builtins.str
     by: _builtins.str
@@ -1811,6 +1823,12 @@ class PipDecided(_message.Message):
     def schedule(self) -> _pip_pb2.PipSchedule:
         """Of the extension, or of the time to appeal."""
 
+    @_builtins.property
+    def failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[_pip_pb2.PipFailedConduct]: ...
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_pip_pb2.PipEvidence]:
+        """That it names, as they were."""
+
     def __init__(
         self,
         *,
@@ -1824,10 +1842,12 @@ class PipDecided(_message.Message):
         extension_business_days: _builtins.int = ...,
         review_business_days: _abc.Iterable[_builtins.int] | None = ...,
         schedule: _pip_pb2.PipSchedule | None = ...,
+        failed_conduct: _abc.Iterable[_pip_pb2.PipFailedConduct] | None = ...,
+        records: _abc.Iterable[_pip_pb2.PipEvidence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "decided_date", b"decided_date", "employee_id", b"employee_id", "extension_business_days", b"extension_business_days", "pip_id", b"pip_id", "reason", b"reason", "result", b"result", "review_business_days", b"review_business_days", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "decided_date", b"decided_date", "employee_id", b"employee_id", "extension_business_days", b"extension_business_days", "failed_conduct", b"failed_conduct", "pip_id", b"pip_id", "reason", b"reason", "records", b"records", "result", b"result", "review_business_days", b"review_business_days", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1841,10 +1861,13 @@ class PipAppealed(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
     pip_id: _builtins.str
     employee_id: _builtins.str
     by: _builtins.str
     text: _builtins.str
+    date: _builtins.str
+    """Empty in what was written down before it was kept."""
     def __init__(
         self,
         *,
@@ -1852,10 +1875,11 @@ class PipAppealed(_message.Message):
         employee_id: _builtins.str = ...,
         by: _builtins.str = ...,
         text: _builtins.str = ...,
+        date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "employee_id", b"employee_id", "pip_id", b"pip_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "date", b"date", "employee_id", b"employee_id", "pip_id", b"pip_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

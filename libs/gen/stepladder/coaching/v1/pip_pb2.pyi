@@ -188,6 +188,8 @@ class Pip(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     EDITION_FIELD_NUMBER: _builtins.int
+    PROPOSED_FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
+    FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     pip_id: _builtins.str
     state: Global___Pip.State.ValueType
@@ -259,6 +261,12 @@ class Pip(_message.Message):
 
     @_builtins.property
     def drift(self) -> Global___PipDrift: ...
+    @_builtins.property
+    def proposed_failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipFailedConduct]:
+        """As proposed, and as decided: conduct that failed."""
+
+    @_builtins.property
+    def failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipFailedConduct]: ...
     def __init__(
         self,
         *,
@@ -305,10 +313,12 @@ class Pip(_message.Message):
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
         edition: _builtins.int = ...,
+        proposed_failed_conduct: _abc.Iterable[Global___PipFailedConduct] | None = ...,
+        failed_conduct: _abc.Iterable[Global___PipFailedConduct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "drift", b"drift", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_by", b"acknowledged_by", "action", b"action", "appeal_reason", b"appeal_reason", "appeal_text", b"appeal_text", "approved_by", b"approved_by", "checkpoints", b"checkpoints", "closed_date", b"closed_date", "coaching_done", b"coaching_done", "content", b"content", "decided_by", b"decided_by", "decided_date", b"decided_date", "decision_reason", b"decision_reason", "delivered_by", b"delivered_by", "delivered_date", b"delivered_date", "delivery_note", b"delivery_note", "drafted_by", b"drafted_by", "drafted_date", b"drafted_date", "drift", b"drift", "edition", b"edition", "employee_id", b"employee_id", "etag", b"etag", "extended", b"extended", "hearer_id", b"hearer_id", "log_position", b"log_position", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "overdue", b"overdue", "override_reason", b"override_reason", "pauses", b"pauses", "pip_id", b"pip_id", "proposal_reason", b"proposal_reason", "proposed_by", b"proposed_by", "proposed_result", b"proposed_result", "refusal_note", b"refusal_note", "responses", b"responses", "result", b"result", "results", b"results", "rules_position", b"rules_position", "schedule", b"schedule", "sent_back_reason", b"sent_back_reason", "start_date", b"start_date", "state", b"state", "witness_id", b"witness_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_by", b"acknowledged_by", "action", b"action", "appeal_reason", b"appeal_reason", "appeal_text", b"appeal_text", "approved_by", b"approved_by", "checkpoints", b"checkpoints", "closed_date", b"closed_date", "coaching_done", b"coaching_done", "content", b"content", "decided_by", b"decided_by", "decided_date", b"decided_date", "decision_reason", b"decision_reason", "delivered_by", b"delivered_by", "delivered_date", b"delivered_date", "delivery_note", b"delivery_note", "drafted_by", b"drafted_by", "drafted_date", b"drafted_date", "drift", b"drift", "edition", b"edition", "employee_id", b"employee_id", "etag", b"etag", "extended", b"extended", "failed_conduct", b"failed_conduct", "hearer_id", b"hearer_id", "log_position", b"log_position", "outcome", b"outcome", "outcome_reason", b"outcome_reason", "overdue", b"overdue", "override_reason", b"override_reason", "pauses", b"pauses", "pip_id", b"pip_id", "proposal_reason", b"proposal_reason", "proposed_by", b"proposed_by", "proposed_failed_conduct", b"proposed_failed_conduct", "proposed_result", b"proposed_result", "refusal_note", b"refusal_note", "responses", b"responses", "result", b"result", "results", b"results", "rules_position", b"rules_position", "schedule", b"schedule", "sent_back_reason", b"sent_back_reason", "start_date", b"start_date", "state", b"state", "witness_id", b"witness_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,6 +540,31 @@ class ElementResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ElementResult: _TypeAlias = ElementResult  # noqa: Y015
+
+@_typing.final
+class PipFailedConduct(_message.Message):
+    """An element about conduct whose standard was not met in the period: people judge that, by what was recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELEMENT_ID_FIELD_NUMBER: _builtins.int
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    element_id: _builtins.str
+    log_position: _builtins.int
+    """Position in the log of what one of the employee's records says now, of a day in the period."""
+    def __init__(
+        self,
+        *,
+        element_id: _builtins.str = ...,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["element_id", b"element_id", "log_position", b"log_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipFailedConduct: _TypeAlias = PipFailedConduct  # noqa: Y015
 
 @_typing.final
 class PipSchedule(_message.Message):
@@ -1227,12 +1262,17 @@ class ProposePipResultRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     employee_id: _builtins.str
     pip_id: _builtins.str
     etag: _builtins.str
     result: Global___Pip.Result.ValueType
     reason: _builtins.str
+    @_builtins.property
+    def failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipFailedConduct]:
+        """Of one that is not passed."""
+
     def __init__(
         self,
         *,
@@ -1242,10 +1282,11 @@ class ProposePipResultRequest(_message.Message):
         etag: _builtins.str = ...,
         result: Global___Pip.Result.ValueType = ...,
         reason: _builtins.str = ...,
+        failed_conduct: _abc.Iterable[Global___PipFailedConduct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "etag", b"etag", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "etag", b"etag", "failed_conduct", b"failed_conduct", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1264,6 +1305,7 @@ class DecidePipRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EXTENSION_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
     REVIEW_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    FAILED_CONDUCT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     employee_id: _builtins.str
     pip_id: _builtins.str
@@ -1276,6 +1318,10 @@ class DecidePipRequest(_message.Message):
     """Of an extension: its length, and the business days of it on which it is reviewed, ascending."""
     @_builtins.property
     def review_business_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def failed_conduct(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipFailedConduct]:
+        """Of one that is not passed."""
+
     def __init__(
         self,
         *,
@@ -1288,10 +1334,11 @@ class DecidePipRequest(_message.Message):
         reason: _builtins.str = ...,
         extension_business_days: _builtins.int = ...,
         review_business_days: _abc.Iterable[_builtins.int] | None = ...,
+        failed_conduct: _abc.Iterable[Global___PipFailedConduct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "employee_id", b"employee_id", "etag", b"etag", "extension_business_days", b"extension_business_days", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id", "result", b"result", "review_business_days", b"review_business_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "employee_id", b"employee_id", "etag", b"etag", "extension_business_days", b"extension_business_days", "failed_conduct", b"failed_conduct", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id", "result", b"result", "review_business_days", b"review_business_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1431,6 +1478,7 @@ class ReviewPipDriftRequest(_message.Message):
     employee_id: _builtins.str
     pip_id: _builtins.str
     etag: _builtins.str
+    """The PIP with the drift that was looked at."""
     note: _builtins.str
     def __init__(
         self,
@@ -1564,6 +1612,8 @@ class ActOnPip(_message.Message):
     PLAN_CLOSED_DATE_FIELD_NUMBER: _builtins.int
     ON_LEAVE_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    MAY_HEAR_FIELD_NUMBER: _builtins.int
     by_hr: _builtins.bool
     """What the caller is to the employee on the day."""
     by_lead: _builtins.bool
@@ -1572,6 +1622,8 @@ class ActOnPip(_message.Message):
     """Of a draft or an edit: the day on which the plan that it follows was closed as not improved; empty if it was not."""
     on_leave: _builtins.bool
     """Of a delivery: the employee is on leave."""
+    may_hear: _builtins.bool
+    """Of an appeal: whoever is to hear it is in HR, or leads a team, on the day."""
     @_builtins.property
     def draft(self) -> Global___DraftPipRequest: ...
     @_builtins.property
@@ -1626,6 +1678,10 @@ class ActOnPip(_message.Message):
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]:
         """Of a checkpoint: what is measured."""
 
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipEvidence]:
+        """Of a result: those that are named and there are of the employee's records."""
+
     def __init__(
         self,
         *,
@@ -1659,10 +1715,12 @@ class ActOnPip(_message.Message):
         plan_closed_date: _builtins.str = ...,
         on_leave: _builtins.bool = ...,
         results: _abc.Iterable[Global___ElementResult] | None = ...,
+        records: _abc.Iterable[Global___PipEvidence] | None = ...,
+        may_hear: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "appeal", b"appeal", "approve", b"approve", "business_days", b"business_days", "decide", b"decide", "deliver", b"deliver", "draft", b"draft", "edit", b"edit", "hear", b"hear", "hold", b"hold", "name_hearer", b"name_hearer", "name_witness", b"name_witness", "override", b"override", "pause", b"pause", "propose", b"propose", "request", b"request", "reschedule", b"reschedule", "respond", b"respond", "resume", b"resume", "review_drift", b"review_drift", "rules", b"rules", "send_back", b"send_back", "submit", b"submit", "withdraw", b"withdraw", "witness", b"witness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "appeal", b"appeal", "approve", b"approve", "business_days", b"business_days", "by_hr", b"by_hr", "by_lead", b"by_lead", "decide", b"decide", "deliver", b"deliver", "draft", b"draft", "edit", b"edit", "hear", b"hear", "hold", b"hold", "name_hearer", b"name_hearer", "name_witness", b"name_witness", "on_leave", b"on_leave", "override", b"override", "pause", b"pause", "plan_closed_date", b"plan_closed_date", "propose", b"propose", "request", b"request", "reschedule", b"reschedule", "respond", b"respond", "results", b"results", "resume", b"resume", "review_drift", b"review_drift", "rules", b"rules", "rules_position", b"rules_position", "send_back", b"send_back", "submit", b"submit", "withdraw", b"withdraw", "witness", b"witness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "appeal", b"appeal", "approve", b"approve", "business_days", b"business_days", "by_hr", b"by_hr", "by_lead", b"by_lead", "decide", b"decide", "deliver", b"deliver", "draft", b"draft", "edit", b"edit", "hear", b"hear", "hold", b"hold", "may_hear", b"may_hear", "name_hearer", b"name_hearer", "name_witness", b"name_witness", "on_leave", b"on_leave", "override", b"override", "pause", b"pause", "plan_closed_date", b"plan_closed_date", "propose", b"propose", "records", b"records", "request", b"request", "reschedule", b"reschedule", "respond", b"respond", "results", b"results", "resume", b"resume", "review_drift", b"review_drift", "rules", b"rules", "rules_position", b"rules_position", "send_back", b"send_back", "submit", b"submit", "withdraw", b"withdraw", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["draft", "edit", "submit", "send_back", "override", "approve", "deliver", "acknowledge", "name_witness", "witness", "respond", "hold", "reschedule", "pause", "resume", "propose", "decide", "appeal", "name_hearer", "hear", "withdraw", "review_drift"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015

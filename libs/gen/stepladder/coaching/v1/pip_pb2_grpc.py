@@ -43,8 +43,8 @@ class PipServiceStub:
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
     have changed, approving, deciding and hearing are FAILED_PRECONDITION `DRIFT_NOT_REVIEWED` until a person has looked.
     Errors of all: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PIP_NOT_FOUND`. `request_id` and `etag` work as in
-    stepladder.performance.v1.DirectoryService; a decision names the etag that it was made on, and if the PIP has changed
-    since, ABORTED `ETAG_MISMATCH` says what state it is in now.
+    stepladder.performance.v1.DirectoryService; a decision, and a look at drift, names the etag that it was made on, and if
+    the PIP has changed since, ABORTED `ETAG_MISMATCH` says what state it is in now.
     """
 
     def __init__(self, channel):
@@ -193,8 +193,8 @@ class PipServiceServicer:
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
     have changed, approving, deciding and hearing are FAILED_PRECONDITION `DRIFT_NOT_REVIEWED` until a person has looked.
     Errors of all: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PIP_NOT_FOUND`. `request_id` and `etag` work as in
-    stepladder.performance.v1.DirectoryService; a decision names the etag that it was made on, and if the PIP has changed
-    since, ABORTED `ETAG_MISMATCH` says what state it is in now.
+    stepladder.performance.v1.DirectoryService; a decision, and a look at drift, names the etag that it was made on, and if
+    the PIP has changed since, ABORTED `ETAG_MISMATCH` says what state it is in now.
     """
 
     def DraftPip(self, request, context):
@@ -321,6 +321,9 @@ class PipServiceServicer:
 
     def ProposePipResult(self, request, context):
         """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing.
+        Errors: of NOT_PASSED, FAILED_PRECONDITION `NOTHING_NOT_MET` unless a standard is measured as not met in the period, by
+        all that is known by now, or conduct is named that failed; INVALID_ARGUMENT `PIP_INVALID` for conduct that is no element,
+        or is shown by no record of the employee's from a day of the period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,7 +332,8 @@ class PipServiceServicer:
     def DecidePip(self, request, context):
         """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
         ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
-        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
+        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow; of NOT_PASSED, as of
+        ProposePipResult: the decision names what it rests on itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -344,15 +348,18 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def NamePipHearer(self, request, context):
-        """HR. APPEALED: who hears the appeal; nobody who has done anything on the PIP.
+        """HR. APPEALED: who hears the appeal: somebody who is in HR or leads a team today, and has done nothing on the PIP: they
+        read all of it, and decide alone. Errors: FAILED_PRECONDITION `HEARER_UNFIT` for somebody who neither is in HR nor leads
+        a team.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HearPipAppeal(self, request, context):
-        """The hearer, as long as they have done nothing else on it. APPEALED → CLOSED, final: the decision is upheld, or it is
-        overturned: then it is void, the PIP counts as not having been, and the employee's standing is what it was before.
+        """The hearer, as long as they have done nothing else on it, and are in HR or lead a team. APPEALED → CLOSED, final: the
+        decision is upheld, or it is overturned: then it is void, the PIP counts as not having been, and the employee's standing
+        is what it was before. Errors: FAILED_PRECONDITION `HEARER_UNFIT`: another has to be named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -366,7 +373,8 @@ class PipServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReviewPipDrift(self, request, context):
-        """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts.
+        """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts, as it
+        was under the etag that they name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -536,8 +544,8 @@ class PipService:
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
     have changed, approving, deciding and hearing are FAILED_PRECONDITION `DRIFT_NOT_REVIEWED` until a person has looked.
     Errors of all: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PIP_NOT_FOUND`. `request_id` and `etag` work as in
-    stepladder.performance.v1.DirectoryService; a decision names the etag that it was made on, and if the PIP has changed
-    since, ABORTED `ETAG_MISMATCH` says what state it is in now.
+    stepladder.performance.v1.DirectoryService; a decision, and a look at drift, names the etag that it was made on, and if
+    the PIP has changed since, ABORTED `ETAG_MISMATCH` says what state it is in now.
     """
 
     @staticmethod

@@ -30,8 +30,8 @@ class PipServiceStub:
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
     have changed, approving, deciding and hearing are FAILED_PRECONDITION `DRIFT_NOT_REVIEWED` until a person has looked.
     Errors of all: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PIP_NOT_FOUND`. `request_id` and `etag` work as in
-    stepladder.performance.v1.DirectoryService; a decision names the etag that it was made on, and if the PIP has changed
-    since, ABORTED `ETAG_MISMATCH` says what state it is in now.
+    stepladder.performance.v1.DirectoryService; a decision, and a look at drift, names the etag that it was made on, and if
+    the PIP has changed since, ABORTED `ETAG_MISMATCH` says what state it is in now.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -92,26 +92,37 @@ class PipServiceStub:
     in the directory, and resumes by itself.
     """
     ProposePipResult: _aio.UnaryUnaryMultiCallable[_pip_pb2.ProposePipResultRequest, _pip_pb2.Pip]
-    """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing."""
+    """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing.
+    Errors: of NOT_PASSED, FAILED_PRECONDITION `NOTHING_NOT_MET` unless a standard is measured as not met in the period, by
+    all that is known by now, or conduct is named that failed; INVALID_ARGUMENT `PIP_INVALID` for conduct that is no element,
+    or is shown by no record of the employee's from a day of the period.
+    """
     DecidePip: _aio.UnaryUnaryMultiCallable[_pip_pb2.DecidePipRequest, _pip_pb2.Pip]
     """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
     ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
-    have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
+    have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow; of NOT_PASSED, as of
+    ProposePipResult: the decision names what it rests on itself.
     """
     AppealPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.AppealPipRequest, _pip_pb2.Pip]
     """The employee, paused or not. DECIDED → APPEALED, until the last day of the time to appeal. Errors: FAILED_PRECONDITION
     `APPEAL_TOO_LATE`.
     """
     NamePipHearer: _aio.UnaryUnaryMultiCallable[_pip_pb2.NamePipHearerRequest, _pip_pb2.Pip]
-    """HR. APPEALED: who hears the appeal; nobody who has done anything on the PIP."""
+    """HR. APPEALED: who hears the appeal: somebody who is in HR or leads a team today, and has done nothing on the PIP: they
+    read all of it, and decide alone. Errors: FAILED_PRECONDITION `HEARER_UNFIT` for somebody who neither is in HR nor leads
+    a team.
+    """
     HearPipAppeal: _aio.UnaryUnaryMultiCallable[_pip_pb2.HearPipAppealRequest, _pip_pb2.Pip]
-    """The hearer, as long as they have done nothing else on it. APPEALED → CLOSED, final: the decision is upheld, or it is
-    overturned: then it is void, the PIP counts as not having been, and the employee's standing is what it was before.
+    """The hearer, as long as they have done nothing else on it, and are in HR or lead a team. APPEALED → CLOSED, final: the
+    decision is upheld, or it is overturned: then it is void, the PIP counts as not having been, and the employee's standing
+    is what it was before. Errors: FAILED_PRECONDITION `HEARER_UNFIT`: another has to be named.
     """
     WithdrawPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.WithdrawPipRequest, _pip_pb2.Pip]
     """Who drafted it, up to PROPOSED, or HR, paused or not. Any state but CLOSED → CLOSED."""
     ReviewPipDrift: _aio.UnaryUnaryMultiCallable[_pip_pb2.ReviewPipDriftRequest, _pip_pb2.Pip]
-    """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts."""
+    """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts, as it
+    was under the etag that they name.
+    """
     GetPip: _aio.UnaryUnaryMultiCallable[_pip_pb2.GetPipRequest, _pip_pb2.Pip]
     """Whoever may know of it."""
     ListPips: _aio.UnaryUnaryMultiCallable[_pip_pb2.ListPipsRequest, _pip_pb2.ListPipsResponse]
@@ -137,8 +148,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
     have changed, approving, deciding and hearing are FAILED_PRECONDITION `DRIFT_NOT_REVIEWED` until a person has looked.
     Errors of all: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `PIP_NOT_FOUND`. `request_id` and `etag` work as in
-    stepladder.performance.v1.DirectoryService; a decision names the etag that it was made on, and if the PIP has changed
-    since, ABORTED `ETAG_MISMATCH` says what state it is in now.
+    stepladder.performance.v1.DirectoryService; a decision, and a look at drift, names the etag that it was made on, and if
+    the PIP has changed since, ABORTED `ETAG_MISMATCH` says what state it is in now.
     """
 
     @_abc_1.abstractmethod
@@ -293,7 +304,11 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.ProposePipResultRequest,
         context: _aio.ServicerContext[_pip_pb2.ProposePipResultRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing."""
+        """The lead, or who drafted it, unless they decided on it before. DECISION_DUE → PROPOSED. The system proposes nothing.
+        Errors: of NOT_PASSED, FAILED_PRECONDITION `NOTHING_NOT_MET` unless a standard is measured as not met in the period, by
+        all that is known by now, or conduct is named that failed; INVALID_ARGUMENT `PIP_INVALID` for conduct that is no element,
+        or is shown by no record of the employee's from a day of the period.
+        """
 
     @_abc_1.abstractmethod
     def DecidePip(
@@ -303,7 +318,8 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
         """HR, and nobody who ever wrote it, approved it or proposed its result; whatever was proposed. PROPOSED → CLOSED (passed),
         ACTIVE (extended) or DECIDED (not passed). Errors: FAILED_PRECONDITION `EXTENDED_ALREADY`, `NO_EXTENSION` where the rules
-        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow.
+        have none; INVALID_ARGUMENT `PIP_INVALID` for an extension that they do not allow; of NOT_PASSED, as of
+        ProposePipResult: the decision names what it rests on itself.
         """
 
     @_abc_1.abstractmethod
@@ -322,7 +338,10 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.NamePipHearerRequest,
         context: _aio.ServicerContext[_pip_pb2.NamePipHearerRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """HR. APPEALED: who hears the appeal; nobody who has done anything on the PIP."""
+        """HR. APPEALED: who hears the appeal: somebody who is in HR or leads a team today, and has done nothing on the PIP: they
+        read all of it, and decide alone. Errors: FAILED_PRECONDITION `HEARER_UNFIT` for somebody who neither is in HR nor leads
+        a team.
+        """
 
     @_abc_1.abstractmethod
     def HearPipAppeal(
@@ -330,8 +349,9 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.HearPipAppealRequest,
         context: _aio.ServicerContext[_pip_pb2.HearPipAppealRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The hearer, as long as they have done nothing else on it. APPEALED → CLOSED, final: the decision is upheld, or it is
-        overturned: then it is void, the PIP counts as not having been, and the employee's standing is what it was before.
+        """The hearer, as long as they have done nothing else on it, and are in HR or lead a team. APPEALED → CLOSED, final: the
+        decision is upheld, or it is overturned: then it is void, the PIP counts as not having been, and the employee's standing
+        is what it was before. Errors: FAILED_PRECONDITION `HEARER_UNFIT`: another has to be named.
         """
 
     @_abc_1.abstractmethod
@@ -348,7 +368,9 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pip_pb2.ReviewPipDriftRequest,
         context: _aio.ServicerContext[_pip_pb2.ReviewPipDriftRequest, _abc.Awaitable[_pip_pb2.Pip]],
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
-        """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts."""
+        """The lead, who drafted it, or HR, in any state, paused or not: somebody has looked at what has become of the facts, as it
+        was under the etag that they name.
+        """
 
     @_abc_1.abstractmethod
     def GetPip(
