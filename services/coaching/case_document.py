@@ -46,6 +46,9 @@ WORDS = {
 }
 """What people said in a step, by the name of the detail."""
 
+IN_WORDS = frozenset({"PipDecided", "PipAppealed", "PipAppealHeard"})
+"""Of these the first page tells what people said, too: what it comes to at last."""
+
 TERMS = frozenset({"conducts", "consequence", "resources", "standards", "support", "support_texts"})
 """What people wrote that stands as it is now on the first page, and as it was in the record."""
 
@@ -105,7 +108,12 @@ def _at_a_glance(file: CaseFile, own: Iterable[CaseEntry]) -> Section:
     ]
     terms += [[one.name, one.value] for one in file.terms]
     parts: list[list[Cell]] = [
-        [PARTS[entry.event], _actor(entry, lambda one: _named(file, one)), _day(entry).isoformat(), entry.sentence]
+        [
+            PARTS[entry.event],
+            _actor(entry, lambda one: _named(file, one)),
+            _day(entry).isoformat(),
+            "\n".join([entry.sentence, *(_said(entry) if entry.event in IN_WORDS else ())]),
+        ]
         for entry in own
         if entry.event in PARTS
     ]

@@ -19,7 +19,7 @@ from services.coaching.sentences import Named, sentence, words
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
 from stepladder.coaching.v1.events_pb2 import PipClosed
 from stepladder.coaching.v1.measure_pb2 import PinDrift
-from stepladder.coaching.v1.pip_pb2 import Pip, PipElement
+from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipCheckpoint, PipElement
 from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan, Support
 from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.envelope_pb2 import CommandNoted
@@ -176,6 +176,13 @@ def _pip_terms(pip: pip_state.PipState) -> Iterator[tuple[str, str]]:
     yield "Period", f"{period}; reviews on business days {reviews}" if reviews else period
     yield "Began", pip.start_date
     yield "Ends" if pip.stage == Pip.STATE_ACTIVE else "Next step by", pip.schedule.due_date
+    for checkpoint in pip.checkpoints:
+        if checkpoint.state == PipCheckpoint.STATE_MISSED:
+            yield "Missed", f"review {checkpoint.number}, due on {checkpoint.due_date}"
+    measured = {element.element_id for element in content.elements if element.HasField("measure")}
+    for one in pip_state.results_now(pip):
+        if one.element_id in measured and one.standard == ElementResult.STANDARD_NOT_MEASURED:
+            yield "Not measured", f"{one.element_id}: nothing was recorded in the period"
     yield "Help", content.support
     yield "What may follow", content.consequence
     yield "Coaching plan before", content.plan_id

@@ -1,7 +1,7 @@
 """A case file: total order, nothing of others, every event in a sentence, then and now side by side."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -49,6 +49,23 @@ from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 from stepladder.performance.v1.events_pb2 import AssessmentGiven, FactRecorded, RecordCreated, UnderperformanceDetected
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
 from stepladder.performance.v1.record_pb2 import Evaluation, Outcome, Record
+from tests.coaching.pips import (
+    ACTIVATE,
+    AGENT,
+    APPEAL,
+    FAIL,
+    HOLD,
+    HR2,
+    LEAD,
+    NAME_HEARER,
+    NEUTRAL,
+    PERIOD_OVER,
+    UPHOLD,
+    after,
+    by,
+    events_of,
+)
+from tests.coaching.test_pip import due, not_passed
 
 NOON = datetime(2026, 3, 16, 12, tzinfo=UTC)
 PLAN = "log.coaching.plan.p-1"
@@ -430,6 +447,35 @@ def test_the_first_page_says_what_was_set_and_who_had_which_part() -> None:
         (course,) = glance.charts
         assert isinstance(course, Course)
         assert bool(course.marked) != looked_at
+
+
+def test_the_first_page_says_what_a_decision_rests_on() -> None:
+    """Reviews that were missed, what was not measured, and the words of who decided, who appealed and who heard it."""
+    hearing = [
+        by(AGENT, APPEAL, PERIOD_OVER),
+        by(HR2, NAME_HEARER, PERIOD_OVER),
+        by(NEUTRAL, UPHOLD, PERIOD_OVER),
+    ]
+    state, told = pip_state.State(), list[Message]()
+    for step in (*ACTIVATE, due(), *not_passed(), *hearing):
+        for event in events_of(state, step):
+            told.append(event)
+            state = pip_state.evolve(state, event)
+    subject = "restricted.coaching.pip.pip-x"
+    history = [recorded(5 + place, event, subject, place) for place, event in enumerate(told)]
+    file = case_file(pip_case(state.pips["pip-1"]), {subject: history}, [], [], {}, NOON)
+    terms, parts = (table.rows for table in case_document(file).sections[0].tables)
+    assert ["Missed", "review 1, due on 2026-03-30"] in terms
+    assert [row[1] for row in terms if row[0] == "Not measured"] == ["csat: nothing was recorded in the period"]
+    words = {row[0]: str(row[3]).partition("\n")[2] for row in parts}
+    assert (words["Decided"], words["Appealed"], words["Heard the appeal"]) == (
+        f"Reason: {FAIL.reason}",
+        f"In writing: {APPEAL.text}",
+        f"Reason: {UPHOLD.reason}",
+    )
+    assert not words["Drafted the PIP"]
+    met = after([*ACTIVATE, by(LEAD, HOLD, date(2026, 3, 30)), due("96.0")]).pips["pip-1"]
+    assert {name for name, _ in pip_case(met).terms(str)}.isdisjoint({"Missed", "Not measured"})
 
 
 def test_a_case_of_which_little_happened() -> None:
