@@ -19,9 +19,9 @@ class CaseFileServiceStub:
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
-    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
-    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    Of a plan, for the employee, who leads their team today, and HR, as they read everything of it (`PlanService`): whom it was
+    proposed to and who leads them no more, managers and mentors do not; of a PIP, for those who may know of it (`PipService`),
+    but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
     written there for those who may not see the plan's own case file.
     """
 
@@ -37,9 +37,9 @@ class CaseFileServiceServicer(metaclass=_abc_1.ABCMeta):
     recorded, and who did it when. While it is read, the hash that every event names of the one before it in its aggregate is
     checked; a log in which one is wrong gets no case file (INTERNAL).
 
-    Of a plan, for the employee, who leads their team today, whom the plan was proposed to, and HR; of a PIP, for those who
-    may know of it (`PipService`), but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether
-    there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
+    Of a plan, for the employee, who leads their team today, and HR, as they read everything of it (`PlanService`): whom it was
+    proposed to and who leads them no more, managers and mentors do not; of a PIP, for those who may know of it (`PipService`),
+    but for a witness: everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a plan or PIP or not. A PIP's case file has the coaching plan in it that the PIP names, without what was
     written there for those who may not see the plan's own case file.
     """
 
