@@ -20,7 +20,7 @@ from libs.common.reading import Reading
 from libs.common.rebuilding import Progress, rebuild
 from libs.common.streams import Feed, Stored
 from stepladder.performance.v1.events_pb2 import TeamCreated
-from tests.common.test_projecting import EPOCH, Names, World, let_time_pass, running, until, world
+from tests.common.test_projecting import EPOCH, Names, World, leases_pass, running, until, world
 
 __all__ = ["world"]
 A, B = "log.performance.team.a", "log.performance.team.b"
@@ -241,12 +241,11 @@ async def test_nobody_starts_over_what_is_being_started_over(world: World, monke
     world.stream, world.hashes = MemoryStream(EPOCH + timedelta(days=1)), {}
     await world.write(("a", "poison"), ("b", "B"))
     monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
-    let_time_pass(world)
     async with running(follow(world, Slow(), "one")) as one, running(follow(world, Diary(), "two")) as two:
         await until(lambda: one.state is two.state is State.STOPPED)
         starting_over = asyncio.create_task(done(one))
         await at_work.wait()
-        await asyncio.sleep(0.6)
+        await leases_pass(world, Diary.name)
         with pytest.raises(NotAllowed, match="does not run in this instance"):
             await done(two)
         go_on.set()
