@@ -18,7 +18,7 @@ from services.coaching.goals import measure_of, named
 from services.coaching.sentences import Named, sentence, words
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile, CaseReading
 from stepladder.coaching.v1.events_pb2 import PipClosed
-from stepladder.coaching.v1.measure_pb2 import PinDrift
+from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 from stepladder.coaching.v1.pip_pb2 import ElementResult, Pip, PipCheckpoint, PipElement
 from stepladder.coaching.v1.plan_pb2 import EvidencePeriod, Plan, Support
 from stepladder.common.v1 import rules_pb2
@@ -194,8 +194,7 @@ def _pip_figures(pip: pip_state.PipState) -> Iterator[CaseFigure]:
     targets = {element.element_id: _bounds(element) for element in pip.content.elements}
     for pin, measured in pip_state.pins(pip).items():
         element_id, _, place = pin.partition("/")
-        days = f"{measured.start_date} to {measured.end_date}"
-        what = f"{element_id}, {place.replace('/', ' ')}: {named(measured.measure)}, {days}"
+        what = f"{element_id}, {place.replace('/', ' ')}: {named(measured.measure)}, {_days(measured)}"
         yield _figure(what, targets.get(element_id, ""), measured.value, drifts.get(pin))
 
 
@@ -228,13 +227,20 @@ def _measured(state: plan.State) -> Iterator[CaseFigure]:
     """What was assessed, baselines, and what the goals came to."""
     if state.assessed.HasField("measured"):
         found = state.assessed.measured
-        what = f"As assessed: {named(found.measure)}, {found.start_date} to {found.end_date}"
+        what = f"As assessed: {named(found.measure)}, {_days(found)}"
         yield _pinned(state, "assessed", what, "", found.value)
     for index, goal in enumerate(state.activated.goals):
         what, target = f"{named(measure_of(goal))} by {goal.deadline}", f"to {goal.target}"
         yield _pinned(state, f"goals[{index}].baseline", f"Goal: {what}", target, goal.baseline)
         for result in state.reassessed.results[index : index + 1]:
             yield _pinned(state, f"results[{index}]", f"Result: {what}", target, result.measured.value)
+
+
+def _days(measured: Measured) -> str:
+    """The days of a measurement, with those that were left out."""
+    days = f"{measured.start_date} to {measured.end_date}"
+    left_out = [f"{one.start_date} to {one.end_date}" for one in measured.without]
+    return f"{days}, without {' and '.join(left_out)}" if left_out else days
 
 
 def _pinned(state: plan.State, pin: str, what: str, target: str, before: str) -> CaseFigure:

@@ -88,7 +88,7 @@ class Holder(Generic[S]):
         if not any(changed is None or _is_touched(pin, changed) for pin in pins.values()):
             return
         employee_id = self.employee_of(state)
-        asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date) for pin in pins.values()]
+        asks = [Ask(employee_id, pin.measure, pin.start_date, pin.end_date, pin.without) for pin in pins.values()]
         now = await self.measuring.measure_all(asks)
         measured = [PinDrift(pin=pin, now=one) for pin, one in zip(pins, now, strict=True)]
         service = self.service

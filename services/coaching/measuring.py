@@ -24,12 +24,18 @@ ITEM = Kpi(
 
 
 class Ask(NamedTuple):
-    """A measure of an employee over days, both inclusive."""
+    """A measure of an employee from one day to another, both inclusive, `without` some days between."""
 
     employee_id: str
     measure: Measure
     start_date: str
     end_date: str
+    without: Sequence[Measured.Days] = ()
+
+    def is_of(self, day: str) -> bool:
+        """Whether a day is one of those."""
+        left_out = any(days.start_date <= day <= days.end_date for days in self.without)
+        return self.start_date <= day <= self.end_date and not left_out
 
 
 class Measuring:
@@ -118,7 +124,7 @@ def definition(rules: Rules, measure: Measure) -> Kpi:
 
 
 def _added_up(ask: Ask, kpi: Kpi, of_employee: Sequence[Counted], known_at: int) -> Measured:
-    counted = [one for one in of_employee if ask.start_date <= one.date <= ask.end_date]
+    counted = [one for one in of_employee if ask.is_of(one.date)]
     numerator = combined(kpi, [one.numerator for one in counted])
     denominator = sum(one.denominator for one in counted)
     value = kpi_value(kpi, numerator, denominator) if counted else None
@@ -132,4 +138,5 @@ def _added_up(ask: Ask, kpi: Kpi, of_employee: Sequence[Counted], known_at: int)
         fact_positions=sorted({one.log_position for one in counted}),
         disputed=any(one.disputed for one in counted),
         known_at=known_at,
+        without=ask.without,
     )

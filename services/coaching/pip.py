@@ -578,13 +578,13 @@ def _unshown(
     """Conduct that is no element of the PIP, or that nothing of the period shows."""
     conduct = {one.element_id for one in pip.content.elements if one.WhichOneof("what") == "conduct"}
     days = {one.log_position: one.date for one in found}
-    after = pip.last(PipDecisionFellDue).schedule.from_date
+    ran = pip.ran_until()
     for index, one in enumerate(failed):
         here = f"failed_conduct[{index}]"
         if one.element_id not in conduct:
             yield FieldViolation(f"{here}.element_id", f"{one.element_id} is no element about conduct")
         if one.log_position not in days:
             yield FieldViolation(f"{here}.log_position", "no record of the employee's lies there that stands")
-        elif not pip.start_date <= days[one.log_position] < after:
-            message = f"is of {days[one.log_position]}: the period ran from {pip.start_date}, and was over on {after}"
+        elif not any(first <= days[one.log_position] < end for first, end in ran):
+            message = f"is of {days[one.log_position]}, a day on which the clock of the period did not run"
             yield FieldViolation(f"{here}.log_position", message)

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
-from libs.common.days import ONE_DAY
 from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -21,7 +20,8 @@ from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
 from services.coaching.pip_rights import Request, Role, refuse_unless_may, roles
-from services.coaching.pip_state import PipState, State, records
+from services.coaching.pip_schedule import span_of
+from services.coaching.pip_state import LAST_DAY, PipState, State, records
 from services.coaching.pips import Pips
 from services.coaching.plan import PLAN
 from services.coaching.policies import RECORD_CHANGES, note_record
@@ -200,7 +200,7 @@ class PipApi:
             await self._look(state, pip)
         command = pb.CallPip(pip_id=pip_id, business_days=await self._business_days(employee_id, pip, today))
         if pip.stage == pb.Pip.STATE_ACTIVE and pip.schedule.due_date:
-            command.results.extend(await self._results(employee_id, pip, pip.schedule.due_date))
+            command.results.extend(await self._results(employee_id, pip, LAST_DAY))
         await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-clock"))
 
     async def follow_leave(self, key: str) -> None:
@@ -307,7 +307,7 @@ class PipApi:
             case pb.HearPipAppealRequest():
                 act.may_hear = await self._reaches.in_charge(caller.id, today)
             case pb.HoldPipCheckpointRequest():
-                act.results.extend(await self._results(employee_id, pip, (today - ONE_DAY).isoformat()))
+                act.results.extend(await self._results(employee_id, pip, today.isoformat()))
             case pb.DeliverPipRequest():
                 status = caller.directory.employees[employee_id].status_on(today)
                 act.on_leave = status == EMPLOYMENT_STATUS_ON_LEAVE
@@ -339,11 +339,11 @@ class PipApi:
             found, first, self._service.today(), (pip.total or pip.content.period_business_days) + longest + 1
         )
 
-    async def _results(self, employee_id: str, pip: PipState, last_day: str) -> list[pb.ElementResult]:
-        """Each element from the start of the period up to a day."""
-        begun = pip.start_date != "" and pip.start_date <= last_day
-        elements = [one for one in pip.content.elements if begun and one.HasField("measure")]
-        asks = [Ask(employee_id, one.measure, pip.start_date, last_day) for one in elements]
+    async def _results(self, employee_id: str, pip: PipState, until: str) -> list[pb.ElementResult]:
+        """Each element over the days on which the period ran until one, exclusive."""
+        ran = pip.ran_until(until)
+        elements = [one for one in pip.content.elements if ran and one.HasField("measure")]
+        asks = [Ask(employee_id, one.measure, *span_of(ran)) for one in elements]
         measured = dict(zip((one.element_id for one in elements), await self._measuring.measure_all(asks), strict=True))
         return [result_of(one, measured.get(one.element_id)) for one in pip.content.elements]
 

@@ -3,11 +3,16 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import pairwise
 
 from libs.common.days import ONE_DAY
+from stepladder.coaching.v1.measure_pb2 import Measured
 from stepladder.coaching.v1.pip_pb2 import BusinessDays, PipSchedule
 
 Review = PipSchedule.Review
+
+Days = tuple[str, str]
+"""Days from one on, until another, exclusive."""
 
 
 def planned(days: BusinessDays, first: date, used: int, total: int, reviews: Sequence[Review] = ()) -> PipSchedule:
@@ -39,7 +44,25 @@ def used_before(days: BusinessDays, schedule: PipSchedule, day: date) -> int:
     return min(used, schedule.total_business_days)
 
 
-def ran_between(days: BusinessDays, ran: Iterable[tuple[str, str]], first: str, until: str) -> int:
+def days_run(schedule: PipSchedule, until: str) -> tuple[Days, ...]:
+    """The days on which one has run until a day, exclusive, and not beyond its last; none of one that stands still."""
+    first, due = schedule.from_date, schedule.due_date
+    end = min(until, (date.fromisoformat(due) + ONE_DAY).isoformat()) if due else until
+    return ((first, end),) if "" < first < end else ()
+
+
+def span_of(ran: Sequence[Days]) -> tuple[str, str, list[Measured.Days]]:
+    """The first and the last of days that ran, and those between on which nothing did; each inclusive."""
+    stood = [(end, begin) for (_, end), (begin, _) in pairwise(ran) if end < begin]
+    without = [Measured.Days(start_date=first, end_date=_before(until)) for first, until in stood]
+    return ran[0][0], _before(ran[-1][1]), without
+
+
+def _before(day: str) -> str:
+    return (date.fromisoformat(day) - ONE_DAY).isoformat()
+
+
+def ran_between(days: BusinessDays, ran: Iterable[Days], first: str, until: str) -> int:
     """Business days from a day on, until another, exclusive, or without end, among those that ran."""
     dates = [one for one in days.dates if one >= first and (not until or one < until)]
     return sum(begin <= one < end for one in dates for begin, end in ran)

@@ -7,7 +7,9 @@ from typing import TypeVar, assert_never, cast
 
 from google.protobuf.message import Message
 
+from libs.common.days import ONE_DAY
 from services.coaching.pip_content import content_of, result_of
+from services.coaching.pip_schedule import Days, days_run
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -81,6 +83,8 @@ Event = (
 )
 E = TypeVar("E", bound=Message)
 
+LAST_DAY = date.max.isoformat()
+
 
 def user(employee_id: str) -> str:
     """An employee as an actor."""
@@ -101,7 +105,8 @@ class PipState:
         total: business days of the period, with its extension.
         pauses: each with its day.
         first_day: of a schedule that stands still, the first day that was to count.
-        ran: days on which the schedule ran before it stood still: each time from one on, until another, exclusive.
+        ran: days on which the schedule ran before it stood still, in order.
+        period: days on which the period ran before it ended, or was stopped for an edit, in order.
         drifts: what is measured otherwise now than when it was pinned.
         changes: records that are evidence and have changed, each with the position of the latest change.
     """
@@ -113,14 +118,14 @@ class PipState:
     sayers: Mapping[type[Message], frozenset[str]] = field(default_factory=dict)
     witnesses: frozenset[str] = frozenset()
     edition: int = 0
-    start_date: str = ""
     schedule: PipSchedule = field(default_factory=PipSchedule)
     used: int = 0
     total: int = 0
     checkpoints: tuple[PipCheckpoint, ...] = ()
     pauses: Mapping[Pip.Pause.ValueType, str] = field(default_factory=dict)
     first_day: str = ""
-    ran: tuple[tuple[str, str], ...] = ()
+    ran: tuple[Days, ...] = ()
+    period: tuple[Days, ...] = ()
     overdue: bool = False
     extended: bool = False
     responses: tuple[PipResponse, ...] = ()
@@ -148,6 +153,20 @@ class PipState:
     @property
     def drafted(self) -> PipDrafted:
         return self.last(PipDrafted)
+
+    def ran_until(self, day: str = LAST_DAY) -> tuple[Days, ...]:
+        """The days on which the clock of the period ran until one, exclusive, in order; without one, all up to its end.
+
+        They are what is measured: none of a leave or another pause, of an edit that waited to be acknowledged, or
+        between the end of the period and its extension.
+        """
+        running = self.stage == Pip.STATE_ACTIVE
+        return (*self.period, *self.ran, *days_run(self.schedule, day)) if running else self.period
+
+    @property
+    def start_date(self) -> str:
+        """The first day that counts for the period, be it ahead; empty where there is none yet."""
+        return next((first for first, _ in self.ran_until()), "")
 
     @property
     def delivered(self) -> bool:
@@ -186,8 +205,8 @@ class State:
         return next((pip_id for pip_id, pip in self.pips.items() if pip.stage != Pip.STATE_CLOSED), "")
 
 
-BEGINNINGS = (PipDelivered, PipEdited, PipStarted, PipDecisionFellDue, PipDecided)
-"""Events with whose schedules something new begins to run."""
+TURNS = (PipDelivered, PipEdited, PipStarted, PipDecisionFellDue, PipDecided, PipClosed)
+"""Events with which what ran is over, and something new begins to run, or nothing."""
 
 
 def evolve(state: State, event: Message) -> State:
@@ -195,8 +214,9 @@ def evolve(state: State, event: Message) -> State:
     pip = state.pips.get(told.pip_id, PipState())
     kind = type(told)
     sayers = {**pip.sayers, kind: pip.who(kind) | {told.by}}
-    ran = () if kind in BEGINNINGS else pip.ran
-    known = replace(pip, told={**pip.told, kind: told}, sayers=sayers, ran=ran)
+    known = replace(pip, told={**pip.told, kind: told}, sayers=sayers)
+    if kind in TURNS:
+        known = replace(known, period=pip.ran_until(_stopped(told)), ran=())
     return State({**state.pips, told.pip_id: _evolved(known, told)})
 
 
@@ -225,9 +245,9 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return pip
         case PipWitnessNamed(witness_id=witness_id):
             return replace(pip, witnesses=pip.witnesses | {user(witness_id)})
-        case PipStarted(start_date=start, schedule=schedule):
+        case PipStarted(schedule=schedule):
             pip = _running(replace(pip, overdue=False), schedule)
-            return replace(pip, stage=Pip.STATE_ACTIVE, start_date=start, total=schedule.total_business_days)
+            return replace(pip, stage=Pip.STATE_ACTIVE, total=schedule.total_business_days)
         case PipResponded(text=text, date=day):
             return replace(pip, responses=(*pip.responses, PipResponse(text=text, date=day)))
         case PipCheckpointHeld(number=number, notes=notes, held_date=day, by=actor, results=results):
@@ -244,10 +264,9 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             return _with_checkpoint(pip, number, PipCheckpoint(state=PipCheckpoint.STATE_MISSED))
         case PipPaused(pause=pause, date=day, used_business_days=used):
             pip = replace(_without(pip, PipResumed), pauses={**pip.pauses, pause: day})
-            from_date = pip.schedule.from_date
-            ran = (*pip.ran, (from_date, day)) if "" < from_date < day else pip.ran
+            first_day, ran = pip.schedule.from_date or pip.first_day, (*pip.ran, *days_run(pip.schedule, day))
             still = _standing_still(pip.schedule, used)
-            return replace(pip, schedule=still, first_day=from_date or pip.first_day, ran=ran)
+            return replace(pip, schedule=still, first_day=first_day, ran=ran)
         case PipResumed(pause=pause, date=day, schedule=schedule) as resumed:
             left = {one: begun for one, begun in pip.pauses.items() if one != pause}
             ran = _but(pip.ran, pip.pauses.get(pause, day), day)
@@ -280,6 +299,17 @@ def _evolved(pip: PipState, event: Event) -> PipState:
             assert_never(unknown)
 
 
+def _stopped(event: Event) -> str:
+    """The first day on which a period that ran does not any more: of an edit or of the PIP's end, or after its last."""
+    match event:
+        case PipEdited(schedule=schedule) if schedule.from_date:
+            return (date.fromisoformat(schedule.from_date) - ONE_DAY).isoformat()
+        case PipClosed(closed_date=day):
+            return day
+        case _:
+            return LAST_DAY
+
+
 def _written(pip: PipState, event: PipDrafted | PipEdited) -> PipState:
     edition = pip.edition + 1
     return replace(pip, content=content_of(event), plan_closed_date=event.plan_closed_date, edition=edition)
@@ -301,7 +331,7 @@ def _running(pip: PipState, schedule: PipSchedule) -> PipState:
     return replace(pip, schedule=schedule, checkpoints=tuple(checkpoints) or pip.checkpoints)
 
 
-def _but(ran: Iterable[tuple[str, str]], first: str, until: str) -> tuple[tuple[str, str], ...]:
+def _but(ran: Iterable[Days], first: str, until: str) -> tuple[Days, ...]:
     """Days that ran, without those from one on, until another, exclusive."""
     parts = [part for begin, end in ran for part in ((begin, min(end, first)), (max(begin, until), end))]
     return tuple((begin, end) for begin, end in parts if begin < end)

@@ -146,8 +146,8 @@ def sentence(event: Message, named: Named) -> str:
             return f"{named(witness_id)} was named as a witness."
         case PipRefusalWitnessed():
             return "The witness saw that the employee would not acknowledge it."
-        case PipStarted(start_date=day):
-            return f"The period began, or went on, on {day}."
+        case PipStarted(schedule=schedule):
+            return f"The period began, or went on, on {schedule.from_date}."
         case PipResponded():
             return "The employee responded in writing."
         case PipCheckpointHeld(number=number, held_date=day):

@@ -1,6 +1,6 @@
 """PIPs for tests: who is who, what each says, and the path through every state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -205,6 +205,15 @@ class Said:
 
 def by(actor: str, request: Message, today: date = TODAY) -> Said:
     return Said(act(request, actor), f"user:{actor}", today)
+
+
+def days_of(ran: Iterable[tuple[str, str]]) -> list[str]:
+    """Each day of days that ran."""
+    return [
+        (date.fromisoformat(first) + timedelta(days=number)).isoformat()
+        for first, until in ran
+        for number in range((date.fromisoformat(until) - date.fromisoformat(first)).days)
+    ]
 
 
 def tick(today: date) -> Said:

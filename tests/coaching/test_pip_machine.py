@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from libs.common.errors import Refused
 from services.coaching import pip as deciding
+from services.coaching import pip_state
 from services.coaching.pip import PIP
 from services.coaching.pip_state import PipState, State
 from stepladder.coaching.v1.events_pb2 import (
@@ -48,6 +49,7 @@ from tests.coaching.pips import (
     Said,
     act,
     by,
+    days_of,
     leave,
     said,
     tick,
@@ -104,6 +106,8 @@ class Pips(RuleBasedStateMachine):
         """What the measure was at the end of the period, then and by now."""
         self.ran: set[str] = set()
         """Business days of the running period."""
+        self.days: set[str] = set()
+        """Its days, of whatever kind: what was recorded of them counts."""
 
     @property
     def pip(self) -> PipState:
@@ -160,8 +164,9 @@ class Pips(RuleBasedStateMachine):
     def a_day_passes(self) -> None:
         running = self.pip.stage == Pip.STATE_ACTIVE and not self.paused and len(self.ran) < self.pip.total
         since = self.pip.schedule.from_date
-        if running and since <= self.today.isoformat() and self.today.isoformat() in BUSINESS_DAYS:
-            self.ran.add(self.today.isoformat())
+        if running and since <= self.today.isoformat():
+            self.days.add(self.today.isoformat())
+            self.ran |= self.days & BUSINESS_DAYS
         self.today += timedelta(days=1)
 
     def give(self, step: Said) -> None:
@@ -228,6 +233,12 @@ class Pips(RuleBasedStateMachine):
             assert not self.pip.schedule.due_date
 
     @invariant()
+    def the_period_is_made_of_the_days_on_which_it_ran(self) -> None:
+        assert set(days_of(self.pip.ran_until(self.today.isoformat()))) == self.days
+        if self.days:
+            assert self.pip.start_date == min(self.days)
+
+    @invariant()
     def at_most_one_is_open(self) -> None:
         assert sum(one.stage != Pip.STATE_CLOSED for one in self.state.pips.values()) <= 1
 
@@ -266,6 +277,11 @@ def the_clock_runs_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(deciding, "used_before", lambda _days, schedule, _day: schedule.used_business_days)
 
 
+def an_edit_is_no_pause(patch: pytest.MonkeyPatch) -> None:
+    """A period that waits to be acknowledged, or for an extension, and counts the days all the same."""
+    patch.setattr(pip_state, "_stopped", lambda _: pip_state.LAST_DAY)
+
+
 def the_program_decides(patch: pytest.MonkeyPatch) -> None:
     """The end of the period closes it."""
     called = deciding._called
@@ -286,6 +302,7 @@ def the_program_decides(patch: pytest.MonkeyPatch) -> None:
         (without("_refuse_unreviewed_drift"), "PROPOSED"),
         (without("_refuse_nothing_not_met"), "met"),
         (the_clock_runs_on, "ACTIVE"),
+        (an_edit_is_no_pause, "ACTIVE"),
         (the_program_decides, "ACTIVE"),
     ],
     ids=[
@@ -294,6 +311,7 @@ def the_program_decides(patch: pytest.MonkeyPatch) -> None:
         "drift is nothing",
         "nothing shows it",
         "the clock runs on",
+        "an edit is no pause",
         "the program decides",
     ],
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,8 +23,9 @@ from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_rights import MAY, Role
 from services.coaching.pip_state import pins_of
 from services.coaching.standing import STANDING
+from stepladder.coaching.v1.case_file_pb2 import GetCaseFileRequest
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged
-from stepladder.coaching.v1.measure_pb2 import Measure
+from stepladder.coaching.v1.measure_pb2 import FormItem, Measure
 from stepladder.coaching.v1.pip_pb2 import (
     AcknowledgePipRequest,
     ActOnPip,
@@ -71,6 +72,8 @@ from stepladder.performance.v1.directory_pb2 import (
 from stepladder.performance.v1.facts_pb2 import (
     CorrectFactRequest,
     DisputeFactRequest,
+    Fact,
+    Reading,
     ReadingsOfDay,
     RetractFactRequest,
 )
@@ -80,6 +83,7 @@ from stepladder.performance.v1.record_pb2 import Complaint, CreateRecordsRequest
 from tests.coaching.pips import weekdays
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by, founded
+from tests.services.test_records import evaluation, form
 from tests.services.world import World, fact, new_id, open_world, until
 
 MONDAY = datetime(2027, 3, 15, 9, tzinfo=UTC)
@@ -947,8 +951,8 @@ async def test_who_leaves_has_no_pip_any_more(desk: Desk, state: "Pip.State.Valu
     if state != Pip.STATE_DRAFT:
         answered = await desk.say(desk.agent, RespondToPipRequest, text="it was not fair")
         assert [one.text for one in answered.responses] == ["it was not fair"]
-        acknowledge = desk.say(desk.agent, AcknowledgePipRequest)
         if state == Pip.STATE_DELIVERED:
+            acknowledge = desk.say(desk.agent, AcknowledgePipRequest)
             await refused(acknowledge, StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
         await desk.standing(
             EmployeeStandingChanged(employee_id=desk.agent, since_date="2027-03-15", ended_date=ended.closed_date)
@@ -1008,3 +1012,186 @@ async def test_everything_that_a_pip_rests_on_drifts(desk: Desk) -> None:
     state = (await world.services["coaching"].commands.load(PIP, pip_key(desk.agent))).state
     kept = {pin.removeprefix("pip-1/") for pin in pins_of(state)}
     assert kept == {one.pin for one in drifted.drift.drifts}
+
+
+async def test_days_before_the_period_goes_on_do_not_count(desk: Desk) -> None:
+    """Edited the same day and paused before it was ever begun: nothing of that time is measured, nor reviewed."""
+    world = desk.world
+    await desk.activate()
+    edited = await desk.say(desk.lead, EditPipRequest, content=desk.content(support="a mentor and a course"))
+    assert (edited.state, edited.start_date) == (Pip.STATE_DELIVERED, "")
+    desk.pass_day("2027-03-23")
+    again = await desk.say(desk.agent, AcknowledgePipRequest)
+    assert (again.start_date, again.schedule.from_date) == ("2027-03-25", "2027-03-25")
+    early = desk.say(desk.lead, HoldPipCheckpointRequest, number=1, notes="too early")
+    await refused(early, StatusCode.FAILED_PRECONDITION, "CHECKPOINT_TOO_EARLY")
+    assert (await desk.say(desk.hr, PausePipRequest, reason="system outage")).start_date == ""
+    desk.pass_day("2027-04-11")
+    resumed = await desk.say(desk.hr, ResumePipRequest)
+    assert (resumed.start_date, resumed.schedule.used_business_days) == ("2027-04-12", 0)
+    await world.record(fact(desk.agent, "2027-03-18", desk.kpi, 90), fact(desk.agent, "2027-03-30", desk.kpi, 90))
+    desk.pass_day("2027-04-12")
+    held = await desk.say(desk.lead, HoldPipCheckpointRequest, number=1, notes="nothing yet")
+    await refused(desk.propose(), StatusCode.FAILED_PRECONDITION, "NOTHING_NOT_MET")
+    proposed = await desk.propose(Pip.RESULT_PASSED)
+    for (result, _), last in ((held.checkpoints[0].results, "2027-04-12"), (proposed.results, "2027-05-10")):
+        found = result.measured
+        assert (found.start_date, found.end_date, found.value) == ("2027-04-12", last, "")
+        assert (result.standard, list(found.without)) == (ElementResult.STANDARD_NOT_MEASURED, [])
+
+
+COUNTED = [
+    ("2027-03-16", "2027-03-17"),  # leave, heard of late
+    ("2027-03-22", "2027-03-24"),  # paused by HR
+    ("2027-03-30", "2027-03-31"),  # edited
+    ("2027-04-07", "2027-04-23"),  # over, and extended later
+    ("2027-04-28", "2027-05-05"),
+]
+"""First and last days of the times at which the clock of `Whole` ran, by hand."""
+
+
+@dataclass
+class Whole:
+    """A PIP of every kind of measure that was stopped in every way; work of each day, far off when nothing ran."""
+
+    desk: Desk
+    kpis: list[str]
+    form_id: str
+
+    def numerator(self, day: date) -> int:
+        if not is_counted(day):
+            return 10_000 if day.toordinal() % 2 else 0
+        return day.toordinal() * 37 % 101 + 1
+
+    def work_of(self, day: date, numerator: int | None = None) -> Fact:
+        number = self.numerator(day) if numerator is None else numerator
+        ratio, *others = self.kpis
+        readings = [Reading(kpi_id=ratio, numerators=[number], denominators=[20_000])]
+        readings += [Reading(kpi_id=one, numerators=[number]) for one in others]
+        return Fact(employee_id=self.desk.agent, date=day.isoformat(), source="calls", readings=readings)
+
+    def greeted(self, day: date) -> int:
+        return 100 if is_counted(day) and day.toordinal() % 3 else 0
+
+    async def work(self, first: str, last: str) -> None:
+        """Records the work of days."""
+        days = days_from(first, last)
+        await self.desk.world.record(*map(self.work_of, days))
+        evaluations = [
+            evaluation(self.form_id, self.desk.agent, self.desk.hearer, str(day), greeting=self.greeted(day))
+            for day in days
+        ]
+        answer = await self.desk.world.records.CreateRecords(CreateRecordsRequest(records=evaluations))
+        assert not answer.rejections
+
+    def content(self, support: str) -> PipContent:
+        days = PipEvidence(days=PipDays(start_date="2027-03-01", end_date="2027-03-10"))
+        content = self.desk.content(support=support)
+        conduct = content.elements[1]
+        del content.elements[:]
+        for number, kpi_id in enumerate(self.kpis):
+            measure = Measure(kpi_id=kpi_id)
+            content.elements.add(element_id=f"k-{number}", measure=measure, standard="less", maximum="-1")
+        item = Measure(form_item=FormItem(form_id=self.form_id, item_id="greeting"))
+        content.elements.add(element_id="greeting", measure=item, standard="always", minimum="95")
+        for element in content.elements:
+            element.evidence.append(days)
+        content.elements.append(conduct)
+        return content
+
+    def naive(self, last: str, changed: dict[str, int] | None = None) -> list[tuple[int, int]]:
+        """Numerator and denominator of each element up to a day, counted day by day."""
+        days = [day for day in days_from("2027-03-16", last) if is_counted(day)]
+        numbers = [(changed or {}).get(day.isoformat(), self.numerator(day)) for day in days]
+        greeted = sum(self.greeted(day) == 100 for day in days)
+        whole, count = sum(numbers), len(days)
+        return [(whole, 20_000 * count), (whole, 0), (min(numbers), 0), (max(numbers), 0), (greeted, count), (0, 0)]
+
+
+def days_from(first: str, last: str) -> list[date]:
+    """Days from one to another, both inclusive."""
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [start + timedelta(days=number) for number in range((end - start).days + 1)]
+
+
+def is_counted(day: date) -> bool:
+    return any(first <= day.isoformat() <= last for first, last in COUNTED)
+
+
+def measured_in(results: Iterable[ElementResult]) -> list[tuple[int, int]]:
+    return [(one.measured.numerator, one.measured.denominator) for one in results]
+
+
+async def stopped_in_every_way(desk: Desk) -> Whole:
+    """A PIP up to the day on which its first review was held."""
+    kinds = (Kpi.AGGREGATION_SUM, Kpi.AGGREGATION_MINIMUM, Kpi.AGGREGATION_MAXIMUM)
+    whole = Whole(desk, [desk.kpi, *[await desk.world.kpi(kind) for kind in kinds]], await form(desk.world))
+    await whole.work("2027-03-01", "2027-03-15")
+    await desk.say(desk.lead, DraftPipRequest, content=whole.content("a mentor"))
+    await desk.say(desk.lead, SubmitPipRequest)
+    await desk.say(desk.hr, OverridePipPreconditionRequest, reason="it cannot wait")
+    await desk.say(desk.hr, ApprovePipRequest)
+    await desk.say(desk.lead, DeliverPipRequest)
+    await desk.say(desk.agent, AcknowledgePipRequest)
+    desk.pass_day("2027-03-24")
+    await desk.change_status(EMPLOYMENT_STATUS_ON_LEAVE, "2027-03-18")
+    await desk.change_status(EMPLOYMENT_STATUS_CONFIRMED, "2027-03-22")
+    await until(lambda: desk.get(desk.agent), lambda pip: pip.schedule.from_date == "2027-03-22")
+    await desk.say(desk.hr, PausePipRequest, reason="system outage")
+    desk.pass_day("2027-03-29")
+    await desk.say(desk.hr, ResumePipRequest)
+    desk.pass_day("2027-03-31")
+    await desk.say(desk.lead, EditPipRequest, content=whole.content("a mentor and a course"))
+    desk.pass_day("2027-04-05")
+    await desk.say(desk.agent, AcknowledgePipRequest)
+    desk.pass_day("2027-04-09")
+    await whole.work("2027-03-16", "2027-04-10")
+    return whole
+
+
+async def test_only_days_on_which_the_clock_ran_are_measured(desk: Desk) -> None:
+    """Of every kind of measure, in a review, at the end and after an extension; and only they make drift."""
+    world, whole = desk.world, await stopped_in_every_way(desk)
+    held = await desk.say(desk.lead, HoldPipCheckpointRequest, number=1, notes="better")
+    assert measured_in(held.checkpoints[0].results) == whole.naive("2027-04-09")
+    desk.pass_day("2027-04-22")
+    await whole.work("2027-04-11", "2027-04-23")
+    first = await desk.propose()
+    assert measured_in(first.results) == whole.naive("2027-04-23")
+    desk.pass_day("2027-04-26")
+    extended = await desk.say(
+        desk.hr2, DecidePipRequest, result=Pip.RESULT_EXTENDED, reason="close", extension_business_days=5
+    )
+    assert (extended.start_date, extended.schedule.due_date) == ("2027-03-16", "2027-05-05")
+    desk.pass_day("2027-05-04")
+    await whole.work("2027-04-24", "2027-05-05")
+    last = await desk.propose()
+    assert measured_in(last.results) == whole.naive("2027-05-05")
+    found = last.results[0].measured
+    assert (found.start_date, found.end_date) == ("2027-03-16", "2027-05-05")
+    between = [("2027-03-18", "2027-03-21"), ("2027-03-25", "2027-03-29")]
+    between += [("2027-04-01", "2027-04-06"), ("2027-04-24", "2027-04-27")]
+    assert [(one.start_date, one.end_date) for one in found.without] == between
+
+    for day, _ in between:
+        changed = CorrectFactRequest(fact=whole.work_of(date.fromisoformat(day), 5_000), reason="counted again")
+        await world.facts.CorrectFact(changed)
+    decided = await desk.say(desk.hr2, DecidePipRequest, **FAIL)  # looks at what has changed before
+    assert not decided.drift.drifts
+    for number, (day, _) in enumerate(COUNTED):
+        fixed = {one: 200 for one, _ in COUNTED[: number + 1]}
+        changed = CorrectFactRequest(fact=whole.work_of(date.fromisoformat(day), 200), reason="counted again")
+        await world.facts.CorrectFact(changed)
+        want = whole.naive("2027-05-05", fixed)
+
+        def drifted(pip: Pip, want: list[tuple[int, int]] = want) -> bool:
+            return bool(pip.drift.drifts) and measured_in(pip.drift.results) == want
+
+        await until(lambda: desk.get(desk.hr), drifted)
+    request = GetCaseFileRequest(employee_id=desk.agent, pip_id="pip-1")
+    file = await world.case_files.GetCaseFile(request, metadata=by(desk.hr))
+    left_out = " and ".join(" to ".join(days) for days in between)
+    said = f"k-0, result: KPI {desk.kpi}, 2027-03-16 to 2027-05-05, without {left_out}"
+    assert said in [one.what for one in file.figures]
+    told = [entry.sentence for entry in file.entries if entry.event == "PipStarted"]
+    assert told == [f"The period began, or went on, on {day}." for day in ("2027-03-16", "2027-04-07")]

@@ -1462,6 +1462,7 @@ class PipStarted(_message.Message):
     employee_id: _builtins.str
     by: _builtins.str
     start_date: _builtins.str
+    """The first day of the period that counts as far as was known; `schedule` has the day on which it goes on."""
     @_builtins.property
     def schedule(self) -> _pip_pb2.PipSchedule: ...
     def __init__(

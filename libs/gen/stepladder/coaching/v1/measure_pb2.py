@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$stepladder/coaching/v1/measure.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a stepladder/common/v1/rules.proto\"l\n\x07Measure\x12\x1b\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\tform_item\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.FormItemH\x00\x42\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"B\n\x08\x46ormItem\x12\x1a\n\x07\x66orm_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1a\n\x07item_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xd5\x01\n\x08Measured\x12\x30\n\x07measure\x18\x01 \x01(\x0b\x32\x1f.stepladder.coaching.v1.Measure\x12\x12\n\nstart_date\x18\x02 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x03 \x01(\t\x12\x11\n\tnumerator\x18\x04 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x05 \x01(\x03\x12\r\n\x05value\x18\x06 \x01(\t\x12\x16\n\x0e\x66\x61\x63t_positions\x18\x07 \x03(\x03\x12\x10\n\x08\x64isputed\x18\x08 \x01(\x08\x12\x10\n\x08known_at\x18\t \x01(\x03\"x\n\x08PinDrift\x12\x0b\n\x03pin\x18\x01 \x01(\t\x12\x30\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12-\n\x03now\x18\x03 \x01(\x0b\x32 .stepladder.coaching.v1.Measuredb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$stepladder/coaching/v1/measure.proto\x12\x16stepladder.coaching.v1\x1a\x1b\x62uf/validate/validate.proto\x1a stepladder/common/v1/rules.proto\"l\n\x07Measure\x12\x1b\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x35\n\tform_item\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.FormItemH\x00\x42\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"B\n\x08\x46ormItem\x12\x1a\n\x07\x66orm_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1a\n\x07item_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xbb\x02\n\x08Measured\x12\x30\n\x07measure\x18\x01 \x01(\x0b\x32\x1f.stepladder.coaching.v1.Measure\x12\x12\n\nstart_date\x18\x02 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x03 \x01(\t\x12\x11\n\tnumerator\x18\x04 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x05 \x01(\x03\x12\r\n\x05value\x18\x06 \x01(\t\x12\x16\n\x0e\x66\x61\x63t_positions\x18\x07 \x03(\x03\x12\x10\n\x08\x64isputed\x18\x08 \x01(\x08\x12\x10\n\x08known_at\x18\t \x01(\x03\x12\x36\n\x07without\x18\n \x03(\x0b\x32%.stepladder.coaching.v1.Measured.Days\x1a,\n\x04\x44\x61ys\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\"x\n\x08PinDrift\x12\x0b\n\x03pin\x18\x01 \x01(\t\x12\x30\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32 .stepladder.coaching.v1.Measured\x12-\n\x03now\x18\x03 \x01(\x0b\x32 .stepladder.coaching.v1.Measuredb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORMITEM']._serialized_start=237
   _globals['_FORMITEM']._serialized_end=303
   _globals['_MEASURED']._serialized_start=306
-  _globals['_MEASURED']._serialized_end=519
-  _globals['_PINDRIFT']._serialized_start=521
-  _globals['_PINDRIFT']._serialized_end=641
+  _globals['_MEASURED']._serialized_end=621
+  _globals['_MEASURED_DAYS']._serialized_start=577
+  _globals['_MEASURED_DAYS']._serialized_end=621
+  _globals['_PINDRIFT']._serialized_start=623
+  _globals['_PINDRIFT']._serialized_end=743
 # @@protoc_insertion_point(module_scope)

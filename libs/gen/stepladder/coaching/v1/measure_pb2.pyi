@@ -75,6 +75,28 @@ class Measured(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Days(_message.Message):
+        """Both inclusive."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_DATE_FIELD_NUMBER: _builtins.int
+        END_DATE_FIELD_NUMBER: _builtins.int
+        start_date: _builtins.str
+        end_date: _builtins.str
+        def __init__(
+            self,
+            *,
+            start_date: _builtins.str = ...,
+            end_date: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MEASURE_FIELD_NUMBER: _builtins.int
     START_DATE_FIELD_NUMBER: _builtins.int
     END_DATE_FIELD_NUMBER: _builtins.int
@@ -84,6 +106,7 @@ class Measured(_message.Message):
     FACT_POSITIONS_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
     start_date: _builtins.str
     end_date: _builtins.str
     numerator: _builtins.int
@@ -99,6 +122,12 @@ class Measured(_message.Message):
     def fact_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Positions in the log of the facts it rests on, ascending."""
 
+    @_builtins.property
+    def without(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measured.Days]:
+        """Days between the first and the last that are left out, in order: nothing of them counts. Of a PIP: on which its clock
+        stood still.
+        """
+
     def __init__(
         self,
         *,
@@ -111,10 +140,11 @@ class Measured(_message.Message):
         fact_positions: _abc.Iterable[_builtins.int] | None = ...,
         disputed: _builtins.bool = ...,
         known_at: _builtins.int = ...,
+        without: _abc.Iterable[Global___Measured.Days] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "disputed", b"disputed", "end_date", b"end_date", "fact_positions", b"fact_positions", "known_at", b"known_at", "measure", b"measure", "numerator", b"numerator", "start_date", b"start_date", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominator", b"denominator", "disputed", b"disputed", "end_date", b"end_date", "fact_positions", b"fact_positions", "known_at", b"known_at", "measure", b"measure", "numerator", b"numerator", "start_date", b"start_date", "value", b"value", "without", b"without"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -213,7 +213,9 @@ class Pip(_message.Message):
     witness_id: _builtins.str
     refusal_note: _builtins.str
     start_date: _builtins.str
-    """The first day that counts for the period; empty before it has begun."""
+    """The first day that counts for the period, which may lie ahead; empty where it is not known: before it is acknowledged,
+    and while the clock stands still and no day of the period has run. An edit takes no day away that has run.
+    """
     overdue: _builtins.bool
     """Its last day has passed."""
     extended: _builtins.bool
@@ -257,7 +259,10 @@ class Pip(_message.Message):
     def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PipResponse]: ...
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]:
-        """Each element at the end of the period, as it was measured when the decision fell due."""
+        """Each element at the end of the period, as it was measured when the decision fell due: over the days on which the clock
+        of the period ran, an extension's too. What was recorded of days on which it stood still counts for nothing: those of a
+        leave or another pause, from an edit until the period goes on, and between its end and an extension.
+        """
 
     @_builtins.property
     def drift(self) -> Global___PipDrift: ...
@@ -524,7 +529,7 @@ class ElementResult(_message.Message):
     standard: Global___ElementResult.Standard.ValueType
     @_builtins.property
     def measured(self) -> _measure_pb2.Measured:
-        """Not of conduct, which people judge."""
+        """Not of conduct, which people judge; nor where no day of the period had run."""
 
     def __init__(
         self,
@@ -678,7 +683,9 @@ class PipCheckpoint(_message.Message):
     rescheduled_reason: _builtins.str
     """Why it was put on another day."""
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]: ...
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]:
+        """Over the days on which the clock of the period ran before the day on which it was held."""
+
     def __init__(
         self,
         *,
@@ -1770,7 +1777,7 @@ class CallPip(_message.Message):
     def business_days(self) -> Global___BusinessDays: ...
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ElementResult]:
-        """Each element over the whole period."""
+        """Each element over the days on which the period ran."""
 
     def __init__(
         self,

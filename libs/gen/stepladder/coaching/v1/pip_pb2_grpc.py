@@ -288,7 +288,7 @@ class PipServiceServicer:
     def HoldPipCheckpoint(self, request, context):
         """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
         day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
-        before the first day of the period.
+        before `start_date`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -76,7 +76,7 @@ class PipServiceStub:
     HoldPipCheckpoint: _aio.UnaryUnaryMultiCallable[_pip_pb2.HoldPipCheckpointRequest, _pip_pb2.Pip]
     """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
     day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
-    before the first day of the period.
+    before `start_date`.
     """
     ReschedulePipCheckpoint: _aio.UnaryUnaryMultiCallable[_pip_pb2.ReschedulePipCheckpointRequest, _pip_pb2.Pip]
     """The lead, or who drafted it. ACTIVE: a review that was not held is due on another business day ahead, within the period,
@@ -264,7 +264,7 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_pip_pb2.Pip]:
         """The lead, or who drafted it. ACTIVE: the review was held, on time or late, with what is measured from the start to the
         day before. Errors: NOT_FOUND `CHECKPOINT_NOT_FOUND`; FAILED_PRECONDITION `CHECKPOINT_HELD`, `CHECKPOINT_TOO_EARLY`
-        before the first day of the period.
+        before `start_date`.
         """
 
     @_abc_1.abstractmethod
