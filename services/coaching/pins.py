@@ -10,8 +10,11 @@ from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
 def drifts_of(
     kept: Mapping[str, Measured], measured: Iterable[PinDrift], told: Mapping[str, PinDrift]
 ) -> dict[str, PinDrift]:
-    """What is something else now than what is kept; what was told before, of what was not measured again."""
-    now = {one.pin: one.now for one in measured}
+    """What is something else now than what is kept; what was told before, of what was not measured again.
+
+    What was measured of other days is of what was kept under that name before, such as a result before an extension.
+    """
+    now = {one.pin: one.now for one in measured if one.pin in kept and _days(one.now) == _days(kept[one.pin])}
     return {
         pin: PinDrift(pin=pin, before=one, now=now[pin]) if pin in now else told[pin]
         for pin, one in kept.items()
@@ -46,3 +49,8 @@ def known_at(measured: Iterable[PinDrift]) -> int:
 def _said(measured: Measured) -> tuple[bool, int, int, bool]:
     """What a measurement says; the same of other facts, or with other places, is no drift."""
     return measured.value != "", measured.numerator, measured.denominator, measured.disputed
+
+
+def _days(measured: Measured) -> tuple[str, str, list[tuple[str, str]]]:
+    without = [(one.start_date, one.end_date) for one in measured.without]
+    return measured.start_date, measured.end_date, without

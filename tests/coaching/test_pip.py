@@ -15,6 +15,7 @@ from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import content_of, put_texts, result_of
 from services.coaching.pip_resource import to_resource
 from services.coaching.pip_rights import MAY, roles
+from services.coaching.pip_schedule import span_of
 from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
 from stepladder.coaching.v1.measure_pb2 import Measured, PinDrift
@@ -467,6 +468,39 @@ def test_a_pause_keeps_the_business_days_that_are_left() -> None:
     assert (pip.schedule.from_date, pip.schedule.due_date) == ("2026-04-20", "2026-05-08")
     assert [one.due_date for one in pip.checkpoints] == ["2026-04-24"]
     assert one(after([by(HR, RESUME, date(2026, 3, 24))], paused)).schedule.due_date == "2026-04-14"
+
+
+def test_an_older_result_is_no_drift_of_a_newer_one() -> None:
+    """Whoever measured what had come out before the extension says nothing of what came out after it."""
+    again = date(2026, 4, 30)
+    state = after([*PROPOSED, by(HR2, EXTEND, PERIOD_OVER)])
+    call = CallPip(pip_id="pip-1", business_days=weekdays(), results=results("96.0"))
+    call.results[0].measured.end_date = "2026-04-29"
+    state = after([Said(call, "policy:pip-clock", again)], state)
+    for end, told in (("2026-02-28", ""), ("2026-04-29", "PipEvidenceDrifted")):
+        pin = PinDrift(pin="pip-1/csat/result", now=measured("94.5", end=end, known_at=90))
+        assert outcome_of(state, Said(NotePipDrift(pins=[pin]), "policy:drift")) == told
+
+
+def test_the_period_is_made_of_the_days_on_which_it_ran() -> None:
+    """A leave that is heard of late is taken out, and so is every other pause; the first day is one that counts."""
+    steps = [
+        leave(date(2026, 3, 17), on_leave=True, back=date(2026, 3, 19)),
+        leave(date(2026, 3, 19)),
+        by(HR, PAUSE, date(2026, 3, 24)),
+        by(HR, RESUME, date(2026, 3, 30)),
+        by(LEAD, EDIT, date(2026, 4, 1)),
+        by(AGENT, ACKNOWLEDGE, date(2026, 4, 7)),
+    ]
+    pip = after([*ACTIVATE, *steps]).pips["pip-1"]
+    ran = pip.ran_until("2026-04-10")
+    assert ran == (("2026-03-19", "2026-03-24"), ("2026-03-30", "2026-04-01"), ("2026-04-08", "2026-04-10"))
+    first, last, without = span_of(ran)
+    assert (first, last, pip.start_date) == ("2026-03-19", "2026-04-09", "2026-03-19")
+    assert [(one.start_date, one.end_date) for one in without] == [
+        ("2026-03-24", "2026-03-29"),
+        ("2026-04-01", "2026-04-07"),
+    ]
 
 
 def test_a_pause_before_anything_has_run_gives_no_day_away() -> None:

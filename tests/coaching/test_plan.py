@@ -666,6 +666,7 @@ def test_drift_of_what_is_kept() -> None:
     plan = plan.when(contested).then(PlanPinsDrifted(pins=[drift], drift_position=220, **IDS))
     plan.when(note(pin, 950, 219)).then()  # whoever measured before was slow
     later = note("results[0]", 940, 230)
+    later.pins[0].now.start_date, later.pins[0].now.end_date = AFTER.start_date, AFTER.end_date
     other = PinDrift(pin="results[0]", before=AFTER, now=later.pins[0].now)
     both = plan.when(later).then(PlanPinsDrifted(pins=[drift, other], drift_position=230, **IDS))
     assert sorted(both.state.pin_drifts) == [pin, "results[0]"]

@@ -84,7 +84,7 @@ from tests.coaching.pips import weekdays
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by, founded
 from tests.services.test_records import evaluation, form
-from tests.services.world import World, fact, new_id, open_world, until
+from tests.services.world import World, caught_up, fact, new_id, open_world, until
 
 MONDAY = datetime(2027, 3, 15, 9, tzinfo=UTC)
 """Before Easter: Friday 26 and Monday 29 March are holidays in Latvia."""
@@ -1083,6 +1083,7 @@ class Whole:
         ]
         answer = await self.desk.world.records.CreateRecords(CreateRecordsRequest(records=evaluations))
         assert not answer.rejections
+        await caught_up(self.desk.world, "coaching")
 
     def content(self, support: str) -> PipContent:
         days = PipEvidence(days=PipDays(start_date="2027-03-01", end_date="2027-03-10"))
