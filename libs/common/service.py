@@ -55,12 +55,12 @@ class Together:
         """Waits until everything up to a position is in all of them. Raises as `Follower.wait_for`."""
         if position > self.included:
             await asyncio.gather(*(follower.wait_for(position, AT_LEAST_SECONDS) for follower in self._followers))
-            self.included = max(self.included, position)
 
     async def catch_up(self) -> int:
         """Waits until everything in the log is in all of them; answers up to which position."""
         end = (await self._stream.state()).last
         await self.wait_for(end)
+        self.included = max(self.included, end)
         return end
 
 

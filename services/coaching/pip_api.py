@@ -193,15 +193,15 @@ class PipApi:
     async def call(self, key: str) -> None:
         """The clock's command: a day that a PIP waited for has passed."""
         employee_id, pip_id, _ = key.split("/")
-        today = self._service.today()
+        context = self._own_context("pip-clock")  # before anything is measured: of the same day
         state = (await self._commands.load(PIP, pip_key(employee_id))).state
         pip = state.pips[pip_id]
         if pip.stage == pb.Pip.STATE_DECIDED:
             await self._look(state, pip)
-        command = pb.CallPip(pip_id=pip_id, business_days=await self._business_days(employee_id, pip, today))
+        command = pb.CallPip(pip_id=pip_id, business_days=await self._business_days(employee_id, pip, context.today))
         if pip.stage == pb.Pip.STATE_ACTIVE and pip.schedule.due_date:
             command.results.extend(await self._results(employee_id, pip, LAST_DAY))
-        await self._commands.handle(PIP, pip_key(employee_id), command, self._own_context("pip-clock"))
+        await self._commands.handle(PIP, pip_key(employee_id), command, context)
 
     async def follow_leave(self, key: str) -> None:
         """The clock's command: an employment status has changed, or a PIP has begun that knew of none.

@@ -22,6 +22,7 @@ from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.projecting import FOLLOWERS, METADATA, SKIPPED, Follower, ReadModel, State
 from libs.common.reading import Reading
+from libs.common.service import Together
 from libs.common.settings import Settings
 from libs.common.streams import Append, Entry
 from libs.common.telemetry import instrument_engine, tracing
@@ -317,6 +318,20 @@ async def test_nobody_takes_over_from_who_is_at_work(
         go_on.set()
         await owner.wait_for(last, 5)
         assert owner.epoch == 1
+
+
+async def test_who_waits_for_what_is_to_come_makes_nobody_believe_it_came(world: World) -> None:
+    """A position beyond the end is waited for up to the end; whoever catches up later waits for what came since."""
+    follower = world.follower()
+    together = Together(world.stream, [follower])
+    await together.wait_for(10**12)
+    last = await world.write(("a", "A"))
+    catching_up = asyncio.create_task(together.catch_up())
+    await asyncio.sleep(0.05)
+    assert not catching_up.done()
+    async with running(follower):
+        assert await catching_up == last
+        assert await world.rows() == [("a", "A")]
 
 
 async def test_who_stands_by_and_misses_nothing_says_so_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
