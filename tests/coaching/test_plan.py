@@ -162,8 +162,9 @@ CANCEL = CancelPlanRequest(plan_id="p-1", reason="moved to another site")
 
 
 def note(pin: str, per_mille: int, position: int) -> NotePinDrift:
-    """What a pin is now."""
-    now = measured(per_mille, known_at=position)
+    """What a pin is now, over its days."""
+    kept = AFTER if pin.startswith("results") else BASELINE
+    now = measured(per_mille, kept.start_date, kept.end_date, position)
     return NotePinDrift(plan_id="p-1", pins=[PinDrift(pin=pin, now=now)])
 
 

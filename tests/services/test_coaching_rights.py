@@ -419,7 +419,8 @@ async def test_a_mentor_learns_no_outcome(centre: Centre) -> None:
     """Neither by a filter on what they do not see, nor by the words of a refusal."""
     world, ids = centre.world, centre.ids
     kept = (await plans(centre, HR))[0].goals[0].measured_baseline
-    changed = PinDrift(pin="goals[0].baseline", now=Measured(measure=kept.measure, known_at=kept.known_at))
+    now = Measured(measure=kept.measure, start_date=kept.start_date, end_date=kept.end_date, known_at=kept.known_at)
+    changed = PinDrift(pin="goals[0].baseline", now=now)
     context = Context(now=world.clock[0], today=world.clock[0].date(), actor="policy:watch-evidence")
     await world.services["coaching"].commands.handle(PLAN, "p-1", NotePinDrift(plan_id="p-1", pins=[changed]), context)
     for caller, seen in (("manager", 1), (LEAD, 1), ("mentor", 0)):
