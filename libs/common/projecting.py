@@ -300,6 +300,10 @@ class Follower:
             if not self._waiting:
                 self._hurry.clear()
 
+    async def catch_up(self, seconds: float) -> None:
+        """Returns when everything in the log that concerns this follower is applied or parked. Raises as `wait_for`."""
+        await self.wait_for(await self.last_relevant(), seconds)
+
     async def wait_past(self, position: int, seconds: float) -> None:
         """Returns as soon as this runner has moved past a position, and when `seconds` are over."""
         with suppress(TimeoutError):

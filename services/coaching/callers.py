@@ -131,7 +131,7 @@ class Reaches:
         Raises Forbidden `NEED_TO_KNOW` for whoever never was an employee.
         """
         caller, today = caller_id(context), context.today
-        await self._at_people.wait_for(await self._at_people.last_relevant(), AT_LEAST_SECONDS)
+        await self._at_people.catch_up(AT_LEAST_SECONDS)
         members, teams = await self._people.under(self._engine, caller, today.isoformat())
         around = await directory_around(self._commands, caller, today, employee_ids=members, team_ids=teams)
         if caller not in around.employees:
@@ -149,9 +149,8 @@ class Reaches:
 
     async def in_charge(self, employee_id: str, day: date) -> bool:
         """Whether somebody is in HR, or leads a team: as the log has it, found as in `of`."""
-        await self._at_people.wait_for(await self._at_people.last_relevant(), AT_LEAST_SECONDS)
-        leads = await self._people.leads_between(self._engine, day.isoformat(), day.isoformat())
-        teams = [one.team_id for one in leads if one.employee_id == employee_id]
+        await self._at_people.catch_up(AT_LEAST_SECONDS)
+        _, teams = await self._people.under(self._engine, employee_id, day.isoformat())
         around = await directory_around(self._commands, employee_id, day, team_ids=teams)
         to_teams = (relations_to_team(around, employee_id, one, day) for one in ["", *teams])
         return not frozenset[Relation]().union(*to_teams).isdisjoint(SAYING)

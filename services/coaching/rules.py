@@ -139,7 +139,7 @@ class RuleBook:
     async def of_all(self, employee_ids: Collection[str], day: date) -> dict[str, CoachingRulesInForce]:
         """What holds for each of the employees that there are, by id. Raises as `of` does but for NotFound."""
         known = await self._commands.known(EMPLOYEE, employee_ids, latest=True)
-        await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+        await self._follower.catch_up(AT_LEAST_SECONDS)
         rules = await self._catalogue.rules(self._engine)
         found = lookup(rules)
         return {employee_id: found(one.state, day) for employee_id, one in known.items()}

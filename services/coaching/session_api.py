@@ -72,7 +72,7 @@ class SessionApi:
         scheduled = found.state.scheduled
         command = pb.HoldSession(request=request)
         if scheduled.month:
-            await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+            await self._follower.catch_up(AT_LEAST_SECONDS)
             command.rating_position = await self._sessions.rating_position(
                 self._engine, scheduled.employee_id, scheduled.month
             )

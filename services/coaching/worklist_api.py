@@ -34,7 +34,7 @@ class WorklistApi:
         in_hr = await self._check(request, context)
         await self._duties.catch_up()
         for follower in self._followers:
-            await follower.wait_for(await follower.last_relevant(), AT_LEAST_SECONDS)
+            await follower.catch_up(AT_LEAST_SECONDS)
         today, person = context.today, request.lead_id or request.employee_id
         leads = await self._duties.leads(today, today)
         match request.WhichOneof("whose"):

@@ -35,7 +35,7 @@ class PolicyApi:
         await check_calendar(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
         async with self._storing:  # whoever comes next sees this one
-            await self._follower.wait_for(await self._follower.last_relevant(), AT_LEAST_SECONDS)
+            await self._follower.catch_up(AT_LEAST_SECONDS)
             rules = await self._catalogue.rules(self._engine)
             for stored in rules.policies:  # also those of earlier logs
                 if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
