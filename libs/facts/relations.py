@@ -25,9 +25,10 @@ class Relation(Enum):
     HR = "hr"
     """To everyone, as are the others by job family."""
     QA = "qa"
+    EXECUTIVE = "executive"
 
 
-ROLES = {"hr": Relation.HR, "qa": Relation.QA}
+ROLES = {"hr": Relation.HR, "qa": Relation.QA, "executive": Relation.EXECUTIVE}
 """By job family: the directory's word for a role, until callers come with tokens that say it."""
 
 NEED_TO_KNOW = frozenset({Relation.SELF, Relation.LEAD, Relation.HR})

@@ -10,8 +10,8 @@ from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.coaching.before_after import BeforeAndAfter
-from services.coaching.callers import Reaches
 from services.coaching.case_file_api import CaseFileApi
 from services.coaching.comparison_api import ComparisonApi
 from services.coaching.drifting import FACTS, EvidenceWatch, Holder

@@ -15,8 +15,8 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
 from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import Caller
 from libs.facts.relations import need_to_know
-from services.coaching.callers import Caller
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
 from services.coaching.pip import PIP, pip_key

@@ -12,8 +12,8 @@ from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.catalogue import Rules
+from libs.facts.reaching import check_hr
 from libs.facts.values import kpi_value
-from services.coaching.callers import check_hr
 from services.coaching.effect import Case, groups_of
 from services.coaching.goals import measure_of
 from services.coaching.measuring import Ask, Measuring, definition

@@ -9,7 +9,7 @@ from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
-from services.coaching.callers import Reach
+from libs.facts.reaching import Reach
 from stepladder.coaching.v1.events_pb2 import RepetitionRecorded
 from stepladder.coaching.v1.mastery_pb2 import ListMasteriesRequest
 

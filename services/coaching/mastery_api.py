@@ -8,8 +8,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.reaching import Caller, Reaches, callers_to
 from libs.facts.relations import need_to_know
-from services.coaching.callers import Caller, Reaches, callers_to
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook

@@ -12,8 +12,8 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import Reaches
 from libs.facts.relations import Directory, Relation, need_to_know, relations
-from services.coaching.callers import Reaches
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
 from services.coaching.pip import PIP, pip_key

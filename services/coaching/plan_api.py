@@ -16,9 +16,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import Reaches, callers_to
 from libs.facts.relations import need_to_know
 from services.coaching import goals
-from services.coaching.callers import Reaches, callers_to
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource

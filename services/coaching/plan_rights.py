@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 
 from libs.common.commands import Commands, Standing
 from libs.common.eventsourcing import Context
+from libs.facts.reaching import Caller, found_for
 from libs.facts.relations import Relation
-from services.coaching.callers import Caller, found_for
 from services.coaching.plan import PLAN, State
 from stepladder.coaching.v1.plan_pb2 import Plan
 

@@ -28,7 +28,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
-from services.coaching.callers import Reach
+from libs.facts.reaching import Reach
 from services.coaching.measured_days import MeasuredDays
 from stepladder.coaching.v1.events_pb2 import (
     PlanActivated,

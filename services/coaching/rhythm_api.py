@@ -10,8 +10,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import page_of
 from libs.common.service import Service
 from libs.facts.callers import caller_id, check_need_to_know, directory_around
+from libs.facts.reaching import CARING, SAYING, callers_to
 from libs.facts.relations import Relation, need_to_know, relations_to_team
-from services.coaching.callers import CARING, SAYING, callers_to
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource

@@ -11,7 +11,7 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
-from services.coaching.callers import check_hr
+from libs.facts.reaching import check_hr
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 

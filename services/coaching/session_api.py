@@ -12,8 +12,8 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import Caller, callers_to, found_for
 from libs.facts.relations import Relation, need_to_know
-from services.coaching.callers import Caller, callers_to, found_for
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions

@@ -12,8 +12,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.reaching import Reaches, callers_to, found_for
 from services.coaching.before_after import BeforeAndAfter
-from services.coaching.callers import Reaches, callers_to, found_for
 from services.coaching.measuring import Measuring
 from services.coaching.rules import RuleBook
 from services.coaching.sharing import SHARING, State, to_resource

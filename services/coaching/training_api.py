@@ -15,10 +15,10 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import Reach, Reaches
 from libs.facts.relations import need_to_know
 from libs.facts.team import TEAM
 from services.coaching.before_after import BeforeAndAfter
-from services.coaching.callers import Reach, Reaches
 from services.coaching.measuring import Measuring, definition
 from services.coaching.rules import rules_of_team
 from services.coaching.shared_problems import SharedProblems

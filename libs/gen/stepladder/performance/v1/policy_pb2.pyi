@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from stepladder.performance.v1 import facts_pb2 as _facts_pb2
+from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -35,6 +36,11 @@ class Policy(_message.Message):
     ROSTER_FIELD_NUMBER: _builtins.int
     CALENDAR_FIELD_NUMBER: _builtins.int
     COACHING_FIELD_NUMBER: _builtins.int
+    LADDER_FIELD_NUMBER: _builtins.int
+    ELIGIBILITY_FIELD_NUMBER: _builtins.int
+    COMPETITION_FIELD_NUMBER: _builtins.int
+    QUESTION_BANK_FIELD_NUMBER: _builtins.int
+    CYCLES_FIELD_NUMBER: _builtins.int
     RECORDED_DATE_FIELD_NUMBER: _builtins.int
     policy_id: _builtins.str
     effective_date: _builtins.str
@@ -58,6 +64,16 @@ class Policy(_message.Message):
     def calendar(self) -> Global___Calendar: ...
     @_builtins.property
     def coaching(self) -> Global___CoachingRules: ...
+    @_builtins.property
+    def ladder(self) -> _promotion_rules_pb2.Ladder: ...
+    @_builtins.property
+    def eligibility(self) -> _promotion_rules_pb2.EligibilityRules: ...
+    @_builtins.property
+    def competition(self) -> _promotion_rules_pb2.CompetitionRules: ...
+    @_builtins.property
+    def question_bank(self) -> _promotion_rules_pb2.QuestionBank: ...
+    @_builtins.property
+    def cycles(self) -> _promotion_rules_pb2.CycleRules: ...
     def __init__(
         self,
         *,
@@ -72,13 +88,18 @@ class Policy(_message.Message):
         roster: Global___Roster | None = ...,
         calendar: Global___Calendar | None = ...,
         coaching: Global___CoachingRules | None = ...,
+        ladder: _promotion_rules_pb2.Ladder | None = ...,
+        eligibility: _promotion_rules_pb2.EligibilityRules | None = ...,
+        competition: _promotion_rules_pb2.CompetitionRules | None = ...,
+        question_bank: _promotion_rules_pb2.QuestionBank | None = ...,
+        cycles: _promotion_rules_pb2.CycleRules | None = ...,
         recorded_date: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "form", b"form", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "competition", b"competition", "content", b"content", "cycles", b"cycles", "detection", b"detection", "eligibility", b"eligibility", "form", b"form", "ladder", b"ladder", "question_bank", b"question_bank", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "content", b"content", "detection", b"detection", "effective_date", b"effective_date", "form", b"form", "log_position", b"log_position", "policy_id", b"policy_id", "recorded_date", b"recorded_date", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "coaching", b"coaching", "competency_model", b"competency_model", "competition", b"competition", "content", b"content", "cycles", b"cycles", "detection", b"detection", "effective_date", b"effective_date", "eligibility", b"eligibility", "form", b"form", "ladder", b"ladder", "log_position", b"log_position", "policy_id", b"policy_id", "question_bank", b"question_bank", "recorded_date", b"recorded_date", "roster", b"roster", "rule_book", b"rule_book", "scorecard", b"scorecard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster", "calendar", "coaching"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["scorecard", "form", "rule_book", "detection", "competency_model", "roster", "calendar", "coaching", "ladder", "eligibility", "competition", "question_bank", "cycles"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 

@@ -62,6 +62,8 @@ Global___EligibilityPolicy: _TypeAlias = EligibilityPolicy  # noqa: Y015
 
 @_typing.final
 class Eligibility(_message.Message):
+    """Whether an employee may step onto a rung, and why."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
@@ -70,14 +72,40 @@ class Eligibility(_message.Message):
     CRITERIA_FIELD_NUMBER: _builtins.int
     POLICY_ID_FIELD_NUMBER: _builtins.int
     POLICY_POSITION_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    FROM_RUNG_ID_FIELD_NUMBER: _builtins.int
+    LADDER_POSITION_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_FROM_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     as_of: _builtins.str
     eligible: _builtins.bool
-    """Every criterion is met."""
+    """Every criterion is met or waived."""
     policy_id: _builtins.str
+    """The rules, and the position of their version."""
     policy_position: _builtins.int
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    """The rung to be stepped onto, and the one held."""
+    from_rung_id: _builtins.str
+    ladder_position: _builtins.int
+    levels: _builtins.int
+    """1, or 2: then the executive has to review it."""
+    eligible_from: _builtins.str
+    """The first day on which all criteria are met if nothing changes; empty where that is not known. Today's for who is
+    eligible.
+    """
+    known_at: _builtins.int
+    """Position up to which the log was read."""
     @_builtins.property
     def criteria(self) -> _containers.RepeatedCompositeFieldContainer[Global___Criterion]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeChange]:
+        """What would have changed the outcome: the smallest changes, each of which would have been enough."""
+
     def __init__(
         self,
         *,
@@ -87,10 +115,18 @@ class Eligibility(_message.Message):
         criteria: _abc.Iterable[Global___Criterion] | None = ...,
         policy_id: _builtins.str = ...,
         policy_position: _builtins.int = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        from_rung_id: _builtins.str = ...,
+        ladder_position: _builtins.int = ...,
+        levels: _builtins.int = ...,
+        eligible_from: _builtins.str = ...,
+        changes: _abc.Iterable[Global___OutcomeChange] | None = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "criteria", b"criteria", "eligible", b"eligible", "employee_id", b"employee_id", "policy_id", b"policy_id", "policy_position", b"policy_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "changes", b"changes", "criteria", b"criteria", "eligible", b"eligible", "eligible_from", b"eligible_from", "employee_id", b"employee_id", "from_rung_id", b"from_rung_id", "known_at", b"known_at", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "levels", b"levels", "policy_id", b"policy_id", "policy_position", b"policy_position", "rung_id", b"rung_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -106,13 +142,24 @@ class Criterion(_message.Message):
     MET_FIELD_NUMBER: _builtins.int
     EVIDENCE_POSITIONS_FIELD_NUMBER: _builtins.int
     MET_FROM_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
+    WAIVER_POSITION_FIELD_NUMBER: _builtins.int
+    WAIVABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """tenure, employment_status or rating_streak."""
+    """As in the rules. `employment`, which every rules have: who is not employed is never eligible."""
     required: _builtins.str
     actual: _builtins.str
     met: _builtins.bool
     met_from: _builtins.str
     """The first day on which it will be met if nothing changes; empty when that is not known."""
+    display_name: _builtins.str
+    disputed: _builtins.bool
+    """A fact it rests on is under dispute: a settlement may change it."""
+    waiver_position: _builtins.int
+    """Position of the waiver that counts in its place; 0: there is none."""
+    waivable: _builtins.bool
+    """It may be waived."""
     @_builtins.property
     def evidence_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Positions in the log of the facts it rests on, ascending."""
@@ -126,14 +173,62 @@ class Criterion(_message.Message):
         met: _builtins.bool = ...,
         evidence_positions: _abc.Iterable[_builtins.int] | None = ...,
         met_from: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        disputed: _builtins.bool = ...,
+        waiver_position: _builtins.int = ...,
+        waivable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actual", b"actual", "evidence_positions", b"evidence_positions", "met", b"met", "met_from", b"met_from", "name", b"name", "required", b"required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actual", b"actual", "display_name", b"display_name", "disputed", b"disputed", "evidence_positions", b"evidence_positions", "met", b"met", "met_from", b"met_from", "name", b"name", "required", b"required", "waivable", b"waivable", "waiver_position", b"waiver_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Criterion: _TypeAlias = Criterion  # noqa: Y015
+
+@_typing.final
+class OutcomeChange(_message.Message):
+    """All of these together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Need(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CRITERION_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        criterion: _builtins.str
+        """The criterion's name."""
+        text: _builtins.str
+        """In words, such as `2 more full months in the position` or `2026-04 rated EXCELLENT, not GOOD`."""
+        def __init__(
+            self,
+            *,
+            criterion: _builtins.str = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["criterion", b"criterion", "text", b"text"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeChange.Need]: ...
+    def __init__(
+        self,
+        *,
+        needs: _abc.Iterable[Global___OutcomeChange.Need] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeChange: _TypeAlias = OutcomeChange  # noqa: Y015
 
 @_typing.final
 class CreateEligibilityPolicyRequest(_message.Message):

@@ -3,9 +3,14 @@
 isort:skip_file
 What has happened in the promotion service. Stored for ever: fields are added, never changed."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from stepladder.promotion.v1 import eligibility_pb2 as _eligibility_pb2
+from stepladder.promotion.v1 import interview_pb2 as _interview_pb2
+from stepladder.promotion.v1 import post_pb2 as _post_pb2
+from stepladder.promotion.v1 import score_pb2 as _score_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,7 +24,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EligibilityPolicyCreated(_message.Message):
-    """Aggregate `promotion.eligibilitypolicy`."""
+    """Aggregate `promotion.eligibilitypolicy`, of logs written before rules of eligibility were policies like all others. Nothing
+    writes it any more; it is read as rules of the ladder's every rung.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,3 +45,1670 @@ class EligibilityPolicyCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EligibilityPolicyCreated: _TypeAlias = EligibilityPolicyCreated  # noqa: Y015
+
+@_typing.final
+class HeadcountSet(_message.Message):
+    """Aggregate `promotion.post`: a position, with its stars, in a team. `effective_date`: as of the directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    HEADCOUNT_FIELD_NUMBER: _builtins.int
+    UNLIMITED_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    SET_BY_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.str
+    position: _builtins.str
+    stars: _builtins.int
+    team_id: _builtins.str
+    headcount: _builtins.int
+    unlimited: _builtins.bool
+    """A title that any number may hold."""
+    effective_date: _builtins.str
+    set_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.str = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        headcount: _builtins.int = ...,
+        unlimited: _builtins.bool = ...,
+        effective_date: _builtins.str = ...,
+        set_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_date", b"effective_date", "headcount", b"headcount", "position", b"position", "post_id", b"post_id", "set_by", b"set_by", "stars", b"stars", "team_id", b"team_id", "unlimited", b"unlimited"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadcountSet: _TypeAlias = HeadcountSet  # noqa: Y015
+
+@_typing.final
+class SeatsClaimed(_message.Message):
+    """Seats that nobody else may be given. `claim_id`: of the competition, or of who is appointed without one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    SEATS_FIELD_NUMBER: _builtins.int
+    VACANCIES_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    seats: _builtins.int
+    @_builtins.property
+    def vacancies(self) -> _post_pb2.Vacancies:
+        """What they were claimed out of, on the day."""
+
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        seats: _builtins.int = ...,
+        vacancies: _post_pb2.Vacancies | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vacancies", b"vacancies"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "post_id", b"post_id", "seats", b"seats", "vacancies", b"vacancies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeatsClaimed: _TypeAlias = SeatsClaimed  # noqa: Y015
+
+@_typing.final
+class SeatFilled(_message.Message):
+    """Somebody has taken a seat of a claim."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    employee_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "employee_id", b"employee_id", "post_id", b"post_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeatFilled: _TypeAlias = SeatFilled  # noqa: Y015
+
+@_typing.final
+class SeatVacated(_message.Message):
+    """They have left it again: it is the claim's once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    employee_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "employee_id", b"employee_id", "post_id", b"post_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeatVacated: _TypeAlias = SeatVacated  # noqa: Y015
+
+@_typing.final
+class SeatsReleased(_message.Message):
+    """The claim is over. Whoever sits is counted by the directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "post_id", b"post_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeatsReleased: _TypeAlias = SeatsReleased  # noqa: Y015
+
+@_typing.final
+class CycleOpened(_message.Message):
+    """Aggregate `promotion.cycle`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CYCLE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    OPENED_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    APPLICATIONS_UNTIL_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    OPENED_BY_FIELD_NUMBER: _builtins.int
+    cycle_id: _builtins.str
+    display_name: _builtins.str
+    opened_date: _builtins.str
+    """The first day and the last."""
+    end_date: _builtins.str
+    applications_until: _builtins.str
+    """The last day for applications to its competitions, unless one of them says another."""
+    rules_position: _builtins.int
+    """Positions of the versions of the cycle rules and of their calendar, and the calendar's version; none by hand."""
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    opened_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        cycle_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        opened_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        applications_until: _builtins.str = ...,
+        rules_position: _builtins.int = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+        opened_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_until", b"applications_until", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "cycle_id", b"cycle_id", "display_name", b"display_name", "end_date", b"end_date", "opened_by", b"opened_by", "opened_date", b"opened_date", "rules_position", b"rules_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CycleOpened: _TypeAlias = CycleOpened  # noqa: Y015
+
+@_typing.final
+class CycleClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CYCLE_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_DATE_FIELD_NUMBER: _builtins.int
+    CLOSED_BY_FIELD_NUMBER: _builtins.int
+    cycle_id: _builtins.str
+    closed_date: _builtins.str
+    closed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        cycle_id: _builtins.str = ...,
+        closed_date: _builtins.str = ...,
+        closed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_by", b"closed_by", "closed_date", b"closed_date", "cycle_id", b"cycle_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CycleClosed: _TypeAlias = CycleClosed  # noqa: Y015
+
+@_typing.final
+class CompetitionOpened(_message.Message):
+    """Aggregate `promotion.competition`. The positions are of the versions of the policies by which all of it is decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    CYCLE_ID_FIELD_NUMBER: _builtins.int
+    POST_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    SEATS_FIELD_NUMBER: _builtins.int
+    OPENED_DATE_FIELD_NUMBER: _builtins.int
+    APPLICATIONS_UNTIL_FIELD_NUMBER: _builtins.int
+    LADDER_POSITION_FIELD_NUMBER: _builtins.int
+    ELIGIBILITY_POSITION_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    OPENED_BY_FIELD_NUMBER: _builtins.int
+    CALENDAR_ID_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    cycle_id: _builtins.str
+    post_id: _builtins.str
+    position: _builtins.str
+    stars: _builtins.int
+    team_id: _builtins.str
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    seats: _builtins.int
+    opened_date: _builtins.str
+    applications_until: _builtins.str
+    """The last day for applications."""
+    ladder_position: _builtins.int
+    eligibility_position: _builtins.int
+    rules_position: _builtins.int
+    opened_by: _builtins.str
+    calendar_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        cycle_id: _builtins.str = ...,
+        post_id: _builtins.str = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        seats: _builtins.int = ...,
+        opened_date: _builtins.str = ...,
+        applications_until: _builtins.str = ...,
+        ladder_position: _builtins.int = ...,
+        eligibility_position: _builtins.int = ...,
+        rules_position: _builtins.int = ...,
+        opened_by: _builtins.str = ...,
+        calendar_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_until", b"applications_until", "calendar_id", b"calendar_id", "competition_id", b"competition_id", "cycle_id", b"cycle_id", "eligibility_position", b"eligibility_position", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "opened_by", b"opened_by", "opened_date", b"opened_date", "position", b"position", "post_id", b"post_id", "rules_position", b"rules_position", "rung_id", b"rung_id", "seats", b"seats", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompetitionOpened: _TypeAlias = CompetitionOpened  # noqa: Y015
+
+@_typing.final
+class ApplicationsClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_DATE_FIELD_NUMBER: _builtins.int
+    CLOSED_BY_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    closed_date: _builtins.str
+    closed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        closed_date: _builtins.str = ...,
+        closed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_by", b"closed_by", "closed_date", b"closed_date", "competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplicationsClosed: _TypeAlias = ApplicationsClosed  # noqa: Y015
+
+@_typing.final
+class PanelSet(_message.Message):
+    """Who asks, and what is asked: drawn out of the bank's version and the competition's id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    INTERVIEWER_IDS_FIELD_NUMBER: _builtins.int
+    QUESTION_IDS_FIELD_NUMBER: _builtins.int
+    BANK_POSITION_FIELD_NUMBER: _builtins.int
+    SET_BY_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    bank_position: _builtins.int
+    set_by: _builtins.str
+    @_builtins.property
+    def interviewer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def question_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        interviewer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        question_ids: _abc.Iterable[_builtins.str] | None = ...,
+        bank_position: _builtins.int = ...,
+        set_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "competition_id", b"competition_id", "interviewer_ids", b"interviewer_ids", "question_ids", b"question_ids", "set_by", b"set_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PanelSet: _TypeAlias = PanelSet  # noqa: Y015
+
+@_typing.final
+class ConflictDeclared(_message.Message):
+    """An interviewer has said, or somebody has said of one, that they must not judge a candidate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    INTERVIEWER_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECLARED_BY_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    interviewer_id: _builtins.str
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    """About whom the reason is: the candidate."""
+    reason: _builtins.str
+    declared_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        interviewer_id: _builtins.str = ...,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        declared_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "declared_by", b"declared_by", "employee_id", b"employee_id", "interviewer_id", b"interviewer_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConflictDeclared: _TypeAlias = ConflictDeclared  # noqa: Y015
+
+@_typing.final
+class CompetitionRanked(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    RANKED_BY_FIELD_NUMBER: _builtins.int
+    RANKED_DATE_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    ranked_by: _builtins.str
+    ranked_date: _builtins.str
+    @_builtins.property
+    def ranking(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Ranked]:
+        """By rank."""
+
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        ranking: _abc.Iterable[_score_pb2.Ranked] | None = ...,
+        ranked_by: _builtins.str = ...,
+        ranked_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "ranked_by", b"ranked_by", "ranked_date", b"ranked_date", "ranking", b"ranking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompetitionRanked: _TypeAlias = CompetitionRanked  # noqa: Y015
+
+@_typing.final
+class ListPublished(_message.Message):
+    """Public from this day on. With whoever is listed later, for somebody has left the list, it is published again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
+    PUBLISHED_DATE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_BY_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    published_date: _builtins.str
+    published_by: _builtins.str
+    @_builtins.property
+    def listed(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Ranked]:
+        """Those who are new on it, by rank."""
+
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        listed: _abc.Iterable[_score_pb2.Ranked] | None = ...,
+        published_date: _builtins.str = ...,
+        published_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "listed", b"listed", "published_by", b"published_by", "published_date", b"published_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPublished: _TypeAlias = ListPublished  # noqa: Y015
+
+@_typing.final
+class CandidateLeft(_message.Message):
+    """A candidate has left the competition: of a listed one the seat is free for the next in rank."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    candidacy_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        candidacy_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidateLeft: _TypeAlias = CandidateLeft  # noqa: Y015
+
+@_typing.final
+class CompetitionClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_DATE_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    CLOSED_BY_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    closed_date: _builtins.str
+    cancelled: _builtins.bool
+    """Without anybody being appointed any more; its candidacies end with it."""
+    closed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        closed_date: _builtins.str = ...,
+        cancelled: _builtins.bool = ...,
+        closed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "closed_by", b"closed_by", "closed_date", b"closed_date", "competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompetitionClosed: _TypeAlias = CompetitionClosed  # noqa: Y015
+
+@_typing.final
+class CandidacyApplied(_message.Message):
+    """Aggregate `promotion.candidacy`: one employee in one competition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    MOTIVATION_FIELD_NUMBER: _builtins.int
+    APPLIED_DATE_FIELD_NUMBER: _builtins.int
+    ELIGIBILITY_FIELD_NUMBER: _builtins.int
+    TWO_LEVELS_FIELD_NUMBER: _builtins.int
+    LEAD_ID_FIELD_NUMBER: _builtins.int
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    competition_id: _builtins.str
+    employee_id: _builtins.str
+    motivation: _builtins.str
+    applied_date: _builtins.str
+    two_levels: _builtins.bool
+    """Two levels at once: the executive has to review it."""
+    lead_id: _builtins.str
+    """Who led the employee on that day, and whoever led that one; empty where there was nobody."""
+    manager_id: _builtins.str
+    @_builtins.property
+    def eligibility(self) -> _eligibility_pb2.Eligibility:
+        """As it was on the day, with what it rests on."""
+
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        competition_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        motivation: _builtins.str = ...,
+        applied_date: _builtins.str = ...,
+        eligibility: _eligibility_pb2.Eligibility | None = ...,
+        two_levels: _builtins.bool = ...,
+        lead_id: _builtins.str = ...,
+        manager_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_date", b"applied_date", "candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "eligibility", b"eligibility", "employee_id", b"employee_id", "lead_id", b"lead_id", "manager_id", b"manager_id", "motivation", b"motivation", "two_levels", b"two_levels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyApplied: _TypeAlias = CandidacyApplied  # noqa: Y015
+
+@_typing.final
+class LeadReviewed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    RECOMMENDED_FIELD_NUMBER: _builtins.int
+    INTERVIEW_DATE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    recommended: _builtins.bool
+    interview_date: _builtins.str
+    report: _builtins.str
+    reviewed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        recommended: _builtins.bool = ...,
+        interview_date: _builtins.str = ...,
+        report: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "interview_date", b"interview_date", "recommended", b"recommended", "report", b"report", "reviewed_by", b"reviewed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadReviewed: _TypeAlias = LeadReviewed  # noqa: Y015
+
+@_typing.final
+class ManagerReviewed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    approved: _builtins.bool
+    score: _builtins.str
+    """Out of 100; empty unless the rules have a part of that source."""
+    report: _builtins.str
+    reviewed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        score: _builtins.str = ...,
+        report: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "report", b"report", "reviewed_by", b"reviewed_by", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerReviewed: _TypeAlias = ManagerReviewed  # noqa: Y015
+
+@_typing.final
+class TwoLevelsReviewed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    approved: _builtins.bool
+    reason: _builtins.str
+    reviewed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "reason", b"reason", "reviewed_by", b"reviewed_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TwoLevelsReviewed: _TypeAlias = TwoLevelsReviewed  # noqa: Y015
+
+@_typing.final
+class InterviewScored(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    INTERVIEWER_ID_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    FULL_POINTS_FIELD_NUMBER: _builtins.int
+    PANEL_POSITION_FIELD_NUMBER: _builtins.int
+    BANK_POSITION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    interviewer_id: _builtins.str
+    notes: _builtins.str
+    """By question, as `answers`."""
+    points: _builtins.int
+    full_points: _builtins.int
+    panel_position: _builtins.int
+    """Positions of the panel and of the bank's version."""
+    bank_position: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[_interview_pb2.AnswerScore]:
+        """Without the words."""
+
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        interviewer_id: _builtins.str = ...,
+        answers: _abc.Iterable[_interview_pb2.AnswerScore] | None = ...,
+        notes: _builtins.str = ...,
+        points: _builtins.int = ...,
+        full_points: _builtins.int = ...,
+        panel_position: _builtins.int = ...,
+        bank_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "bank_position", b"bank_position", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "full_points", b"full_points", "interviewer_id", b"interviewer_id", "notes", b"notes", "panel_position", b"panel_position", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterviewScored: _TypeAlias = InterviewScored  # noqa: Y015
+
+@_typing.final
+class PeersScored(_message.Message):
+    """What the peers gave together. Who gave what lies in the restricted log, and nobody is told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    peers: _builtins.int
+    @_builtins.property
+    def mean(self) -> _score_pb2.Exact:
+        """Of all peers; null with fewer than the rules ask for."""
+
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        peers: _builtins.int = ...,
+        mean: _score_pb2.Exact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "mean", b"mean", "peers", b"peers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeersScored: _TypeAlias = PeersScored  # noqa: Y015
+
+@_typing.final
+class CandidacyScored(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    @_builtins.property
+    def score(self) -> _score_pb2.Score: ...
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        score: _score_pb2.Score | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyScored: _TypeAlias = CandidacyScored  # noqa: Y015
+
+@_typing.final
+class CandidacyListed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    LISTED_DATE_FIELD_NUMBER: _builtins.int
+    NOTICE_UNTIL_FIELD_NUMBER: _builtins.int
+    NOTICE_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
+    OBJECTIONS_PAUSE_NOTICE_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    rank: _builtins.int
+    listed_date: _builtins.str
+    notice_until: _builtins.str
+    """The last day of the notice, by the calendar as it was known."""
+    notice_business_days: _builtins.int
+    objections_pause_notice: _builtins.bool
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        rank: _builtins.int = ...,
+        listed_date: _builtins.str = ...,
+        notice_until: _builtins.str = ...,
+        notice_business_days: _builtins.int = ...,
+        objections_pause_notice: _builtins.bool = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "listed_date", b"listed_date", "notice_business_days", b"notice_business_days", "notice_until", b"notice_until", "objections_pause_notice", b"objections_pause_notice", "rank", b"rank"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyListed: _TypeAlias = CandidacyListed  # noqa: Y015
+
+@_typing.final
+class NoticeMoved(_message.Message):
+    """The notice ends on another day: the calendar was changed, or an objection paused it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    NOTICE_UNTIL_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    notice_until: _builtins.str
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        notice_until: _builtins.str = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "notice_until", b"notice_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeMoved: _TypeAlias = NoticeMoved  # noqa: Y015
+
+@_typing.final
+class ObjectionRaised(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    OBJECTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RAISED_BY_FIELD_NUMBER: _builtins.int
+    RAISED_DATE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    objection_id: _builtins.str
+    employee_id: _builtins.str
+    """About whom it is: the candidate."""
+    reason: _builtins.str
+    raised_by: _builtins.str
+    raised_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        objection_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        raised_by: _builtins.str = ...,
+        raised_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "objection_id", b"objection_id", "raised_by", b"raised_by", "raised_date", b"raised_date", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectionRaised: _TypeAlias = ObjectionRaised  # noqa: Y015
+
+@_typing.final
+class ObjectionSettled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    OBJECTION_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SETTLED_BY_FIELD_NUMBER: _builtins.int
+    SETTLED_DATE_FIELD_NUMBER: _builtins.int
+    NOTICE_UNTIL_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    objection_id: _builtins.str
+    employee_id: _builtins.str
+    upheld: _builtins.bool
+    reason: _builtins.str
+    settled_by: _builtins.str
+    settled_date: _builtins.str
+    notice_until: _builtins.str
+    """Where it was dismissed and had paused the notice: the new last day."""
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        objection_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        upheld: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        settled_by: _builtins.str = ...,
+        settled_date: _builtins.str = ...,
+        notice_until: _builtins.str = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "notice_until", b"notice_until", "objection_id", b"objection_id", "reason", b"reason", "settled_by", b"settled_by", "settled_date", b"settled_date", "upheld", b"upheld"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectionSettled: _TypeAlias = ObjectionSettled  # noqa: Y015
+
+@_typing.final
+class CandidacyApproved(_message.Message):
+    """HR's final approval. What it rests on: the list, the notice, the seat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPROVED_DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
+    NOTICE_UNTIL_FIELD_NUMBER: _builtins.int
+    CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    VACANCIES_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    approved_date: _builtins.str
+    reason: _builtins.str
+    approved_by: _builtins.str
+    notice_until: _builtins.str
+    calendar_position: _builtins.int
+    calendar_version: _builtins.str
+    @_builtins.property
+    def vacancies(self) -> _post_pb2.Vacancies: ...
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        approved_date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        approved_by: _builtins.str = ...,
+        notice_until: _builtins.str = ...,
+        calendar_position: _builtins.int = ...,
+        calendar_version: _builtins.str = ...,
+        vacancies: _post_pb2.Vacancies | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["vacancies", b"vacancies"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "approved_date", b"approved_date", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "notice_until", b"notice_until", "reason", b"reason", "vacancies", b"vacancies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyApproved: _TypeAlias = CandidacyApproved  # noqa: Y015
+
+@_typing.final
+class LetterIssued(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    ISSUED_DATE_FIELD_NUMBER: _builtins.int
+    ISSUED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    issued_date: _builtins.str
+    issued_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        issued_date: _builtins.str = ...,
+        issued_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "issued_by", b"issued_by", "issued_date", b"issued_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LetterIssued: _TypeAlias = LetterIssued  # noqa: Y015
+
+@_typing.final
+class PostTrainingPassed(_message.Message):
+    """Every course of the rules attended, every exam passed: positions of the records that say so, ascending."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    RECORD_POSITIONS_FIELD_NUMBER: _builtins.int
+    PASSED_DATE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    passed_date: _builtins.str
+    @_builtins.property
+    def record_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        record_positions: _abc.Iterable[_builtins.int] | None = ...,
+        passed_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "passed_date", b"passed_date", "record_positions", b"record_positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostTrainingPassed: _TypeAlias = PostTrainingPassed  # noqa: Y015
+
+@_typing.final
+class CandidacyAppointed(_message.Message):
+    """To be on trial from a day on. The employee's career says what became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    TRIAL_UNTIL_FIELD_NUMBER: _builtins.int
+    APPOINTED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    start_date: _builtins.str
+    trial_until: _builtins.str
+    """The last day of the trial."""
+    appointed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        start_date: _builtins.str = ...,
+        trial_until: _builtins.str = ...,
+        appointed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointed_by", b"appointed_by", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "start_date", b"start_date", "trial_until", b"trial_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyAppointed: _TypeAlias = CandidacyAppointed  # noqa: Y015
+
+@_typing.final
+class TrialEnded(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    CAREER_POSITION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    passed: _builtins.bool
+    career_position: _builtins.int
+    """Position of the career's event."""
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        career_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "career_position", b"career_position", "passed", b"passed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrialEnded: _TypeAlias = TrialEnded  # noqa: Y015
+
+@_typing.final
+class CandidacyWithdrawn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_BY_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_DATE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    withdrawn_by: _builtins.str
+    withdrawn_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        withdrawn_by: _builtins.str = ...,
+        withdrawn_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "reason", b"reason", "withdrawn_by", b"withdrawn_by", "withdrawn_date", b"withdrawn_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyWithdrawn: _TypeAlias = CandidacyWithdrawn  # noqa: Y015
+
+@_typing.final
+class CandidacyRejected(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REJECTED_BY_FIELD_NUMBER: _builtins.int
+    REJECTED_DATE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    reason: _builtins.str
+    rejected_by: _builtins.str
+    rejected_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        rejected_by: _builtins.str = ...,
+        rejected_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "reason", b"reason", "rejected_by", b"rejected_by", "rejected_date", b"rejected_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyRejected: _TypeAlias = CandidacyRejected  # noqa: Y015
+
+@_typing.final
+class CandidacyNotSelected(_message.Message):
+    """The competition was closed, and this candidate had no seat."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    ENDED_DATE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    ended_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        ended_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "ended_date", b"ended_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyNotSelected: _TypeAlias = CandidacyNotSelected  # noqa: Y015
+
+@_typing.final
+class CandidacyDrifted(_message.Message):
+    """Facts have changed under what was decided: eligibility or score would come out otherwise now, or the same again. A
+    person decides what follows.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    ELIGIBILITY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    known_at: _builtins.int
+    @_builtins.property
+    def eligibility(self) -> _eligibility_pb2.Eligibility:
+        """As it would be of the day of the application; not set where nothing is different."""
+
+    @_builtins.property
+    def score(self) -> _score_pb2.Score:
+        """As it would be; not set where nothing is different."""
+
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        eligibility: _eligibility_pb2.Eligibility | None = ...,
+        score: _score_pb2.Score | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "eligibility", b"eligibility", "known_at", b"known_at", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidacyDrifted: _TypeAlias = CandidacyDrifted  # noqa: Y015
+
+@_typing.final
+class PeersAsked(_message.Message):
+    """Aggregate `promotion.peerscores`, restricted: the peers of one candidacy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PEER_IDS_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    employee_id: _builtins.str
+    minimum: _builtins.int
+    asked_by: _builtins.str
+    @_builtins.property
+    def peer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+        peer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        minimum: _builtins.int = ...,
+        asked_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_by", b"asked_by", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "minimum", b"minimum", "peer_ids", b"peer_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeersAsked: _TypeAlias = PeersAsked  # noqa: Y015
+
+@_typing.final
+class PeerScored(_message.Message):
+    """Never told. It takes the place of what the peer gave before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    PEER_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    peer_id: _builtins.str
+    score: _builtins.str
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        peer_id: _builtins.str = ...,
+        score: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "peer_id", b"peer_id", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeerScored: _TypeAlias = PeerScored  # noqa: Y015
+
+@_typing.final
+class PeersClosed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    peers: _builtins.int
+    @_builtins.property
+    def mean(self) -> _score_pb2.Exact: ...
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        peers: _builtins.int = ...,
+        mean: _score_pb2.Exact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "mean", b"mean", "peers", b"peers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeersClosed: _TypeAlias = PeersClosed  # noqa: Y015
+
+@_typing.final
+class CriterionWaived(_message.Message):
+    """Aggregate `promotion.career`: what one employee is given and loses. The directory follows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    CRITERION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WAIVED_BY_FIELD_NUMBER: _builtins.int
+    WAIVED_DATE_FIELD_NUMBER: _builtins.int
+    UNTIL_DATE_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    criterion_id: _builtins.str
+    reason: _builtins.str
+    waived_by: _builtins.str
+    waived_date: _builtins.str
+    until_date: _builtins.str
+    """The last day on which it holds."""
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        criterion_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        waived_by: _builtins.str = ...,
+        waived_date: _builtins.str = ...,
+        until_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["criterion_id", b"criterion_id", "employee_id", b"employee_id", "ladder_id", b"ladder_id", "reason", b"reason", "rung_id", b"rung_id", "until_date", b"until_date", "waived_by", b"waived_by", "waived_date", b"waived_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CriterionWaived: _TypeAlias = CriterionWaived  # noqa: Y015
+
+@_typing.final
+class WaiverWithdrawn(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    CRITERION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_BY_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_DATE_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    criterion_id: _builtins.str
+    reason: _builtins.str
+    withdrawn_by: _builtins.str
+    withdrawn_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        criterion_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        withdrawn_by: _builtins.str = ...,
+        withdrawn_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["criterion_id", b"criterion_id", "employee_id", b"employee_id", "ladder_id", b"ladder_id", "reason", b"reason", "rung_id", b"rung_id", "withdrawn_by", b"withdrawn_by", "withdrawn_date", b"withdrawn_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaiverWithdrawn: _TypeAlias = WaiverWithdrawn  # noqa: Y015
+
+@_typing.final
+class AppointmentReserved(_message.Message):
+    """Kept for one candidacy, so that nobody is appointed twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    candidacy_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        candidacy_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointmentReserved: _TypeAlias = AppointmentReserved  # noqa: Y015
+
+@_typing.final
+class AppointmentReleased(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    candidacy_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        candidacy_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointmentReleased: _TypeAlias = AppointmentReleased  # noqa: Y015
+
+@_typing.final
+class AppointmentBegun(_message.Message):
+    """Holds a post for the time being: on trial, or acting until somebody is found. `from_…`: what was held before, to which
+    there is a way back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    UNTIL_DATE_FIELD_NUMBER: _builtins.int
+    FROM_POSITION_FIELD_NUMBER: _builtins.int
+    FROM_STARS_FIELD_NUMBER: _builtins.int
+    FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BEGUN_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    candidacy_id: _builtins.str
+    """Empty for an acting post."""
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    """The claim out of which the seat is."""
+    position: _builtins.str
+    stars: _builtins.int
+    team_id: _builtins.str
+    start_date: _builtins.str
+    until_date: _builtins.str
+    """The last day."""
+    from_position: _builtins.str
+    from_stars: _builtins.int
+    from_team_id: _builtins.str
+    reason: _builtins.str
+    begun_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+        candidacy_id: _builtins.str = ...,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        start_date: _builtins.str = ...,
+        until_date: _builtins.str = ...,
+        from_position: _builtins.str = ...,
+        from_stars: _builtins.int = ...,
+        from_team_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        begun_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "begun_by", b"begun_by", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "start_date", b"start_date", "team_id", b"team_id", "until_date", b"until_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointmentBegun: _TypeAlias = AppointmentBegun  # noqa: Y015
+
+@_typing.final
+class AppointmentDecided(_message.Message):
+    """The post is held for good from the day on, or what was held before is again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    confirmed: _builtins.bool
+    position: _builtins.str
+    """What is held from the day on."""
+    stars: _builtins.int
+    team_id: _builtins.str
+    effective_date: _builtins.str
+    reason: _builtins.str
+    decided_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+        confirmed: _builtins.bool = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        effective_date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "confirmed", b"confirmed", "decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "position", b"position", "reason", b"reason", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointmentDecided: _TypeAlias = AppointmentDecided  # noqa: Y015
+
+@_typing.final
+class EmployeeDemoted(_message.Message):
+    """For who cannot do the job or offends. `removed`: out of the post at once; otherwise one rung down or more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    FROM_POSITION_FIELD_NUMBER: _builtins.int
+    FROM_STARS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    removed: _builtins.bool
+    position: _builtins.str
+    stars: _builtins.int
+    team_id: _builtins.str
+    from_position: _builtins.str
+    from_stars: _builtins.int
+    effective_date: _builtins.str
+    reason: _builtins.str
+    proposed_by: _builtins.str
+    decided_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        removed: _builtins.bool = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        from_position: _builtins.str = ...,
+        from_stars: _builtins.int = ...,
+        effective_date: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        proposed_by: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmployeeDemoted: _TypeAlias = EmployeeDemoted  # noqa: Y015
+
+@_typing.final
+class DemotionProposed(_message.Message):
+    """Proposed by whoever leads, for HR to decide."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    removed: _builtins.bool
+    position: _builtins.str
+    stars: _builtins.int
+    team_id: _builtins.str
+    reason: _builtins.str
+    proposed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        removed: _builtins.bool = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int = ...,
+        team_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        proposed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemotionProposed: _TypeAlias = DemotionProposed  # noqa: Y015
+
+@_typing.final
+class DemotionDismissed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DISMISSED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    reason: _builtins.str
+    dismissed_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        dismissed_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dismissed_by", b"dismissed_by", "employee_id", b"employee_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DemotionDismissed: _TypeAlias = DemotionDismissed  # noqa: Y015
+
+@_typing.final
+class GroupsDeclared(_message.Message):
+    """Aggregate `promotion.groups`, restricted: the groups that an employee says they belong to. Sealed; used for nothing but
+    selection rates of groups that are large enough.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    DECLARED_BY_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    groups: _builtins.str
+    """By dimension, such as `sex=female`, one a line."""
+    declared_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        groups: _builtins.str = ...,
+        declared_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_by", b"declared_by", "employee_id", b"employee_id", "groups", b"groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupsDeclared: _TypeAlias = GroupsDeclared  # noqa: Y015

@@ -1,4 +1,4 @@
-"""Who calls, and what they are to the employees and teams that coaching is about."""
+"""What a caller is to the employees and teams that something is about, and whom they see."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
