@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EligibilityPolicy(_message.Message):
+    """As events of earlier logs have it; rules of eligibility are policies now (stepladder.performance.v1.EligibilityRules)."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICY_ID_FIELD_NUMBER: _builtins.int
@@ -95,8 +98,8 @@ class Eligibility(_message.Message):
     levels: _builtins.int
     """1, or 2: then the executive has to review it."""
     eligible_from: _builtins.str
-    """The first day on which all criteria are met if nothing changes; empty where that is not known. Today's for who is
-    eligible.
+    """The first day from `as_of` on, on which all criteria are met or waived if nothing changes; empty where time alone does
+    not bring it.
     """
     known_at: _builtins.int
     """Position up to which the log was read."""
@@ -147,12 +150,14 @@ class Criterion(_message.Message):
     WAIVER_POSITION_FIELD_NUMBER: _builtins.int
     WAIVABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in the rules. `employment`, which every rules have: who is not employed is never eligible."""
+    """The criterion's id in the rules, behind two that all rules have: `employment` (who is not employed is never eligible)
+    and `step` (a rung one or two below is held; an acting post does not count, what was held before it goes on).
+    """
     required: _builtins.str
     actual: _builtins.str
     met: _builtins.bool
     met_from: _builtins.str
-    """The first day on which it will be met if nothing changes; empty when that is not known."""
+    """The first day on which it will be met if nothing changes; empty where it is met, or time alone does not bring it."""
     display_name: _builtins.str
     disputed: _builtins.bool
     """A fact it rests on is under dispute: a settlement may change it."""
@@ -231,97 +236,37 @@ class OutcomeChange(_message.Message):
 Global___OutcomeChange: _TypeAlias = OutcomeChange  # noqa: Y015
 
 @_typing.final
-class CreateEligibilityPolicyRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    POLICY_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    @_builtins.property
-    def policy(self) -> Global___EligibilityPolicy: ...
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        policy: Global___EligibilityPolicy | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreateEligibilityPolicyRequest: _TypeAlias = CreateEligibilityPolicyRequest  # noqa: Y015
-
-@_typing.final
-class ListEligibilityPoliciesRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    page_token: _builtins.str
-    at_least: _builtins.int
-    def __init__(
-        self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-        at_least: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEligibilityPoliciesRequest: _TypeAlias = ListEligibilityPoliciesRequest  # noqa: Y015
-
-@_typing.final
-class ListEligibilityPoliciesResponse(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    POLICIES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    @_builtins.property
-    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___EligibilityPolicy]: ...
-    def __init__(
-        self,
-        *,
-        policies: _abc.Iterable[Global___EligibilityPolicy] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "policies", b"policies"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEligibilityPoliciesResponse: _TypeAlias = ListEligibilityPoliciesResponse  # noqa: Y015
-
-@_typing.final
 class GetEligibilityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     as_of: _builtins.str
     """The day asked about; empty means today."""
     at_least: _builtins.int
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    """Empty: the next above the one held."""
+    known_at: _builtins.int
+    """As it was known when the log ended at this position; 0: now."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         as_of: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "employee_id", b"employee_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "employee_id", b"employee_id", "known_at", b"known_at", "ladder_id", b"ladder_id", "rung_id", b"rung_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -336,12 +281,20 @@ class ListEligibilitiesRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     ELIGIBLE_ONLY_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     as_of: _builtins.str
+    """The day asked about; empty means today."""
     eligible_only: _builtins.bool
     """Only those who are eligible."""
     at_least: _builtins.int
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    team_id: _builtins.str
+    """Only members of this team on the day."""
     def __init__(
         self,
         *,
@@ -350,10 +303,13 @@ class ListEligibilitiesRequest(_message.Message):
         as_of: _builtins.str = ...,
         eligible_only: _builtins.bool = ...,
         at_least: _builtins.int = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "eligible_only", b"eligible_only", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "eligible_only", b"eligible_only", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,3 +337,286 @@ class ListEligibilitiesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEligibilitiesResponse: _TypeAlias = ListEligibilitiesResponse  # noqa: Y015
+
+@_typing.final
+class WatchEligibilitiesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUME_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    resume: _builtins.str
+    """`resume` of the last message that was seen; empty: from the beginning."""
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    employee_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        resume: _builtins.str = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        employee_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "ladder_id", b"ladder_id", "resume", b"resume", "rung_id", b"rung_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEligibilitiesRequest: _TypeAlias = WatchEligibilitiesRequest  # noqa: Y015
+
+@_typing.final
+class WatchEligibilitiesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELIGIBILITY_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    resume: _builtins.str
+    """To go on behind this message."""
+    @_builtins.property
+    def eligibility(self) -> Global___Eligibility:
+        """As it was found to be; without `changes`. With no rung and no criteria where there is no such step any more."""
+
+    def __init__(
+        self,
+        *,
+        eligibility: Global___Eligibility | None = ...,
+        resume: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility", "resume", b"resume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEligibilitiesResponse: _TypeAlias = WatchEligibilitiesResponse  # noqa: Y015
+
+@_typing.final
+class ListTalentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    WITHIN_MONTHS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    within_months: _builtins.int
+    """Only who is ready so many months from the day on at the latest; 0: only who is ready then. Not given: everybody."""
+    team_id: _builtins.str
+    """Only members of this team."""
+    at_least: _builtins.int
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        within_months: _builtins.int | None = ...,
+        team_id: _builtins.str = ...,
+        at_least: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_within_months", b"_within_months", "within_months", b"within_months"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_within_months", b"_within_months", "at_least", b"at_least", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id", "within_months", b"within_months"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__within_months: _TypeAlias = _typing.Literal["within_months"]  # noqa: Y015
+    _WhichOneofArgType__within_months: _TypeAlias = _typing.Literal["_within_months", b"_within_months"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__within_months) -> _WhichOneofReturnType__within_months | None: ...
+
+Global___ListTalentsRequest: _TypeAlias = ListTalentsRequest  # noqa: Y015
+
+@_typing.final
+class ListTalentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TALENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def talents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Talent]: ...
+    def __init__(
+        self,
+        *,
+        talents: _abc.Iterable[Global___Talent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "talents", b"talents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTalentsResponse: _TypeAlias = ListTalentsResponse  # noqa: Y015
+
+@_typing.final
+class Talent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    READY_FROM_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    team_id: _builtins.str
+    ready_from: _builtins.str
+    """The first day on which they are ready if nothing changes: today, or a later one; empty: they do not become so by time
+    alone.
+    """
+    @_builtins.property
+    def lacking(self) -> _containers.RepeatedCompositeFieldContainer[Global___Criterion]:
+        """What is not met yet; empty for who is ready now."""
+
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        team_id: _builtins.str = ...,
+        ready_from: _builtins.str = ...,
+        lacking: _abc.Iterable[Global___Criterion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "lacking", b"lacking", "ready_from", b"ready_from", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Talent: _TypeAlias = Talent  # noqa: Y015
+
+@_typing.final
+class DryRunEligibilityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LADDER_ID_FIELD_NUMBER: _builtins.int
+    RUNG_ID_FIELD_NUMBER: _builtins.int
+    POLICY_POSITION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    FIRST_MONTH_FIELD_NUMBER: _builtins.int
+    LAST_MONTH_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    ladder_id: _builtins.str
+    rung_id: _builtins.str
+    policy_position: _builtins.int
+    """Position of a version of a policy of the kind `eligibility`."""
+    first_month: _builtins.str
+    """The first month and the last, `YYYY-MM`; at most 60, none after the one that runs: of that, today takes the place of
+    the last day.
+    """
+    last_month: _builtins.str
+    at_least: _builtins.int
+    @_builtins.property
+    def rules(self) -> _promotion_rules_pb2.EligibilityRules:
+        """Rules that are stored nowhere."""
+
+    def __init__(
+        self,
+        *,
+        ladder_id: _builtins.str = ...,
+        rung_id: _builtins.str = ...,
+        policy_position: _builtins.int = ...,
+        rules: _promotion_rules_pb2.EligibilityRules | None = ...,
+        first_month: _builtins.str = ...,
+        last_month: _builtins.str = ...,
+        at_least: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy_position", b"policy_position", "rules", b"rules", "tried", b"tried"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "first_month", b"first_month", "ladder_id", b"ladder_id", "last_month", b"last_month", "policy_position", b"policy_position", "rules", b"rules", "rung_id", b"rung_id", "tried", b"tried"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_tried: _TypeAlias = _typing.Literal["policy_position", "rules"]  # noqa: Y015
+    _WhichOneofArgType_tried: _TypeAlias = _typing.Literal["tried", b"tried"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_tried) -> _WhichOneofReturnType_tried | None: ...
+
+Global___DryRunEligibilityRequest: _TypeAlias = DryRunEligibilityRequest  # noqa: Y015
+
+@_typing.final
+class DryRunEligibilityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEES_FIELD_NUMBER: _builtins.int
+    OF_EMPLOYEES_FIELD_NUMBER: _builtins.int
+    MONTHS_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    employees: _builtins.int
+    """Employees judged so far, of how many."""
+    of_employees: _builtins.int
+    known_at: _builtins.int
+    """Position up to which the log was read; in the last message only."""
+    @_builtins.property
+    def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___DryRunMonth]:
+        """In the last message only, in order."""
+
+    def __init__(
+        self,
+        *,
+        employees: _builtins.int = ...,
+        of_employees: _builtins.int = ...,
+        months: _abc.Iterable[Global___DryRunMonth] | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employees", b"employees", "known_at", b"known_at", "months", b"months", "of_employees", b"of_employees"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DryRunEligibilityResponse: _TypeAlias = DryRunEligibilityResponse  # noqa: Y015
+
+@_typing.final
+class DryRunMonth(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTH_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_BEFORE_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_AFTER_FIELD_NUMBER: _builtins.int
+    BECOME_IDS_FIELD_NUMBER: _builtins.int
+    NO_LONGER_IDS_FIELD_NUMBER: _builtins.int
+    BECOME_FIELD_NUMBER: _builtins.int
+    NO_LONGER_FIELD_NUMBER: _builtins.int
+    month: _builtins.str
+    """`YYYY-MM`, and the day that was judged."""
+    as_of: _builtins.str
+    judged: _builtins.int
+    """For how many it was the next step, and how many were eligible under the rules in force, and under those tried. Where
+    there were no rules in force, nobody was eligible.
+    """
+    eligible_before: _builtins.int
+    eligible_after: _builtins.int
+    become: _builtins.int
+    no_longer: _builtins.int
+    @_builtins.property
+    def become_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who becomes eligible, and who no longer is, by id; the first 1000 each, and how many there are."""
+
+    @_builtins.property
+    def no_longer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        month: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        judged: _builtins.int = ...,
+        eligible_before: _builtins.int = ...,
+        eligible_after: _builtins.int = ...,
+        become_ids: _abc.Iterable[_builtins.str] | None = ...,
+        no_longer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        become: _builtins.int = ...,
+        no_longer: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "become", b"become", "become_ids", b"become_ids", "eligible_after", b"eligible_after", "eligible_before", b"eligible_before", "judged", b"judged", "month", b"month", "no_longer", b"no_longer", "no_longer_ids", b"no_longer_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DryRunMonth: _TypeAlias = DryRunMonth  # noqa: Y015

@@ -26,7 +26,15 @@ if _version_not_supported:
 
 
 class EligibilityServiceStub:
-    """Eligibility is read, never decided here: a live view over the facts under the policy in force.
+    """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
+    employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
+
+    "If nothing changes" means everywhere: nobody does or decides anything that is not recorded yet, coming months are rated
+    as the last full one, and KPIs stay as they are. What a day by itself brings (months of tenure, a planned change, points
+    that lapse, a new year) comes.
     """
 
     def __init__(self, channel):
@@ -35,16 +43,6 @@ class EligibilityServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.CreateEligibilityPolicy = channel.unary_unary(
-                '/stepladder.promotion.v1.EligibilityService/CreateEligibilityPolicy',
-                request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.CreateEligibilityPolicyRequest.SerializeToString,
-                response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.EligibilityPolicy.FromString,
-                _registered_method=True)
-        self.ListEligibilityPolicies = channel.unary_unary(
-                '/stepladder.promotion.v1.EligibilityService/ListEligibilityPolicies',
-                request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesRequest.SerializeToString,
-                response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesResponse.FromString,
-                _registered_method=True)
         self.GetEligibility = channel.unary_unary(
                 '/stepladder.promotion.v1.EligibilityService/GetEligibility',
                 request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.GetEligibilityRequest.SerializeToString,
@@ -55,37 +53,80 @@ class EligibilityServiceStub:
                 request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesRequest.SerializeToString,
                 response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesResponse.FromString,
                 _registered_method=True)
+        self.WatchEligibilities = channel.unary_stream(
+                '/stepladder.promotion.v1.EligibilityService/WatchEligibilities',
+                request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesRequest.SerializeToString,
+                response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesResponse.FromString,
+                _registered_method=True)
+        self.ListTalents = channel.unary_unary(
+                '/stepladder.promotion.v1.EligibilityService/ListTalents',
+                request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsRequest.SerializeToString,
+                response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsResponse.FromString,
+                _registered_method=True)
+        self.DryRunEligibility = channel.unary_stream(
+                '/stepladder.promotion.v1.EligibilityService/DryRunEligibility',
+                request_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityRequest.SerializeToString,
+                response_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityResponse.FromString,
+                _registered_method=True)
 
 
 class EligibilityServiceServicer:
-    """Eligibility is read, never decided here: a live view over the facts under the policy in force.
+    """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
+    employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
+
+    "If nothing changes" means everywhere: nobody does or decides anything that is not recorded yet, coming months are rated
+    as the last full one, and KPIs stay as they are. What a day by itself brings (months of tenure, a planned change, points
+    that lapse, a new year) comes.
     """
 
-    def CreateEligibilityPolicy(self, request, context):
-        """Stores the rules of eligibility in force from a day on, until the next ones.
-        Who is not employed is never eligible, whatever it asks for.
-        Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListEligibilityPolicies(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def GetEligibility(self, request, context):
-        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
-        Read from the read model, unlike other single resources: `at_least` includes what was said before.
+        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
+        `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
+        INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
+        was said before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEligibilities(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Of everybody who holds a rung of a ladder, for the next one: by employee. With a rung, of everybody for whom it is
+        the next one.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `DATE_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEligibilities(self, request, context):
+        """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
+        rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
+        Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
+        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
+        have been built anew since: watch again from the beginning.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTalents(self, request, context):
+        """The pool behind a rung: everybody for whom it is the next step, who is ready now first, then by the day on which they
+        will be if nothing changes. Whether there is a vacancy is left out.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DryRunEligibility(self, request, context):
+        """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
+        that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
+        nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -93,16 +134,6 @@ class EligibilityServiceServicer:
 
 def add_EligibilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'CreateEligibilityPolicy': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateEligibilityPolicy,
-                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.CreateEligibilityPolicyRequest.FromString,
-                    response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.EligibilityPolicy.SerializeToString,
-            ),
-            'ListEligibilityPolicies': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListEligibilityPolicies,
-                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesRequest.FromString,
-                    response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesResponse.SerializeToString,
-            ),
             'GetEligibility': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEligibility,
                     request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.GetEligibilityRequest.FromString,
@@ -113,6 +144,21 @@ def add_EligibilityServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesRequest.FromString,
                     response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesResponse.SerializeToString,
             ),
+            'WatchEligibilities': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEligibilities,
+                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesRequest.FromString,
+                    response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesResponse.SerializeToString,
+            ),
+            'ListTalents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTalents,
+                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsRequest.FromString,
+                    response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsResponse.SerializeToString,
+            ),
+            'DryRunEligibility': grpc.unary_stream_rpc_method_handler(
+                    servicer.DryRunEligibility,
+                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityRequest.FromString,
+                    response_serializer=stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'stepladder.promotion.v1.EligibilityService', rpc_method_handlers)
@@ -122,62 +168,16 @@ def add_EligibilityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EligibilityService:
-    """Eligibility is read, never decided here: a live view over the facts under the policy in force.
+    """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
+    employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
+
+    "If nothing changes" means everywhere: nobody does or decides anything that is not recorded yet, coming months are rated
+    as the last full one, and KPIs stay as they are. What a day by itself brings (months of tenure, a planned change, points
+    that lapse, a new year) comes.
     """
-
-    @staticmethod
-    def CreateEligibilityPolicy(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/stepladder.promotion.v1.EligibilityService/CreateEligibilityPolicy',
-            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.CreateEligibilityPolicyRequest.SerializeToString,
-            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.EligibilityPolicy.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListEligibilityPolicies(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/stepladder.promotion.v1.EligibilityService/ListEligibilityPolicies',
-            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesRequest.SerializeToString,
-            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilityPoliciesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def GetEligibility(request,
@@ -223,6 +223,87 @@ class EligibilityService:
             '/stepladder.promotion.v1.EligibilityService/ListEligibilities',
             stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesRequest.SerializeToString,
             stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListEligibilitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEligibilities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/stepladder.promotion.v1.EligibilityService/WatchEligibilities',
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesRequest.SerializeToString,
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.WatchEligibilitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTalents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.promotion.v1.EligibilityService/ListTalents',
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsRequest.SerializeToString,
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.ListTalentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DryRunEligibility(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/stepladder.promotion.v1.EligibilityService/DryRunEligibility',
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityRequest.SerializeToString,
+            stepladder_dot_promotion_dot_v1_dot_eligibility__pb2.DryRunEligibilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

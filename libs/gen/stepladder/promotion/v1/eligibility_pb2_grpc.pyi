@@ -13,41 +13,59 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EligibilityServiceStub:
-    """Eligibility is read, never decided here: a live view over the facts under the policy in force."""
+    """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
+    employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
+
+    "If nothing changes" means everywhere: nobody does or decides anything that is not recorded yet, coming months are rated
+    as the last full one, and KPIs stay as they are. What a day by itself brings (months of tenure, a planned change, points
+    that lapse, a new year) comes.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateEligibilityPolicy: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.CreateEligibilityPolicyRequest, _eligibility_pb2.EligibilityPolicy]
-    """Stores the rules of eligibility in force from a day on, until the next ones.
-    Who is not employed is never eligible, whatever it asks for.
-    Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
-    """
-    ListEligibilityPolicies: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListEligibilityPoliciesRequest, _eligibility_pb2.ListEligibilityPoliciesResponse]
     GetEligibility: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.GetEligibilityRequest, _eligibility_pb2.Eligibility]
-    """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
-    Read from the read model, unlike other single resources: `at_least` includes what was said before.
+    """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
+    `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
+    INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
+    was said before.
     """
     ListEligibilities: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListEligibilitiesRequest, _eligibility_pb2.ListEligibilitiesResponse]
+    """Of everybody who holds a rung of a ladder, for the next one: by employee. With a rung, of everybody for whom it is
+    the next one.
+    Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `DATE_INVALID`.
+    """
+    WatchEligibilities: _aio.UnaryStreamMultiCallable[_eligibility_pb2.WatchEligibilitiesRequest, _eligibility_pb2.WatchEligibilitiesResponse]
+    """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
+    rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
+    Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
+    Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
+    have been built anew since: watch again from the beginning.
+    """
+    ListTalents: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListTalentsRequest, _eligibility_pb2.ListTalentsResponse]
+    """The pool behind a rung: everybody for whom it is the next step, who is ready now first, then by the day on which they
+    will be if nothing changes. Whether there is a vacancy is left out.
+    Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`.
+    """
+    DryRunEligibility: _aio.UnaryStreamMultiCallable[_eligibility_pb2.DryRunEligibilityRequest, _eligibility_pb2.DryRunEligibilityResponse]
+    """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
+    that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
+    nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
+    Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+    """
 
 class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Eligibility is read, never decided here: a live view over the facts under the policy in force."""
+    """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
+    employee and a step: a rung of a ladder that is one above the one held, or two.
 
-    @_abc_1.abstractmethod
-    def CreateEligibilityPolicy(
-        self,
-        request: _eligibility_pb2.CreateEligibilityPolicyRequest,
-        context: _aio.ServicerContext[_eligibility_pb2.CreateEligibilityPolicyRequest, _abc.Awaitable[_eligibility_pb2.EligibilityPolicy]],
-    ) -> _abc.Awaitable[_eligibility_pb2.EligibilityPolicy]:
-        """Stores the rules of eligibility in force from a day on, until the next ones.
-        Who is not employed is never eligible, whatever it asks for.
-        Errors: ALREADY_EXISTS `ELIGIBILITY_POLICY_EXISTS` if the id is taken with other content.
-        """
+    Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
 
-    @_abc_1.abstractmethod
-    def ListEligibilityPolicies(
-        self,
-        request: _eligibility_pb2.ListEligibilityPoliciesRequest,
-        context: _aio.ServicerContext[_eligibility_pb2.ListEligibilityPoliciesRequest, _abc.Awaitable[_eligibility_pb2.ListEligibilityPoliciesResponse]],
-    ) -> _abc.Awaitable[_eligibility_pb2.ListEligibilityPoliciesResponse]: ...
+    "If nothing changes" means everywhere: nobody does or decides anything that is not recorded yet, coming months are rated
+    as the last full one, and KPIs stay as they are. What a day by itself brings (months of tenure, a planned change, points
+    that lapse, a new year) comes.
+    """
 
     @_abc_1.abstractmethod
     def GetEligibility(
@@ -55,8 +73,10 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _eligibility_pb2.GetEligibilityRequest,
         context: _aio.ServicerContext[_eligibility_pb2.GetEligibilityRequest, _abc.Awaitable[_eligibility_pb2.Eligibility]],
     ) -> _abc.Awaitable[_eligibility_pb2.Eligibility]:
-        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `NO_POLICY_IN_FORCE`.
-        Read from the read model, unlike other single resources: `at_least` includes what was said before.
+        """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
+        `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
+        INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
+        was said before.
         """
 
     @_abc_1.abstractmethod
@@ -64,6 +84,46 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _eligibility_pb2.ListEligibilitiesRequest,
         context: _aio.ServicerContext[_eligibility_pb2.ListEligibilitiesRequest, _abc.Awaitable[_eligibility_pb2.ListEligibilitiesResponse]],
-    ) -> _abc.Awaitable[_eligibility_pb2.ListEligibilitiesResponse]: ...
+    ) -> _abc.Awaitable[_eligibility_pb2.ListEligibilitiesResponse]:
+        """Of everybody who holds a rung of a ladder, for the next one: by employee. With a rung, of everybody for whom it is
+        the next one.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `DATE_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchEligibilities(
+        self,
+        request: _eligibility_pb2.WatchEligibilitiesRequest,
+        context: _aio.ServicerContext[_eligibility_pb2.WatchEligibilitiesRequest, _abc.AsyncIterator[_eligibility_pb2.WatchEligibilitiesResponse]],
+    ) -> _abc.AsyncIterator[_eligibility_pb2.WatchEligibilitiesResponse]:
+        """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
+        rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
+        Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
+        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
+        have been built anew since: watch again from the beginning.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTalents(
+        self,
+        request: _eligibility_pb2.ListTalentsRequest,
+        context: _aio.ServicerContext[_eligibility_pb2.ListTalentsRequest, _abc.Awaitable[_eligibility_pb2.ListTalentsResponse]],
+    ) -> _abc.Awaitable[_eligibility_pb2.ListTalentsResponse]:
+        """The pool behind a rung: everybody for whom it is the next step, who is ready now first, then by the day on which they
+        will be if nothing changes. Whether there is a vacancy is left out.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def DryRunEligibility(
+        self,
+        request: _eligibility_pb2.DryRunEligibilityRequest,
+        context: _aio.ServicerContext[_eligibility_pb2.DryRunEligibilityRequest, _abc.AsyncIterator[_eligibility_pb2.DryRunEligibilityResponse]],
+    ) -> _abc.AsyncIterator[_eligibility_pb2.DryRunEligibilityResponse]:
+        """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
+        that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
+        nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+        """
 
 def add_EligibilityServiceServicer_to_server(servicer: EligibilityServiceServicer, server: _aio.Server) -> None: ...
