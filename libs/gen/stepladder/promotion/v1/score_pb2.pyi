@@ -206,6 +206,8 @@ class Ranked(_message.Message):
     TIE_BROKEN_BY_FIELD_NUMBER: _builtins.int
     SCORE_POSITION_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
+    POSITION_SINCE_FIELD_NUMBER: _builtins.int
+    APPLIED_POSITION_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     employee_id: _builtins.str
     total: _builtins.str
@@ -219,6 +221,11 @@ class Ranked(_message.Message):
     """Position of the event that holds the score."""
     passed: _builtins.bool
     """At least the pass mark."""
+    position_since: _builtins.str
+    """What the rules compare: since which day the position is held that was held when applications closed (empty: not
+    known, behind all others), and the position of the application.
+    """
+    applied_position: _builtins.int
     def __init__(
         self,
         *,
@@ -229,10 +236,12 @@ class Ranked(_message.Message):
         tie_broken_by: _builtins.str = ...,
         score_position: _builtins.int = ...,
         passed: _builtins.bool = ...,
+        position_since: _builtins.str = ...,
+        applied_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "passed", b"passed", "rank", b"rank", "score_position", b"score_position", "tie_broken_by", b"tie_broken_by", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_position", b"applied_position", "candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "passed", b"passed", "position_since", b"position_since", "rank", b"rank", "score_position", b"score_position", "tie_broken_by", b"tie_broken_by", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
