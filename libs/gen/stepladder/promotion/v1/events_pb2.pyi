@@ -215,6 +215,8 @@ class CycleOpened(_message.Message):
     CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
     CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
     OPENED_BY_FIELD_NUMBER: _builtins.int
+    POLICY_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
     cycle_id: _builtins.str
     display_name: _builtins.str
     opened_date: _builtins.str
@@ -223,10 +225,13 @@ class CycleOpened(_message.Message):
     applications_until: _builtins.str
     """The last day for applications to its competitions, unless one of them says another."""
     rules_position: _builtins.int
-    """Positions of the versions of the cycle rules and of their calendar, and the calendar's version; none by hand."""
+    """Positions of the versions of the cycle rules and of their calendar, and the calendar's version; of a regular cycle."""
     calendar_position: _builtins.int
     calendar_version: _builtins.str
     opened_by: _builtins.str
+    policy_id: _builtins.str
+    """Of a regular cycle: whose rules they are, and the month (YYYY-MM)."""
+    month: _builtins.str
     def __init__(
         self,
         *,
@@ -239,10 +244,12 @@ class CycleOpened(_message.Message):
         calendar_position: _builtins.int = ...,
         calendar_version: _builtins.str = ...,
         opened_by: _builtins.str = ...,
+        policy_id: _builtins.str = ...,
+        month: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_until", b"applications_until", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "cycle_id", b"cycle_id", "display_name", b"display_name", "end_date", b"end_date", "opened_by", b"opened_by", "opened_date", b"opened_date", "rules_position", b"rules_position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_until", b"applications_until", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "cycle_id", b"cycle_id", "display_name", b"display_name", "end_date", b"end_date", "month", b"month", "opened_by", b"opened_by", "opened_date", b"opened_date", "policy_id", b"policy_id", "rules_position", b"rules_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
