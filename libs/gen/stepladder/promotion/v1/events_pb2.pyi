@@ -824,6 +824,7 @@ class CandidacyListed(_message.Message):
     OBJECTIONS_PAUSE_NOTICE_FIELD_NUMBER: _builtins.int
     CALENDAR_POSITION_FIELD_NUMBER: _builtins.int
     CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    CALENDAR_ID_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     rank: _builtins.int
     listed_date: _builtins.str
@@ -833,6 +834,8 @@ class CandidacyListed(_message.Message):
     objections_pause_notice: _builtins.bool
     calendar_position: _builtins.int
     calendar_version: _builtins.str
+    calendar_id: _builtins.str
+    """Empty: Monday to Friday."""
     def __init__(
         self,
         *,
@@ -844,10 +847,11 @@ class CandidacyListed(_message.Message):
         objections_pause_notice: _builtins.bool = ...,
         calendar_position: _builtins.int = ...,
         calendar_version: _builtins.str = ...,
+        calendar_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "listed_date", b"listed_date", "notice_business_days", b"notice_business_days", "notice_until", b"notice_until", "objections_pause_notice", b"objections_pause_notice", "rank", b"rank"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_id", b"calendar_id", "calendar_position", b"calendar_position", "calendar_version", b"calendar_version", "candidacy_id", b"candidacy_id", "listed_date", b"listed_date", "notice_business_days", b"notice_business_days", "notice_until", b"notice_until", "objections_pause_notice", b"objections_pause_notice", "rank", b"rank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1294,6 +1298,7 @@ class PeerScored(_message.Message):
     candidacy_id: _builtins.str
     peer_id: _builtins.str
     score: _builtins.str
+    """Out of 100. Sealed with the peer's own key; of an erased peer it counts no more unless it was closed before."""
     def __init__(
         self,
         *,
