@@ -46,7 +46,7 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
-from stepladder.promotion.v1 import eligibility_pb2
+from stepladder.promotion.v1 import career_pb2, eligibility_pb2, post_pb2
 
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
@@ -77,6 +77,8 @@ CONTRACTS = (
     report_pb2,
     scorecard_pb2,
     eligibility_pb2,
+    post_pb2,
+    career_pb2,
 )
 """Of the services behind the front door; callers find them by reflection here."""
 

@@ -38,6 +38,7 @@ class Ladder(_message.Message):
         STARS_FIELD_NUMBER: _builtins.int
         ELIGIBILITY_ID_FIELD_NUMBER: _builtins.int
         COMPETITION_ID_FIELD_NUMBER: _builtins.int
+        LEADS_TEAM_FIELD_NUMBER: _builtins.int
         rung_id: _builtins.str
         """Unique in the ladder."""
         display_name: _builtins.str
@@ -48,6 +49,8 @@ class Ladder(_message.Message):
         """Policy of the kind `eligibility`: who may step onto this rung. Of all rungs but the first."""
         competition_id: _builtins.str
         """Policy of the kind `competition`: how it is decided who does. Of all rungs but the first."""
+        leads_team: _builtins.bool
+        """Who holds it leads the team of the post."""
         def __init__(
             self,
             *,
@@ -57,10 +60,11 @@ class Ladder(_message.Message):
             stars: _builtins.int = ...,
             eligibility_id: _builtins.str = ...,
             competition_id: _builtins.str = ...,
+            leads_team: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "display_name", b"display_name", "eligibility_id", b"eligibility_id", "position", b"position", "rung_id", b"rung_id", "stars", b"stars"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "display_name", b"display_name", "eligibility_id", b"eligibility_id", "leads_team", b"leads_team", "position", b"position", "rung_id", b"rung_id", "stars", b"stars"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -131,19 +131,23 @@ class SeatFilled(_message.Message):
     POST_ID_FIELD_NUMBER: _builtins.int
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
     post_id: _builtins.str
     claim_id: _builtins.str
     employee_id: _builtins.str
+    start_date: _builtins.str
+    """From this day on the directory says so, too."""
     def __init__(
         self,
         *,
         post_id: _builtins.str = ...,
         claim_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
+        start_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "employee_id", b"employee_id", "post_id", b"post_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "employee_id", b"employee_id", "post_id", b"post_id", "start_date", b"start_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,7 +182,7 @@ Global___SeatVacated: _TypeAlias = SeatVacated  # noqa: Y015
 
 @_typing.final
 class SeatsReleased(_message.Message):
-    """The claim is over. Whoever sits is counted by the directory."""
+    """The claim is over. Whoever sits is counted by the directory; until the first day, for having taken a seat."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1489,6 +1493,8 @@ class AppointmentBegun(_message.Message):
     FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     BEGUN_BY_FIELD_NUMBER: _builtins.int
+    FROM_ACTING_FIELD_NUMBER: _builtins.int
+    LEADS_TEAM_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     appointment_id: _builtins.str
     candidacy_id: _builtins.str
@@ -1507,6 +1513,10 @@ class AppointmentBegun(_message.Message):
     from_team_id: _builtins.str
     reason: _builtins.str
     begun_by: _builtins.str
+    from_acting: _builtins.bool
+    """What was held before was itself held for the time being only."""
+    leads_team: _builtins.bool
+    """The holder leads the team."""
     def __init__(
         self,
         *,
@@ -1525,10 +1535,12 @@ class AppointmentBegun(_message.Message):
         from_team_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         begun_by: _builtins.str = ...,
+        from_acting: _builtins.bool = ...,
+        leads_team: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "begun_by", b"begun_by", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "start_date", b"start_date", "team_id", b"team_id", "until_date", b"until_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "begun_by", b"begun_by", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "employee_id", b"employee_id", "from_acting", b"from_acting", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "start_date", b"start_date", "team_id", b"team_id", "until_date", b"until_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1549,6 +1561,13 @@ class AppointmentDecided(_message.Message):
     EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
+    LEADS_TEAM_FIELD_NUMBER: _builtins.int
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    POST_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     appointment_id: _builtins.str
     confirmed: _builtins.bool
@@ -1559,6 +1578,18 @@ class AppointmentDecided(_message.Message):
     effective_date: _builtins.str
     reason: _builtins.str
     decided_by: _builtins.str
+    left: _builtins.bool
+    """The employment ended first, on the day before: nothing is held."""
+    acting: _builtins.bool
+    """What is held is held for the time being, as it was before."""
+    leads_team: _builtins.bool
+    """The holder leads the team."""
+    candidacy_id: _builtins.str
+    """As of the appointment."""
+    post_id: _builtins.str
+    claim_id: _builtins.str
+    from_team_id: _builtins.str
+    """What was held until then."""
     def __init__(
         self,
         *,
@@ -1571,10 +1602,17 @@ class AppointmentDecided(_message.Message):
         effective_date: _builtins.str = ...,
         reason: _builtins.str = ...,
         decided_by: _builtins.str = ...,
+        left: _builtins.bool = ...,
+        acting: _builtins.bool = ...,
+        leads_team: _builtins.bool = ...,
+        candidacy_id: _builtins.str = ...,
+        post_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        from_team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "confirmed", b"confirmed", "decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "position", b"position", "reason", b"reason", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "appointment_id", b"appointment_id", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "confirmed", b"confirmed", "decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "left", b"left", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1597,6 +1635,9 @@ class EmployeeDemoted(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     PROPOSED_BY_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
+    DEMOTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
+    LEADS_TEAM_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     removed: _builtins.bool
     position: _builtins.str
@@ -1608,6 +1649,10 @@ class EmployeeDemoted(_message.Message):
     reason: _builtins.str
     proposed_by: _builtins.str
     decided_by: _builtins.str
+    demotion_id: _builtins.str
+    from_team_id: _builtins.str
+    leads_team: _builtins.bool
+    """The holder of what is held then leads the team."""
     def __init__(
         self,
         *,
@@ -1622,10 +1667,13 @@ class EmployeeDemoted(_message.Message):
         reason: _builtins.str = ...,
         proposed_by: _builtins.str = ...,
         decided_by: _builtins.str = ...,
+        demotion_id: _builtins.str = ...,
+        from_team_id: _builtins.str = ...,
+        leads_team: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "demotion_id", b"demotion_id", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1644,6 +1692,10 @@ class DemotionProposed(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     PROPOSED_BY_FIELD_NUMBER: _builtins.int
+    DEMOTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_POSITION_FIELD_NUMBER: _builtins.int
+    FROM_STARS_FIELD_NUMBER: _builtins.int
+    FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     removed: _builtins.bool
     position: _builtins.str
@@ -1651,6 +1703,10 @@ class DemotionProposed(_message.Message):
     team_id: _builtins.str
     reason: _builtins.str
     proposed_by: _builtins.str
+    demotion_id: _builtins.str
+    from_position: _builtins.str
+    from_stars: _builtins.int
+    from_team_id: _builtins.str
     def __init__(
         self,
         *,
@@ -1661,10 +1717,14 @@ class DemotionProposed(_message.Message):
         team_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         proposed_by: _builtins.str = ...,
+        demotion_id: _builtins.str = ...,
+        from_position: _builtins.str = ...,
+        from_stars: _builtins.int = ...,
+        from_team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["demotion_id", b"demotion_id", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1677,19 +1737,26 @@ class DemotionDismissed(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DISMISSED_BY_FIELD_NUMBER: _builtins.int
+    DEMOTION_ID_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     reason: _builtins.str
     dismissed_by: _builtins.str
+    demotion_id: _builtins.str
+    left: _builtins.bool
+    """The employment ended first."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         dismissed_by: _builtins.str = ...,
+        demotion_id: _builtins.str = ...,
+        left: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dismissed_by", b"dismissed_by", "employee_id", b"employee_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["demotion_id", b"demotion_id", "dismissed_by", b"dismissed_by", "employee_id", b"employee_id", "left", b"left", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
