@@ -1,0 +1,138 @@
+"""The order of a competition's candidates, and what would have changed it. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fractions import Fraction
+from functools import partial
+from hashlib import sha256
+
+from services.promotion.scoring import exact, fraction, smallest, with_part
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.score_pb2 import Ranked, Score
+from stepladder.promotion.v1.scoring_pb2 import PartChange, ScoreExplanation
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody with a total.
+
+    Attributes:
+        score_position: of the event that holds the score.
+        position_since: since when they held the position that they held when applications closed; None: not known.
+        applied_position: of the application in the log.
+    """
+
+    candidacy_id: str
+    employee_id: str
+    score: Score
+    score_position: int
+    position_since: date | None
+    applied_position: int
+
+
+def rank(rules: CompetitionRules, competition_id: str, candidates: Iterable[Candidate]) -> list[Ranked]:
+    """By rank, whatever the order in which they come: the higher total first; equal ones by the rules' ties."""
+    ranking: list[Ranked] = []
+    before: Candidate | None = None
+    for one in sorted(candidates, key=lambda one: _key(rules, competition_id, one)):
+        ties = compared(rules, competition_id, one, before) if before else []
+        ranking.append(
+            Ranked(
+                candidacy_id=one.candidacy_id,
+                employee_id=one.employee_id,
+                total=one.score.total,
+                rank=len(ranking) + 1,
+                tie_broken_by=ties[-1].rule if ties else "",
+                score_position=one.score_position,
+                passed=_passed(rules, one),
+                position_since=one.position_since.isoformat() if one.position_since else "",
+                applied_position=one.applied_position,
+            )
+        )
+        before = one
+    return ranking
+
+
+def within(ranking: Iterable[Ranked], seats: int) -> list[Ranked]:
+    """Those who passed, by rank, as many as there are seats."""
+    return [one for one in ranking if one.passed][:seats]
+
+
+def compared(
+    rules: CompetitionRules, competition_id: str, one: Candidate, other: Candidate
+) -> list[ScoreExplanation.Comparison]:
+    """What two with the same total were compared by, up to the rule that told them apart; nothing if totals differ."""
+    found: list[ScoreExplanation.Comparison] = []
+    if Fraction(one.score.total) != Fraction(other.score.total):
+        return found
+    for tie in rules.ties:
+        (own, own_text), (others, others_text) = (_by(tie, competition_id, each) for each in (one, other))
+        found.append(ScoreExplanation.Comparison(rule=named(tie), own=own_text, other=others_text))
+        if own != others:
+            break
+    return found
+
+
+def changes(
+    rules: CompetitionRules, competition_id: str, candidates: Sequence[Candidate], candidacy_id: str, seats: int
+) -> list[PartChange]:
+    """For each part what it alone would have had to be for a candidate to be within the seats, all else as it was."""
+    (candidate,) = (one for one in candidates if one.candidacy_id == candidacy_id)
+    others = sorted(
+        _key(rules, competition_id, one)
+        for one in candidates
+        if one.candidacy_id != candidacy_id and _passed(rules, one)
+    )
+
+    def enough(part_id: str, value: Fraction) -> bool:
+        changed = replace(candidate, score=with_part(rules, candidate.score, part_id, value))
+        if not changed.score.total or not _passed(rules, changed):
+            return False
+        return seats > 0 and (len(others) < seats or _key(rules, competition_id, changed) < others[seats - 1])
+
+    found = []
+    for part, scored in zip(rules.parts, candidate.score.parts, strict=True):
+        least = smallest(rules, part, partial(enough, part.part_id))
+        change = PartChange(part_id=part.part_id, display_name=part.display_name)
+        if scored.HasField("score"):
+            change.score.CopyFrom(scored.score)
+        if least is not None:
+            change.enough.CopyFrom(exact(least))
+        found.append(change)
+    return found
+
+
+def named(tie: CompetitionRules.Tie) -> str:
+    """A part's id, `TENURE`, `APPLIED_FIRST` or `LOT`."""
+    return tie.part_id or CompetitionRules.Rule.Name(tie.rule).removeprefix("RULE_")
+
+
+def lot(competition_id: str, candidacy_id: str) -> str:
+    """The draw of a candidate, in hexadecimal digits; the lowest comes first. Stored for ever."""
+    return sha256(f"{competition_id}/{candidacy_id}".encode()).hexdigest()
+
+
+def _key(rules: CompetitionRules, competition_id: str, one: Candidate) -> tuple[Fraction | int | str, ...]:
+    """The smaller comes first."""
+    return (-Fraction(one.score.total), *(_by(tie, competition_id, one)[0] for tie in rules.ties))
+
+
+def _by(tie: CompetitionRules.Tie, competition_id: str, one: Candidate) -> tuple[Fraction | int | str, str]:
+    """What a rule looks at: the smaller comes first; and how it reads. What is missing comes behind what is there."""
+    if tie.part_id:
+        part = next(part for part in one.score.parts if part.part_id == tie.part_id)
+        return (-fraction(part.score), part.score.value) if part.HasField("score") else (1, "")
+    match tie.rule:
+        case CompetitionRules.RULE_TENURE:
+            since = one.position_since or date.max
+            return since.toordinal(), one.position_since.isoformat() if one.position_since else ""
+        case CompetitionRules.RULE_APPLIED_FIRST:
+            return one.applied_position, str(one.applied_position)
+        case _:
+            drawn = lot(competition_id, one.candidacy_id)
+            return drawn, drawn
+
+
+def _passed(rules: CompetitionRules, one: Candidate) -> bool:
+    return not rules.pass_mark or Fraction(one.score.total) >= Fraction(rules.pass_mark)
