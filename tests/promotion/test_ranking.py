@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.promotion.ranking import Candidate, changes, compared, lot, rank, within
@@ -223,6 +223,7 @@ def fields(draw: st.DrawFn) -> tuple[CompetitionRules, list[Candidate]]:
     return given_rules, people
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(fields(), st.randoms(use_true_random=False))
 def test_the_order_of_candidates_does_not_matter(
     field: tuple[CompetitionRules, list[Candidate]], chance: random.Random
@@ -232,6 +233,7 @@ def test_the_order_of_candidates_does_not_matter(
     assert rank(given_rules, "c-1", shuffled) == rank(given_rules, "c-1", people)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(fields(), st.integers(1, 6))
 def test_what_would_have_been_enough_is_and_a_step_less_is_not(
     field: tuple[CompetitionRules, list[Candidate]], seats: int

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.promotion import interviewing, ranking, scoring
@@ -276,6 +276,7 @@ def competitions(draw: st.DrawFn) -> tuple[CompetitionRules, Inputs]:
     return given_rules, inputs
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(competitions(), st.randoms(use_true_random=False))
 def test_the_order_of_inputs_does_not_matter(case: tuple[CompetitionRules, Inputs], chance: random.Random) -> None:
     given_rules, inputs = case
@@ -285,6 +286,7 @@ def test_the_order_of_inputs_does_not_matter(case: tuple[CompetitionRules, Input
     assert score(given_rules, replace(inputs, totals=totals, interviews=interviews)) == score(given_rules, inputs)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(competitions())
 def test_anybody_can_add_it_up_again(case: tuple[CompetitionRules, Inputs]) -> None:
     """What every part adds is the total before rounding; scores lie within 0 and 100, and so does the total."""
@@ -306,6 +308,7 @@ def test_anybody_can_add_it_up_again(case: tuple[CompetitionRules, Inputs]) -> N
     assert abs(Fraction(made.total) - added) < Fraction(1, 10**given_rules.precision)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.fractions())
 def test_an_exact_number_comes_back_as_it_was(value: Fraction) -> None:
     assert fraction(exact(value)) == value
