@@ -69,6 +69,13 @@ async def check_hr(commands: Commands, context: Context) -> None:
         raise need_to_know()
 
 
+async def check_employed(commands: Commands, context: Context) -> None:
+    """Raises Forbidden `NEED_TO_KNOW` for whoever is not employed today."""
+    (caller,) = (await callers_to(commands, context, [""])).values()
+    if not caller.employee_id:
+        raise need_to_know()
+
+
 async def found_for(
     commands: Commands,
     aggregate: Aggregate[S],

@@ -27,6 +27,7 @@ from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
+from services.promotion.cycles import Cycles
 from services.promotion.records import Records
 
 MODELS: dict[str, list[type[ReadModel]]] = {
@@ -55,7 +56,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Sharings,
         CheckIns,
     ],
-    "promotion": [Records],
+    "promotion": [Catalogue, Records, Cycles],
 }
 
 

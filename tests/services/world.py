@@ -56,6 +56,7 @@ from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 from stepladder.performance.v1.report_pb2_grpc import ReportServiceStub
 from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
+from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
 HR = "e-hr"
@@ -181,6 +182,10 @@ class World:
     @property
     def eligibility(self) -> EligibilityServiceStub:
         return EligibilityServiceStub(self.channels["promotion"])
+
+    @property
+    def cycles(self) -> CycleServiceStub:
+        return CycleServiceStub(self.channels["promotion"])
 
     async def end(self) -> int:
         """The last position in the log."""
