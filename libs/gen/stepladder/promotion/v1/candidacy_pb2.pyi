@@ -157,14 +157,11 @@ class Candidacy(_message.Message):
         NOTES_FIELD_NUMBER: _builtins.int
         POINTS_FIELD_NUMBER: _builtins.int
         FULL_POINTS_FIELD_NUMBER: _builtins.int
-        LOG_POSITION_FIELD_NUMBER: _builtins.int
         interviewer_id: _builtins.str
         notes: _builtins.str
         points: _builtins.int
         full_points: _builtins.int
         """The most that the questions are worth."""
-        log_position: _builtins.int
-        """Of the event that holds it."""
         @_builtins.property
         def answers(self) -> _containers.RepeatedCompositeFieldContainer[_interview_pb2.AnswerScore]: ...
         def __init__(
@@ -175,11 +172,10 @@ class Candidacy(_message.Message):
             notes: _builtins.str = ...,
             points: _builtins.int = ...,
             full_points: _builtins.int = ...,
-            log_position: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "full_points", b"full_points", "interviewer_id", b"interviewer_id", "log_position", b"log_position", "notes", b"notes", "points", b"points"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "full_points", b"full_points", "interviewer_id", b"interviewer_id", "notes", b"notes", "points", b"points"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,7 +280,6 @@ class Candidacy(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     PEERS_MEAN_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
-    SCORE_POSITION_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     LISTED_DATE_FIELD_NUMBER: _builtins.int
     NOTICE_UNTIL_FIELD_NUMBER: _builtins.int
@@ -317,8 +312,6 @@ class Candidacy(_message.Message):
     """Peers have been asked, and no more of their scores are taken."""
     peers: _builtins.int
     """How many gave a score, and their mean, unless they were too few."""
-    score_position: _builtins.int
-    """Position of the event that holds the score."""
     rank: _builtins.int
     listed_date: _builtins.str
     notice_until: _builtins.str
@@ -391,7 +384,6 @@ class Candidacy(_message.Message):
         peers: _builtins.int = ...,
         peers_mean: _score_pb2.Exact | None = ...,
         score: _score_pb2.Score | None = ...,
-        score_position: _builtins.int = ...,
         rank: _builtins.int = ...,
         listed_date: _builtins.str = ...,
         notice_until: _builtins.str = ...,
@@ -414,7 +406,7 @@ class Candidacy(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "eligibility", b"eligibility", "lead_review", b"lead_review", "manager_review", b"manager_review", "peers_mean", b"peers_mean", "score", b"score", "two_levels_review", b"two_levels_review", "vacancies", b"vacancies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_date", b"applied_date", "approval_reason", b"approval_reason", "approved_by", b"approved_by", "approved_date", b"approved_date", "candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "drift", b"drift", "eligibility", b"eligibility", "employee_id", b"employee_id", "ended_by", b"ended_by", "ended_date", b"ended_date", "ended_reason", b"ended_reason", "etag", b"etag", "interviews", b"interviews", "lead_id", b"lead_id", "lead_review", b"lead_review", "letter_date", b"letter_date", "listed_date", b"listed_date", "log_position", b"log_position", "manager_id", b"manager_id", "manager_review", b"manager_review", "motivation", b"motivation", "notice_until", b"notice_until", "objections", b"objections", "peers", b"peers", "peers_closed", b"peers_closed", "peers_mean", b"peers_mean", "rank", b"rank", "score", b"score", "score_position", b"score_position", "start_date", b"start_date", "state", b"state", "training_date", b"training_date", "training_positions", b"training_positions", "trial_until", b"trial_until", "two_levels", b"two_levels", "two_levels_review", b"two_levels_review", "vacancies", b"vacancies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_date", b"applied_date", "approval_reason", b"approval_reason", "approved_by", b"approved_by", "approved_date", b"approved_date", "candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "drift", b"drift", "eligibility", b"eligibility", "employee_id", b"employee_id", "ended_by", b"ended_by", "ended_date", b"ended_date", "ended_reason", b"ended_reason", "etag", b"etag", "interviews", b"interviews", "lead_id", b"lead_id", "lead_review", b"lead_review", "letter_date", b"letter_date", "listed_date", b"listed_date", "log_position", b"log_position", "manager_id", b"manager_id", "manager_review", b"manager_review", "motivation", b"motivation", "notice_until", b"notice_until", "objections", b"objections", "peers", b"peers", "peers_closed", b"peers_closed", "peers_mean", b"peers_mean", "rank", b"rank", "score", b"score", "start_date", b"start_date", "state", b"state", "training_date", b"training_date", "training_positions", b"training_positions", "trial_until", b"trial_until", "two_levels", b"two_levels", "two_levels_review", b"two_levels_review", "vacancies", b"vacancies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1015,8 +1007,8 @@ class ActOnCandidacy(_message.Message):
     EMPLOYED_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     conflict: _builtins.str
-    """Why the caller may not judge this candidate, besides what the candidacy itself tells; empty: nothing. Reviews, interviews,
-    approval.
+    """Why the caller may not judge this candidate, besides what the candidacy itself tells; empty: nothing. Not of
+    RaiseObjection and WithdrawCandidacy.
     """
     seat: _builtins.bool
     """The same: the competition has a seat for the candidate."""

@@ -1053,8 +1053,10 @@ class PostTrainingPassed(_message.Message):
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
     RECORD_POSITIONS_FIELD_NUMBER: _builtins.int
     PASSED_DATE_FIELD_NUMBER: _builtins.int
+    PASSED_BY_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     passed_date: _builtins.str
+    passed_by: _builtins.str
     @_builtins.property
     def record_positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -1063,10 +1065,11 @@ class PostTrainingPassed(_message.Message):
         candidacy_id: _builtins.str = ...,
         record_positions: _abc.Iterable[_builtins.int] | None = ...,
         passed_date: _builtins.str = ...,
+        passed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "passed_date", b"passed_date", "record_positions", b"record_positions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "passed_by", b"passed_by", "passed_date", b"passed_date", "record_positions", b"record_positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

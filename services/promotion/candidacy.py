@@ -1,0 +1,507 @@
+"""A candidacy: one employee in one competition, from the application to the end of the trial."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.calendars import Days
+from libs.common.days import ONE_DAY, Span, months_later, parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
+from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from services.promotion.candidacy_state import Event, Stage, State, evolve
+from services.promotion.notice import last_day
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.candidacy_pb2 import (
+    ActOnCandidacy,
+    AppointCandidacyRequest,
+    ApproveCandidacyRequest,
+    Candidacy,
+    CountedBy,
+    EndNotSelected,
+    IssueLetterRequest,
+    ListCandidacy,
+    MoveNotice,
+    NoteDrift,
+    NotePeers,
+    NoteScore,
+    NoteTrialEnded,
+    PassPostTrainingRequest,
+    RaiseObjectionRequest,
+    RejectCandidacyRequest,
+    ReviewAsLeadRequest,
+    ReviewAsManagerRequest,
+    ReviewTwoLevelsRequest,
+    ScoreInterviewRequest,
+    SettleObjectionRequest,
+    WithdrawCandidacyRequest,
+)
+from stepladder.promotion.v1.eligibility_pb2 import Eligibility
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyApplied,
+    CandidacyAppointed,
+    CandidacyApproved,
+    CandidacyDrifted,
+    CandidacyListed,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyScored,
+    CandidacyWithdrawn,
+    InterviewScored,
+    LeadReviewed,
+    LetterIssued,
+    ManagerReviewed,
+    NoticeMoved,
+    ObjectionRaised,
+    ObjectionSettled,
+    PeersScored,
+    PostTrainingPassed,
+    TrialEnded,
+    TwoLevelsReviewed,
+)
+from stepladder.promotion.v1.score_pb2 import Score
+
+Request = (
+    ReviewAsLeadRequest
+    | ReviewAsManagerRequest
+    | ReviewTwoLevelsRequest
+    | ScoreInterviewRequest
+    | RaiseObjectionRequest
+    | SettleObjectionRequest
+    | ApproveCandidacyRequest
+    | IssueLetterRequest
+    | PassPostTrainingRequest
+    | AppointCandidacyRequest
+    | WithdrawCandidacyRequest
+    | RejectCandidacyRequest
+)
+Command = (
+    ActOnCandidacy | NoteScore | ListCandidacy | MoveNotice | NotePeers | NoteTrialEnded | EndNotSelected | NoteDrift
+)
+
+APPOINTABLE_AHEAD = timedelta(days=366)
+"""How far ahead the first day of a trial may lie."""
+
+
+def candidacy_key(competition_id: str, employee_id: str) -> str:
+    """The id of an employee's candidacy in a competition: nobody has two. Stored for ever."""
+    return opaque_id("candidacy", competition_id, employee_id)
+
+
+SAYS: Mapping[type[Message], tuple[type[Message], str]] = {
+    ReviewAsLeadRequest: (LeadReviewed, "reviewed_by"),
+    ReviewAsManagerRequest: (ManagerReviewed, "reviewed_by"),
+    ReviewTwoLevelsRequest: (TwoLevelsReviewed, "reviewed_by"),
+    ScoreInterviewRequest: (InterviewScored, "interviewer_id"),
+    RaiseObjectionRequest: (ObjectionRaised, "raised_by"),
+    SettleObjectionRequest: (ObjectionSettled, "settled_by"),
+    ApproveCandidacyRequest: (CandidacyApproved, "approved_by"),
+    IssueLetterRequest: (LetterIssued, "issued_by"),
+    PassPostTrainingRequest: (PostTrainingPassed, "passed_by"),
+    AppointCandidacyRequest: (CandidacyAppointed, "appointed_by"),
+    WithdrawCandidacyRequest: (CandidacyWithdrawn, "withdrawn_by"),
+    RejectCandidacyRequest: (CandidacyRejected, "rejected_by"),
+}
+"""The event that keeps what a request says, in fields of the same names, and the field that says who said it."""
+
+
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
+    match cast(Command, command):
+        case ActOnCandidacy() as act if act.HasField("apply"):
+            events: list[Event] = _applied(state, act, context)
+        case ActOnCandidacy() as act:
+            request: Request = getattr(act, act.WhichOneof("request") or "")
+            if state.stage == Candidacy.STATE_UNSPECIFIED:
+                raise NotFound("CANDIDACY_NOT_FOUND", "there is no such candidacy")
+            events = [] if _is_said(state, request, context.actor) else _step(state, request, act, context)
+        case NoteScore(score=score):
+            if state.stage not in (Candidacy.STATE_MANAGER_REVIEWED, Candidacy.STATE_SCORED):
+                raise _wrong_state(state)
+            same = _figures(score) == _figures(state.last(CandidacyScored).score)
+            events = [] if same and CandidacyScored in state.told else [CandidacyScored(score=score)]
+        case ListCandidacy() as listing:
+            events = _listed(state, listing)
+        case MoveNotice(calendar=calendar):
+            events = _moved(state, calendar)
+        case NotePeers(peers=peers, mean=mean):
+            taken = state.stage < Candidacy.STATE_SCORED and PeersScored not in state.told
+            scored = PeersScored(peers=peers, mean=mean if mean.denominator else None)
+            events = [scored] if taken else []
+        case NoteTrialEnded(passed=passed, career_position=position):
+            on_trial = state.stage == Candidacy.STATE_APPOINTED
+            events = [TrialEnded(passed=passed, career_position=position)] if on_trial else []
+        case EndNotSelected(cancelled=cancelled):
+            until = Candidacy.STATE_APPOINTED if cancelled else Candidacy.STATE_APPROVED
+            day = context.today.isoformat()
+            events = [CandidacyNotSelected(ended_date=day)] if 0 < state.stage < until else []
+        case NoteDrift() as note:
+            events = _drifted(state, note) if state.stage else []
+        case unknown:
+            assert_never(unknown)
+    return [_of(state, event) for event in events]
+
+
+def _of(state: State, event: Event) -> Event:
+    """The event with what it is about."""
+    event.candidacy_id = event.candidacy_id or state.applied.candidacy_id
+    if "employee_id" in event.DESCRIPTOR.fields_by_name and not isinstance(event, CandidacyApplied):
+        setattr(event, "employee_id", state.applied.employee_id)  # noqa: B010 - not all of them have it
+    return event
+
+
+CANDIDACY = Aggregate(name="promotion.candidacy", initial=State(), evolve=evolve, decide=decide)
+
+
+def _applied(state: State, act: ActOnCandidacy, context: Context) -> list[Event]:
+    found, motivation = act.application, act.apply.motivation
+    if state.stage:
+        if state.applied.motivation != motivation:
+            raise AlreadyExists("CANDIDACY_EXISTS", "this employee has applied already, in other words")
+        return []
+    if found.closed:
+        raise NotAllowed("APPLICATIONS_CLOSED", found.closed)
+    if missing := [one for one in found.eligibility.criteria if not (one.met or one.waiver_position)]:
+        what = "; ".join(f"{one.display_name or one.name}: {one.required}, but {one.actual}" for one in missing)
+        raise NotAllowed("NOT_ELIGIBLE", f"not every criterion is met: {what}")
+    if not found.eligibility.eligible:
+        raise NotAllowed("NOT_ELIGIBLE", "nobody steps onto this rung from the position that this employee holds")
+    return [
+        CandidacyApplied(
+            candidacy_id=found.candidacy_id,
+            competition_id=act.apply.competition_id,
+            employee_id=found.employee_id,
+            motivation=motivation,
+            applied_date=context.today.isoformat(),
+            eligibility=found.eligibility,
+            two_levels=found.eligibility.levels == 2,
+            lead_id=found.lead_id,
+            manager_id=found.manager_id,
+        )
+    ]
+
+
+def _step(state: State, request: Request, act: ActOnCandidacy, context: Context) -> list[Event]:
+    """The transition table."""
+    today, actor = context.today, context.actor
+    text = today.isoformat()
+    if not isinstance(request, WithdrawCandidacyRequest):
+        _refuse_conflict(state, act, actor)
+    match state.stage, request:
+        case Candidacy.STATE_APPLIED, ReviewAsLeadRequest(recommended=yes, interview_date=day, report=report):
+            _refuse_day(day, "interview_date", date.fromisoformat(state.applied.applied_date), today)
+            return [LeadReviewed(recommended=yes, interview_date=day, report=report, reviewed_by=actor)]
+        case Candidacy.STATE_LEAD_REVIEWED, ReviewAsManagerRequest(approved=yes, score=score, report=report):
+            _refuse_involved(actor, state.reviewers, "who reviewed it as the lead does not review it as the manager")
+            _refuse_score(score, yes, act.rules)
+            reviewed = ManagerReviewed(approved=yes, score=score, report=report, reviewed_by=actor)
+            return [reviewed] if yes else [reviewed, _rejected(report, context)]
+        case stage, ReviewTwoLevelsRequest(approved=yes, reason=reason) if stage < Candidacy.STATE_LISTED:
+            return _two_levels_reviewed(state, yes, reason, context)
+        case Candidacy.STATE_MANAGER_REVIEWED, ScoreInterviewRequest() as interview:
+            return [_interviewed(state, interview, act.interview, actor)]
+        case Candidacy.STATE_LISTED, RaiseObjectionRequest(objection_id=objection_id, reason=reason):
+            if objection_id in state.objections:
+                raise AlreadyExists("OBJECTION_EXISTS", f"there is another objection {objection_id}")
+            return [ObjectionRaised(objection_id=objection_id, reason=reason, raised_by=actor, raised_date=text)]
+        case _, RaiseObjectionRequest():
+            raise NotAllowed("NOT_LISTED", "only a candidacy on a public list that is not approved can be objected to")
+        case Candidacy.STATE_LISTED, SettleObjectionRequest() as settlement:
+            return _settled(state, settlement, act.calendar, context)
+        case Candidacy.STATE_LISTED, ApproveCandidacyRequest(reason=reason):
+            parts = state.reviewers | _objecting(state) | {one.settled_by for one in state.settled.values()}
+            _refuse_involved(
+                actor, parts, "who reviewed it, objected to it or settled an objection does not approve it"
+            )
+            return [_approved(state, reason, act, context)]
+        case Candidacy.STATE_APPROVED, IssueLetterRequest():
+            return [LetterIssued(issued_date=text, issued_by=actor)]
+        case Candidacy.STATE_LETTER_ISSUED, PassPostTrainingRequest():
+            return [_trained(state, act, context)]
+        case Candidacy.STATE_TRAINED, AppointCandidacyRequest(start_date=day):
+            start = _refuse_day(day, "start_date", today, today + APPOINTABLE_AHEAD)
+            _refuse_unless_seated(act)
+            until = _trial_until(start, act.rules)
+            return [CandidacyAppointed(start_date=day, trial_until=until.isoformat(), appointed_by=actor)]
+        case stage, WithdrawCandidacyRequest(reason=reason) if stage < Candidacy.STATE_APPOINTED:
+            return [CandidacyWithdrawn(reason=reason, withdrawn_by=actor, withdrawn_date=text)]
+        case stage, RejectCandidacyRequest(reason=reason) if stage < Candidacy.STATE_APPOINTED:
+            return [_rejected(reason, context)]
+        case _:
+            raise _wrong_state(state)
+
+
+_POSSIBLE: dict[Stage, str] = {
+    Candidacy.STATE_APPLIED: "the lead reviews it",
+    Candidacy.STATE_LEAD_REVIEWED: "the manager reviews it",
+    Candidacy.STATE_MANAGER_REVIEWED: "the panel interviews, and the competition is ranked",
+    Candidacy.STATE_SCORED: "the competition publishes its list",
+    Candidacy.STATE_LISTED: "HR can approve it after the notice",
+    Candidacy.STATE_APPROVED: "the letter can be issued",
+    Candidacy.STATE_LETTER_ISSUED: "the training for the post has to be passed",
+    Candidacy.STATE_TRAINED: "the candidate can be appointed",
+    Candidacy.STATE_APPOINTED: "the trial is decided in the employee's career",
+}
+
+
+def _wrong_state(state: State) -> NotAllowed:
+    possible = _POSSIBLE.get(state.stage, "nothing can be changed any more")
+    return NotAllowed("WRONG_STATE", f"the candidacy is {Candidacy.State.Name(state.stage)[6:]}: {possible}")
+
+
+def _is_said(state: State, request: Request, actor: str) -> bool:
+    """Whether just this was said, by the same person, and still stands."""
+    kind, by = SAYS[type(request)]
+    said: Message | None = state.told.get(kind)
+    match request:
+        case ScoreInterviewRequest():
+            actor = actor.removeprefix("user:")
+            said = state.interviews.get(actor)
+        case RaiseObjectionRequest(objection_id=objection_id):
+            said = state.objections.get(objection_id)
+        case SettleObjectionRequest(objection_id=objection_id):
+            said = state.settled.get(objection_id)
+    names = [one.name for one in request.DESCRIPTOR.fields if one.name not in {"request_id", "etag", "candidacy_id"}]
+    return (
+        said is not None
+        and getattr(said, by) == actor
+        and all(getattr(said, name) == getattr(request, name) for name in names)
+    )
+
+
+def _over(state: State) -> frozenset[str]:
+    """Who led the candidate on the day of the application, and whoever led that one."""
+    return frozenset(f"user:{one}" for one in (state.applied.lead_id, state.applied.manager_id) if one)
+
+
+def _objecting(state: State) -> frozenset[str]:
+    return frozenset(one.raised_by for one in state.objections.values())
+
+
+def _refuse_conflict(state: State, act: ActOnCandidacy, actor: str) -> None:
+    if actor == f"user:{state.applied.employee_id}":
+        raise NotAllowed("CONFLICT_OF_INTEREST", "nobody decides on their own candidacy, or objects to it")
+    if act.conflict:
+        raise NotAllowed("CONFLICT_OF_INTEREST", act.conflict)
+
+
+def _refuse_involved(actor: str, involved: frozenset[str], message: str) -> None:
+    if actor in involved:
+        raise NotAllowed("SEPARATION_OF_DUTIES", message)
+
+
+def _refuse_day(text: str, field: str, first: date, last: date) -> date:
+    day = parse_day(text, field)
+    if not first <= day <= last:
+        message = f"must be a day from {first} to {last}"
+        raise Invalid("DATE_INVALID", message, (FieldViolation(field, message),))
+    return day
+
+
+def has_part(rules: CompetitionRules, source: str) -> bool:
+    """Whether a part of the score comes from a source, by the name that it has in the rules."""
+    return any(part.WhichOneof("source") == source for part in rules.parts)
+
+
+def _refuse_score(score: str, approved: bool, rules: CompetitionRules) -> None:
+    """The manager's: there is one where a candidate goes on, and the rules have a part for it."""
+    wanted = approved and has_part(rules, "manager")
+    if wanted == bool(score):
+        return
+    message = "must be given: it is a part of the score" if wanted else "must be empty: it would count for nothing"
+    raise Invalid("SCORE_INVALID", message, (FieldViolation("score", message),))
+
+
+def _rejected(reason: str, context: Context) -> CandidacyRejected:
+    return CandidacyRejected(reason=reason, rejected_by=context.actor, rejected_date=context.today.isoformat())
+
+
+def lacking(state: State, interviewer_ids: Sequence[str], rules: CompetitionRules) -> list[str]:
+    """What a candidacy lacks before it can be ranked, in words; nothing for one that has ended.
+
+    `interviewer_ids`: those of the panel who may judge this candidate, besides what the candidacy itself tells.
+    """
+    if state.ended:
+        return []
+    missing = list[str]()
+    if state.stage < Candidacy.STATE_LEAD_REVIEWED:
+        missing.append("the lead's review")
+    if state.stage < Candidacy.STATE_MANAGER_REVIEWED:
+        missing.append("the manager's review")
+    if state.applied.two_levels and TwoLevelsReviewed not in state.told:
+        missing.append("the executive's review of two levels")
+    apart = {*_over(state), *state.reviewers, f"user:{state.applied.employee_id}"}
+    panel = [one for one in interviewer_ids if f"user:{one}" not in apart]
+    if has_part(rules, "interview"):
+        missing += [f"the interview by {one}" for one in panel if one not in state.interviews]
+        fewest = max(part.interview.minimum_interviewers for part in rules.parts)
+        if len(state.interviews) < fewest and len(panel) < fewest:
+            missing.append(f"interviews by {fewest} people: of the panel only {len(panel)} may judge this candidate")
+    if has_part(rules, "peers") and PeersScored not in state.told:
+        missing.append("the peers' scores, closed")
+    return missing
+
+
+def _two_levels_reviewed(state: State, approved: bool, reason: str, context: Context) -> list[Event]:
+    if not state.applied.two_levels:
+        raise NotAllowed("ONE_LEVEL", "this candidacy is for the next rung: there is nothing to review")
+    if TwoLevelsReviewed in state.told:
+        raise NotAllowed("WRONG_STATE", "the two levels have been reviewed")
+    message = "who reviewed it as the lead or the manager does not review it again"
+    _refuse_involved(context.actor, state.reviewers, message)
+    reviewed = TwoLevelsReviewed(approved=approved, reason=reason, reviewed_by=context.actor)
+    return [reviewed] if approved else [reviewed, _rejected(reason, context)]
+
+
+def _interviewed(
+    state: State, request: ScoreInterviewRequest, given: ActOnCandidacy.InterviewPoints, actor: str
+) -> InterviewScored:
+    if actor in _over(state) | state.reviewers:
+        raise NotAllowed("CONFLICT_OF_INTEREST", "neither lead nor manager interviews a candidate")
+    return InterviewScored(
+        interviewer_id=actor.removeprefix("user:"),
+        answers=request.answers,
+        notes=request.notes,
+        points=given.points,
+        full_points=given.full_points,
+        panel_position=given.panel_position,
+        bank_position=given.bank_position,
+    )
+
+
+def _listed(state: State, listing: ListCandidacy) -> list[Event]:
+    if state.last(CandidacyListed).listed_date:
+        return []
+    if state.stage != Candidacy.STATE_SCORED:
+        raise _wrong_state(state)
+    if state.applied.two_levels and not state.last(TwoLevelsReviewed).approved:
+        raise NotAllowed("TWO_LEVELS", "nobody is listed for two levels at once before the executive approved it")
+    days = Days(listing.calendar.calendar)
+    until = last_day(date.fromisoformat(listing.listed_date), listing.notice_business_days, days)
+    return [
+        CandidacyListed(
+            rank=listing.rank,
+            listed_date=listing.listed_date,
+            notice_until=until.isoformat(),
+            notice_business_days=listing.notice_business_days,
+            objections_pause_notice=listing.objections_pause_notice,
+            calendar_id=listing.calendar_id,
+            calendar_position=listing.calendar.position,
+            calendar_version=days.version,
+        )
+    ]
+
+
+def _moved(state: State, calendar: CountedBy) -> list[Event]:
+    if state.stage != Candidacy.STATE_LISTED or _is_paused(state):
+        return []
+    days = Days(calendar.calendar)
+    until = _notice_until(state, days)
+    if until == state.notice_until:
+        return []
+    return [NoticeMoved(notice_until=until, calendar_position=calendar.position, calendar_version=days.version)]
+
+
+def _is_paused(state: State) -> bool:
+    return state.listed.objections_pause_notice and bool(state.open_objections)
+
+
+def _notice_until(state: State, days: Days) -> str:
+    """The last day of the notice, by a calendar as it is known now; of one that nothing pauses any more."""
+    listed = state.listed
+    paused = [
+        Span(date.fromisoformat(one.raised_date), date.fromisoformat(state.settled[objection_id].settled_date))
+        for objection_id, one in state.objections.items()
+        if listed.objections_pause_notice
+    ]
+    first, promised = date.fromisoformat(listed.listed_date), date.fromisoformat(listed.notice_until)
+    return last_day(first, listed.notice_business_days, days, paused, promised).isoformat()
+
+
+def _settled(state: State, request: SettleObjectionRequest, calendar: CountedBy, context: Context) -> list[Event]:
+    objection_id, actor = request.objection_id, context.actor
+    if objection_id not in state.objections:
+        raise NotFound("OBJECTION_NOT_FOUND", f"there is no objection {objection_id}")
+    if objection_id in state.settled:
+        raise NotAllowed("OBJECTION_SETTLED", f"objection {objection_id} has been settled")
+    parts = state.reviewers | _objecting(state)
+    _refuse_involved(actor, parts, "who reviewed the candidate or objected to them settles no objection")
+    settled = ObjectionSettled(
+        objection_id=objection_id,
+        upheld=request.upheld,
+        reason=request.reason,
+        settled_by=actor,
+        settled_date=context.today.isoformat(),
+    )
+    if request.upheld:
+        return [settled, _rejected(request.reason, context)]
+    after = evolve(state, settled)
+    if state.listed.objections_pause_notice and not after.open_objections:
+        days = Days(calendar.calendar)
+        settled.notice_until = _notice_until(after, days)
+        settled.calendar_position, settled.calendar_version = calendar.position, days.version
+    return [settled]
+
+
+def _approved(state: State, reason: str, act: ActOnCandidacy, context: Context) -> CandidacyApproved:
+    if state.open_objections:
+        raise NotAllowed("OBJECTION_OPEN", f"to be settled first: objection {', '.join(state.open_objections)}")
+    days = Days(act.calendar.calendar)
+    until = _notice_until(state, days)
+    if context.today.isoformat() <= until:
+        raise NotAllowed("NOTICE_RUNNING", f"the list is public up to {until}: approve it on a later day")
+    _refuse_unless_seated(act)
+    return CandidacyApproved(
+        approved_date=context.today.isoformat(),
+        reason=reason,
+        approved_by=context.actor,
+        notice_until=until,
+        calendar_position=act.calendar.position,
+        calendar_version=days.version,
+        vacancies=act.vacancies,
+    )
+
+
+def _refuse_unless_seated(act: ActOnCandidacy) -> None:
+    if not act.employed:
+        raise NotAllowed("NOT_EMPLOYED", "the candidate is not employed any more: reject the candidacy")
+    if not act.seat:
+        raise NotAllowed("NO_SEAT", "the post has no seat left for this candidate")
+
+
+def _trained(state: State, act: ActOnCandidacy, context: Context) -> PostTrainingPassed:
+    since = state.last(LetterIssued).issued_date
+    passed = {one.course_id: one.record_position for one in act.passed if one.date >= since}
+    if missing := [course_id for course_id in act.rules.course_ids if course_id not in passed]:
+        message = f"not passed since the letter of {since}: {', '.join(missing)}"
+        raise NotAllowed("TRAINING_MISSING", message)
+    positions = sorted(passed[course_id] for course_id in act.rules.course_ids)
+    day = context.today.isoformat()
+    return PostTrainingPassed(record_positions=positions, passed_date=day, passed_by=context.actor)
+
+
+def _trial_until(start: date, rules: CompetitionRules) -> date:
+    if rules.WhichOneof("trial") == "trial_weeks":
+        return start + timedelta(weeks=rules.trial_weeks) - ONE_DAY
+    return months_later(start, rules.trial_months) - ONE_DAY
+
+
+def _drifted(state: State, note: NoteDrift) -> list[Event]:
+    """What would come out otherwise now; nothing where that was said already."""
+    before, drifted = state.last(CandidacyDrifted), CandidacyDrifted(known_at=note.known_at)
+    if _outcome(note.eligibility) != _outcome(state.applied.eligibility):
+        drifted.eligibility.CopyFrom(note.eligibility)
+    if CandidacyScored in state.told and _figures(note.score) != _figures(state.last(CandidacyScored).score):
+        drifted.score.CopyFrom(note.score)
+    same = [_outcome(one.eligibility) + _figures(one.score) for one in (before, drifted)]
+    return [] if same[0] == same[1] else [drifted]
+
+
+def _outcome(one: Eligibility) -> tuple[object, ...]:
+    return one.eligible, [
+        (each.name, each.actual, each.met, each.waiver_position, each.disputed) for each in one.criteria
+    ]
+
+
+def _figures(one: Score) -> tuple[object, ...]:
+    return one.total, one.exact_total, [(part.part_id, part.score, part.missing) for part in one.parts]
