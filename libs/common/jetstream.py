@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
@@ -103,18 +104,24 @@ async def create_streams(client: Client, replicas: int) -> None:
 
 
 def _read_varz(monitor_url: str) -> dict[str, Any]:
-    with urlopen(f"{monitor_url}/varz", timeout=5) as answer:  # noqa: S310 - the address is the operator's setting
-        varz: dict[str, Any] = json.load(answer)
-        return varz
+    try:
+        with urlopen(f"{monitor_url}/varz", timeout=5) as answer:  # noqa: S310 - the address is the operator's setting
+            varz: dict[str, Any] = json.load(answer)
+            return varz
+    except HTTPException as broken:
+        raise OSError(f"the answer of {monitor_url} broke off") from broken
 
 
 async def check_configuration(client: Client, replicas: int, monitor_url: str) -> None:
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored can vanish (D4).
 
-    `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer.
+    `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer,
+    NoAnswer or NoResponders when the streams do not, the latter also while the server has yet to open its store.
     """
     varz = await asyncio.to_thread(_read_varz, monitor_url)
-    config = varz.get("jetstream", {}).get("config", {})
+    config = varz.get("jetstream", {}).get("config")
+    if config is None:  # monitoring begins before; a server without a store would not answer for streams either
+        raise NoResponders
     problems = [] if config.get("sync_always") else ["the server does not sync every write (sync_interval: always)"]
     version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
     if version < (2, 15, 1):

@@ -1,5 +1,6 @@
 """The server and its streams are as the code demands, or the service says what is wrong and does not start."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from libs.common.jetstream import (
     create_streams,
     stream_configuration,
 )
-from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Rejected
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, NoResponders, Rejected
 from tests.servers import running_nats
 
 
@@ -25,6 +26,13 @@ class Careless(NatsServer):
 
     def _configuration(self, ports: Path) -> str:
         return super()._configuration(ports).replace("sync_interval: always", "sync_interval: 2m")
+
+
+class WithoutStore(NatsServer):
+    """A server whose monitoring answers as every one's does for a moment after its start, before the store is open."""
+
+    def _configuration(self, ports: Path) -> str:
+        return "\n".join(line for line in super()._configuration(ports).splitlines() if "jetstream" not in line)
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +207,30 @@ async def test_a_monitor_that_is_away_is_waited_for(client: Client) -> None:
     await create_streams(client, 1)
     with pytest.raises(OSError, match="refused"):
         await check_configuration(client, 1, "http://127.0.0.1:9")
+
+
+async def test_a_store_that_is_not_open_yet_is_waited_for(client: Client, tmp_path: Path) -> None:
+    """A server that has just started tells nothing of how it stores; that is not a wrong configuration either."""
+    await create_streams(client, 1)
+    starting = WithoutStore(tmp_path)
+    starting.start()
+    try:
+        await asyncio.to_thread(starting.wait_ready)
+        with pytest.raises(NoResponders):
+            await check_configuration(client, 1, starting.monitor_url)
+    finally:
+        starting.stop()
+
+
+async def test_a_monitor_that_dies_while_it_answers_is_waited_for(client: Client) -> None:
+    """Half an answer is none."""
+
+    async def answer_half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"version"')
+        writer.close()
+
+    await create_streams(client, 1)
+    async with await asyncio.start_server(answer_half, "127.0.0.1", 0) as dying:
+        with pytest.raises(OSError, match="broke off"):
+            await check_configuration(client, 1, f"http://127.0.0.1:{dying.sockets[0].getsockname()[1]}")
