@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ from libs.common.settings import Settings
 from libs.common.streams import Stored
 from services.coaching.plans import Plans
 from services.performance.results import Results
-from stepladder.common.v1.operations_pb2 import ListFollowersRequest, ListFollowersResponse
+from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest, ListFollowersResponse
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1.directory_pb2 import (
     AppointTeamLeadRequest,
@@ -50,6 +50,10 @@ FACTS_IN_A_REQUEST = 20
 KPI_ID = "short-calls"
 LEAST_READINGS = 400
 """Acknowledged before a storm ends, so that there is something to check."""
+READINGS_SECONDS = 120.0
+"""An answer that a service misses while it starts costs it 6.5 s: with a third of a core, these took up to 17 s."""
+ANSWER_SECONDS = 90.0
+"""Patience with what is asked before it is asked again, and as long for the second answer."""
 
 
 class CountingProcess(ChildProcess):
@@ -71,9 +75,37 @@ class Load:
     acknowledged: dict[FactKey, Numbers] = field(default_factory=dict)
     requests: int = 0
     repeated: int = 0
+    refusal: str = ""
     going: bool = True
+    _callers: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def call(self, number: int, seed: int) -> None:
+    def start(self, callers: int, seed: int) -> None:
+        """Sends that many callers to work."""
+        self._callers = [asyncio.create_task(self._call(number, seed)) for number in range(callers)]
+
+    async def too_little(self) -> str:
+        """What is missing of the readings that a storm needs."""
+        self._check()
+        if len(self.acknowledged) >= LEAST_READINGS:
+            return ""
+        return f"{len(self.acknowledged)} of {LEAST_READINGS} readings are acknowledged {self._told()}"
+
+    async def unanswered(self) -> str:
+        """How many callers wait for their last answer."""
+        self._check()
+        waiting = sum(not caller.done() for caller in self._callers)
+        return f"{waiting} callers wait for their last answer {self._told()}" if waiting else ""
+
+    def _check(self) -> None:
+        """Raises what ended a caller, if anything did."""
+        for caller in self._callers:
+            if caller.done():
+                caller.result()
+
+    def _told(self) -> str:
+        return f"({self.requests} requests, {self.repeated} repetitions; the last refusal: {self.refusal or 'none'})"
+
+    async def _call(self, number: int, seed: int) -> None:
         """One caller: its facts have a source of its own, so that nobody else records them."""
         chance = Random(f"{seed}-{number}")
         day = date(2001 + number, 1, 1)
@@ -96,6 +128,7 @@ class Load:
                 if error.code().name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"):
                     raise
                 self.repeated += 1
+                self.refusal = f"{error.code().name} {error.details()}"
                 await asyncio.sleep(0.05)
         # A repeated request answers what the first one would have: everything recorded, nothing known before.
         if answer.recorded != len(request.facts):
@@ -134,16 +167,27 @@ class Storm:
             self.kills[name] += 1
             self.tell(f"kill {number + 1} of {kills}: {name}")
 
+    async def until_none(self, missing: Callable[[], Awaitable[str]], seconds: float) -> None:
+        """Waits until nothing is missing. Raises AssertionError with what still is, or with who will not do it."""
+        deadline = time.monotonic() + seconds
+        while said := await missing():
+            for name, server in self.system.servers.items():
+                if server.ended():
+                    raise AssertionError(f"{said}; {name} has ended: {server.last_words()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"after {seconds:.0f} s, {said}")
+            await asyncio.sleep(0.1)
+
     async def settle(self, seconds: float = 90.0) -> None:
         """Waits until every follower has caught up and nothing is due any more."""
         self.proxy.calm = True
         await wait_serving(self.system, SERVICES)
-        async with asyncio.timeout(seconds):
-            for name in SERVICES:
-                async with aio.insecure_channel(self.system.settings.address_of(name)) as channel:
-                    stub = OperationsServiceStub(channel)
-                    while not await _at_rest(stub, name):
-                        await asyncio.sleep(0.2)
+
+        async def unrest() -> str:
+            found = [await _unrest(self.system.settings.address_of(name), name) for name in SERVICES]
+            return "; ".join(filter(None, found))
+
+        await self.until_none(unrest, seconds)
 
     async def evidence(self, load: Load) -> Evidence:
         """Everything that the checker looks at."""
@@ -153,9 +197,12 @@ class Storm:
         folder = self.system.folder
         results, plans, counting = Results(MetaData()), Plans(MetaData()), Counting(MetaData())
         counts = open_database(f"sqlite+aiosqlite:///{folder}/counting.db")
-        async with asyncio.timeout(60):
-            while await counting.total(counts) < len(log):
-                await asyncio.sleep(0.1)
+
+        async def uncounted() -> str:
+            total = await counting.total(counts)
+            return f"{total} of {len(log)} events are counted" if total < len(log) else ""
+
+        await self.until_none(uncounted, 60)
         performance = open_database(self.system.settings.database_for("performance"))
         coaching = open_database(self.system.settings.database_for("coaching"))
         async with performance.connect() as connection:
@@ -177,14 +224,26 @@ class Storm:
         return found
 
 
-async def _at_rest(stub: OperationsServiceStub, service: str) -> bool:
-    try:
-        answer: ListFollowersResponse = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=5)
-    except aio.AioRpcError:
-        return False
+async def _unrest(address: str, service: str) -> str:
+    """What keeps a service's followers from being at rest."""
+    async with aio.insecure_channel(address) as channel:
+        stub = OperationsServiceStub(channel)
+        try:
+            answer: ListFollowersResponse = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=5)
+        except aio.AioRpcError as error:
+            return f"{service} does not tell of its followers: {error.code().name} {error.details()}"
     if parked := [f for f in answer.followers if f.parked_events or f.error]:
         raise AssertionError(f"parked or stopped: {parked}")
-    return all(f.lag == 0 and f.deadlines == 0 and f.state == f.STATE_RUNNING for f in answer.followers)
+    restless = [f for f in answer.followers if f.lag or f.deadlines or f.state != f.STATE_RUNNING]
+    return f"{service} is not at rest: {', '.join(map(_told, restless))}" if restless else ""
+
+
+def _told(follower: Follower) -> str:
+    due = f", {follower.deadlines} deadlines from {follower.next_deadline_time.ToJsonString()}"
+    return (
+        f"{follower.name} {Follower.State.Name(follower.state)} at {follower.position} of {follower.end},"
+        f" {follower.lag} behind{due if follower.deadlines else ''}"
+    )
 
 
 async def read_log(nats: NatsServer) -> list[Stored]:
@@ -275,14 +334,13 @@ async def run_storm(
     began = time.monotonic()
     async with storm(folder, seed, tell=tell) as raging:
         load = Load(raging.system.settings.performance_address)
-        callers_at_work = [asyncio.create_task(load.call(number, seed)) for number in range(callers)]
+        load.start(callers, seed)
         await raging.rage(kills, calm_seconds)
-        async with asyncio.timeout(60):  # on a slow machine the kills may have left little room for work
-            while len(load.acknowledged) < LEAST_READINGS:
-                await asyncio.sleep(0.1)
+        # The kills may have left little room for work.
+        await raging.until_none(load.too_little, READINGS_SECONDS)
         load.going = False
         raging.proxy.calm = True
-        await asyncio.gather(*callers_at_work)
+        await raging.until_none(load.unanswered, ANSWER_SECONDS)
         tell("calm; waiting until everything has caught up")
         await raging.settle()
         evidence = await raging.evidence(load)

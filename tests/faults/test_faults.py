@@ -10,19 +10,26 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from libs.cli.embedded import Embedded
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect
+from libs.common.settings import Settings
 from stepladder.coaching.v1.events_pb2 import PlanProposed
 from stepladder.common.v1.envelope_pb2 import Envelope
 from tests.faults.checker import Evidence, violations
-from tests.faults.storm import LEAST_READINGS, CountingProcess, run_storm
+from tests.faults.proxy import LossyProxy
+from tests.faults.storm import LEAST_READINGS, CountingProcess, Storm, run_storm
 from tests.servers import running_nats
 
 SEED = 20260101
+
+with_time_for_the_storm = pytest.mark.timeout(600)
+"""Whichever test comes first waits for it. Longer than all its waits together: these say what they waited for."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return evidence
 
 
-@pytest.mark.timeout(240)
+@with_time_for_the_storm
 @pytest.mark.xdist_group("faults")
 def test_a_storm_breaks_no_promise(aftermath: Evidence) -> None:
     """Whatever was killed: all acknowledged is in the log once, rows are a fold of it, a detection has one plan."""
@@ -73,6 +80,7 @@ def _with_an_event_counted_twice(evidence: Evidence) -> Evidence:
     return replace(evidence, counts={**evidence.counts, subject: count + 1})
 
 
+@with_time_for_the_storm
 @pytest.mark.xdist_group("faults")
 @pytest.mark.parametrize(
     ("plant", "wanted"),
@@ -90,6 +98,22 @@ def test_the_checker_catches_what_is_planted(
 ) -> None:
     """The negative controls: each planted fault is named."""
     assert any(wanted in line for line in violations(plant(aftermath)))
+
+
+async def test_a_wait_that_gives_up_says_what_is_missing(tmp_path: Path) -> None:
+    """And who has ended, if that is why: nobody starts it again."""
+    ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "unknown", "arguments")
+    storm = Storm(Embedded(tmp_path, Settings(), {}), LossyProxy(9, SEED, 1.0), Random(SEED), print)
+
+    async def missing() -> str:
+        return "2 of 3 events are counted"
+
+    with pytest.raises(AssertionError, match=r"^after 0 s, 2 of 3 events are counted$"):
+        await storm.until_none(missing, 0)
+    storm.system.servers["counting"] = ended
+    ended.start()
+    with pytest.raises(AssertionError, match=r"^2 of 3 events are counted; counting has ended: Traceback"):
+        await storm.until_none(missing, 60)
 
 
 @pytest.fixture
