@@ -395,7 +395,8 @@ class _PullFeed:
     """A consumer without acks that starts behind a position and is made anew whenever a delivery is missing.
 
     The position is the follower's own; the consumer's delivery numbers must be contiguous, which is how a lost
-    message shows. While the follower works on some entries, the next ones arrive.
+    message shows, and the last one is that of which heartbeats tell. While the follower works on some entries, the
+    next ones arrive.
     """
 
     def __init__(
@@ -516,10 +517,17 @@ class _PullFeed:
                 self._after = position
                 self._ready.append(Stored(position, message.subject, message.data, headers.get("Nats-Msg-Id", "")))
             else:
-                logger.warning("follow_gap", stream=self._stream, expected=self._delivered + 1, found=delivery)
-                self._broken = True
+                self._break_at(delivery)
         elif status in ("408", "404"):  # a request expired
             self._asked -= int(headers.get("Nats-Pending-Messages", self._asked))
-        elif status != "100":  # no heartbeat but 409 consumer deleted, 503 nobody there, and whatever else: start anew
+        elif status == "100":  # a heartbeat: it tells of the last delivery, which may be lost with none behind it
+            if (last := int(headers["Nats-Last-Consumer"])) > self._delivered:
+                self._break_at(last)
+        else:  # 409 consumer deleted, 503 nobody there, and whatever else: start anew
             self._broken = True
         self._news.set()
+
+    def _break_at(self, delivery: int) -> None:
+        """What lies between the last delivery that came and this one is lost."""
+        logger.warning("follow_gap", stream=self._stream, expected=self._delivered + 1, found=delivery)
+        self._broken = True

@@ -17,7 +17,7 @@ import pytest
 
 from libs.cli.embedded import Embedded
 from libs.cli.nats_server import NatsServer
-from libs.common.jetstream import connect
+from libs.common.jetstream import JetStreamStream, connect
 from libs.common.settings import Settings
 from stepladder.coaching.v1.events_pb2 import PlanProposed
 from stepladder.common.v1.envelope_pb2 import Envelope
@@ -129,6 +129,25 @@ async def _publish(server: NatsServer, events: int) -> None:
     for number in range(events):
         await stream.publish(f"log.test.thing.{number % 7}", payload)
     await client.close()
+
+
+async def test_what_was_lost_last_comes_again(nats: NatsServer) -> None:
+    """The line breaks while an entry is on its way and none comes after it: the consumer is there still, and silent."""
+    async with LossyProxy(nats.port, SEED, 0.01).running() as proxy:
+        client = await connect(f"nats://127.0.0.1:{proxy.port}", "test")
+        await _publish(nats, 1)
+        async with JetStreamStream(client).feed(["log.>"], 0) as feed:
+            assert [entry.position for entry in await feed.next(10, 10)] == [1]
+            proxy.calm = False
+            while not proxy.lost:
+                await asyncio.sleep(0.001)
+            proxy.calm = True
+            await _publish(nats, 1)
+            async with asyncio.timeout(20):
+                while not (entries := await feed.next(10, 1)):
+                    pass
+            assert [entry.position for entry in entries] == [2]
+        await client.close()
 
 
 def _wait_for(condition: Callable[[], bool], *, every: float = 0.05) -> None:
