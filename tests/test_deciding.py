@@ -25,7 +25,7 @@ from services.performance import (
     target,
 )
 from services.performance.team import TEAM
-from services.promotion import cycle, eligibilitypolicy
+from services.promotion import cycle, groups
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1.rules_pb2 import schema_version
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -34,7 +34,7 @@ from stepladder.performance.v1.events_pb2 import TeamRenamed
 from stepladder.promotion.v1 import events_pb2 as promotion_events
 from tests.deciding import twice_is_once
 
-ONLY_READ = {"DetectionPolicyCreated"}
+ONLY_READ = {"DetectionPolicyCreated", "EligibilityPolicyCreated"}
 """Events of earlier logs, which read models still understand and nothing writes any more."""
 
 create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班")))
@@ -65,7 +65,7 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
             coaching_events.DESCRIPTOR,
             [plan, mastery, pip, session, sharing, standing, suggestion, training],
         ),
-        (promotion_events.DESCRIPTOR, [cycle, eligibilitypolicy]),
+        (promotion_events.DESCRIPTOR, [cycle, groups]),
     ],
     ids=["performance", "coaching", "promotion"],
 )

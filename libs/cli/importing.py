@@ -18,7 +18,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
 from libs.cli.calls import CallFacts, employee_id
-from libs.cli.presets import load_eligibility_policies, load_kpis, load_policies, load_targets
+from libs.cli.presets import load_kpis, load_policies, load_targets
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     AppointTeamLeadRequest,
@@ -39,13 +39,10 @@ from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
-from stepladder.promotion.v1.eligibility_pb2 import CreateEligibilityPolicyRequest
-from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 
 SetupRequest = (
     CreateKpiRequest
     | CreateTeamRequest
-    | CreateEligibilityPolicyRequest
     | SetTargetRequest
     | SetPolicyRequest
     | HireEmployeeRequest
@@ -218,7 +215,6 @@ def preset_requests() -> list[SetupRequest]:
         *(identified(CreateKpiRequest(kpi=kpi)) for kpi in load_kpis()),
         *(identified(SetTargetRequest(target=target)) for target in load_targets()),
         *(identified(SetPolicyRequest(policy=policy)) for policy in load_policies()),
-        *(identified(CreateEligibilityPolicyRequest(policy=policy)) for policy in load_eligibility_policies()),
     ]
 
 
@@ -280,13 +276,11 @@ async def import_centre(
     Raises ImportFailed.
     """
     routes = _routes(channel)
-    stages: list[dict[str, list[SetupRequest]]] = [{}, {}, {}, {}]
+    stages: list[dict[str, list[SetupRequest]]] = [{} for _ in range(5)]
     total = 0
     for request in requests:
         route = routes[type(request)]
-        derived = isinstance(request, CreateKpiRequest) and request.kpi.HasField("derived")
-        calendar = isinstance(request, SetPolicyRequest) and request.policy.HasField("calendar")
-        stages[1 if derived or calendar else route.stage].setdefault(route.about(request), []).append(request)
+        stages[_stage(request, route)].setdefault(route.about(request), []).append(request)
         total += 1
     free = asyncio.Semaphore(SETUP_REQUESTS_AT_ONCE)
     existing: list[str] = []
@@ -338,14 +332,10 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
     directory = DirectoryServiceStub(channel)
     kpis = KpiServiceStub(channel)
     policies = PolicyServiceStub(channel)
-    eligibility = EligibilityServiceStub(channel)
     scorecards = ScorecardServiceStub(channel)
     return {
         CreateKpiRequest: _Route(0, lambda r: f"KPI {r.kpi.kpi_id}", kpis.CreateKpi),
         CreateTeamRequest: _Route(0, lambda r: f"team {r.team.team_id}", directory.CreateTeam),
-        CreateEligibilityPolicyRequest: _Route(
-            0, lambda r: f"eligibility policy {r.policy.policy_id}", eligibility.CreateEligibilityPolicy
-        ),
         SetTargetRequest: _Route(2, lambda r: f"target {r.target.kpi_id} {r.target.team_id}".strip(), kpis.SetTarget),
         SetPolicyRequest: _Route(2, lambda r: f"policy {r.policy.policy_id}", policies.SetPolicy),
         HireEmployeeRequest: _Route(2, lambda r: f"employee {r.employee.employee_id}", directory.HireEmployee),
@@ -357,6 +347,21 @@ def _routes(channel: Channel) -> dict[type[SetupRequest], _Route]:
         ),
         CloseMonthRequest: _Route(3, lambda _: "months", scorecards.CloseMonth),
     }
+
+
+POLICY_STAGES = {"calendar": 1, "competition": 3, "ladder": 4}
+"""Of policies that others name, or that name others."""
+
+
+def _stage(request: SetupRequest, route: _Route) -> int:
+    """What others rest on comes first."""
+    match request:
+        case CreateKpiRequest(kpi=kpi) if kpi.HasField("derived"):
+            return 1
+        case SetPolicyRequest(policy=policy):
+            return POLICY_STAGES.get(policy.WhichOneof("content") or "", route.stage)
+        case _:
+            return route.stage
 
 
 _PASSING = {StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED}

@@ -48,7 +48,7 @@ from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
 OFFICE = f"t-{CENTRE}-office"
 """The team of those who serve no customers, led by the manager."""
 
-JOB_FAMILIES = {"qa-reviewer": "qa", "hr-specialist": "hr"}
+JOB_FAMILIES = {"qa-reviewer": "qa", "hr-specialist": "hr", "executive": "executive"}
 """Of positions outside customer service."""
 
 
@@ -170,7 +170,7 @@ class SampleCentre:
     @cached_property
     def _names(self) -> list[str]:
         """The agents' first, then the others'."""
-        return names(self.seed, self.teams * self.agents_per_team + self.teams + 5)
+        return names(self.seed, self.teams * self.agents_per_team + self.teams + 7)
 
     @cached_property
     def _agents(self) -> list[Person]:
@@ -186,7 +186,7 @@ class SampleCentre:
         long_ago = date(self._calendar.start.year - 1, 1, 1)
         posts = [("lead", long_ago, team) for team in range(self.teams)]
         posts.append(("lead", self._calendar.half_time, min(1, self.teams - 1)))
-        office = ("manager", "qa-reviewer", "qa-reviewer", "hr-specialist")
+        office = ("manager", "qa-reviewer", "qa-reviewer", "hr-specialist", "hr-specialist", "executive")
         posts += [(position, long_ago, 0) for position in office]
         count = self.teams * self.agents_per_team
         return [

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-from libs.cli.sample_people import Person, Story, chance
+from libs.cli.sample_people import Person, Story, chance, month_number
 from libs.cli.sample_records import Recording
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
 from stepladder.performance.v1.record_pb2 import Record
@@ -40,6 +40,7 @@ class Days:
         self._person = person
         self._recording = recording
         self._chance = chance(seed, "days", person.number)
+        self._reviewed = 0
         self._even: defaultdict[str, _Even] = defaultdict(lambda: _Even(self._chance.random()))
 
     def said(self, first: date, last: date) -> Iterator[Fact | Record]:
@@ -74,6 +75,9 @@ class Days:
         if chats:
             yield self._fact(day, "chat", self._chat(chats))
         yield self._fact(day, "crm", self._customers(day, calls + chats))
+        if month_number(day) != self._reviewed:
+            self._reviewed = month_number(day)
+            yield self._fact(day, "performance-management", [self._review(day)])
         yield self._fact(day, "workforce", self._workforce(talk))
         unkind = self._person.trouble(day) if self._person.story is Story.UNKIND else 0.0
         yield from self._recording.complaints(day, self._share("complaints", calls + chats, 0.0012 + 0.006 * unkind))
@@ -130,6 +134,12 @@ class Days:
             Reading(kpi_id="first-call", numerators=[first + round(self._between(20, 500))]),
             Reading(kpi_id="last-call", numerators=[last + round(self._between(-400, 300))]),
         ]
+
+    def _review(self, day: date) -> Reading:
+        """A month's PM score, given on its first day at work: of the month before."""
+        own, person = chance(self._seed, "reviews", self._person.number, month_number(day)), self._person
+        best = 86 if person.excels else 66
+        return _ratio("pm-score", best + own.randrange(14) - round(20 * person.trouble(day)), 1)
 
     def _workforce(self, talk: int) -> list[Reading]:
         logged_in = round(SHIFT_SECONDS * self._between(0.97, 1.0))

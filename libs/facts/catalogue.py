@@ -1,10 +1,10 @@
 """Read model: KPIs, targets and policies, every version of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from google.protobuf.message import Message
 from sqlalchemy import Column, LargeBinary, MetaData, Row, String, Table, func, select, true, tuple_
@@ -27,8 +27,12 @@ from stepladder.performance.v1.events_pb2 import (
     PolicySet,
     TargetSet,
 )
+from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi, ListKpisRequest, ListTargetsRequest, Target
 from stepladder.performance.v1.policy_pb2 import DetectionRule, ListPoliciesRequest, Policy, ScorecardPolicy
+from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
+from stepladder.promotion.v1.eligibility_pb2 import EligibilityPolicy
+from stepladder.promotion.v1.events_pb2 import EligibilityPolicyCreated
 
 M = TypeVar("M", Kpi, Target, Policy)
 
@@ -136,12 +140,13 @@ class Catalogue(ReadModel):
     """Rows: one for each version, in the bytes of its message; a KPI's have no date."""
 
     name = "catalogue"
-    version = 2
+    version = 3
     subjects = (
         "log.performance.kpi.*",
         "log.performance.target.*",
         "log.performance.policy.*",
         "log.performance.detectionpolicy.*",
+        "log.promotion.eligibilitypolicy.*",
     )
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -168,7 +173,7 @@ class Catalogue(ReadModel):
                     await self._keep(rows, KPI, kpi.kpi_id, "", kpi, position)
                 case TargetSet(target=target):
                     await self._keep(rows, TARGET, target_scope(target), target.effective_date, target, position)
-                case PolicySet() | DetectionPolicyCreated() as stored:
+                case PolicySet() | DetectionPolicyCreated() | EligibilityPolicyCreated() as stored:
                     policy = policy_in(stored)
                     kind = policy.WhichOneof("content") or ""
                     await self._keep(rows, kind, policy.policy_id, policy.effective_date, policy, position)
@@ -237,16 +242,43 @@ class Catalogue(ReadModel):
             return (await connection.execute(query)).all()
 
 
-def policy_in(event: PolicySet | DetectionPolicyCreated) -> Policy:
-    """The policy that an event stores; of a log from before policies had versions, in force from the beginning."""
-    if isinstance(event, PolicySet):
-        return event.policy
-    old = event.policy
-    streak = DetectionRule.Streak(
-        kpi_id=old.kpi_id, period=old.period, streak=old.streak, minimum_samples=old.minimum_samples
-    )
-    rule = DetectionRule(streak=streak, settle_seconds=old.settle_seconds, purpose=DetectionRule.PURPOSE_COACHING)
-    return Policy(policy_id=old.policy_id, effective_date="1900-01-01", detection=rule)
+def policy_in(event: PolicySet | DetectionPolicyCreated | EligibilityPolicyCreated) -> Policy:
+    """The policy that an event stores.
+
+    Of a log from before all policies were one resource: rules of detection are in force from the beginning.
+    """
+    match event:
+        case PolicySet(policy=policy):
+            return policy
+        case DetectionPolicyCreated(policy=found):
+            streak = DetectionRule.Streak(
+                kpi_id=found.kpi_id, period=found.period, streak=found.streak, minimum_samples=found.minimum_samples
+            )
+            purpose = DetectionRule.PURPOSE_COACHING
+            rule = DetectionRule(streak=streak, settle_seconds=found.settle_seconds, purpose=purpose)
+            return Policy(policy_id=found.policy_id, effective_date="1900-01-01", detection=rule)
+        case EligibilityPolicyCreated(policy=asked):
+            return Policy(
+                policy_id=asked.policy_id,
+                effective_date=asked.effective_date,
+                eligibility=EligibilityRules(criteria=_criteria(asked)),
+            )
+        case unknown:
+            assert_never(unknown)
+
+
+def _criteria(asked: EligibilityPolicy) -> Iterator[EligibilityRules.Criterion]:
+    if asked.confirmed_required:
+        confirmed = EligibilityRules.Confirmed()
+        yield EligibilityRules.Criterion(criterion_id="confirmed", display_name="Past probation", confirmed=confirmed)
+    if asked.tenure_months:
+        tenure = EligibilityRules.Tenure(months=asked.tenure_months)
+        yield EligibilityRules.Criterion(criterion_id="tenure", display_name="Time in the position", tenure=tenure)
+    if asked.rating_months:
+        ratings = EligibilityRules.RatingStreak(
+            at_least=Rating.Value(f"RATING_{asked.minimum_rating}"), months=asked.rating_months
+        )
+        yield EligibilityRules.Criterion(criterion_id="ratings", display_name="Ratings in a row", ratings=ratings)
 
 
 def target_scope(target: Target) -> str:

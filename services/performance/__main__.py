@@ -49,8 +49,9 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
+from stepladder.promotion.v1 import events_pb2 as promotion_events
 
-EVENTS = (events_pb2.DESCRIPTOR,)
+EVENTS = (events_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:

@@ -12,6 +12,14 @@ from libs.common.calendars import COUNTRIES
 from libs.common.days import History, holding_from, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid
 from libs.common.eventsourcing import Aggregate, Context
+from libs.facts.policy_fields import joined, repeated, weighed
+from libs.facts.promotion_rules import (
+    wrong_in_competition,
+    wrong_in_cycles,
+    wrong_in_eligibility,
+    wrong_in_ladder,
+    wrong_in_question_bank,
+)
 from stepladder.performance.v1.events_pb2 import PolicySet
 from stepladder.performance.v1.policy_pb2 import (
     Calendar,
@@ -91,7 +99,35 @@ def kpis_of(policy: Policy) -> list[tuple[str, str]]:
         for i, one in enumerate(policy.roster.signals)
         if one.HasField("trend")
     ]
-    return [*named, *added, *watched]
+    parts = [
+        (f"policy.competition.parts[{i}].kpi.kpi_id", part.kpi.kpi_id)
+        for i, part in enumerate(policy.competition.parts)
+        if part.HasField("kpi")
+    ]
+    limits = [
+        (f"policy.eligibility.criteria[{i}].kpi_limit.kpi_id", one.kpi_limit.kpi_id)
+        for i, one in enumerate(policy.eligibility.criteria)
+        if one.HasField("kpi_limit")
+    ]
+    return [*named, *added, *watched, *parts, *limits]
+
+
+def policies_of(policy: Policy) -> list[tuple[str, str, str]]:
+    """Every policy that a policy names, as the path of the field, the kind that it has to be of, and its id."""
+    rungs = [
+        (f"policy.ladder.rungs[{i}].{kind}_id", kind, getattr(rung, f"{kind}_id"))
+        for i, rung in enumerate(policy.ladder.rungs)
+        for kind in ("eligibility", "competition")
+    ]
+    banks = [
+        (f"policy.competition.parts[{i}].interview.question_bank_id", "question_bank", part.interview.question_bank_id)
+        for i, part in enumerate(policy.competition.parts)
+    ]
+    calendars = [
+        (f"policy.{kind}.calendar_id", "calendar", getattr(policy, kind).calendar_id)
+        for kind in ("coaching", "competition", "cycles")
+    ]
+    return [(path, kind, policy_id) for path, kind, policy_id in (*rungs, *banks, *calendars) if policy_id]
 
 
 def _violations(policy: Policy) -> Iterator[FieldViolation]:
@@ -103,7 +139,7 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
             yield from _form(policy.form, "policy.form")
         case "rule_book":
             ids = [offence.offence_id for offence in policy.rule_book.offences]
-            yield from _repeated(ids, [f"policy.rule_book.offences[{i}].offence_id" for i in range(len(ids))])
+            yield from repeated(ids, [f"policy.rule_book.offences[{i}].offence_id" for i in range(len(ids))])
         case "detection":
             yield from _detection(policy.detection, "policy.detection")
         case "competency_model":
@@ -114,6 +150,16 @@ def _violations(policy: Policy) -> Iterator[FieldViolation]:
             yield from _calendar(policy.calendar, "policy.calendar")
         case "coaching":
             yield from _coaching(policy.coaching, "policy.coaching")
+        case "ladder":
+            yield from wrong_in_ladder(policy.ladder, "policy.ladder")
+        case "eligibility":
+            yield from wrong_in_eligibility(policy.eligibility, "policy.eligibility")
+        case "competition":
+            yield from wrong_in_competition(policy.competition, "policy.competition")
+        case "question_bank":
+            yield from wrong_in_question_bank(policy.question_bank, "policy.question_bank")
+        case "cycles":
+            yield from wrong_in_cycles(policy.cycles, "policy.cycles")
         case unknown:
             raise ValueError(f"a policy of unknown kind: {unknown}")
 
@@ -130,13 +176,7 @@ def _scorecard(card: ScorecardPolicy, path: str) -> Iterator[FieldViolation]:
         if item.HasField("attainment") and item.attainment.cap and Decimal(item.attainment.cap) < 100:
             yield FieldViolation(f"{here}.attainment.cap", "must be at least 100, the score of who attains the target")
         yield from _steps(item.steps.steps, f"{here}.steps.steps")
-    total = sum(Decimal(item.weight) for item in card.items)
-    if total != 100 and not card.normalize:
-        yield FieldViolation(
-            f"{path}.items",
-            f"the weights add up to {total}, not to 100: change them, or set `normalize` to take them in proportion"
-            " (every score will say so)",
-        )
+    yield from weighed((item.weight for item in card.items), f"{path}.items", normalize=card.normalize)
     yield from _bands(card.bands, f"{path}.bands")
 
 
@@ -146,7 +186,7 @@ def _form(form: Form, path: str) -> Iterator[FieldViolation]:
         for i, section in enumerate(form.sections)
         for k, item in enumerate(section.items)
     ]
-    yield from _repeated([item.item_id for _, item in items], [f"{here}.item_id" for here, _ in items])
+    yield from repeated([item.item_id for _, item in items], [f"{here}.item_id" for here, _ in items])
     for here, item in items:
         if Decimal(item.weight) < 0 or (Decimal(item.weight) == 0 and not item.fatal):
             yield FieldViolation(f"{here}.weight", "must be more than 0, or 0 for a fatal item")
@@ -154,19 +194,12 @@ def _form(form: Form, path: str) -> Iterator[FieldViolation]:
 
 def _competency_model(model: CompetencyModel, path: str) -> Iterator[FieldViolation]:
     ids = [behaviour.behaviour_id for behaviour in model.behaviours]
-    yield from _repeated(ids, [f"{path}.behaviours[{i}].behaviour_id" for i in range(len(ids))])
+    yield from repeated(ids, [f"{path}.behaviours[{i}].behaviour_id" for i in range(len(ids))])
     for index, (below, above) in enumerate(pairwise(model.scale), 1):
         if above.level != below.level + 1:
             yield FieldViolation(
                 f"{path}.scale[{index}].level", f"must be {below.level + 1}, one above the level before"
             )
-
-
-def _repeated(ids: Sequence[str], paths: Sequence[str]) -> Iterator[FieldViolation]:
-    """A violation for every id that stood before."""
-    for index, (one, path) in enumerate(zip(ids, paths, strict=True)):
-        if one in ids[:index]:
-            yield FieldViolation(path, f"{one} is there twice")
 
 
 def _detection(rule: DetectionRule, path: str) -> Iterator[FieldViolation]:
@@ -187,7 +220,7 @@ def _condition(condition: DetectionRule.Condition, path: str) -> Iterator[FieldV
 
 def _roster(roster: Roster, path: str) -> Iterator[FieldViolation]:
     ids = [signal.signal_id for signal in roster.signals]
-    yield from _repeated(ids, [f"{path}.signals[{i}].signal_id" for i in range(len(ids))])
+    yield from repeated(ids, [f"{path}.signals[{i}].signal_id" for i in range(len(ids))])
     for index, signal in enumerate(roster.signals):
         here = f"{path}.signals[{index}]"
         yield from _condition(signal.trend.condition, f"{here}.trend.condition")
@@ -218,7 +251,7 @@ def _calendar(calendar: Calendar, path: str) -> Iterator[FieldViolation]:
 
 def _coaching(rules: CoachingRules, path: str) -> Iterator[FieldViolation]:
     ids = [task.task_id for task in rules.lead_tasks]
-    yield from _repeated(ids, [f"{path}.lead_tasks[{i}].task_id" for i in range(len(ids))])
+    yield from repeated(ids, [f"{path}.lead_tasks[{i}].task_id" for i in range(len(ids))])
     pip = rules.pip
     if pip.minimum_business_days > pip.maximum_business_days:
         yield FieldViolation(
@@ -247,10 +280,6 @@ def _bands(bands: Sequence[ScorecardPolicy.Band], path: str) -> Iterator[FieldVi
         if Decimal(band.upper) <= Decimal(band.lower):
             yield FieldViolation(f"{path}[{index}].upper", f"must be above the band's beginning, {band.lower}")
     for index, (lower, upper) in enumerate(pairwise(bands), 1):
-        end, start = Decimal(lower.upper), Decimal(upper.lower)
-        if start > end:
-            yield FieldViolation(f"{path}[{index}].lower", f"nothing is said of {end} up to {start}: begin at {end}")
-        elif start < end:
-            yield FieldViolation(f"{path}[{index}].lower", f"{start} up to {end} is in two bands: begin at {end}")
+        yield from joined(Decimal(lower.upper), Decimal(upper.lower), f"{path}[{index}].lower")
         if upper.rating <= lower.rating:
             yield FieldViolation(f"{path}[{index}].rating", "must be better than the rating of the band below")

@@ -12,8 +12,9 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.promotion_rules import too_many_questions
 from services.performance.kpi import KPI
-from services.performance.policy import POLICY, kpis_of
+from services.performance.policy import POLICY, kpis_of, policies_of
 from stepladder.performance.v1 import policy_pb2 as pb
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
@@ -32,7 +33,7 @@ class PolicyApi:
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
         await check_kpis(self._commands, request.policy)
-        await check_calendar(self._commands, request.policy)
+        await check_policies(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
         async with self._storing:  # whoever comes next sees this one
             await self._follower.catch_up(AT_LEAST_SECONDS)
@@ -97,14 +98,22 @@ def check_scope(rules: Rules, policy: pb.Policy) -> None:
             raise AlreadyExists("SCOPE_TAKEN", f"policy.coaching.scope: {message}: store another version of them")
 
 
-async def check_calendar(commands: Commands, policy: pb.Policy) -> None:
-    """Raises NotFound `CALENDAR_NOT_FOUND` unless the calendar that coaching rules name is in force with them."""
-    calendar_id = policy.coaching.calendar_id
-    if not calendar_id:
-        return
+async def check_policies(commands: Commands, policy: pb.Policy) -> None:
+    """Whether what a policy names is there: of the right kind, and in force on its first day.
+
+    Raises NotFound `CALENDAR_NOT_FOUND`, or `POLICY_NOT_FOUND` for another kind; Invalid `POLICY_INVALID` where more
+    questions are asked in interviews than their bank has.
+    """
+    named = policies_of(policy)
     day = parse_day(policy.effective_date, "policy.effective_date")
-    found = (await commands.known(POLICY, [calendar_id], latest=True)).get(calendar_id)
-    calendar = found and in_force(found.state.versions, day)
-    if not calendar or not calendar.HasField("calendar"):
-        message = f"policy.coaching.calendar_id: there is no calendar {calendar_id} in force on {day}"
-        raise NotFound("CALENDAR_NOT_FOUND", message)
+    known = await commands.known(POLICY, {policy_id for _, _, policy_id in named}, latest=True)
+    in_force_then = {policy_id: in_force(found.state.versions, day) for policy_id, found in known.items()}
+    for path, kind, policy_id in named:
+        found = in_force_then.get(policy_id)
+        if not found or found.WhichOneof("content") != kind:
+            reason = "CALENDAR_NOT_FOUND" if kind == "calendar" else "POLICY_NOT_FOUND"
+            raise NotFound(reason, f"{path}: there is no {kind} {policy_id} in force on {day}")
+    banks = {policy_id: found.question_bank for policy_id, found in in_force_then.items() if found}
+    if violations := tuple(too_many_questions(policy.competition, banks)):
+        text = "; ".join(f"{one.field}: {one.message}" for one in violations)
+        raise Invalid("POLICY_INVALID", text, violations)

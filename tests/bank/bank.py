@@ -20,7 +20,6 @@ from stepladder.performance.v1.directory_pb2 import (
 )
 from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, Fact
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRules, Policy, SetPolicyRequest
-from stepladder.promotion.v1.eligibility_pb2 import CreateEligibilityPolicyRequest
 from tests.bank.reckoning import AHT, SHORT, Days, Reckoning
 from tests.policies import WEEK, rule
 from tests.services.world import World
@@ -148,8 +147,8 @@ class Bank:
     async def found_bank(self) -> None:
         """The presets, who works there, and by which rules."""
         day = str(self.reckoning.monday)
-        presets = [one for one in preset_requests() if not isinstance(one, CreateEligibilityPolicyRequest)]
-        await import_centre(self.world.channels["performance"], [*presets, *staff_requests(self.calls)])
+        requests = [*preset_requests(), *staff_requests(self.calls)]
+        await import_centre(self.world.channels["performance"], requests)
         directory, office = self.world.directory, self.office
         await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-office", display_name="Office")))
         for employee, name, family in (

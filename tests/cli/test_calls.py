@@ -15,12 +15,11 @@ from libs.cli.calls import CallFacts, employee_id, read_calls
 from libs.cli.mapping import WrongFile, compile_format
 from libs.cli.presets import (
     PRESETS,
-    load_eligibility_policies,
     load_kpis,
     load_policies,
     load_targets,
 )
-from services.performance.policy import POLICY, kpis_of
+from services.performance.policy import POLICY, kpis_of, policies_of
 from stepladder.performance.v1.events_pb2 import PolicySet
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
@@ -344,10 +343,10 @@ def test_formats_match_whole_texts_only() -> None:
 def test_presets_satisfy_the_contract_and_fit_together(mapping: CallMapping) -> None:
     """Every preset is a valid message; targets, policies and mappings name KPIs that exist and add up as meant."""
     kpis = {kpi.kpi_id: kpi for kpi in load_kpis()}
-    targets, policies, eligibility = load_targets(), load_policies(), load_eligibility_policies()
-    for message in (*kpis.values(), *targets, *policies, *eligibility):
+    targets, policies = load_targets(), load_policies()
+    for message in (*kpis.values(), *targets, *policies):
         protovalidate.validate(message)
-    assert len(kpis) == len(load_kpis()) == 25
+    assert len(kpis) == len(load_kpis()) == 26
     assert {one.kpi_id for one in targets} <= set(kpis)
     streaks = [one.detection.streak for one in policies if one.detection.HasField("streak")]
     assert {one.kpi_id for one in streaks} <= {one.kpi_id for one in targets}
@@ -357,8 +356,8 @@ def test_presets_satisfy_the_contract_and_fit_together(mapping: CallMapping) -> 
         assert event == PolicySet(policy=one)
         assert {kpi_id for _, kpi_id in kpis_of(one)} <= set(kpis)
     assert len({one.policy_id for one in policies}) == len(policies)
-    calendars = {one.policy_id for one in policies if one.HasField("calendar")}
-    assert {one.coaching.calendar_id for one in policies if one.HasField("coaching")} <= calendars
+    kinds = {one.policy_id: one.WhichOneof("content") for one in policies}
+    assert all(kinds[policy_id] == kind for one in policies for _, kind, policy_id in policies_of(one))
     assert all(bool(kpi.display_name_zh) and bool(kpi.description) for kpi in kpis.values())
     readings = mapping.readings
     assert {

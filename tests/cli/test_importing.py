@@ -34,12 +34,11 @@ from libs.cli.importing import (
 )
 from libs.cli.presets import PRESETS
 from libs.cli.sample import SampleCentre
-from services.performance.policy import kpis_of
+from services.performance.policy import kpis_of, policies_of
 from stepladder.performance.v1 import directory_pb2, facts_pb2, kpi_pb2, policy_pb2
 from stepladder.performance.v1.directory_pb2 import HireEmployeeRequest
 from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
-from stepladder.promotion.v1 import eligibility_pb2
 from tests.call_records import write_calls
 
 FIRST_DAY = date(2026, 1, 1)
@@ -133,9 +132,7 @@ def _resource(request: Any) -> tuple[str, Sequence[str], Message]:
         case policy_pb2.SetPolicyRequest():
             name, answer = request.policy.policy_id, request.policy
             needs = [f"kpi {kpi_id}" for _, kpi_id in kpis_of(request.policy)]
-            needs += [request.policy.coaching.calendar_id] if request.policy.coaching.calendar_id else []
-        case eligibility_pb2.CreateEligibilityPolicyRequest():
-            name, answer = request.policy.policy_id, request.policy
+            needs += [policy_id for _, _, policy_id in policies_of(request.policy)]
         case directory_pb2.CreateTeamRequest():
             name, answer = f"team {request.team.team_id}", request.team
         case HireEmployeeRequest():
@@ -169,7 +166,7 @@ async def start(centre: Centre, port: int = 0) -> tuple[grpc.aio.Server, int]:
         )
 
     server = grpc.aio.server()
-    for module in (facts_pb2, kpi_pb2, policy_pb2, directory_pb2, eligibility_pb2):
+    for module in (facts_pb2, kpi_pb2, policy_pb2, directory_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             handlers = {method.name: handler(method) for method in service.methods if not method.client_streaming}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))

@@ -163,7 +163,7 @@ def test_people_change_as_in_life(centre: SampleCentre) -> None:
     requests = centre.setup()
     kinds = Counter(type(request) for request in requests)
     assert kinds[CreateTeamRequest] == 5
-    assert kinds[HireEmployeeRequest] == 4 * 12 + 5 + 4
+    assert kinds[HireEmployeeRequest] == 4 * 12 + 5 + 6
     assert kinds[TransferEmployeeRequest] == 1
     leads = Counter(request.team_id for request in requests if isinstance(request, AppointTeamLeadRequest))
     assert sorted(leads.values()) == [1, 1, 1, 1, 2]
@@ -243,7 +243,7 @@ def test_other_sizes(months: int, teams: int, agents: int) -> None:
     """Small and large centres are complete too."""
     centre = SampleCentre(date(2024, 2, 29), months=months, teams=teams, agents_per_team=agents)
     hired = [request for request in centre.setup() if isinstance(request, HireEmployeeRequest)]
-    assert len({request.employee.employee_id for request in hired}) == teams * (agents + 1) + 5
+    assert len({request.employee.employee_id for request in hired}) == teams * (agents + 1) + 7
     assert next(centre.facts()).readings
 
 

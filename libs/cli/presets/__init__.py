@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 
 from stepladder.performance.v1.kpi_pb2 import Kpi, Target
 from stepladder.performance.v1.policy_pb2 import Policy
-from stepladder.promotion.v1.eligibility_pb2 import EligibilityPolicy
 
 M = TypeVar("M", bound=Message)
 
@@ -30,13 +29,9 @@ def load_targets() -> list[Target]:
 
 
 def load_policies() -> list[Policy]:
-    """When something is found about an employee, and how months are scored."""
-    return _load("policies.toml", "policies", Policy)
-
-
-def load_eligibility_policies() -> list[EligibilityPolicy]:
-    """Who may be promoted: the latest by effective date is in force."""
-    return _load("eligibility.toml", "policies", EligibilityPolicy)
+    """When something is found about an employee, how months are scored, how people are coached, and promoted."""
+    files = ("policies.toml", "promotion.toml", "interview-questions.toml")
+    return [policy for file in files for policy in _load(file, "policies", Policy)]
 
 
 def _load(file: str, table: str, kind: type[M]) -> list[M]:
