@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/promotion/v1/fairness.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"u\n\x14\x44\x65\x63lareGroupsRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12@\n\x06groups\x18\x02 \x03(\x0b\x32&.stepladder.promotion.v1.DeclaredGroupB\x08\xbaH\x05\x92\x01\x02\x10\x14\"G\n\rDeclaredGroup\x12\x1c\n\tdimension\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x05group\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\x1a\n\x18GetDeclaredGroupsRequest\"^\n\x0e\x44\x65\x63laredGroups\x12\x36\n\x06groups\x18\x01 \x03(\x0b\x32&.stepladder.promotion.v1.DeclaredGroup\x12\x14\n\x0clog_position\x18\x02 \x01(\x03\"\x96\x01\n\x12GetFairnessRequest\x12#\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1d\n\x08\x63ycle_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1b\n\x04year\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x8fN(\xc6\x0fH\x00\x12\x10\n\x08\x61t_least\x18\x04 \x01(\x03\x42\r\n\x04unit\x12\x05\xbaH\x02\x08\x01\"\xca\x01\n\x08\x46\x61irness\x12?\n\ndimensions\x18\x01 \x03(\x0b\x32+.stepladder.promotion.v1.Fairness.Dimension\x12\x16\n\x0esmallest_group\x18\x02 \x01(\x05\x12\x10\n\x08known_at\x18\x03 \x01(\x03\x1aS\n\tDimension\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\x33\n\x06stages\x18\x02 \x03(\x0b\x32#.stepladder.promotion.v1.StageRates\"\xe3\x02\n\nStageRates\x12\x38\n\x05stage\x18\x01 \x01(\x0e\x32).stepladder.promotion.v1.StageRates.Stage\x12\x19\n\x11\x62\x65low_four_fifths\x18\x02 \x01(\x08\x12\x32\n\x06groups\x18\x03 \x03(\x0b\x32\".stepladder.promotion.v1.GroupRate\"\xcb\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x11\n\rSTAGE_OVERALL\x10\x01\x12\x15\n\x11STAGE_RECOMMENDED\x10\x02\x12\x1a\n\x16STAGE_MANAGER_APPROVED\x10\x03\x12\x15\n\x11STAGE_INTERVIEWED\x10\x04\x12\x10\n\x0cSTAGE_LISTED\x10\x05\x12\x12\n\x0eSTAGE_APPROVED\x10\x06\x12\x13\n\x0fSTAGE_APPOINTED\x10\x07\x12\x13\n\x0fSTAGE_CONFIRMED\x10\x08\"\x8d\x01\n\tGroupRate\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x10\n\x08selected\x18\x03 \x01(\x05\x12\x0c\n\x04rate\x18\x04 \x01(\t\x12\r\n\x05ratio\x18\x05 \x01(\t\x12\x19\n\x11\x62\x65low_four_fifths\x18\x06 \x01(\x08\x12\x13\n\x0bprobability\x18\x07 \x01(\t2\x95\x03\n\x0f\x46\x61irnessService\x12\x86\x01\n\rDeclareGroups\x12-.stepladder.promotion.v1.DeclareGroupsRequest\x1a\'.stepladder.promotion.v1.DeclaredGroups\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/groups:declare:\x01*\x12\x83\x01\n\x11GetDeclaredGroups\x12\x31.stepladder.promotion.v1.GetDeclaredGroupsRequest\x1a\'.stepladder.promotion.v1.DeclaredGroups\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/groups\x12s\n\x0bGetFairness\x12+.stepladder.promotion.v1.GetFairnessRequest\x1a!.stepladder.promotion.v1.Fairness\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/fairnessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/promotion/v1/fairness.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"u\n\x14\x44\x65\x63lareGroupsRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12@\n\x06groups\x18\x02 \x03(\x0b\x32&.stepladder.promotion.v1.DeclaredGroupB\x08\xbaH\x05\x92\x01\x02\x10\x14\"G\n\rDeclaredGroup\x12\x1c\n\tdimension\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x05group\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"_\n\x10\x44\x65\x63lareOwnGroups\x12\x13\n\x0b\x65mployee_id\x18\x01 \x01(\t\x12\x36\n\x06groups\x18\x02 \x03(\x0b\x32&.stepladder.promotion.v1.DeclaredGroup\"\x1a\n\x18GetDeclaredGroupsRequest\"^\n\x0e\x44\x65\x63laredGroups\x12\x36\n\x06groups\x18\x01 \x03(\x0b\x32&.stepladder.promotion.v1.DeclaredGroup\x12\x14\n\x0clog_position\x18\x02 \x01(\x03\"\x96\x01\n\x12GetFairnessRequest\x12#\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1d\n\x08\x63ycle_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1b\n\x04year\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x8fN(\xc6\x0fH\x00\x12\x10\n\x08\x61t_least\x18\x04 \x01(\x03\x42\r\n\x04unit\x12\x05\xbaH\x02\x08\x01\"\xca\x01\n\x08\x46\x61irness\x12?\n\ndimensions\x18\x01 \x03(\x0b\x32+.stepladder.promotion.v1.Fairness.Dimension\x12\x16\n\x0esmallest_group\x18\x02 \x01(\x05\x12\x10\n\x08known_at\x18\x03 \x01(\x03\x1aS\n\tDimension\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\x33\n\x06stages\x18\x02 \x03(\x0b\x32#.stepladder.promotion.v1.StageRates\"\xe3\x02\n\nStageRates\x12\x38\n\x05stage\x18\x01 \x01(\x0e\x32).stepladder.promotion.v1.StageRates.Stage\x12\x19\n\x11\x62\x65low_four_fifths\x18\x02 \x01(\x08\x12\x32\n\x06groups\x18\x03 \x03(\x0b\x32\".stepladder.promotion.v1.GroupRate\"\xcb\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x11\n\rSTAGE_OVERALL\x10\x01\x12\x15\n\x11STAGE_RECOMMENDED\x10\x02\x12\x1a\n\x16STAGE_MANAGER_APPROVED\x10\x03\x12\x15\n\x11STAGE_INTERVIEWED\x10\x04\x12\x10\n\x0cSTAGE_LISTED\x10\x05\x12\x12\n\x0eSTAGE_APPROVED\x10\x06\x12\x13\n\x0fSTAGE_APPOINTED\x10\x07\x12\x13\n\x0fSTAGE_CONFIRMED\x10\x08\"\x8d\x01\n\tGroupRate\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x10\n\x08selected\x18\x03 \x01(\x05\x12\x0c\n\x04rate\x18\x04 \x01(\t\x12\r\n\x05ratio\x18\x05 \x01(\t\x12\x19\n\x11\x62\x65low_four_fifths\x18\x06 \x01(\x08\x12\x13\n\x0bprobability\x18\x07 \x01(\t2\x95\x03\n\x0f\x46\x61irnessService\x12\x86\x01\n\rDeclareGroups\x12-.stepladder.promotion.v1.DeclareGroupsRequest\x1a\'.stepladder.promotion.v1.DeclaredGroups\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/groups:declare:\x01*\x12\x83\x01\n\x11GetDeclaredGroups\x12\x31.stepladder.promotion.v1.GetDeclaredGroupsRequest\x1a\'.stepladder.promotion.v1.DeclaredGroups\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/groups\x12s\n\x0bGetFairness\x12+.stepladder.promotion.v1.GetFairnessRequest\x1a!.stepladder.promotion.v1.Fairness\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/fairnessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,22 +60,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECLAREGROUPSREQUEST']._serialized_end=277
   _globals['_DECLAREDGROUP']._serialized_start=279
   _globals['_DECLAREDGROUP']._serialized_end=350
-  _globals['_GETDECLAREDGROUPSREQUEST']._serialized_start=352
-  _globals['_GETDECLAREDGROUPSREQUEST']._serialized_end=378
-  _globals['_DECLAREDGROUPS']._serialized_start=380
-  _globals['_DECLAREDGROUPS']._serialized_end=474
-  _globals['_GETFAIRNESSREQUEST']._serialized_start=477
-  _globals['_GETFAIRNESSREQUEST']._serialized_end=627
-  _globals['_FAIRNESS']._serialized_start=630
-  _globals['_FAIRNESS']._serialized_end=832
-  _globals['_FAIRNESS_DIMENSION']._serialized_start=749
-  _globals['_FAIRNESS_DIMENSION']._serialized_end=832
-  _globals['_STAGERATES']._serialized_start=835
-  _globals['_STAGERATES']._serialized_end=1190
-  _globals['_STAGERATES_STAGE']._serialized_start=987
-  _globals['_STAGERATES_STAGE']._serialized_end=1190
-  _globals['_GROUPRATE']._serialized_start=1193
-  _globals['_GROUPRATE']._serialized_end=1334
-  _globals['_FAIRNESSSERVICE']._serialized_start=1337
-  _globals['_FAIRNESSSERVICE']._serialized_end=1742
+  _globals['_DECLAREOWNGROUPS']._serialized_start=352
+  _globals['_DECLAREOWNGROUPS']._serialized_end=447
+  _globals['_GETDECLAREDGROUPSREQUEST']._serialized_start=449
+  _globals['_GETDECLAREDGROUPSREQUEST']._serialized_end=475
+  _globals['_DECLAREDGROUPS']._serialized_start=477
+  _globals['_DECLAREDGROUPS']._serialized_end=571
+  _globals['_GETFAIRNESSREQUEST']._serialized_start=574
+  _globals['_GETFAIRNESSREQUEST']._serialized_end=724
+  _globals['_FAIRNESS']._serialized_start=727
+  _globals['_FAIRNESS']._serialized_end=929
+  _globals['_FAIRNESS_DIMENSION']._serialized_start=846
+  _globals['_FAIRNESS_DIMENSION']._serialized_end=929
+  _globals['_STAGERATES']._serialized_start=932
+  _globals['_STAGERATES']._serialized_end=1287
+  _globals['_STAGERATES_STAGE']._serialized_start=1084
+  _globals['_STAGERATES_STAGE']._serialized_end=1287
+  _globals['_GROUPRATE']._serialized_start=1290
+  _globals['_GROUPRATE']._serialized_end=1431
+  _globals['_FAIRNESSSERVICE']._serialized_start=1434
+  _globals['_FAIRNESSSERVICE']._serialized_end=1839
 # @@protoc_insertion_point(module_scope)

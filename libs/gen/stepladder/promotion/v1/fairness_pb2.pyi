@@ -67,6 +67,33 @@ class DeclaredGroup(_message.Message):
 Global___DeclaredGroup: _TypeAlias = DeclaredGroup  # noqa: Y015
 
 @_typing.final
+class DeclareOwnGroups(_message.Message):
+    """What the caller said becomes this."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeclaredGroup]:
+        """By dimension."""
+
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        groups: _abc.Iterable[Global___DeclaredGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "groups", b"groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareOwnGroups: _TypeAlias = DeclareOwnGroups  # noqa: Y015
+
+@_typing.final
 class GetDeclaredGroupsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -191,8 +218,8 @@ Global___Fairness: _TypeAlias = Fairness  # noqa: Y015
 
 @_typing.final
 class StageRates(_message.Message):
-    """Who came to a stage and who of them got through it. Who still waits there, or withdrew, counts neither way: whoever
-    withdraws is no candidate any more (Uniform Guidelines, questions and answers, 15).
+    """Who came to a stage and who of them got through it. Who withdrew there does not count: whoever withdraws is no candidate
+    any more (Uniform Guidelines on Employee Selection Procedures, questions and answers, 15).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -283,8 +310,8 @@ class GroupRate(_message.Message):
     """To the highest rate, which is the first group's; empty where that is 0."""
     below_four_fifths: _builtins.bool
     probability: _builtins.str
-    """Of a difference to the first group as large as this one or larger, were both alike: Fisher's exact test, two-sided. 1 for
-    the first group.
+    """Of a difference to the first group as large as this one or larger, were both alike: Fisher's exact test, two-sided,
+    rounded to six digits. 1 for the first group.
     """
     def __init__(
         self,

@@ -33,7 +33,8 @@ class FairnessServiceStub:
     A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
     each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
     are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). For the same reason there are no days to choose: a day more would tell of one person.
+    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
+    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
     """
 
     def __init__(self, channel):
@@ -67,7 +68,8 @@ class FairnessServiceServicer:
     A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
     each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
     are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). For the same reason there are no days to choose: a day more would tell of one person.
+    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
+    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
     """
 
     def DeclareGroups(self, request, context):
@@ -128,7 +130,8 @@ class FairnessService:
     A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
     each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
     are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). For the same reason there are no days to choose: a day more would tell of one person.
+    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
+    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
     """
 
     @staticmethod

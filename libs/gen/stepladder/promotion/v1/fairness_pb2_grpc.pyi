@@ -20,7 +20,8 @@ class FairnessServiceStub:
     A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
     each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
     are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). For the same reason there are no days to choose: a day more would tell of one person.
+    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
+    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -44,7 +45,8 @@ class FairnessServiceServicer(metaclass=_abc_1.ABCMeta):
     A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
     each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
     are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). For the same reason there are no days to choose: a day more would tell of one person.
+    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
+    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
     """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,206 @@
+"""Selection rates of groups at each stage, and what of them may be told without telling of anybody. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from math import comb
+
+from libs.facts.values import decimal
+from stepladder.promotion.v1.fairness_pb2 import Fairness, GroupRate, StageRates
+
+Stage = StageRates.Stage
+STAGES: Sequence[Stage.ValueType] = [stage for stage in Stage.values() if stage > StageRates.STAGE_OVERALL]
+"""In their order, without the one from end to end."""
+
+FOUR_FIFTHS = Fraction(4, 5)
+"""29 CFR 1607.4 D: a rate under four fifths of the highest group's is generally evidence of adverse impact."""
+RATE_DIGITS, PROBABILITY_DIGITS = 4, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What became of somebody in a competition.
+
+    Attributes:
+        found: what came of each stage that they came to, as far as it is known; of the lead's review that they are not
+            recommended ends nothing.
+        withdrew: ended by themself.
+        refused: ended by others.
+        groups: by dimension.
+    """
+
+    found: Mapping[Stage.ValueType, bool]
+    withdrew: bool = False
+    refused: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Who came to a stage, and who of them got through it."""
+
+    came: int = 0
+    passed: int = 0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(self.came + other.came, self.passed + other.passed)
+
+    def __sub__(self, other: "Count") -> "Count":
+        return Count(self.came - other.came, self.passed - other.passed)
+
+    @property
+    def rate(self) -> Fraction:
+        return Fraction(self.passed, self.came)
+
+    def telling(self, smallest: int) -> bool:
+        """Whether it tells of so few people that it tells of somebody."""
+        return 0 < self.came < smallest or 0 < self.passed < smallest
+
+
+Counts = Mapping[tuple[str, Stage.ValueType], Mapping[str, Count]]
+"""By dimension and stage, then group; the empty one is of those who declared none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Candidates that are looked at together: of a competition, or those of all parts."""
+
+    candidates: Sequence[Candidate] = ()
+    parts: Sequence["Unit"] = ()
+
+
+def outcomes(one: Candidate) -> dict[Stage.ValueType, bool]:
+    """What came of each stage that somebody came to, and of all together: whoever was refused has not got through the
+    stage at which they were.
+    """
+    found = dict(one.found)
+    turned_down = any(not passed for stage, passed in found.items() if stage != StageRates.STAGE_RECOMMENDED)
+    if one.refused and not turned_down:
+        last = max(found, default=StageRates.STAGE_OVERALL)
+        found.update((stage, False) for stage in STAGES if stage == last + 1)
+    if found.get(StageRates.STAGE_APPOINTED):
+        found[StageRates.STAGE_OVERALL] = True
+    elif one.refused:
+        found[StageRates.STAGE_OVERALL] = False
+    return found
+
+
+def counted(unit: Unit) -> Counts:
+    """How many of each group came to each stage and got through it, where nobody of a competition still waits."""
+    counts: dict[tuple[str, Stage.ValueType], dict[str, Count]] = defaultdict(lambda: defaultdict(Count))
+    everybody = list(_candidates(unit))
+    dimensions = {dimension for one in everybody for dimension in one.groups}
+    for stage in (StageRates.STAGE_OVERALL, *STAGES):
+        for competition in _competitions(unit):
+            if any(_waits(one, stage) for one in competition.candidates):
+                continue
+            for one in competition.candidates:
+                if (passed := outcomes(one).get(stage)) is None:
+                    continue
+                for dimension in dimensions:
+                    group = one.groups.get(dimension, "")
+                    counts[dimension, stage][group] += Count(1, int(passed))
+    return counts
+
+
+def told(unit: Unit, smallest: int) -> Counts:
+    """Groups of which the numbers may be told: two or more of a dimension at a stage, or none.
+
+    Neither a group's numbers, nor what is left of it without the unit's parts in which it is told, nor what is left of
+    everybody without the groups that are told, may be of fewer than `smallest` people: who knows all candidates could
+    subtract. Of groups that are large enough, the smallest are left out until that is so.
+    """
+    parts = [told(part, smallest) for part in unit.parts]
+    found: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
+    for key, groups in counted(unit).items():
+        known = {group: _sum(part.get(key, {}).get(group, Count()) for part in parts) for group in groups}
+        kept = {
+            group: count
+            for group, count in groups.items()
+            if group and count.came and not count.telling(smallest) and not (count - known[group]).telling(smallest)
+        }
+        while kept and (_sum(groups.values()) - _sum(kept.values())).telling(smallest):
+            del kept[min(kept, key=lambda group: (kept[group].came, group))]
+        if len(kept) > 1:
+            found[key] = kept
+    return found
+
+
+def fairness(unit: Unit, smallest: int) -> Iterator[Fairness.Dimension]:
+    """Every dimension of which something may be told, by its name."""
+    counts, safe = counted(unit), told(unit, smallest)
+    rows: dict[str, list[StageRates]] = defaultdict(list)
+    for dimension, stage in sorted(counts):
+        large = [count for group, count in counts[dimension, stage].items() if group and count.came >= smallest]
+        if len(large) < 2:
+            continue
+        groups = safe.get((dimension, stage), {})
+        rows[dimension].append(
+            StageRates(
+                stage=stage,
+                below_four_fifths=any(_below(one, _best(large)) for one in large),
+                groups=_rates(groups),
+            )
+        )
+    for dimension, stages in rows.items():
+        yield Fairness.Dimension(dimension=dimension, stages=stages)
+
+
+def fisher(one: Count, other: Count) -> Fraction:
+    """Fisher's exact test, two-sided: how likely it is, of groups that are alike, that those who got through are spread
+    over both as they are, or in a way that is no more likely.
+    """
+    passed = one.passed + other.passed
+    ways = [
+        comb(one.came, mine) * comb(other.came, passed - mine)
+        for mine in range(max(0, passed - other.came), min(passed, one.came) + 1)
+    ]
+    found = comb(one.came, one.passed) * comb(other.came, other.passed)
+    return Fraction(sum(way for way in ways if way <= found), sum(ways))
+
+
+def _rates(groups: Mapping[str, Count]) -> Iterator[GroupRate]:
+    """The highest rate first; of equal rates the larger group's."""
+    ordered = sorted(groups.items(), key=lambda item: (-item[1].rate, -item[1].came, item[0]))
+    for group, count in ordered:
+        best = ordered[0][1]
+        yield GroupRate(
+            group=group,
+            candidates=count.came,
+            selected=count.passed,
+            rate=decimal(count.rate, RATE_DIGITS),
+            ratio=decimal(count.rate / best.rate, RATE_DIGITS) if best.passed else "",
+            below_four_fifths=_below(count, best),
+            probability=decimal(fisher(best, count), PROBABILITY_DIGITS),
+        )
+
+
+def _best(counts: Iterable[Count]) -> Count:
+    return max(counts, key=lambda count: count.rate)
+
+
+def _below(count: Count, best: Count) -> bool:
+    return count.rate < FOUR_FIFTHS * best.rate
+
+
+def _sum(counts: Iterable[Count]) -> Count:
+    return sum(counts, Count())
+
+
+def _waits(one: Candidate, stage: Stage.ValueType) -> bool:
+    """Whether it is still open what comes of a stage for somebody."""
+    if one.withdrew or one.refused:
+        return False
+    last = StageRates.STAGE_APPOINTED if stage == StageRates.STAGE_OVERALL else stage
+    return max(one.found, default=StageRates.STAGE_OVERALL) < last
+
+
+def _competitions(unit: Unit) -> Iterator[Unit]:
+    """The unit itself, if it has no parts."""
+    return chain.from_iterable(map(_competitions, unit.parts)) if unit.parts else iter([unit])
+
+
+def _candidates(unit: Unit) -> Iterator[Candidate]:
+    return chain.from_iterable(one.candidates for one in _competitions(unit))

@@ -1,0 +1,268 @@
+"""Selection rates by hand, and that nobody can be told of by subtraction."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.promotion.fairness import (
+    STAGES,
+    Candidate,
+    Count,
+    Counts,
+    Unit,
+    counted,
+    fairness,
+    fisher,
+    outcomes,
+    told,
+)
+from stepladder.promotion.v1.fairness_pb2 import StageRates
+
+OVERALL = StageRates.STAGE_OVERALL
+RECOMMENDED = StageRates.STAGE_RECOMMENDED
+MANAGER = StageRates.STAGE_MANAGER_APPROVED
+INTERVIEWED = StageRates.STAGE_INTERVIEWED
+LISTED = StageRates.STAGE_LISTED
+APPOINTED = StageRates.STAGE_APPOINTED
+CONFIRMED = StageRates.STAGE_CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # The lady tasting tea: 1 + 16 of 70 ways on this side, and as many on the other.
+        (Count(4, 3), Count(4, 1), Fraction(34, 70)),
+        # C(16,9) = 11440 ways; no more likely than the 45 * 6 = 270 found are 10 * 1 and 120 * 1. scipy: 0.0349650...
+        (Count(10, 8), Count(6, 1), Fraction(400, 11440)),
+        # C(13,7) = 1716 ways; 140 found, 28 and 8. scipy: 0.1025641...
+        (Count(8, 6), Count(5, 1), Fraction(176, 1716)),
+        # Nobody and everybody: there is one way.
+        (Count(7, 0), Count(9, 0), Fraction(1)),
+        (Count(7, 7), Count(9, 9), Fraction(1)),
+        # All of five against none of five: 2 of 252.
+        (Count(5, 5), Count(5, 0), Fraction(2, 252)),
+    ],
+)
+def test_the_exact_test(one: Count, other: Count, expected: Fraction) -> None:
+    """Worked by hand; it says the same from both sides."""
+    assert fisher(one, other) == fisher(other, one) == expected
+
+
+counts = st.integers(1, 12).flatmap(lambda came: st.builds(Count, st.just(came), st.integers(0, came)))
+
+
+@given(counts, counts)
+def test_the_exact_test_is_a_probability(one: Count, other: Count) -> None:
+    """What was found is one of the ways; groups that are alike are as likely as can be."""
+    assert 0 < fisher(one, other) <= 1
+    assert fisher(one, one) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (Candidate({}), {}),
+        (Candidate({}, withdrew=True), {}),
+        (Candidate({}, refused=True), {OVERALL: False, RECOMMENDED: False}),
+        # Not recommended goes on.
+        (Candidate({RECOMMENDED: False}), {RECOMMENDED: False}),
+        (
+            Candidate({RECOMMENDED: False, MANAGER: False}, refused=True),
+            {OVERALL: False, RECOMMENDED: False, MANAGER: False},
+        ),
+        # By the executive, say: not let through to the interviews.
+        (
+            Candidate({RECOMMENDED: True, MANAGER: True}, refused=True),
+            {OVERALL: False, RECOMMENDED: True, MANAGER: True, INTERVIEWED: False},
+        ),
+        (
+            Candidate({RECOMMENDED: True, MANAGER: True, INTERVIEWED: True}, withdrew=True),
+            {RECOMMENDED: True, MANAGER: True, INTERVIEWED: True},
+        ),
+        (
+            Candidate({**dict.fromkeys(STAGES, True), CONFIRMED: False}),
+            {OVERALL: True, **dict.fromkeys(STAGES, True), CONFIRMED: False},
+        ),
+    ],
+)
+def test_what_came_of_a_candidate(one: Candidate, expected: Mapping[StageRates.Stage.ValueType, bool]) -> None:
+    """Who is refused has come to a stage and not got through it; who withdraws has not come to it."""
+    assert outcomes(one) == expected
+
+
+def people(group: str, reviewed: int, recommended: int, dimension: str = "sex") -> list[Candidate]:
+    """So many, all refused after the lead's review."""
+    groups = {dimension: group} if group else {}
+    return [
+        Candidate({RECOMMENDED: number < recommended, MANAGER: False}, refused=True, groups=groups)
+        for number in range(reviewed)
+    ]
+
+
+def rates(unit: Unit, stage: StageRates.Stage.ValueType = RECOMMENDED, smallest: int = 5) -> StageRates:
+    (dimension,) = fairness(unit, smallest)
+    (found,) = [one for one in dimension.stages if one.stage == stage]
+    return found
+
+
+def test_four_fifths() -> None:
+    """48 of 80 are 60 %, 12 of 40 are 30 %: half of the highest rate. Exactly four fifths are enough."""
+    found = rates(Unit([*people("a", 80, 48), *people("b", 40, 12), *people("c", 25, 12)]))
+    assert found.below_four_fifths
+    assert [(one.group, one.candidates, one.selected, one.rate, one.ratio) for one in found.groups] == [
+        ("a", 80, 48, "0.6000", "1.0000"),
+        ("c", 25, 12, "0.4800", "0.8000"),
+        ("b", 40, 12, "0.3000", "0.5000"),
+    ]
+    assert [one.below_four_fifths for one in found.groups] == [False, False, True]
+    assert found.groups[0].probability == "1.000000"
+    small = rates(Unit([*people("a", 10, 8), *people("b", 6, 0)]))
+    assert [(one.group, one.ratio) for one in small.groups] == [("a", "1.0000"), ("b", "0.0000")]
+    # C(16,8) = 12870 ways; found are 45 * 1, and as many the other way round.
+    assert small.groups[1].probability == "0.006993"
+
+
+def test_nobody_got_through() -> None:
+    """Without a rate there is no ratio to it, and nothing to flag."""
+    found = rates(Unit([*people("a", 9, 0), *people("b", 7, 0)]))
+    assert not found.below_four_fifths
+    assert [(one.group, one.rate, one.ratio) for one in found.groups] == [("a", "0.0000", ""), ("b", "0.0000", "")]
+
+
+def shown(unit: Unit, smallest: int = 5) -> dict[str, Count]:
+    return dict(told(unit, smallest).get(("sex", RECOMMENDED), {}))
+
+
+def test_small_groups_are_not_told() -> None:
+    """Nor those who are left when all others are subtracted, for who knows all candidates can do that."""
+    two = [*people("a", 20, 10), *people("b", 12, 6)]
+    assert shown(Unit(two)) == {"a": Count(20, 10), "b": Count(12, 6)}
+    # Three of c, alone: with them the smallest of the others is left out, and one group says nothing.
+    assert shown(Unit([*two, *people("c", 3, 0)])) == {}
+    assert shown(Unit([*two, *people("d", 30, 15), *people("c", 3, 0)])) == {"a": Count(20, 10), "d": Count(30, 15)}
+    # Three of c and two of another, or who declared nothing: together they are enough.
+    assert shown(Unit([*two, *people("c", 3, 0), *people("", 2, 0)])) == shown(Unit(two))
+    # Of two who were recommended, the next stage would tell.
+    assert shown(Unit([*two, *people("c", 30, 2)])) == {}
+    assert shown(Unit([*two, *people("c", 30, 0)])) == {**shown(Unit(two)), "c": Count(30, 0)}
+
+
+def test_a_flag_without_numbers() -> None:
+    """Two of forty against ten of forty: whom it concerns is not told, that it has to be looked into is."""
+    found = rates(Unit([*people("a", 40, 10), *people("b", 40, 2)]))
+    assert found.below_four_fifths
+    assert not found.groups
+    assert not list(fairness(Unit([*people("a", 40, 10), *people("b", 4, 0)]), 5))
+
+
+def test_a_competition_is_not_to_be_had_from_its_cycle() -> None:
+    """The cycle's numbers without those of the competition that is told would be the other one's three."""
+    first = Unit([*people("a", 20, 10), *people("b", 20, 10)])
+    second = Unit([*people("a", 20, 10), *people("b", 3, 0), *people("", 5, 0)])
+    assert shown(first) == {"a": Count(20, 10), "b": Count(20, 10)}
+    assert shown(second) == {}
+    assert shown(Unit(parts=[first, second])) == {}
+    third = Unit([*people("a", 20, 10), *people("b", 4, 0), *people("", 5, 0)])
+    assert shown(Unit(parts=[first, second, third])) == {"a": Count(60, 30), "b": Count(27, 10)}
+
+
+def test_a_stage_counts_when_nobody_waits() -> None:
+    """One decision more would tell of one person."""
+    reviewed = [*people("a", 10, 5), *people("b", 10, 5)]
+    waiting = Candidate({}, groups={"sex": "a"})
+    assert ("sex", RECOMMENDED) not in counted(Unit([*reviewed, waiting]))
+    done = Unit(reviewed)
+    assert counted(Unit(parts=[done, Unit([waiting])]))["sex", RECOMMENDED] == counted(done)["sex", RECOMMENDED]
+    withdrawn = Candidate({}, withdrew=True, groups={"sex": "a"})
+    assert counted(Unit([*reviewed, withdrawn])) == counted(done)
+    later = Candidate({RECOMMENDED: True}, groups={"sex": "b"})
+    found = counted(Unit([*reviewed, later]))
+    assert found["sex", RECOMMENDED]["b"] == Count(11, 6)
+    assert ("sex", OVERALL) not in found
+    assert ("sex", MANAGER) not in found
+    appointed = Candidate(dict.fromkeys(STAGES[:-1], True), groups={"sex": "b"})
+    assert counted(Unit([*reviewed, appointed]))["sex", OVERALL]["b"] == Count(11, 1)
+
+
+def test_confirmed_of_those_whose_trial_ended() -> None:
+    """Overall ends with the beginning of the trial; what came of it is a stage of its own."""
+    unit = Unit(
+        [
+            Candidate({**dict.fromkeys(STAGES, True), CONFIRMED: number % 2 == 0}, groups={"age": group})
+            for group in ("over-40", "under-40")
+            for number in range(10)
+        ]
+    )
+    found = told(unit, 5)
+    assert found["age", OVERALL] == found["age", APPOINTED] == dict.fromkeys(("over-40", "under-40"), Count(10, 10))
+    assert found["age", CONFIRMED] == dict.fromkeys(("over-40", "under-40"), Count(10, 5))
+    assert [one.stage for one in rates_of(unit)] == [OVERALL, *STAGES]
+
+
+def rates_of(unit: Unit) -> Sequence[StageRates]:
+    (dimension,) = fairness(unit, 5)
+    return dimension.stages
+
+
+SMALLEST = 3
+competitions = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c", ""]), st.integers(1, 6), st.integers(0, 6)), max_size=4
+).map(lambda groups: Unit([one for group, came, passed in groups for one in people(group, came, min(came, passed))]))
+units = st.lists(competitions, min_size=1, max_size=3).map(lambda parts: Unit(parts=parts))
+
+
+@given(st.lists(units, min_size=1, max_size=2).map(lambda parts: Unit(parts=parts)))
+def test_nobody_can_subtract(year: Unit) -> None:
+    """Of no unit can the number of a small group be worked out of all that is told, and of how many there are in all.
+
+    Everything known is a linear equation over the groups' numbers in the competitions; a number that is told by them is
+    a row that they span.
+    """
+    leaves = [leaf for cycle in year.parts for leaf in cycle.parts]
+    for what in ("came", "passed"):
+        known = [row(leaves, [leaf], ["a", "b", "c", ""]) for leaf in leaves]
+        nodes = [year, *year.parts, *leaves]
+        for node in nodes:
+            known += [row(leaves, leaves_of(node), [group]) for group in shown(node, SMALLEST)]
+        basis = reduced(known)
+        for node in nodes:
+            groups: Counts = counted(node)
+            for group, count in groups.get(("sex", RECOMMENDED), {}).items():
+                if group and 0 < getattr(count, what) < SMALLEST:
+                    assert not spans(basis, row(leaves, leaves_of(node), [group])), (node, group)
+
+
+def leaves_of(node: Unit) -> list[Unit]:
+    return [leaf for part in node.parts for leaf in leaves_of(part)] if node.parts else [node]
+
+
+def row(leaves: Sequence[Unit], among: Sequence[Unit], groups: Sequence[str]) -> list[Fraction]:
+    chosen = [any(leaf is one for one in among) for leaf in leaves]
+    return [Fraction(is_in and group in groups) for is_in in chosen for group in ("a", "b", "c", "")]
+
+
+def reduced(rows: Sequence[list[Fraction]]) -> list[list[Fraction]]:
+    """A basis of what the rows span, each with a column of its own."""
+    basis: list[list[Fraction]] = []
+    for one in rows:
+        rest = remainder(basis, one)
+        if any(rest):
+            basis.append(rest)
+    return basis
+
+
+def remainder(basis: Sequence[list[Fraction]], one: list[Fraction]) -> list[Fraction]:
+    rest = list(one)
+    for base in basis:
+        pivot = next(index for index, value in enumerate(base) if value)
+        if rest[pivot]:
+            share = rest[pivot] / base[pivot]
+            rest = [value - share * other for value, other in zip(rest, base, strict=True)]
+    return rest
+
+
+def spans(basis: Sequence[list[Fraction]], one: list[Fraction]) -> bool:
+    return not any(remainder(basis, one))
