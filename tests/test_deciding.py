@@ -25,7 +25,7 @@ from services.performance import (
     target,
 )
 from services.performance.team import TEAM
-from services.promotion import cycle, groups
+from services.promotion import competition, cycle, eligibilitypolicy, groups
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1.rules_pb2 import schema_version
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -66,6 +66,7 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
             [plan, mastery, pip, session, sharing, standing, suggestion, training],
         ),
         (promotion_events.DESCRIPTOR, [cycle, groups]),
+        (promotion_events.DESCRIPTOR, [competition, cycle, eligibilitypolicy]),
     ],
     ids=["performance", "coaching", "promotion"],
 )

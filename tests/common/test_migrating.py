@@ -27,6 +27,7 @@ from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
+from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
 from services.promotion.records import Records
 
@@ -56,7 +57,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Sharings,
         CheckIns,
     ],
-    "promotion": [Catalogue, Records, Cycles],
+    "promotion": [Catalogue, Records, Cycles, Competitions],
 }
 
 

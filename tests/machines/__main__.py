@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tests.machines.competitions import COMPETITIONS
 from tests.machines.cycles import CYCLES
 from tests.machines.exploring import Machine, page
 from tests.machines.masteries import MASTERIES
@@ -14,7 +15,18 @@ from tests.machines.suggestions import SUGGESTIONS
 from tests.machines.trainings import TRAININGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "state-machines.md"
-MACHINES: list[Machine[Any]] = [PLANS, PIPS, SESSIONS, INTERVIEWS, SUGGESTIONS, TRAININGS, SHARINGS, MASTERIES, CYCLES]
+MACHINES: list[Machine[Any]] = [
+    PLANS,
+    PIPS,
+    SESSIONS,
+    INTERVIEWS,
+    SUGGESTIONS,
+    TRAININGS,
+    SHARINGS,
+    MASTERIES,
+    CYCLES,
+    COMPETITIONS,
+]
 
 
 def written() -> str:

@@ -629,22 +629,22 @@ class CloseCompetition(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
-    RUNNING_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
+    DONE_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> Global___CloseCompetitionRequest: ...
     @_builtins.property
-    def running_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those who are listed and neither appointed nor have left."""
+    def done_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those who are on the list and have been appointed, or have ended."""
 
     def __init__(
         self,
         *,
         request: Global___CloseCompetitionRequest | None = ...,
-        running_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        done_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "running_candidacy_ids", b"running_candidacy_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_candidacy_ids", b"done_candidacy_ids", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -108,11 +108,13 @@ class CompetitionServiceServicer:
     """
 
     def OpenCompetition(self, request, context):
-        """Claims the seats in the post, then opens. Saying it again also mends what a crash in between left.
+        """Claims the seats in the post, then opens. Saying it again, for another cycle if that one is closed by then, also mends
+        what a crash in between left.
         Errors: ALREADY_EXISTS `COMPETITION_EXISTS` if the id is taken by another one; NOT_FOUND `CYCLE_NOT_FOUND`,
-        `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force; INVALID_ARGUMENT `RUNG_INVALID` for a rung
-        that the ladder has not or that is its first, `DATE_INVALID` for applications until a day that is over;
-        FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many seats.
+        `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force, `RUNG_NOT_FOUND` for a rung that the ladder has
+        not or that is its first, `POST_NOT_FOUND` if the post has no headcount; INVALID_ARGUMENT `DATE_INVALID` for
+        applications until a day that is over; FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many
+        seats, `CLAIM_TAKEN` if another number was claimed before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +159,7 @@ class CompetitionServiceServicer:
     def PublishList(self, request, context):
         """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
         next for the seats of those who have left since.
-        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` if nobody is listed by it who has passed.
+        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,8 +168,7 @@ class CompetitionServiceServicer:
     def CloseCompetition(self, request, context):
         """RANKED or LISTED → CLOSED; with `cancelled`, any state before → CANCELLED. Ends every candidacy that is not appointed,
         and releases the seats.
-        Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is listed that is neither appointed nor has left, unless
-        `cancelled`.
+        Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is on the list that has not been appointed, unless `cancelled`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

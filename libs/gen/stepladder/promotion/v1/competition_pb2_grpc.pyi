@@ -26,11 +26,13 @@ class CompetitionServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.OpenCompetitionRequest, _competition_pb2.Competition]
-    """Claims the seats in the post, then opens. Saying it again also mends what a crash in between left.
+    """Claims the seats in the post, then opens. Saying it again, for another cycle if that one is closed by then, also mends
+    what a crash in between left.
     Errors: ALREADY_EXISTS `COMPETITION_EXISTS` if the id is taken by another one; NOT_FOUND `CYCLE_NOT_FOUND`,
-    `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force; INVALID_ARGUMENT `RUNG_INVALID` for a rung
-    that the ladder has not or that is its first, `DATE_INVALID` for applications until a day that is over;
-    FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many seats.
+    `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force, `RUNG_NOT_FOUND` for a rung that the ladder has
+    not or that is its first, `POST_NOT_FOUND` if the post has no headcount; INVALID_ARGUMENT `DATE_INVALID` for
+    applications until a day that is over; FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many
+    seats, `CLAIM_TAKEN` if another number was claimed before.
     """
     CloseApplications: _aio.UnaryUnaryMultiCallable[_competition_pb2.CloseApplicationsRequest, _competition_pb2.Competition]
     """OPEN → APPLICATIONS_CLOSED, before the clock does it when `applications_until` is over."""
@@ -54,13 +56,12 @@ class CompetitionServiceStub:
     PublishList: _aio.UnaryUnaryMultiCallable[_competition_pb2.PublishListRequest, _competition_pb2.Competition]
     """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
     next for the seats of those who have left since.
-    Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` if nobody is listed by it who has passed.
+    Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
     """
     CloseCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.CloseCompetitionRequest, _competition_pb2.Competition]
     """RANKED or LISTED → CLOSED; with `cancelled`, any state before → CANCELLED. Ends every candidacy that is not appointed,
     and releases the seats.
-    Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is listed that is neither appointed nor has left, unless
-    `cancelled`.
+    Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is on the list that has not been appointed, unless `cancelled`.
     """
     GetCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.GetCompetitionRequest, _competition_pb2.Competition]
     """Errors: NOT_FOUND `COMPETITION_NOT_FOUND`."""
@@ -87,11 +88,13 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _competition_pb2.OpenCompetitionRequest,
         context: _aio.ServicerContext[_competition_pb2.OpenCompetitionRequest, _abc.Awaitable[_competition_pb2.Competition]],
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
-        """Claims the seats in the post, then opens. Saying it again also mends what a crash in between left.
+        """Claims the seats in the post, then opens. Saying it again, for another cycle if that one is closed by then, also mends
+        what a crash in between left.
         Errors: ALREADY_EXISTS `COMPETITION_EXISTS` if the id is taken by another one; NOT_FOUND `CYCLE_NOT_FOUND`,
-        `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force; INVALID_ARGUMENT `RUNG_INVALID` for a rung
-        that the ladder has not or that is its first, `DATE_INVALID` for applications until a day that is over;
-        FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many seats.
+        `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force, `RUNG_NOT_FOUND` for a rung that the ladder has
+        not or that is its first, `POST_NOT_FOUND` if the post has no headcount; INVALID_ARGUMENT `DATE_INVALID` for
+        applications until a day that is over; FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many
+        seats, `CLAIM_TAKEN` if another number was claimed before.
         """
 
     @_abc_1.abstractmethod
@@ -145,7 +148,7 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
         next for the seats of those who have left since.
-        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` if nobody is listed by it who has passed.
+        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
         """
 
     @_abc_1.abstractmethod
@@ -156,8 +159,7 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """RANKED or LISTED → CLOSED; with `cancelled`, any state before → CANCELLED. Ends every candidacy that is not appointed,
         and releases the seats.
-        Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is listed that is neither appointed nor has left, unless
-        `cancelled`.
+        Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is on the list that has not been appointed, unless `cancelled`.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,52 @@
+"""Competitions, as they are tried: two seats, and four candidates of whom three have passed."""
+
+from services.promotion.competition import COMPETITION, State
+from stepladder.promotion.v1.competition_pb2 import Competition
+from tests.deciding import given
+from tests.machines.exploring import Machine, Step
+from tests.promotion.test_competition import (
+    CANCEL,
+    CLOSE,
+    CLOSE_APPLICATIONS,
+    CONFLICT,
+    LEFT,
+    OPEN,
+    PANEL,
+    PATHS,
+    PUBLISH,
+    RANK,
+    closing,
+    opening,
+    panel,
+)
+
+
+def shown(state: State) -> str:
+    name = Competition.State.Name(state.stage).removeprefix("STATE_")
+    if state.left:
+        return f"{name}, one has left"
+    with_panel = state.stage == Competition.STATE_OPEN and state.panel.interviewer_ids
+    return f"{name}, with a panel" if with_panel else name
+
+
+COMPETITIONS = Machine(
+    title="Competition",
+    source="services/promotion/competition.py",
+    aggregate=COMPETITION,
+    steps=[
+        Step(OPEN),
+        Step(opening(seats=3), said="another of the same id"),
+        Step(CLOSE_APPLICATIONS),
+        Step(PANEL),
+        Step(panel("i-2", "i-3"), said="another one"),
+        Step(CONFLICT),
+        Step(RANK),
+        Step(PUBLISH),
+        Step(LEFT),
+        Step(closing("y-1"), said="one is to be appointed"),
+        Step(CLOSE),
+        Step(CANCEL, said="cancelled"),
+    ],
+    shown=shown,
+    states=[COMPETITION.initial, *(given(COMPETITION, *path).state for path in PATHS.values())],
+)
