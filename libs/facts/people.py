@@ -155,7 +155,7 @@ class People(ReadModel):
 async def _begin_span(
     rows: AsyncConnection, table: Table, owner: str, owner_id: str, day: str, what: str, value: str, position: int
 ) -> None:
-    """Lets a value hold from a day on, until the next span that is there already."""
+    """Lets a value hold from a day on, until the next span that is there already; an empty one: nobody."""
     mine = table.c[owner] == owner_id
     query = select(table).where(mine, known(table)).order_by(table.c.from_date)
     spans = {row.from_date: getattr(row, what) for row in await rows.execute(query)} | {day: value}
@@ -173,7 +173,7 @@ async def _spans(
 ) -> list[TeamSpan]:
     columns = table.c
     query = select(who, columns.team_id, columns.from_date, columns.until_date).where(
-        columns.from_date <= end, columns.until_date > start, known(table, known_at)
+        columns.from_date <= end, columns.until_date > start, known(table, known_at), who != ""
     )
     async with engine.connect() as connection:
         return [TeamSpan(*row) for row in await connection.execute(query.order_by(who, columns.from_date))]

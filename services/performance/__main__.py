@@ -10,6 +10,7 @@ from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
+from services.performance.appointing import FollowCareers
 from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
 from services.performance.calibrations import Calibrations
@@ -79,6 +80,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     # Apart: what there was before a policy may take minutes, and nothing new should wait for it.
     service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
     records = Records(metadata)
+    service.follow(FollowCareers(service))
     record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)

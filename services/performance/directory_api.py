@@ -37,7 +37,7 @@ class DirectoryApi:
         return await self._team(request.team.team_id, request, replace(context, etag=request.team.etag))
 
     async def AppointTeamLead(self, request: pb.AppointTeamLeadRequest, context: Context) -> pb.Team:
-        if not await self._commands.known(EMPLOYEE, [request.lead_id], check=False):
+        if request.lead_id and not await self._commands.known(EMPLOYEE, [request.lead_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.lead_id} to lead the team")
         return await self._team(request.team_id, request, context)
 

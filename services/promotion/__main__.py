@@ -8,28 +8,46 @@ from sqlalchemy import MetaData
 from libs.common.server import run
 from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
+from libs.facts.people import People
+from libs.facts.reaching import Reaches
+from services.promotion.appointing import TakeSeats
+from services.promotion.career_api import CareerApi
+from services.promotion.careers import END, Careers
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
-from services.promotion.eligibility_api import EligibilityApi
-from services.promotion.records import Records
+from services.promotion.post_api import PostApi
+from services.promotion.posts import Posts
+from services.promotion.rungs import Rungs
+from services.promotion.seats import Seats
 from stepladder.performance.v1 import events_pb2 as performance_events
-from stepladder.promotion.v1 import cycle_pb2, eligibility_pb2, events_pb2
+from stepladder.promotion.v1 import career_pb2, cycle_pb2, events_pb2, post_pb2
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
-    catalogue, records, cycles = Catalogue(metadata), Records(metadata), Cycles(metadata)
-    at_catalogue, at_cycles = service.follow(catalogue), service.follow(cycles)
-    cycle_api = CycleApi(service, cycles, at_cycles, catalogue, at_catalogue)
+    people, catalogue = People(metadata), Catalogue(metadata)
+    reaches = Reaches(service, people, service.follow(people))
+    at_catalogue = service.follow(catalogue)
+    rungs = Rungs(service, catalogue, at_catalogue)
+    cycles = Cycles(metadata)
+    at_cycles = service.follow(cycles)
+    cycle = CycleApi(service, cycles, at_cycles, catalogue, at_catalogue)
     by_site = service.site_clock
-    service.tick(at_cycles, cycles.deadlines, {OPEN: cycle_api.open_regular, CLOSE: cycle_api.close}, now=by_site)
+    service.tick(at_cycles, cycles.deadlines, {OPEN: cycle.open_regular, CLOSE: cycle.close}, now=by_site)
+    posts = Posts(metadata)
+    at_posts = service.follow(posts)
+    seats = Seats(service, posts, at_posts)
+    careers = Careers(metadata)
+    at_careers = service.follow(careers)
+    career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
+    service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
+    service.follow(TakeSeats(service))
     return {
-        eligibility_pb2.DESCRIPTOR.services_by_name["EligibilityService"]: EligibilityApi(
-            service, records, service.follow(records)
-        ),
-        cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle_api,
+        cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
+        post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
+        career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,
     }
 
 

@@ -27,9 +27,10 @@ from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
+from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
-from services.promotion.records import Records
+from services.promotion.posts import Posts
 
 MODELS: dict[str, list[type[ReadModel]]] = {
     "performance": [
@@ -58,6 +59,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         CheckIns,
     ],
     "promotion": [Catalogue, Records, Cycles, Competitions],
+    "promotion": [People, Catalogue, Cycles, Posts, Careers],
 }
 
 

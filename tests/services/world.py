@@ -56,8 +56,10 @@ from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 from stepladder.performance.v1.report_pb2_grpc import ReportServiceStub
 from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
+from stepladder.promotion.v1.career_pb2_grpc import CareerServiceStub
 from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
+from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 
 HR = "e-hr"
 """Of HR, and calls where a test does not say who, and the call is not for everybody; hired with the first such call."""
@@ -186,6 +188,14 @@ class World:
     @property
     def cycles(self) -> CycleServiceStub:
         return CycleServiceStub(self.channels["promotion"])
+
+    @property
+    def posts(self) -> PostServiceStub:
+        return PostServiceStub(self.channels["promotion"])
+
+    @property
+    def careers(self) -> CareerServiceStub:
+        return CareerServiceStub(self.channels["promotion"])
 
     async def end(self) -> int:
         """The last position in the log."""

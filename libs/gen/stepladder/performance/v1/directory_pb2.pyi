@@ -285,6 +285,7 @@ class AppointTeamLeadRequest(_message.Message):
     request_id: _builtins.str
     team_id: _builtins.str
     lead_id: _builtins.str
+    """Empty: nobody."""
     effective_date: _builtins.str
     def __init__(
         self,

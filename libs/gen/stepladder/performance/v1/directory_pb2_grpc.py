@@ -140,7 +140,7 @@ class DirectoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AppointTeamLead(self, request, context):
-        """Makes an employee the lead of a team from a day on, until the next appointment.
+        """Makes an employee the lead of a team from a day on, until the next appointment; or says that nobody leads it.
         Errors: NOT_FOUND `TEAM_NOT_FOUND` or `EMPLOYEE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -30,7 +30,7 @@ class DirectoryServiceStub:
     GetTeam: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetTeamRequest, _directory_pb2.Team]
     ListTeams: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListTeamsRequest, _directory_pb2.ListTeamsResponse]
     AppointTeamLead: _aio.UnaryUnaryMultiCallable[_directory_pb2.AppointTeamLeadRequest, _directory_pb2.Team]
-    """Makes an employee the lead of a team from a day on, until the next appointment.
+    """Makes an employee the lead of a team from a day on, until the next appointment; or says that nobody leads it.
     Errors: NOT_FOUND `TEAM_NOT_FOUND` or `EMPLOYEE_NOT_FOUND`.
     """
     HireEmployee: _aio.UnaryUnaryMultiCallable[_directory_pb2.HireEmployeeRequest, _directory_pb2.Employee]
@@ -100,7 +100,7 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.AppointTeamLeadRequest,
         context: _aio.ServicerContext[_directory_pb2.AppointTeamLeadRequest, _abc.Awaitable[_directory_pb2.Team]],
     ) -> _abc.Awaitable[_directory_pb2.Team]:
-        """Makes an employee the lead of a team from a day on, until the next appointment.
+        """Makes an employee the lead of a team from a day on, until the next appointment; or says that nobody leads it.
         Errors: NOT_FOUND `TEAM_NOT_FOUND` or `EMPLOYEE_NOT_FOUND`.
         """
 

@@ -731,10 +731,13 @@ class DecideAppointment(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     SEAT_FIELD_NUMBER: _builtins.int
     LEADS_TEAM_FIELD_NUMBER: _builtins.int
+    EMPLOYED_FIELD_NUMBER: _builtins.int
     seat: _builtins.bool
     """What the employee would go back to has a seat, or keeps no headcount."""
     leads_team: _builtins.bool
     """Its holder leads the team."""
+    employed: _builtins.bool
+    """On the day from which it is to hold."""
     @_builtins.property
     def request(self) -> Global___DecideAppointmentRequest: ...
     def __init__(
@@ -743,10 +746,11 @@ class DecideAppointment(_message.Message):
         request: Global___DecideAppointmentRequest | None = ...,
         seat: _builtins.bool = ...,
         leads_team: _builtins.bool = ...,
+        employed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leads_team", b"leads_team", "request", b"request", "seat", b"seat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employed", b"employed", "leads_team", b"leads_team", "request", b"request", "seat", b"seat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

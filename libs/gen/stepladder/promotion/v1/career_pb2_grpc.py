@@ -28,7 +28,8 @@ if _version_not_supported:
 class CareerServiceStub:
     """The directory follows a career by itself: who holds a post for the time being is shown as acting there.
 
-    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody decides about themself. Read by the
+    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody says anything about themself:
+    FAILED_PRECONDITION `ABOUT_THEMSELF` for those who may say it of others. Read by the
     employee, whoever leads them or their lead, and HR; executives see the waivers. PERMISSION_DENIED `NEED_TO_KNOW` for
     others, whether there is anything or not; NOT_FOUND `EMPLOYEE_NOT_FOUND` to HR and executives.
     """
@@ -89,15 +90,16 @@ class CareerServiceStub:
 class CareerServiceServicer:
     """The directory follows a career by itself: who holds a post for the time being is shown as acting there.
 
-    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody decides about themself. Read by the
+    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody says anything about themself:
+    FAILED_PRECONDITION `ABOUT_THEMSELF` for those who may say it of others. Read by the
     employee, whoever leads them or their lead, and HR; executives see the waivers. PERMISSION_DENIED `NEED_TO_KNOW` for
     others, whether there is anything or not; NOT_FOUND `EMPLOYEE_NOT_FOUND` to HR and executives.
     """
 
     def WaiveCriterion(self, request, context):
         """An executive. A criterion for a rung counts as met until a day, for reasons. It has to be one that the rules in force
-        today let be waived. The same again changes nothing. Errors: NOT_FOUND `LADDER_NOT_FOUND`, `CRITERION_NOT_FOUND`;
-        FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
+        today let be waived. The same again changes nothing. Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`,
+        `CRITERION_NOT_FOUND`; FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
         INVALID_ARGUMENT `DATE_INVALID` for a last day that is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,8 +127,8 @@ class CareerServiceServicer:
         """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
         seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
         than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `WRONG_STATE` when it is decided otherwise already;
-        INVALID_ARGUMENT `DATE_INVALID`.
+        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+        otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,7 +234,8 @@ def add_CareerServiceServicer_to_server(servicer, server):
 class CareerService:
     """The directory follows a career by itself: who holds a post for the time being is shown as acting there.
 
-    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody decides about themself. Read by the
+    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody says anything about themself:
+    FAILED_PRECONDITION `ABOUT_THEMSELF` for those who may say it of others. Read by the
     employee, whoever leads them or their lead, and HR; executives see the waivers. PERMISSION_DENIED `NEED_TO_KNOW` for
     others, whether there is anything or not; NOT_FOUND `EMPLOYEE_NOT_FOUND` to HR and executives.
     """

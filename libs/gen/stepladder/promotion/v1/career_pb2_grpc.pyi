@@ -15,7 +15,8 @@ GRPC_VERSION: str
 class CareerServiceStub:
     """The directory follows a career by itself: who holds a post for the time being is shown as acting there.
 
-    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody decides about themself. Read by the
+    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody says anything about themself:
+    FAILED_PRECONDITION `ABOUT_THEMSELF` for those who may say it of others. Read by the
     employee, whoever leads them or their lead, and HR; executives see the waivers. PERMISSION_DENIED `NEED_TO_KNOW` for
     others, whether there is anything or not; NOT_FOUND `EMPLOYEE_NOT_FOUND` to HR and executives.
     """
@@ -23,8 +24,8 @@ class CareerServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     WaiveCriterion: _aio.UnaryUnaryMultiCallable[_career_pb2.WaiveCriterionRequest, _career_pb2.Career]
     """An executive. A criterion for a rung counts as met until a day, for reasons. It has to be one that the rules in force
-    today let be waived. The same again changes nothing. Errors: NOT_FOUND `LADDER_NOT_FOUND`, `CRITERION_NOT_FOUND`;
-    FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
+    today let be waived. The same again changes nothing. Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`,
+    `CRITERION_NOT_FOUND`; FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
     INVALID_ARGUMENT `DATE_INVALID` for a last day that is over.
     """
     WithdrawWaiver: _aio.UnaryUnaryMultiCallable[_career_pb2.WithdrawWaiverRequest, _career_pb2.Career]
@@ -39,8 +40,8 @@ class CareerServiceStub:
     """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
     seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
     than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-    `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `WRONG_STATE` when it is decided otherwise already;
-    INVALID_ARGUMENT `DATE_INVALID`.
+    `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+    otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
     """
     ProposeDemotion: _aio.UnaryUnaryMultiCallable[_career_pb2.ProposeDemotionRequest, _career_pb2.Career]
     """Who leads the employee, or their lead, or HR. For who cannot do the job or offends. Errors: NOT_FOUND
@@ -65,7 +66,8 @@ class CareerServiceStub:
 class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The directory follows a career by itself: who holds a post for the time being is shown as acting there.
 
-    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody decides about themself. Read by the
+    `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. Nobody says anything about themself:
+    FAILED_PRECONDITION `ABOUT_THEMSELF` for those who may say it of others. Read by the
     employee, whoever leads them or their lead, and HR; executives see the waivers. PERMISSION_DENIED `NEED_TO_KNOW` for
     others, whether there is anything or not; NOT_FOUND `EMPLOYEE_NOT_FOUND` to HR and executives.
     """
@@ -77,8 +79,8 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_career_pb2.WaiveCriterionRequest, _abc.Awaitable[_career_pb2.Career]],
     ) -> _abc.Awaitable[_career_pb2.Career]:
         """An executive. A criterion for a rung counts as met until a day, for reasons. It has to be one that the rules in force
-        today let be waived. The same again changes nothing. Errors: NOT_FOUND `LADDER_NOT_FOUND`, `CRITERION_NOT_FOUND`;
-        FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
+        today let be waived. The same again changes nothing. Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`,
+        `CRITERION_NOT_FOUND`; FAILED_PRECONDITION `NOT_WAIVABLE`, `EMPLOYMENT_ENDED`; ALREADY_EXISTS `WAIVER_EXISTS` while another holds;
         INVALID_ARGUMENT `DATE_INVALID` for a last day that is over.
         """
 
@@ -111,8 +113,8 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
         seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
         than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `WRONG_STATE` when it is decided otherwise already;
-        INVALID_ARGUMENT `DATE_INVALID`.
+        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+        otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
         """
 
     @_abc_1.abstractmethod

@@ -1641,6 +1641,7 @@ class EmployeeDemoted(_message.Message):
     DEMOTION_ID_FIELD_NUMBER: _builtins.int
     FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
     LEADS_TEAM_FIELD_NUMBER: _builtins.int
+    DECISION_REASON_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     removed: _builtins.bool
     position: _builtins.str
@@ -1656,6 +1657,8 @@ class EmployeeDemoted(_message.Message):
     from_team_id: _builtins.str
     leads_team: _builtins.bool
     """The holder of what is held then leads the team."""
+    decision_reason: _builtins.str
+    """Why it was decided as it was proposed."""
     def __init__(
         self,
         *,
@@ -1673,10 +1676,11 @@ class EmployeeDemoted(_message.Message):
         demotion_id: _builtins.str = ...,
         from_team_id: _builtins.str = ...,
         leads_team: _builtins.bool = ...,
+        decision_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "demotion_id", b"demotion_id", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_by", b"decided_by", "decision_reason", b"decision_reason", "demotion_id", b"demotion_id", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_position", b"from_position", "from_stars", b"from_stars", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "position", b"position", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

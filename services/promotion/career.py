@@ -1,0 +1,583 @@
+"""What one employee is given and loses: waivers, posts held on trial or acting, demotions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import TypeVar, assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.days import parse_day
+from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
+from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from services.promotion.post import post_id
+from stepladder.promotion.v1.career_pb2 import (
+    Appointment,
+    BeginActing,
+    BeginActingRequest,
+    BeginAppointment,
+    Career,
+    DecideAppointment,
+    DecideAppointmentRequest,
+    DecideDemotion,
+    Demotion,
+    DismissDemotionRequest,
+    EndCareer,
+    Held,
+    Place,
+    ProposeDemotion,
+    ReleaseAppointment,
+    ReserveAppointment,
+    WaiveCriterion,
+    Waiver,
+    WithdrawWaiverRequest,
+)
+from stepladder.promotion.v1.events_pb2 import (
+    AppointmentBegun,
+    AppointmentDecided,
+    AppointmentReleased,
+    AppointmentReserved,
+    CriterionWaived,
+    DemotionDismissed,
+    DemotionProposed,
+    EmployeeDemoted,
+    WaiverWithdrawn,
+)
+
+Command = (
+    WaiveCriterion
+    | WithdrawWaiverRequest
+    | BeginActing
+    | ReserveAppointment
+    | ReleaseAppointment
+    | BeginAppointment
+    | DecideAppointment
+    | ProposeDemotion
+    | DecideDemotion
+    | DismissDemotionRequest
+    | EndCareer
+)
+Event = (
+    CriterionWaived
+    | WaiverWithdrawn
+    | AppointmentReserved
+    | AppointmentReleased
+    | AppointmentBegun
+    | AppointmentDecided
+    | DemotionProposed
+    | EmployeeDemoted
+    | DemotionDismissed
+)
+
+Found = TypeVar("Found")
+Criterion = tuple[str, str, str]
+"""Ladder, rung, criterion."""
+Ended = EmployeeDemoted | DemotionDismissed
+
+
+def acting_claim(employee_id: str, appointment_id: str) -> str:
+    """The claim of the seat of an acting post. Stored for ever."""
+    return opaque_id("acting", employee_id, appointment_id)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A career, each part as its event told it; appointments and demotions by id, in their order."""
+
+    waivers: Mapping[Criterion, CriterionWaived] = field(default_factory=dict)
+    withdrawn: Mapping[Criterion, WaiverWithdrawn] = field(default_factory=dict)
+    """Of the latest waivers."""
+    reserved_for: str = ""
+    begun: Mapping[str, AppointmentBegun] = field(default_factory=dict)
+    decided: Mapping[str, AppointmentDecided] = field(default_factory=dict)
+    proposed: Mapping[str, DemotionProposed] = field(default_factory=dict)
+    ended: Mapping[str, Ended] = field(default_factory=dict)
+
+    @property
+    def running(self) -> AppointmentBegun | None:
+        """What is held for the time being."""
+        return next((one for name, one in self.begun.items() if name not in self.decided), None)
+
+    @property
+    def open_demotion(self) -> DemotionProposed | None:
+        return next((one for name, one in self.proposed.items() if name not in self.ended), None)
+
+    def waiver_on(self, criterion: Criterion, day: date) -> CriterionWaived | None:
+        """The waiver of a criterion that holds on a day."""
+        found = self.waivers.get(criterion)
+        holds = found is not None and criterion not in self.withdrawn and day.isoformat() <= found.until_date
+        return found if holds else None
+
+
+def evolve(state: State, event: Message) -> State:
+    match cast(Event, event):
+        case CriterionWaived() as waived:
+            key = _criterion(waived)
+            withdrawn = {one: event for one, event in state.withdrawn.items() if one != key}
+            return replace(state, waivers={**state.waivers, key: waived}, withdrawn=withdrawn)
+        case WaiverWithdrawn() as taken_back:
+            return replace(state, withdrawn={**state.withdrawn, _criterion(taken_back): taken_back})
+        case AppointmentReserved(candidacy_id=candidacy_id):
+            return replace(state, reserved_for=candidacy_id)
+        case AppointmentReleased():
+            return replace(state, reserved_for="")
+        case AppointmentBegun(appointment_id=appointment_id) as begun:
+            return replace(state, reserved_for="", begun={**state.begun, appointment_id: begun})
+        case AppointmentDecided(appointment_id=appointment_id) as decided:
+            return replace(state, decided={**state.decided, appointment_id: decided})
+        case DemotionProposed(demotion_id=demotion_id) as proposed:
+            return replace(state, proposed={**state.proposed, demotion_id: proposed})
+        case (EmployeeDemoted(demotion_id=demotion_id) | DemotionDismissed(demotion_id=demotion_id)) as ended:
+            return replace(state, ended={**state.ended, demotion_id: ended})
+        case unknown:
+            assert_never(unknown)
+
+
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
+    match cast(Command, command):
+        case WaiveCriterion() as looked_up:
+            return _waive(state, looked_up, context)
+        case WithdrawWaiverRequest() as request:
+            return _withdraw(state, request, context)
+
+        case ReserveAppointment(candidacy_id=state.reserved_for):
+            return []
+        case ReserveAppointment(employee_id=employee_id, candidacy_id=candidacy_id):
+            if candidacy_id in state.begun:
+                return []
+            _refuse_another(state)
+            return [AppointmentReserved(employee_id=employee_id, candidacy_id=candidacy_id)]
+        case ReleaseAppointment(employee_id=employee_id, candidacy_id=state.reserved_for) if state.reserved_for:
+            return [AppointmentReleased(employee_id=employee_id, candidacy_id=state.reserved_for)]
+        case ReleaseAppointment():
+            return []
+
+        case BeginAppointment(candidacy_id=candidacy_id) as trial:
+            if candidacy_id in state.begun:
+                return []
+            if candidacy_id != state.reserved_for:
+                raise NotAllowed("NOT_RESERVED", f"no appointment is reserved for {candidacy_id}")
+            return [_begun_trial(trial)]
+        case BeginActing(request=request, place=place):
+            return _begin_acting(state, request, place, context)
+        case DecideAppointment() as looked_up:
+            return _decide_appointment(state, looked_up, context)
+
+        case ProposeDemotion() as looked_up:
+            return _propose(state, looked_up, context)
+        case DecideDemotion() as looked_up:
+            return _demote(state, looked_up, context)
+        case DismissDemotionRequest(employee_id=employee_id, demotion_id=demotion_id, reason=reason):
+            _refuse_self(employee_id, context)
+            dismissed = DemotionDismissed(
+                employee_id=employee_id, demotion_id=demotion_id, reason=reason, dismissed_by=context.actor
+            )
+            _find(state.proposed, demotion_id, "DEMOTION_NOT_FOUND")
+            if (ended := state.ended.get(demotion_id)) is None:
+                return [dismissed]
+            if ended != dismissed:
+                raise NotAllowed("WRONG_STATE", f"demotion {demotion_id} has been decided already")
+            return []
+
+        case EndCareer() as end:
+            return _end(state, end, context)
+        case unknown:
+            assert_never(unknown)
+
+
+CAREER = Aggregate(name="promotion.career", initial=State(), evolve=evolve, decide=decide)
+
+
+def _waive(state: State, looked_up: WaiveCriterion, context: Context) -> Sequence[Message]:
+    request = looked_up.request
+    _refuse_self(request.employee_id, context)
+    waived = CriterionWaived(
+        employee_id=request.employee_id,
+        ladder_id=request.ladder_id,
+        rung_id=request.rung_id,
+        criterion_id=request.criterion_id,
+        reason=request.reason,
+        waived_by=context.actor,
+        waived_date=context.today.isoformat(),
+        until_date=request.until_date,
+    )
+    until = parse_day(request.until_date, "until_date")
+    known = state.waiver_on(_criterion(waived), context.today)
+    if known is not None:
+        if (known.reason, known.until_date, known.waived_by) != (request.reason, request.until_date, context.actor):
+            message = f"{request.criterion_id} is waived until {known.until_date} already; withdraw that first"
+            raise AlreadyExists("WAIVER_EXISTS", message)
+        return []
+    _refuse_left(looked_up.employed, request.employee_id)
+    if not looked_up.waivable:
+        message = f"the rules in force let nobody waive {request.criterion_id}"
+        raise NotAllowed("NOT_WAIVABLE", message)
+    if until < context.today:
+        raise _date_invalid("until_date", f"{until} is over")
+    return [waived]
+
+
+def _withdraw(state: State, request: WithdrawWaiverRequest, context: Context) -> Sequence[Message]:
+    _refuse_self(request.employee_id, context)
+    withdrawn = WaiverWithdrawn(
+        employee_id=request.employee_id,
+        ladder_id=request.ladder_id,
+        rung_id=request.rung_id,
+        criterion_id=request.criterion_id,
+        reason=request.reason,
+        withdrawn_by=context.actor,
+        withdrawn_date=context.today.isoformat(),
+    )
+    key = _criterion(withdrawn)
+    if state.waiver_on(key, context.today) is not None:
+        return [withdrawn]
+    before = state.withdrawn.get(key)
+    if before is None or (before.reason, before.withdrawn_by) != (request.reason, context.actor):
+        raise NotAllowed("NO_WAIVER", f"no waiver of {request.criterion_id} holds for {request.employee_id}")
+    return []
+
+
+def _begun_trial(trial: BeginAppointment) -> AppointmentBegun:
+    begun = _begun(trial.employee_id, trial.held, trial.place)
+    begun.appointment_id = begun.candidacy_id = trial.candidacy_id
+    begun.post_id, begun.claim_id = trial.post_id, trial.claim_id
+    begun.start_date, begun.until_date = trial.start_date, trial.until_date
+    begun.begun_by = trial.appointed_by
+    return begun
+
+
+def _begin_acting(state: State, request: BeginActingRequest, place: Place, context: Context) -> Sequence[Message]:
+    _refuse_self(request.employee_id, context)
+    start, until = parse_day(request.start_date, "start_date"), parse_day(request.until_date, "until_date")
+    begun = _begun(request.employee_id, request.held, place)
+    begun.appointment_id = request.appointment_id
+    begun.post_id = post_id(request.held.position, request.held.stars, request.held.team_id)
+    begun.claim_id = acting_claim(request.employee_id, request.appointment_id)
+    begun.start_date, begun.until_date = request.start_date, request.until_date
+    begun.reason, begun.begun_by = request.reason, context.actor
+    if (known := state.begun.get(request.appointment_id)) is not None:
+        if _said(known) != _said(begun):
+            message = f"appointment {request.appointment_id} was begun with other content"
+            raise AlreadyExists("APPOINTMENT_EXISTS", message)
+        return []
+    _refuse_another(state)
+    _refuse_left(place.employed, request.employee_id)
+    if until < start:
+        raise _date_invalid("until_date", f"it begins on {start}")
+    if until < context.today:
+        raise _date_invalid("until_date", f"{until} is over")
+    if place.before == request.held:
+        raise NotAllowed("HELD_ALREADY", f"{request.employee_id} holds this post on {start}")
+    return [begun]
+
+
+def _begun(employee_id: str, held: Held, place: Place) -> AppointmentBegun:
+    return AppointmentBegun(
+        employee_id=employee_id,
+        position=held.position,
+        stars=held.stars,
+        team_id=held.team_id,
+        from_position=place.before.position,
+        from_stars=place.before.stars,
+        from_team_id=place.before.team_id,
+        from_acting=place.before_acting,
+        leads_team=place.leads_team,
+    )
+
+
+def _said(begun: AppointmentBegun) -> AppointmentBegun:
+    """What was said, without what was looked up: by that a repetition is told."""
+    said = AppointmentBegun()
+    said.CopyFrom(begun)
+    for name in ("from_position", "from_stars", "from_team_id", "from_acting", "leads_team"):
+        said.ClearField(name)
+    return said
+
+
+def _decide_appointment(state: State, looked_up: DecideAppointment, context: Context) -> Sequence[Message]:
+    request = looked_up.request
+    _refuse_self(request.employee_id, context)
+    begun = _find(state.begun, request.appointment_id, "APPOINTMENT_NOT_FOUND")
+    decided = _decided(begun, _held_after(begun, request), request.effective_date)
+    decided.confirmed, decided.reason, decided.decided_by = request.confirmed, request.reason, context.actor
+    decided.acting = begun.from_acting and not request.confirmed and not request.HasField("held")
+    decided.leads_team = begun.leads_team if request.confirmed else looked_up.leads_team
+    if (known := state.decided.get(request.appointment_id)) is not None:
+        if _decision(known) != _decision(decided):
+            raise NotAllowed("WRONG_STATE", f"appointment {request.appointment_id} has ended already")
+        return []
+    _refuse_left(looked_up.employed, request.employee_id)
+    day = parse_day(request.effective_date, "effective_date")
+    if day.isoformat() < begun.start_date:
+        raise _date_invalid("effective_date", f"it begins on {begun.start_date}")
+    if request.confirmed:
+        _check_confirming(begun, day, context)
+    elif not looked_up.seat:
+        message = f"{decided.position} in {decided.team_id} has no seat free; name another post to go to"
+        raise NotAllowed("OLD_POST_TAKEN", message)
+    return [decided]
+
+
+def _held_after(begun: AppointmentBegun, request: DecideAppointmentRequest) -> Held:
+    if request.confirmed:
+        return Held(position=begun.position, stars=begun.stars, team_id=begun.team_id)
+    return request.held if request.HasField("held") else held_before(begun)
+
+
+def held_before(begun: AppointmentBegun) -> Held:
+    """What there is a way back to."""
+    return Held(position=begun.from_position, stars=begun.from_stars, team_id=begun.from_team_id)
+
+
+def _check_confirming(begun: AppointmentBegun, day: date, context: Context) -> None:
+    today = context.today.isoformat()
+    if not begun.candidacy_id:
+        if today < begun.start_date:
+            raise NotAllowed("NOT_STARTED", f"it begins on {begun.start_date}")
+        if begun.begun_by == context.actor:
+            raise NotAllowed(
+                "SAME_PERSON", "who put somebody in an acting post does not confirm them; somebody else does"
+            )
+    elif today < begun.until_date:
+        raise NotAllowed("TRIAL_RUNNING", f"the trial runs until {begun.until_date}")
+    elif day.isoformat() <= begun.until_date:
+        raise _date_invalid("effective_date", f"the trial runs until {begun.until_date}")
+
+
+def _decided(begun: AppointmentBegun, held: Held, effective_date: str) -> AppointmentDecided:
+    return AppointmentDecided(
+        employee_id=begun.employee_id,
+        appointment_id=begun.appointment_id,
+        candidacy_id=begun.candidacy_id,
+        post_id=begun.post_id,
+        claim_id=begun.claim_id,
+        from_team_id=begun.team_id,
+        position=held.position,
+        stars=held.stars,
+        team_id=held.team_id,
+        effective_date=effective_date,
+    )
+
+
+def _decision(decided: AppointmentDecided) -> tuple[bool, str, int, str, str, str, str]:
+    """What somebody has decided, by which a repetition is told."""
+    held = decided.position, decided.stars, decided.team_id
+    return decided.confirmed, *held, decided.effective_date, decided.reason, decided.decided_by
+
+
+def _propose(state: State, looked_up: ProposeDemotion, context: Context) -> Sequence[Message]:
+    request, before = looked_up.request, looked_up.before
+    _refuse_self(request.employee_id, context)
+    proposed = DemotionProposed(
+        employee_id=request.employee_id,
+        demotion_id=request.demotion_id,
+        removed=request.removed,
+        position=request.held.position,
+        stars=request.held.stars,
+        team_id=request.held.team_id,
+        from_position=before.position,
+        from_stars=before.stars,
+        from_team_id=before.team_id,
+        reason=request.reason,
+        proposed_by=context.actor,
+    )
+    if (known := state.proposed.get(request.demotion_id)) is not None:
+        if _proposal(known) != _proposal(proposed):
+            raise AlreadyExists("DEMOTION_EXISTS", f"demotion {request.demotion_id} was proposed with other content")
+        return []
+    _refuse_left(looked_up.employed, request.employee_id)
+    if state.open_demotion is not None:
+        message = f"demotion {state.open_demotion.demotion_id} waits to be decided"
+        raise NotAllowed("DEMOTION_OPEN", message)
+    if not (request.held != before if request.removed else looked_up.lower):
+        message = (
+            "what is to be held is what is held" if request.removed else "no ladder in force has it below what is held"
+        )
+        raise NotAllowed("NOT_LOWER", message)
+    return [proposed]
+
+
+def _proposal(proposed: DemotionProposed) -> tuple[bool, str, int, str, str, str]:
+    """What somebody has proposed, by which a repetition is told."""
+    held = proposed.position, proposed.stars, proposed.team_id
+    return proposed.removed, *held, proposed.reason, proposed.proposed_by
+
+
+def _demote(state: State, looked_up: DecideDemotion, context: Context) -> Sequence[Message]:
+    request = looked_up.request
+    _refuse_self(request.employee_id, context)
+    proposed = _find(state.proposed, request.demotion_id, "DEMOTION_NOT_FOUND")
+    ended = state.ended.get(request.demotion_id)
+    decision = request.effective_date, request.reason, context.actor
+    if (
+        isinstance(ended, EmployeeDemoted)
+        and (ended.effective_date, ended.decision_reason, ended.decided_by) == decision
+    ):
+        return []
+    if ended is not None:
+        raise NotAllowed("WRONG_STATE", f"demotion {request.demotion_id} has been decided already")
+    if proposed.proposed_by == context.actor:
+        raise NotAllowed("SAME_PERSON", "who has proposed a demotion does not decide it; somebody else in HR does")
+    _refuse_another(state)
+    _refuse_left(looked_up.employed, request.employee_id)
+    if parse_day(request.effective_date, "effective_date") < context.today:
+        raise _date_invalid("effective_date", f"{request.effective_date} is over")
+    return [
+        EmployeeDemoted(
+            employee_id=request.employee_id,
+            demotion_id=request.demotion_id,
+            removed=proposed.removed,
+            position=proposed.position,
+            stars=proposed.stars,
+            team_id=proposed.team_id,
+            from_position=looked_up.before.position,
+            from_stars=looked_up.before.stars,
+            from_team_id=looked_up.before.team_id,
+            effective_date=request.effective_date,
+            reason=proposed.reason,
+            decision_reason=request.reason,
+            proposed_by=proposed.proposed_by,
+            decided_by=context.actor,
+            leads_team=looked_up.leads_team,
+        )
+    ]
+
+
+def _end(state: State, end: EndCareer, context: Context) -> Sequence[Message]:
+    events: list[Message] = []
+    if state.reserved_for:
+        events.append(AppointmentReleased(employee_id=end.employee_id, candidacy_id=state.reserved_for))
+    if (begun := state.running) is not None:
+        decided = _decided(begun, Held(), end.left_date)
+        decided.left, decided.decided_by = True, context.actor
+        events.append(decided)
+    if (proposed := state.open_demotion) is not None:
+        events.append(
+            DemotionDismissed(
+                employee_id=end.employee_id, demotion_id=proposed.demotion_id, dismissed_by=context.actor, left=True
+            )
+        )
+    return events
+
+
+def _criterion(of: CriterionWaived | WaiverWithdrawn) -> Criterion:
+    return of.ladder_id, of.rung_id, of.criterion_id
+
+
+def _find(known: Mapping[str, Found], name: str, reason: str) -> Found:
+    if name not in known:
+        raise NotFound(reason, f"there is no {reason.partition('_')[0].lower()} {name}")
+    return known[name]
+
+
+def _refuse_self(employee_id: str, context: Context) -> None:
+    if context.actor == f"user:{employee_id}":
+        raise NotAllowed("ABOUT_THEMSELF", "nobody decides about themself")
+
+
+def _refuse_left(employed: bool, employee_id: str) -> None:
+    if not employed:
+        raise NotAllowed("EMPLOYMENT_ENDED", f"{employee_id} is not employed on that day")
+
+
+def _refuse_another(state: State) -> None:
+    """One at a time is held for the time being, and nothing is decided behind the back of one that is to come."""
+    if (running := state.running) is not None:
+        raise NotAllowed("APPOINTMENT_RUNNING", f"appointment {running.appointment_id} is to be decided first")
+    if state.reserved_for:
+        raise NotAllowed("APPOINTMENT_RESERVED", f"the next appointment is reserved for {state.reserved_for}")
+
+
+def _date_invalid(name: str, message: str) -> Invalid:
+    return Invalid("DATE_INVALID", message, (FieldViolation(name, message),))
+
+
+def to_resource(employee_id: str, state: State, position: int, day: date) -> Career:
+    """The career as of a day."""
+    return Career(
+        employee_id=employee_id,
+        waivers=waivers_of(state, day),
+        reserved_for=state.reserved_for,
+        appointments=[appointment_of(state, name, day) for name in state.begun],
+        demotions=[_demotion(one, state.ended.get(name)) for name, one in state.proposed.items()],
+        etag=str(position),
+        log_position=position,
+    )
+
+
+def waivers_of(state: State, day: date) -> list[Waiver]:
+    found = []
+    for key, waived in state.waivers.items():
+        withdrawn = state.withdrawn.get(key, WaiverWithdrawn())
+        found.append(
+            Waiver(
+                ladder_id=waived.ladder_id,
+                rung_id=waived.rung_id,
+                criterion_id=waived.criterion_id,
+                reason=waived.reason,
+                waived_by=waived.waived_by,
+                waived_date=waived.waived_date,
+                until_date=waived.until_date,
+                withdrawn_reason=withdrawn.reason,
+                withdrawn_by=withdrawn.withdrawn_by,
+                withdrawn_date=withdrawn.withdrawn_date,
+                holds=state.waiver_on(key, day) is not None,
+            )
+        )
+    return found
+
+
+def appointment_of(state: State, appointment_id: str, day: date) -> Appointment:
+    begun, decided = state.begun[appointment_id], state.decided.get(appointment_id)
+    appointment = Appointment(
+        employee_id=begun.employee_id,
+        appointment_id=appointment_id,
+        candidacy_id=begun.candidacy_id,
+        state=Appointment.STATE_RUNNING,
+        post_id=begun.post_id,
+        held=Held(position=begun.position, stars=begun.stars, team_id=begun.team_id),
+        before=held_before(begun),
+        start_date=begun.start_date,
+        until_date=begun.until_date,
+        overdue=decided is None and begun.until_date < day.isoformat(),
+        reason=begun.reason,
+        begun_by=begun.begun_by,
+    )
+    if decided is not None:
+        appointment.state = (
+            Appointment.STATE_LEFT
+            if decided.left
+            else Appointment.STATE_CONFIRMED
+            if decided.confirmed
+            else Appointment.STATE_RETURNED
+        )
+        if not decided.left:
+            held = Held(position=decided.position, stars=decided.stars, team_id=decided.team_id)
+            appointment.decided.CopyFrom(held)
+        appointment.effective_date = decided.effective_date
+        appointment.decision_reason, appointment.decided_by = decided.reason, decided.decided_by
+    return appointment
+
+
+def _demotion(proposed: DemotionProposed, ended: Ended | None) -> Demotion:
+    latest = ended if isinstance(ended, EmployeeDemoted) else proposed
+    demotion = Demotion(
+        demotion_id=proposed.demotion_id,
+        state=Demotion.STATE_PROPOSED,
+        removed=proposed.removed,
+        held=Held(position=proposed.position, stars=proposed.stars, team_id=proposed.team_id),
+        before=Held(position=latest.from_position, stars=latest.from_stars, team_id=latest.from_team_id),
+        reason=proposed.reason,
+        proposed_by=proposed.proposed_by,
+    )
+    match ended:
+        case EmployeeDemoted():
+            demotion.state = Demotion.STATE_DEMOTED
+            demotion.effective_date = ended.effective_date
+            demotion.decision_reason, demotion.decided_by = ended.decision_reason, ended.decided_by
+        case DemotionDismissed():
+            demotion.state = Demotion.STATE_LEFT if ended.left else Demotion.STATE_DISMISSED
+            demotion.decision_reason, demotion.decided_by = ended.reason, ended.dismissed_by
+        case None:
+            pass
+    return demotion

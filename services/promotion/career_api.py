@@ -1,0 +1,219 @@
+"""gRPC: stepladder.promotion.v1.CareerService."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+from google.protobuf.message import Message
+
+from libs.common.commands import Standing
+from libs.common.days import parse_day
+from libs.common.errors import NotFound, Refused
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts import employee
+from libs.facts.employee import EMPLOYEE
+from libs.facts.reaching import SEEING, Caller, Reaches, callers_to
+from libs.facts.relations import Directory, Relation, need_to_know
+from libs.facts.team import TEAM
+from services.promotion import career
+from services.promotion.career import CAREER, State, acting_claim, appointment_of, held_before, waivers_of
+from services.promotion.careers import Careers
+from services.promotion.post import post_id
+from services.promotion.rungs import Rungs
+from services.promotion.seats import Seats
+from stepladder.promotion.v1 import career_pb2 as pb
+
+
+class CareerApi:
+    """Implements the service, and ends careers of those who have left."""
+
+    def __init__(
+        self,
+        service: Service,
+        reaches: Reaches,
+        careers: Careers,
+        follower: Follower,
+        seats: Seats,
+        rungs: Rungs,
+    ) -> None:
+        self._service = service
+        self._commands = service.commands
+        self._reaches = reaches
+        self._careers = careers
+        self._follower = follower
+        self._seats = seats
+        self._rungs = rungs
+
+    async def WaiveCriterion(self, request: pb.WaiveCriterionRequest, context: Context) -> pb.Career:
+        found, caller = await self._about(request.employee_id, context, _is_executive)
+        rungs = await self._rungs.on(context.today)
+        command = pb.WaiveCriterion(
+            request=request,
+            waivable=rungs.waivable(request.ladder_id, request.rung_id, request.criterion_id),
+            employed=_employed(found, context.today),
+        )
+        return await self._handle(request, command, caller, context)
+
+    async def WithdrawWaiver(self, request: pb.WithdrawWaiverRequest, context: Context) -> pb.Career:
+        _, caller = await self._about(request.employee_id, context, _is_executive)
+        return await self._handle(request, request, caller, context)
+
+    async def BeginActing(self, request: pb.BeginActingRequest, context: Context) -> pb.Career:
+        found, caller = await self._about(request.employee_id, context, _is_hr)
+        start = parse_day(request.start_date, "start_date")
+        command = pb.BeginActing(request=request, place=await self._place(found, request.held, start))
+        held, appointment_id = request.held, request.appointment_id
+        state = (await self._commands.load(CAREER, request.employee_id)).state
+        if appointment_id in state.begun:
+            return await self._handle(request, command, caller, context)
+        CAREER.decide(state, command, context)  # whoever is refused claims nothing
+        post = post_id(held.position, held.stars, held.team_id)
+        claim_id = acting_claim(request.employee_id, appointment_id)
+        await self._seats.claim(post, claim_id, 1, replace(context, request_id=""))
+        try:
+            return await self._handle(request, command, caller, context)
+        except Refused:
+            begun = (await self._commands.load(CAREER, request.employee_id)).state.begun.get(appointment_id)
+            if begun is None or begun.post_id != post:  # nobody else has begun it meanwhile
+                await self._seats.release(post, claim_id, replace(context, request_id=""))
+            raise
+
+    async def DecideAppointment(self, request: pb.DecideAppointmentRequest, context: Context) -> pb.Career:
+        found, caller = await self._about(request.employee_id, context, _is_hr)
+        day = parse_day(request.effective_date, "effective_date")
+        begun = (await self._commands.load(CAREER, request.employee_id)).state.begun.get(request.appointment_id)
+        command = pb.DecideAppointment(request=request, employed=_employed(found, day))
+        if begun is not None and not request.confirmed:
+            back = held_before(begun)
+            if request.HasField("held"):
+                back = request.held
+                await self._check_team(back.team_id)
+            command.seat = await self._seats.free_for(request.employee_id, back, day)
+            command.leads_team = (await self._rungs.on(day)).leads_team(back)
+        return await self._handle(request, command, caller, context)
+
+    async def ProposeDemotion(self, request: pb.ProposeDemotionRequest, context: Context) -> pb.Career:
+        found, caller = await self._about(request.employee_id, context, lambda one: one.cares)
+        await self._check_team(request.held.team_id)
+        before, rungs = held_on(found, context.today), await self._rungs.on(context.today)
+        command = pb.ProposeDemotion(
+            request=request,
+            before=before,
+            employed=_employed(found, context.today),
+            lower=rungs.is_lower(request.held, before),
+        )
+        return await self._handle(request, command, caller, context)
+
+    async def DecideDemotion(self, request: pb.DecideDemotionRequest, context: Context) -> pb.Career:
+        found, caller = await self._about(request.employee_id, context, _is_hr)
+        day = parse_day(request.effective_date, "effective_date")
+        command = pb.DecideDemotion(request=request, before=held_on(found, day), employed=_employed(found, day))
+        state = (await self._commands.load(CAREER, request.employee_id)).state
+        if (proposed := state.proposed.get(request.demotion_id)) is not None:
+            held = pb.Held(position=proposed.position, stars=proposed.stars, team_id=proposed.team_id)
+            command.leads_team = (await self._rungs.on(day)).leads_team(held)
+        return await self._handle(request, command, caller, context)
+
+    async def DismissDemotion(self, request: pb.DismissDemotionRequest, context: Context) -> pb.Career:
+        _, caller = await self._about(request.employee_id, context, _is_hr)
+        return await self._handle(request, request, caller, context)
+
+    async def GetCareer(self, request: pb.GetCareerRequest, context: Context) -> pb.Career:
+        _, caller = await self._about(request.employee_id, context, lambda one: one.sees or _is_executive(one))
+        return _shown(request.employee_id, await self._commands.load(CAREER, request.employee_id), caller, context)
+
+    async def ListAppointments(
+        self, request: pb.ListAppointmentsRequest, context: Context
+    ) -> pb.ListAppointmentsResponse:
+        reach = await self._reaches.of(context)
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._careers.list_appointments(self._service.engine, request, reach)
+        page, token = cut_page(request, listed, list)
+        known = await self._commands.known(CAREER, {employee_id for _, employee_id, _ in page})
+        appointments = [appointment_of(known[one].state, name, context.today) for _, one, name in page]
+        return pb.ListAppointmentsResponse(appointments=appointments, next_page_token=token)
+
+    async def place(self, employee_id: str, held: pb.Held, day: date) -> pb.Place:
+        """What the directory and the ladders say of a post on a day, and of who is to hold it from then on."""
+        found = (await self._commands.known(EMPLOYEE, [employee_id], latest=True)).get(employee_id)
+        return await self._place(found.state if found else employee.State(), held, day)
+
+    async def end(self, employee_id: str) -> None:
+        """Ends what runs of somebody whose employment has ended by today."""
+        state = (await self._commands.load(EMPLOYEE, employee_id)).state
+        today = self._service.today()
+        if state.last_day is None or state.last_day >= today:
+            return  # it ends on another day
+        context = Context(now=self._service.now(), today=today, actor="system:clock")
+        end = pb.EndCareer(employee_id=employee_id, left_date=state.statuses[-1][0].isoformat())
+        await self._commands.handle(CAREER, employee_id, end, context)
+
+    async def _place(self, found: employee.State, held: pb.Held, day: date) -> pb.Place:
+        return pb.Place(
+            employed=_employed(found, day),
+            before=held_on(found, day),
+            before_acting=found.position_on(day).acting,
+            leads_team=(await self._rungs.on(day)).leads_team(held),
+        )
+
+    async def _about(
+        self, employee_id: str, context: Context, may: Callable[[Caller], bool]
+    ) -> tuple[employee.State, Caller]:
+        """Whom it is about, for a caller who may.
+
+        Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may about anybody.
+        """
+        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
+        if not may(caller):
+            raise need_to_know()
+        found = await self._commands.known(EMPLOYEE, [employee_id], latest=True)
+        if not found:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        return found[employee_id].state, caller
+
+    async def _handle(self, request: "Said", command: Message, caller: Caller, context: Context) -> pb.Career:
+        handled = await self._commands.handle(CAREER, request.employee_id, command, replace(context, etag=request.etag))
+        return _shown(request.employee_id, handled, caller, context)
+
+    async def _check_team(self, team_id: str) -> None:
+        if not await self._commands.known(TEAM, [team_id], check=False):
+            raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
+
+
+Said = (
+    pb.WaiveCriterionRequest
+    | pb.WithdrawWaiverRequest
+    | pb.BeginActingRequest
+    | pb.DecideAppointmentRequest
+    | pb.ProposeDemotionRequest
+    | pb.DecideDemotionRequest
+    | pb.DismissDemotionRequest
+)
+
+
+def held_on(found: employee.State, day: date) -> pb.Held:
+    """What the directory says somebody holds on a day."""
+    held = found.position_on(day)
+    return pb.Held(position=held.name, stars=held.stars, team_id=found.team_on(day))
+
+
+def _employed(found: employee.State, day: date) -> bool:
+    return Directory({found.employee_id: found}, {}).employed(found.employee_id, day)
+
+
+def _is_hr(caller: Caller) -> bool:
+    return Relation.HR in caller.relations
+
+
+def _is_executive(caller: Caller) -> bool:
+    return Relation.EXECUTIVE in caller.relations
+
+
+def _shown(employee_id: str, found: Standing[State], caller: Caller, context: Context) -> pb.Career:
+    """All of it, or for an executive who is nothing else to the employee the waivers."""
+    if caller.relations.isdisjoint(SEEING):
+        return pb.Career(employee_id=employee_id, waivers=waivers_of(found.state, context.today))
+    return career.to_resource(employee_id, found.state, found.position, context.today)

@@ -1,0 +1,216 @@
+"""A post: how many people may hold a position in a team from which day on, and the seats that are claimed of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.days import History, holding_from, in_force, parse_day
+from libs.common.errors import NotAllowed, NotFound
+from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from stepladder.promotion.v1.events_pb2 import HeadcountSet, SeatFilled, SeatsClaimed, SeatsReleased, SeatVacated
+from stepladder.promotion.v1.post_pb2 import (
+    ClaimSeats,
+    FillSeat,
+    Post,
+    ReleaseSeats,
+    SetHeadcount,
+    SetHeadcountRequest,
+    Vacancies,
+    VacateSeat,
+)
+
+Command = SetHeadcount | ClaimSeats | FillSeat | VacateSeat | ReleaseSeats
+Event = HeadcountSet | SeatsClaimed | SeatFilled | SeatVacated | SeatsReleased
+
+
+def post_id(position: str, stars: int, team_id: str) -> str:
+    """Made of what the post is. Stored for ever."""
+    return opaque_id("post", position, str(stars), team_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Seats for a competition or an acting post. By employee who has taken one: from which day they sit."""
+
+    seats: int
+    filled: Mapping[str, str] = field(default_factory=dict)
+    released: bool = False
+
+    @property
+    def unfilled(self) -> int:
+        return 0 if self.released else self.seats - len(self.filled)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A post; without an id before its first headcount. Claims by id, those that are over among them."""
+
+    post_id: str = ""
+    position: str = ""
+    stars: int = 0
+    team_id: str = ""
+    headcounts: History[HeadcountSet] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+
+    def vacancies(self, occupant_ids: Collection[str], day: date, position: int = 0) -> Vacancies:
+        """What there is on a day on which these hold the post by the directory; `position` is of the latest event.
+
+        Who has taken a seat counts as long as its claim stands, and until the first day in any case: the directory
+        may not know of them yet.
+        """
+        headcount = in_force(self.headcounts, day) or HeadcountSet()
+        coming = {
+            employee_id
+            for claim in self.claims.values()
+            for employee_id, start_date in claim.filled.items()
+            if not claim.released or start_date > day.isoformat()
+        }
+        occupied = len(coming.union(occupant_ids))
+        claimed = sum(claim.unfilled for claim in self.claims.values())
+        return Vacancies(
+            unlimited=headcount.unlimited,
+            headcount=headcount.headcount,
+            occupied=occupied,
+            claimed=claimed,
+            vacant=max(headcount.headcount - occupied - claimed, 0),
+            post_position=position,
+        )
+
+
+def evolve(state: State, event: Message) -> State:
+    match cast(Event, event):
+        case HeadcountSet(effective_date=text) as headcount:
+            return replace(
+                state,
+                post_id=headcount.post_id,
+                position=headcount.position,
+                stars=headcount.stars,
+                team_id=headcount.team_id,
+                headcounts=holding_from(state.headcounts, date.fromisoformat(text), headcount),
+            )
+        case SeatsClaimed(claim_id=claim_id, seats=seats):
+            return _with_claim(state, claim_id, Claim(seats))
+        case SeatFilled(claim_id=claim_id, employee_id=employee_id, start_date=day):
+            claim = state.claims[claim_id]
+            return _with_claim(state, claim_id, replace(claim, filled={**claim.filled, employee_id: day}))
+        case SeatVacated(claim_id=claim_id, employee_id=employee_id):
+            claim = state.claims[claim_id]
+            others = {one: day for one, day in claim.filled.items() if one != employee_id}
+            return _with_claim(state, claim_id, replace(claim, filled=others))
+        case SeatsReleased(claim_id=claim_id):
+            return _with_claim(state, claim_id, replace(state.claims[claim_id], released=True))
+        case unknown:
+            assert_never(unknown)
+
+
+def _with_claim(state: State, claim_id: str, claim: Claim) -> State:
+    return replace(state, claims={**state.claims, claim_id: claim})
+
+
+def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
+    match state, cast(Command, command):
+        case _, SetHeadcount(request=request, occupant_ids=occupant_ids):
+            return _set_headcount(state, request, occupant_ids, context)
+        case State(post_id=""), _:
+            raise NotFound("POST_NOT_FOUND", "nobody has set a headcount for this post")
+
+        case _, ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupant_ids):
+            if (claim := state.claims.get(claim_id)) is not None:
+                if claim.released or claim.seats != seats:
+                    raise NotAllowed("CLAIM_TAKEN", f"{claim_id} has claimed {claim.seats} seats before")
+                return []
+            found = state.vacancies(occupant_ids, context.today)
+            if not found.unlimited and seats > found.vacant:
+                raise NotAllowed(
+                    "NO_VACANCY",
+                    f"{seats} asked for and {found.vacant} free: of a headcount of {found.headcount}"
+                    f" {found.occupied} are held and {found.claimed} claimed",
+                )
+            return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=found)]
+        case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
+            claim = _claim(state, claim_id)
+            if employee_id in claim.filled:
+                return []
+            if not claim.unfilled:
+                raise NotAllowed("NO_SEAT", f"every seat that {claim_id} has claimed is taken")
+            return [SeatFilled(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id, start_date=day)]
+        case _, VacateSeat(claim_id=claim_id, employee_id=employee_id):
+            if employee_id not in _claim(state, claim_id).filled:
+                return []
+            return [SeatVacated(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id)]
+        case _, ReleaseSeats(claim_id=claim_id):
+            if _claim(state, claim_id).released:
+                return []
+            return [SeatsReleased(post_id=state.post_id, claim_id=claim_id)]
+        case _, unknown:
+            assert_never(unknown)
+
+
+POST = Aggregate(name="promotion.post", initial=State(), evolve=evolve, decide=decide)
+
+
+def _set_headcount(
+    state: State, request: SetHeadcountRequest, occupant_ids: Collection[str], context: Context
+) -> Sequence[Message]:
+    day = parse_day(request.effective_date, "effective_date")
+    headcount = HeadcountSet(
+        post_id=post_id(request.position, request.stars, request.team_id),
+        position=request.position,
+        stars=request.stars,
+        team_id=request.team_id,
+        headcount=request.headcount,
+        unlimited=request.unlimited,
+        effective_date=request.effective_date,
+        set_by=context.actor,
+    )
+    before = in_force(state.headcounts, day)
+    if before is not None and (before.headcount, before.unlimited) == (request.headcount, request.unlimited):
+        return []
+    on = max(day, context.today)
+    found = evolve(state, headcount).vacancies(occupant_ids, on)
+    if found.claimed and _missing(found) > _missing(state.vacancies(occupant_ids, on)):
+        raise NotAllowed(
+            "SEATS_CLAIMED",
+            f"on {on} {found.occupied} hold the post and {found.claimed} seats of it are claimed:"
+            " end what they are claimed for first",
+        )
+    return [headcount]
+
+
+def _missing(found: Vacancies) -> int:
+    """How many seats there are too few."""
+    return 0 if found.unlimited else max(found.occupied + found.claimed - found.headcount, 0)
+
+
+def _claim(state: State, claim_id: str) -> Claim:
+    if claim_id not in state.claims:
+        raise NotFound("CLAIM_NOT_FOUND", f"{claim_id} has claimed no seats of this post")
+    return state.claims[claim_id]
+
+
+def to_resource(state: State, position: int, occupant_ids: Collection[str], day: date) -> Post:
+    """The post as of a day on which these hold it by the directory."""
+    return Post(
+        post_id=state.post_id,
+        position=state.position,
+        stars=state.stars,
+        team_id=state.team_id,
+        as_of=day.isoformat(),
+        vacancies=state.vacancies(occupant_ids, day, position),
+        headcounts=[
+            Post.Headcount(
+                effective_date=since.isoformat(), headcount=one.headcount, unlimited=one.unlimited, set_by=one.set_by
+            )
+            for since, one in state.headcounts
+        ],
+        claims=[
+            Post.Claim(claim_id=claim_id, seats=claim.seats, employee_ids=sorted(claim.filled))
+            for claim_id, claim in state.claims.items()
+            if not claim.released
+        ],
+        etag=str(position),
+        log_position=position,
+    )

@@ -1,0 +1,67 @@
+"""What the ladders in force on a day say of posts and of criteria."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from libs.common.errors import NotFound
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.catalogue import Catalogue, Rules
+from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number, step_onto
+from stepladder.performance.v1.promotion_rules_pb2 import Ladder
+from stepladder.promotion.v1 import career_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class RungsInForce:
+    """Ladders in force on a day."""
+
+    rules: Rules
+    day: date
+
+    @property
+    def ladders(self) -> Sequence[Ladder]:
+        return [policy.ladder for policy in self.rules.policies_on(LADDER, self.day)]
+
+    def leads_team(self, held: pb.Held) -> bool:
+        """Whether a ladder says that the holder of a post leads its team."""
+        return any(
+            ladder.rungs[number].leads_team
+            for ladder in self.ladders
+            if (number := rung_held(ladder, self._held(held))) is not None
+        )
+
+    def is_lower(self, held: pb.Held, than: pb.Held) -> bool:
+        """Whether a ladder names both, the one below the other."""
+        numbers = [(rung_held(one, self._held(held)), rung_held(one, self._held(than))) for one in self.ladders]
+        return any(lower < upper for lower, upper in numbers if lower is not None and upper is not None)
+
+    def waivable(self, ladder_id: str, rung_id: str, criterion_id: str) -> bool:
+        """Whether a criterion for a rung may be waived.
+
+        Raises NotFound `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `CRITERION_NOT_FOUND`.
+        """
+        ladder = self.rules.of_kind_on(LADDER, ladder_id, self.day)
+        step = step_onto(self.rules, ladder, rung_number(ladder, rung_id), self.day)
+        for criterion in step.eligibility.criteria:
+            if criterion.criterion_id == criterion_id:
+                return criterion.waivable
+        message = f"{ELIGIBILITY} {step.rules.policy_id} has no criterion {criterion_id}"
+        raise NotFound("CRITERION_NOT_FOUND", message)
+
+    def _held(self, held: pb.Held) -> Held:
+        return Held(self.day, held.position, held.stars, acting=False, position=0)
+
+
+class Rungs:
+    """Finds them, once the read model has everything."""
+
+    def __init__(self, service: Service, catalogue: Catalogue, at_catalogue: Follower) -> None:
+        self._engine = service.engine
+        self._catalogue = catalogue
+        self._at_catalogue = at_catalogue
+
+    async def on(self, day: date) -> RungsInForce:
+        await self._at_catalogue.catch_up(AT_LEAST_SECONDS)
+        return RungsInForce(await self._catalogue.rules(self._engine), day)

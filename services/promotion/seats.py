@@ -1,0 +1,109 @@
+"""Seats of posts: how many are free on a day, and claims of them, with the occupants that the directory knows."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from libs.common.commands import Standing
+from libs.common.eventsourcing import Context
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from services.promotion.post import POST, State, post_id
+from services.promotion.posts import Holder, Posts
+from stepladder.promotion.v1.career_pb2 import Held
+from stepladder.promotion.v1.post_pb2 import (
+    ClaimSeats,
+    ReleaseSeats,
+    SetHeadcount,
+    SetHeadcountRequest,
+    Vacancies,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """A post with who holds it by the directory on a day."""
+
+    standing: Standing[State]
+    occupant_ids: Collection[str]
+    day: date
+
+    @property
+    def vacancies(self) -> Vacancies:
+        return self.standing.state.vacancies(self.occupant_ids, self.day, self.standing.position)
+
+    @property
+    def has_vacancy(self) -> bool:
+        found = self.vacancies
+        return found.unlimited or found.vacant > 0
+
+
+class Seats:
+    """Posts out of the log, occupants out of the read model once it has everything."""
+
+    def __init__(self, service: Service, posts: Posts, at_posts: Follower) -> None:
+        self._engine = service.engine
+        self._commands = service.commands
+        self._posts = posts
+        self._at_posts = at_posts
+
+    async def of(self, post_ids: Iterable[str], day: date) -> dict[str, Occupied]:
+        """Those of the posts that exist, by id, in the order asked, as of a day."""
+        found = await self._commands.known(POST, post_ids)
+        holders = await self._holders({one.state.team_id for one in found.values()}, day)
+        return {
+            name: Occupied(one, occupants(holders, one.state.position, one.state.stars, one.state.team_id), day)
+            for name, one in found.items()
+        }
+
+    async def everywhere(self, day: date) -> Mapping[tuple[str, int], list[Occupied]]:
+        """All posts as of a day, by position and stars."""
+        found: dict[tuple[str, int], list[Occupied]] = {}
+        await self._at_posts.catch_up(AT_LEAST_SECONDS)
+        for one in (await self.of(await self._posts.all_posts(self._engine), day)).values():
+            found.setdefault((one.standing.state.position, one.standing.state.stars), []).append(one)
+        return found
+
+    async def free_for(self, employee_id: str, held: Held, day: date) -> bool:
+        """Whether somebody may hold a post from a day on: it keeps no headcount, is theirs, or has a seat free."""
+        name = post_id(held.position, held.stars, held.team_id)
+        found = (await self.of([name], day)).get(name)
+        return found is None or employee_id in found.occupant_ids or found.has_vacancy
+
+    async def set_headcount(self, request: SetHeadcountRequest, day: date, context: Context) -> Standing[State]:
+        """Sets it, with regard to who holds the post on a day."""
+        holders = await self._holders({request.team_id}, day)
+        command = SetHeadcount(
+            request=request, occupant_ids=occupants(holders, request.position, request.stars, request.team_id)
+        )
+        return await self._commands.handle(
+            POST, post_id(request.position, request.stars, request.team_id), command, context
+        )
+
+    async def claim(self, name: str, claim_id: str, seats: int, context: Context) -> Vacancies:
+        """Claims seats of a post, once for each id; answers what there is of it then.
+
+        Raises NotFound `POST_NOT_FOUND`; NotAllowed `NO_VACANCY`, `CLAIM_TAKEN`.
+        """
+        found = (await self.of([name], context.today)).get(name)
+        occupant_ids = found.occupant_ids if found else ()
+        command = ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupant_ids)
+        handled = await self._commands.handle(POST, name, command, context)
+        return handled.state.vacancies(occupant_ids, context.today, handled.position)
+
+    async def release(self, name: str, claim_id: str, context: Context) -> None:
+        """Gives back what nobody has taken of a claim. Raises NotFound `CLAIM_NOT_FOUND`."""
+        await self._commands.handle(POST, name, ReleaseSeats(claim_id=claim_id), context)
+
+    async def _holders(self, team_ids: Collection[str], day: date) -> list[Holder]:
+        await self._at_posts.catch_up(AT_LEAST_SECONDS)
+        return await self._posts.holders(self._engine, team_ids, day)
+
+
+def occupants(holders: Iterable[Holder], position: str, stars: int, team_id: str) -> list[str]:
+    """Who of them holds a post; one of no stars is held whatever the stars."""
+    return [
+        one.employee_id
+        for one in holders
+        if (one.position, one.team_id) == (position, team_id) and stars in {0, one.stars}
+    ]

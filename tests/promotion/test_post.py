@@ -1,0 +1,203 @@
+"""Posts, given when then: headcount by day, claims of seats, who takes one and who leaves it."""
+
+import hypothesis
+import pytest
+from google.protobuf.message import Message
+from hypothesis import strategies as st
+
+from libs.common.errors import NotAllowed, NotFound, Refused
+from services.promotion.post import POST, State, post_id, to_resource
+from stepladder.promotion.v1.events_pb2 import HeadcountSet, SeatFilled, SeatsClaimed, SeatsReleased, SeatVacated
+from stepladder.promotion.v1.post_pb2 import (
+    ClaimSeats,
+    FillSeat,
+    Post,
+    ReleaseSeats,
+    SetHeadcount,
+    SetHeadcountRequest,
+    Vacancies,
+    VacateSeat,
+)
+from tests.deciding import TODAY, context, days, fold, given, twice_is_once
+
+ID = post_id("lead", 0, "t-1")
+NEXT_MONTH = "2026-04-01"
+
+
+def setting(headcount: int, day: str = "2026-01-01", *occupants: str, unlimited: bool = False) -> SetHeadcount:
+    request = SetHeadcountRequest(
+        position="lead", team_id="t-1", headcount=headcount, unlimited=unlimited, effective_date=day
+    )
+    return SetHeadcount(request=request, occupant_ids=occupants)
+
+
+def was_set(headcount: int, day: str = "2026-01-01", *, unlimited: bool = False) -> HeadcountSet:
+    return HeadcountSet(
+        post_id=ID,
+        position="lead",
+        team_id="t-1",
+        headcount=headcount,
+        unlimited=unlimited,
+        effective_date=day,
+        set_by="user:u-1",
+    )
+
+
+def claiming(seats: int, claim_id: str = "c-1", *occupants: str) -> ClaimSeats:
+    return ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupants)
+
+
+def claimed(seats: int, claim_id: str = "c-1", **found: int) -> SeatsClaimed:
+    return SeatsClaimed(post_id=ID, claim_id=claim_id, seats=seats, vacancies=Vacancies(**found))
+
+
+def filling(employee_id: str, claim_id: str = "c-1", day: str = "2026-03-16") -> FillSeat:
+    return FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day)
+
+
+def filled(employee_id: str, claim_id: str = "c-1", day: str = "2026-03-16") -> SeatFilled:
+    return SeatFilled(post_id=ID, claim_id=claim_id, employee_id=employee_id, start_date=day)
+
+
+def vacating(employee_id: str, claim_id: str = "c-1") -> VacateSeat:
+    return VacateSeat(claim_id=claim_id, employee_id=employee_id)
+
+
+RELEASE, RELEASED = ReleaseSeats(claim_id="c-1"), SeatsReleased(post_id=ID, claim_id="c-1")
+TWO_CLAIMED = claimed(2, headcount=3, vacant=3)
+
+
+def counted(*events: Message, occupants: tuple[str, ...] = (), day: str = "2026-03-16") -> tuple[int, int, int]:
+    """Occupied, claimed and vacant on a day."""
+    state = fold(POST, POST.initial, events)
+    found = state.vacancies(occupants, TODAY.fromisoformat(day))
+    return found.occupied, found.claimed, found.vacant
+
+
+def test_a_headcount_makes_the_post() -> None:
+    """The first one, and each from its day on; the one that holds already changes nothing."""
+    post = given(POST).when(setting(3)).then(was_set(3))
+    post.when(setting(3, "2026-02-01")).then()
+    more = post.when(setting(5, NEXT_MONTH)).then(was_set(5, NEXT_MONTH))
+    more.when(setting(5, NEXT_MONTH)).then()
+    assert counted(was_set(3), was_set(5, NEXT_MONTH)) == (0, 0, 3)
+    assert counted(was_set(3), was_set(5, NEXT_MONTH), day=NEXT_MONTH) == (0, 0, 5)
+    assert counted(was_set(3), day="2025-12-31") == (0, 0, 0)
+
+
+@pytest.mark.parametrize("command", [claiming(1), filling("a"), vacating("a"), RELEASE])
+def test_a_post_without_headcount_has_no_seats(command: Message) -> None:
+    given(POST).when(command).refused(NotFound, "POST_NOT_FOUND")
+
+
+def test_what_is_free_is_claimed_and_no_more() -> None:
+    """Occupants and seats of other claims are not free."""
+    post = given(POST, was_set(3))
+    post.when(claiming(4)).refused(NotAllowed, "NO_VACANCY")
+    post.when(claiming(3, "c-1", "a")).refused(NotAllowed, "NO_VACANCY")
+    post = post.when(claiming(2, "c-1", "a")).then(claimed(2, headcount=3, occupied=1, vacant=2))
+    post.when(claiming(1, "c-2", "a")).refused(NotAllowed, "NO_VACANCY")
+    post.when(claiming(1, "c-2")).then(claimed(1, "c-2", headcount=3, claimed=2, vacant=1))
+
+
+def test_a_claim_is_what_it_was_however_often_it_is_said() -> None:
+    """The same again changes nothing; one of that name with other seats, or after it is over, is refused."""
+    post = given(POST, was_set(2), claimed(2))
+    post.when(claiming(2)).then()
+    post.when(claiming(1)).refused(NotAllowed, "CLAIM_TAKEN")
+    given(POST, was_set(2), claimed(2), RELEASED).when(claiming(2)).refused(NotAllowed, "CLAIM_TAKEN")
+
+
+def test_any_number_may_hold_a_title_without_headcount() -> None:
+    post = given(POST, was_set(0, unlimited=True))
+    post.when(claiming(500, "c-1", "a", "b")).then(claimed(500, unlimited=True, occupied=2))
+    post.when(setting(0, NEXT_MONTH)).then(was_set(0, NEXT_MONTH))
+    given(POST, was_set(0, unlimited=True), claimed(1)).when(setting(0, NEXT_MONTH)).refused(
+        NotAllowed, "SEATS_CLAIMED"
+    )
+
+
+def test_seats_are_taken_and_left() -> None:
+    """Nobody sits twice, nobody beside the claim; a seat that was left is the claim's again."""
+    post = given(POST, was_set(3), TWO_CLAIMED).when(filling("a")).then(filled("a"))
+    post.when(filling("a")).then()
+    full = post.when(filling("b")).then(filled("b"))
+    full.when(filling("c")).refused(NotAllowed, "NO_SEAT")
+    full.when(vacating("c")).then()
+    left = full.when(vacating("a")).then(SeatVacated(post_id=ID, claim_id="c-1", employee_id="a"))
+    left.when(vacating("a")).then()
+    left.when(filling("c")).then(filled("c"))
+    over = left.when(RELEASE).then(RELEASED)
+    over.when(RELEASE).then()
+    over.when(filling("c")).refused(NotAllowed, "NO_SEAT")
+    for command in (filling("a", "c-9"), vacating("a", "c-9"), ReleaseSeats(claim_id="c-9")):
+        full.when(command).refused(NotFound, "CLAIM_NOT_FOUND")
+
+
+def test_who_sits_is_counted_once() -> None:
+    """By claim and directory together; once the claim is over by the directory, and still before the first day."""
+    begun = (was_set(3), TWO_CLAIMED, filled("a"))
+    assert counted(*begun) == (1, 1, 1)
+    assert counted(*begun, occupants=("a", "b")) == (2, 1, 0)
+    assert counted(*begun, RELEASED) == (0, 0, 3)
+    ahead = (was_set(3), TWO_CLAIMED, filled("a", day=NEXT_MONTH), RELEASED)
+    assert counted(*ahead) == (1, 0, 2)
+    assert counted(*ahead, day=NEXT_MONTH) == (0, 0, 3)
+    assert counted(was_set(1), occupants=("a", "b")) == (2, 0, 0)
+
+
+def test_a_headcount_leaves_claimed_seats_alone() -> None:
+    """It may fall below those who hold the post, not below seats that somebody is to get."""
+    post = given(POST, was_set(3), TWO_CLAIMED)
+    post.when(setting(2, NEXT_MONTH, "a")).refused(NotAllowed, "SEATS_CLAIMED")
+    post.when(setting(2, NEXT_MONTH)).then(was_set(2, NEXT_MONTH))
+    given(POST, was_set(3)).when(setting(1, NEXT_MONTH, "a", "b")).then(was_set(1, NEXT_MONTH))
+    short = given(POST, was_set(3), TWO_CLAIMED)
+    short.when(setting(4, NEXT_MONTH, "a", "b", "c")).then(was_set(4, NEXT_MONTH))
+    past = given(POST, was_set(3, "2026-02-01"), TWO_CLAIMED)
+    past.when(setting(0, "2026-01-01", "a")).then(was_set(0, "2026-01-01"))
+
+
+def test_the_post_as_it_is_told() -> None:
+    state = fold(POST, POST.initial, [was_set(3), TWO_CLAIMED, filled("b"), filled("a"), claimed(1, "c-2")])
+    told = to_resource(state, 7, ["x"], TODAY)
+    assert (told.post_id, told.position, told.team_id, told.as_of) == (ID, "lead", "t-1", "2026-03-16")
+    assert told.headcounts == [Post.Headcount(effective_date="2026-01-01", headcount=3, set_by="user:u-1")]
+    assert told.claims == [
+        Post.Claim(claim_id="c-1", seats=2, employee_ids=["a", "b"]),
+        Post.Claim(claim_id="c-2", seats=1),
+    ]
+    assert told.vacancies == Vacancies(headcount=3, occupied=3, claimed=1, vacant=0, post_position=7)
+
+
+ids = st.sampled_from(["a", "b", "c"])
+claims = st.sampled_from(["c-1", "c-2"])
+commands = st.one_of(
+    st.builds(setting, st.integers(0, 4), days, ids, unlimited=st.just(False)),
+    st.builds(claiming, st.integers(1, 3), claims, ids),
+    st.builds(filling, ids, claims, days),
+    st.builds(vacating, ids, claims),
+    st.builds(ReleaseSeats, claim_id=claims),
+)
+
+
+def test_a_repeated_command_changes_nothing() -> None:
+    twice_is_once(POST, commands)
+
+
+@hypothesis.settings(derandomize=True, database=None, deadline=None, max_examples=200)
+@hypothesis.given(st.lists(commands, max_size=20), st.frozensets(ids))
+def test_no_commands_give_away_more_seats_than_there_are(said: list[Message], occupants: frozenset[str]) -> None:
+    """Whoever claims gets no seat that is another's: with no more occupants than seats there never are too many."""
+    state: State = fold(POST, POST.initial, [was_set(len(occupants) + 1)])
+    for command in said:
+        if isinstance(command, SetHeadcount):
+            continue
+        if isinstance(command, ClaimSeats):
+            command.occupant_ids[:] = sorted(occupants)
+        try:
+            state = fold(POST, state, POST.decide(state, command, context()))
+        except Refused:
+            continue
+        found = state.vacancies(occupants, TODAY)
+        assert found.occupied + found.claimed <= found.headcount
