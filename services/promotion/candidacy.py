@@ -125,7 +125,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case MoveNotice(calendar=calendar):
             events = _moved(state, calendar)
         case NotePeers(peers=peers, mean=mean):
-            taken = state.stage < Candidacy.STATE_SCORED and PeersScored not in state.told
+            taken = 0 < state.stage < Candidacy.STATE_SCORED and PeersScored not in state.told
             scored = PeersScored(peers=peers, mean=mean if mean.denominator else None)
             events = [scored] if taken else []
         case NoteTrialEnded(passed=passed, career_position=position):
