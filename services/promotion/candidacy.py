@@ -6,12 +6,11 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.calendars import Days
 from libs.common.days import ONE_DAY, Span, months_later, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
 from services.promotion.candidacy_state import Event, Stage, State, evolve
-from services.promotion.notice import last_day
+from services.promotion.notice import Notice, notice
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.candidacy_pb2 import (
     ActOnCandidacy,
@@ -335,7 +334,7 @@ def lacking(state: State, interviewer_ids: Sequence[str], rules: CompetitionRule
     if has_part(rules, "interview"):
         missing += [f"the interview by {one}" for one in panel if one not in state.interviews]
         fewest = max(part.interview.minimum_interviewers for part in rules.parts)
-        if len(state.interviews) < fewest and len(panel) < fewest:
+        if len(panel) < fewest:
             missing.append(f"interviews by {fewest} people: of the panel only {len(panel)} may judge this candidate")
     if has_part(rules, "peers") and PeersScored not in state.told:
         missing.append("the peers' scores, closed")
@@ -376,18 +375,17 @@ def _listed(state: State, listing: ListCandidacy) -> list[Event]:
         raise _wrong_state(state)
     if state.applied.two_levels and not state.last(TwoLevelsReviewed).approved:
         raise NotAllowed("TWO_LEVELS", "nobody is listed for two levels at once before the executive approved it")
-    days = Days(listing.calendar.calendar)
-    until = last_day(date.fromisoformat(listing.listed_date), listing.notice_business_days, days)
+    first = notice(date.fromisoformat(listing.listed_date), listing.notice_business_days, listing.calendar)
     return [
         CandidacyListed(
             rank=listing.rank,
             listed_date=listing.listed_date,
-            notice_until=until.isoformat(),
+            notice_until=first.until.isoformat(),
             notice_business_days=listing.notice_business_days,
             objections_pause_notice=listing.objections_pause_notice,
             calendar_id=listing.calendar_id,
-            calendar_position=listing.calendar.position,
-            calendar_version=days.version,
+            calendar_position=first.calendar_position,
+            calendar_version=first.calendar_version,
         )
     ]
 
@@ -395,19 +393,20 @@ def _listed(state: State, listing: ListCandidacy) -> list[Event]:
 def _moved(state: State, calendar: CountedBy) -> list[Event]:
     if state.stage != Candidacy.STATE_LISTED or _is_paused(state):
         return []
-    days = Days(calendar.calendar)
-    until = _notice_until(state, days)
-    if until == state.notice_until:
+    now = _notice(state, calendar)
+    if now.until.isoformat() == state.notice_until:
         return []
-    return [NoticeMoved(notice_until=until, calendar_position=calendar.position, calendar_version=days.version)]
+    moved = NoticeMoved(notice_until=now.until.isoformat())
+    moved.calendar_position, moved.calendar_version = now.calendar_position, now.calendar_version
+    return [moved]
 
 
 def _is_paused(state: State) -> bool:
     return state.listed.objections_pause_notice and bool(state.open_objections)
 
 
-def _notice_until(state: State, days: Days) -> str:
-    """The last day of the notice, by a calendar as it is known now; of one that nothing pauses any more."""
+def _notice(state: State, calendar: CountedBy) -> Notice:
+    """The notice as it is counted now; of one that nothing pauses any more."""
     listed = state.listed
     paused = [
         Span(date.fromisoformat(one.raised_date), date.fromisoformat(state.settled[objection_id].settled_date))
@@ -415,7 +414,7 @@ def _notice_until(state: State, days: Days) -> str:
         if listed.objections_pause_notice
     ]
     first, promised = date.fromisoformat(listed.listed_date), date.fromisoformat(listed.notice_until)
-    return last_day(first, listed.notice_business_days, days, paused, promised).isoformat()
+    return notice(first, listed.notice_business_days, calendar, paused, promised)
 
 
 def _settled(state: State, request: SettleObjectionRequest, calendar: CountedBy, context: Context) -> list[Event]:
@@ -437,27 +436,26 @@ def _settled(state: State, request: SettleObjectionRequest, calendar: CountedBy,
         return [settled, _rejected(request.reason, context)]
     after = evolve(state, settled)
     if state.listed.objections_pause_notice and not after.open_objections:
-        days = Days(calendar.calendar)
-        settled.notice_until = _notice_until(after, days)
-        settled.calendar_position, settled.calendar_version = calendar.position, days.version
+        now = _notice(after, calendar)
+        settled.notice_until = now.until.isoformat()
+        settled.calendar_position, settled.calendar_version = now.calendar_position, now.calendar_version
     return [settled]
 
 
 def _approved(state: State, reason: str, act: ActOnCandidacy, context: Context) -> CandidacyApproved:
     if state.open_objections:
         raise NotAllowed("OBJECTION_OPEN", f"to be settled first: objection {', '.join(state.open_objections)}")
-    days = Days(act.calendar.calendar)
-    until = _notice_until(state, days)
-    if context.today.isoformat() <= until:
-        raise NotAllowed("NOTICE_RUNNING", f"the list is public up to {until}: approve it on a later day")
+    now = _notice(state, act.calendar)
+    if context.today <= now.until:
+        raise NotAllowed("NOTICE_RUNNING", f"the list is public up to {now.until}: approve it on a later day")
     _refuse_unless_seated(act)
     return CandidacyApproved(
         approved_date=context.today.isoformat(),
         reason=reason,
         approved_by=context.actor,
-        notice_until=until,
-        calendar_position=act.calendar.position,
-        calendar_version=days.version,
+        notice_until=now.until.isoformat(),
+        calendar_position=now.calendar_position,
+        calendar_version=now.calendar_version,
         vacancies=act.vacancies,
     )
 

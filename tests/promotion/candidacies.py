@@ -11,8 +11,8 @@ from stepladder.performance.v1.policy_pb2 import Calendar
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.candidacy_pb2 import (
     ActOnCandidacy,
-    AppointCandidacyRequest,
     ApplyRequest,
+    AppointCandidacyRequest,
     ApproveCandidacyRequest,
     CountedBy,
     EndNotSelected,
@@ -65,7 +65,14 @@ RULES = CompetitionRules(
     course_ids=["leading", "law"],
     trial_months=1,
 )
-WEEKDAYS = CountedBy(calendar=Calendar(), position=7)
+
+
+def counted_by(calendar: Calendar, position: int = 7, since: str = "2026-01-01") -> CountedBy:
+    version = CountedBy.Version(effective_date=since, calendar=calendar, position=position)
+    return CountedBy(versions=[version])
+
+
+WEEKDAYS = counted_by(Calendar())
 SEATS = Vacancies(headcount=3, occupied=2, claimed=1, post_position=12)
 SCORE = Score(candidacy_id=ID, total="81.5", exact_total=Exact(numerator="163", denominator="2", value="81.5"))
 MEAN = Exact(numerator="250", denominator="3", value="83.333333")

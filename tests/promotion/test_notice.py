@@ -1,20 +1,28 @@
 """The notice of a list: whole business days, by the law of the place, as the site changes it."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import pytest
 
-from libs.common.calendars import Days
 from libs.common.days import Span
 from libs.common.errors import NotKnown
-from services.promotion.notice import last_day
+from services.promotion.notice import notice
 from stepladder.performance.v1.policy_pb2 import Calendar
+from stepladder.promotion.v1.candidacy_pb2 import CountedBy
+from tests.promotion.candidacies import counted_by
 
 CHINA, LATVIA = Calendar(country="CN"), Calendar(country="LV")
 
 
 def day(text: str) -> date:
     return date.fromisoformat(text)
+
+
+def last_day(
+    listed: str, business_days: int, calendar: Calendar, paused: Sequence[Span] = (), promised: str = "0001-01-01"
+) -> str:
+    return notice(day(listed), business_days, counted_by(calendar), paused, day(promised)).until.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +43,7 @@ def day(text: str) -> date:
 )
 def test_china_moves_its_days(listed: str, business_days: int, last: str) -> None:
     """Weekends that are worked count, and the feast does not; counted by hand."""
-    assert last_day(day(listed), business_days, Days(CHINA)) == day(last)
+    assert last_day(listed, business_days, CHINA) == last
 
 
 @pytest.mark.parametrize(
@@ -53,13 +61,13 @@ def test_china_moves_its_days(listed: str, business_days: int, last: str) -> Non
     ],
 )
 def test_latvia(listed: str, business_days: int, last: str) -> None:
-    assert last_day(day(listed), business_days, Days(LATVIA)) == day(last)
+    assert last_day(listed, business_days, LATVIA) == last
 
 
 def test_the_day_of_the_list_does_not_count() -> None:
     """A list of Monday is public for five days after it; a list of Sunday, from Monday on."""
-    assert last_day(day("2026-03-16"), 5, Days(Calendar())) == day("2026-03-23")
-    assert last_day(day("2026-03-15"), 5, Days(Calendar())) == day("2026-03-20")
+    assert last_day("2026-03-16", 5, Calendar()) == "2026-03-23"
+    assert last_day("2026-03-15", 5, Calendar()) == "2026-03-20"
 
 
 @pytest.mark.parametrize(
@@ -76,21 +84,33 @@ def test_the_day_of_the_list_does_not_count() -> None:
 )
 def test_what_pauses_it(paused: list[Span], last: str) -> None:
     """Days that an objection touches do not count, each once."""
-    assert last_day(day("2026-03-16"), 5, Days(Calendar()), paused) == day(last)
+    assert last_day("2026-03-16", 5, Calendar(), paused) == last
 
 
 def test_a_calendar_changed_in_mid_notice() -> None:
     """A day off more moves the end; a day worked more never takes away what was promised."""
-    promised = last_day(day("2026-03-16"), 5, Days(Calendar()))
-    more_off = Days(Calendar(days_off=["2026-03-19", "2026-03-20"]))
-    assert last_day(day("2026-03-16"), 5, more_off, promised=promised) == day("2026-03-25")
-    more_work = Days(Calendar(days_worked=["2026-03-21", "2026-03-22"]))
-    assert last_day(day("2026-03-16"), 5, more_work) == day("2026-03-21")
-    assert last_day(day("2026-03-16"), 5, more_work, promised=promised) == promised
+    promised = last_day("2026-03-16", 5, Calendar())
+    more_off = Calendar(days_off=["2026-03-19", "2026-03-20"])
+    assert last_day("2026-03-16", 5, more_off, promised=promised) == "2026-03-25"
+    more_work = Calendar(days_worked=["2026-03-21", "2026-03-22"])
+    assert last_day("2026-03-16", 5, more_work) == "2026-03-21"
+    assert last_day("2026-03-16", 5, more_work, promised=promised) == promised
+
+
+def test_each_day_by_the_calendar_in_force_on_it() -> None:
+    """A version that begins in mid-notice counts from its day on; the one on the last day is told."""
+    summer = Calendar(days_off=["2026-03-17", "2026-03-20"])
+    both = CountedBy(
+        versions=[*counted_by(Calendar(), 7).versions, *counted_by(summer, 9, since="2026-03-19").versions]
+    )
+    found = notice(day("2026-03-16"), 5, both)
+    assert (found.until, found.calendar_position) == (day("2026-03-24"), 9)  # 17 18 19 23 24
+    assert notice(day("2026-03-16"), 2, both).calendar_position == 7
+    assert notice(day("2025-12-29"), 2, both).until == day("2025-12-31")  # Monday to Friday before the first
 
 
 def test_where_the_law_is_not_known() -> None:
     """Nothing is guessed."""
     with pytest.raises(NotKnown) as refused:
-        last_day(day("2026-03-16"), 5, Days(Calendar(country="XX")))
+        last_day("2026-03-16", 5, Calendar(country="XX"))
     assert refused.value.reason == "CALENDAR_UNKNOWN"

@@ -1101,24 +1101,47 @@ Global___ActOnCandidacy: _TypeAlias = ActOnCandidacy  # noqa: Y015
 
 @_typing.final
 class CountedBy(_message.Message):
-    """Internal: a calendar as it is known now; its position is 0 where there is none, and business days are Monday to Friday."""
+    """Internal: every version of a calendar that is known now, by the day from which it is in force. On days before the first
+    one, or without any, business days are Monday to Friday.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CALENDAR_FIELD_NUMBER: _builtins.int
-    POSITION_FIELD_NUMBER: _builtins.int
-    position: _builtins.int
+    @_typing.final
+    class Version(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+        CALENDAR_FIELD_NUMBER: _builtins.int
+        POSITION_FIELD_NUMBER: _builtins.int
+        effective_date: _builtins.str
+        position: _builtins.int
+        @_builtins.property
+        def calendar(self) -> _policy_pb2.Calendar: ...
+        def __init__(
+            self,
+            *,
+            effective_date: _builtins.str = ...,
+            calendar: _policy_pb2.Calendar | None = ...,
+            position: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "effective_date", b"effective_date", "position", b"position"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def calendar(self) -> _policy_pb2.Calendar: ...
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountedBy.Version]: ...
     def __init__(
         self,
         *,
-        calendar: _policy_pb2.Calendar | None = ...,
-        position: _builtins.int = ...,
+        versions: _abc.Iterable[Global___CountedBy.Version] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar", b"calendar", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

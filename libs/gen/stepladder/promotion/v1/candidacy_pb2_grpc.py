@@ -36,10 +36,10 @@ class CandidacyServiceStub:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of objections; the candidate all of their own but others' names, interviews before they were ranked, and who
-    objected. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on
-    their own candidacy, or as a candidate for the same post: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where somebody
-    else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
+    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
+    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
+    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -140,10 +140,10 @@ class CandidacyServiceServicer:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of objections; the candidate all of their own but others' names, interviews before they were ranked, and who
-    objected. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on
-    their own candidacy, or as a candidate for the same post: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where somebody
-    else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
+    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
+    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
+    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -188,8 +188,8 @@ class CandidacyServiceServicer:
     def ScoreInterview(self, request, context):
         """An interviewer of the panel. MANAGER_REVIEWED: one answer for each question of the panel. What the same interviewer
         gives again takes the place of it.
-        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, for whoever objected to them, and
-        where a conflict was declared; `NO_PANEL`; INVALID_ARGUMENT `ANSWERS_INVALID`, with the fields, for scores
+        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, for whoever competes for the same
+        post, or ever objected to them, and where a conflict was declared; INVALID_ARGUMENT `ANSWERS_INVALID`, with the fields, for scores
         outside of their band or key point, other questions than the panel's, and a zero without notes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -217,8 +217,8 @@ class CandidacyServiceServicer:
     def ApproveCandidacy(self, request, context):
         """HR, and nobody who reviewed it, raised an objection or settled one. LISTED → APPROVED, from the day after the notice's
         last, which is counted anew by the calendar as it is known now.
-        Errors: FAILED_PRECONDITION `NOTICE_RUNNING`, `OBJECTION_OPEN`, `NO_SEAT`, `NOT_EMPLOYED`, `RESERVED_ELSEWHERE` when the
-        employee is to be appointed by another candidacy.
+        Errors: FAILED_PRECONDITION `NOTICE_RUNNING`, `OBJECTION_OPEN`, `NO_SEAT`, `NOT_EMPLOYED`, and `APPOINTMENT_RESERVED` or
+        `APPOINTMENT_RUNNING` when the employee is to hold another post.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -375,10 +375,10 @@ class CandidacyService:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of objections; the candidate all of their own but others' names, interviews before they were ranked, and who
-    objected. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on
-    their own candidacy, or as a candidate for the same post: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where somebody
-    else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
+    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
+    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
+    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
