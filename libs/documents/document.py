@@ -113,6 +113,8 @@ class Document:
     headlines: Sequence[tuple[str, Cell]]
     """What it is about in a few numbers: each with what it is."""
     sections: Sequence[Section] = field(default_factory=list)
+    language: str = "en"
+    """ISO 639-1: by it words are broken, and read to people."""
 
 
 def storable(text: str) -> str:

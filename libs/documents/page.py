@@ -19,7 +19,11 @@ def page_of(document: Document) -> bytes:
     )
     sections = "\n".join(_section(index, one) for index, one in enumerate(document.sections))
     page = _PAGE.substitute(
-        title=escape(document.title), subtitle=escape(document.subtitle), headlines=headlines, sections=sections
+        title=escape(document.title),
+        subtitle=escape(document.subtitle),
+        headlines=headlines,
+        sections=sections,
+        language=document.language,
     )
     return storable(page).encode()
 

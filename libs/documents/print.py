@@ -41,6 +41,7 @@ def content_of(document: Document) -> str:
     """What the template sets, in JSON."""
     content = {
         "fonts": FONTS,
+        "language": document.language,
         "title": document.title,
         "subtitle": document.subtitle,
         "headlines": [(what, shown(value)) for what, value in document.headlines],

@@ -1,6 +1,6 @@
 """The order of a competition's candidates, and what would have changed it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -106,6 +106,56 @@ def changes(
 def named(tie: CompetitionRules.Tie) -> str:
     """A part's id, `TENURE`, `APPLIED_FIRST` or `LOT`."""
     return tie.part_id or CompetitionRules.Rule.Name(tie.rule).removeprefix("RULE_")
+
+
+def explain(
+    rules: CompetitionRules,
+    competition_id: str,
+    seats: int,
+    ranking: Sequence[Ranked],
+    scores: Mapping[str, Score],
+    candidacy_id: str,
+) -> ScoreExplanation:
+    """How a candidate of a ranking came out, and what would have changed it. `scores` by candidacy, of all of them."""
+    candidates = {one.candidacy_id: _ranked_as(one, scores[one.candidacy_id]) for one in ranking}
+    place = next(place for place, one in enumerate(ranking) if one.candidacy_id == candidacy_id)
+    ranked, mine = ranking[place], candidates[candidacy_id]
+    seated = candidacy_id in [one.candidacy_id for one in within(ranking, seats)]
+    before = candidates[ranking[place - 1].candidacy_id] if place else None
+    return ScoreExplanation(
+        candidacy_id=candidacy_id,
+        competition_id=competition_id,
+        employee_id=ranked.employee_id,
+        score=mine.score,
+        ranked=ranked,
+        candidates=len(ranking),
+        seats=seats,
+        within_seats=seated,
+        comparisons=compared(rules, competition_id, mine, before) if before else [],
+        changes=[] if seated else changes(rules, competition_id, list(candidates.values()), candidacy_id, seats),
+    )
+
+
+def without_names(rules: CompetitionRules, explanation: ScoreExplanation) -> ScoreExplanation:
+    """For those who are not told who the interviewers and the other candidates are."""
+    told = ScoreExplanation()
+    told.CopyFrom(explanation)
+    for comparison in told.comparisons:
+        comparison.other = ""
+    interviews = {part.part_id for part in rules.parts if part.HasField("interview")}
+    for part in told.score.parts:
+        if part.part_id in interviews:
+            given = sorted(part.inputs, key=lambda one: fraction(one.value))
+            del part.inputs[:]
+            for number, one in enumerate(given, 1):
+                part.inputs.add(name=f"interviewer-{number}", value=one.value, disputed=one.disputed)
+    return told
+
+
+def _ranked_as(one: Ranked, score: Score) -> Candidate:
+    """The candidate as ranked."""
+    since = date.fromisoformat(one.position_since) if one.position_since else None
+    return Candidate(one.candidacy_id, one.employee_id, score, one.score_position, since, one.applied_position)
 
 
 def lot(competition_id: str, candidacy_id: str) -> str:

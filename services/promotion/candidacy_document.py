@@ -1,0 +1,409 @@
+"""All of a candidacy as people read and print it: a page to understand it, then every number and every step. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import assert_never, cast
+
+from google.protobuf.message import Message
+
+from libs.common.eventsourcing import Recorded
+from libs.documents.document import Bars, Cell, Document, Section, Table
+from libs.facts.values import decimal
+from services.promotion.candidacy_state import Event, State
+from services.promotion.scoring import fraction
+from stepladder.common.v1.envelope_pb2 import CommandNoted
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyApplied,
+    CandidacyAppointed,
+    CandidacyApproved,
+    CandidacyDrifted,
+    CandidacyListed,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyScored,
+    CandidacyWithdrawn,
+    InterviewScored,
+    LeadReviewed,
+    LetterIssued,
+    ManagerReviewed,
+    NoticeMoved,
+    ObjectionRaised,
+    ObjectionSettled,
+    PeersScored,
+    PostTrainingPassed,
+    TrialEnded,
+    TwoLevelsReviewed,
+)
+from stepladder.promotion.v1.score_pb2 import Exact, PartScore
+from stepladder.promotion.v1.scoring_pb2 import ScoreExplanation
+
+STATES: Mapping[Candidacy.State.ValueType, str] = {
+    Candidacy.STATE_APPLIED: "applied",
+    Candidacy.STATE_LEAD_REVIEWED: "reviewed by the lead",
+    Candidacy.STATE_MANAGER_REVIEWED: "reviewed by the manager",
+    Candidacy.STATE_SCORED: "scored",
+    Candidacy.STATE_LISTED: "on the public list",
+    Candidacy.STATE_APPROVED: "approved",
+    Candidacy.STATE_LETTER_ISSUED: "letter issued",
+    Candidacy.STATE_TRAINED: "trained for the post",
+    Candidacy.STATE_APPOINTED: "on trial",
+    Candidacy.STATE_CONFIRMED: "confirmed",
+    Candidacy.STATE_RETURNED: "back in the post held before",
+    Candidacy.STATE_WITHDRAWN: "withdrawn",
+    Candidacy.STATE_REJECTED: "rejected",
+    Candidacy.STATE_NOT_SELECTED: "not selected",
+}
+
+MISSING = {
+    "NO_SCORECARDS": "too few closed scorecards",
+    "NO_FACTS": "nothing is recorded",
+    "NO_INTERVIEWS": "too few interviews",
+    "NO_REVIEW": "no review with a score",
+    "TOO_FEW_PEERS": "too few peers",
+}
+"""Why a part has no score."""
+
+RULES = {
+    "TENURE": "since when the position is held",
+    "APPLIED_FIRST": "position of the application in the log",
+    "LOT": "the lot drawn out of the competition’s id",
+}
+"""What tells ties apart, where it is no part."""
+
+PARTS: Mapping[type[Message], str] = {
+    CandidacyApplied: "Applied",
+    LeadReviewed: "Reviewed as the lead",
+    ManagerReviewed: "Reviewed as the manager",
+    TwoLevelsReviewed: "Reviewed two levels at once",
+    CandidacyApproved: "Approved",
+    CandidacyAppointed: "Appointed",
+    CandidacyWithdrawn: "Withdrew",
+    CandidacyRejected: "Rejected",
+}
+"""Who decided: told on the first page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidacyFile:
+    """What a case file is made of.
+
+    Attributes:
+        history: every event of the candidacy, in order.
+        explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
+        post, team: as they are called.
+        names: of people, by id.
+        own: the reader is the candidate, who is not told who the interviewers are and what they noted, who objected,
+            and what interviews gave before the competition was ranked.
+    """
+
+    candidacy_id: str
+    state: State
+    history: Sequence[Recorded]
+    explanation: ScoreExplanation | None
+    post: str
+    team: str
+    made: datetime
+    own: bool
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def candidacy_document(file: CandidacyFile) -> Document:
+    """First what there is to know at once; then each number with its facts, and each step with who took it."""
+    applied, explained = file.state.applied, file.explanation
+    headlines: list[tuple[str, Cell]] = [("State", STATES[file.state.stage])]
+    if explained is not None:
+        if explained.HasField("ranked"):
+            headlines.append(("Rank", f"{explained.ranked.rank} of {explained.candidates}"))
+        headlines.append(("Total", Decimal(explained.score.total) if explained.score.total else None))
+    if file.state.notice_until:
+        headlines.append(("Notice to", file.state.notice_until))
+    sections = [
+        _at_a_glance(file),
+        *([_parts(explained), _outcome(explained)] if explained is not None else []),
+        _eligibility(file),
+        _steps(file),
+    ]
+    return Document(
+        title=f"Candidacy · {_named(file, applied.employee_id)}",
+        subtitle=f"For {file.post} in {file.team}, competition {applied.competition_id}, "
+        f"candidacy {file.candidacy_id}, as of {file.made.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        headlines=headlines,
+        sections=[one for one in sections if one is not None],
+    )
+
+
+def _at_a_glance(file: CandidacyFile) -> Section:
+    explained = file.explanation
+    sentences = [_came_out(explained)] if explained is not None else ["There is no score yet."]
+    if explained is not None and explained.provisional:
+        sentences = ["The competition is not ranked: the score is what would come out now."]
+    decided: list[list[Cell]] = [
+        [
+            PARTS[type(one.event)],
+            _actor(file, one),
+            _day(one),
+            "\n".join([_sentence(one.event), *_words(file, one.event)]),
+        ]
+        for one in _told(file)
+        if type(one.event) in PARTS
+    ]
+    tables = [Table("Who decided what", ("Part", "Who", "When", "What came of it"), decided)]
+    charts = []
+    if explained is not None and explained.score.total:
+        tables.insert(0, _total(explained))
+        adding = sorted(
+            (one for one in explained.score.parts if one.HasField("weighted")), key=lambda one: -fraction(one.weighted)
+        )
+        charts.append(
+            Bars(
+                "What the parts add to the total",
+                "points",
+                [one.display_name for one in adding],
+                [Decimal(decimal(fraction(one.weighted), 2)) for one in adding],
+            )
+        )
+    return Section("At a glance", sentences, charts, tables)
+
+
+def _came_out(explained: ScoreExplanation) -> str:
+    ranked = explained.ranked
+    seats = f"{explained.seats} {'seat' if explained.seats == 1 else 'seats'}"
+    place = f"With {ranked.total} points at rank {ranked.rank} of {explained.candidates}, for {seats}"
+    if explained.within_seats:
+        return f"{place}: within the seats."
+    return f"{place}: not within the seats." if ranked.passed else f"{place}: below the pass mark."
+
+
+def _total(explained: ScoreExplanation) -> Table:
+    """Every part in a line, and the total in the last."""
+    score = explained.score
+    rows: list[list[Cell]] = [
+        [
+            one.display_name,
+            Decimal(one.weight),
+            _read(one.source) if one.HasField("source") else MISSING[one.missing],
+            _banded(one),
+            _read(one.score) if one.HasField("score") else None,
+            _read(one.weighted) if one.HasField("weighted") else None,
+        ]
+        for one in score.parts
+    ]
+    proportion = "taken in proportion" if score.in_proportion else ""
+    rows.append(["Total", Decimal(score.weights), proportion, "", None, Decimal(score.total)])
+    columns = ("Part", "Weight", "Measured", "In its band", "Score of 100", "Adds")
+    return Table("The score", columns, rows)
+
+
+def _banded(one: PartScore) -> str:
+    return f"{one.band_points} of {one.full_points}" if one.full_points else ""
+
+
+def _parts(explained: ScoreExplanation) -> Section:
+    """Everything that a part is made of."""
+    rows: list[list[Cell]] = [
+        [
+            part.display_name,
+            one.name,
+            _read(one.value),
+            f"{one.value.numerator}/{one.value.denominator}" if one.value.denominator != "1" else one.value.numerator,
+            "disputed" if one.disputed else "",
+            ", ".join(map(str, one.positions)),
+        ]
+        for part in explained.score.parts
+        for one in part.inputs
+    ]
+    disputed = frozenset(place for place, row in enumerate(rows) if row[4])
+    score = explained.score
+    reckoned = (
+        f"Reckoned by the rules at position {score.rules_position} of the log, out of what lay in it up to position "
+        f"{score.known_at}. Numbers to be read are rounded to six digits; it is reckoned with the exact ones."
+    )
+    sentences = [reckoned]
+    if score.HasField("exact_total"):
+        exact = score.exact_total
+        sentences.append(
+            f"Before it was rounded the total was {exact.numerator}/{exact.denominator}, which is {exact.value}."
+        )
+    columns = ("Part", "Of", "Value", "Exactly", "", "Facts in the log")
+    return Section(
+        "What the score is made of", sentences, (), [Table("Inputs", columns, rows, disputed)], own_page=True
+    )
+
+
+def _outcome(explained: ScoreExplanation) -> Section | None:
+    """What told ties apart, and what would have changed the outcome."""
+    tables = []
+    names = {one.part_id: one.display_name for one in explained.score.parts}
+    if explained.comparisons:
+        rows: list[list[Cell]] = [
+            [RULES.get(one.rule) or f"score of {names[one.rule]}", one.own or "nothing", one.other]
+            for one in explained.comparisons
+        ]
+        before = "The one before" if any(one.other for one in explained.comparisons) else ""
+        tables.append(Table("Compared with the one before, who has the same total", ("By", "Own", before), rows))
+    if explained.changes:
+        changed: list[list[Cell]] = [
+            [
+                one.display_name,
+                _read(one.score) if one.HasField("score") else None,
+                _read(one.enough) if one.HasField("enough") else "not even 100",
+            ]
+            for one in explained.changes
+        ]
+        tables.append(
+            Table("What each part alone would have had to be", ("Part", "Score", "Would have been enough"), changed)
+        )
+    if not tables:
+        return None
+    sentence = "Each line says what one part would have had to be for a seat, if all else had been as it was."
+    return Section("What would have changed the outcome", [sentence] if explained.changes else (), (), tables)
+
+
+def _eligibility(file: CandidacyFile) -> Section:
+    found = file.state.applied.eligibility
+    rows: list[list[Cell]] = [
+        [
+            one.display_name or one.name,
+            one.required,
+            one.actual,
+            "met" if one.met else "waived" if one.waiver_position else "not met",
+            ", ".join(
+                map(str, sorted([*one.evidence_positions, *([one.waiver_position] if one.waiver_position else [])]))
+            ),
+        ]
+        for one in found.criteria
+    ]
+    sentence = (
+        f"As of {found.as_of}, the day of the application, by the rules at position {found.policy_position} of the log"
+        + (": for two levels at once." if file.state.applied.two_levels else ".")
+    )
+    columns = ("Criterion", "Asked for", "How it was", "", "Facts in the log")
+    return Section("Whether the candidate was eligible", [sentence], (), [Table("Criteria", columns, rows)])
+
+
+def _steps(file: CandidacyFile) -> Section:
+    rows: list[list[Cell]] = [
+        [_moment(one), "\n".join([_sentence(one.event), *_words(file, one.event)]), _actor(file, one), one.position]
+        for one in _told(file)
+    ]
+    return Section(
+        "Step by step", (), (), [Table("Step by step", ("When (UTC)", "What happened", "By", "In the log"), rows)]
+    )
+
+
+def _told(file: CandidacyFile) -> list[Recorded]:
+    """Of the history what the reader may see."""
+    ranked = CandidacyScored in file.state.told
+    return [
+        one
+        for one in file.history
+        if not isinstance(one.event, CommandNoted)
+        and not (file.own and not ranked and isinstance(one.event, InterviewScored))
+    ]
+
+
+def _sentence(event: Message) -> str:
+    """What an event says."""
+    match cast(Event, event):
+        case CandidacyApplied(two_levels=two_levels):
+            return f"Applied for {'two levels at once' if two_levels else 'the next level'}."
+        case LeadReviewed(recommended=yes, interview_date=day):
+            return f"Spoke with the candidate on {day}: {'recommended' if yes else 'not recommended'}."
+        case ManagerReviewed(approved=True, score=score):
+            return f"Approved, with {score} of 100." if score else "Approved."
+        case TwoLevelsReviewed(approved=True):
+            return "Approved two levels at once."
+        case ManagerReviewed() | TwoLevelsReviewed():
+            return "Said no."
+        case InterviewScored(points=points, full_points=full):
+            return f"Interviewed: {points} of {full} points."
+        case PeersScored(peers=peers) as scored if scored.HasField("mean"):
+            return f"{peers} peers gave {scored.mean.value} of 100 on average."
+        case PeersScored():
+            return "Too few peers gave a score."
+        case CandidacyScored(score=score):
+            return f"Scored: {score.total} points."
+        case CandidacyListed() as listed:
+            return (
+                f"On the public list at rank {listed.rank}: from {listed.listed_date} to {listed.notice_until}, "
+                f"{listed.notice_business_days} business days."
+            )
+        case NoticeMoved(notice_until=until):
+            return f"The calendar was changed: the notice is to {until}."
+        case ObjectionRaised():
+            return "An objection was raised."
+        case ObjectionSettled(upheld=True):
+            return "The objection was upheld."
+        case ObjectionSettled(notice_until=until):
+            return "The objection was dismissed." + (f" The notice is to {until}." if until else "")
+        case CandidacyApproved(notice_until=until):
+            return f"Approved after the notice, which was to {until}."
+        case LetterIssued():
+            return "The letter was issued."
+        case PostTrainingPassed():
+            return "Every course for the post was attended, every exam passed."
+        case CandidacyAppointed(start_date=start, trial_until=until):
+            return f"Appointed on trial from {start} to {until}."
+        case TrialEnded(passed=passed):
+            return "The trial was passed." if passed else "The trial was not passed: back to the post held before."
+        case CandidacyWithdrawn():
+            return "The candidate withdrew."
+        case CandidacyRejected():
+            return "Rejected."
+        case CandidacyNotSelected():
+            return "The competition was closed without a seat for the candidate."
+        case CandidacyDrifted():
+            return "Facts under it have changed since."
+        case unknown:
+            assert_never(unknown)
+
+
+def _words(file: CandidacyFile, event: Message) -> list[str]:
+    """What people said, each with what it is."""
+    match event:
+        case CandidacyApplied(motivation=words):
+            return [f"Why: {words}"]
+        case LeadReviewed(report=words) | ManagerReviewed(report=words):
+            return [f"Report: {words}"]
+        case InterviewScored(notes=words):
+            return [f"Notes: {words}"] if words and not file.own else []
+        case (
+            TwoLevelsReviewed(reason=words)
+            | ObjectionRaised(reason=words)
+            | ObjectionSettled(reason=words)
+            | CandidacyApproved(reason=words)
+            | CandidacyWithdrawn(reason=words)
+            | CandidacyRejected(reason=words)
+        ):
+            return [f"Reason: {words}"] if words else []
+        case _:
+            return []
+
+
+def _actor(file: CandidacyFile, one: Recorded) -> str:
+    if file.own and isinstance(one.event, InterviewScored):
+        return "an interviewer"
+    if file.own and isinstance(one.event, ObjectionRaised):
+        return "a colleague"
+    kind, _, name = one.envelope.actor.partition(":")
+    return _named(file, name) if kind == "user" else f"the {kind} {name}"
+
+
+def _named(file: CandidacyFile, employee_id: str) -> str:
+    name = file.names.get(employee_id, "")
+    return f"{name} ({employee_id})" if name else employee_id
+
+
+def _read(number: Exact) -> Decimal:
+    return Decimal(number.value)
+
+
+def _day(one: Recorded) -> str:
+    return f"{one.envelope.time.ToDatetime(UTC):%Y-%m-%d}"
+
+
+def _moment(one: Recorded) -> str:
+    return f"{one.envelope.time.ToDatetime(UTC):%Y-%m-%d %H:%M}"
