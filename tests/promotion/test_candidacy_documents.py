@@ -1,0 +1,360 @@
+"""What comes out of a competition on paper: what each reader is told, and nothing that they may not see."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+
+import pytest
+from google.protobuf.message import Message
+
+from libs.common.days import timestamp
+from libs.common.eventsourcing import Recorded
+from libs.documents.document import Document, Table, shown
+from libs.documents.page import page_of
+from libs.documents.print import pdf_of
+from services.promotion.candidacy_document import CandidacyFile, candidacy_document
+from services.promotion.candidacy_state import State, evolve
+from services.promotion.letter import ENGLISH, LANGUAGES, TEXTS, Letter, letter_document
+from services.promotion.list_document import Notice, list_document
+from services.promotion.ranking import Candidate, explain, rank, without_names
+from services.promotion.scoring import Given, Inputs, exact, score
+from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.competition_pb2 import PublicList
+from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyApplied,
+    CandidacyAppointed,
+    CandidacyApproved,
+    CandidacyDrifted,
+    CandidacyListed,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyScored,
+    CandidacyWithdrawn,
+    InterviewScored,
+    LeadReviewed,
+    LetterIssued,
+    ManagerReviewed,
+    NoticeMoved,
+    ObjectionRaised,
+    ObjectionSettled,
+    PeersScored,
+    PostTrainingPassed,
+    TrialEnded,
+    TwoLevelsReviewed,
+)
+from tests.promotion.rules import APPLIED_FIRST, Tie, rules
+
+RULES = rules(ties=[Tie(part_id="interview"), APPLIED_FIRST])
+NAMES = {
+    "e-7": "Ilze Kalniņa",
+    "e-lead": "Jānis Bērziņš",
+    "e-manager": "王芳",
+    "e-hr": "Ruta Zariņa",
+    "i-1": "Andris Ozols",
+    "i-2": "李伟",
+    "e-9": "Pēteris Liepa",
+}
+
+
+def candidate(name: str, work: str, interviews: tuple[str, str], applied: int) -> Candidate:
+    months = ("2025-12", "2026-01", "2026-02", "2026-03", "2026-04", "2026-05")
+    inputs = Inputs(
+        closed=date(2026, 6, 15),
+        totals=[Given(month, Fraction(work), (100 + place,)) for place, month in enumerate(months)],
+        kpis={("pm", 6): Given("2025-12 to 2026-05", Fraction(76), (201, 202), disputed=True)},
+        interviews=[
+            Given(one, Fraction(given), (300 + place,))
+            for place, (one, given) in enumerate(zip(("i-1", "i-2"), interviews, strict=True))
+        ],
+        manager=Given("e-manager", Fraction(88), (401,)),
+        peers=(3, Given("3 peers", Fraction(260, 3), (501,))),
+    )
+    made = score(RULES, inputs)
+    made.candidacy_id, made.rules_position, made.known_at = name, 17, 640
+    return Candidate(name, f"e-{name}", made, 600 + applied, date(2024, 1, 1), applied)
+
+
+FIELD = [
+    candidate("7", "92", ("70", "75"), 31),
+    candidate("8", "95", ("90", "90"), 32),
+    candidate("9", "92", ("72.5", "72.5"), 30),
+]
+"""In the tie of 7 and 9 the interviews are the same, too."""
+RANKING = rank(RULES, "c-1", FIELD)
+SCORES = {one.candidacy_id: one.score for one in FIELD}
+EXPLAINED = explain(RULES, "c-1", 1, RANKING, SCORES, "7")
+MOTIVATION, REPORT, NOTES, OBJECTION = (
+    "I know the night shift.",
+    "Calm under load.",
+    "Hesitated at first.",
+    "She is new.",
+)
+
+ELIGIBILITY = Eligibility(
+    employee_id="e-7",
+    as_of="2026-06-02",
+    eligible=True,
+    policy_position=16,
+    criteria=[
+        Criterion(
+            name="tenure",
+            display_name="A year in the position",
+            required="12 full months",
+            actual="29 full months as agent",
+            met=True,
+            evidence_positions=[3],
+        ),
+        Criterion(name="course", display_name="Course", required="c-lead", actual="none", waiver_position=44),
+    ],
+)
+
+STEPS: Sequence[tuple[str, Message]] = (
+    (
+        "user:e-7",
+        CandidacyApplied(
+            candidacy_id="7", competition_id="c-1", employee_id="e-7", motivation=MOTIVATION, eligibility=ELIGIBILITY
+        ),
+    ),
+    (
+        "user:e-lead",
+        LeadReviewed(recommended=True, interview_date="2026-06-04", report=REPORT, reviewed_by="user:e-lead"),
+    ),
+    ("user:e-lead", CommandNoted()),
+    ("user:e-manager", ManagerReviewed(approved=True, score="88", report="Ready.", reviewed_by="user:e-manager")),
+    ("user:i-1", InterviewScored(interviewer_id="i-1", points=28, full_points=40, notes=NOTES)),
+    ("user:i-2", InterviewScored(interviewer_id="i-2", points=30, full_points=40)),
+    ("policy:tell-peers", PeersScored(peers=3, mean=exact(Fraction(260, 3)))),
+    ("user:e-hr", CandidacyScored(score=SCORES["7"])),
+    (
+        "policy:list",
+        CandidacyListed(rank=2, listed_date="2026-07-01", notice_until="2026-07-08", notice_business_days=5),
+    ),
+    ("user:e-9", ObjectionRaised(objection_id="o-1", reason=OBJECTION, raised_by="user:e-9")),
+    ("user:e-hr", ObjectionSettled(objection_id="o-1", reason="Tenure is met.", notice_until="2026-07-10")),
+)
+
+
+def told(steps: Sequence[tuple[str, Message]] = STEPS, *, own: bool = False) -> CandidacyFile:
+    history = [
+        Recorded(
+            position=700 + place,
+            subject="log.promotion.candidacy.7",
+            event=event,
+            envelope=Envelope(actor=actor, time=timestamp(datetime(2026, 6, 2, 9, tzinfo=UTC) + timedelta(days=place))),
+        )
+        for place, (actor, event) in enumerate(steps)
+    ]
+    events = [event for _, event in steps if not isinstance(event, CommandNoted)]
+    return CandidacyFile(
+        candidacy_id="7",
+        state=reduce(evolve, events, State()),
+        history=history,
+        explanation=without_names(RULES, EXPLAINED) if own else EXPLAINED,
+        post="Team lead",
+        team="North",
+        made=datetime(2026, 7, 20, 10, tzinfo=UTC),
+        own=own,
+        names=NAMES,
+    )
+
+
+def tables(document: Document) -> dict[str, Table]:
+    return {table.title: table for section in document.sections for table in section.tables}
+
+
+def text_of(document: Document) -> str:
+    return re.sub(r"<[^>]+>", " ", page_of(document).decode())
+
+
+def test_the_first_page_says_how_it_came_out_and_adds_up() -> None:
+    """92 x 0.4 + 8 + 72.5 x 0.3 + 8.8 + 8.666… = 84.0166…"""
+    made = candidacy_document(told())
+    assert dict(made.headlines) == {
+        "State": "on the public list",
+        "Rank": "3 of 3",
+        "Total": Decimal("84.02"),
+        "Notice to": "2026-07-10",
+    }
+    first = made.sections[0]
+    assert first.sentences == ["With 84.02 points at rank 3 of 3, for 1 seat: not within the seats."]
+    rows = [[shown(cell) for cell in row] for row in tables(made)["The score"].rows]
+    assert rows[1] == ["PM score", "10", "76", "8 of 10", "80", "8"]
+    assert rows[-1] == ["Total", "100", "", "", "", "84.02"]
+    assert [row[:2] for row in tables(made)["Who decided what"].rows] == [
+        ["Applied", "Ilze Kalniņa (e-7)"],
+        ["Reviewed as the lead", "Jānis Bērziņš (e-lead)"],
+        ["Reviewed as the manager", "王芳 (e-manager)"],
+    ]
+
+
+def test_every_number_stands_with_its_facts_exactly() -> None:
+    rows = tables(candidacy_document(told()))["Inputs"].rows
+    assert ["Work", "2026-02", 92, "92", "", "102"] in rows
+    assert ["Peers", "3 peers", Decimal("86.666667"), "260/3", "", "501"] in rows
+    assert ["PM score", "2025-12 to 2026-05", 76, "76", "disputed", "201, 202"] in rows
+    assert tables(candidacy_document(told()))["Inputs"].marked == {6}
+
+
+def test_what_told_ties_apart_and_what_would_have_changed_the_outcome() -> None:
+    """To be rounded to the 90.47 of the first, 62.26… of the other parts need 0.3 x 93.99… more; that wins the tie, too."""
+    made = tables(candidacy_document(told()))
+    assert made["Compared with the one before, who has the same total"].rows == [
+        ["score of Interview", "72.5", "72.5"],
+        ["position of the application in the log", "31", "30"],
+    ]
+    changes = {row[0]: row[2] for row in made["What each part alone would have had to be"].rows}
+    assert changes["PM score"] == "not even 100"
+    assert shown(changes["Interview"]) == "93.994445"
+
+
+def test_eligibility_and_each_step_are_told() -> None:
+    made = tables(candidacy_document(told()))
+    assert made["Criteria"].rows[1] == ["Course", "c-lead", "none", "waived", "44"]
+    steps = [row[1] for row in made["Step by step"].rows]
+    assert steps[0] == f"Applied for the next level.\nWhy: {MOTIVATION}"
+    assert f"Interviewed: 28 of 40 points.\nNotes: {NOTES}" in steps
+    assert "3 peers gave 86.666667 of 100 on average." in steps
+    assert len(steps) == len(STEPS) - 1  # nothing happened by a command that changed nothing
+
+
+def test_the_candidate_is_told_everything_but_others_names_and_notes() -> None:
+    found = text_of(candidacy_document(told(own=True)))
+    for hidden in ("i-1", "i-2", "Andris", "李伟", NOTES, "e-9", "Pēteris"):
+        assert hidden not in found
+        assert hidden in text_of(candidacy_document(told()))
+    for open_to_them in (MOTIVATION, REPORT, OBJECTION, "interviewer-1", "28 of 40 points", "84.02", "Jānis"):
+        assert open_to_them in found
+
+
+def test_the_candidate_reads_no_interview_before_the_competition_is_ranked() -> None:
+    open_yet = replace(told(STEPS[:6], own=True), explanation=None)
+    found = text_of(candidacy_document(open_yet))
+    assert "28 of 40" not in found
+    assert "There is no score yet." in found
+    assert "28 of 40" in text_of(candidacy_document(replace(open_yet, own=False)))
+
+
+ENDS: Sequence[tuple[Message, str, str]] = (
+    (NoticeMoved(notice_until="2026-07-13"), "the notice is to 2026-07-13", "on the public list"),
+    (ObjectionSettled(objection_id="o-1", upheld=True), "The objection was upheld.", "on the public list"),
+    (CandidacyApproved(notice_until="2026-07-10", reason="The best."), "Approved after the notice", "approved"),
+    (LetterIssued(), "The letter was issued.", "letter issued"),
+    (PostTrainingPassed(), "every exam passed", "trained for the post"),
+    (
+        CandidacyAppointed(start_date="2026-08-01", trial_until="2026-08-31"),
+        "from 2026-08-01 to 2026-08-31",
+        "on trial",
+    ),
+    (TrialEnded(passed=True), "The trial was passed.", "confirmed"),
+    (TrialEnded(), "not passed: back to the post held before", "back in the post held before"),
+    (CandidacyWithdrawn(reason="Moving away."), "Reason: Moving away.", "withdrawn"),
+    (CandidacyRejected(reason="Upheld."), "Rejected.", "rejected"),
+    (CandidacyNotSelected(), "without a seat", "not selected"),
+    (TwoLevelsReviewed(approved=True), "Approved two levels at once.", "on the public list"),
+    (TwoLevelsReviewed(), "Said no.", "on the public list"),
+    (ManagerReviewed(), "Said no.", "reviewed by the manager"),
+    (PeersScored(peers=2), "Too few peers gave a score.", "on the public list"),
+    (CandidacyDrifted(), "Facts under it have changed since.", "on the public list"),
+)
+
+
+@pytest.mark.parametrize(("event", "sentence", "state"), ENDS)
+def test_whatever_happens_has_a_sentence(event: Message, sentence: str, state: str) -> None:
+    made = candidacy_document(told([*STEPS, ("user:e-hr", event)]))
+    assert sentence in str(tables(made)["Step by step"].rows[-1][1])
+    assert dict(made.headlines)["State"] == state
+
+
+PUBLIC = PublicList(
+    competition_id="c-1",
+    seats=2,
+    published_date="2026-07-01",
+    entries=[
+        PublicList.Entry(rank=1, candidacy_id="8", employee_id="e-8", display_name="客服代表"),
+        PublicList.Entry(rank=2, candidacy_id="7", employee_id="e-7", display_name="Ilze Kalniņa"),
+    ],
+)
+NOTICES = {"8": Notice("2026-07-01", "2026-07-08", 5), "7": Notice("2026-07-02", "2026-07-09", 5)}
+
+
+def test_the_public_list_has_names_ranks_and_days_and_no_score() -> None:
+    made = list_document(PUBLIC, "Team lead", "North", NOTICES)
+    (table,) = made.sections[0].tables
+    assert table.rows == [
+        [1, "客服代表", "e-8", "2026-07-01", "2026-07-08", 5],
+        [2, "Ilze Kalniņa", "e-7", "2026-07-02", "2026-07-09", 5],
+    ]
+    assert dict(made.headlines)["To the last day"] == "2026-07-09"
+
+
+def test_a_paused_notice_has_no_last_day_and_an_empty_list_says_so() -> None:
+    paused = list_document(PUBLIC, "Team lead", "North", NOTICES | {"7": replace(NOTICES["7"], paused=True)})
+    assert paused.sections[0].tables[0].rows[1][4] == "paused"
+    assert "goes on when the objection is settled" in text_of(paused)
+    nobody = list_document(PublicList(competition_id="c-1", seats=1), "Team lead", "North", {})
+    assert "Nobody is on the list now" in text_of(nobody)
+
+
+LETTER = Letter(
+    name="李伟",
+    post="Team lead",
+    team="North",
+    issued_date="2026-07-13",
+    issued_by="Ruta Zariņa",
+    approved_date="2026-07-10",
+    listed_date="2026-07-01",
+    notice_until="2026-07-08",
+    course_ids=["c-lead", "c-coach"],
+    rules=CompetitionRules(trial_months=1),
+)
+
+
+def test_a_letter_in_english() -> None:
+    (section,) = letter_document(LETTER, "en").sections
+    assert section.title == "Dear 李伟,"
+    assert "the post of Team lead in North" in section.sentences[0]
+    assert "c-lead, c-coach" in section.sentences[1]
+    assert (
+        section.sentences[2] == "You will be told the day on which you begin. At first you are on trial for one month."
+    )
+    assert section.sentences[-1] == "Ruta Zariņa, for HR"
+
+
+def test_a_letter_in_chinese_says_days_and_spans_as_people_do() -> None:
+    begun = replace(
+        LETTER, rules=CompetitionRules(trial_weeks=2), start_date="2026-08-01", trial_until="2026-08-14", course_ids=[]
+    )
+    made = letter_document(begun, "zh")
+    (section,) = made.sections
+    assert (made.language, section.title) == ("zh", "李伟,您好:")
+    assert section.sentences[1:3] == [
+        "上岗之前没有必须参加的培训。",
+        "您将于2026年8月1日上岗,先试用2周,至2026年8月14日(含当日)止。",
+    ]
+    assert b'<html lang="zh">' in page_of(made)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_says_the_same_things(language: str) -> None:
+    def slots(texts: str) -> set[str]:
+        return set(re.findall(r"{(\w+)}", texts))
+
+    assert TEXTS[language].keys() == ENGLISH.keys()
+    assert {name: slots(text) for name, text in TEXTS[language].items()} == {
+        name: slots(text) for name, text in ENGLISH.items()
+    }
+
+
+def test_all_of_them_can_be_printed() -> None:
+    for document in (
+        candidacy_document(told()),
+        list_document(PUBLIC, "Team lead", "North", NOTICES),
+        *(letter_document(LETTER, one) for one in LANGUAGES),
+    ):
+        assert pdf_of(document).startswith(b"%PDF")
