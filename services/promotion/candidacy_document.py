@@ -122,7 +122,7 @@ def candidacy_document(file: CandidacyFile) -> Document:
         headlines.append(("Notice to", file.state.notice_until))
     sections = [
         _at_a_glance(file),
-        *([_parts(explained), _outcome(explained)] if explained is not None else []),
+        *([_parts(file, explained), _outcome(explained)] if explained is not None else []),
         _eligibility(file),
         _steps(file),
     ]
@@ -150,10 +150,10 @@ def _at_a_glance(file: CandidacyFile) -> Section:
         for one in _told(file)
         if type(one.event) in PARTS
     ]
-    tables = [Table("Who decided what", ("Part", "Who", "When", "What came of it"), decided)]
+    tables = [_about(file), Table("Who decided what", ("Part", "Who", "When", "What came of it"), decided)]
     charts = []
     if explained is not None and explained.score.total:
-        tables.insert(0, _total(explained))
+        tables.insert(1, _total(explained))
         adding = sorted(
             (one for one in explained.score.parts if one.HasField("weighted")), key=lambda one: -fraction(one.weighted)
         )
@@ -166,6 +166,23 @@ def _at_a_glance(file: CandidacyFile) -> Section:
             )
         )
     return Section("At a glance", sentences, charts, tables)
+
+
+def _about(file: CandidacyFile) -> Table:
+    state = file.state
+    applied, appointed = state.applied, state.last(CandidacyAppointed)
+    waived = sum(1 for one in applied.eligibility.criteria if one.waiver_position)
+    raised, settled = len(state.objections), len(state.settled)
+    rows: list[list[Cell]] = [
+        ["Candidate", _named(file, applied.employee_id)],
+        ["Post", f"{file.post} in {file.team}"],
+        ["Applied on", applied.applied_date],
+        ["Eligible", f"yes, with {waived} of the criteria waived" if waived else "yes, by every criterion"],
+        ["Public notice", f"from {state.listed.listed_date} to {state.notice_until}" if state.notice_until else ""],
+        ["Objections", f"{raised} raised, {settled} settled" if raised else ""],
+        ["Trial", f"from {appointed.start_date} to {appointed.trial_until}" if appointed.start_date else ""],
+    ]
+    return Table("What it is about", ("What", "How it stands"), [row for row in rows if row[1]])
 
 
 def _came_out(explained: ScoreExplanation) -> str:
@@ -191,22 +208,22 @@ def _total(explained: ScoreExplanation) -> Table:
         ]
         for one in score.parts
     ]
-    proportion = "taken in proportion" if score.in_proportion else ""
-    rows.append(["Total", Decimal(score.weights), proportion, "", None, Decimal(score.total)])
+    total = "Total, in proportion to the weights" if score.in_proportion else "Total"
+    rows.append([total, Decimal(score.weights), None, None, None, Decimal(score.total)])
     columns = ("Part", "Weight", "Measured", "In its band", "Score of 100", "Adds")
     return Table("The score", columns, rows)
 
 
-def _banded(one: PartScore) -> str:
-    return f"{one.band_points} of {one.full_points}" if one.full_points else ""
+def _banded(one: PartScore) -> str | None:
+    return f"{one.band_points} of {one.full_points}" if one.full_points else None
 
 
-def _parts(explained: ScoreExplanation) -> Section:
+def _parts(file: CandidacyFile, explained: ScoreExplanation) -> Section:
     """Everything that a part is made of."""
     rows: list[list[Cell]] = [
         [
             part.display_name,
-            one.name,
+            _named(file, one.name),
             _read(one.value),
             f"{one.value.numerator}/{one.value.denominator}" if one.value.denominator != "1" else one.value.numerator,
             "disputed" if one.disputed else "",

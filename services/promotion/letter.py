@@ -53,19 +53,19 @@ ENGLISH = {
 }
 CHINESE = {
     "title": "任命通知书",
-    "subtitle": "致 {name},{issued_date}",
+    "subtitle": "致 {name}，{issued_date}",
     "post": "岗位",
     "team": "团队",
     "trial": "试用期",
-    "dear": "{name},您好:",
-    "chosen": "您已通过竞聘,拟任{team}{post}一职。名单已于{listed_date}至{notice_until}公示,"
+    "dear": "{name}，您好：",
+    "chosen": "您已通过竞聘，拟任“{team}”团队的“{post}”一职。名单已于{listed_date}至{notice_until}公示，"
     "人力资源部已于{approved_date}批准您的任命。特此祝贺。",
-    "courses": "上岗之前,请参加以下课程并通过考试:{courses}。",
+    "courses": "上岗之前，请参加以下课程并通过考试：{courses}。",
     "no_courses": "上岗之前没有必须参加的培训。",
-    "begins": "您将于{start_date}上岗,先试用{trial},至{trial_until}(含当日)止。",
+    "begins": "您将于{start_date}上岗，先试用{trial}，至{trial_until}（含当日）止。",
     "to_begin": "上岗日期将另行通知。上岗后先试用{trial}。",
-    "after": "试用期满后,您将正式任职,或回到目前的岗位;由相关负责人作出决定,并向您说明理由。",
-    "ask": "您可以随时查阅您的得分构成以及本决定的依据,也可以向人力资源部询问。",
+    "after": "试用期满后，您将正式任职，或回到目前的岗位；由相关负责人作出决定，并向您说明理由。",
+    "ask": "您可以随时查阅您的得分构成以及本决定的依据，也可以向人力资源部询问。",
     "signed": "人力资源部 {issued_by}",
 }
 TEXTS: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "zh": CHINESE}

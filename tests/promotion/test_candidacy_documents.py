@@ -202,7 +202,7 @@ def test_every_number_stands_with_its_facts_exactly() -> None:
 
 
 def test_what_told_ties_apart_and_what_would_have_changed_the_outcome() -> None:
-    """To be rounded to the 90.47 of the first, 62.26… of the other parts need 0.3 x 93.99… more; that wins the tie, too."""
+    """For the 90.47 of the first, the 62.26… of the other parts need 0.3 x 93.99…; that wins the tie, too."""
     made = tables(candidacy_document(told()))
     assert made["Compared with the one before, who has the same total"].rows == [
         ["score of Interview", "72.5", "72.5"],
@@ -332,10 +332,10 @@ def test_a_letter_in_chinese_says_days_and_spans_as_people_do() -> None:
     )
     made = letter_document(begun, "zh")
     (section,) = made.sections
-    assert (made.language, section.title) == ("zh", "李伟,您好:")
+    assert (made.language, section.title) == ("zh", "李伟，您好：")
     assert section.sentences[1:3] == [
         "上岗之前没有必须参加的培训。",
-        "您将于2026年8月1日上岗,先试用2周,至2026年8月14日(含当日)止。",
+        "您将于2026年8月1日上岗，先试用2周，至2026年8月14日（含当日）止。",
     ]
     assert b'<html lang="zh">' in page_of(made)
 
