@@ -7,14 +7,13 @@ from functools import reduce
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
-from libs.common.commands import Commands
 from libs.common.errors import Forbidden
-from libs.common.eventsourcing import Context, Recorded, is_id
+from libs.common.eventsourcing import Context, Recorded
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
-from libs.facts.employee import EMPLOYEE
+from libs.facts.names import names_of
 from libs.facts.reaching import Caller
 from libs.facts.relations import need_to_know
 from services.coaching.case_document import case_document
@@ -31,7 +30,6 @@ from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import case_file_pb2 as pb
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry
 from stepladder.common.v1.envelope_pb2 import CommandNoted
-from stepladder.performance.v1.events_pb2 import EmployeeHired, EmployeeRenamed
 
 
 class CaseFileApi:
@@ -106,18 +104,6 @@ class CaseFileApi:
             found |= await self._commands.subjects_at(LOG, sorted(wanted))
             histories |= await self._commands.histories(set(found.values()) - histories.keys())
         return histories, asked - found.keys()
-
-
-async def names_of(commands: Commands, ids: Iterable[str]) -> dict[str, str]:
-    """How those who are employees are called, read anew from the log: whoever was erased since has no name."""
-    subjects = {EMPLOYEE.subject(one): one for one in ids if is_id(one)}
-    histories = await commands.histories(sorted(subjects))
-    return {
-        subjects[subject]: recorded.event.display_name
-        for subject, history in histories.items()
-        for recorded in history
-        if isinstance(recorded.event, EmployeeHired | EmployeeRenamed)
-    }
 
 
 def _session(history: Sequence[Recorded]) -> SessionState:

@@ -9,9 +9,9 @@ from libs.common.service import Service, Together
 from libs.facts import employee
 from libs.facts.catalogue import Catalogue
 from libs.facts.employee import EMPLOYEE
+from libs.facts.names import names_of
 from libs.facts.reaching import callers_to
 from libs.facts.relations import Relation
-from services.coaching.case_file_api import names_of
 from services.coaching.comparison import everything, fate_of, told
 from services.coaching.patterns import Found, Patterns
 from services.coaching.plan import PLAN, State, evidence_days, plan_id

@@ -95,8 +95,8 @@ class CandidacyFile:
         explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
         post, team: as they are called.
         names: of people, by id.
-        own: the reader is the candidate, who is not told who the interviewers are and what they noted, who objected,
-            and what interviews gave before the competition was ranked.
+        own: the reader is the candidate, who is not told who the interviewers are, who objected, and what interviews
+            gave before the competition was ranked.
     """
 
     candidacy_id: str
@@ -145,7 +145,7 @@ def _at_a_glance(file: CandidacyFile) -> Section:
             PARTS[type(one.event)],
             _actor(file, one),
             _day(one),
-            "\n".join([_sentence(one.event), *_words(file, one.event)]),
+            "\n".join([_sentence(one.event), *_words(one.event)]),
         ]
         for one in _told(file)
         if type(one.event) in PARTS
@@ -303,7 +303,7 @@ def _eligibility(file: CandidacyFile) -> Section:
 
 def _steps(file: CandidacyFile) -> Section:
     rows: list[list[Cell]] = [
-        [_moment(one), "\n".join([_sentence(one.event), *_words(file, one.event)]), _actor(file, one), one.position]
+        [_moment(one), "\n".join([_sentence(one.event), *_words(one.event)]), _actor(file, one), one.position]
         for one in _told(file)
     ]
     return Section(
@@ -378,7 +378,7 @@ def _sentence(event: Message) -> str:
             assert_never(unknown)
 
 
-def _words(file: CandidacyFile, event: Message) -> list[str]:
+def _words(event: Message) -> list[str]:
     """What people said, each with what it is."""
     match event:
         case CandidacyApplied(motivation=words):
@@ -386,7 +386,7 @@ def _words(file: CandidacyFile, event: Message) -> list[str]:
         case LeadReviewed(report=words) | ManagerReviewed(report=words):
             return [f"Report: {words}"]
         case InterviewScored(notes=words):
-            return [f"Notes: {words}"] if words and not file.own else []
+            return [f"Notes: {words}"] if words else []
         case (
             TwoLevelsReviewed(reason=words)
             | ObjectionRaised(reason=words)

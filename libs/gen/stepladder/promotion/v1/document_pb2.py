@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/promotion/v1/document.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a stepladder/common/v1/rules.proto\"{\n\x17\x45xportPublicListRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12+\n\x06\x66ormat\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x03\x63svR\x04xlsxR\x04htmlR\x03pdf\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\"{\n\x13\x45xportLetterRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x04htmlR\x03pdf\x12!\n\x08language\x18\x03 \x01(\tB\x0f\xbaH\x0cr\nR\x00R\x02\x65nR\x02zh\"|\n\x1a\x45xportCandidacyFileRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12+\n\x06\x66ormat\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x03\x63svR\x04xlsxR\x04htmlR\x03pdf\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\x32\xd1\x03\n\x0f\x44ocumentService\x12\x97\x01\n\x10\x45xportPublicList\x12\x30.stepladder.promotion.v1.ExportPublicListRequest\x1a\x14.google.api.HttpBody\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/competitions/{competition_id}/publicList:export\x12\x88\x01\n\x0c\x45xportLetter\x12,.stepladder.promotion.v1.ExportLetterRequest\x1a\x14.google.api.HttpBody\"4\x82\xd3\xe4\x93\x02.\x12,/v1/candidacies/{candidacy_id}/letter:export\x12\x98\x01\n\x13\x45xportCandidacyFile\x12\x33.stepladder.promotion.v1.ExportCandidacyFileRequest\x1a\x14.google.api.HttpBody\"6\x82\xd3\xe4\x93\x02\x30\x12./v1/candidacies/{candidacy_id}/caseFile:exportb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&stepladder/promotion/v1/document.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a stepladder/common/v1/rules.proto\"i\n\x17\x45xportPublicListRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12+\n\x06\x66ormat\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x03\x63svR\x04xlsxR\x04htmlR\x03pdf\"{\n\x13\x45xportLetterRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12 \n\x06\x66ormat\x18\x02 \x01(\tB\x10\xbaH\rr\x0bR\x04htmlR\x03pdf\x12!\n\x08language\x18\x03 \x01(\tB\x0f\xbaH\x0cr\nR\x00R\x02\x65nR\x02zh\"j\n\x1a\x45xportCandidacyFileRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12+\n\x06\x66ormat\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x03\x63svR\x04xlsxR\x04htmlR\x03pdf2\xd1\x03\n\x0f\x44ocumentService\x12\x97\x01\n\x10\x45xportPublicList\x12\x30.stepladder.promotion.v1.ExportPublicListRequest\x1a\x14.google.api.HttpBody\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v1/competitions/{competition_id}/publicList:export\x12\x88\x01\n\x0c\x45xportLetter\x12,.stepladder.promotion.v1.ExportLetterRequest\x1a\x14.google.api.HttpBody\"4\x82\xd3\xe4\x93\x02.\x12,/v1/candidacies/{candidacy_id}/letter:export\x12\x98\x01\n\x13\x45xportCandidacyFile\x12\x33.stepladder.promotion.v1.ExportCandidacyFileRequest\x1a\x14.google.api.HttpBody\"6\x82\xd3\xe4\x93\x02\x30\x12./v1/candidacies/{candidacy_id}/caseFile:exportb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,11 +56,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOCUMENTSERVICE'].methods_by_name['ExportCandidacyFile']._loaded_options = None
   _globals['_DOCUMENTSERVICE'].methods_by_name['ExportCandidacyFile']._serialized_options = b'\202\323\344\223\0020\022./v1/candidacies/{candidacy_id}/caseFile:export'
   _globals['_EXPORTPUBLICLISTREQUEST']._serialized_start=187
-  _globals['_EXPORTPUBLICLISTREQUEST']._serialized_end=310
-  _globals['_EXPORTLETTERREQUEST']._serialized_start=312
-  _globals['_EXPORTLETTERREQUEST']._serialized_end=435
-  _globals['_EXPORTCANDIDACYFILEREQUEST']._serialized_start=437
-  _globals['_EXPORTCANDIDACYFILEREQUEST']._serialized_end=561
-  _globals['_DOCUMENTSERVICE']._serialized_start=564
-  _globals['_DOCUMENTSERVICE']._serialized_end=1029
+  _globals['_EXPORTPUBLICLISTREQUEST']._serialized_end=292
+  _globals['_EXPORTLETTERREQUEST']._serialized_start=294
+  _globals['_EXPORTLETTERREQUEST']._serialized_end=417
+  _globals['_EXPORTCANDIDACYFILEREQUEST']._serialized_start=419
+  _globals['_EXPORTCANDIDACYFILEREQUEST']._serialized_end=525
+  _globals['_DOCUMENTSERVICE']._serialized_start=528
+  _globals['_DOCUMENTSERVICE']._serialized_end=993
 # @@protoc_insertion_point(module_scope)

@@ -60,9 +60,8 @@ class DocumentServiceServicer:
     """
 
     def ExportPublicList(self, request, context):
-        """Who is to be appointed: names, ranks and the days of the notice, no scores. For everybody who is employed; everybody else
-        is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: NOT_FOUND `LIST_NOT_FOUND` before a list was published, and where there is no such competition.
+        """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
+        (`CompetitionService`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,8 +78,8 @@ class DocumentServiceServicer:
 
     def ExportCandidacyFile(self, request, context):
         """All of a candidacy: a page to understand it, then every number with its facts, and who decided what when. For HR, and for
-        the candidate without what they may not see: who the interviewers are and what they noted, who objected, and scores
-        before the competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
+        the candidate without what they may not see: who the interviewers are, who objected, and interviews before the
+        competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
         candidacy or not.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR.
         """

@@ -20,9 +20,8 @@ class DocumentServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportPublicList: _aio.UnaryUnaryMultiCallable[_document_pb2.ExportPublicListRequest, _httpbody_pb2.HttpBody]
-    """Who is to be appointed: names, ranks and the days of the notice, no scores. For everybody who is employed; everybody else
-    is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-    Errors: NOT_FOUND `LIST_NOT_FOUND` before a list was published, and where there is no such competition.
+    """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
+    (`CompetitionService`).
     """
     ExportLetter: _aio.UnaryUnaryMultiCallable[_document_pb2.ExportLetterRequest, _httpbody_pb2.HttpBody]
     """The letter to a candidate whom HR has approved, from the day on which it is issued. For the candidate and HR; everybody else
@@ -31,8 +30,8 @@ class DocumentServiceStub:
     """
     ExportCandidacyFile: _aio.UnaryUnaryMultiCallable[_document_pb2.ExportCandidacyFileRequest, _httpbody_pb2.HttpBody]
     """All of a candidacy: a page to understand it, then every number with its facts, and who decided what when. For HR, and for
-    the candidate without what they may not see: who the interviewers are and what they noted, who objected, and scores
-    before the competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
+    the candidate without what they may not see: who the interviewers are, who objected, and interviews before the
+    competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
     candidacy or not.
     Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR.
     """
@@ -48,9 +47,8 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _document_pb2.ExportPublicListRequest,
         context: _aio.ServicerContext[_document_pb2.ExportPublicListRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
-        """Who is to be appointed: names, ranks and the days of the notice, no scores. For everybody who is employed; everybody else
-        is answered PERMISSION_DENIED `NEED_TO_KNOW`.
-        Errors: NOT_FOUND `LIST_NOT_FOUND` before a list was published, and where there is no such competition.
+        """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
+        (`CompetitionService`).
         """
 
     @_abc_1.abstractmethod
@@ -71,8 +69,8 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_document_pb2.ExportCandidacyFileRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
         """All of a candidacy: a page to understand it, then every number with its facts, and who decided what when. For HR, and for
-        the candidate without what they may not see: who the interviewers are and what they noted, who objected, and scores
-        before the competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
+        the candidate without what they may not see: who the interviewers are, who objected, and interviews before the
+        competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
         candidacy or not.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR.
         """

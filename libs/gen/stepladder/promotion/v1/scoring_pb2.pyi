@@ -25,18 +25,15 @@ class GetScoreRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
-    at_least: _builtins.int
     def __init__(
         self,
         *,
         candidacy_id: _builtins.str = ...,
-        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "candidacy_id", b"candidacy_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,18 +176,15 @@ class GetInterviewSpreadRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMPETITION_ID_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
-    at_least: _builtins.int
     def __init__(
         self,
         *,
         competition_id: _builtins.str = ...,
-        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "competition_id", b"competition_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,15 +20,17 @@ class ScoreServiceStub:
     """What a candidate's total is made of, what it rests on, the rank that it gave and what told ties apart, and what would
     have changed the outcome.
 
-    For the candidate, who leads them today, their manager, HR and the executive. Everybody else is answered PERMISSION_DENIED
-    `NEED_TO_KNOW`, whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates
-    are; everybody else reads `interviewer-1` and so on, by what they gave.
+    For whoever may see the score in the candidacy (`CandidacyService`), but for interviewers: the candidate, who leads or
+    manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
+    whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
+    else reads `interviewer-1` and so on, by what they gave.
     Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, for
     everybody but HR, whom it is told what would come out now (`provisional`).
     """
     GetInterviewSpread: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetInterviewSpreadRequest, _scoring_pb2.InterviewSpread]
     """How far the interviewers of a competition are apart, candidate by candidate, and who is harsh or lenient, in so far as
-    interviews are scored. For HR and the executive; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+    interviews are scored. For HR, unless they are a candidate of it; everybody else is answered PERMISSION_DENIED
+    `NEED_TO_KNOW`.
     Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no part of that source.
     """
 
@@ -44,9 +46,10 @@ class ScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """What a candidate's total is made of, what it rests on, the rank that it gave and what told ties apart, and what would
         have changed the outcome.
 
-        For the candidate, who leads them today, their manager, HR and the executive. Everybody else is answered PERMISSION_DENIED
-        `NEED_TO_KNOW`, whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates
-        are; everybody else reads `interviewer-1` and so on, by what they gave.
+        For whoever may see the score in the candidacy (`CandidacyService`), but for interviewers: the candidate, who leads or
+        manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
+        whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
+        else reads `interviewer-1` and so on, by what they gave.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, for
         everybody but HR, whom it is told what would come out now (`provisional`).
         """
@@ -58,7 +61,8 @@ class ScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_scoring_pb2.GetInterviewSpreadRequest, _abc.Awaitable[_scoring_pb2.InterviewSpread]],
     ) -> _abc.Awaitable[_scoring_pb2.InterviewSpread]:
         """How far the interviewers of a competition are apart, candidate by candidate, and who is harsh or lenient, in so far as
-        interviews are scored. For HR and the executive; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+        interviews are scored. For HR, unless they are a candidate of it; everybody else is answered PERMISSION_DENIED
+        `NEED_TO_KNOW`.
         Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no part of that source.
         """
 
