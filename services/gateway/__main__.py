@@ -46,7 +46,7 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
-from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, post_pb2
+from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, fairness_pb2, post_pb2
 
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
@@ -79,6 +79,7 @@ CONTRACTS = (
     competition_pb2,
     cycle_pb2,
     eligibility_pb2,
+    fairness_pb2,
     post_pb2,
     career_pb2,
 )

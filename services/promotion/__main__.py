@@ -15,12 +15,14 @@ from services.promotion.career_api import CareerApi
 from services.promotion.careers import END, Careers
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
+from services.promotion.fairness_api import FairnessApi
 from services.promotion.post_api import PostApi
 from services.promotion.posts import Posts
 from services.promotion.rungs import Rungs
 from services.promotion.seats import Seats
+from services.promotion.stages import Stages
 from stepladder.performance.v1 import events_pb2 as performance_events
-from stepladder.promotion.v1 import career_pb2, cycle_pb2, events_pb2, post_pb2
+from stepladder.promotion.v1 import career_pb2, cycle_pb2, events_pb2, fairness_pb2, post_pb2
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
 
@@ -44,10 +46,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
     service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
     service.follow(TakeSeats(service))
+    stages = Stages(metadata)
+    fairness = FairnessApi(service, stages, catalogue, service.together(at_catalogue, service.follow(stages)))
     return {
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
         post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
         career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,
+        fairness_pb2.DESCRIPTOR.services_by_name["FairnessService"]: fairness,
     }
 
 

@@ -31,6 +31,7 @@ from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
 from services.promotion.posts import Posts
+from services.promotion.stages import Stages
 
 MODELS: dict[str, list[type[ReadModel]]] = {
     "performance": [
@@ -58,8 +59,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Sharings,
         CheckIns,
     ],
-    "promotion": [Catalogue, Records, Cycles, Competitions],
-    "promotion": [People, Catalogue, Cycles, Posts, Careers],
+    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Stages],
 }
 
 

@@ -53,7 +53,7 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
-from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, post_pb2
+from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, fairness_pb2, post_pb2
 from tests.servers import free_port
 
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
@@ -94,6 +94,7 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         competition_pb2.DESCRIPTOR,
         cycle_pb2.DESCRIPTOR,
         eligibility_pb2.DESCRIPTOR,
+        fairness_pb2.DESCRIPTOR,
         post_pb2.DESCRIPTOR,
         career_pb2.DESCRIPTOR,
     ],

@@ -59,6 +59,7 @@ from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.career_pb2_grpc import CareerServiceStub
 from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
+from stepladder.promotion.v1.fairness_pb2_grpc import FairnessServiceStub
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 
 HR = "e-hr"
@@ -184,6 +185,10 @@ class World:
     @property
     def eligibility(self) -> EligibilityServiceStub:
         return EligibilityServiceStub(self.channels["promotion"])
+
+    @property
+    def fairness(self) -> FairnessServiceStub:
+        return FairnessServiceStub(self.channels["promotion"])
 
     @property
     def cycles(self) -> CycleServiceStub:

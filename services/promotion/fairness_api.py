@@ -1,0 +1,91 @@
+"""gRPC: stepladder.promotion.v1.FairnessService."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.service import Service, Together
+from libs.facts.callers import caller_id
+from libs.facts.catalogue import Catalogue
+from libs.facts.reaching import callers_to, check_employed
+from libs.facts.relations import Relation, need_to_know
+from services.promotion import groups
+from services.promotion.fairness import Candidate, Unit, fairness
+from services.promotion.groups import GROUPS, groups_key
+from services.promotion.stages import REFUSED, WITHDREW, Held, Staged, Stages
+from stepladder.promotion.v1 import fairness_pb2 as pb
+
+SMALLEST_GROUP = 5
+"""Where the rules say no other number."""
+
+
+class FairnessApi:
+    """Implements the service. What employees declared is read out of the log each time: no row holds it."""
+
+    def __init__(self, service: Service, stages: Stages, catalogue: Catalogue, together: Together) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._stages = stages
+        self._catalogue = catalogue
+        self._together = together
+
+    async def DeclareGroups(self, request: pb.DeclareGroupsRequest, context: Context) -> pb.DeclaredGroups:
+        await check_employed(self._commands, context)
+        employee_id = caller_id(context)
+        command = pb.DeclareOwnGroups(employee_id=employee_id, groups=request.groups)
+        handled = await self._commands.handle(GROUPS, groups_key(employee_id), command, context)
+        return groups.to_resource(handled.state, handled.position)
+
+    async def GetDeclaredGroups(self, _: pb.GetDeclaredGroupsRequest, context: Context) -> pb.DeclaredGroups:
+        employee_id = caller_id(context)
+        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
+        if Relation.SELF not in caller.relations:
+            raise need_to_know()
+        found = await self._commands.load(GROUPS, groups_key(employee_id))
+        return groups.to_resource(found.state, found.position)
+
+    async def GetFairness(self, request: pb.GetFairnessRequest, context: Context) -> pb.Fairness:
+        (caller,) = (await callers_to(self._commands, context, [""])).values()
+        if caller.relations.isdisjoint({Relation.HR, Relation.EXECUTIVE}):
+            raise need_to_know()
+        await self._together.wait_for(request.at_least)
+        known_at = await self._together.catch_up()
+        held = await self._stages.held(self._engine, request)
+        if held is None:
+            what, _, _ = (request.WhichOneof("unit") or "").partition("_")
+            message = f"there is no {what} {request.competition_id or request.cycle_id}"
+            raise NotFound(f"{what.upper()}_NOT_FOUND", message)
+        candidacies = await self._stages.staged(self._engine, [one.competition_id for one in held])
+        declared = await self._declared({one.employee_id for some in candidacies.values() for one in some})
+        smallest = await self._smallest_group(held)
+        dimensions = fairness(_unit(held, candidacies, declared), smallest)
+        return pb.Fairness(dimensions=dimensions, smallest_group=smallest, known_at=known_at)
+
+    async def _declared(self, employee_ids: set[str]) -> dict[str, Mapping[str, str]]:
+        """By employee, of those who have declared something."""
+        keys = {groups_key(employee_id): employee_id for employee_id in employee_ids}
+        return {keys[key]: found.state.groups for key, found in (await self._commands.known(GROUPS, keys)).items()}
+
+    async def _smallest_group(self, held: Sequence[Held]) -> int:
+        positions = {one.rules_position for one in held}
+        asked = [
+            (await self._catalogue.rules(self._engine, position)).version(position).competition.smallest_group
+            for position in sorted(positions)
+        ]
+        return max((smallest or SMALLEST_GROUP for smallest in asked), default=SMALLEST_GROUP)
+
+
+def _unit(
+    held: Sequence[Held], candidacies: Mapping[str, Sequence[Staged]], declared: Mapping[str, Mapping[str, str]]
+) -> Unit:
+    """A competition, or a cycle's, or a year's by cycles and those outside of them."""
+    by_cycle: dict[str, list[Unit]] = defaultdict(list)
+    for one in held:
+        candidates = [
+            Candidate(staged.found, staged.end == WITHDREW, staged.end == REFUSED, declared.get(staged.employee_id, {}))
+            for staged in candidacies.get(one.competition_id, ())
+        ]
+        by_cycle[one.cycle_id].append(Unit(candidates))
+    loose = by_cycle.pop("", [])
+    return Unit(parts=[*loose, *(Unit(parts=parts) for parts in by_cycle.values())])

@@ -1,0 +1,271 @@
+"""Fairness through the service: who declares, who may ask, and what of a competition is told."""
+
+from collections.abc import Sequence
+
+import pytest
+from google.protobuf.message import Message
+from grpc import StatusCode
+from sqlalchemy import MetaData, select
+
+from libs.common.eventsourcing import Aggregate, Context
+from libs.common.rpc import ACTOR_KEY
+from libs.common.streams import LOG_RESTRICTED
+from services.promotion.groups import GROUPS, groups_key
+from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyApplied,
+    CandidacyAppointed,
+    CandidacyApproved,
+    CandidacyListed,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyWithdrawn,
+    CompetitionClosed,
+    CompetitionOpened,
+    CycleOpened,
+    InterviewScored,
+    LeadReviewed,
+    ManagerReviewed,
+    TrialEnded,
+)
+from stepladder.promotion.v1.fairness_pb2 import (
+    DeclaredGroup,
+    DeclareGroupsRequest,
+    Fairness,
+    GetDeclaredGroupsRequest,
+    GetFairnessRequest,
+    StageRates,
+)
+from tests.refusals import refused
+from tests.services.world import World, new_id
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def by(employee_id: str) -> Metadata:
+    return ((ACTOR_KEY, f"user:{employee_id}"),)
+
+
+async def happen(world: World, aggregate: str, aggregate_id: str, *events: Message) -> int:
+    """Writes events as the promotion service does."""
+    told = Aggregate[None](
+        name=f"promotion.{aggregate}", initial=None, evolve=lambda state, _: state, decide=lambda *_: events
+    )
+    service = world.services["promotion"]
+    context = Context(now=world.clock[0], today=service.today(), actor="system:test")
+    return (await service.commands.handle(told, aggregate_id, events[0], context)).position
+
+
+async def declare(world: World, employee_id: str, **groups: str) -> None:
+    declared = [DeclaredGroup(dimension=dimension, group=group) for dimension, group in groups.items()]
+    await world.fairness.DeclareGroups(DeclareGroupsRequest(groups=declared), metadata=by(employee_id))
+
+
+class Competition:
+    """A competition of the test's own, under rules with a smallest group of 3."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.competition_id, self.cycle_id = new_id("comp"), new_id("cycle")
+        self.end = 0
+
+    async def open(self) -> None:
+        rules = CompetitionRules(
+            parts=[
+                CompetitionRules.Part(
+                    part_id="m", display_name="Manager", weight="100", manager=CompetitionRules.Manager()
+                )
+            ],
+            missing=CompetitionRules.MISSING_ZERO,
+            rounding=CompetitionRules.ROUNDING_HALF_UP,
+            ties=[CompetitionRules.Tie(rule=CompetitionRules.RULE_LOT)],
+            notice_business_days=5,
+            trial_months=1,
+            smallest_group=3,
+        )
+        policy = Policy(policy_id=new_id("rules"), effective_date="2020-01-01", competition=rules)
+        stored = await self.world.policies.SetPolicy(SetPolicyRequest(policy=policy))
+        opened = CycleOpened(cycle_id=self.cycle_id, opened_date="2020-06-01", end_date="2020-07-31")
+        await happen(self.world, "cycle", self.cycle_id, opened)
+        await happen(
+            self.world,
+            "competition",
+            self.competition_id,
+            CompetitionOpened(
+                competition_id=self.competition_id,
+                cycle_id=self.cycle_id,
+                opened_date="2020-06-02",
+                rules_position=stored.log_position,
+            ),
+        )
+
+    async def candidate(self, team: str, events: Sequence[Message], **groups: str) -> str:
+        """Somebody who declared groups, and to whom these events happened."""
+        employee_id, candidacy_id = await self.world.employee(team), new_id("cand")
+        if groups:
+            await declare(self.world, employee_id, **groups)
+        applied = CandidacyApplied(competition_id=self.competition_id, employee_id=employee_id)
+        told = [applied, *events]
+        for event in told:
+            event.candidacy_id = candidacy_id  # type: ignore[attr-defined] # every event of a candidacy has it
+            if "employee_id" in event.DESCRIPTOR.fields_by_name:
+                event.employee_id = employee_id  # type: ignore[attr-defined]
+        self.end = await happen(self.world, "candidacy", candidacy_id, *told)
+        return employee_id
+
+    async def fairness(self, hr: str, **unit: str | int) -> Fairness:
+        request = GetFairnessRequest(at_least=self.end, **(unit or {"competition_id": self.competition_id}))  # type: ignore[arg-type]
+        answer: Fairness = await self.world.fairness.GetFairness(request, metadata=by(hr))
+        return answer
+
+
+def appointed() -> list[Message]:
+    return [
+        LeadReviewed(recommended=True),
+        ManagerReviewed(approved=True),
+        InterviewScored(),
+        InterviewScored(),
+        CandidacyListed(),
+        CandidacyApproved(),
+        CandidacyAppointed(),
+        TrialEnded(passed=True),
+    ]
+
+
+def not_selected() -> list[Message]:
+    return [
+        LeadReviewed(recommended=False),
+        ManagerReviewed(approved=True),
+        InterviewScored(),
+        CandidacyNotSelected(),
+    ]
+
+
+@pytest.fixture
+async def competition(world: World) -> Competition:
+    competition = Competition(world)
+    await competition.open()
+    return competition
+
+
+async def office(world: World) -> tuple[str, str, str]:
+    """A team, somebody of HR, and the executive."""
+    team = await world.team()
+    return team, await world.employee(team, job_family="hr"), await world.employee(team, job_family="executive")
+
+
+def numbers(row: StageRates) -> list[tuple[str, int, int, str]]:
+    return [(one.group, one.selected, one.candidates, one.ratio) for one in row.groups]
+
+
+async def test_declaring_is_ones_own(world: World) -> None:
+    """What somebody declares, only they read; it lies sealed, under an id that tells nothing, and in no row."""
+    team, hr, _ = await office(world)
+    agent = await world.employee(team)
+    await declare(world, agent, sex="female", age="over-40")
+    mine = await world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by(agent))
+    assert [(one.dimension, one.group) for one in mine.groups] == [("age", "over-40"), ("sex", "female")]
+    theirs = await world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by(hr))
+    assert not theirs.groups
+    (stored,) = await world.services["promotion"].streams[LOG_RESTRICTED].read(GROUPS.subject(groups_key(agent)))
+    assert agent not in stored.subject
+    assert b"female" not in stored.payload
+    await declare(world, agent)
+    mine = await world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by(agent))
+    assert not mine.groups
+    for call in (
+        world.fairness.DeclareGroups(DeclareGroupsRequest()),
+        world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest()),
+        world.fairness.DeclareGroups(DeclareGroupsRequest(), metadata=by("nobody")),
+    ):
+        await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    twice = DeclareGroupsRequest(groups=[DeclaredGroup(dimension="sex", group=one) for one in ("male", "female")])
+    refusal = await refused(
+        world.fairness.DeclareGroups(twice, metadata=by(agent)), StatusCode.INVALID_ARGUMENT, "GROUPS_INVALID"
+    )
+    assert refusal.fields == ["groups[1].dimension"]
+
+
+async def test_rates_of_a_competition(world: World, competition: Competition) -> None:
+    """By stage and overall, for HR and the executive; whoever withdrew is no candidate; the cycle and the year say the
+    same.
+    """
+    team, hr, executive = await office(world)
+    for selected, group in ((6, "male"), (3, "female")):
+        for number in range(8):
+            events = appointed() if number < selected else not_selected()
+            await competition.candidate(team, events, sex=group)
+    await competition.candidate(team, [CandidacyWithdrawn()], sex="female")
+    found = await competition.fairness(hr)
+    assert found.smallest_group == 3
+    (sex,) = found.dimensions
+    assert sex.dimension == "sex"
+    rows = {row.stage: row for row in sex.stages}
+    assert len(rows) == len(StageRates.Stage.values()) - 1
+    for stage in (StageRates.STAGE_OVERALL, StageRates.STAGE_RECOMMENDED, StageRates.STAGE_LISTED):
+        assert rows[stage].below_four_fifths
+        assert numbers(rows[stage]) == [("male", 6, 8, "1.0000"), ("female", 3, 8, "0.5000")]
+        # Of C(16,9) = 11440 ways 28 * 56 = 1568 are as found, as many the other way round, and 224 and 8 beyond each.
+        assert rows[stage].groups[1].probability == "0.314685"
+    assert not rows[StageRates.STAGE_CONFIRMED].below_four_fifths
+    assert numbers(rows[StageRates.STAGE_CONFIRMED]) == [("male", 6, 6, "1.0000"), ("female", 3, 3, "1.0000")]
+    assert found.dimensions == (await competition.fairness(executive)).dimensions
+    assert found.dimensions == (await competition.fairness(hr, cycle_id=competition.cycle_id)).dimensions
+    assert found.dimensions == (await competition.fairness(hr, year=2020)).dimensions
+    assert not (await competition.fairness(hr, year=2021)).dimensions
+
+
+async def test_who_may_not_ask(world: World, competition: Competition) -> None:
+    """Everybody else hears the same, whether or not there is anything; HR, that there is nothing."""
+    team, hr, _ = await office(world)
+    agent, lead = await world.employee(team), await world.lead(team)
+    for caller in (agent, lead, "nobody"):
+        for competition_id in (competition.competition_id, "none"):
+            request = GetFairnessRequest(competition_id=competition_id)
+            call = world.fairness.GetFairness(request, metadata=by(caller))
+            await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    for request, reason in (
+        (GetFairnessRequest(competition_id="none"), "COMPETITION_NOT_FOUND"),
+        (GetFairnessRequest(cycle_id="none"), "CYCLE_NOT_FOUND"),
+    ):
+        await refused(world.fairness.GetFairness(request, metadata=by(hr)), StatusCode.NOT_FOUND, reason)
+
+
+async def test_nothing_is_told_of_few_or_of_who_waits(world: World, competition: Competition) -> None:
+    """Two of a group, one who waits, a withdrawn declaration, a cancelled competition: there are no numbers."""
+    team, hr, _ = await office(world)
+    women = []
+    for group, many in (("male", 4), ("female", 2)):
+        for _ in range(many):
+            employee_id = await competition.candidate(team, [CandidacyRejected()], sex=group)
+            women += [employee_id] if group == "female" else []
+    assert not (await competition.fairness(hr)).dimensions
+    women.append(await competition.candidate(team, [CandidacyRejected()], sex="female"))
+    (told,) = (await competition.fairness(hr)).dimensions
+    assert [row.stage for row in told.stages] == [StageRates.STAGE_OVERALL, StageRates.STAGE_RECOMMENDED]
+    await declare(world, women[0])
+    assert not (await competition.fairness(hr)).dimensions
+    await declare(world, women[0], sex="female")
+    assert (await competition.fairness(hr)).dimensions
+    await competition.candidate(team, [LeadReviewed(recommended=True)])
+    (told,) = (await competition.fairness(hr)).dimensions
+    assert [row.stage for row in told.stages] == [StageRates.STAGE_RECOMMENDED]
+    await competition.candidate(team, [])
+    assert not (await competition.fairness(hr)).dimensions
+    cancelled = CompetitionClosed(competition_id=competition.competition_id, cancelled=True)
+    competition.end = await happen(world, "competition", competition.competition_id, cancelled)
+    assert not (await competition.fairness(hr)).dimensions
+
+
+async def test_no_row_holds_a_group(world: World, competition: Competition) -> None:
+    """The read models of the service know what became of candidates, not to whom they belong."""
+    team, hr, _ = await office(world)
+    employee_id = await competition.candidate(team, appointed(), sex="unmistakable")
+    await competition.fairness(hr)
+    metadata = MetaData()
+    async with world.services["promotion"].engine.connect() as connection:
+        await connection.run_sync(metadata.reflect)
+        rows = [row for table in metadata.sorted_tables for row in await connection.execute(select(table))]
+    assert employee_id in repr(rows)
+    assert "unmistakable" not in repr(rows)
