@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class EligibilityPolicyCreated(_message.Message):
     """Aggregate `promotion.eligibilitypolicy`, of logs written before rules of eligibility were policies like all others. Nothing
-    writes it any more; it is read as rules of the ladder's every rung.
+    writes it any more; it is read as a policy of the kind `eligibility`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
