@@ -1,6 +1,7 @@
 """Policies around careers: who holds a post for the time being takes a seat of its claim, and leaves it again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
@@ -29,12 +30,16 @@ class TakeSeats(Policy):
             case AppointmentBegun() as begun:
                 fill = FillSeat(claim_id=begun.claim_id, employee_id=begun.employee_id, start_date=begun.start_date)
                 await self._give(begun.post_id, fill, event)
-            case AppointmentDecided(candidacy_id="", claim_id=claim_id) as decided:
-                await self._give(decided.post_id, ReleaseSeats(claim_id=claim_id), event)
-            case AppointmentDecided(confirmed=False, claim_id=claim_id, employee_id=employee_id) as decided:
-                await self._give(decided.post_id, VacateSeat(claim_id=claim_id, employee_id=employee_id), event)
+            case AppointmentDecided(claim_id=claim_id) as decided:
+                if not decided.confirmed:
+                    vacate = VacateSeat(claim_id=claim_id, employee_id=decided.employee_id)
+                    await self._give(decided.post_id, vacate, event)
+                if not decided.candidacy_id:
+                    await self._give(decided.post_id, ReleaseSeats(claim_id=claim_id), event)
 
     async def _give(self, post_id: str, command: Message, event: Recorded) -> None:
+        """One event may have two commands for the same post: each has an id of its own."""
         service = self._service
         context = reaction(self.name, event, service.now(), service.today())
+        context = replace(context, request_id=f"{context.request_id}:{command.DESCRIPTOR.name}")
         await service.commands.handle(POST, post_id, command, context)

@@ -157,6 +157,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 return []
             if candidacy_id != state.reserved_for:
                 raise NotAllowed("NOT_RESERVED", f"no appointment is reserved for {candidacy_id}")
+            _refuse_left(trial.place.employed, trial.employee_id)
             return [_begun_trial(trial)]
         case BeginActing(request=request, place=place):
             return _begin_acting(state, request, place, context)

@@ -330,6 +330,10 @@ def test_the_next_appointment_is_reserved_for_one_candidacy() -> None:
     free = career.when(RELEASE).then(RELEASED)
     free.when(RELEASE).then()
     free.when(BEGIN).refused(NotAllowed, "NOT_RESERVED")
+    gone = BeginAppointment()
+    gone.CopyFrom(BEGIN)
+    gone.place.employed = False
+    career.when(gone).refused(NotAllowed, "EMPLOYMENT_ENDED")
     begun = career.when(BEGIN).then(TRIAL)
     begun.when(BEGIN).then()
     begun.when(RESERVE).then()

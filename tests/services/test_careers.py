@@ -1,24 +1,52 @@
 """Careers over gRPC: posts held acting and for good, with seats and with what the directory shows of it."""
 
+import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc import StatusCode, aio
+from grpc_status import rpc_status
 
+from libs.common.eventsourcing import Recorded
 from libs.common.rebuilding import rebuild
-from stepladder.performance.v1.directory_pb2 import Employee, GetEmployeeRequest
+from libs.common.rpc import ACTOR_KEY
+from stepladder.common.v1.envelope_pb2 import Envelope
+from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_LEFT,
+    ChangeEmploymentStatusRequest,
+    Employee,
+    GetEmployeeRequest,
+    GetTeamRequest,
+)
 from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
-from stepladder.performance.v1.promotion_rules_pb2 import Ladder
+from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules, Ladder
+from stepladder.promotion.v1 import career_pb2, post_pb2
 from stepladder.promotion.v1.career_pb2 import (
     Appointment,
     BeginActingRequest,
     Career,
     DecideAppointmentRequest,
+    DecideDemotionRequest,
+    Demotion,
+    GetCareerRequest,
     Held,
+    ListAppointmentsRequest,
+    ProposeDemotionRequest,
+    WaiveCriterionRequest,
+    WithdrawWaiverRequest,
 )
-from stepladder.promotion.v1.post_pb2 import GetPostRequest, Post, SetHeadcountRequest
+from stepladder.promotion.v1.events_pb2 import AppointmentDecided
+from stepladder.promotion.v1.post_pb2 import GetPostRequest, ListPostsRequest, Post, SetHeadcountRequest
+from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by
-from tests.services.world import World, caught_up, new_id
+from tests.services.world import World, caught_up, new_id, until
 
 
 @dataclass
@@ -58,6 +86,18 @@ class Centre:
         )
         request.MergeFrom(BeginActingRequest(**more))
         return request
+
+    async def ladder(self, eligibility_id: str = "") -> str:
+        """A new one from agent to lead; by which rules a deputy becomes one."""
+        rungs = [
+            Ladder.Rung(rung_id="agent", display_name="Agent", position="agent"),
+            Ladder.Rung(rung_id="deputy", display_name="Deputy", position="deputy", eligibility_id=eligibility_id),
+            Ladder.Rung(rung_id="lead", display_name="Lead", position="lead", leads_team=True),
+        ]
+        ladder = Policy(policy_id=new_id("l"), effective_date="2019-01-01")
+        ladder.ladder.CopyFrom(Ladder(display_name="Positions", rungs=rungs))
+        await self.world.policies.SetPolicy(SetPolicyRequest(policy=ladder))
+        return ladder.policy_id
 
     async def begin(self, employee_id: str = "", position: str = "deputy", **more: Any) -> Career:
         request = self.acting(employee_id, position, **more)
@@ -103,15 +143,9 @@ async def founded(world: World) -> Centre:
     hr, hr2 = await world.employee(office, job_family="hr"), await world.employee(office, job_family="hr")
     executive = await world.employee(office, job_family="executive")
     agent, colleague = await world.employee(team), await world.employee(team)
-    rungs = [
-        Ladder.Rung(rung_id="agent", display_name="Agent", position="agent"),
-        Ladder.Rung(rung_id="deputy", display_name="Deputy", position="deputy"),
-        Ladder.Rung(rung_id="lead", display_name="Lead", position="lead", leads_team=True),
-    ]
-    ladder = Policy(policy_id=new_id("l"), effective_date="2019-01-01")
-    ladder.ladder.CopyFrom(Ladder(display_name="Positions", rungs=rungs))
-    await world.policies.SetPolicy(SetPolicyRequest(policy=ladder))
-    return Centre(world, team, lead, agent, colleague, manager, hr, hr2, executive)
+    centre = Centre(world, team, lead, agent, colleague, manager, hr, hr2, executive)
+    await centre.ladder()
+    return centre
 
 
 @pytest.fixture
@@ -138,3 +172,421 @@ async def test_an_acting_post_is_shown_and_confirmed(both: World) -> None:
     for name in ("posts", "careers"):
         (follower,) = (one for one in both.services["promotion"].followers if one.handler.name == name)
         assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def test_who_fails_goes_back(centre: Centre) -> None:
+    """To the old post in the old team from the day on; the seat is free again."""
+    other = await centre.world.team()
+    post = await centre.headcount(1, team_id=other)
+    before = await centre.shown()
+    await centre.begin(held=Held(team_id=other))
+    assert await centre.shown() == (other, "deputy", True)
+    assert (await centre.post(post.post_id)).vacancies.vacant == 0
+    back = await centre.decide(confirmed=False)
+    (appointment,) = back.appointments
+    assert (appointment.state, appointment.decided.team_id) == (Appointment.STATE_RETURNED, centre.team)
+    assert await centre.shown() == before == (centre.team, "agent", False)
+    assert (await centre.post(post.post_id)).vacancies.vacant == 1
+    again = await centre.begin(appointment_id="acting-2", held=Held(team_id=other))
+    assert [one.state for one in again.appointments] == [Appointment.STATE_RETURNED, Appointment.STATE_RUNNING]
+
+
+async def test_it_is_shown_from_its_day_on(centre: Centre) -> None:
+    """An appointment that begins later, and one that ends later, change nothing before."""
+    await centre.headcount(1)
+    await centre.begin(start_date="2090-02-01")
+    assert await centre.shown() == (centre.team, "agent", False)
+    assert await centre.shown(as_of="2090-02-01") == (centre.team, "deputy", True)
+    await centre.decide(confirmed=False, effective_date="2090-03-01")
+    assert await centre.shown(as_of="2090-02-28") == (centre.team, "deputy", True)
+    assert await centre.shown(as_of="2090-03-01") == (centre.team, "agent", False)
+
+
+async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
+    """Acting, too; whoever goes back leads no more, and nobody does until somebody is appointed."""
+
+    async def lead(as_of: str = "") -> str:
+        request = GetTeamRequest(team_id=centre.team, as_of=as_of)
+        return str((await centre.world.directory.GetTeam(request)).lead_id)
+
+    await centre.headcount(1, position="lead")
+    assert await lead() == centre.lead
+    await centre.begin(position="lead", start_date="2090-02-01")
+    assert (await lead("2090-01-31"), await lead("2090-02-01")) == (centre.lead, centre.agent)
+    await centre.decide(confirmed=False, effective_date="2090-03-01")
+    assert (await lead("2090-02-28"), await lead("2090-03-01")) == (centre.agent, "")
+    await centre.begin(centre.colleague, position="lead", start_date="2090-04-01")
+    assert await lead("2090-04-01") == centre.colleague
+
+
+async def test_two_who_want_the_last_seat(centre: Centre) -> None:
+    """At once, by two callers: one gets it, and nothing is left of the other's try."""
+    post = await centre.headcount(1)
+    first = centre.world.careers.BeginActing(centre.acting(), metadata=by(centre.hr))
+    second = centre.world.careers.BeginActing(centre.acting(centre.colleague), metadata=by(centre.hr2))
+    answers = await asyncio.gather(first, second, return_exceptions=True)
+    (begun,) = (one for one in answers if isinstance(one, Career))
+    (refusal,) = (one for one in answers if not isinstance(one, Career))
+    assert "1 asked for and 0 free" in str(refusal)
+    await centre.settled()
+    seen = await centre.post(post.post_id)
+    assert [list(claim.employee_ids) for claim in seen.claims] == [[begun.employee_id]]
+    assert seen.vacancies.vacant == 0
+
+
+async def test_what_is_refused_keeps_no_seat(centre: Centre) -> None:
+    """Neither what the decider refuses nor a stale etag."""
+    post = await centre.headcount(2)
+    begin = centre.world.careers.BeginActing
+    mine = by(centre.hr)
+    stale = centre.acting(etag="1")
+    await refused(begin(stale, metadata=mine), StatusCode.ABORTED, "ETAG_MISMATCH")
+    past = centre.acting(centre.colleague, until_date="2020-01-01", start_date="2020-01-01")
+    await refused(begin(past, metadata=mine), StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
+    nowhere = centre.acting(position="astronaut")
+    await refused(begin(nowhere, metadata=mine), StatusCode.NOT_FOUND, "POST_NOT_FOUND")
+    assert (await centre.post(post.post_id)).vacancies.vacant == 2
+
+
+async def test_the_old_post_may_be_taken(centre: Centre) -> None:
+    """Then HR names another, which has a seat."""
+    await centre.headcount(1)
+    await centre.headcount(1, "agent")
+    await centre.begin()
+    request = DecideAppointmentRequest(
+        employee_id=centre.agent, appointment_id="acting-1", effective_date=centre.today, reason="as seen"
+    )
+    decide, mine = centre.world.careers.DecideAppointment, by(centre.hr)
+    await refused(decide(request, metadata=mine), StatusCode.FAILED_PRECONDITION, "OLD_POST_TAKEN")
+    request.held.CopyFrom(Held(position="clerk", team_id="t-none"))
+    await refused(decide(request, metadata=mine), StatusCode.NOT_FOUND, "TEAM_NOT_FOUND")
+    request.held.team_id = centre.team
+    await decide(request, metadata=mine)
+    await centre.settled()
+    assert await centre.shown() == (centre.team, "clerk", False)
+
+
+async def test_a_demotion_takes_two_people(centre: Centre) -> None:
+    """Proposed by the lead, decided by HR; the directory follows, and who led the team leads it no more."""
+    world = centre.world
+    await centre.headcount(1, position="lead")
+    await centre.begin(position="lead")
+    await centre.decide(confirmed=True)
+    propose = ProposeDemotionRequest(
+        employee_id=centre.agent,
+        demotion_id="d-1",
+        held=Held(position="deputy", team_id=centre.team),
+        reason="cannot lead",
+    )
+    await refused(
+        world.careers.ProposeDemotion(propose, metadata=by(centre.colleague)),
+        StatusCode.PERMISSION_DENIED,
+        "NEED_TO_KNOW",
+    )
+    career = await world.careers.ProposeDemotion(propose, metadata=by(centre.hr))
+    assert career.demotions[0].state == Demotion.STATE_PROPOSED
+    decide = DecideDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-1", effective_date=centre.today, reason="shown thrice"
+    )
+    same = world.careers.DecideDemotion(decide, metadata=by(centre.hr))
+    await refused(same, StatusCode.FAILED_PRECONDITION, "SAME_PERSON")
+    done = await world.careers.DecideDemotion(decide, metadata=by(centre.hr2))
+    await centre.settled()
+    assert done.demotions[0].before.position == "lead"
+    assert await centre.shown() == (centre.team, "deputy", False)
+    assert (await world.directory.GetTeam(GetTeamRequest(team_id=centre.team))).lead_id == ""
+    up = ProposeDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-2", held=Held(position="lead", team_id=centre.team), reason="up"
+    )
+    upwards = world.careers.ProposeDemotion(up, metadata=by(centre.hr))
+    await refused(upwards, StatusCode.FAILED_PRECONDITION, "NOT_LOWER")
+
+
+async def test_who_leaves_ends_what_runs(centre: Centre) -> None:
+    """On the day itself, by the site's clock; the directory refuses nothing that matters, and goes on with others."""
+    world = centre.world
+    post = await centre.headcount(2)
+    await centre.begin()
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-05-02"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    await centre.settled()
+    get = GetCareerRequest(employee_id=centre.agent)
+    (running,) = (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments
+    assert running.state == Appointment.STATE_RUNNING
+    world.clock[0] = datetime(2090, 5, 2, 12, tzinfo=UTC)
+
+    async def appointment() -> Appointment:
+        return (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments[0]
+
+    ended = await until(appointment, lambda one: one.state == Appointment.STATE_LEFT)
+    assert (ended.effective_date, ended.decided_by) == ("2090-05-02", "system:clock")
+    await centre.settled()
+    assert (await centre.post(post.post_id)).vacancies.vacant == 2
+    await centre.begin(centre.colleague)
+    assert await centre.shown(centre.colleague) == (centre.team, "deputy", True)
+
+
+async def test_what_the_directory_refuses_is_logged(centre: Centre, capsys: pytest.CaptureFixture[str]) -> None:
+    """An appointment decided for a day after which somebody turns out to have left stops nobody else's."""
+    world = centre.world
+    await centre.headcount(2)
+    await centre.begin()
+    follower = next(one for one in world.services["performance"].followers if one.handler.name == "follow-careers")
+    decided = AppointmentDecided(
+        employee_id=centre.agent,
+        position="agent",
+        team_id=centre.team,
+        from_team_id=centre.team,
+        effective_date="2000-01-01",
+    )
+    envelope = Envelope(event_id="made-up")
+    await follower.handler.act([Recorded(7, "log.promotion.career.x", decided, envelope)])
+    out = capsys.readouterr().out
+    assert "career_not_followed" in out
+    assert "BEFORE_HIRE" in out
+    assert centre.agent not in out.partition("career_not_followed")[2].partition("\n")[0]
+    await centre.begin(centre.colleague)
+    assert await centre.shown(centre.colleague) == (centre.team, "deputy", True)
+
+
+async def test_following_again_changes_nothing(centre: Centre) -> None:
+    """Every command that a policy gives has an id of its own event."""
+    await centre.headcount(1, position="lead")
+    await centre.begin(position="lead")
+    end = await centre.world.end()
+    for service, name in (("performance", "follow-careers"), ("promotion", "take-seats")):
+        running = centre.world.services[service]
+        follower = next(one for one in running.followers if one.handler.name == name)
+        for subject in (f"log.promotion.career.{centre.agent}",):
+            events = (await running.commands.histories([subject]))[subject]
+            await follower.handler.act(events)
+    assert await centre.world.end() == end
+
+
+async def test_what_is_due_is_listed(centre: Centre) -> None:
+    """By last day; nothing is decided by the clock."""
+    world = centre.world
+    await centre.headcount(3)
+    await centre.begin(until_date="2090-02-01")
+    later = await centre.begin(centre.colleague, until_date="2090-03-01")
+
+    async def due(caller: str, **more: Any) -> list[str]:
+        request = ListAppointmentsRequest(at_least=later.log_position, **more)
+        answer = await world.careers.ListAppointments(request, metadata=by(caller))
+        return [one.employee_id for one in answer.appointments]
+
+    for caller in (centre.hr, centre.lead, centre.manager):
+        assert await due(caller) == [centre.agent, centre.colleague]
+    assert await due(centre.hr, until_date="2090-02-01") == [centre.agent]
+    assert await due(centre.hr, employee_id=centre.colleague) == [centre.colleague]
+    assert await due(centre.agent) == [centre.agent]
+    assert await due(centre.executive) == []
+    first = await world.careers.ListAppointments(ListAppointmentsRequest(page_size=1), metadata=by(centre.hr))
+    second = ListAppointmentsRequest(page_size=1, page_token=first.next_page_token)
+    assert [
+        one.employee_id for one in (await world.careers.ListAppointments(second, metadata=by(centre.hr))).appointments
+    ] == [centre.colleague]
+    world.clock[0] = datetime(2090, 2, 10, 12, tzinfo=UTC)
+    (one, two) = (
+        await world.careers.ListAppointments(ListAppointmentsRequest(running_only=True), metadata=by(centre.hr))
+    ).appointments
+    assert (one.overdue, two.overdue) == (True, False)
+    await centre.decide(confirmed=False)
+    assert await due(centre.hr, running_only=True) == [centre.colleague]
+
+
+async def test_an_executive_waives_a_criterion(centre: Centre) -> None:
+    """One that the rules let be waived, with reasons; they see the waivers and nothing else."""
+    world = centre.world
+    criteria = [
+        EligibilityRules.Criterion(
+            criterion_id="tenure",
+            display_name="A year in the post",
+            waivable=True,
+            tenure=EligibilityRules.Tenure(months=12),
+        ),
+        EligibilityRules.Criterion(
+            criterion_id="confirmed", display_name="Confirmed", confirmed=EligibilityRules.Confirmed()
+        ),
+    ]
+    rules = Policy(policy_id=new_id("e"), effective_date="2019-01-01")
+    rules.eligibility.CopyFrom(EligibilityRules(criteria=criteria))
+    await world.policies.SetPolicy(SetPolicyRequest(policy=rules))
+    ladder = await centre.ladder(rules.policy_id)
+    waive = WaiveCriterionRequest(
+        employee_id=centre.agent,
+        ladder_id=ladder,
+        rung_id="deputy",
+        criterion_id="tenure",
+        reason="outstanding",
+        until_date="2199-01-01",
+    )
+    boss = by(centre.executive)
+
+    async def not_found(reason: str, **more: str) -> None:
+        request = WaiveCriterionRequest()
+        request.CopyFrom(waive)
+        request.MergeFrom(WaiveCriterionRequest(**more))
+        await refused(world.careers.WaiveCriterion(request, metadata=boss), StatusCode.NOT_FOUND, reason)
+
+    await not_found("POLICY_NOT_FOUND", ladder_id="l-none")
+    await not_found("RUNG_NOT_FOUND", rung_id="agent")
+    await not_found("CRITERION_NOT_FOUND", criterion_id="skills")
+    await not_found("EMPLOYEE_NOT_FOUND", employee_id="e-none")
+    hard = WaiveCriterionRequest()
+    hard.CopyFrom(waive)
+    hard.criterion_id = "confirmed"
+    await refused(world.careers.WaiveCriterion(hard, metadata=boss), StatusCode.FAILED_PRECONDITION, "NOT_WAIVABLE")
+    own = WaiveCriterionRequest()
+    own.CopyFrom(waive)
+    own.employee_id = centre.executive
+    await refused(world.careers.WaiveCriterion(own, metadata=boss), StatusCode.FAILED_PRECONDITION, "ABOUT_THEMSELF")
+    await centre.headcount(1)
+    await centre.begin()
+    waived = await world.careers.WaiveCriterion(waive, metadata=boss)
+    assert [(one.criterion_id, one.holds, one.reason) for one in waived.waivers] == [("tenure", True, "outstanding")]
+    assert (len(waived.appointments), waived.etag, waived.log_position) == (0, "", 0)
+    seen = await world.careers.GetCareer(GetCareerRequest(employee_id=centre.agent), metadata=by(centre.agent))
+    assert (len(seen.waivers), len(seen.appointments)) == (1, 1)
+    withdraw = WithdrawWaiverRequest(
+        employee_id=centre.agent, ladder_id=ladder, rung_id="deputy", criterion_id="tenure", reason="after all not"
+    )
+    assert not (await world.careers.WithdrawWaiver(withdraw, metadata=boss)).waivers[0].holds
+
+
+async def test_vacant_posts_are_listed(centre: Centre) -> None:
+    """By team and position; occupants by the directory, of a day."""
+    world = centre.world
+    agents = await centre.headcount(3, "agent")
+    titled = await centre.headcount(0, "agent", stars=3, unlimited=True)
+    deputies = await centre.headcount(1, effective_date="2090-01-01")
+    assert (agents.vacancies.occupied, agents.vacancies.vacant) == (2, 1)
+    assert (titled.vacancies.unlimited, titled.vacancies.occupied) == (True, 0)
+
+    async def listed(caller: str, **more: Any) -> set[str]:
+        request = ListPostsRequest(team_id=centre.team, at_least=deputies.log_position)
+        request.MergeFrom(ListPostsRequest(**more))
+        return {one.post_id for one in (await world.posts.ListPosts(request, metadata=by(caller))).posts}
+
+    everything = {agents.post_id, titled.post_id, deputies.post_id}
+    for caller in (centre.hr, centre.executive, centre.lead, centre.manager):
+        assert await listed(caller) == everything
+    assert await listed(centre.agent) == set()
+    assert await listed(centre.hr, vacant_only=True) == {agents.post_id, titled.post_id}
+    assert await listed(centre.hr, vacant_only=True, as_of="2090-01-01") == everything
+    assert await listed(centre.hr, position="deputy") == {deputies.post_id}
+    await world.employee(centre.team)
+    assert await listed(centre.hr, vacant_only=True, at_least=await world.end()) == {titled.post_id}
+    pages, token = [], ""
+    while not pages or token:
+        request = ListPostsRequest(team_id=centre.team, page_size=2, page_token=token)
+        answer = await world.posts.ListPosts(request, metadata=by(centre.hr))
+        pages.append([one.post_id for one in answer.posts])
+        token = answer.next_page_token
+    assert pages == [sorted(everything)[:2], sorted(everything)[2:]]
+    lower = SetHeadcountRequest(position="agent", team_id="t-none", headcount=1, effective_date="2019-01-01")
+    await refused(world.posts.SetHeadcount(lower, metadata=by(centre.hr)), StatusCode.NOT_FOUND, "TEAM_NOT_FOUND")
+
+
+HELD = {"position": "deputy", "teamId": "{team}"}
+WHOSE: Mapping[str, tuple[set[str], Mapping[str, Any]]] = {
+    "PostService.SetHeadcount": (
+        {"hr"},
+        {"position": "deputy", "teamId": "{team}", "headcount": 1, "effectiveDate": "2019-01-01"},
+    ),
+    "PostService.GetPost": ({"hr", "executive", "lead", "manager"}, {"postId": "{post}"}),
+    "CareerService.WaiveCriterion": (
+        {"executive"},
+        {"ladderId": "l", "rungId": "r", "criterionId": "c", "reason": "so", "untilDate": "2199-01-01"},
+    ),
+    "CareerService.WithdrawWaiver": (
+        {"executive"},
+        {"ladderId": "l", "rungId": "r", "criterionId": "c", "reason": "so"},
+    ),
+    "CareerService.BeginActing": (
+        {"hr"},
+        {
+            "appointmentId": "a",
+            "held": HELD,
+            "startDate": "2020-01-01",
+            "untilDate": "2020-01-02",
+            "reason": "so",
+        },
+    ),
+    "CareerService.DecideAppointment": ({"hr"}, {"appointmentId": "a", "effectiveDate": "2020-01-01", "reason": "so"}),
+    "CareerService.ProposeDemotion": (
+        {"hr", "lead", "manager"},
+        {"demotionId": "{new}", "held": HELD, "reason": "so"},
+    ),
+    "CareerService.DecideDemotion": ({"hr"}, {"demotionId": "d", "effectiveDate": "2020-01-01", "reason": "so"}),
+    "CareerService.DismissDemotion": ({"hr"}, {"demotionId": "d", "reason": "so"}),
+    "CareerService.GetCareer": ({"hr", "executive", "lead", "manager", "agent"}, {}),
+}
+LISTS = {"PostService.ListPosts", "CareerService.ListAppointments"}
+"""What they show to whom, others tell; whoever never was an employee is refused."""
+METHODS = {
+    f"{service.name}.{method.name}": method
+    for file in (post_pb2.DESCRIPTOR, career_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+    for method in service.methods
+}
+
+
+def test_every_rpc_has_its_callers() -> None:
+    assert {*WHOSE, *LISTS} == set(METHODS)
+
+
+async def test_who_may_what(centre: Centre) -> None:
+    """Every RPC by everybody: the others get one answer, whether there is anything or not."""
+    world = centre.world
+    post = await centre.headcount(1)
+    stranger_team = await world.team()
+    stranger, stranger_lead = await world.employee(stranger_team), await world.lead(stranger_team)
+    gone = await world.employee(stranger_team, job_family="hr")
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=gone, status=EMPLOYMENT_STATUS_LEFT, effective_date="2020-01-01"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    callers = {
+        **{name: f"user:{getattr(centre, name)}" for name in ("hr", "executive", "lead", "manager", "agent")},
+        "colleague": f"user:{centre.colleague}",
+        "stranger": f"user:{stranger}",
+        "stranger's lead": f"user:{stranger_lead}",
+        "who has left": f"user:{gone}",
+        "nobody": "user:anonymous",
+    }
+
+    async def said(name: str, caller: str, employee_id: str, post_id: str) -> str:
+        """The reason of the refusal; empty where there is none."""
+        method, content = METHODS[name], json.dumps(WHOSE[name][1] if name in WHOSE else {})
+        for key, value in {"team": centre.team, "post": post_id, "new": new_id("d")}.items():
+            content = content.replace(f"{{{key}}}", value)
+        fields = json.loads(content)
+        if "employee_id" in method.input_type.fields_by_name and name in WHOSE:
+            fields["employeeId"] = employee_id
+        call = world.channels["promotion"].unary_unary(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        try:
+            await call(ParseDict(fields, GetMessageClass(method.input_type)()), metadata=((ACTOR_KEY, caller),))
+        except aio.AioRpcError as error:
+            info, details = ErrorInfo(), rpc_status.from_call(error).details
+            return next(info.reason for detail in details if detail.Unpack(info))
+        return ""
+
+    for name, (allowed, _) in WHOSE.items():
+        for kind, caller in callers.items():
+            reason = await said(name, caller, centre.agent, post.post_id)
+            assert (reason != "NEED_TO_KNOW") == (kind in allowed), (name, kind, reason)
+            for_anybody = kind in allowed & {"hr", "executive"}
+            if name != "PostService.SetHeadcount":
+                missing = await said(name, caller, "e-none", "post-none")
+                assert (missing != "NEED_TO_KNOW") == for_anybody, (name, kind, missing)
+    for name in LISTS:
+        for kind, caller in callers.items():
+            reason = await said(name, caller, "", "")
+            assert (reason == "NEED_TO_KNOW") == (kind == "nobody"), (name, kind, reason)
