@@ -8,7 +8,7 @@ from libs.common.errors import NotFound
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.catalogue import Catalogue, Rules
-from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number, step_onto
+from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1 import career_pb2 as pb
 
@@ -43,11 +43,12 @@ class RungsInForce:
         Raises NotFound `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `CRITERION_NOT_FOUND`.
         """
         ladder = self.rules.of_kind_on(LADDER, ladder_id, self.day)
-        step = step_onto(self.rules, ladder, rung_number(ladder, rung_id), self.day)
-        for criterion in step.eligibility.criteria:
+        rung = ladder.ladder.rungs[rung_number(ladder, rung_id)]
+        rules = self.rules.of_kind_on(ELIGIBILITY, rung.eligibility_id, self.day)
+        for criterion in rules.eligibility.criteria:
             if criterion.criterion_id == criterion_id:
                 return criterion.waivable
-        message = f"{ELIGIBILITY} {step.rules.policy_id} has no criterion {criterion_id}"
+        message = f"{ELIGIBILITY} {rung.eligibility_id} has no criterion {criterion_id}"
         raise NotFound("CRITERION_NOT_FOUND", message)
 
     def _held(self, held: pb.Held) -> Held:

@@ -1,6 +1,6 @@
 """Seats of posts: how many are free on a day, and claims of them, with the occupants that the directory knows."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -55,14 +55,6 @@ class Seats:
             name: Occupied(one, occupants(holders, one.state.position, one.state.stars, one.state.team_id), day)
             for name, one in found.items()
         }
-
-    async def everywhere(self, day: date) -> Mapping[tuple[str, int], list[Occupied]]:
-        """All posts as of a day, by position and stars."""
-        found: dict[tuple[str, int], list[Occupied]] = {}
-        await self._at_posts.catch_up(AT_LEAST_SECONDS)
-        for one in (await self.of(await self._posts.all_posts(self._engine), day)).values():
-            found.setdefault((one.standing.state.position, one.standing.state.stars), []).append(one)
-        return found
 
     async def free_for(self, employee_id: str, held: Held, day: date) -> bool:
         """Whether somebody may hold a post from a day on: it keeps no headcount, is theirs, or has a seat free."""

@@ -60,6 +60,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         CheckIns,
     ],
     "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Stages],
+    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers],
 }
 
 

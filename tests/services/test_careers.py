@@ -26,7 +26,7 @@ from stepladder.performance.v1.directory_pb2 import (
     GetTeamRequest,
 )
 from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
-from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules, Ladder
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, EligibilityRules, Ladder
 from stepladder.promotion.v1 import career_pb2, post_pb2
 from stepladder.promotion.v1.career_pb2 import (
     Appointment,
@@ -62,6 +62,7 @@ class Centre:
     hr: str
     hr2: str
     executive: str
+    ladder: str
 
     @property
     def today(self) -> str:
@@ -86,18 +87,6 @@ class Centre:
         )
         request.MergeFrom(BeginActingRequest(**more))
         return request
-
-    async def ladder(self, eligibility_id: str = "") -> str:
-        """A new one from agent to lead; by which rules a deputy becomes one."""
-        rungs = [
-            Ladder.Rung(rung_id="agent", display_name="Agent", position="agent"),
-            Ladder.Rung(rung_id="deputy", display_name="Deputy", position="deputy", eligibility_id=eligibility_id),
-            Ladder.Rung(rung_id="lead", display_name="Lead", position="lead", leads_team=True),
-        ]
-        ladder = Policy(policy_id=new_id("l"), effective_date="2019-01-01")
-        ladder.ladder.CopyFrom(Ladder(display_name="Positions", rungs=rungs))
-        await self.world.policies.SetPolicy(SetPolicyRequest(policy=ladder))
-        return ladder.policy_id
 
     async def begin(self, employee_id: str = "", position: str = "deputy", **more: Any) -> Career:
         request = self.acting(employee_id, position, **more)
@@ -143,9 +132,45 @@ async def founded(world: World) -> Centre:
     hr, hr2 = await world.employee(office, job_family="hr"), await world.employee(office, job_family="hr")
     executive = await world.employee(office, job_family="executive")
     agent, colleague = await world.employee(team), await world.employee(team)
-    centre = Centre(world, team, lead, agent, colleague, manager, hr, hr2, executive)
-    await centre.ladder()
-    return centre
+    ladder = await ladder_of(world)
+    return Centre(world, team, lead, agent, colleague, manager, hr, hr2, executive, ladder)
+
+
+async def ladder_of(world: World) -> str:
+    """From agent to lead; the first step asks for a year, which may be waived, and for confirmation, which may not."""
+
+    async def put(**content: Any) -> str:
+        policy = Policy(policy_id=new_id("rules"), effective_date="2019-01-01", **content)
+        await world.policies.SetPolicy(SetPolicyRequest(policy=policy))
+        return policy.policy_id
+
+    tenure = EligibilityRules.Tenure(months=12)
+    criteria = [
+        EligibilityRules.Criterion(criterion_id="tenure", display_name="A year", waivable=True, tenure=tenure),
+        EligibilityRules.Criterion(
+            criterion_id="confirmed", display_name="Confirmed", confirmed=EligibilityRules.Confirmed()
+        ),
+    ]
+    eligibility_id = await put(eligibility=EligibilityRules(criteria=criteria))
+    part = CompetitionRules.Part(
+        part_id="manager", display_name="Manager", weight="100", manager=CompetitionRules.Manager()
+    )
+    rules = CompetitionRules(
+        parts=[part],
+        missing=CompetitionRules.MISSING_ZERO,
+        rounding=CompetitionRules.ROUNDING_DOWN,
+        ties=[CompetitionRules.Tie(rule=CompetitionRules.RULE_LOT)],
+        notice_business_days=5,
+        trial_months=1,
+    )
+    competition_id = await put(competition=rules)
+    rungs = [
+        Ladder.Rung(rung_id=name, display_name=name, position=name, leads_team=name == "lead")
+        for name in ("agent", "deputy", "lead")
+    ]
+    for rung in rungs[1:]:
+        rung.eligibility_id, rung.competition_id = eligibility_id, competition_id
+    return await put(ladder=Ladder(display_name="Positions", rungs=rungs))
 
 
 @pytest.fixture
@@ -400,24 +425,9 @@ async def test_what_is_due_is_listed(centre: Centre) -> None:
 async def test_an_executive_waives_a_criterion(centre: Centre) -> None:
     """One that the rules let be waived, with reasons; they see the waivers and nothing else."""
     world = centre.world
-    criteria = [
-        EligibilityRules.Criterion(
-            criterion_id="tenure",
-            display_name="A year in the post",
-            waivable=True,
-            tenure=EligibilityRules.Tenure(months=12),
-        ),
-        EligibilityRules.Criterion(
-            criterion_id="confirmed", display_name="Confirmed", confirmed=EligibilityRules.Confirmed()
-        ),
-    ]
-    rules = Policy(policy_id=new_id("e"), effective_date="2019-01-01")
-    rules.eligibility.CopyFrom(EligibilityRules(criteria=criteria))
-    await world.policies.SetPolicy(SetPolicyRequest(policy=rules))
-    ladder = await centre.ladder(rules.policy_id)
     waive = WaiveCriterionRequest(
         employee_id=centre.agent,
-        ladder_id=ladder,
+        ladder_id=centre.ladder,
         rung_id="deputy",
         criterion_id="tenure",
         reason="outstanding",
@@ -451,7 +461,11 @@ async def test_an_executive_waives_a_criterion(centre: Centre) -> None:
     seen = await world.careers.GetCareer(GetCareerRequest(employee_id=centre.agent), metadata=by(centre.agent))
     assert (len(seen.waivers), len(seen.appointments)) == (1, 1)
     withdraw = WithdrawWaiverRequest(
-        employee_id=centre.agent, ladder_id=ladder, rung_id="deputy", criterion_id="tenure", reason="after all not"
+        employee_id=centre.agent,
+        ladder_id=centre.ladder,
+        rung_id="deputy",
+        criterion_id="tenure",
+        reason="after all not",
     )
     assert not (await world.careers.WithdrawWaiver(withdraw, metadata=boss)).waivers[0].holds
 

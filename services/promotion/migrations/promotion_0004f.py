@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "promotion_0004f"
-down_revision = "promotion_0003d"
+down_revision = "promotion_0004d"
 branch_labels = None
 depends_on = None
 

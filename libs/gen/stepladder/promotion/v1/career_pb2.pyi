@@ -903,7 +903,9 @@ Global___ReleaseAppointment: _TypeAlias = ReleaseAppointment  # noqa: Y015
 
 @_typing.final
 class BeginAppointment(_message.Message):
-    """The candidate is appointed: a trial begins. Errors: FAILED_PRECONDITION `NOT_RESERVED`."""
+    """The candidate is appointed: a trial begins. Errors: FAILED_PRECONDITION `NOT_RESERVED`,
+    `EMPLOYMENT_ENDED`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
