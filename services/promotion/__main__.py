@@ -10,7 +10,7 @@ from libs.common.service import Service, run_service
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
 from libs.facts.reaching import Reaches
-from services.promotion.appointing import TakeSeats
+from services.promotion.appointing import AppointCandidates, EndTrials, TakeSeats
 from services.promotion.career_api import CareerApi
 from services.promotion.careers import END, Careers
 from services.promotion.cycle_api import CycleApi
@@ -48,6 +48,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.follow(TakeSeats(service))
     stages = Stages(metadata)
     fairness = FairnessApi(service, stages, catalogue, service.together(at_catalogue, service.follow(stages)))
+    for policy in (TakeSeats(service), EndTrials(service), AppointCandidates(service, rungs)):
+        service.follow(policy)
     return {
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
         post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),

@@ -1,16 +1,36 @@
-"""Policies around careers: who holds a post for the time being takes a seat of its claim, and leaves it again."""
+"""Policies between candidacies, careers and posts: who is appointed, which seat they take, and how a trial ended."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
+import structlog
 from google.protobuf.message import Message
 
-from libs.common.eventsourcing import Recorded
+from libs.common.errors import NotAllowed
+from libs.common.eventsourcing import Context, Recorded
 from libs.common.reacting import Policy, reaction
 from libs.common.service import Service
+from libs.facts.employee import EMPLOYEE
+from services.promotion import candidacy_state
+from services.promotion.candidacy import CANDIDACY
+from services.promotion.career import CAREER
+from services.promotion.competition import COMPETITION
 from services.promotion.post import POST
-from stepladder.promotion.v1.events_pb2 import AppointmentBegun, AppointmentDecided
+from services.promotion.rungs import Rungs
+from stepladder.promotion.v1.candidacy_pb2 import NoteTrialEnded
+from stepladder.promotion.v1.career_pb2 import BeginAppointment, Held, ReleaseAppointment
+from stepladder.promotion.v1.events_pb2 import (
+    AppointmentBegun,
+    AppointmentDecided,
+    CandidacyAppointed,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyWithdrawn,
+)
 from stepladder.promotion.v1.post_pb2 import FillSeat, ReleaseSeats, VacateSeat
+
+logger = structlog.get_logger()
 
 
 class TakeSeats(Policy):
@@ -43,3 +63,75 @@ class TakeSeats(Policy):
         context = reaction(self.name, event, service.now(), service.today())
         context = replace(context, request_id=f"{context.request_id}:{command.DESCRIPTOR.name}")
         await service.commands.handle(POST, post_id, command, context)
+
+
+class AppointCandidates(Policy):
+    """Candidates appointed in, their trials out; candidacies ended in, what was reserved for them released."""
+
+    name = "appoint-candidates"
+    subjects: Sequence[str] = ("log.promotion.candidacy.*",)
+
+    def __init__(self, service: Service, rungs: Rungs) -> None:
+        self._service = service
+        self._rungs = rungs
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case CandidacyAppointed(candidacy_id=candidacy_id) as appointed:
+                await self._begin(await self._candidacy(candidacy_id), appointed, event)
+            case (
+                CandidacyWithdrawn(candidacy_id=candidacy_id)
+                | CandidacyRejected(candidacy_id=candidacy_id)
+                | CandidacyNotSelected(candidacy_id=candidacy_id)
+            ):
+                employee_id = (await self._candidacy(candidacy_id)).applied.employee_id
+                release = ReleaseAppointment(employee_id=employee_id, candidacy_id=candidacy_id)
+                await self._service.commands.handle(CAREER, employee_id, release, self._context(event))
+
+    async def _begin(self, candidacy: candidacy_state.State, appointed: CandidacyAppointed, event: Recorded) -> None:
+        """Begins the trial. One that cannot begin any more, since the employee has left, has failed."""
+        commands, applied = self._service.commands, candidacy.applied
+        opened = (await commands.load(COMPETITION, applied.competition_id)).state.opened
+        held = Held(position=opened.position, stars=opened.stars, team_id=opened.team_id)
+        rungs = await self._rungs.on(date.fromisoformat(appointed.start_date))
+        begin = BeginAppointment(
+            employee_id=applied.employee_id,
+            candidacy_id=appointed.candidacy_id,
+            post_id=opened.post_id,
+            claim_id=opened.competition_id,
+            held=held,
+            start_date=appointed.start_date,
+            until_date=appointed.trial_until,
+            appointed_by=appointed.appointed_by,
+            place=rungs.place((await commands.load(EMPLOYEE, applied.employee_id)).state, held),
+        )
+        try:
+            await commands.handle(CAREER, applied.employee_id, begin, self._context(event))
+        except NotAllowed as refusal:
+            logger.warning("trial_not_begun", position=event.position, reason=refusal.reason)
+            failed = NoteTrialEnded(passed=False, career_position=0)
+            await commands.handle(CANDIDACY, appointed.candidacy_id, failed, self._context(event))
+
+    async def _candidacy(self, candidacy_id: str) -> candidacy_state.State:
+        return (await self._service.commands.load(CANDIDACY, candidacy_id)).state
+
+    def _context(self, event: Recorded) -> Context:
+        return reaction(self.name, event, self._service.now(), self._service.today())
+
+
+class EndTrials(Policy):
+    """Trials decided in; what the candidacies are told of it out."""
+
+    name = "end-trials"
+    subjects: Sequence[str] = ("log.promotion.career.*",)
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def react(self, event: Recorded) -> None:
+        match event.event:
+            case AppointmentDecided(candidacy_id=candidacy_id, confirmed=confirmed) if candidacy_id:
+                service = self._service
+                ended = NoteTrialEnded(passed=confirmed, career_position=event.position)
+                context = reaction(self.name, event, service.now(), service.today())
+                await service.commands.handle(CANDIDACY, candidacy_id, ended, context)

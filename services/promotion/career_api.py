@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 
 from google.protobuf.message import Message
 
@@ -16,13 +15,13 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import SEEING, Caller, Reaches, callers_to
-from libs.facts.relations import Directory, Relation, need_to_know
+from libs.facts.relations import Relation, need_to_know
 from libs.facts.team import TEAM
 from services.promotion import career
 from services.promotion.career import CAREER, State, acting_claim, appointment_of, held_before, waivers_of
 from services.promotion.careers import Careers
 from services.promotion.post import post_id
-from services.promotion.rungs import Rungs
+from services.promotion.rungs import Rungs, employed_on, held_on
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import career_pb2 as pb
 
@@ -53,7 +52,7 @@ class CareerApi:
         command = pb.WaiveCriterion(
             request=request,
             waivable=rungs.waivable(request.ladder_id, request.rung_id, request.criterion_id),
-            employed=_employed(found, context.today),
+            employed=employed_on(found, context.today),
         )
         return await self._handle(request, command, caller, context)
 
@@ -64,7 +63,7 @@ class CareerApi:
     async def BeginActing(self, request: pb.BeginActingRequest, context: Context) -> pb.Career:
         found, caller = await self._about(request.employee_id, context, _is_hr)
         start = parse_day(request.start_date, "start_date")
-        command = pb.BeginActing(request=request, place=await self._place(found, request.held, start))
+        command = pb.BeginActing(request=request, place=(await self._rungs.on(start)).place(found, request.held))
         held, appointment_id = request.held, request.appointment_id
         state = (await self._commands.load(CAREER, request.employee_id)).state
         if appointment_id in state.begun:
@@ -85,7 +84,7 @@ class CareerApi:
         found, caller = await self._about(request.employee_id, context, _is_hr)
         day = parse_day(request.effective_date, "effective_date")
         begun = (await self._commands.load(CAREER, request.employee_id)).state.begun.get(request.appointment_id)
-        command = pb.DecideAppointment(request=request, employed=_employed(found, day))
+        command = pb.DecideAppointment(request=request, employed=employed_on(found, day))
         if begun is not None and not request.confirmed:
             back = held_before(begun)
             if request.HasField("held"):
@@ -102,7 +101,7 @@ class CareerApi:
         command = pb.ProposeDemotion(
             request=request,
             before=before,
-            employed=_employed(found, context.today),
+            employed=employed_on(found, context.today),
             lower=rungs.is_lower(request.held, before),
         )
         return await self._handle(request, command, caller, context)
@@ -110,7 +109,7 @@ class CareerApi:
     async def DecideDemotion(self, request: pb.DecideDemotionRequest, context: Context) -> pb.Career:
         found, caller = await self._about(request.employee_id, context, _is_hr)
         day = parse_day(request.effective_date, "effective_date")
-        command = pb.DecideDemotion(request=request, before=held_on(found, day), employed=_employed(found, day))
+        command = pb.DecideDemotion(request=request, before=held_on(found, day), employed=employed_on(found, day))
         state = (await self._commands.load(CAREER, request.employee_id)).state
         if (proposed := state.proposed.get(request.demotion_id)) is not None:
             held = pb.Held(position=proposed.position, stars=proposed.stars, team_id=proposed.team_id)
@@ -136,11 +135,6 @@ class CareerApi:
         appointments = [appointment_of(known[one].state, name, context.today) for _, one, name in page]
         return pb.ListAppointmentsResponse(appointments=appointments, next_page_token=token)
 
-    async def place(self, employee_id: str, held: pb.Held, day: date) -> pb.Place:
-        """What the directory and the ladders say of a post on a day, and of who is to hold it from then on."""
-        found = (await self._commands.known(EMPLOYEE, [employee_id], latest=True)).get(employee_id)
-        return await self._place(found.state if found else employee.State(), held, day)
-
     async def end(self, employee_id: str) -> None:
         """Ends what runs of somebody whose employment has ended by today."""
         state = (await self._commands.load(EMPLOYEE, employee_id)).state
@@ -150,14 +144,6 @@ class CareerApi:
         context = Context(now=self._service.now(), today=today, actor="system:clock")
         end = pb.EndCareer(employee_id=employee_id, left_date=state.statuses[-1][0].isoformat())
         await self._commands.handle(CAREER, employee_id, end, context)
-
-    async def _place(self, found: employee.State, held: pb.Held, day: date) -> pb.Place:
-        return pb.Place(
-            employed=_employed(found, day),
-            before=held_on(found, day),
-            before_acting=found.position_on(day).acting,
-            leads_team=(await self._rungs.on(day)).leads_team(held),
-        )
 
     async def _about(
         self, employee_id: str, context: Context, may: Callable[[Caller], bool]
@@ -192,16 +178,6 @@ Said = (
     | pb.DecideDemotionRequest
     | pb.DismissDemotionRequest
 )
-
-
-def held_on(found: employee.State, day: date) -> pb.Held:
-    """What the directory says somebody holds on a day."""
-    held = found.position_on(day)
-    return pb.Held(position=held.name, stars=held.stars, team_id=found.team_on(day))
-
-
-def _employed(found: employee.State, day: date) -> bool:
-    return Directory({found.employee_id: found}, {}).employed(found.employee_id, day)
 
 
 def _is_hr(caller: Caller) -> bool:

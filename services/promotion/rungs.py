@@ -1,4 +1,4 @@
-"""What the ladders in force on a day say of posts and of criteria."""
+"""What the ladders in force on a day, and the directory, say of posts and of criteria."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from datetime import date
 from libs.common.errors import NotFound
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts import employee
 from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.relations import Directory
 from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1 import career_pb2 as pb
@@ -51,8 +53,27 @@ class RungsInForce:
         message = f"{ELIGIBILITY} {rung.eligibility_id} has no criterion {criterion_id}"
         raise NotFound("CRITERION_NOT_FOUND", message)
 
+    def place(self, found: employee.State, held: pb.Held) -> pb.Place:
+        """What is to be known of a post and of who is to hold it from that day on."""
+        return pb.Place(
+            employed=employed_on(found, self.day),
+            before=held_on(found, self.day),
+            before_acting=found.position_on(self.day).acting,
+            leads_team=self.leads_team(held),
+        )
+
     def _held(self, held: pb.Held) -> Held:
         return Held(self.day, held.position, held.stars, acting=False, position=0)
+
+
+def held_on(found: employee.State, day: date) -> pb.Held:
+    """What the directory says somebody holds on a day."""
+    held = found.position_on(day)
+    return pb.Held(position=held.name, stars=held.stars, team_id=found.team_on(day))
+
+
+def employed_on(found: employee.State, day: date) -> bool:
+    return Directory({found.employee_id: found}, {}).employed(found.employee_id, day)
 
 
 class Rungs:
