@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from tests.machines.careers import APPOINTMENTS, DEMOTIONS, WAIVERS
 from tests.machines.competitions import COMPETITIONS
 from tests.machines.cycles import CYCLES
 from tests.machines.exploring import Machine, page
 from tests.machines.masteries import MASTERIES
 from tests.machines.pips import PIPS
 from tests.machines.plans import PLANS
+from tests.machines.posts import POSTS
 from tests.machines.sessions import INTERVIEWS, SESSIONS
 from tests.machines.sharings import SHARINGS
 from tests.machines.suggestions import SUGGESTIONS
@@ -26,6 +28,10 @@ MACHINES: list[Machine[Any]] = [
     MASTERIES,
     CYCLES,
     COMPETITIONS,
+    POSTS,
+    APPOINTMENTS,
+    DEMOTIONS,
+    WAIVERS,
 ]
 
 
