@@ -123,8 +123,8 @@ class Rules:
         return policy
 
     def version(self, position: int) -> Policy:
-        """The version of a policy that the event at a position stored."""
-        return next(policy for policy in self.policies if policy.log_position == position)
+        """The version of a policy that the event at a position stored, also if another has taken its place since."""
+        return next(policy for policy in (*self.policies, *self.replaced) if policy.log_position == position)
 
     def in_force_from(self, policy_id: str) -> date:
         """The first day of a policy's first version."""
