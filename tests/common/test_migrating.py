@@ -27,9 +27,11 @@ from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
 from services.performance.results import Results
 from services.performance.scorecards import Scorecards
+from services.promotion.candidacies import Candidacies
 from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
+from services.promotion.peer_scorings import PeerScorings
 from services.promotion.posts import Posts
 from services.promotion.stages import Stages
 
@@ -61,6 +63,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
     ],
     "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Stages],
     "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers],
+    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Candidacies, PeerScorings],
 }
 
 

@@ -1,0 +1,251 @@
+"""Who may say what of a candidacy, and what each is shown: by what they are to it. Pure."""
+
+from collections.abc import Mapping
+from datetime import date
+from enum import Enum
+
+from google.protobuf.message import Message
+
+from libs.facts.relations import Directory, Relation, relations
+from services.promotion.candidacy_state import State
+from stepladder.promotion.v1.candidacy_pb2 import (
+    AppointCandidacyRequest,
+    ApproveCandidacyRequest,
+    Candidacy,
+    IssueLetterRequest,
+    PassPostTrainingRequest,
+    RejectCandidacyRequest,
+    ReviewAsLeadRequest,
+    ReviewAsManagerRequest,
+    ReviewTwoLevelsRequest,
+    ScoreInterviewRequest,
+    SettleObjectionRequest,
+    WithdrawCandidacyRequest,
+)
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyAppointed,
+    CandidacyApproved,
+    CandidacyDrifted,
+    CandidacyNotSelected,
+    CandidacyRejected,
+    CandidacyScored,
+    CandidacyWithdrawn,
+    InterviewScored,
+    LeadReviewed,
+    LetterIssued,
+    ManagerReviewed,
+    ObjectionSettled,
+    PeersScored,
+    PostTrainingPassed,
+    TwoLevelsReviewed,
+)
+
+
+class Role(Enum):
+    """What somebody is to a candidacy."""
+
+    CANDIDATE = "candidate"
+    LEAD = "lead"
+    """Gives the lead's review, as the next one the manager's."""
+    MANAGER = "manager"
+    OVER = "over"
+    """Leads the candidate today, or whoever leads them."""
+    EXECUTIVE = "executive"
+    INTERVIEWER = "interviewer"
+    HR = "hr"
+
+
+MAY: Mapping[type[Message], Role] = {
+    ReviewAsLeadRequest: Role.LEAD,
+    ReviewAsManagerRequest: Role.MANAGER,
+    ReviewTwoLevelsRequest: Role.EXECUTIVE,
+    ScoreInterviewRequest: Role.INTERVIEWER,
+    SettleObjectionRequest: Role.HR,
+    ApproveCandidacyRequest: Role.HR,
+    IssueLetterRequest: Role.HR,
+    PassPostTrainingRequest: Role.HR,
+    AppointCandidacyRequest: Role.HR,
+    RejectCandidacyRequest: Role.HR,
+    WithdrawCandidacyRequest: Role.CANDIDATE,
+}
+"""Who may say what. Anybody who is employed may object to a candidacy that is public."""
+
+CHANGING = frozenset({Role.LEAD, Role.MANAGER, Role.EXECUTIVE, Role.HR})
+"""Who needs an etag."""
+REVIEWING = CHANGING | {Role.OVER}
+"""Who reads what was said of the candidate by name, but for interviews and objections."""
+
+
+def roles(
+    state: State, directory: Directory, caller_id: str, panel: frozenset[str], rivals: frozenset[str], day: date
+) -> frozenset[Role]:
+    """What a caller is to a candidacy on a day.
+
+    The lead and the manager are those of the day of the application, as long as they are employed, or else those of the
+    day; where there is nobody, or a rival, it is HR. Whoever leads somebody is nothing to them where both compete.
+    """
+    employee_id = state.applied.employee_id
+    if caller_id == employee_id:
+        return frozenset({Role.CANDIDATE})
+    if not directory.employed(caller_id, day):
+        return frozenset()
+    interviewing = {Role.INTERVIEWER} if caller_id in panel else set[Role]()
+    if caller_id in rivals:
+        return frozenset(interviewing)
+    held = relations(directory, caller_id, employee_id, day)
+    lead = directory.lead_over(employee_id, day)
+    reviewing = {
+        Role.LEAD: _reviewer(directory, state.applied.lead_id, lead, rivals, day),
+        Role.MANAGER: _reviewer(directory, state.applied.manager_id, directory.lead_over(lead, day), rivals, day),
+    }
+    by_hr = Relation.HR in held
+    found = interviewing | {role for role, one in reviewing.items() if one == caller_id or (not one and by_hr)}
+    found |= {Role.HR} if by_hr else set()
+    found |= {Role.OVER} if held & {Relation.LEAD, Relation.MANAGER} else set()
+    found |= {Role.EXECUTIVE} if Relation.EXECUTIVE in held and state.applied.two_levels else set()
+    return frozenset(found)
+
+
+def _reviewer(directory: Directory, then_id: str, now_id: str, rivals: frozenset[str], day: date) -> str:
+    """Who reviews; empty: HR in their place."""
+    one = then_id if directory.employed(then_id, day) else now_id
+    return "" if one in rivals else one
+
+
+def to_resource(state: State, position: int, held: frozenset[Role], caller_id: str) -> Candidacy:
+    """The candidacy as somebody may see it."""
+    applied = state.applied
+    shown = Candidacy(
+        candidacy_id=applied.candidacy_id,
+        competition_id=applied.competition_id,
+        employee_id=applied.employee_id,
+        state=state.stage,
+        motivation=applied.motivation,
+        applied_date=applied.applied_date,
+        eligibility=applied.eligibility,
+        two_levels=applied.two_levels,
+        lead_id=applied.lead_id,
+        manager_id=applied.manager_id,
+        interviews=[_interview(one, held) for one in _interviews(state, held, caller_id)],
+    )
+    if held.isdisjoint(REVIEWING | {Role.CANDIDATE}):
+        return shown
+    _put_reviews(shown, state)
+    _put_decisions(shown, state)
+    if Role.HR in held or CandidacyScored in state.told:
+        peers = state.last(PeersScored)
+        shown.peers_closed, shown.peers = PeersScored in state.told, peers.peers
+        if peers.HasField("mean"):
+            shown.peers_mean.CopyFrom(peers.mean)
+    if Role.HR not in held:
+        _hide_others(shown)
+    if Role.CANDIDATE in held:
+        _hide_names(shown, caller_id)
+    if not held.isdisjoint(CHANGING):
+        shown.etag, shown.log_position = str(position), position
+    return shown
+
+
+def _interviews(state: State, held: frozenset[Role], caller_id: str) -> list[InterviewScored]:
+    """Of other interviewers once the own one is given; for whoever is no interviewer, once they are scored."""
+    every = list(state.interviews.values())
+    if Role.HR in held or (Role.INTERVIEWER in held and caller_id in state.interviews):
+        return every
+    scored = CandidacyScored in state.told and held != {Role.INTERVIEWER}
+    return every if scored else []
+
+
+def _interview(scored: InterviewScored, held: frozenset[Role]) -> Candidacy.InterviewScore:
+    return Candidacy.InterviewScore(
+        interviewer_id=scored.interviewer_id if held & {Role.HR, Role.INTERVIEWER} else "",
+        answers=scored.answers,
+        notes=scored.notes,
+        points=scored.points,
+        full_points=scored.full_points,
+    )
+
+
+def _put_reviews(shown: Candidacy, state: State) -> None:
+    if LeadReviewed in state.told:
+        lead = state.last(LeadReviewed)
+        shown.lead_review.recommended, shown.lead_review.interview_date = lead.recommended, lead.interview_date
+        shown.lead_review.report, shown.lead_review.reviewed_by = lead.report, lead.reviewed_by
+    if ManagerReviewed in state.told:
+        manager = state.last(ManagerReviewed)
+        shown.manager_review.approved, shown.manager_review.score = manager.approved, manager.score
+        shown.manager_review.report, shown.manager_review.reviewed_by = manager.report, manager.reviewed_by
+    if TwoLevelsReviewed in state.told:
+        executive = state.last(TwoLevelsReviewed)
+        shown.two_levels_review.approved, shown.two_levels_review.reason = executive.approved, executive.reason
+        shown.two_levels_review.reviewed_by = executive.reviewed_by
+    if CandidacyScored in state.told:
+        shown.score.CopyFrom(state.last(CandidacyScored).score)
+    drifted = state.last(CandidacyDrifted)
+    if drifted.HasField("eligibility") or drifted.HasField("score"):
+        shown.drift.known_at = drifted.known_at
+        if drifted.HasField("eligibility"):
+            shown.drift.eligibility.CopyFrom(drifted.eligibility)
+        if drifted.HasField("score"):
+            shown.drift.score.CopyFrom(drifted.score)
+
+
+def _put_decisions(shown: Candidacy, state: State) -> None:
+    shown.rank, shown.listed_date, shown.notice_until = state.listed.rank, state.listed.listed_date, state.notice_until
+    shown.objections.extend(_objection(state, one) for one in state.objections)
+    approved = state.last(CandidacyApproved)
+    shown.approved_date, shown.approved_by = approved.approved_date, approved.approved_by
+    shown.approval_reason = approved.reason
+    if approved.HasField("vacancies"):
+        shown.vacancies.CopyFrom(approved.vacancies)
+    shown.letter_date = state.last(LetterIssued).issued_date
+    trained = state.last(PostTrainingPassed)
+    shown.training_date = trained.passed_date
+    shown.training_positions.extend(trained.record_positions)
+    appointed = state.last(CandidacyAppointed)
+    shown.start_date, shown.trial_until = appointed.start_date, appointed.trial_until
+    withdrawn, rejected = state.last(CandidacyWithdrawn), state.last(CandidacyRejected)
+    shown.ended_reason = withdrawn.reason or rejected.reason
+    shown.ended_by = withdrawn.withdrawn_by or rejected.rejected_by
+    dates = (withdrawn.withdrawn_date, rejected.rejected_date, state.last(CandidacyNotSelected).ended_date)
+    shown.ended_date = max(dates)
+
+
+def _objection(state: State, objection_id: str) -> Candidacy.Objection:
+    raised, settled = state.objections[objection_id], state.settled.get(objection_id, ObjectionSettled())
+    outcome = Candidacy.Objection.OUTCOME_OPEN
+    if settled.settled_date:
+        upheld = settled.upheld
+        outcome = Candidacy.Objection.OUTCOME_UPHELD if upheld else Candidacy.Objection.OUTCOME_DISMISSED
+    return Candidacy.Objection(
+        objection_id=objection_id,
+        reason=raised.reason,
+        raised_by=raised.raised_by,
+        raised_date=raised.raised_date,
+        outcome=outcome,
+        settlement_reason=settled.reason,
+        settled_by=settled.settled_by,
+        settled_date=settled.settled_date,
+    )
+
+
+def _hide_others(shown: Candidacy) -> None:
+    """What HR only is told: who objected, and whose interviews a score is made of."""
+    for one in shown.objections:
+        one.objection_id = one.raised_by = ""
+    for part in [*shown.score.parts, *shown.drift.score.parts]:
+        del part.inputs[:]
+
+
+def _hide_names(shown: Candidacy, own_id: str) -> None:
+    """What the candidate is not told: who reviewed, settled and decided, unless it was themself."""
+    if shown.HasField("lead_review"):
+        shown.lead_review.reviewed_by = ""
+    if shown.HasField("manager_review"):
+        shown.manager_review.reviewed_by = ""
+    if shown.HasField("two_levels_review"):
+        shown.two_levels_review.reviewed_by = ""
+    shown.approved_by = ""
+    for one in shown.objections:
+        one.settled_by = ""
+    if shown.ended_by != f"user:{own_id}":
+        shown.ended_by = ""
