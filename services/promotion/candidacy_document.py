@@ -85,6 +85,16 @@ PARTS: Mapping[type[Message], str] = {
 }
 """Who decided: told on the first page."""
 
+WHO: Mapping[type[Message], str] = {
+    LeadReviewed: "the lead",
+    ManagerReviewed: "the manager",
+    TwoLevelsReviewed: "the executive",
+    InterviewScored: "an interviewer",
+    ObjectionRaised: "a colleague",
+    CandidacyRejected: "whoever decided",
+}
+"""In place of others’ names; HR where it is none of these."""
+
 
 @dataclass(frozen=True, slots=True)
 class CandidacyFile:
@@ -95,8 +105,8 @@ class CandidacyFile:
         explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
         post, team: as they are called.
         names: of people, by id.
-        own: the reader is the candidate, who is not told who the interviewers are, who objected, and what interviews
-            gave before the competition was ranked.
+        own: the reader is the candidate, who is not told others' names, nor what interviews gave before the competition
+            was ranked.
     """
 
     candidacy_id: str
@@ -133,6 +143,14 @@ def candidacy_document(file: CandidacyFile) -> Document:
         headlines=headlines,
         sections=[one for one in sections if one is not None],
     )
+
+
+def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None) -> set[str]:
+    """Ids of those who may be named in a file, and of others."""
+    actors = {one.envelope.actor.removeprefix("user:") for one in history}
+    candidates = {one.event.employee_id for one in history if isinstance(one.event, CandidacyApplied)}
+    parts = explanation.score.parts if explanation is not None else []
+    return actors | candidates | {one.name for part in parts for one in part.inputs}
 
 
 def _at_a_glance(file: CandidacyFile) -> Section:
@@ -401,12 +419,12 @@ def _words(event: Message) -> list[str]:
 
 
 def _actor(file: CandidacyFile, one: Recorded) -> str:
-    if file.own and isinstance(one.event, InterviewScored):
-        return "an interviewer"
-    if file.own and isinstance(one.event, ObjectionRaised):
-        return "a colleague"
     kind, _, name = one.envelope.actor.partition(":")
-    return _named(file, name) if kind == "user" else f"the {kind} {name}"
+    if kind != "user":
+        return f"the {kind} {name}"
+    if file.own and name != file.state.applied.employee_id:
+        return WHO.get(type(one.event), "HR")
+    return _named(file, name)
 
 
 def _named(file: CandidacyFile, employee_id: str) -> str:

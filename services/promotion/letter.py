@@ -1,6 +1,6 @@
 """The letter to whoever is to be appointed, in the language that they ask for. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.documents.document import Document, Section
@@ -14,7 +14,7 @@ class Letter:
     """What a letter says. Days as `YYYY-MM-DD`; people, post and team as they are called.
 
     Attributes:
-        rules: by which it was decided: they say how long the trial is.
+        rules: by which it was decided: they say what is to be learned, and how long the trial is.
         start_date, trial_until: empty before the candidate is appointed.
         issued_by: who signs it.
     """
@@ -27,7 +27,6 @@ class Letter:
     approved_date: str
     listed_date: str
     notice_until: str
-    course_ids: Sequence[str]
     rules: CompetitionRules
     start_date: str = ""
     trial_until: str = ""
@@ -91,13 +90,13 @@ def letter_document(letter: Letter, language: str) -> Document:
         "approved_date": _day(letter.approved_date, language),
         "start_date": _day(letter.start_date, language),
         "trial_until": _day(letter.trial_until, language),
-        "courses": {"en": ", ", "zh": "、"}[language].join(letter.course_ids),
+        "courses": {"en": ", ", "zh": "、"}[language].join(letter.rules.course_ids),
         "trial": one if length == 1 else more.format(length),
         "issued_by": letter.issued_by,
     }
     paragraphs = (
         "chosen",
-        "courses" if letter.course_ids else "no_courses",
+        "courses" if letter.rules.course_ids else "no_courses",
         "begins" if letter.start_date else "to_begin",
         "after",
         "ask",

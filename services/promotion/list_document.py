@@ -10,23 +10,18 @@ TITLE = "Who is to be appointed"
 OPEN = (
     "These colleagues are to be appointed, unless an objection is upheld. Until the last day of the notice everybody "
     "who is employed may object to one of them, with reasons. HR hears every objection; the candidate is not told who "
-    "raised it."
+    "raised it. A notice may end later than it says here, never earlier."
 )
-PAUSED = "A notice that is paused goes on when the objection is settled."
 NOBODY = "Nobody is on the list now: all who were have left it."
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The first and last day on which a candidate is on the list to be objected to, as last counted.
-
-    `paused`: it is not counted now.
-    """
+    """From which day to which a candidate may be objected to, as last counted, and in how many business days."""
 
     first: str
     last: str
     business_days: int
-    paused: bool = False
 
 
 def list_document(found: PublicList, post: str, team: str, notices: Mapping[str, Notice]) -> Document:
@@ -34,12 +29,10 @@ def list_document(found: PublicList, post: str, team: str, notices: Mapping[str,
     rows: list[list[Cell]] = []
     for one in found.entries:
         notice = notices[one.candidacy_id]
-        last = "paused" if notice.paused else notice.last
-        rows.append([one.rank, one.display_name, one.employee_id, notice.first, last, notice.business_days])
+        rows.append([one.rank, one.display_name, one.employee_id, notice.first, notice.last, notice.business_days])
     seats = f"{found.seats} {'seat' if found.seats == 1 else 'seats'}"
     latest = max((notices[one.candidacy_id].last for one in found.entries), default="")
-    paused = any(notices[one.candidacy_id].paused for one in found.entries)
-    sentences = [OPEN, *([PAUSED] if paused else [])] if rows else [NOBODY]
+    sentences = [OPEN] if rows else [NOBODY]
     columns = ("Rank", "Name", "Employee", "Public from", "To the last day", "Business days")
     return Document(
         title=f"Public notice · {post}",

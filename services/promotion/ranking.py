@@ -142,13 +142,16 @@ def without_names(rules: CompetitionRules, explanation: ScoreExplanation) -> Sco
     told.CopyFrom(explanation)
     for comparison in told.comparisons:
         comparison.other = ""
-    interviews = {part.part_id for part in rules.parts if part.HasField("interview")}
+    sources = {part.part_id: part.WhichOneof("source") for part in rules.parts}
     for part in told.score.parts:
-        if part.part_id in interviews:
-            given = sorted(part.inputs, key=lambda one: fraction(one.value))
-            del part.inputs[:]
-            for number, one in enumerate(given, 1):
-                part.inputs.add(name=f"interviewer-{number}", value=one.value, disputed=one.disputed)
+        source = sources[part.part_id]
+        if source not in {"interview", "manager"}:
+            continue
+        given = sorted(part.inputs, key=lambda one: fraction(one.value))
+        del part.inputs[:]
+        for number, one in enumerate(given, 1):
+            name = f"interviewer-{number}" if source == "interview" else "manager"
+            part.inputs.add(name=name, value=one.value, disputed=one.disputed)
     return told
 
 
