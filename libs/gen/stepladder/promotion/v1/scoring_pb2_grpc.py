@@ -59,8 +59,8 @@ class ScoreServiceServicer:
         manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
         whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
         else reads `interviewer-1` and so on, by what they gave.
-        Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, for
-        everybody but HR, whom it is told what would come out now (`provisional`).
+        Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, and
+        for who has left it before. Once applications are closed, HR is told what would come out now instead (`provisional`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

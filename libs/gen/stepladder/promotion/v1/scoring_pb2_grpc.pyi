@@ -24,8 +24,8 @@ class ScoreServiceStub:
     manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
     whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
     else reads `interviewer-1` and so on, by what they gave.
-    Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, for
-    everybody but HR, whom it is told what would come out now (`provisional`).
+    Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, and
+    for who has left it before. Once applications are closed, HR is told what would come out now instead (`provisional`).
     """
     GetInterviewSpread: _aio.UnaryUnaryMultiCallable[_scoring_pb2.GetInterviewSpreadRequest, _scoring_pb2.InterviewSpread]
     """How far the interviewers of a competition are apart, candidate by candidate, and who is harsh or lenient, in so far as
@@ -50,8 +50,8 @@ class ScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
         whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
         else reads `interviewer-1` and so on, by what they gave.
-        Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, for
-        everybody but HR, whom it is told what would come out now (`provisional`).
+        Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, and
+        for who has left it before. Once applications are closed, HR is told what would come out now instead (`provisional`).
         """
 
     @_abc_1.abstractmethod
