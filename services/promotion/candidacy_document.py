@@ -272,13 +272,6 @@ def _outcome(explained: ScoreExplanation) -> Section | None:
     """What told ties apart, and what would have changed the outcome."""
     tables = []
     names = {one.part_id: one.display_name for one in explained.score.parts}
-    if explained.comparisons:
-        rows: list[list[Cell]] = [
-            [RULES.get(one.rule) or f"score of {names[one.rule]}", one.own or "nothing", one.other]
-            for one in explained.comparisons
-        ]
-        before = "The one before" if any(one.other for one in explained.comparisons) else ""
-        tables.append(Table("Compared with the one before, who has the same total", ("By", "Own", before), rows))
     if explained.changes:
         changed: list[list[Cell]] = [
             [
@@ -291,6 +284,13 @@ def _outcome(explained: ScoreExplanation) -> Section | None:
         tables.append(
             Table("What each part alone would have had to be", ("Part", "Score", "Would have been enough"), changed)
         )
+    if explained.comparisons:
+        rows: list[list[Cell]] = [
+            [RULES.get(one.rule) or f"score of {names[one.rule]}", one.own or "nothing", one.other]
+            for one in explained.comparisons
+        ]
+        before = "The one before" if any(one.other for one in explained.comparisons) else ""
+        tables.append(Table("Compared with the one before, who has the same total", ("By", "Own", before), rows))
     if not tables:
         return None
     sentence = "Each line says what one part would have had to be for a seat, if all else had been as it was."

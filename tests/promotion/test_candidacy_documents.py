@@ -118,7 +118,12 @@ STEPS: Sequence[tuple[str, Message]] = (
     (
         "user:e-7",
         CandidacyApplied(
-            candidacy_id="7", competition_id="c-1", employee_id="e-7", motivation=MOTIVATION, eligibility=ELIGIBILITY
+            candidacy_id="7",
+            competition_id="c-1",
+            employee_id="e-7",
+            motivation=MOTIVATION,
+            applied_date="2026-06-02",
+            eligibility=ELIGIBILITY,
         ),
     ),
     (
