@@ -105,8 +105,8 @@ class CandidacyFile:
         explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
         post, team: as they are called.
         names: of people, by id.
-        own: the reader is the candidate, who is not told others' names, nor what interviews gave before the competition
-            was ranked.
+        own: the reader is the candidate, who is not told others' names, nor what interviewers and peers gave before the
+            competition was ranked.
     """
 
     candidacy_id: str
@@ -336,7 +336,7 @@ def _told(file: CandidacyFile) -> list[Recorded]:
         one
         for one in file.history
         if not isinstance(one.event, CommandNoted)
-        and not (file.own and not ranked and isinstance(one.event, InterviewScored))
+        and not (file.own and not ranked and isinstance(one.event, InterviewScored | PeersScored))
     ]
 
 

@@ -250,12 +250,15 @@ def test_the_candidate_is_told_everything_but_others_names() -> None:
         assert open_to_them in found
 
 
-def test_the_candidate_reads_no_interview_before_the_competition_is_ranked() -> None:
-    open_yet = replace(told(STEPS[:6], own=True), explanation=None)
+def test_the_candidate_reads_nothing_of_interviews_and_peers_before_the_competition_is_ranked() -> None:
+    open_yet = replace(told(STEPS[:7], own=True), explanation=None)
     found = text_of(candidacy_document(open_yet))
     assert "28 of 40" not in found
+    assert "3 peers" not in found
     assert "There is no score yet." in found
-    assert "28 of 40" in text_of(candidacy_document(replace(open_yet, own=False)))
+    for_hr = text_of(candidacy_document(replace(open_yet, own=False)))
+    assert "28 of 40" in for_hr
+    assert "3 peers" in for_hr
 
 
 ENDS: Sequence[tuple[Message, str, str]] = (

@@ -78,7 +78,7 @@ class DocumentServiceServicer:
 
     def ExportCandidacyFile(self, request, context):
         """All of a candidacy: a page to understand it, then every number with its facts, and who decided what when. For HR, and for
-        the candidate without what they may not see: who the interviewers are, who objected, and interviews before the
+        the candidate without what they may not see: others' names, and what interviewers and peers gave before the
         competition is ranked. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a
         candidacy or not.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR.
