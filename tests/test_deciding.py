@@ -25,7 +25,7 @@ from services.performance import (
     target,
 )
 from services.performance.team import TEAM
-from services.promotion import candidacy, candidacy_state, career, competition, cycle, groups, peer_scores, post
+from services.promotion import candidacy_state, career, competition, cycle, groups, peer_scores, post
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1.rules_pb2 import schema_version
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -69,7 +69,6 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
             promotion_events.DESCRIPTOR,
             [candidacy_state, career, competition, cycle, groups, peer_scores, post],
         ),
-        (promotion_events.DESCRIPTOR, [candidacy, career, competition, cycle, groups, peer_scores, post]),
     ],
     ids=["performance", "coaching", "promotion"],
 )

@@ -241,9 +241,8 @@ Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # REST: who fell short, with the facts under it; who may be promoted
+  # REST: who fell short, with the facts under it
   curl 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
-  curl 'http://127.0.0.1:{port}/v1/eligibilities?eligibleOnly=true&pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
 Ctrl-C stops everything.""",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     MetaData,
+    RowMapping,
     String,
     Table,
     bindparam,
@@ -71,6 +72,17 @@ class Changed(NamedTuple):
     days: Iterable[tuple[str, str]]
     """Day and measure of each."""
     first: bool = False
+
+
+class OfMonth(NamedTuple):
+    """What an employee's readings of a KPI add up to in a month (YYYY-MM), on so many days."""
+
+    employee_id: str
+    kpi_id: str
+    month: str
+    numerator: int
+    denominator: int
+    days: int
 
 
 class Readings:
@@ -274,17 +286,7 @@ class Readings:
             select(
                 *key,
                 parts.aggregation,
-                func.sum(case((parts.role == DENOMINATOR, 0), else_=readings.numerator)).label("total"),
-                func.min(readings.numerator).label("least"),
-                func.max(readings.numerator).label("most"),
-                func.sum(
-                    case(
-                        (parts.role == DENOMINATOR, readings.numerator),
-                        (parts.role == OWN, readings.denominator),
-                        else_=0,
-                    )
-                ).label("denominator"),
-                func.count(readings.date.distinct()).label("days"),
+                *self._sums(),
                 func.max(readings.position).label("position"),
             )
             .select_from(source)
@@ -301,18 +303,63 @@ class Readings:
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:
             found = [row._mapping for row in await connection.execute(query)]
-        numerators = {Kpi.AGGREGATION_MINIMUM: "least", Kpi.AGGREGATION_MAXIMUM: "most"}
         return [
             KpiResult(
                 employee_id=row.get("employee_id", ""),
                 team_id=row.get("team_id", ""),
                 kpi_id=row["kpi_id"],
-                numerator=int(row[numerators.get(row["aggregation"], "total")]),
+                numerator=_numerator(row),
                 denominator=int(row["denominator"]),
                 days=row["days"],
                 log_position=row["position"],
             )
             for row in found
+        ]
+
+    async def months_of(
+        self,
+        engine: AsyncEngine,
+        employee_ids: Sequence[str],
+        kpi_ids: Sequence[str],
+        start: str,
+        end: str,
+        *,
+        known_at: int = 0,
+    ) -> list[OfMonth]:
+        """What employees' readings of KPIs add up to in each month of days from one to another, both inclusive."""
+        columns, parts = self.readings.c, self.parts.c
+        month = func.substr(columns.date, 1, 7).label("month")
+        key = (columns.employee_id, parts.kpi_id, month, parts.aggregation)
+        query = (
+            select(*key, *self._sums())
+            .join(self.parts, parts.measure == columns.measure)
+            .where(*self._of(employee_ids, start, end, known_at)(self.readings), parts.kpi_id.in_(kpi_ids))
+            .group_by(*key)
+        )
+        async with engine.connect() as connection:
+            rows = [row._mapping for row in await connection.execute(query)]
+        return [
+            OfMonth(
+                row["employee_id"], row["kpi_id"], row["month"], _numerator(row), int(row["denominator"]), row["days"]
+            )
+            for row in rows
+        ]
+
+    def _sums(self) -> list[ColumnElement[int]]:
+        """What grouped rows of readings beside their parts add up to; which numerator counts, `_numerator` says."""
+        readings, parts = self.readings.c, self.parts.c
+        return [
+            func.sum(case((parts.role == DENOMINATOR, 0), else_=readings.numerator)).label("total"),
+            func.min(readings.numerator).label("least"),
+            func.max(readings.numerator).label("most"),
+            func.sum(
+                case(
+                    (parts.role == DENOMINATOR, readings.numerator),
+                    (parts.role == OWN, readings.denominator),
+                    else_=0,
+                )
+            ).label("denominator"),
+            func.count(readings.date.distinct()).label("days"),
         ]
 
 
@@ -426,6 +473,11 @@ class ReadingsBatch:
         ]
         await self._rows.execute(upsert(self._model.parts, self._rows), parts)
         self._aggregations = None
+
+
+def _numerator(row: RowMapping) -> int:
+    columns = {Kpi.AGGREGATION_MINIMUM: "least", Kpi.AGGREGATION_MAXIMUM: "most"}
+    return int(row[columns.get(row["aggregation"], "total")])
 
 
 def day_totals(reading: Reading, aggregation: int) -> tuple[int, int]:

@@ -15,23 +15,29 @@ from services.promotion.career_api import CareerApi
 from services.promotion.careers import END, Careers
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
+from services.promotion.eligibilities import Eligibilities
+from services.promotion.eligibility_api import EligibilityApi
+from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
 from services.promotion.fairness_api import FairnessApi
+from services.promotion.history import Histories
 from services.promotion.post_api import PostApi
 from services.promotion.posts import Posts
 from services.promotion.rungs import Rungs
 from services.promotion.seats import Seats
 from services.promotion.stages import Stages
+from services.promotion.vacancies import Vacancies
+from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.performance.v1 import events_pb2 as performance_events
-from stepladder.promotion.v1 import career_pb2, cycle_pb2, events_pb2, fairness_pb2, post_pb2
+from stepladder.promotion.v1 import career_pb2, cycle_pb2, eligibility_pb2, events_pb2, fairness_pb2, post_pb2
 
-EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR)
+EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, coaching_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata = MetaData()
     people, catalogue = People(metadata), Catalogue(metadata)
-    reaches = Reaches(service, people, service.follow(people))
-    at_catalogue = service.follow(catalogue)
+    at_people, at_catalogue = service.follow(people), service.follow(catalogue)
+    reaches = Reaches(service, people, at_people)
     rungs = Rungs(service, catalogue, at_catalogue)
     cycles = Cycles(metadata)
     at_cycles = service.follow(cycles)
@@ -41,16 +47,30 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     posts = Posts(metadata)
     at_posts = service.follow(posts)
     seats = Seats(service, posts, at_posts)
+    histories = Histories(metadata)
+    together = service.together(at_people, at_catalogue, service.follow(histories), at_posts)
+    vacancies = Vacancies(service.commands, service.engine, posts, histories, people)
+    eligibilities = Eligibilities(service.engine, histories, catalogue, vacancies, together)
+    touched, changes = Touched(metadata), Changes(metadata)
+    projection = Projection(service, touched, changes, eligibilities, people)
+    judging = {
+        EVERYBODY: projection.judge_everybody,
+        VACANCIES: projection.judge_vacancies,
+        SOMEBODY: projection.judge,
+    }
+    service.tick(service.follow(touched), touched.deadlines, {}, judging, now=by_site)
     careers = Careers(metadata)
     at_careers = service.follow(careers)
     career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
     service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
-    service.follow(TakeSeats(service))
     stages = Stages(metadata)
     fairness = FairnessApi(service, stages, catalogue, service.together(at_catalogue, service.follow(stages)))
     for policy in (TakeSeats(service), EndTrials(service), AppointCandidates(service, rungs)):
         service.follow(policy)
     return {
+        eligibility_pb2.DESCRIPTOR.services_by_name["EligibilityService"]: EligibilityApi(
+            service, reaches, people, eligibilities, changes
+        ),
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
         post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
         career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,

@@ -8,7 +8,7 @@ import logging
 import structlog
 
 from libs.common.server import collect_seldom
-from tests.bench import commanding, correcting, following, ingesting, reporting, system
+from tests.bench import commanding, correcting, following, ingesting, reporting, system, trying
 from tests.bench.figures import tell
 
 FIGURES = {
@@ -20,6 +20,7 @@ FIGURES = {
         *correcting.FIGURES,
         *reporting.FIGURES,
         *system.FIGURES,
+        *trying.FIGURES,
     )
 }
 

@@ -22,6 +22,7 @@ GOALS = {
     "peer_append": 5,
     "ready_seconds": 1.0,
     "rss_mb": 1.0,
+    "dry_run": 1.0,
 }
 
 

@@ -31,6 +31,8 @@ from services.promotion.candidacies import Candidacies
 from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
+from services.promotion.eligibility_changes import Changes, Touched
+from services.promotion.history import Histories
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.posts import Posts
 from services.promotion.stages import Stages
@@ -61,9 +63,19 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Sharings,
         CheckIns,
     ],
-    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Stages],
-    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers],
-    "promotion": [People, Catalogue, Cycles, Competitions, Posts, Careers, Candidacies, PeerScorings],
+    "promotion": [
+        People,
+        Catalogue,
+        Cycles,
+        Competitions,
+        Posts,
+        Careers,
+        Stages,
+        Candidacies,
+        PeerScorings,
+        Histories,
+        Touched,
+    ],
 }
 
 
@@ -73,6 +85,8 @@ def tables_of(database: str) -> MetaData:
     metadata = MetaData()
     for model in MODELS[database]:
         model(metadata)
+    if database == "promotion":
+        Changes(metadata)
     for table in projecting.METADATA.sorted_tables:
         table.to_metadata(metadata)
     return metadata

@@ -109,7 +109,7 @@ def test_the_sample_centre_from_nothing(centre: Centre) -> None:
         plans = centre.rest("/v1/plans?state=STATE_PROPOSED&pageSize=100", hr)["plans"]
         assert len(plans) == 7
         assert all(plan["leadId"] and plan["evidence"] for plan in plans)
-        assert centre.rest("/v1/eligibilities?eligibleOnly=true")["eligibilities"]
+        assert centre.rest("/v1/eligibilities?ladderId=titles&eligibleOnly=true", hr)["eligibilities"]
         with urlopen(f"http://127.0.0.1:{centre.port}/", timeout=20) as page:
             assert "results" in page.read().decode()
     assert "8 detections" in centre.output  # one is a finding of the watch

@@ -205,7 +205,7 @@ async def test_unknown_path_is_not_found(world: World, method: str, path: str) -
     assert answer.json["message"] == f"nothing answers {method} {path}"
 
 
-@pytest.mark.parametrize("path", ["/v1/eligibilityPolicies", "/v1/operations/promotion/followers"])
+@pytest.mark.parametrize("path", ["/v1/eligibilities?ladderId=title", "/v1/operations/promotion/followers"])
 async def test_service_that_is_away_is_unavailable(world: World, path: str) -> None:
     """While a service is away its callers get a 503 that says so, from whoever notices; others go on."""
     await world.promotion.serving.aclose()

@@ -154,9 +154,8 @@ MISTAKES = [
     Mistake("plans", "GetPlan", plans.GetPlanRequest(plan_id="nothing"), MISSING, "PLAN_NOT_FOUND"),
     Mistake("plans", "ActivatePlan", plans.ActivatePlanRequest(plan_id="nothing", goals=[GOAL]), MISSING, "PLAN_NOT_FOUND"),
     Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, fact_positions=[1]), MISSING, "FACT_NOT_FOUND"),
-    Mistake("eligibility", "GetEligibility", eligibility.GetEligibilityRequest(employee_id="nobody"), MISSING, "EMPLOYEE_NOT_FOUND"),
+    Mistake("eligibility", "GetEligibility", eligibility.GetEligibilityRequest(employee_id="nobody", ladder_id="none"), MISSING, "POLICY_NOT_FOUND"),
     # Wrong states, stale versions, taken ids
-    Mistake("eligibility", "GetEligibility", eligibility.GetEligibilityRequest(employee_id="e-1"), FORBIDDEN, "NO_POLICY_IN_FORCE"),
     Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, cause_note="?"), FORBIDDEN, "WRONG_STATE"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", etag="1"), STALE, "ETAG_MISMATCH"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01", end_date="2020-01-02"), FORBIDDEN, "NO_FACTS"),

@@ -23,9 +23,7 @@ from stepladder.performance.v1.detection_pb2 import (
     ListDetectionsRequest,
 )
 from stepladder.performance.v1.directory_pb2 import (
-    EMPLOYMENT_STATUS_CONFIRMED,
     AppointTeamLeadRequest,
-    ChangeEmploymentStatusRequest,
     GetEmployeeRequest,
     GetTeamRequest,
     ListEmployeesRequest,
@@ -35,22 +33,13 @@ from stepladder.performance.v1.directory_pb2 import (
     UpdateTeamRequest,
 )
 from stepladder.performance.v1.facts_pb2 import (
-    RATING_EXCELLENT,
     CorrectFactRequest,
     ListFactsRequest,
     ListKpiResultsRequest,
-    ListRatingsRequest,
-    RateMonthRequest,
     RecordFactsRequest,
     StreamFactsRequest,
 )
 from stepladder.performance.v1.kpi_pb2 import Kpi, ListTargetsRequest, SetTargetRequest, Target
-from stepladder.promotion.v1.eligibility_pb2 import (
-    CreateEligibilityPolicyRequest,
-    EligibilityPolicy,
-    GetEligibilityRequest,
-    ListEligibilitiesRequest,
-)
 from tests.policies import DAY, detecting, rule
 from tests.services.world import World, fact, until
 
@@ -259,52 +248,6 @@ async def test_targets_are_listed_with_the_position_of_the_event_that_set_them(w
     )
     listed = await world.kpis.ListTargets(ListTargetsRequest(kpi_id=kpi, at_least=centre.log_position))
     assert list(listed.targets) == [centre, own]
-
-
-async def test_eligibility_names_each_criterion_and_its_evidence(both: World) -> None:
-    """Tenure, status and a streak of ratings, each with required, actual, met and the facts by position."""
-    world = both
-    agent = await world.employee(await world.team(), hire_date="2019-03-15")
-    other = await world.employee(await world.team(), hire_date="2019-12-01")
-    policy = EligibilityPolicy(
-        policy_id="p",
-        effective_date="2000-01-01",
-        tenure_months=12,
-        confirmed_required=True,
-        rating_months=3,
-        minimum_rating="EXCELLENT",
-    )
-    await world.eligibility.CreateEligibilityPolicy(CreateEligibilityPolicyRequest(policy=policy))
-    ask = GetEligibilityRequest(employee_id=agent, as_of="2020-03-20")
-    ratings = [
-        await world.facts.RateMonth(RateMonthRequest(employee_id=agent, month=month, rating=RATING_EXCELLENT))
-        for month in ("2019-12", "2020-01", "2020-02")
-    ]
-    ask.at_least = ratings[-1].log_position
-    before = await world.eligibility.GetEligibility(ask)
-    assert [(c.name, c.met) for c in before.criteria] == [
-        ("tenure", True),
-        ("employment_status", False),
-        ("rating_streak", True),
-    ]
-    assert list(before.criteria[2].evidence_positions) == [rating.log_position for rating in ratings]
-    assert not before.eligible
-    confirm = ChangeEmploymentStatusRequest(
-        employee_id=agent, status=EMPLOYMENT_STATUS_CONFIRMED, effective_date="2019-09-15"
-    )
-    ask.at_least = (await world.directory.ChangeEmploymentStatus(confirm)).log_position
-    after = await world.eligibility.GetEligibility(ask)
-    assert after.eligible
-    assert list(after.criteria[1].evidence_positions) == [ask.at_least]
-    listed = await world.eligibility.ListEligibilities(
-        ListEligibilitiesRequest(as_of="2020-03-20", eligible_only=True, at_least=ask.at_least)
-    )
-    assert [one.employee_id for one in listed.eligibilities] == [agent]
-    late = await world.eligibility.GetEligibility(GetEligibilityRequest(employee_id=other, as_of="2020-03-20"))
-    assert (late.criteria[0].actual, late.criteria[0].met_from) == ("3 full months as agent", "2020-12-01")
-    rated = await world.facts.ListRatings(ListRatingsRequest(employee_id=agent, page_size=2, at_least=ask.at_least))
-    assert [one.month for one in rated.ratings] == ["2020-02", "2020-01"]
-    assert rated.next_page_token
 
 
 async def test_read_models_equal_a_fresh_fold_of_the_log(world: World) -> None:

@@ -184,7 +184,7 @@ class World:
 
     @property
     def eligibility(self) -> EligibilityServiceStub:
-        return EligibilityServiceStub(self.channels["promotion"])
+        return EligibilityServiceStub(self.channels["hr-promotion"])
 
     @property
     def fairness(self) -> FairnessServiceStub:
@@ -362,6 +362,8 @@ async def open_world(
             world.services[name] = service
             world.addresses[name] = serving.address
             world.channels[name] = await stack.enter_async_context(aio.insecure_channel(serving.address))
-        as_hr = aio.insecure_channel(world.addresses["coaching"], interceptors=[_AsHr(world)])
-        world.channels["hr"] = await stack.enter_async_context(as_hr)
+        as_hr = _AsHr(world)
+        for channel_name, server in (("hr", "coaching"), ("hr-promotion", "promotion")):
+            channel = aio.insecure_channel(world.addresses[server], interceptors=[as_hr])
+            world.channels[channel_name] = await stack.enter_async_context(channel)
         yield world

@@ -241,14 +241,12 @@ class GetEligibilityRequest(_message.Message):
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     LADDER_ID_FIELD_NUMBER: _builtins.int
     RUNG_ID_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     as_of: _builtins.str
     """The day asked about; empty means today."""
-    at_least: _builtins.int
     ladder_id: _builtins.str
     rung_id: _builtins.str
     """Empty: the next above the one held."""
@@ -259,14 +257,13 @@ class GetEligibilityRequest(_message.Message):
         *,
         employee_id: _builtins.str = ...,
         as_of: _builtins.str = ...,
-        at_least: _builtins.int = ...,
         ladder_id: _builtins.str = ...,
         rung_id: _builtins.str = ...,
         known_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "employee_id", b"employee_id", "known_at", b"known_at", "ladder_id", b"ladder_id", "rung_id", b"rung_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "employee_id", b"employee_id", "known_at", b"known_at", "ladder_id", b"ladder_id", "rung_id", b"rung_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,7 +277,6 @@ class ListEligibilitiesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     ELIGIBLE_ONLY_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     LADDER_ID_FIELD_NUMBER: _builtins.int
     RUNG_ID_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
@@ -290,7 +286,6 @@ class ListEligibilitiesRequest(_message.Message):
     """The day asked about; empty means today."""
     eligible_only: _builtins.bool
     """Only those who are eligible."""
-    at_least: _builtins.int
     ladder_id: _builtins.str
     rung_id: _builtins.str
     team_id: _builtins.str
@@ -302,14 +297,13 @@ class ListEligibilitiesRequest(_message.Message):
         page_token: _builtins.str = ...,
         as_of: _builtins.str = ...,
         eligible_only: _builtins.bool = ...,
-        at_least: _builtins.int = ...,
         ladder_id: _builtins.str = ...,
         rung_id: _builtins.str = ...,
         team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "eligible_only", b"eligible_only", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "eligible_only", b"eligible_only", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,7 +371,7 @@ class WatchEligibilitiesResponse(_message.Message):
     """To go on behind this message."""
     @_builtins.property
     def eligibility(self) -> Global___Eligibility:
-        """As it was found to be; without `changes`. With no rung and no criteria where there is no such step any more."""
+        """As it was found to be. With no rung and no criteria where there is no next step any more."""
 
     def __init__(
         self,
@@ -403,7 +397,6 @@ class ListTalentsRequest(_message.Message):
     RUNG_ID_FIELD_NUMBER: _builtins.int
     WITHIN_MONTHS_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     ladder_id: _builtins.str
@@ -412,7 +405,6 @@ class ListTalentsRequest(_message.Message):
     """Only who is ready so many months from the day on at the latest; 0: only who is ready then. Not given: everybody."""
     team_id: _builtins.str
     """Only members of this team."""
-    at_least: _builtins.int
     def __init__(
         self,
         *,
@@ -422,11 +414,10 @@ class ListTalentsRequest(_message.Message):
         rung_id: _builtins.str = ...,
         within_months: _builtins.int | None = ...,
         team_id: _builtins.str = ...,
-        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_within_months", b"_within_months", "within_months", b"within_months"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_within_months", b"_within_months", "at_least", b"at_least", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id", "within_months", b"within_months"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_within_months", b"_within_months", "ladder_id", b"ladder_id", "page_size", b"page_size", "page_token", b"page_token", "rung_id", b"rung_id", "team_id", b"team_id", "within_months", b"within_months"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__within_months: _TypeAlias = _typing.Literal["within_months"]  # noqa: Y015
     _WhichOneofArgType__within_months: _TypeAlias = _typing.Literal["_within_months", b"_within_months"]  # noqa: Y015
@@ -501,7 +492,6 @@ class DryRunEligibilityRequest(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     FIRST_MONTH_FIELD_NUMBER: _builtins.int
     LAST_MONTH_FIELD_NUMBER: _builtins.int
-    AT_LEAST_FIELD_NUMBER: _builtins.int
     ladder_id: _builtins.str
     rung_id: _builtins.str
     policy_position: _builtins.int
@@ -511,7 +501,6 @@ class DryRunEligibilityRequest(_message.Message):
     the last day.
     """
     last_month: _builtins.str
-    at_least: _builtins.int
     @_builtins.property
     def rules(self) -> _promotion_rules_pb2.EligibilityRules:
         """Rules that are stored nowhere."""
@@ -525,11 +514,10 @@ class DryRunEligibilityRequest(_message.Message):
         rules: _promotion_rules_pb2.EligibilityRules | None = ...,
         first_month: _builtins.str = ...,
         last_month: _builtins.str = ...,
-        at_least: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy_position", b"policy_position", "rules", b"rules", "tried", b"tried"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "first_month", b"first_month", "ladder_id", b"ladder_id", "last_month", b"last_month", "policy_position", b"policy_position", "rules", b"rules", "rung_id", b"rung_id", "tried", b"tried"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_month", b"first_month", "ladder_id", b"ladder_id", "last_month", b"last_month", "policy_position", b"policy_position", "rules", b"rules", "rung_id", b"rung_id", "tried", b"tried"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_tried: _TypeAlias = _typing.Literal["policy_position", "rules"]  # noqa: Y015
     _WhichOneofArgType_tried: _TypeAlias = _typing.Literal["tried", b"tried"]  # noqa: Y015

@@ -29,6 +29,8 @@ class EligibilityServiceStub:
     """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
     employee and a step: a rung of a ladder that is one above the one held, or two.
 
+    All of it includes what was said before the call.
+
     Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
     `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
 
@@ -74,6 +76,8 @@ class EligibilityServiceServicer:
     """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
     employee and a step: a rung of a ladder that is one above the one held, or two.
 
+    All of it includes what was said before the call.
+
     Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
     `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
 
@@ -85,8 +89,7 @@ class EligibilityServiceServicer:
     def GetEligibility(self, request, context):
         """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
         `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
-        INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
-        was said before.
+        INVALID_ARGUMENT `DATE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,9 +107,8 @@ class EligibilityServiceServicer:
     def WatchEligibilities(self, request, context):
         """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
         rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
-        Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
-        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
-        have been built anew since: watch again from the beginning.
+        Several changes at once may come as one. Whoever loses the right to see somebody is told no more of them.
+        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +127,8 @@ class EligibilityServiceServicer:
         """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
         that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
         nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
-        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `KPI_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`,
+        `POLICY_INVALID` for a draft that could not be stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +173,8 @@ def add_EligibilityServiceServicer_to_server(servicer, server):
 class EligibilityService:
     """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
     employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    All of it includes what was said before the call.
 
     Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
     `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.

@@ -16,6 +16,8 @@ class EligibilityServiceStub:
     """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
     employee and a step: a rung of a ladder that is one above the one held, or two.
 
+    All of it includes what was said before the call.
+
     Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
     `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
 
@@ -28,8 +30,7 @@ class EligibilityServiceStub:
     GetEligibility: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.GetEligibilityRequest, _eligibility_pb2.Eligibility]
     """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
     `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
-    INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
-    was said before.
+    INVALID_ARGUMENT `DATE_INVALID`.
     """
     ListEligibilities: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListEligibilitiesRequest, _eligibility_pb2.ListEligibilitiesResponse]
     """Of everybody who holds a rung of a ladder, for the next one: by employee. With a rung, of everybody for whom it is
@@ -39,9 +40,8 @@ class EligibilityServiceStub:
     WatchEligibilities: _aio.UnaryStreamMultiCallable[_eligibility_pb2.WatchEligibilitiesRequest, _eligibility_pb2.WatchEligibilitiesResponse]
     """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
     rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
-    Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
-    Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
-    have been built anew since: watch again from the beginning.
+    Several changes at once may come as one. Whoever loses the right to see somebody is told no more of them.
+    Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours.
     """
     ListTalents: _aio.UnaryUnaryMultiCallable[_eligibility_pb2.ListTalentsRequest, _eligibility_pb2.ListTalentsResponse]
     """The pool behind a rung: everybody for whom it is the next step, who is ready now first, then by the day on which they
@@ -52,12 +52,15 @@ class EligibilityServiceStub:
     """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
     that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
     nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
-    Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+    Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `KPI_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`,
+    `POLICY_INVALID` for a draft that could not be stored.
     """
 
 class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Eligibility is read, never decided here: a live view over the facts under the ladder and the rules in force. One is of an
     employee and a step: a rung of a ladder that is one above the one held, or two.
+
+    All of it includes what was said before the call.
 
     Who may: the employee, their lead, the lead's lead, HR, the executive; everybody else is answered PERMISSION_DENIED
     `NEED_TO_KNOW`, whatever there is. Lists have those only whom the caller may ask about.
@@ -75,8 +78,7 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_eligibility_pb2.Eligibility]:
         """Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `POLICY_NOT_FOUND` (of a ladder or rules that are not in force on the day),
         `RUNG_NOT_FOUND`; FAILED_PRECONDITION `NO_STEP` where no rung is named and none is above the one held;
-        INVALID_ARGUMENT `DATE_INVALID`. Read from the read model, unlike other single resources: `at_least` includes what
-        was said before.
+        INVALID_ARGUMENT `DATE_INVALID`.
         """
 
     @_abc_1.abstractmethod
@@ -98,9 +100,8 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_eligibility_pb2.WatchEligibilitiesResponse]:
         """Every change of the outcome, or of a criterion, of employees' next steps as it comes, of all ladders: by a fact, a
         rule, a waiver, a headcount, or by a day that has begun. Without a position to go on from, first everybody's as it is now.
-        Several changes at once may come as one. Ends when the caller loses the right to see what was asked for.
-        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours; FAILED_PRECONDITION `RESUME_LOST` where the rows
-        have been built anew since: watch again from the beginning.
+        Several changes at once may come as one. Whoever loses the right to see somebody is told no more of them.
+        Errors: INVALID_ARGUMENT `RESUME_INVALID` for what is none of ours.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +124,8 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
         that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
         nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
-        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`, `POLICY_INVALID`.
+        Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `KPI_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`,
+        `POLICY_INVALID` for a draft that could not be stored.
         """
 
 def add_EligibilityServiceServicer_to_server(servicer: EligibilityServiceServicer, server: _aio.Server) -> None: ...

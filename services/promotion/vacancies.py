@@ -1,0 +1,62 @@
+"""Vacancies of rungs: what posts' headcounts leave beside those who hold them, on a day and as known at a position."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.common.commands import Commands, Standing
+from libs.facts.people import People
+from services.promotion.criteria import Vacant
+from services.promotion.history import Histories
+from services.promotion.post import POST, State
+from services.promotion.posts import Holder, Posts
+from services.promotion.seats import occupants
+from stepladder.performance.v1.promotion_rules_pb2 import Ladder
+
+
+class Vacancies:
+    """Posts out of the log, occupants out of read models that have what is asked for."""
+
+    def __init__(
+        self, commands: Commands, engine: AsyncEngine, posts: Posts, histories: Histories, people: People
+    ) -> None:
+        self._commands = commands
+        self._engine = engine
+        self._posts = posts
+        self._histories = histories
+        self._people = people
+
+    async def of(self, rungs: Mapping[int, Ladder.Rung], day: date, known_at: int = 0) -> dict[int, Vacant]:
+        """Of each rung by its number, over all teams, on a day.
+
+        Seats that a competition has claimed and nobody has taken are vacant: they are what its candidates compete for.
+        """
+        found: dict[int, Vacant] = {}
+        for number, rung in rungs.items():
+            ids = await self._posts.all_posts(self._engine, position=rung.position)
+            posts = [one for one in await self._states(ids, known_at) if rung.stars in (0, one.state.stars)]
+            holders = await self._holders(rung.position, day, known_at) if posts else []
+            vacant, positions, unlimited = 0, list[int](), False
+            for standing in posts:
+                post = standing.state
+                there = occupants(holders, post.position, post.stars, post.team_id)
+                counted = post.vacancies(there, day, standing.position)
+                vacant += max(0, counted.headcount - counted.occupied)
+                unlimited |= counted.unlimited
+                positions.append(standing.position)
+            found[number] = Vacant(None if unlimited else vacant, tuple(sorted(positions)))
+        return found
+
+    async def _states(self, ids: Sequence[str], known_at: int) -> list[Standing[State]]:
+        if not known_at:
+            return list((await self._commands.known(POST, ids)).values())
+        loaded = [await self._commands.load(POST, one, known_at) for one in ids]
+        return [one for one in loaded if one.position]
+
+    async def _holders(self, position: str, day: date, known_at: int) -> list[Holder]:
+        text = day.isoformat()
+        spans = await self._people.memberships_between(self._engine, text, text, known_at=known_at)
+        teams = {one.employee_id: one.team_id for one in spans}
+        held = await self._histories.holders(self._engine, position, day, known_at)
+        return [Holder(one, position, stars, teams.get(one, "")) for one, stars in held.items()]
