@@ -157,7 +157,7 @@ async def test_reflection_shows_every_service(world: World, tmp_path: Path) -> N
 async def test_every_service_can_be_reached(world: World) -> None:
     """Calls go to the service whose they are."""
     await DirectoryServiceStub(world.channel).ListEmployees(ListEmployeesRequest())
-    await EligibilityServiceStub(world.channel).ListEligibilities(ListEligibilitiesRequest())
+    await EligibilityServiceStub(world.channel).ListEligibilities(ListEligibilitiesRequest(ladder_id="titles"))
     assert list(world.performance.heard) == ["ListEmployees"]
     assert list(world.promotion.heard) == ["ListEligibilities"]
     assert not world.coaching.heard
