@@ -142,8 +142,7 @@ class Histories(ReadModel):
             case RatingProposed(employee_id=employee_id, month=month):
                 await mine.mark(employee_id, Kind.RATING, month, disputed=True)
             case RatingDecided(employee_id=employee_id, month=month, rating=rating):
-                await mine.mark(employee_id, Kind.RATING, month, disputed=False)
-                await mine.rate(employee_id, month, rating)
+                await mine.rate(employee_id, month, rating, disputed=False)
             case RecordCreated(employee_id=employee_id, record=record) if record.HasField("training"):
                 await mine.attend(employee_id, record)
             case RecordCorrected(employee_id=employee_id, record=record):
@@ -332,12 +331,26 @@ class _Rows:
         query = select(self.table).where(mine, known(self.table))
         return [content_of(row) for row in (await self._rows.execute(query)).all()]
 
-    async def rate(self, employee_id: str, month: str, rating: "Rating.ValueType", *, total: str | None = None) -> None:
-        """A month has a rating. Without a total, that of before stays, and a proposal stays open."""
+    async def rate(
+        self,
+        employee_id: str,
+        month: str,
+        rating: "Rating.ValueType",
+        *,
+        total: str | None = None,
+        disputed: bool | None = None,
+    ) -> None:
+        """A month has a rating. What is not given of it stays as it was."""
         before = next(iter(await self.current(employee_id, Kind.RATING, month)), {"mark": 0, "total": ""})
-        kept = str(before["total"]) if total is None else total
-        marked = bool(before["mark"])
-        await self.hold(employee_id, Kind.RATING, month, day=f"{month}-01", number=rating, mark=marked, total=kept)
+        await self.hold(
+            employee_id,
+            Kind.RATING,
+            month,
+            day=f"{month}-01",
+            number=rating,
+            mark=bool(before["mark"]) if disputed is None else disputed,
+            total=str(before["total"]) if total is None else total,
+        )
 
     async def mark(self, employee_id: str, kind: Kind, key: str, *, disputed: bool) -> None:
         for row in await self.current(employee_id, kind, key):
