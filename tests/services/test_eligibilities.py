@@ -8,8 +8,11 @@ from typing import Any
 
 from grpc import StatusCode
 
+from libs.common.eventsourcing import Context
+from libs.common.rebuilding import rebuild
 from libs.common.rpc import ACTOR_KEY
 from services.promotion.eligibility_changes import Touched
+from services.promotion.post import POST
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
@@ -22,6 +25,7 @@ from stepladder.performance.v1.facts_pb2 import RATING_EXCELLENT, RATING_GOOD, R
 from stepladder.performance.v1.policy_pb2 import Offence, Policy, RuleBook, SetPolicyRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, EligibilityRules, Ladder
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record, Training, Violation
+from stepladder.promotion.v1.career_pb2 import WaiveCriterionRequest
 from stepladder.promotion.v1.eligibility_pb2 import (
     DryRunEligibilityRequest,
     Eligibility,
@@ -31,6 +35,7 @@ from stepladder.promotion.v1.eligibility_pb2 import (
     WatchEligibilitiesRequest,
     WatchEligibilitiesResponse,
 )
+from stepladder.promotion.v1.post_pb2 import ClaimSeats, SetHeadcountRequest
 from tests.refusals import refused
 from tests.services.world import HR, World, caught_up, fact, new_id, until
 
@@ -519,3 +524,77 @@ async def test_rules_are_tried_over_months(both: World) -> None:
         }
         call = world.eligibility.DryRunEligibility(DryRunEligibilityRequest(**{**default, **asked}), metadata=by(HR))
         await refused(anext(aiter(call)), code, reason)
+
+
+async def test_a_vacancy_is_there_while_the_headcount_is_not_full(both: World) -> None:
+    """From its day on, until somebody holds the post; seats that a competition claims are what it is about."""
+    world = both
+    at(world, "2026-03-20")
+    ladder, team = await set_ladder(world, "agent", "senior"), await world.team()
+    await set_rules(world, f"{ladder}-senior", tenure(12), Rules.Criterion(vacancy=Rules.Vacancy()))
+    agent, other = await world.employee(team), await world.employee(team)
+    await judged(world)
+    async with watching(world, HR, employee_id=agent) as watch:
+        assert not (await watch.next()).eligibility.eligible
+        headcount = SetHeadcountRequest(position="senior", team_id=team, headcount=1, effective_date="2026-04-01")
+        post = await world.posts.SetHeadcount(headcount, metadata=by(HR))
+        assert not (await ask(world, agent, ladder)).eligible
+        at(world, "2026-04-01")
+        assert (await watch.next()).eligibility.eligible
+        shown = (await ask(world, agent, ladder)).criteria[-1]
+        assert (shown.actual, list(shown.evidence_positions)) == ("1 vacancy", [await world.end()])
+        claim = ClaimSeats(claim_id="competition", seats=1)
+        service = world.services["promotion"]
+        context = Context(now=service.now(), today=service.today(), actor=f"user:{HR}")
+        await service.commands.handle(POST, post.post_id, claim, context)
+        assert (await ask(world, agent, ladder)).eligible
+        before = await world.end()
+        await move(world, other, "senior", "2026-04-01", acting=True)
+        told = (await watch.next()).eligibility
+        assert (told.eligible, told.criteria[-1].actual) == (False, "0 vacancies")
+    assert (await ask(world, agent, ladder, known_at=before)).eligible
+    await status(world, other, EMPLOYMENT_STATUS_LEFT, "2026-04-01")
+    assert (await ask(world, agent, ladder)).eligible
+    unlimited = SetHeadcountRequest(position="senior", team_id=team, unlimited=True, effective_date="2026-04-01")
+    await world.posts.SetHeadcount(unlimited, metadata=by(HR))
+    assert (await ask(world, agent, ladder)).criteria[-1].actual == "any number"
+
+
+async def test_a_waiver_makes_eligible_while_it_lasts(world: World) -> None:
+    """Whoever watches hears of its beginning and of its end."""
+    at(world, "2026-03-20")
+    ladder, team = await set_ladder(world, "agent", "senior"), await world.team()
+    waivable = tenure(24)
+    waivable.waivable = True
+    await set_rules(world, f"{ladder}-senior", waivable)
+    agent, executive = await world.employee(team, "2025-01-01"), await world.employee(team, job_family="executive")
+    await judged(world)
+    async with watching(world, executive, employee_id=agent) as watch:
+        assert (await watch.next()).eligibility.eligible_from == "2027-01-01"
+        waive = WaiveCriterionRequest(employee_id=agent, ladder_id=ladder, rung_id="senior", criterion_id="tenure")
+        waive.reason, waive.until_date = "Exceptional.", "2026-03-31"
+        await world.careers.WaiveCriterion(waive, metadata=by(executive))
+        waived = (await watch.next()).eligibility
+        assert (waived.eligible, waived.criteria[-1].met) == (True, False)
+        assert waived.criteria[-1].waiver_position == await world.end()
+        at(world, "2026-04-01")
+        assert not (await watch.next()).eligibility.eligible
+
+
+async def test_read_models_are_the_same_when_they_are_built_anew(both: World) -> None:
+    """What is known of employees, and what has come due of it, is made of the log alone."""
+    world = both
+    at(world, "2026-03-20")
+    ladder, kpi = await set_ladder(world, "agent", "senior"), await world.kpi()
+    await set_rules(world, f"{ladder}-senior", ratings(1))
+    agent = await world.employee(await world.team())
+    await rate(world, agent, "2026-01", "2026-02")
+    await rate(world, agent, "2026-01", rating=RATING_EXCELLENT)
+    await world.record(fact(agent, "2026-02-03", kpi, 2))
+    await judged(world)
+    before = await ask(world, agent, ladder)
+    for follower in world.services["promotion"].followers:
+        if follower.handler.name in ("histories", "eligibilities"):
+            assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+    await judged(world)
+    assert await ask(world, agent, ladder) == before
