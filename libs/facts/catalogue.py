@@ -113,7 +113,8 @@ class Rules:
     def versions_of(self, policy_id: str) -> list[tuple[Policy, str]]:
         """Every version of a policy, the earliest first, each with the day from which it is in force no longer."""
         versions = sorted([policy for policy in self.policies if policy.policy_id == policy_id], key=_version)
-        return list(zip(versions, [*(one.effective_date for one in versions[1:]), FOR_EVER], strict=True))
+        ends = [one.effective_date for one in versions[1:]]
+        return list(zip(versions, [*ends, FOR_EVER][: len(versions)], strict=True))
 
     def of_kind_on(self, kind: str, policy_id: str, day: date) -> Policy:
         """The version in force on a day of a policy that must be of a kind. Raises NotFound `POLICY_NOT_FOUND`."""

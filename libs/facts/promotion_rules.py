@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
@@ -95,20 +95,21 @@ def wrong_in_competition(rules: CompetitionRules, path: str) -> Iterator[FieldVi
         yield FieldViolation(f"{path}.pass_mark", "totals are from 0 to 100, and so is the pass mark")
 
 
-def too_many_questions(rules: CompetitionRules, banks: Mapping[str, QuestionBank]) -> Iterator[FieldViolation]:
-    """Interviews in which more is asked than there is in their question bank, by its id."""
-    for index, part in enumerate(rules.parts):
-        if not part.HasField("interview"):
-            continue
-        questions = banks[part.interview.question_bank_id].questions
-        compulsory = sum(question.compulsory for question in questions)
-        for name, asked, there in (
-            ("compulsory_questions", part.interview.compulsory_questions, compulsory),
-            ("random_questions", part.interview.random_questions, len(questions) - compulsory),
-        ):
-            if asked > there:
-                path = f"policy.competition.parts[{index}].interview.{name}"
-                yield FieldViolation(path, f"the bank has only {there} of them")
+def interview_in(rules: CompetitionRules) -> tuple[str, CompetitionRules.Interview] | None:
+    """The interview, if there is one, with the path of its part in the rules."""
+    parts = [(f"parts[{index}].interview", part.interview) for index, part in enumerate(rules.parts)]
+    return next(((path, interview) for path, interview in parts if interview.question_bank_id), None)
+
+
+def too_many_questions(interview: CompetitionRules.Interview, bank: QuestionBank) -> Iterator[tuple[str, int, int]]:
+    """Fields that ask for more questions than the bank has: each with how many are asked, and how many there are."""
+    compulsory = sum(question.compulsory for question in bank.questions)
+    for field, asked, there in (
+        ("compulsory_questions", interview.compulsory_questions, compulsory),
+        ("random_questions", interview.random_questions, len(bank.questions) - compulsory),
+    ):
+        if asked > there:
+            yield field, asked, there
 
 
 def wrong_in_question_bank(bank: QuestionBank, path: str) -> Iterator[FieldViolation]:

@@ -12,7 +12,8 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.catalogue import Catalogue, Rules
-from libs.facts.promotion_rules import too_many_questions
+from libs.facts.people import FOR_EVER
+from libs.facts.promotion_rules import interview_in, too_many_questions
 from services.performance.kpi import KPI
 from services.performance.policy import POLICY, kpis_of, policies_of
 from stepladder.performance.v1 import policy_pb2 as pb
@@ -42,6 +43,7 @@ class PolicyApi:
                 if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
                     raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
             check_scope(rules, request.policy)
+            check_questions(rules, request.policy)
             handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
         day = date.fromisoformat(request.policy.effective_date)
         policy = pb.Policy(log_position=handled.position)
@@ -101,19 +103,47 @@ def check_scope(rules: Rules, policy: pb.Policy) -> None:
 async def check_policies(commands: Commands, policy: pb.Policy) -> None:
     """Whether what a policy names is there: of the right kind, and in force on its first day.
 
-    Raises NotFound `CALENDAR_NOT_FOUND`, or `POLICY_NOT_FOUND` for another kind; Invalid `POLICY_INVALID` where more
-    questions are asked in interviews than their bank has.
+    Raises NotFound `CALENDAR_NOT_FOUND`, or `POLICY_NOT_FOUND` for another kind.
     """
     named = policies_of(policy)
     day = parse_day(policy.effective_date, "policy.effective_date")
     known = await commands.known(POLICY, {policy_id for _, _, policy_id in named}, latest=True)
-    in_force_then = {policy_id: in_force(found.state.versions, day) for policy_id, found in known.items()}
     for path, kind, policy_id in named:
-        found = in_force_then.get(policy_id)
+        found = in_force(known[policy_id].state.versions, day) if policy_id in known else None
         if not found or found.WhichOneof("content") != kind:
             reason = "CALENDAR_NOT_FOUND" if kind == "calendar" else "POLICY_NOT_FOUND"
             raise NotFound(reason, f"{path}: there is no {kind} {policy_id} in force on {day}")
-    banks = {policy_id: found.question_bank for policy_id, found in in_force_then.items() if found}
-    if violations := tuple(too_many_questions(policy.competition, banks)):
+
+
+def check_questions(rules: Rules, policy: pb.Policy) -> None:
+    """Raises Invalid `POLICY_INVALID` for rules of competitions that ask more than their question bank has.
+
+    And for a bank that has less than such rules ask; each on any day on which both are in force.
+    """
+    violations: list[FieldViolation] = []
+    if asking := interview_in(policy.competition):
+        path, interview = asking
+        for bank in _in_force_with(rules, policy, interview.question_bank_id):
+            for field, _, there in too_many_questions(interview, bank.question_bank):
+                message = f"{bank.policy_id} of {bank.effective_date} has only {there} of them"
+                violations.append(FieldViolation(f"policy.competition.{path}.{field}", message))
+    asked_of = {
+        one.policy_id for one in rules.policies if policy.HasField("question_bank") and one.HasField("competition")
+    }
+    for competition in (one for policy_id in sorted(asked_of) for one in _in_force_with(rules, policy, policy_id)):
+        asking = interview_in(competition.competition)
+        if asking and asking[1].question_bank_id == policy.policy_id:
+            for field, asked, there in too_many_questions(asking[1], policy.question_bank):
+                message = f"{competition.policy_id} of {competition.effective_date} asks {asked} {field}, not {there}"
+                violations.append(FieldViolation("policy.question_bank.questions", message))
+    if violations:
         text = "; ".join(f"{one.field}: {one.message}" for one in violations)
-        raise Invalid("POLICY_INVALID", text, violations)
+        raise Invalid("POLICY_INVALID", text, tuple(violations))
+
+
+def _in_force_with(rules: Rules, policy: pb.Policy, policy_id: str) -> list[pb.Policy]:
+    """The versions of a policy that are in force on a day on which another one, stored now, will be, too."""
+    day = policy.effective_date
+    later = [one.effective_date for one, _ in rules.versions_of(policy.policy_id) if one.effective_date > day]
+    until = min(later, default=FOR_EVER)
+    return [one for one, ends in rules.versions_of(policy_id) if one.effective_date < until and ends > day]

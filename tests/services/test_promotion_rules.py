@@ -50,9 +50,10 @@ def test_the_question_bank_speaks_both_languages() -> None:
     rules = {zero.rule_id for one in bank.questions for zero in one.zero_rules}
     assert rules >= {"over-the-head", "refuses"}
     for question in bank.questions:
-        parts = [question, *question.bands, *question.key_points, *question.zero_rules]
-        assert all([text.language for text in part.texts] == ["en", "zh"] for part in parts)
-        assert all(any("\u4e00" <= letter <= "\u9fff" for letter in part.texts[1].text) for part in parts)
+        of_parts = [one.texts for one in question.bands] + [one.texts for one in question.key_points]
+        for texts in [question.texts, *of_parts, *(one.texts for one in question.zero_rules)]:
+            assert [text.language for text in texts] == ["en", "zh"]
+            assert any("\u4e00" <= letter <= "\u9fff" for letter in texts[1].text)
 
 
 async def test_what_rules_name_is_in_force_with_them(world: World) -> None:
@@ -86,20 +87,27 @@ async def test_what_rules_name_is_in_force_with_them(world: World) -> None:
 
 
 async def test_no_more_is_asked_than_there_is(world: World) -> None:
-    """Five compulsory questions, and twenty to draw from."""
+    """Five compulsory questions, and twenty to draw from; nor does a bank lose what is asked while it is in force."""
     await import_centre(world.channels["performance"], preset_requests())
+    invalid = StatusCode.INVALID_ARGUMENT, "POLICY_INVALID"
     policy = preset("competition-for-titles")
     asked = policy.competition.parts[1].interview
     asked.compulsory_questions, asked.random_questions = 5, 20
     await world.policies.SetPolicy(SetPolicyRequest(policy=policy))
     asked.compulsory_questions, asked.random_questions = 6, 21
-    refusal = await refused(
-        world.policies.SetPolicy(SetPolicyRequest(policy=policy)), StatusCode.INVALID_ARGUMENT, "POLICY_INVALID"
-    )
+    refusal = await refused(world.policies.SetPolicy(SetPolicyRequest(policy=policy)), *invalid)
     here = "policy.competition.parts[1].interview"
     assert refusal.fields == [f"{here}.compulsory_questions", f"{here}.random_questions"]
-    assert "has only 5 of them" in refusal.message
+    assert f"interview-questions of {DAY} has only 5 of them" in refusal.message
     assert "has only 20 of them" in refusal.message
+    shorter = preset("interview-questions", "2025-12-01")
+    del shorter.question_bank.questions[1]
+    refusal = await refused(world.policies.SetPolicy(SetPolicyRequest(policy=shorter)), *invalid)
+    assert refusal.fields == ["policy.question_bank.questions"]
+    assert f"competition-for-titles of {LATER} asks 20 random_questions, not 19" in refusal.message
+    # Until the rules that ask for more are in force, the questions are there again.
+    await world.policies.SetPolicy(SetPolicyRequest(policy=preset("interview-questions", LATER)))
+    await world.policies.SetPolicy(SetPolicyRequest(policy=shorter))
 
 
 async def test_eligibility_policies_of_earlier_logs_are_understood(world: World) -> None:
