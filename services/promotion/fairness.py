@@ -24,8 +24,7 @@ class Candidate:
     """What became of somebody in a competition.
 
     Attributes:
-        found: what came of each stage that they came to, as far as it is known; of the lead's review that they are not
-            recommended ends nothing.
+        found: whether they got through each stage of which that is known.
         withdrew: ended by themself.
         refused: ended by others.
         groups: by dimension.

@@ -68,11 +68,8 @@ class FairnessApi:
         return {keys[key]: found.state.groups for key, found in (await self._commands.known(GROUPS, keys)).items()}
 
     async def _smallest_group(self, held: Sequence[Held]) -> int:
-        positions = {one.rules_position for one in held}
-        asked = [
-            (await self._catalogue.rules(self._engine, position)).version(position).competition.smallest_group
-            for position in sorted(positions)
-        ]
+        rules = await self._catalogue.rules(self._engine)
+        asked = [rules.version(one.rules_position).competition.smallest_group for one in held]
         return max((smallest or SMALLEST_GROUP for smallest in asked), default=SMALLEST_GROUP)
 
 
