@@ -115,6 +115,8 @@ class Document:
     sections: Sequence[Section] = field(default_factory=list)
     language: str = "en"
     """ISO 639-1: by it words are broken, and read to people."""
+    prose: bool = False
+    """Read from beginning to end, like a letter: set larger in print."""
 
 
 def storable(text: str) -> str:

@@ -42,6 +42,7 @@ def content_of(document: Document) -> str:
     content = {
         "fonts": FONTS,
         "language": document.language,
+        "prose": document.prose,
         "title": document.title,
         "subtitle": document.subtitle,
         "headlines": [(what, shown(value)) for what, value in document.headlines],

@@ -112,6 +112,7 @@ def letter_document(letter: Letter, language: str) -> Document:
         ],
         sections=[Section(texts["dear"].format(**said), [texts[one].format(**said) for one in paragraphs])],
         language=language,
+        prose=True,
     )
 
 

@@ -1,5 +1,6 @@
 """What comes out of a competition on paper: what each reader is told, and nothing that they may not see."""
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import reduce
 
 import pytest
 from google.protobuf.message import Message
+from pypdf import PdfReader
 
 from libs.common.days import timestamp
 from libs.common.eventsourcing import Recorded
@@ -373,3 +375,14 @@ def test_all_of_them_can_be_printed() -> None:
         *(letter_document(LETTER, one) for one in LANGUAGES),
     ):
         assert pdf_of(document).startswith(b"%PDF")
+
+
+def test_a_letter_is_set_to_be_read_and_a_list_to_look_things_up() -> None:
+    def sizes(document: Document) -> set[float]:
+        found: set[float] = set()
+        (page,) = PdfReader(io.BytesIO(pdf_of(document))).pages
+        page.extract_text(visitor_text=lambda text, _cm, _tm, _font, size: found.add(size) if text.strip() else None)
+        return found
+
+    assert 11 in sizes(letter_document(LETTER, "en"))
+    assert 11 not in sizes(list_document(PUBLIC, "Team lead", "North", NOTICES))
