@@ -46,7 +46,16 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
-from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, fairness_pb2, post_pb2
+from stepladder.promotion.v1 import (
+    career_pb2,
+    competition_pb2,
+    cycle_pb2,
+    document_pb2,
+    eligibility_pb2,
+    fairness_pb2,
+    post_pb2,
+    scoring_pb2,
+)
 
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
@@ -78,10 +87,12 @@ CONTRACTS = (
     scorecard_pb2,
     competition_pb2,
     cycle_pb2,
+    document_pb2,
     eligibility_pb2,
     fairness_pb2,
     post_pb2,
     career_pb2,
+    scoring_pb2,
 )
 """Of the services behind the front door; callers find them by reflection here."""
 

@@ -53,7 +53,16 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
-from stepladder.promotion.v1 import career_pb2, competition_pb2, cycle_pb2, eligibility_pb2, fairness_pb2, post_pb2
+from stepladder.promotion.v1 import (
+    career_pb2,
+    competition_pb2,
+    cycle_pb2,
+    document_pb2,
+    eligibility_pb2,
+    fairness_pb2,
+    post_pb2,
+    scoring_pb2,
+)
 from tests.servers import free_port
 
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
@@ -93,10 +102,12 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "promotion": [
         competition_pb2.DESCRIPTOR,
         cycle_pb2.DESCRIPTOR,
+        document_pb2.DESCRIPTOR,
         eligibility_pb2.DESCRIPTOR,
         fairness_pb2.DESCRIPTOR,
         post_pb2.DESCRIPTOR,
         career_pb2.DESCRIPTOR,
+        scoring_pb2.DESCRIPTOR,
     ],
 }
 

@@ -58,9 +58,11 @@ from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.career_pb2_grpc import CareerServiceStub
 from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
+from stepladder.promotion.v1.document_pb2_grpc import DocumentServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 from stepladder.promotion.v1.fairness_pb2_grpc import FairnessServiceStub
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
+from stepladder.promotion.v1.scoring_pb2_grpc import ScoreServiceStub
 
 HR = "e-hr"
 """Of HR, and calls where a test does not say who, and the call is not for everybody; hired with the first such call."""
@@ -201,6 +203,14 @@ class World:
     @property
     def careers(self) -> CareerServiceStub:
         return CareerServiceStub(self.channels["promotion"])
+
+    @property
+    def scores(self) -> ScoreServiceStub:
+        return ScoreServiceStub(self.channels["promotion"])
+
+    @property
+    def documents(self) -> DocumentServiceStub:
+        return DocumentServiceStub(self.channels["promotion"])
 
     async def end(self) -> int:
         """The last position in the log."""
