@@ -28,7 +28,7 @@ Move = AppointmentBegun | AppointmentDecided | EmployeeDemoted
 
 
 class FollowCareers(Policy):
-    """Who holds a post for the time being is shown as acting in it, from its first day on; then for good, or where else.
+    """Who holds a post for the time being is shown as acting in it, from its first day on; then for good, or elsewhere.
 
     What the directory refuses, for instance of somebody who has left, is logged; the rest of it is done all the same.
     """

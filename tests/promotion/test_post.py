@@ -47,8 +47,9 @@ def claiming(seats: int, claim_id: str = "c-1", *occupants: str) -> ClaimSeats:
     return ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupants)
 
 
-def claimed(seats: int, claim_id: str = "c-1", **found: int) -> SeatsClaimed:
-    return SeatsClaimed(post_id=ID, claim_id=claim_id, seats=seats, vacancies=Vacancies(**found))
+def claimed(seats: int, claim_id: str = "c-1", *, unlimited: bool = False, **found: int) -> SeatsClaimed:
+    vacancies = Vacancies(unlimited=unlimited, **found)
+    return SeatsClaimed(post_id=ID, claim_id=claim_id, seats=seats, vacancies=vacancies)
 
 
 def filling(employee_id: str, claim_id: str = "c-1", day: str = "2026-03-16") -> FillSeat:
