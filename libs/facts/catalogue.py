@@ -111,7 +111,10 @@ class Rules:
         return max(versions, key=_version, default=None)
 
     def versions_of(self, policy_id: str) -> list[tuple[Policy, str]]:
-        """Every version of a policy, the earliest first, each with the day from which it is in force no longer."""
+        """Every version of a policy, the earliest first, each with the day from which it is in force no longer.
+
+        None of a policy that there is not.
+        """
         versions = sorted([policy for policy in self.policies if policy.policy_id == policy_id], key=_version)
         ends = [one.effective_date for one in versions[1:]]
         return list(zip(versions, [*ends, FOR_EVER][: len(versions)], strict=True))

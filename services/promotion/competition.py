@@ -19,6 +19,7 @@ from stepladder.promotion.v1.competition_pb2 import (
     DeclareConflictRequest,
     NoteCandidateLeft,
     OpenCompetition,
+    PublicList,
     PublishListRequest,
     RankCompetition,
     SetPanel,
@@ -254,7 +255,8 @@ def _panel(state: State, looked_up: SetPanel, context: Context) -> PanelSet:
     if candidates := [one for one in interviewer_ids if one in looked_up.candidate_ids]:
         message = f"who is a candidate, or was, interviews nobody: {', '.join(candidates)}"
         raise NotAllowed("INTERVIEWER_IS_CANDIDATE", message)
-    if missing := [one for one in looked_up.scored_by if one not in interviewer_ids]:
+    staying = {*interviewer_ids, *looked_up.candidate_ids}
+    if missing := [one for one in looked_up.scored_by if one not in staying]:
         message = f"who has scored a candidate stays on the panel: {', '.join(missing)}"
         raise NotAllowed("INTERVIEWER_HAS_SCORED", message)
     return PanelSet(
@@ -314,4 +316,27 @@ def to_resource(state: State, position: int) -> Competition:
         closed_date=state.closed.closed_date,
         etag=str(position),
         log_position=position,
+    )
+
+
+def to_public_list(state: State, names: Mapping[str, str]) -> PublicList:
+    """What everybody is told of a list; names by employee."""
+    opened = state.opened
+    return PublicList(
+        competition_id=opened.competition_id,
+        position=opened.position,
+        stars=opened.stars,
+        team_id=opened.team_id,
+        seats=opened.seats,
+        published_date=min(state.published.values(), default=""),
+        entries=[
+            PublicList.Entry(
+                rank=one.rank,
+                candidacy_id=one.candidacy_id,
+                employee_id=one.employee_id,
+                display_name=names[one.employee_id],
+                published_date=state.published[one.candidacy_id],
+            )
+            for one in state.on_list
+        ],
     )

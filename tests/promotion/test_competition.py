@@ -230,6 +230,8 @@ def test_a_panel_as_the_rules_ask() -> None:
     assert mine.message.endswith(": e-1")
     scored = opened.when(panel("i-2", "i-3", scored_by=["i-1"])).refused(NotAllowed, "INTERVIEWER_HAS_SCORED")
     assert scored.message.endswith(": i-1")
+    now_candidate = panel("i-2", "i-3", scored_by=["i-1"], candidate_ids=["i-1"])
+    assert opened.when(now_candidate)._decide()
 
 
 def test_another_panel_asks_the_same() -> None:

@@ -131,8 +131,9 @@ class CompetitionServiceServicer:
         """Until it is RANKED. The questions are drawn with the first panel, out of the version of the bank that is in force on the
         day, and stay; the same of all candidates.
         Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
-        `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank is not in force.
+        `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
+        `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
+        is not in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,7 +151,7 @@ class CompetitionServiceServicer:
     def RankCompetition(self, request, context):
         """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
         Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-        part without a score, naming candidacies and parts.
+        part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +160,8 @@ class CompetitionServiceServicer:
     def PublishList(self, request, context):
         """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
         next for the seats of those who have left since.
-        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
+        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left;
+        `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if the notice cannot be counted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

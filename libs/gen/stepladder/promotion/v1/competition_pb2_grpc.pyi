@@ -40,8 +40,9 @@ class CompetitionServiceStub:
     """Until it is RANKED. The questions are drawn with the first panel, out of the version of the bank that is in force on the
     day, and stay; the same of all candidates.
     Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
-    `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate; NOT_FOUND
-    `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank is not in force.
+    `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
+    `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
+    is not in force.
     """
     DeclareConflict: _aio.UnaryUnaryMultiCallable[_competition_pb2.DeclareConflictRequest, _competition_pb2.Competition]
     """An interviewer must not judge a candidate. Said by the interviewer, or by HR; until it is RANKED. What they have given
@@ -51,12 +52,13 @@ class CompetitionServiceStub:
     RankCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.RankCompetitionRequest, _competition_pb2.Competition]
     """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
     Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-    part without a score, naming candidacies and parts.
+    part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
     """
     PublishList: _aio.UnaryUnaryMultiCallable[_competition_pb2.PublishListRequest, _competition_pb2.Competition]
     """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
     next for the seats of those who have left since.
-    Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
+    Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left;
+    `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if the notice cannot be counted.
     """
     CloseCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.CloseCompetitionRequest, _competition_pb2.Competition]
     """RANKED or LISTED → CLOSED; with `cancelled`, any state before → CANCELLED. Ends every candidacy that is not appointed,
@@ -114,8 +116,9 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Until it is RANKED. The questions are drawn with the first panel, out of the version of the bank that is in force on the
         day, and stay; the same of all candidates.
         Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
-        `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate; NOT_FOUND
-        `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank is not in force.
+        `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
+        `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
+        is not in force.
         """
 
     @_abc_1.abstractmethod
@@ -137,7 +140,7 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
         Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-        part without a score, naming candidacies and parts.
+        part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
         """
 
     @_abc_1.abstractmethod
@@ -148,7 +151,8 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
         next for the seats of those who have left since.
-        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left.
+        Errors: FAILED_PRECONDITION `NOBODY_TO_LIST` before there is a list, if nobody has passed who has not left;
+        `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if the notice cannot be counted.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,49 @@
+"""The candidates of a competition, and by what it is decided about them."""
+
+from libs.common.commands import Standing
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.catalogue import Catalogue
+from services.promotion.candidacies import Candidacies
+from services.promotion.candidacy import CANDIDACY
+from services.promotion.candidacy_state import State
+from services.promotion.competition import State as CompetitionState
+from services.promotion.counting import counted_by
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.candidacy_pb2 import CountedBy
+
+
+class Candidates:
+    """Candidacies out of the log, once the read model that finds them has everything."""
+
+    def __init__(
+        self,
+        service: Service,
+        candidacies: Candidacies,
+        at_candidacies: Follower,
+        catalogue: Catalogue,
+        at_catalogue: Follower,
+    ) -> None:
+        self._commands = service.commands
+        self._engine = service.engine
+        self._candidacies = candidacies
+        self._at_candidacies = at_candidacies
+        self._catalogue = catalogue
+        self._at_catalogue = at_catalogue
+
+    async def of(self, competition_id: str) -> dict[str, Standing[State]]:
+        """Every candidacy of a competition, by id, the earliest application first."""
+        await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
+        ids = await self._candidacies.of_competition(self._engine, competition_id)
+        return await self._commands.known(CANDIDACY, ids, latest=True)
+
+    async def rules_of(self, competition: CompetitionState) -> CompetitionRules:
+        """The rules by which a competition is decided: of the version that it pins."""
+        position = competition.opened.rules_position
+        await self._at_catalogue.wait_for(position, AT_LEAST_SECONDS)
+        return (await self._catalogue.rules(self._engine, position)).version(position).competition
+
+    async def counted_by(self, competition: CompetitionState) -> CountedBy:
+        """By what the business days of a competition are counted, as it is known now."""
+        await self._at_catalogue.catch_up(AT_LEAST_SECONDS)
+        return counted_by(await self._catalogue.rules(self._engine), competition.opened.calendar_id)
