@@ -1,6 +1,6 @@
-"""Promotion: who may be promoted, and why or why not.
+"""Promotion: who may be promoted, and why or why not; and how it is decided who is.
 
-Owns the rules of eligibility, effective-dated and each under its own id, and the live view of every employee
-against the rules in force. Hears from performance who holds which position since when, employment status and the
-months' ratings. Decides nothing about a person: it shows each criterion with the facts it rests on.
+Keeps in its own database what eligibility and scores rest on, out of what performance and coaching have recorded: who
+holds which position, months' ratings, records, readings, mastery, standing. Owns posts and their seats, cycles,
+competitions, candidacies and careers. Decides nothing about a person: people do, and it shows what that rests on.
 """

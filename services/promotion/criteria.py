@@ -414,7 +414,8 @@ class _Courses(Test):
         return [f"{course_id} {self._what()}" for course_id in missing]
 
     def margins(self) -> list[str]:
-        return [f"{course_id} not {self._what()}" for course_id in self.rule.course_ids]
+        what = "the exam of {} not passed" if self.rule.exam_passed else "{} not attended"
+        return [what.format(course_id) for course_id in self.rule.course_ids]
 
 
 class _Skills(Test):

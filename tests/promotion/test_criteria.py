@@ -249,7 +249,7 @@ def test_courses_are_attended_and_passed_not_too_long_ago() -> None:
     assert (found.met, found.actual, found.disputed) == (True, "a on 2024-02-29, b on 2024-06-01", True)
     assert list(found.evidence_positions) == [41, 43]
     assert last.looked_at_again() == date(2025, 3, 1)
-    assert needs(last) == [["a not attended, exam passed"], ["b not attended, exam passed"]]
+    assert needs(last) == [["the exam of a not passed"], ["the exam of b not passed"]]
     over = judged(history(courses=courses), "2025-03-01", asked)
     assert (only(over).met, only(over).met_from, needs(over)) == (False, "", [["a attended, exam passed"]])
     either = Rules.Criterion(courses=Rules.Courses(course_ids=["b"]))
