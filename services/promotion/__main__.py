@@ -11,8 +11,13 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
 from libs.facts.reaching import Reaches
 from services.promotion.appointing import AppointCandidates, EndTrials, TakeSeats
+from services.promotion.candidacies import Candidacies
+from services.promotion.candidates import Candidates
 from services.promotion.career_api import CareerApi
 from services.promotion.careers import END, Careers
+from services.promotion.competition_api import CompetitionApi
+from services.promotion.competition_policies import FollowCandidacies, FollowCompetitions
+from services.promotion.competitions import CLOSE_APPLICATIONS, Competitions
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
 from services.promotion.eligibilities import Eligibilities
@@ -22,13 +27,23 @@ from services.promotion.fairness_api import FairnessApi
 from services.promotion.history import Histories
 from services.promotion.post_api import PostApi
 from services.promotion.posts import Posts
+from services.promotion.rankings import Rankings
 from services.promotion.rungs import Rungs
+from services.promotion.score_inputs import ScoreInputs
 from services.promotion.seats import Seats
 from services.promotion.stages import Stages
 from services.promotion.vacancies import Vacancies
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.performance.v1 import events_pb2 as performance_events
-from stepladder.promotion.v1 import career_pb2, cycle_pb2, eligibility_pb2, events_pb2, fairness_pb2, post_pb2
+from stepladder.promotion.v1 import (
+    career_pb2,
+    competition_pb2,
+    cycle_pb2,
+    eligibility_pb2,
+    events_pb2,
+    fairness_pb2,
+    post_pb2,
+)
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, coaching_events.DESCRIPTOR)
 
@@ -65,12 +80,26 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
     stages = Stages(metadata)
     fairness = FairnessApi(service, stages, catalogue, service.together(at_catalogue, service.follow(stages)))
+    candidacies = Candidacies(metadata)
+    at_candidacies = service.follow(candidacies)
+    candidates = Candidates(service, candidacies, at_candidacies, catalogue, at_catalogue)
+    rankings = Rankings(service, candidates, ScoreInputs(service, histories, catalogue, together))
+    competitions = Competitions(metadata)
+    at_competitions = service.follow(competitions)
+    competition = CompetitionApi(
+        service, competitions, at_competitions, catalogue, at_catalogue, seats, candidates, rankings
+    )
+    closing = {CLOSE_APPLICATIONS: competition.close_applications}
+    service.tick(at_competitions, competitions.deadlines, closing, now=by_site)
     for policy in (TakeSeats(service), EndTrials(service), AppointCandidates(service, rungs)):
         service.follow(policy)
+    service.follow(FollowCompetitions(service, candidates, seats))
+    service.follow(FollowCandidacies(service))
     return {
         eligibility_pb2.DESCRIPTOR.services_by_name["EligibilityService"]: EligibilityApi(
             service, reaches, people, eligibilities, changes
         ),
+        competition_pb2.DESCRIPTOR.services_by_name["CompetitionService"]: competition,
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
         post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
         career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,

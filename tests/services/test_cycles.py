@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from grpc import StatusCode
 
 from libs.cli.nats_server import NatsServer
+from libs.common.rebuilding import rebuild
 from services.promotion.cycle import regular_id
 from stepladder.performance.v1.policy_pb2 import Calendar, Policy, SetPolicyRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CycleRules
@@ -107,6 +108,8 @@ async def test_regular_cycles(both: World) -> None:
     assert await deadlines(world) == 1
     at(world, 2026, 12, 1, 0, 1)
     assert (await opened(world, hr, "2026-06", "2026-12"))[1].opened_date == "2026-12-01"
+    (follower,) = (one for one in world.services["promotion"].followers if one.handler.name == "cycles")
+    assert [step async for step in rebuild(follower)][-1].changed_rows == 0
 
 
 async def test_a_day_of_the_site(tmp_path: Path, nats: NatsServer) -> None:

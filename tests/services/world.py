@@ -57,6 +57,7 @@ from stepladder.performance.v1.report_pb2_grpc import ReportServiceStub
 from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from stepladder.promotion.v1.career_pb2_grpc import CareerServiceStub
+from stepladder.promotion.v1.competition_pb2_grpc import CompetitionServiceStub
 from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
 from stepladder.promotion.v1.document_pb2_grpc import DocumentServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
@@ -191,6 +192,10 @@ class World:
     @property
     def fairness(self) -> FairnessServiceStub:
         return FairnessServiceStub(self.channels["promotion"])
+
+    @property
+    def competitions(self) -> CompetitionServiceStub:
+        return CompetitionServiceStub(self.channels["promotion"])
 
     @property
     def cycles(self) -> CycleServiceStub:

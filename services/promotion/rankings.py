@@ -1,0 +1,80 @@
+"""Rankings of competitions: once nobody lacks anything, every score is written, and then the order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from libs.common.errors import Conflict, NotAllowed, Refused
+from libs.common.eventsourcing import Context
+from libs.common.service import Service
+from services.promotion.candidacy import CANDIDACY, lacking
+from services.promotion.candidacy_state import State
+from services.promotion.candidates import Candidates
+from services.promotion.competition import State as CompetitionState
+from services.promotion.ranking import Candidate, rank
+from services.promotion.score_inputs import ScoreInputs, histories_of
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.candidacy_pb2 import NoteScore
+from stepladder.promotion.v1.events_pb2 import CandidacyScored
+from stepladder.promotion.v1.score_pb2 import Ranked
+
+
+class Rankings:
+    """Makes them; saying it again makes the same."""
+
+    def __init__(self, service: Service, candidates: Candidates, inputs: ScoreInputs) -> None:
+        self._commands = service.commands
+        self._candidates = candidates
+        self._inputs = inputs
+
+    async def make(self, competition: CompetitionState, context: Context) -> list[Ranked]:
+        """Writes the score of every candidacy that has not ended, then answers the ranking.
+
+        All scores are by what was known at one position: if some are written already, at theirs, so that saying it
+        again after a crash gives the same. Raises NotAllowed `CANDIDACIES_INCOMPLETE`, `NO_SCORE`; Conflict
+        `CANDIDACY_CHANGED` for one that has ended meanwhile.
+        """
+        competition_id, rules = competition.opened.competition_id, await self._candidates.rules_of(competition)
+        running = {
+            candidacy_id: one.state
+            for candidacy_id, one in (await self._candidates.of(competition_id)).items()
+            if not one.state.ended
+        }
+        refuse_incomplete(competition, running, rules)
+        known_at = max((one.last(CandidacyScored).score.known_at for one in running.values()), default=0)
+        candidates = await self._inputs.candidates(competition, list(running), known_at)
+        refuse_unscored(candidates)
+        notes = [(one.candidacy_id, NoteScore(score=one.score)) for one in candidates]
+        by_itself = replace(context, request_id="", etag="", request=None)  # the same score again changes nothing
+        for outcome in await self._commands.handle_all(CANDIDACY, notes, by_itself):
+            if isinstance(outcome, Refused):
+                message = f"a candidacy has changed meanwhile ({outcome.message}); rank again"
+                raise Conflict("CANDIDACY_CHANGED", message)
+        written = {
+            candidacy_id: max(one.position for one in history if isinstance(one.event, CandidacyScored))
+            for candidacy_id, history in (await histories_of(self._commands, running)).items()
+        }
+        return rank(
+            rules, competition_id, [replace(one, score_position=written[one.candidacy_id]) for one in candidates]
+        )
+
+
+def refuse_incomplete(competition: CompetitionState, running: Mapping[str, State], rules: CompetitionRules) -> None:
+    """Raises NotAllowed `CANDIDACIES_INCOMPLETE`, naming each candidacy with what it lacks."""
+    missing = {
+        candidacy_id: lacking(state, competition.judges_of(candidacy_id), rules)
+        for candidacy_id, state in running.items()
+    }
+    if texts := [f"{candidacy_id} lacks {', '.join(one)}" for candidacy_id, one in missing.items() if one]:
+        raise NotAllowed("CANDIDACIES_INCOMPLETE", "; ".join(texts))
+
+
+def refuse_unscored(candidates: Sequence[Candidate]) -> None:
+    """Raises NotAllowed `NO_SCORE`, naming candidacies without a total and the parts that have no score."""
+    missing = {
+        one.candidacy_id: [f"{part.part_id} ({part.missing})" for part in one.score.parts if part.missing]
+        for one in candidates
+        if not one.score.total
+    }
+    if missing:
+        texts = [f"{candidacy_id}: {', '.join(parts)}" for candidacy_id, parts in missing.items()]
+        raise NotAllowed("NO_SCORE", f"the rules rank nobody without these parts: {'; '.join(texts)}")
