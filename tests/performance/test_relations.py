@@ -9,7 +9,7 @@ from libs.facts.relations import Directory, Relation, relations, relations_to_te
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmployeeHired
 
-SELF, LEAD, MANAGER, HR, QA = Relation
+SELF, LEAD, MANAGER, HR, QA, EXECUTIVE = Relation
 FIRST, MOVE, AFTER = date(2026, 1, 1), date(2026, 3, 1), date(2026, 6, 1)
 """On MOVE, the agent goes to the other team, the team changes its lead, and HR's person leaves."""
 
@@ -39,6 +39,7 @@ DIRECTORY = Directory(
             person("chair", (FIRST, "board")),
             person("hr", (FIRST, "board"), family="hr", left=MOVE),
             person("qa", (FIRST, "board"), family="qa"),
+            person("head", (FIRST, "board"), family="executive"),
         )
     },
     {
@@ -70,6 +71,7 @@ DIRECTORY = Directory(
         ("hr", "agent", {HR}, set()),
         ("hr", "hr", {SELF, HR}, {SELF}),
         ("qa", "agent", {QA}, {QA}),
+        ("head", "agent", {EXECUTIVE}, {EXECUTIVE}),
         ("hr", "nobody", {HR}, set()),
         ("nobody", "nobody", set(), set()),
         ("", "agent", set(), set()),

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "promotion_0006e"
-down_revision = "promotion_0006a"
+down_revision = "promotion_0005f"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "promotion_0007b"
-down_revision = "promotion_0006e"
+down_revision = "promotion_0007a"
 branch_labels = None
 depends_on = None
 
