@@ -111,20 +111,27 @@ def told(unit: Unit, smallest: int) -> Counts:
     everybody without the groups that are told, may be of fewer than `smallest` people: who knows all candidates could
     subtract. Of groups that are large enough, the smallest are left out until that is so.
     """
-    parts = [told(part, smallest) for part in unit.parts]
-    found: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
+    safe, _ = _told(unit, smallest)
+    return safe
+
+
+def _told(unit: Unit, smallest: int) -> tuple[Counts, Counts]:
+    """What may be told, and how much of each group is known by what is told of the unit or else of its parts."""
+    parts = [known for _, known in (_told(part, smallest) for part in unit.parts)]
+    safe: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
+    known: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
     for key, groups in counted(unit).items():
-        known = {group: _sum(part.get(key, {}).get(group, Count()) for part in parts) for group in groups}
+        of_parts = {group: _sum(part.get(key, {}).get(group, Count()) for part in parts) for group in groups}
         kept = {
             group: count
             for group, count in groups.items()
-            if group and count.came and not count.telling(smallest) and not (count - known[group]).telling(smallest)
+            if group and count.came and not count.telling(smallest) and not (count - of_parts[group]).telling(smallest)
         }
         while kept and (_sum(groups.values()) - _sum(kept.values())).telling(smallest):
             del kept[min(kept, key=lambda group: (kept[group].came, group))]
-        if len(kept) > 1:
-            found[key] = kept
-    return found
+        safe[key] = kept if len(kept) > 1 else {}
+        known[key] = of_parts | safe[key]
+    return safe, known
 
 
 def fairness(unit: Unit, smallest: int) -> Iterator[Fairness.Dimension]:

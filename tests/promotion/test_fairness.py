@@ -165,6 +165,7 @@ def test_a_competition_is_not_to_be_had_from_its_cycle() -> None:
     assert shown(first) == {"a": Count(20, 10), "b": Count(20, 10)}
     assert shown(second) == {}
     assert shown(Unit(parts=[first, second])) == {}
+    assert shown(Unit(parts=[Unit(parts=[first, second])])) == {}  # nor from a year, of which the cycle is not told
     third = Unit([*people("a", 20, 10), *people("b", 4, 0), *people("", 5, 0)])
     assert shown(Unit(parts=[first, second, third])) == {"a": Count(60, 30), "b": Count(27, 10)}
 
