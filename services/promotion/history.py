@@ -1,18 +1,20 @@
 """Read model: what eligibility and scores are judged by, of every employee, with what was held to be so before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Integer, MetaData, String, Table, select
+from google.protobuf.message import Message
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.common.database import upsert_rows
 from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.projecting import ReadModel
 from libs.facts.conduct import Offending
-from libs.facts.knowing import content_of, knowledge_columns, known, supersede
+from libs.facts.knowing import NEVER, knowledge_columns, known
 from libs.facts.recorded_facts import RecordedFacts
 from services.promotion.criteria import (
     Attended,
@@ -58,6 +60,29 @@ class Kind(IntEnum):
     MASTERY = 4
     PIP = 5
     WAIVER = 6
+
+
+_ABOUT = (
+    EmployeeHired
+    | PositionChanged
+    | EmploymentStatusChanged
+    | MonthRated
+    | MonthClosed
+    | MonthRevised
+    | RatingProposed
+    | RatingDecided
+    | RecordCreated
+    | RecordCorrected
+    | RecordRetracted
+    | RecordDisputed
+    | RecordDisputeSettled
+    | TaskMastered
+    | MasteryWithdrawn
+    | EmployeeStandingChanged
+    | CriterionWaived
+    | WaiverWithdrawn
+)
+"""Events that say something of an employee by rows of its own."""
 
 
 class Months(NamedTuple):
@@ -109,77 +134,14 @@ class Histories(ReadModel):
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         await self.recorded.take(rows, events)
-        for recorded in events:
-            await self._apply(_Rows(self.histories, rows, recorded.position), recorded)
-
-    async def _apply(self, mine: "_Rows", recorded: Recorded) -> None:
-        match recorded.event:
-            case EmployeeHired(employee_id=employee_id) as hired:
-                await mine.hold(
-                    employee_id,
-                    Kind.POSITION,
-                    hired.position_since,
-                    day=hired.position_since,
-                    name=hired.position,
-                    number=hired.stars,
-                    mark=hired.acting,
-                )
-                await mine.hold(employee_id, Kind.STATUS, hired.hire_date, day=hired.hire_date, number=hired.status)
-            case PositionChanged(employee_id=employee_id, effective_date=day) as to:
-                await mine.hold(
-                    employee_id, Kind.POSITION, day, day=day, name=to.position, number=to.stars, mark=to.acting
-                )
-            case EmploymentStatusChanged(employee_id=employee_id, effective_date=day, status=status):
-                if status == EMPLOYMENT_STATUS_LEFT:  # nothing planned for later comes to pass
-                    await mine.clear(employee_id, Kind.STATUS, mine.table.c.day > day)
-                await mine.hold(employee_id, Kind.STATUS, day, day=day, number=status)
-            case MonthRated(employee_id=employee_id, month=month, rating=rating):
-                await mine.rate(employee_id, month, rating, total="")
-            case MonthClosed(employee_id=employee_id, month=month, rating=rating, scorecard=card):
-                await mine.rate(employee_id, month, rating, total=card.total)
-            case MonthRevised(employee_id=employee_id, month=month, rating=rating, after=card):
-                await mine.rate(employee_id, month, rating, total=card.total)
-            case RatingProposed(employee_id=employee_id, month=month):
-                await mine.mark(employee_id, Kind.RATING, month, disputed=True)
-            case RatingDecided(employee_id=employee_id, month=month, rating=rating):
-                await mine.rate(employee_id, month, rating, disputed=False)
-            case RecordCreated(employee_id=employee_id, record=record) if record.HasField("training"):
-                await mine.attend(employee_id, record)
-            case RecordCorrected(employee_id=employee_id, record=record):
-                await mine.attend(employee_id, record)
-            case RecordRetracted(employee_id=employee_id, record_id=record_id):
-                await mine.clear(employee_id, Kind.COURSE, mine.table.c.key == record_id)
-            case RecordDisputed(employee_id=employee_id, record_id=record_id):
-                await mine.mark(employee_id, Kind.COURSE, record_id, disputed=True)
-            case RecordDisputeSettled(employee_id=employee_id, record_id=record_id):
-                await mine.mark(employee_id, Kind.COURSE, record_id, disputed=False)
-            case TaskMastered(employee_id=employee_id, task_id=task_id, mastered_date=day):
-                await mine.hold(employee_id, Kind.MASTERY, f"{task_id} {day}", day=day, name=task_id)
-            case MasteryWithdrawn(employee_id=employee_id, task_id=task_id, withdrawn_date=day):
-                for held in await mine.open(employee_id, Kind.MASTERY):
-                    if held["name"] == task_id:
-                        await mine.replace(held, until_date=day)
-            case EmployeeStandingChanged(employee_id=employee_id) as standing:
-                await self._stand(mine, standing)
-            case CriterionWaived(employee_id=employee_id) as waived:
-                name = f"{waived.ladder_id} {waived.rung_id} {waived.criterion_id}"
-                await mine.hold(
-                    employee_id, Kind.WAIVER, name, name=name, day=waived.waived_date, until=waived.until_date
-                )
-            case WaiverWithdrawn(employee_id=employee_id) as withdrawn:
-                name = f"{withdrawn.ladder_id} {withdrawn.rung_id} {withdrawn.criterion_id}"
-                last = date.fromisoformat(withdrawn.withdrawn_date) - ONE_DAY
-                for held in await mine.current(employee_id, Kind.WAIVER, name):
-                    await mine.replace(held, until_date=last.isoformat())
-
-    async def _stand(self, mine: "_Rows", standing: EmployeeStandingChanged) -> None:
-        """One that is over without an end of its own counts as not having been: the one before stands again."""
-        if not standing.under_pip:
-            running = (mine.table.c.until_date == "") & (mine.table.c.key != standing.since_date)
-            await mine.clear(standing.employee_id, Kind.PIP, running)
-        if standing.since_date:
-            day, until = standing.since_date, standing.ended_date
-            await mine.hold(standing.employee_id, Kind.PIP, day, day=day, until=until)
+        about = {str(one.event.employee_id) for one in events if isinstance(one.event, _ABOUT)}
+        if about:
+            batch = _Batch(self.histories, rows)
+            await batch.read(about)
+            for recorded in events:
+                batch.position = recorded.position
+                _apply(batch, recorded.event)
+            await batch.flush()
 
     async def of(
         self,
@@ -273,65 +235,87 @@ class Histories(ReadModel):
         return found
 
 
-class _Rows:
-    """What an event makes of the rows."""
+class _Content(NamedTuple):
+    """What a row says, apart from whose it is and when it was known: columns in their order."""
 
-    def __init__(self, table: Table, rows: AsyncConnection, position: int) -> None:
-        self.table = table
+    name: str = ""
+    day: str = ""
+    until_date: str = ""
+    number: int = 0
+    mark: int = 0
+    total: str = ""
+
+    def until(self, day: str) -> "_Content":
+        return _Content(self.name, self.day, day, self.number, self.mark, self.total)
+
+    def marked(self, *, disputed: bool) -> "_Content":
+        return _Content(self.name, self.day, self.until_date, self.number, int(disputed), self.total)
+
+
+_Key: TypeAlias = tuple[str, int, str]
+"""Employee, kind and key of a row."""
+
+
+class _Batch:
+    """What a batch of events makes of the rows: those of its employees are read once, and written together."""
+
+    def __init__(self, table: Table, rows: AsyncConnection) -> None:
+        self._table = table
         self._rows = rows
-        self._position = position
+        self._known: dict[str, dict[_Key, tuple[int, _Content]]] = {}
+        """By employee: the position of the event that made a row known, and the row."""
+        self._new: dict[tuple[*_Key, int], tuple[int, _Content]] = {}
+        """Rows to be written, with what supersedes them."""
+        self._superseded: list[dict[str, str | int]] = []
+        self.position = 0
+        """Of the event that is applied."""
 
-    def _mine(self, employee_id: str, kind: Kind, which: ColumnElement[bool]) -> ColumnElement[bool]:
-        return (self.table.c.employee_id == employee_id) & (self.table.c.kind == kind) & which
+    async def read(self, employee_ids: Collection[str]) -> None:
+        """Reads what is known of employees."""
+        query = select(self._table).where(self._table.c.employee_id.in_(employee_ids), known(self._table))
+        self._known = {employee_id: {} for employee_id in employee_ids}
+        for employee_id, kind, key, position, _, *content in await self._rows.execute(query):
+            self._known[employee_id][employee_id, kind, key] = (position, _Content(*content))
 
-    async def hold(
-        self,
-        employee_id: str,
-        kind: Kind,
-        key: str,
-        *,
-        day: str,
-        until: str = "",
-        name: str = "",
-        number: int = 0,
-        mark: bool = False,
-        total: str = "",
-    ) -> None:
-        """Puts a row in the place of the one with the same key."""
-        row = {
-            "employee_id": employee_id,
-            "kind": kind,
-            "key": key,
-            "name": name,
-            "day": day,
-            "until_date": until,
-            "number": int(number),
-            "mark": int(mark),
-            "total": total,
-        }
-        mine = self._mine(employee_id, kind, self.table.c.key == key)
-        await supersede(self._rows, self.table, mine, [row], self._position)
+    async def flush(self) -> None:
+        """Writes what was made of it."""
+        if self._superseded:
+            names = ("employee_id", "kind", "key", "position")
+            mine = [self._table.c[name] == bindparam(f"its_{name}") for name in names]
+            await self._rows.execute(
+                update(self._table).where(*mine).values(superseded=bindparam("by")), self._superseded
+            )
+        if self._new:
+            values = [(*key, superseded, *content) for key, (superseded, content) in self._new.items()]
+            await upsert_rows(self._rows, self._table, values)
 
-    async def replace(self, row: Mapping[str, object], **values: object) -> None:
-        """Puts a row with other values in the place of one."""
-        mine = self._mine(str(row["employee_id"]), Kind(int(str(row["kind"]))), self.table.c.key == row["key"])
-        await supersede(self._rows, self.table, mine, [{**row, **values}], self._position)
+    def of(self, employee_id: str, kind: Kind) -> list[tuple[str, _Content]]:
+        """Key and content of the rows of a kind that stand."""
+        mine = self._known[employee_id].items()
+        return [(key, content) for (_, of_kind, key), (_, content) in mine if of_kind == kind]
 
-    async def clear(self, employee_id: str, kind: Kind, which: ColumnElement[bool]) -> None:
-        await supersede(self._rows, self.table, self._mine(employee_id, kind, which), [], self._position)
+    def hold(self, employee_id: str, kind: Kind, key: str, content: _Content) -> None:
+        """Puts a row in the place of the one with the same key, if it says anything else."""
+        mine, place = self._known[employee_id], (employee_id, int(kind), key)
+        if place in mine and mine[place][1] == content:
+            return
+        self.clear(employee_id, kind, key)
+        mine[place] = (self.position, content)
+        self._new[*place, self.position] = (NEVER, content)
 
-    async def current(self, employee_id: str, kind: Kind, key: str) -> list[dict[str, object]]:
-        return await self._known(self._mine(employee_id, kind, self.table.c.key == key))
+    def clear(self, employee_id: str, kind: Kind, key: str) -> None:
+        """What a row said is so no longer."""
+        place = (employee_id, int(kind), key)
+        if (before := self._known[employee_id].pop(place, None)) is None:
+            return
+        position, content = before
+        if (*place, position) in self._new:
+            self._new[*place, position] = (self.position, content)
+        else:
+            its: dict[str, str | int] = {"its_employee_id": employee_id, "its_kind": int(kind), "its_key": key}
+            self._superseded.append({**its, "its_position": position, "by": self.position})
 
-    async def open(self, employee_id: str, kind: Kind) -> list[dict[str, object]]:
-        """Rows without an end."""
-        return await self._known(self._mine(employee_id, kind, self.table.c.until_date == ""))
-
-    async def _known(self, mine: ColumnElement[bool]) -> list[dict[str, object]]:
-        query = select(self.table).where(mine, known(self.table))
-        return [content_of(row) for row in (await self._rows.execute(query)).all()]
-
-    async def rate(
+    def rate(
         self,
         employee_id: str,
         month: str,
@@ -341,36 +325,89 @@ class _Rows:
         disputed: bool | None = None,
     ) -> None:
         """A month has a rating. What is not given of it stays as it was."""
-        before = next(iter(await self.current(employee_id, Kind.RATING, month)), {"mark": 0, "total": ""})
-        await self.hold(
-            employee_id,
-            Kind.RATING,
-            month,
-            day=f"{month}-01",
-            number=rating,
-            mark=bool(before["mark"]) if disputed is None else disputed,
-            total=str(before["total"]) if total is None else total,
-        )
+        before = dict(self.of(employee_id, Kind.RATING)).get(month, _Content())
+        mark = before.mark if disputed is None else int(disputed)
+        kept = before.total if total is None else total
+        self.hold(employee_id, Kind.RATING, month, _Content("", f"{month}-01", "", rating, mark, kept))
 
-    async def mark(self, employee_id: str, kind: Kind, key: str, *, disputed: bool) -> None:
-        for row in await self.current(employee_id, kind, key):
-            await self.replace(row, mark=int(disputed))
+    def mark(self, employee_id: str, kind: Kind, key: str, *, disputed: bool) -> None:
+        for its_key, content in self.of(employee_id, kind):
+            if its_key == key:
+                self.hold(employee_id, kind, key, content.marked(disputed=disputed))
 
-    async def attend(self, employee_id: str, record: Record) -> None:
+    def attend(self, employee_id: str, record: Record) -> None:
         """What a record says now of a course. A dispute stays open."""
-        training, before = record.training, await self.current(employee_id, Kind.COURSE, record.record_id)
+        training, key = record.training, record.record_id
         if not training.attended:
-            await self.clear(employee_id, Kind.COURSE, self.table.c.key == record.record_id)
+            self.clear(employee_id, Kind.COURSE, key)
             return
-        await self.hold(
-            employee_id,
-            Kind.COURSE,
-            record.record_id,
-            day=record.date,
-            name=training.course_id,
-            number=training.exam.passed,
-            mark=any(row["mark"] for row in before),
-        )
+        before = dict(self.of(employee_id, Kind.COURSE)).get(key, _Content())
+        passed = int(training.exam.passed)
+        self.hold(employee_id, Kind.COURSE, key, _Content(training.course_id, record.date, "", passed, before.mark))
+
+
+def _stand(batch: _Batch, event: EmployeeStandingChanged) -> None:
+    """A PIP that is over without an end of its own counts as not having been: the one before it stands again."""
+    employee_id, since = event.employee_id, event.since_date
+    for key, content in batch.of(employee_id, Kind.PIP):
+        if not event.under_pip and not content.until_date and key != since:
+            batch.clear(employee_id, Kind.PIP, key)
+    if since:
+        batch.hold(employee_id, Kind.PIP, since, _Content("", since, event.ended_date))
+
+
+def _apply(batch: _Batch, event: Message) -> None:
+    match event:
+        case EmployeeHired(employee_id=employee_id) as hired:
+            held = _Content(hired.position, hired.position_since, "", hired.stars, int(hired.acting))
+            batch.hold(employee_id, Kind.POSITION, hired.position_since, held)
+            status = _Content("", hired.hire_date, "", hired.status)
+            batch.hold(employee_id, Kind.STATUS, hired.hire_date, status)
+        case PositionChanged(employee_id=employee_id, effective_date=day) as to:
+            batch.hold(employee_id, Kind.POSITION, day, _Content(to.position, day, "", to.stars, int(to.acting)))
+        case EmploymentStatusChanged(employee_id=employee_id, effective_date=day, status=status):
+            if status == EMPLOYMENT_STATUS_LEFT:  # nothing planned for later comes to pass
+                for key, content in batch.of(employee_id, Kind.STATUS):
+                    if content.day > day:
+                        batch.clear(employee_id, Kind.STATUS, key)
+            batch.hold(employee_id, Kind.STATUS, day, _Content("", day, "", status))
+        case MonthRated(employee_id=employee_id, month=month, rating=rating):
+            batch.rate(employee_id, month, rating, total="")
+        case MonthClosed(employee_id=employee_id, month=month, rating=rating, scorecard=card):
+            batch.rate(employee_id, month, rating, total=card.total)
+        case MonthRevised(employee_id=employee_id, month=month, rating=rating, after=card):
+            batch.rate(employee_id, month, rating, total=card.total)
+        case RatingProposed(employee_id=employee_id, month=month):
+            batch.mark(employee_id, Kind.RATING, month, disputed=True)
+        case RatingDecided(employee_id=employee_id, month=month, rating=rating):
+            batch.rate(employee_id, month, rating, disputed=False)
+        case RecordCreated(employee_id=employee_id, record=record) if record.HasField("training"):
+            batch.attend(employee_id, record)
+        case RecordCorrected(employee_id=employee_id, record=record):
+            batch.attend(employee_id, record)
+        case RecordRetracted(employee_id=employee_id, record_id=record_id):
+            batch.clear(employee_id, Kind.COURSE, record_id)
+        case RecordDisputed(employee_id=employee_id, record_id=record_id):
+            batch.mark(employee_id, Kind.COURSE, record_id, disputed=True)
+        case RecordDisputeSettled(employee_id=employee_id, record_id=record_id):
+            batch.mark(employee_id, Kind.COURSE, record_id, disputed=False)
+        case TaskMastered(employee_id=employee_id, task_id=task_id, mastered_date=day):
+            batch.hold(employee_id, Kind.MASTERY, f"{task_id} {day}", _Content(task_id, day))
+        case MasteryWithdrawn(employee_id=employee_id, task_id=task_id, withdrawn_date=day):
+            for key, content in batch.of(employee_id, Kind.MASTERY):
+                if content.name == task_id and not content.until_date:
+                    batch.hold(employee_id, Kind.MASTERY, key, content.until(day))
+        case EmployeeStandingChanged():
+            _stand(batch, event)
+        case CriterionWaived(employee_id=employee_id) as waived:
+            name = f"{waived.ladder_id} {waived.rung_id} {waived.criterion_id}"
+            batch.hold(employee_id, Kind.WAIVER, name, _Content(name, waived.waived_date, waived.until_date))
+        case WaiverWithdrawn(employee_id=employee_id) as withdrawn:
+            name = f"{withdrawn.ladder_id} {withdrawn.rung_id} {withdrawn.criterion_id}"
+            last = date.fromisoformat(withdrawn.withdrawn_date) - ONE_DAY
+            for key, content in batch.of(employee_id, Kind.WAIVER):
+                if key == name:
+                    batch.hold(employee_id, Kind.WAIVER, name, content.until(last.isoformat()))
 
 
 def _history(

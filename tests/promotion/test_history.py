@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 from google.protobuf.message import Message
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.eventsourcing import Recorded
@@ -251,3 +251,33 @@ async def test_kpis_add_up_by_month_with_what_they_rest_on(known: Known) -> None
         february: Worked(16, 40, 2, (facts[1], corrected)),
     }
     assert (await known.history(corrected - 1, months)).worked == before
+
+
+async def test_one_batch_makes_the_same_rows_as_each_event_alone(engine: AsyncEngine) -> None:
+    """Also where events of a batch take each other's place."""
+    events: Sequence[Message] = [
+        HIRED,
+        PositionChanged(employee_id="e-1", position="lead", effective_date="2025-06-01"),
+        PositionChanged(employee_id="e-1", position="senior", effective_date="2025-06-01"),
+        MonthClosed(employee_id="e-1", month="2025-05", rating=RATING_GOOD, scorecard=Scorecard(total="84.2")),
+        RatingProposed(employee_id="e-1", month="2025-05", proposed=RATING_EXCELLENT),
+        RatingDecided(employee_id="e-1", month="2025-05", rating=RATING_EXCELLENT, approved=True),
+        TaskMastered(employee_id="e-1", task_id="talk", mastered_date="2025-02-01"),
+        MasteryWithdrawn(employee_id="e-1", task_id="talk", withdrawn_date="2025-03-01"),
+        EmployeeStandingChanged(employee_id="e-1", under_pip=True, since_date="2025-02-01"),
+        EmployeeStandingChanged(employee_id="e-1"),
+    ]
+    found = []
+    for size in (1, 3, len(events)):
+        metadata = MetaData()
+        Histories(metadata)
+        async with engine.begin() as rows:
+            await rows.run_sync(metadata.drop_all)
+            await rows.run_sync(metadata.create_all)
+        told = Known(engine)
+        for start in range(0, len(events), size):
+            await told.tell(*events[start : start + size])
+        async with engine.connect() as connection:
+            found.append(sorted(map(tuple, await connection.execute(select(told.model.histories)))))
+    assert len(found[0]) == 9
+    assert found[0] == found[1] == found[2]
