@@ -279,5 +279,5 @@ async def test_one_batch_makes_the_same_rows_as_each_event_alone(engine: AsyncEn
             await told.tell(*events[start : start + size])
         async with engine.connect() as connection:
             found.append(sorted(map(tuple, await connection.execute(select(told.model.histories)))))
-    assert len(found[0]) == 9
+    assert len(found[0]) == 10
     assert found[0] == found[1] == found[2]
