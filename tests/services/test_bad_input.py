@@ -22,7 +22,9 @@ from stepladder.performance.v1 import detection_pb2 as detection
 from stepladder.performance.v1 import directory_pb2 as directory
 from stepladder.performance.v1 import facts_pb2 as facts
 from stepladder.performance.v1 import kpi_pb2 as kpis
+from stepladder.promotion.v1 import career_pb2 as careers
 from stepladder.promotion.v1 import eligibility_pb2 as eligibility
+from stepladder.promotion.v1 import post_pb2 as posts
 from tests.services.world import World, fact, open_world, until
 
 INVALID, MISSING = StatusCode.INVALID_ARGUMENT, StatusCode.NOT_FOUND
@@ -88,6 +90,15 @@ UpdateTeam, Hire, Transfer = (
 )
 Results, Plan = facts.ListKpiResultsRequest, plans.Plan
 
+DEPUTY = careers.Held(position="deputy", team_id="t-1")
+HEADCOUNT = posts.SetHeadcountRequest(position="deputy", team_id="t-1", headcount=1, effective_date="2020-01-01")
+ACTING = careers.BeginActingRequest(
+    employee_id="e-1", appointment_id="a-1", held=DEPUTY, start_date="2020-01-01", until_date="2020-02-01", reason="so"
+)
+DECISION = careers.DecideAppointmentRequest(
+    employee_id="e-1", appointment_id="a-1", held=DEPUTY, effective_date="2020-02-01", reason="so"
+)
+
 MISTAKES = [
     # Wrong fields
     wrong("directory", "CreateTeam", directory.CreateTeamRequest(), "team"),
@@ -101,6 +112,16 @@ MISTAKES = [
     wrong("directory", "ListTeams", directory.ListTeamsRequest(page_size=1001), "page_size"),
     wrong("directory", "HireEmployee", Hire(employee=but(ANN, team_id="a.> b")), "employee.team_id"),
     wrong("directory", "HireEmployee", Hire(employee=but(ANN, stars=6)), "employee"),
+    wrong("posts", "SetHeadcount", but(HEADCOUNT, unlimited=True), ""),
+    wrong("posts", "SetHeadcount", but(HEADCOUNT, stars=6), "stars"),
+    wrong("posts", "SetHeadcount", but(HEADCOUNT, headcount=-1), "headcount"),
+    wrong("posts", "GetPost", posts.GetPostRequest(post_id="post-*"), "post_id"),
+    wrong("posts", "ListPosts", posts.ListPostsRequest(as_of="today"), "as_of"),
+    wrong("careers", "BeginActing", but(ACTING, reason="x" * 5001), "reason"),
+    wrong("careers", "BeginActing", but(ACTING, held=careers.Held(stars=6)), "held.stars"),
+    wrong("careers", "DecideAppointment", but(DECISION, confirmed=True), ""),
+    wrong("careers", "DecideAppointment", but(DECISION, effective_date="soon"), "effective_date"),
+    wrong("careers", "GetCareer", careers.GetCareerRequest(), "employee_id"),
     wrong("kpis", "CreateKpi", kpis.CreateKpiRequest(kpi=but(KPI, unit=99)), "kpi.unit"),
     wrong("kpis", "CreateKpi", kpis.CreateKpiRequest(kpi=but(KPI, precision=7)), "kpi.precision"),
     wrong("kpis", "UpdateKpi", kpis.UpdateKpiRequest(kpi=kpis.Kpi(kpi_id="a.>")), ""),
