@@ -78,6 +78,15 @@ def test_appointing_who_leads_on_that_day() -> None:
     team.when(appoint("e-2", "2026-02-01")).then(appointed("e-2", "2026-02-01"))
 
 
+def test_nobody_may_lead_a_team() -> None:
+    """From a day on, until somebody is appointed; that nobody does already changes nothing."""
+    team = given(TEAM, CREATED, appointed("e-1", "2026-01-01")).when(appoint("", "2026-02-01"))
+    alone = team.then(appointed("", "2026-02-01"))
+    assert (alone.state.lead_on(date(2026, 1, 31)), alone.state.lead_on(date(2026, 2, 1))) == ("e-1", "")
+    alone.when(appoint("", "2026-03-01")).then()
+    given(TEAM, CREATED).when(appoint("", "2026-03-01")).then()
+
+
 def test_appointment_on_no_day() -> None:
     """29 February passes the contract every year, and the calendar only in leap years."""
     given(TEAM, CREATED).when(appoint("e-1", "2026-02-29")).refused(Invalid, "DATE_INVALID")

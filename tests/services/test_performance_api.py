@@ -15,8 +15,10 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
+from sqlalchemy import MetaData
 
 from libs.common.service import open_service
+from libs.facts.people import People
 from services.performance import __main__ as performance
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.detection_pb2 import (
@@ -275,6 +277,22 @@ async def test_the_directory_is_read_as_of_a_day(both: World) -> None:
         "": (south, lead, 3, "2020-01-10", confirmed),
         "2190-01-01": (north, "", 3, "2020-01-10", confirmed),
     }
+
+
+async def test_a_team_that_nobody_leads(both: World) -> None:
+    """From a day on; it is shown so, and nobody of no name is among those who lead."""
+    world = both
+    team = await world.team()
+    lead, agent = await world.lead(team), await world.employee(team)
+    directory = world.directory
+    await directory.AppointTeamLead(AppointTeamLeadRequest(team_id=team, effective_date="2020-02-01"))
+    for day, expected in (("2020-01-31", lead), ("2020-02-01", "")):
+        assert (await directory.GetTeam(GetTeamRequest(team_id=team, as_of=day))).lead_id == expected
+        assert (await directory.GetEmployee(GetEmployeeRequest(employee_id=agent, as_of=day))).lead_id == expected
+    await caught_up(world)
+    engine = world.services["performance"].engine
+    spans = await People(MetaData()).leads_between(engine, "2020-01-01", "2020-12-31")
+    assert [(one.employee_id, one.until_date) for one in spans] == [(lead, "2020-02-01")]
 
 
 async def test_an_update_changes_what_its_mask_names(world: World) -> None:
