@@ -46,7 +46,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A post; without an id before its first headcount. Claims by id, those that are over among them."""
+    """A post; without an id before its first headcount. Claims by id; one that is over only if somebody sat by it."""
 
     post_id: str = ""
     position: str = ""
@@ -100,8 +100,10 @@ def evolve(state: State, event: Message) -> State:
             claim = state.claims[claim_id]
             others = {one: day for one, day in claim.filled.items() if one != employee_id}
             return _with_claim(state, claim_id, replace(claim, filled=others))
-        case SeatsReleased(claim_id=claim_id):
+        case SeatsReleased(claim_id=claim_id) if state.claims[claim_id].filled:
             return _with_claim(state, claim_id, replace(state.claims[claim_id], released=True))
+        case SeatsReleased(claim_id=claim_id):
+            return replace(state, claims={one: claim for one, claim in state.claims.items() if one != claim_id})
         case unknown:
             assert_never(unknown)
 
@@ -131,18 +133,19 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 )
             return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=found)]
         case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
-            claim = _claim(state, claim_id)
+            if (claim := state.claims.get(claim_id)) is None:
+                raise NotFound("CLAIM_NOT_FOUND", f"{claim_id} has claimed no seats of this post")
             if employee_id in claim.filled:
                 return []
             if not claim.unfilled:
                 raise NotAllowed("NO_SEAT", f"every seat that {claim_id} has claimed is taken")
             return [SeatFilled(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id, start_date=day)]
         case _, VacateSeat(claim_id=claim_id, employee_id=employee_id):
-            if employee_id not in _claim(state, claim_id).filled:
+            if claim_id not in state.claims or employee_id not in state.claims[claim_id].filled:
                 return []
             return [SeatVacated(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id)]
         case _, ReleaseSeats(claim_id=claim_id):
-            if _claim(state, claim_id).released:
+            if claim_id not in state.claims or state.claims[claim_id].released:
                 return []
             return [SeatsReleased(post_id=state.post_id, claim_id=claim_id)]
         case _, unknown:
@@ -183,12 +186,6 @@ def _set_headcount(
 def _missing(found: Vacancies) -> int:
     """How many seats there are too few."""
     return 0 if found.unlimited else max(found.occupied + found.claimed - found.headcount, 0)
-
-
-def _claim(state: State, claim_id: str) -> Claim:
-    if claim_id not in state.claims:
-        raise NotFound("CLAIM_NOT_FOUND", f"{claim_id} has claimed no seats of this post")
-    return state.claims[claim_id]
 
 
 def to_resource(state: State, position: int, occupant_ids: Collection[str], day: date) -> Post:

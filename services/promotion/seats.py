@@ -84,7 +84,7 @@ class Seats:
         return handled.state.vacancies(occupant_ids, context.today, handled.position)
 
     async def release(self, name: str, claim_id: str, context: Context) -> None:
-        """Gives back what nobody has taken of a claim. Raises NotFound `CLAIM_NOT_FOUND`."""
+        """Gives back what nobody has taken of a claim."""
         await self._commands.handle(POST, name, ReleaseSeats(claim_id=claim_id), context)
 
     async def _holders(self, team_ids: Collection[str], day: date) -> list[Holder]:

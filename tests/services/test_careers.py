@@ -271,6 +271,9 @@ async def test_what_is_refused_keeps_no_seat(centre: Centre) -> None:
     nowhere = centre.acting(position="astronaut")
     await refused(begin(nowhere, metadata=mine), StatusCode.NOT_FOUND, "POST_NOT_FOUND")
     assert (await centre.post(post.post_id)).vacancies.vacant == 2
+    career = await centre.world.careers.GetCareer(GetCareerRequest(employee_id=centre.agent), metadata=mine)
+    begun = await begin(centre.acting(etag=career.etag), metadata=mine)
+    assert begun.appointments[0].state == Appointment.STATE_RUNNING
 
 
 async def test_the_old_post_may_be_taken(centre: Centre) -> None:
