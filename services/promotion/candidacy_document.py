@@ -257,8 +257,8 @@ def _parts(file: CandidacyFile, explained: ScoreExplanation) -> Section:
         f"{score.known_at}. Numbers to be read are rounded to six digits; it is reckoned with the exact ones."
     )
     sentences = [reckoned]
-    if score.HasField("exact_total"):
-        exact = score.exact_total
+    exact = score.exact_total
+    if exact.denominator not in {"", "1"}:
         sentences.append(
             f"Before it was rounded the total was {exact.numerator}/{exact.denominator}, which is {exact.value}."
         )
