@@ -44,12 +44,13 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
     opened, today = state.opened, context.today
     match state.stage, cast(Command, command):
         case Cycle.STATE_UNSPECIFIED, OpenRegularCycle() as regular:
+            first = max(today, date.fromisoformat(f"{regular.month}-01"))
             return [
                 CycleOpened(
                     cycle_id=regular.cycle_id,
                     display_name=regular.month,
                     opened_date=today.isoformat(),
-                    end_date=(today + timedelta(days=regular.open_days - 1)).isoformat(),
+                    end_date=(first + timedelta(days=regular.open_days - 1)).isoformat(),
                     applications_until=regular.applications_until,
                     rules_position=regular.rules_position,
                     calendar_position=regular.calendar_position,

@@ -76,6 +76,16 @@ def test_to_its_end(opening: Message, opened: CycleOpened) -> None:
     after.when(opening, LATER).then()
 
 
+@pytest.mark.parametrize(
+    ("today", "end"), [("2026-02-20", "2026-03-30"), ("2026-03-01", "2026-03-30"), ("2026-03-16", "2026-04-14")]
+)
+def test_days_of_a_regular_cycle(today: str, end: str) -> None:
+    """Count from the first of its month, or from the day of its opening if that is later."""
+    opened = given(CYCLE).when(MARCH, date.fromisoformat(today))._decide()[0]
+    assert isinstance(opened, CycleOpened)
+    assert (opened.opened_date, opened.end_date) == (today, end)
+
+
 def test_another_cycle_of_the_same_id() -> None:
     """Is refused, while it is open and when it is closed, also where the one that there is is regular."""
     for before in ((OF_ITS_OWN,), (OF_ITS_OWN, CLOSED), (REGULAR,)):

@@ -166,7 +166,7 @@ async def test_by_hand(world: World) -> None:
     regular = OpenCycleRequest(regular=OpenCycleRequest.Regular(policy_id="half-years", month="2026-06"))
     one, two = await asyncio.gather(*(world.cycles.OpenCycle(regular, metadata=by(who)) for who in (hr, other)))
     assert one == two
-    assert (one.opened_date, one.end_date, one.applications_until) == ("2026-05-28", "2026-06-26", "2026-06-12")
+    assert (one.opened_date, one.end_date, one.applications_until) == ("2026-05-28", "2026-06-30", "2026-06-12")
     assert one.opened_by in (f"user:{hr}", f"user:{other}")
     at(world, 2026, 6, 1, 9)
     await settled(world)

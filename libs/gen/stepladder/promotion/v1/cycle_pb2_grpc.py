@@ -72,7 +72,8 @@ class CycleServiceServicer:
     """
 
     def OpenCycle(self, request, context):
-        """Opens a regular cycle before the clock does, or one of its own, such as for a vacancy.
+        """Opens a regular cycle before the clock does, or one of its own, such as for a vacancy. The days for which a regular one
+        is open count from the first day of its month, or from the day on which it is opened if that is later.
         Errors: ALREADY_EXISTS `CYCLE_EXISTS` if the id is taken by another cycle; saying again what is already so, also where
         the clock was faster, changes nothing. Of a regular one: NOT_FOUND `POLICY_NOT_FOUND` if there are no such rules;
         FAILED_PRECONDITION `MONTH_NOT_REGULAR` if they do not name the month, `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if its
