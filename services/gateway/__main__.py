@@ -47,12 +47,14 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.promotion.v1 import (
+    candidacy_pb2,
     career_pb2,
     competition_pb2,
     cycle_pb2,
     document_pb2,
     eligibility_pb2,
     fairness_pb2,
+    peer_score_pb2,
     post_pb2,
     scoring_pb2,
 )
@@ -92,6 +94,8 @@ CONTRACTS = (
     fairness_pb2,
     post_pb2,
     career_pb2,
+    candidacy_pb2,
+    peer_score_pb2,
     scoring_pb2,
 )
 """Of the services behind the front door; callers find them by reflection here."""

@@ -12,6 +12,8 @@ from libs.facts.people import People
 from libs.facts.reaching import Reaches
 from services.promotion.appointing import AppointCandidates, EndTrials, TakeSeats
 from services.promotion.candidacies import Candidacies
+from services.promotion.candidacy_api import CandidacyApi
+from services.promotion.candidacy_policies import MoveNotices, TakePeerScores
 from services.promotion.candidates import Candidates
 from services.promotion.career_api import CareerApi
 from services.promotion.careers import END, Careers
@@ -25,6 +27,8 @@ from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
 from services.promotion.fairness_api import FairnessApi
 from services.promotion.history import Histories
+from services.promotion.peer_score_api import PeerScoreApi
+from services.promotion.peer_scorings import PeerScorings
 from services.promotion.post_api import PostApi
 from services.promotion.posts import Posts
 from services.promotion.rankings import Rankings
@@ -36,12 +40,14 @@ from services.promotion.vacancies import Vacancies
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.performance.v1 import events_pb2 as performance_events
 from stepladder.promotion.v1 import (
+    candidacy_pb2,
     career_pb2,
     competition_pb2,
     cycle_pb2,
     eligibility_pb2,
     events_pb2,
     fairness_pb2,
+    peer_score_pb2,
     post_pb2,
 )
 
@@ -63,7 +69,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     at_posts = service.follow(posts)
     seats = Seats(service, posts, at_posts)
     histories = Histories(metadata)
-    together = service.together(at_people, at_catalogue, service.follow(histories), at_posts)
+    at_histories = service.follow(histories)
+    together = service.together(at_people, at_catalogue, at_histories, at_posts)
     vacancies = Vacancies(service.commands, service.engine, posts, histories, people)
     eligibilities = Eligibilities(service.engine, histories, catalogue, vacancies, together)
     touched, changes = Touched(metadata), Changes(metadata)
@@ -95,7 +102,26 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         service.follow(policy)
     service.follow(FollowCompetitions(service, candidates, seats))
     service.follow(FollowCandidacies(service))
+    scorings = PeerScorings(metadata)
+    candidacy = CandidacyApi(
+        service,
+        reaches,
+        candidacies,
+        at_candidacies,
+        candidates,
+        catalogue,
+        eligibilities,
+        histories,
+        at_histories,
+        seats,
+    )
+    service.follow(TakePeerScores(service))
+    service.follow(MoveNotices(service, candidacies, at_candidacies, catalogue, at_catalogue))
     return {
+        candidacy_pb2.DESCRIPTOR.services_by_name["CandidacyService"]: candidacy,
+        peer_score_pb2.DESCRIPTOR.services_by_name["PeerScoreService"]: PeerScoreApi(
+            service, candidacy, candidates, scorings, service.follow(scorings)
+        ),
         eligibility_pb2.DESCRIPTOR.services_by_name["EligibilityService"]: EligibilityApi(
             service, reaches, people, eligibilities, changes
         ),

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from libs.common.days import ONE_DAY, Span, months_later, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from services.promotion import post
 from services.promotion.candidacy_state import Event, Stage, State, evolve
 from services.promotion.notice import Notice, notice
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
@@ -59,6 +60,7 @@ from stepladder.promotion.v1.events_pb2 import (
     TrialEnded,
     TwoLevelsReviewed,
 )
+from stepladder.promotion.v1.post_pb2 import Vacancies
 from stepladder.promotion.v1.score_pb2 import Score
 
 Request = (
@@ -111,7 +113,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             events: list[Event] = _applied(state, act, context)
         case ActOnCandidacy() as act:
             request: Request = getattr(act, act.WhichOneof("request") or "")
-            if state.stage == Candidacy.STATE_UNSPECIFIED:
+            if state.stage == Candidacy.STATE_UNSPECIFIED and not act.HasField("raise_objection"):
                 raise NotFound("CANDIDACY_NOT_FOUND", "there is no such candidacy")
             events = [] if _is_said(state, request, context.actor) else _step(state, request, act, context)
         case NoteScore(score=score):
@@ -458,6 +460,13 @@ def _approved(state: State, reason: str, act: ActOnCandidacy, context: Context) 
         calendar_version=now.calendar_version,
         vacancies=act.vacancies,
     )
+
+
+def has_seat(competition_id: str, of_post: post.State, vacancies: Vacancies) -> bool:
+    """Whether a competition has a seat of a post for one more, with regard to what there is of the post today."""
+    claim = of_post.claims.get(competition_id)
+    claimed = claim is not None and claim.unfilled > 0
+    return claimed and (vacancies.unlimited or vacancies.headcount > vacancies.occupied)
 
 
 def _refuse_unless_seated(act: ActOnCandidacy) -> None:

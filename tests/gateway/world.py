@@ -54,12 +54,14 @@ from stepladder.performance.v1 import (
 )
 from stepladder.performance.v1.facts_pb2 import Fact, Reading
 from stepladder.promotion.v1 import (
+    candidacy_pb2,
     career_pb2,
     competition_pb2,
     cycle_pb2,
     document_pb2,
     eligibility_pb2,
     fairness_pb2,
+    peer_score_pb2,
     post_pb2,
     scoring_pb2,
 )
@@ -107,6 +109,8 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
         fairness_pb2.DESCRIPTOR,
         post_pb2.DESCRIPTOR,
         career_pb2.DESCRIPTOR,
+        candidacy_pb2.DESCRIPTOR,
+        peer_score_pb2.DESCRIPTOR,
         scoring_pb2.DESCRIPTOR,
     ],
 }

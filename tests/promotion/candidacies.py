@@ -106,7 +106,11 @@ def applying(
     )
 
 
-_FIELDS = {one.message_type.full_name: one.name for one in ActOnCandidacy.DESCRIPTOR.oneofs_by_name["request"].fields}
+_FIELDS = {
+    one.message_type.full_name: one.name
+    for one in ActOnCandidacy.DESCRIPTOR.oneofs_by_name["request"].fields
+    if one.message_type
+}
 
 
 def act(request: Message, **looked_up: object) -> ActOnCandidacy:

@@ -159,6 +159,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         **dict.fromkeys(BY_STATE["nothing"], "CANDIDACY_NOT_FOUND"),
         "NoteScore": "WRONG_STATE",
         "ListCandidacy": "WRONG_STATE",
+        "RaiseObjection": "NOT_LISTED",
         "Apply": "CandidacyApplied",
         **dict.fromkeys(["MoveNotice", "NoteTrialEnded", "NoteDrift"], "-"),
         **dict.fromkeys(["NotePeers", "EndNotSelected", "EndNotSelected (cancelled)"], "-"),

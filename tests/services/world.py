@@ -56,12 +56,14 @@ from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 from stepladder.performance.v1.report_pb2_grpc import ReportServiceStub
 from stepladder.performance.v1.roster_pb2_grpc import AtRiskServiceStub
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
+from stepladder.promotion.v1.candidacy_pb2_grpc import CandidacyServiceStub
 from stepladder.promotion.v1.career_pb2_grpc import CareerServiceStub
 from stepladder.promotion.v1.competition_pb2_grpc import CompetitionServiceStub
 from stepladder.promotion.v1.cycle_pb2_grpc import CycleServiceStub
 from stepladder.promotion.v1.document_pb2_grpc import DocumentServiceStub
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 from stepladder.promotion.v1.fairness_pb2_grpc import FairnessServiceStub
+from stepladder.promotion.v1.peer_score_pb2_grpc import PeerScoreServiceStub
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 from stepladder.promotion.v1.scoring_pb2_grpc import ScoreServiceStub
 
@@ -216,6 +218,14 @@ class World:
     @property
     def documents(self) -> DocumentServiceStub:
         return DocumentServiceStub(self.channels["promotion"])
+
+    @property
+    def candidacies(self) -> CandidacyServiceStub:
+        return CandidacyServiceStub(self.channels["promotion"])
+
+    @property
+    def peer_scores(self) -> PeerScoreServiceStub:
+        return PeerScoreServiceStub(self.channels["promotion"])
 
     async def end(self) -> int:
         """The last position in the log."""

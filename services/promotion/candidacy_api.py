@@ -1,0 +1,316 @@
+"""gRPC: stepladder.promotion.v1.CandidacyService."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import date
+
+from libs.common.commands import Standing
+from libs.common.errors import NotFound
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.catalogue import Catalogue
+from libs.facts.reaching import Reaches
+from libs.facts.relations import Directory, Relation, need_to_know, relations
+from services.promotion import competition
+from services.promotion.candidacies import Candidacies
+from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat
+from services.promotion.candidacy_rights import MAY, Role, roles, to_resource
+from services.promotion.candidacy_state import State
+from services.promotion.candidates import Candidates
+from services.promotion.career import CAREER
+from services.promotion.competition import COMPETITION
+from services.promotion.eligibilities import Eligibilities, Pinned
+from services.promotion.history import Histories, Months
+from services.promotion.interviewing import add_up, full_points
+from services.promotion.seats import Seats
+from stepladder.promotion.v1 import candidacy_pb2 as pb
+from stepladder.promotion.v1.career_pb2 import ReserveAppointment
+from stepladder.promotion.v1.events_pb2 import PanelSet
+
+_FIELDS = {one.message_type: one.name for one in pb.ActOnCandidacy.DESCRIPTOR.oneofs_by_name["request"].fields}
+"""The field of `ActOnCandidacy` for each kind of request."""
+
+BY_RULES = (pb.ReviewAsManagerRequest, pb.PassPostTrainingRequest, pb.AppointCandidacyRequest)
+BY_CALENDAR = (pb.SettleObjectionRequest, pb.ApproveCandidacyRequest)
+BY_SEATS = (pb.ApproveCandidacyRequest, pb.AppointCandidacyRequest)
+"""What is looked up for which requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A candidacy as it is, and who asks for it.
+
+    Attributes:
+        rivals: who of those around it competes for the same post.
+        roles: what the caller is to it.
+    """
+
+    standing: Standing[State]
+    competition: competition.State
+    directory: Directory
+    rivals: frozenset[str]
+    roles: frozenset[Role]
+
+    @property
+    def state(self) -> State:
+        return self.standing.state
+
+
+class CandidacyApi:
+    """Implements the service. Before anything is looked at, the caller must be one who may say or see it."""
+
+    def __init__(
+        self,
+        service: Service,
+        reaches: Reaches,
+        candidacies: Candidacies,
+        at_candidacies: Follower,
+        candidates: Candidates,
+        catalogue: Catalogue,
+        eligibilities: Eligibilities,
+        histories: Histories,
+        at_histories: Follower,
+        seats: Seats,
+    ) -> None:
+        self._service = service
+        self._commands = service.commands
+        self._reaches = reaches
+        self._candidacies = candidacies
+        self._at_candidacies = at_candidacies
+        self._candidates = candidates
+        self._catalogue = catalogue
+        self._eligibilities = eligibilities
+        self._histories = histories
+        self._at_histories = at_histories
+        self._seats = seats
+
+    async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.Candidacy:
+        caller, today = caller_id(context), context.today
+        directory = await directory_around(self._commands, caller, today, employee_ids=[caller])
+        if not directory.employed(caller, today):
+            raise need_to_know()
+        found = (await self._commands.load(COMPETITION, request.competition_id)).state
+        if not found.stage:
+            raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {request.competition_id}")
+        opened, key = found.opened, candidacy_key(request.competition_id, caller)
+        application = pb.ActOnCandidacy.Application(candidacy_id=key, employee_id=caller)
+        if not (await self._commands.load(CANDIDACY, key)).position:
+            pinned = Pinned(opened.ladder_position, opened.eligibility_position)
+            if not found.takes_applications(today):
+                application.closed = f"applications were taken until {opened.applications_until}, and none is now"
+            else:
+                eligibility = await self._eligibilities.of(
+                    caller, opened.ladder_id, opened.rung_id, today, pinned=pinned
+                )
+                application.eligibility.CopyFrom(eligibility)
+            application.lead_id, application.manager_id = await self._over(caller, today)
+        command = pb.ActOnCandidacy(apply=request, application=application)
+        handled = await self._commands.handle(CANDIDACY, key, command, replace(context, request=request))
+        return to_resource(handled.state, handled.position, frozenset({Role.CANDIDATE}), caller)
+
+    async def ReviewAsLead(self, request: pb.ReviewAsLeadRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def ReviewAsManager(self, request: pb.ReviewAsManagerRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def ReviewTwoLevels(self, request: pb.ReviewTwoLevelsRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def ScoreInterview(self, request: pb.ScoreInterviewRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context)
+
+    async def RaiseObjection(self, request: pb.RaiseObjectionRequest, context: Context) -> pb.RaiseObjectionResponse:
+        caller, today = caller_id(context), context.today
+        directory = await directory_around(self._commands, caller, today)
+        if not directory.employed(caller, today):
+            raise need_to_know()
+        command = pb.ActOnCandidacy(raise_objection=request)
+        context = replace(context, request=request)
+        state = (await self._commands.handle(CANDIDACY, request.candidacy_id, command, context)).state
+        raised = state.objections[request.objection_id]
+        return pb.RaiseObjectionResponse(
+            candidacy_id=request.candidacy_id, objection_id=request.objection_id, raised_date=raised.raised_date
+        )
+
+    async def SettleObjection(self, request: pb.SettleObjectionRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def ApproveCandidacy(self, request: pb.ApproveCandidacyRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def IssueLetter(self, request: pb.IssueLetterRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def PassPostTraining(self, request: pb.PassPostTrainingRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def AppointCandidacy(self, request: pb.AppointCandidacyRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def WithdrawCandidacy(self, request: pb.WithdrawCandidacyRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context)
+
+    async def RejectCandidacy(self, request: pb.RejectCandidacyRequest, context: Context) -> pb.Candidacy:
+        return await self._act(request, context, request.etag)
+
+    async def GetCandidacy(self, request: pb.GetCandidacyRequest, context: Context) -> pb.Candidacy:
+        seen = await self.seen(request.candidacy_id, context)
+        return to_resource(seen.state, seen.standing.position, seen.roles, caller_id(context))
+
+    async def ListCandidacies(self, request: pb.ListCandidaciesRequest, context: Context) -> pb.ListCandidaciesResponse:
+        reach = await self._reaches.of(context)
+        await self._at_candidacies.wait_for(request.at_least, AT_LEAST_SECONDS)
+        listed = await self._candidacies.list_candidacies(self._service.engine, request, reach)
+        page, token = cut_page(request, listed, lambda one: [one[0]])
+        found = await self._commands.known(CANDIDACY, [candidacy_id for _, candidacy_id in page])
+        seen = await self._seen_all(list(found.values()), context)
+        caller = caller_id(context)
+        shown = [to_resource(one.state, one.standing.position, one.roles, caller) for one in seen if _sees(one, caller)]
+        return pb.ListCandidaciesResponse(candidacies=shown, next_page_token=token)
+
+    async def seen(self, candidacy_id: str, context: Context) -> Seen:
+        """A candidacy, for a caller who may see it. Whether there is one is told to HR only.
+
+        Raises Forbidden `NEED_TO_KNOW`; NotFound `CANDIDACY_NOT_FOUND`.
+        """
+        found = await self._found(candidacy_id, context)
+        if not _sees(found, caller_id(context)):
+            raise need_to_know()
+        return found
+
+    async def _found(self, candidacy_id: str, context: Context) -> Seen:
+        standing = await self._commands.load(CANDIDACY, candidacy_id)
+        if not standing.position:
+            caller, today = caller_id(context), context.today
+            directory = await directory_around(self._commands, caller, today)
+            if Relation.HR in relations(directory, caller, "", today):
+                raise NotFound("CANDIDACY_NOT_FOUND", f"there is no candidacy {candidacy_id}")
+            raise need_to_know()
+        (found,) = await self._seen_all([standing], context)
+        return found
+
+    async def _seen_all(self, standings: Collection[Standing[State]], context: Context) -> list[Seen]:
+        """Candidacies, with what the caller is to each of them today."""
+        caller, today = caller_id(context), context.today
+        applied = [one.state.applied for one in standings]
+        around = {person for one in applied for person in (one.employee_id, one.lead_id, one.manager_id)} - {""}
+        directory = await directory_around(self._commands, caller, today, employee_ids=around)
+        leads = {directory.lead_over(one.employee_id, today) for one in applied} - {""}
+        directory = await directory_around(self._commands, caller, today, employee_ids=around | leads)
+        managers = {directory.lead_over(one, today) for one in leads} - {""}
+        people = around | leads | managers | ({caller} - {""})
+        competitions = await self._commands.known(COMPETITION, {one.competition_id for one in applied})
+        keys = {(one.competition_id, who): candidacy_key(one.competition_id, who) for one in applied for who in people}
+        competing = await self._commands.known(CANDIDACY, keys.values())
+        seen = []
+        for standing in standings:
+            mine = standing.state.applied
+            others = {who: key for (of, who), key in keys.items() if of == mine.competition_id} | {mine.employee_id: ""}
+            rivals = frozenset(who for who, key in others.items() if key in competing)
+            of_it = competitions[mine.competition_id].state
+            held = roles(standing.state, directory, caller, frozenset(of_it.panel.interviewer_ids), rivals, today)
+            seen.append(Seen(standing, of_it, directory, rivals, held))
+        return seen
+
+    async def _act(self, request: Request, context: Context, etag: str = "") -> pb.Candidacy:
+        found = await self._found(request.candidacy_id, context)
+        if MAY[type(request)] not in found.roles:
+            raise need_to_know()
+        command = await self._looked_up(request, found, context)
+        context = replace(context, etag=etag, request=request)
+        if isinstance(request, pb.ApproveCandidacyRequest):
+            await self._reserve(command, found.state, context)
+        handled = await self._commands.handle(CANDIDACY, request.candidacy_id, command, context)
+        (after,) = await self._seen_all([handled], context)
+        return to_resource(handled.state, handled.position, after.roles, caller_id(context))
+
+    async def _reserve(self, command: pb.ActOnCandidacy, state: State, context: Context) -> None:
+        """Keeps the employee's next appointment for a candidacy that is to be approved.
+
+        Before it is approved: what a crash in between leaves behind is used when it is approved again, or released when
+        the candidacy ends. Nothing is kept for an approval that is refused as things stand, or was given before.
+        """
+        if CANDIDACY.decide(state, command, context):
+            applied = state.applied
+            reserve = ReserveAppointment(employee_id=applied.employee_id, candidacy_id=applied.candidacy_id)
+            own = replace(context, etag="", request=None, request_id="")
+            await self._commands.handle(CAREER, applied.employee_id, reserve, own)
+
+    async def _looked_up(self, request: Request, found: Seen, context: Context) -> pb.ActOnCandidacy:
+        command = pb.ActOnCandidacy(**{_FIELDS[request.DESCRIPTOR]: request})  # type: ignore[arg-type] # one of them
+        opened, applied = found.competition.opened, found.state.applied
+        command.conflict = await self._conflict(request, found, context)
+        if isinstance(request, BY_RULES):
+            command.rules.CopyFrom(await self._candidates.rules_of(found.competition))
+        if isinstance(request, BY_CALENDAR):
+            command.calendar.CopyFrom(await self._candidates.counted_by(found.competition))
+        if isinstance(request, BY_SEATS):
+            occupied = (await self._seats.of([opened.post_id], context.today))[opened.post_id]
+            command.vacancies.CopyFrom(occupied.vacancies)
+            command.seat = has_seat(opened.competition_id, occupied.standing.state, command.vacancies)
+            command.employed = found.directory.employed(applied.employee_id, context.today)
+        if isinstance(request, pb.ScoreInterviewRequest) and not command.conflict:
+            command.interview.CopyFrom(await self._points(request, found.competition))
+        if isinstance(request, pb.PassPostTrainingRequest):
+            command.passed.extend(await self._passed(applied.employee_id))
+        return command
+
+    async def _conflict(self, request: Request, found: Seen, context: Context) -> str:
+        """Why the caller must not judge the candidate; empty: nothing that the candidacy itself does not tell."""
+        caller = caller_id(context)
+        if isinstance(request, pb.WithdrawCandidacyRequest):
+            return ""
+        if caller in found.rivals:
+            return "they compete for the same post"
+        if isinstance(request, pb.ScoreInterviewRequest):
+            if caller not in found.competition.judges_of(request.candidacy_id):
+                return "a conflict of interest was declared"
+            await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
+            employee_id = found.state.applied.employee_id
+            if await self._candidacies.objected(self._service.engine, employee_id, context.actor):
+                return "they have objected to the candidate before"
+        return ""
+
+    async def _points(
+        self, request: pb.ScoreInterviewRequest, found: competition.State
+    ) -> pb.ActOnCandidacy.InterviewPoints:
+        """What the answers come to. Raises Invalid `ANSWERS_INVALID`."""
+        position = found.panel.bank_position
+        bank = (await self._catalogue.rules(self._service.engine, position)).version(position).question_bank
+        questions = [one for one in bank.questions if one.question_id in found.panel.question_ids]
+        subject = COMPETITION.subject(found.opened.competition_id)
+        history = (await self._commands.histories([subject]))[subject]
+        return pb.ActOnCandidacy.InterviewPoints(
+            points=add_up(request.answers, questions, request.notes),
+            full_points=full_points(questions),
+            panel_position=max(one.position for one in history if isinstance(one.event, PanelSet)),
+            bank_position=position,
+        )
+
+    async def _passed(self, employee_id: str) -> list[pb.ActOnCandidacy.CoursePassed]:
+        """Courses of an employee whose exam was passed, the earliest first; no longer those under dispute."""
+        await self._at_histories.catch_up(AT_LEAST_SECONDS)
+        found = await self._histories.of(self._service.engine, [employee_id], Months((), 0, 0))
+        return [
+            pb.ActOnCandidacy.CoursePassed(
+                course_id=one.course_id, date=one.day.isoformat(), record_position=one.position
+            )
+            for one in (found[employee_id].courses if employee_id in found else ())
+            if one.passed
+        ]
+
+    async def _over(self, employee_id: str, day: date) -> tuple[str, str]:
+        """Who leads an employee on a day, and whoever leads that one."""
+        directory = await directory_around(self._commands, employee_id, day)
+        lead = directory.lead_over(employee_id, day)
+        directory = await directory_around(self._commands, employee_id, day, employee_ids=[lead] if lead else [])
+        return lead, directory.lead_over(lead, day)
+
+
+def _sees(seen: Seen, caller: str) -> bool:
+    """Whether somebody may read it: an interviewer who has come to compete for the same post may not any more."""
+    return bool(seen.roles) and caller not in seen.rivals

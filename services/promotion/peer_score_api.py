@@ -1,0 +1,116 @@
+"""gRPC: stepladder.promotion.v1.PeerScoreService."""
+
+from dataclasses import replace
+
+from libs.common.errors import NotAllowed
+from libs.common.eventsourcing import Context
+from libs.common.paging import cut_page
+from libs.common.projecting import Follower
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id, directory_around
+from libs.facts.reaching import check_employed
+from libs.facts.relations import need_to_know
+from services.promotion.candidacy import CANDIDACY, candidacy_key
+from services.promotion.candidacy_api import CandidacyApi, Seen
+from services.promotion.candidacy_rights import Role
+from services.promotion.candidates import Candidates
+from services.promotion.peer_scores import PEER_SCORES, not_asked, to_resource
+from services.promotion.peer_scorings import PeerScorings
+from stepladder.promotion.v1 import peer_score_pb2 as pb
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy
+
+ASKING = frozenset({Role.HR, Role.MANAGER})
+
+
+class PeerScoreApi:
+    """Implements the service. Answers how many only, whoever asks."""
+
+    def __init__(
+        self,
+        service: Service,
+        candidacies: CandidacyApi,
+        candidates: Candidates,
+        scorings: PeerScorings,
+        at_scorings: Follower,
+    ) -> None:
+        self._engine = service.engine
+        self._commands = service.commands
+        self._candidacies = candidacies
+        self._candidates = candidates
+        self._scorings = scorings
+        self._at_scorings = at_scorings
+
+    async def AskPeers(self, request: pb.AskPeersRequest, context: Context) -> pb.PeerScoring:
+        seen = await self._asking(request.candidacy_id, context)
+        asked = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.is_asked
+        if not asked and seen.state.stage != Candidacy.STATE_MANAGER_REVIEWED:
+            message = "peers are asked between the manager's review and the ranking"
+            raise NotAllowed("WRONG_STATE", message)
+        rules = await self._candidates.rules_of(seen.competition)
+        minimum = max(part.peers.minimum for part in rules.parts)
+        if not minimum:
+            raise NotAllowed("NO_PEERS_PART", "no part of the score comes from peers")
+        employee_id = seen.state.applied.employee_id
+        command = pb.AskPeersOf(
+            request=request,
+            employee_id=employee_id,
+            possible_ids=await self._possible(request, seen, context),
+            minimum=minimum,
+        )
+        return await self._handle(request.candidacy_id, command, replace(context, request=request))
+
+    async def GivePeerScore(self, request: pb.GivePeerScoreRequest, context: Context) -> pb.GivePeerScoreResponse:
+        caller, today = caller_id(context), context.today
+        if not (await directory_around(self._commands, caller, today)).employed(caller, today):
+            raise need_to_know()
+        await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)
+        return pb.GivePeerScoreResponse()
+
+    async def ClosePeers(self, request: pb.ClosePeersRequest, context: Context) -> pb.PeerScoring:
+        await self._asking(request.candidacy_id, context)
+        return await self._handle(request.candidacy_id, request, context)
+
+    async def GetPeerScoring(self, request: pb.GetPeerScoringRequest, context: Context) -> pb.PeerScoring:
+        await self._asking(request.candidacy_id, context)
+        state = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state
+        if not state.is_asked:
+            raise not_asked()
+        return to_resource(state)
+
+    async def ListPeerScoringsAskedOfMe(
+        self, request: pb.ListPeerScoringsAskedOfMeRequest, context: Context
+    ) -> pb.ListPeerScoringsAskedOfMeResponse:
+        await check_employed(self._commands, context)
+        await self._at_scorings.catch_up(AT_LEAST_SECONDS)
+        found = await self._scorings.asked_of(self._engine, request, caller_id(context))
+        page, token = cut_page(request, found, lambda one: [one[0]])
+        asked = [
+            pb.ListPeerScoringsAskedOfMeResponse.PeerAsked(candidacy_id=one, employee_id=of) for _, one, of in page
+        ]
+        return pb.ListPeerScoringsAskedOfMeResponse(asked=asked, next_page_token=token)
+
+    async def _asking(self, candidacy_id: str, context: Context) -> Seen:
+        seen = await self._candidacies.seen(candidacy_id, context)
+        if seen.roles.isdisjoint(ASKING):
+            raise need_to_know()
+        return seen
+
+    async def _possible(self, request: pb.AskPeersRequest, seen: Seen, context: Context) -> list[str]:
+        """Those named who are in the candidate's team today, neither them nor their lead, nor in the competition."""
+        applied, today = seen.state.applied, context.today
+        around = [applied.employee_id, *request.peer_ids]
+        directory = await directory_around(self._commands, caller_id(context), today, employee_ids=around)
+        team_id = directory.team_of(applied.employee_id, today)
+        keys = {one: candidacy_key(applied.competition_id, one) for one in request.peer_ids}
+        competing = await self._commands.known(CANDIDACY, keys.values())
+        apart = {applied.employee_id, applied.lead_id, directory.lead_of(team_id, today)}
+        return [
+            one
+            for one, key in keys.items()
+            if team_id and directory.team_of(one, today) == team_id and one not in apart and key not in competing
+        ]
+
+    async def _handle(
+        self, candidacy_id: str, command: pb.AskPeersOf | pb.ClosePeersRequest, context: Context
+    ) -> pb.PeerScoring:
+        return to_resource((await self._commands.handle(PEER_SCORES, candidacy_id, command, context)).state)

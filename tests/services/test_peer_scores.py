@@ -1,0 +1,186 @@
+"""Peers' scores over gRPC: what each gave is in no answer, error, position or log line, whoever asks for whatever."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc import StatusCode, aio
+
+import stepladder.coaching.v1
+import stepladder.performance.v1
+import stepladder.promotion.v1
+from libs.common.streams import LOG_RESTRICTED
+from services.promotion.peer_scores import PEER_SCORES
+from stepladder.promotion.v1 import peer_score_pb2 as pb
+from tests.refusals import refused
+from tests.services.competing import Competing, competing
+from tests.services.test_check_ins import by
+from tests.services.world import World, caught_up
+
+NOT_NOW = StatusCode.FAILED_PRECONDITION
+NEED_TO_KNOW = (StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+CONTRACTS = (stepladder.performance.v1, stepladder.coaching.v1, stepladder.promotion.v1)
+SCORES = ("81.37", "62.59", "93.11")
+"""Nothing else has these digits."""
+
+
+@pytest.fixture
+async def people(world: World) -> Competing:
+    """A candidacy that the manager has reviewed."""
+    people = await competing(world)
+    await people.apply()
+    await people.reviewed()
+    return people
+
+
+async def peers(people: Competing, request: Message, person: str) -> Any:
+    return await people.say(request, person, "peer_scores")
+
+
+def give(people: Competing, score: str, request_id: str = "") -> pb.GivePeerScoreRequest:
+    return pb.GivePeerScoreRequest(candidacy_id=people.key, score=score, request_id=request_id)
+
+
+async def test_how_many_and_their_mean(people: Competing) -> None:
+    """Asked, given and given again, closed for ever; the mean comes to the candidacy by itself."""
+    asked = people.agents[-3:]
+    ask = pb.AskPeersRequest(candidacy_id=people.key, peer_ids=asked)
+    assert (await peers(people, ask, people.manager)).asked == 3
+    await caught_up(people.world, "promotion")
+    mine = await peers(people, pb.ListPeerScoringsAskedOfMeRequest(), asked[0])
+    assert [(one.candidacy_id, one.employee_id) for one in mine.asked] == [(people.key, people.candidate)]
+    for peer, score in zip(asked, ("10", "80", "70"), strict=True):
+        assert await peers(people, give(people, score, "g-1"), peer) == pb.GivePeerScoreResponse()
+    await peers(people, give(people, "90"), asked[0])
+    seen = await peers(people, pb.GetPeerScoringRequest(candidacy_id=people.key), people.hr[0])
+    assert (seen.asked, seen.gave, seen.minimum, seen.closed) == (3, 3, 3, False)
+    await peers(people, pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0])
+    await refused(peers(people, give(people, "100"), asked[1]), NOT_NOW, "PEERS_CLOSED")
+    await caught_up(people.world, "promotion")
+    assert (await people.seen()).peers_mean.value == "80"
+    assert not (await peers(people, pb.ListPeerScoringsAskedOfMeRequest(), asked[0])).asked
+
+
+async def test_too_few_have_no_mean(people: Competing) -> None:
+    await people.peers("80", "70")
+    seen = await people.seen()
+    assert (seen.peers_closed, seen.peers, seen.HasField("peers_mean")) == (True, 2, False)
+
+
+async def test_who_can_be_asked(people: Competing) -> None:
+    """Members of the team, but neither the lead nor whoever competes."""
+    await people.apply(people.agents[1])
+    others = [people.candidate, people.agents[1], people.lead, people.hr[1], *people.agents[2:5]]
+    ask = pb.AskPeersRequest(candidacy_id=people.key, peer_ids=others)
+    refusal = await refused(peers(people, ask, people.hr[0]), StatusCode.INVALID_ARGUMENT, "PEERS_INVALID")
+    assert refusal.fields == [f"peer_ids[{place}]" for place in range(4)]
+    for person in (people.candidate, people.lead, people.panel[0], people.chair, people.agents[5]):
+        await refused(peers(people, ask, person), *NEED_TO_KNOW)
+
+
+@pytest.mark.parametrize("score", ["101", "-1", "80.123", "1e1", "", "８０"])
+async def test_what_is_no_score(people: Competing, score: str) -> None:
+    await people.peers(close=False)
+    with pytest.raises(aio.AioRpcError) as wrong:
+        await peers(people, give(people, score), people.agents[-1])
+    assert wrong.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+def services_of(contract: ModuleType) -> Iterator[ServiceDescriptor]:
+    for module in pkgutil.iter_modules(contract.__path__):
+        if module.name.endswith("_pb2"):
+            yield from importlib.import_module(
+                f"{contract.__name__}.{module.name}"
+            ).DESCRIPTOR.services_by_name.values()
+
+
+async def answers(people: Competing, person: str) -> AsyncIterator[str]:
+    """What every RPC of every service answers somebody who names the candidacy, the people and the competition."""
+    known = {
+        "candidacy_id": people.key,
+        "competition_id": people.id,
+        "employee_id": people.candidate,
+        "team_id": people.team,
+        "post_id": people.post,
+        "objection_id": "o-1",
+        "score": "50",
+        "peer_ids": people.agents[-3:],
+        "reason": "x",
+        "etag": "1",
+        "subject": PEER_SCORES.subject(people.key),
+        "stream": LOG_RESTRICTED,
+    }
+    for contract in CONTRACTS:
+        channel = people.world.channels[contract.__name__.split(".")[1]]
+        for descriptor in services_of(contract):
+            for method in descriptor.methods:
+                request = GetMessageClass(method.input_type)()
+                for field in request.DESCRIPTOR.fields:
+                    if (value := known.get(field.name)) is not None and not field.message_type:
+                        if field.is_repeated:
+                            getattr(request, field.name).extend(value)
+                        elif field.type == field.TYPE_STRING:
+                            setattr(request, field.name, value)
+                yield await answer(channel, f"/{descriptor.full_name}/{method.name}", method, request, person)
+
+
+async def answer(channel: Any, path: str, method: Any, request: Message, person: str) -> str:
+    """All that comes back: the answer or the error, with trailing metadata."""
+    kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+    call = kind(
+        path,
+        request_serializer=lambda one: one.SerializeToString(),
+        response_deserializer=GetMessageClass(method.output_type).FromString,
+    )(request, metadata=by(person), timeout=0.3 if method.server_streaming else 10)
+    try:
+        found = [one async for one in call] if method.server_streaming else [await call]
+        return path + json.dumps([json_format.MessageToDict(one) for one in found])
+    except aio.AioRpcError as error:
+        return f"{path} {error.code()} {error.details()} {error.trailing_metadata()}"
+
+
+async def test_nobody_is_told_who_gave_what(people: Competing, capsys: pytest.CaptureFixture[str]) -> None:
+    """With exactly as many as the rules ask for: neither before it is closed nor after, by any RPC, for any caller."""
+    asked = people.agents[-3:]
+    await people.peers(*SCORES, close=False)
+    callers = [people.hr[1], people.manager, asked[0]]
+    for closed in (False, True):
+        if closed:
+            await people.say(pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0], "peer_scores")
+            await caught_up(people.world, "promotion")
+        for person in callers:
+            async for text in answers(people, person):
+                assert not any(score in text for score in SCORES), (person, text)
+    scoring = await peers(people, pb.GetPeerScoringRequest(candidacy_id=people.key), people.hr[0])
+    assert {one.name for one in scoring.DESCRIPTOR.fields} == {"candidacy_id", "asked", "gave", "minimum", "closed"}
+    logged = "".join(capsys.readouterr())
+    assert not any(score in logged for score in SCORES)
+
+
+async def test_what_lies_in_the_log_is_sealed(people: Competing) -> None:
+    """Whoever reads the stream without the keys sees who gave when, and not what."""
+    await people.peers(*SCORES, close=False)
+    stored = await people.service.streams[LOG_RESTRICTED].read(PEER_SCORES.subject(people.key))
+    assert len(stored) == 4
+    for one in stored:
+        assert not any(score.encode() in one.payload for score in SCORES)
+
+
+async def test_a_repetition_tells_nothing(people: Competing) -> None:
+    """The same score again, another one, an id used before: the same empty answer, or an error of one's own only."""
+    await people.peers(*SCORES, close=False)
+    (first, second, _) = people.agents[-3:]
+    assert await peers(people, give(people, SCORES[0]), first) == pb.GivePeerScoreResponse()
+    assert await peers(people, give(people, SCORES[0]), second) == pb.GivePeerScoreResponse()
+    await refused(peers(people, give(people, "50"), people.agents[1]), *NEED_TO_KNOW)
+    await refused(peers(people, give(people, "50"), people.hr[0]), *NEED_TO_KNOW)
+    elsewhere = pb.GivePeerScoreRequest(candidacy_id="nobodys", score="50")
+    await refused(peers(people, elsewhere, first), *NEED_TO_KNOW)
