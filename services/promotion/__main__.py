@@ -22,6 +22,7 @@ from services.promotion.competition_policies import FollowCandidacies, FollowCom
 from services.promotion.competitions import CLOSE_APPLICATIONS, Competitions
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
+from services.promotion.document_api import DocumentApi
 from services.promotion.eligibilities import Eligibilities
 from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
@@ -34,6 +35,7 @@ from services.promotion.posts import Posts
 from services.promotion.rankings import Rankings
 from services.promotion.rungs import Rungs
 from services.promotion.score_inputs import ScoreInputs
+from services.promotion.scoring_api import ScoreApi
 from services.promotion.seats import Seats
 from services.promotion.stages import Stages
 from services.promotion.vacancies import Vacancies
@@ -44,11 +46,13 @@ from stepladder.promotion.v1 import (
     career_pb2,
     competition_pb2,
     cycle_pb2,
+    document_pb2,
     eligibility_pb2,
     events_pb2,
     fairness_pb2,
     peer_score_pb2,
     post_pb2,
+    scoring_pb2,
 )
 
 EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, coaching_events.DESCRIPTOR)
@@ -90,7 +94,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     candidacies = Candidacies(metadata)
     at_candidacies = service.follow(candidacies)
     candidates = Candidates(service, candidacies, at_candidacies, catalogue, at_catalogue)
-    rankings = Rankings(service, candidates, ScoreInputs(service, histories, catalogue, together))
+    inputs = ScoreInputs(service, histories, catalogue, together)
+    rankings = Rankings(service, candidates, inputs)
     competitions = Competitions(metadata)
     at_competitions = service.follow(competitions)
     competition = CompetitionApi(
@@ -115,6 +120,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         at_histories,
         seats,
     )
+    scores = ScoreApi(service, candidates, inputs, candidacy)
     service.follow(TakePeerScores(service))
     service.follow(MoveNotices(service, candidacies, at_candidacies, catalogue, at_catalogue))
     return {
@@ -127,9 +133,13 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         ),
         competition_pb2.DESCRIPTOR.services_by_name["CompetitionService"]: competition,
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,
+        document_pb2.DESCRIPTOR.services_by_name["DocumentService"]: DocumentApi(
+            service, catalogue, at_catalogue, competition, candidacy, scores
+        ),
         post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
         career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,
         fairness_pb2.DESCRIPTOR.services_by_name["FairnessService"]: fairness,
+        scoring_pb2.DESCRIPTOR.services_by_name["ScoreService"]: scores,
     }
 
 

@@ -1,0 +1,99 @@
+"""gRPC: stepladder.promotion.v1.ScoreService."""
+
+from libs.common.errors import NotAllowed, NotFound
+from libs.common.eventsourcing import Context
+from libs.common.service import Service
+from libs.facts.callers import caller_id
+from libs.facts.reaching import check_hr
+from libs.facts.relations import need_to_know
+from services.promotion.candidacy import CANDIDACY, candidacy_key
+from services.promotion.candidacy_api import CandidacyApi, Seen
+from services.promotion.candidacy_rights import REVIEWING, Role
+from services.promotion.candidates import Candidates
+from services.promotion.competition import COMPETITION
+from services.promotion.interviewing import spread
+from services.promotion.ranking import explain, without_names
+from services.promotion.score_inputs import ScoreInputs, histories_of, interviews_of
+from stepladder.promotion.v1 import scoring_pb2 as pb
+from stepladder.promotion.v1.competition_pb2 import Competition
+from stepladder.promotion.v1.events_pb2 import CandidacyScored, CompetitionRanked
+
+
+class ScoreApi:
+    """Implements the service: out of the log, but for a score that is not written yet."""
+
+    def __init__(
+        self,
+        service: Service,
+        candidates: Candidates,
+        inputs: ScoreInputs,
+        candidacies: CandidacyApi,
+    ) -> None:
+        self._commands = service.commands
+        self._candidates = candidates
+        self._inputs = inputs
+        self._candidacies = candidacies
+
+    async def GetScore(self, request: pb.GetScoreRequest, context: Context) -> pb.ScoreExplanation:
+        seen = await self._candidacies.seen(request.candidacy_id, context)
+        if seen.roles.isdisjoint(REVIEWING | {Role.CANDIDATE}):
+            raise need_to_know()
+        explanation = await self.explained(seen)
+        if explanation is not None:
+            return explanation
+        running = seen.competition.stage == Competition.STATE_APPLICATIONS_CLOSED and not seen.state.ended
+        if running and Role.HR in seen.roles:
+            return await self._provisional(seen)
+        raise NotAllowed("NOT_SCORED", "there is a score of whoever takes part when the competition is ranked")
+
+    async def explained(self, seen: Seen) -> pb.ScoreExplanation | None:
+        """Every number of a candidate, for whoever sees the candidacy so; None before the competition is ranked."""
+        candidacy_id, opened = seen.state.applied.candidacy_id, seen.competition.opened
+        ranking = list(seen.competition.ranked.ranking)
+        if candidacy_id not in [one.candidacy_id for one in ranking]:
+            return None
+        rules = await self._candidates.rules_of(seen.competition)
+        found = await self._commands.known(CANDIDACY, [one.candidacy_id for one in ranking], latest=True)
+        scores = {one: standing.state.last(CandidacyScored).score for one, standing in found.items()}
+        made = explain(rules, opened.competition_id, opened.seats, ranking, scores, candidacy_id)
+        subject = COMPETITION.subject(opened.competition_id)
+        history = (await self._commands.histories([subject]))[subject]
+        made.ranking_position = max(one.position for one in history if isinstance(one.event, CompetitionRanked))
+        return made if Role.HR in seen.roles else without_names(rules, made)
+
+    async def _provisional(self, seen: Seen) -> pb.ScoreExplanation:
+        """As it would come out now."""
+        applied = seen.state.applied
+        (candidate,) = await self._inputs.candidates(seen.competition, [applied.candidacy_id])
+        return pb.ScoreExplanation(
+            candidacy_id=applied.candidacy_id,
+            competition_id=applied.competition_id,
+            employee_id=applied.employee_id,
+            score=candidate.score,
+            provisional=True,
+        )
+
+    async def GetInterviewSpread(self, request: pb.GetInterviewSpreadRequest, context: Context) -> pb.InterviewSpread:
+        competition_id = request.competition_id
+        await check_hr(self._commands, context)
+        if (await self._commands.load(CANDIDACY, candidacy_key(competition_id, caller_id(context)))).position:
+            raise need_to_know()
+        state = (await self._commands.load(COMPETITION, competition_id)).state
+        if not state.opened.competition_id:
+            raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {competition_id}")
+        rules = await self._candidates.rules_of(state)
+        part = next((part.interview for part in rules.parts if part.HasField("interview")), None)
+        if part is None:
+            raise NotAllowed("NO_INTERVIEW", "the rules of this competition have no interview")
+        told = await histories_of(self._commands, await self._candidates.of(competition_id))
+        made = spread(
+            (
+                one
+                for candidacy_id, history in told.items()
+                for one in interviews_of(history)
+                if one.interviewer_id in state.judges_of(candidacy_id)
+            ),
+            part.harshness,
+        )
+        made.competition_id = competition_id
+        return made
