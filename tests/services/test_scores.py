@@ -1,0 +1,270 @@
+"""Scores explained, interviewers compared, and documents, as callers get them."""
+
+import io
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from grpc import StatusCode
+from pypdf import PdfReader
+
+from stepladder.promotion.v1 import candidacy_pb2 as told
+from stepladder.promotion.v1.competition_pb2 import CloseApplicationsRequest
+from stepladder.promotion.v1.document_pb2 import (
+    ExportCandidacyFileRequest,
+    ExportLetterRequest,
+    ExportPublicListRequest,
+)
+from stepladder.promotion.v1.scoring_pb2 import (
+    GetInterviewSpreadRequest,
+    GetScoreRequest,
+    InterviewSpread,
+    ScoreExplanation,
+)
+from tests.promotion import rules as asked
+from tests.refusals import refused
+from tests.services.test_competitions import Contest, by, founded
+from tests.services.world import World, fact
+
+NO = StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW"
+REFUSED = StatusCode.FAILED_PRECONDITION
+
+
+@pytest.fixture
+async def contest(world: World) -> Contest:
+    return await founded(world)
+
+
+async def score(contest: Contest, candidacy_id: str, caller: str = "") -> ScoreExplanation:
+    request = GetScoreRequest(candidacy_id=candidacy_id)
+    answer: ScoreExplanation = await contest.world.scores.GetScore(request, metadata=by(caller or contest.hr))
+    return answer
+
+
+async def spread(contest: Contest, caller: str = "", competition_id: str = "c-1") -> InterviewSpread:
+    request = GetInterviewSpreadRequest(competition_id=competition_id)
+    answer: InterviewSpread = await contest.world.scores.GetInterviewSpread(request, metadata=by(caller or contest.hr))
+    return answer
+
+
+async def public_list(contest: Contest, caller: str, kind: str = "html") -> HttpBody:
+    request = ExportPublicListRequest(competition_id="c-1", format=kind)
+    answer: HttpBody = await contest.world.documents.ExportPublicList(request, metadata=by(caller))
+    return answer
+
+
+async def letter(contest: Contest, candidacy_id: str, caller: str, kind: str = "html", language: str = "") -> HttpBody:
+    request = ExportLetterRequest(candidacy_id=candidacy_id, format=kind, language=language)
+    answer: HttpBody = await contest.world.documents.ExportLetter(request, metadata=by(caller))
+    return answer
+
+
+async def case_file(contest: Contest, candidacy_id: str, caller: str, kind: str = "html") -> HttpBody:
+    request = ExportCandidacyFileRequest(candidacy_id=candidacy_id, format=kind)
+    answer: HttpBody = await contest.world.documents.ExportCandidacyFile(request, metadata=by(caller))
+    return answer
+
+
+def text_of(file: HttpBody) -> str:
+    return re.sub(r"<[^>]+>", " ", file.data.decode())
+
+
+async def test_one_call_explains_every_number(contest: Contest) -> None:
+    """50 % of a KPI in bands, 30 % of two interviews, 20 % of the manager: each down to its facts."""
+    kpi_id, agents = await contest.world.kpi(), contest.agents
+    measured = asked.pm("50")
+    measured.kpi.kpi_id, measured.kpi.months = kpi_id, 2
+    interview = asked.interview("30")
+    await contest.rules(measured, interview, asked.manager("20"))
+    await contest.world.record(
+        fact(agents[0], "2026-01-05", kpi_id, 60),
+        fact(agents[0], "2026-02-05", kpi_id, 79),  # together 139 of 200: 69.5 %
+        fact(agents[0], "2026-03-05", kpi_id, 100),  # of the month in which applications closed
+        fact(agents[1], "2026-02-05", kpi_id, 80),
+    )
+    first, second = await contest.competed(3, 5)
+    ranked = await contest.rank()
+    explained = await score(contest, first)
+    made = explained.score
+    by_part = {part.part_id: part for part in made.parts}
+    # 6 of 10 points: 60 x 0.5; 3 of 5 for every key point: 60 x 0.3; the manager's 80 x 0.2.
+    assert made.total == "64.00"
+    assert (made.candidacy_id, made.rules_position) == (first, (await contest.get()).rules_position)
+    banded = by_part["pm"]
+    assert (banded.source.value, banded.band_points, banded.full_points) == ("69.5", "6", "10")
+    (months,) = banded.inputs
+    assert (months.name, months.value.value, len(months.positions)) == ("2026-01 to 2026-02", "69.5", 2)
+    given = by_part["interview"].inputs
+    assert [one.name for one in given] == sorted(contest.interviewers)
+    assert [one.value.value for one in given] == ["60", "60"]
+    assert [(one.name, one.value.value) for one in by_part["manager"].inputs] == [(contest.manager, "80")]
+    assert (explained.ranked, explained.candidates, explained.seats) == (ranked.ranking[1], 2, 1)
+    assert explained.ranking_position == ranked.log_position
+    assert not explained.within_seats
+    # The other has 50 + 30 + 16: not even all points of one part are enough.
+    assert {one.part_id: one.enough.value for one in explained.changes} == {"pm": "", "interview": "", "manager": ""}
+    best = await score(contest, second)
+    assert (best.within_seats, list(best.changes), best.ranked.rank) == (True, [], 1)
+
+
+async def test_what_told_ties_apart(contest: Contest) -> None:
+    """Of three with the same total the earliest application is first; what would have changed that, is told."""
+    first, second, _ = await contest.competed(4, 4, 4)
+    await contest.rank()
+    explained = await score(contest, second)
+    (rule,) = explained.comparisons
+    assert (explained.ranked.rank, explained.ranked.tie_broken_by, rule.rule) == (2, "APPLIED_FIRST", "APPLIED_FIRST")
+    positions = [(await score(contest, one)).ranked.applied_position for one in (second, first)]
+    assert [rule.own, rule.other] == [str(one) for one in positions]
+    # 60 % of 80 and 40 % of 80: a cent more of either is 80.01 in all.
+    assert {one.part_id: one.enough.value for one in explained.changes} == {
+        "interview": "80.008334",
+        "manager": "80.0125",
+    }
+
+
+async def test_only_hr_is_told_names_and_only_those_concerned_a_score(contest: Contest) -> None:
+    first, second = await contest.competed(3, 3)
+    own, other = contest.agents[:2]
+    interviewers, outsider = contest.interviewers, contest.agents[3]
+    await refused(score(contest, first, own), REFUSED, "NOT_SCORED")
+    await refused(score(contest, first, contest.lead), REFUSED, "NOT_SCORED")
+    assert (await score(contest, first)).provisional
+    await contest.rank()
+    assert not (await score(contest, first)).provisional
+    for caller in (own, contest.lead, contest.manager):
+        explained = await score(contest, first, caller)
+        assert explained.score.total == (await score(contest, first)).score.total
+        assert not set(re.findall(r"e-\w+", str(explained))) & {*interviewers, other}
+        by_part = {part.part_id: part for part in explained.score.parts}
+        assert [one.name for one in by_part["interview"].inputs] == ["interviewer-1", "interviewer-2"]
+    told_of_second = await score(contest, second, other)
+    assert [one.other for one in told_of_second.comparisons] == [""]
+    for caller in (other, outsider, *interviewers):
+        await refused(score(contest, first, caller), *NO)
+        await refused(score(contest, "c-none", caller), *NO)
+    await refused(score(contest, "c-none"), StatusCode.NOT_FOUND, "CANDIDACY_NOT_FOUND")
+
+
+async def test_there_is_no_score_of_who_has_left(contest: Contest) -> None:
+    first, _ = await contest.competed(3, 3)
+    await contest.withdraw(contest.agents[0])
+    await refused(score(contest, first), REFUSED, "NOT_SCORED")
+    await contest.rank()
+    await refused(score(contest, first), REFUSED, "NOT_SCORED")
+
+
+async def test_how_far_interviewers_are_apart(contest: Contest) -> None:
+    """The first gives 20 less than the second, each time: 10 off the mean, which the rules call harsh."""
+    interview = asked.interview("100")
+    interview.interview.harshness = "10"
+    await contest.rules(interview)
+    await contest.opened()
+    ids = await contest.apply(*contest.agents[:3])
+    await contest.say(CloseApplicationsRequest(competition_id="c-1"))
+    await contest.panel()
+    harsh, lenient = contest.interviewers
+    for one in ids:
+        await contest.reviewed(one, "")
+        await contest.interviewed(one, harsh, 3)
+        await contest.interviewed(one, lenient, 4)
+    found = await spread(contest)
+    assert {one.interviewer_id: (one.mean_difference.value, one.leaning) for one in found.interviewers} == {
+        harsh: ("-10", InterviewSpread.LEANING_HARSH),
+        lenient: ("10", InterviewSpread.LEANING_LENIENT),
+    }
+    assert [(one.candidacy_id, one.mean.value, one.spread.value) for one in found.candidates] == [
+        (one, "70", "20") for one in sorted(ids)
+    ]
+    for caller in (contest.lead, harsh, contest.agents[0]):
+        await refused(spread(contest, caller), *NO)
+        await refused(spread(contest, caller, "none"), *NO)
+    await refused(spread(contest, competition_id="none"), StatusCode.NOT_FOUND, "COMPETITION_NOT_FOUND")
+
+
+async def test_a_competition_without_interviews_has_no_spread(contest: Contest) -> None:
+    await contest.rules(asked.manager("100"))
+    await contest.opened()
+    await refused(spread(contest), REFUSED, "NO_INTERVIEW")
+
+
+async def test_everybody_employed_reads_the_list(contest: Contest) -> None:
+    """Names, ranks and days, in every format; no scores."""
+    outsider = contest.agents[3]
+    await contest.competed(3, 5)
+    await refused(public_list(contest, outsider), REFUSED, "LIST_NOT_PUBLISHED")
+    await contest.rank()
+    await contest.publish()
+    page = text_of(await public_list(contest, outsider))
+    assert contest.agents[1] in page
+    assert contest.agents[0] not in page
+    assert "Senior" in page
+    assert (await contest.candidacy((await contest.get()).listed_candidacy_ids[0])).notice_until in page
+    assert "92" not in page
+    for kind, begins in (("pdf", b"%PDF"), ("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK")):
+        assert (await public_list(contest, outsider, kind)).data.startswith(begins)
+    await refused(public_list(contest, "nobody"), *NO)
+    await refused(public_list(contest, outsider, "docx"), StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+async def approved(contest: Contest) -> str:
+    """The best of two candidacies, up to its letter."""
+    _, best = await contest.competed(3, 5)
+    await contest.rank()
+    await contest.publish()
+    contest.world.clock[0] += timedelta(days=9)
+    await contest.settled()
+    request: Any = told.ApproveCandidacyRequest(
+        candidacy_id=best, etag=(await contest.candidacy(best)).etag, reason="best"
+    )
+    await contest.world.candidacies.ApproveCandidacy(request, metadata=by(contest.hr2))
+    return best
+
+
+async def test_the_letter_in_two_languages(contest: Contest) -> None:
+    best = await approved(contest)
+    own, other = contest.agents[1], contest.agents[0]
+    await refused(letter(contest, best, own), REFUSED, "NO_LETTER")
+    issue = told.IssueLetterRequest(candidacy_id=best, etag=(await contest.candidacy(best)).etag)
+    await contest.world.candidacies.IssueLetter(issue, metadata=by(contest.hr))
+    english = text_of(await letter(contest, best, own))
+    assert "Dear Somebody," in english
+    assert "the post of Senior" in english
+    assert "on trial for 2 weeks" in english
+    chinese = text_of(await letter(contest, best, contest.hr, language="zh"))
+    assert "2周" in chinese
+    pages = PdfReader(io.BytesIO((await letter(contest, best, own, "pdf", "zh")).data)).pages
+    assert len(pages) == 1
+    for caller in (other, contest.lead, contest.manager, *contest.interviewers):
+        await refused(letter(contest, best, caller), *NO)
+        await refused(letter(contest, "none", caller), *NO)
+    await refused(letter(contest, best, own, language="fr"), StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+
+
+async def test_the_case_file_for_hr_and_for_the_candidate(contest: Contest) -> None:
+    best = await approved(contest)
+    own, other = contest.agents[1], contest.agents[0]
+    for_hr, for_them = text_of(await case_file(contest, best, contest.hr)), text_of(await case_file(contest, best, own))
+    for words in ("92.00", "within the seats", "I train the new ones", "Interviewed: 30 of 30 points.", "clear"):
+        assert words in for_hr
+        assert words in for_them
+    named = {contest.lead, contest.manager, contest.hr, contest.hr2, *contest.interviewers}
+    assert all(one in for_hr for one in named)
+    assert not [one for one in named if one in for_them]
+    assert other not in for_hr + for_them
+    pages = PdfReader(io.BytesIO((await case_file(contest, best, contest.hr, "pdf")).data)).pages
+    assert "At a glance" in pages[0].extract_text()
+    for caller in (other, contest.lead, contest.manager, *contest.interviewers):
+        await refused(case_file(contest, best, caller), *NO)
+        await refused(case_file(contest, "none", caller), *NO)
+    await refused(case_file(contest, "none", contest.hr), StatusCode.NOT_FOUND, "CANDIDACY_NOT_FOUND")
+
+
+async def test_the_candidate_reads_nothing_of_interviews_before_the_ranking(contest: Contest) -> None:
+    first, _ = await contest.competed(3, 5)
+    page = text_of(await case_file(contest, first, contest.agents[0]))
+    assert "There is no score yet." in page
+    assert "Interviewed" not in page
+    assert "Interviewed: 18 of 30 points." in text_of(await case_file(contest, first, contest.hr))
