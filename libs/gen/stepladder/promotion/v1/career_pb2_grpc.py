@@ -135,7 +135,8 @@ class CareerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ProposeDemotion(self, request, context):
-        """Who leads the employee, or their lead, or HR. For who cannot do the job or offends. Errors: NOT_FOUND
+        """Who leads the employee, or their lead, or HR. For who cannot do the job or offends; no headcount stands against it.
+        Errors: NOT_FOUND
         `TEAM_NOT_FOUND`; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `NOT_LOWER` unless a ladder in force names what is held and,
         below it, what is to be held (of a removal: if it is what is held), `DEMOTION_OPEN` while there is another;
         ALREADY_EXISTS `DEMOTION_EXISTS` if the id is taken with other content.

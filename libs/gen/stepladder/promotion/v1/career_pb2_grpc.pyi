@@ -44,7 +44,8 @@ class CareerServiceStub:
     otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
     """
     ProposeDemotion: _aio.UnaryUnaryMultiCallable[_career_pb2.ProposeDemotionRequest, _career_pb2.Career]
-    """Who leads the employee, or their lead, or HR. For who cannot do the job or offends. Errors: NOT_FOUND
+    """Who leads the employee, or their lead, or HR. For who cannot do the job or offends; no headcount stands against it.
+    Errors: NOT_FOUND
     `TEAM_NOT_FOUND`; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `NOT_LOWER` unless a ladder in force names what is held and,
     below it, what is to be held (of a removal: if it is what is held), `DEMOTION_OPEN` while there is another;
     ALREADY_EXISTS `DEMOTION_EXISTS` if the id is taken with other content.
@@ -123,7 +124,8 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _career_pb2.ProposeDemotionRequest,
         context: _aio.ServicerContext[_career_pb2.ProposeDemotionRequest, _abc.Awaitable[_career_pb2.Career]],
     ) -> _abc.Awaitable[_career_pb2.Career]:
-        """Who leads the employee, or their lead, or HR. For who cannot do the job or offends. Errors: NOT_FOUND
+        """Who leads the employee, or their lead, or HR. For who cannot do the job or offends; no headcount stands against it.
+        Errors: NOT_FOUND
         `TEAM_NOT_FOUND`; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `NOT_LOWER` unless a ladder in force names what is held and,
         below it, what is to be held (of a removal: if it is what is held), `DEMOTION_OPEN` while there is another;
         ALREADY_EXISTS `DEMOTION_EXISTS` if the id is taken with other content.
