@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0002d"
+revision = "promotion_0002"
 down_revision = "promotion_0001"
 branch_labels = None
 depends_on = None

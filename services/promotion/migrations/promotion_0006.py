@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0005f"
-down_revision = "promotion_0004f"
+revision = "promotion_0006"
+down_revision = "promotion_0005"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0003d"
-down_revision = "promotion_0002d"
+revision = "promotion_0003"
+down_revision = "promotion_0002"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0004d"
-down_revision = "promotion_0003d"
+revision = "promotion_0004"
+down_revision = "promotion_0003"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0004f"
-down_revision = "promotion_0004d"
+revision = "promotion_0005"
+down_revision = "promotion_0004"
 branch_labels = None
 depends_on = None
 

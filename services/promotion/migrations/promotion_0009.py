@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0007b"
-down_revision = "promotion_0007a"
+revision = "promotion_0009"
+down_revision = "promotion_0008"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0007a"
-down_revision = "promotion_0006e"
+revision = "promotion_0008"
+down_revision = "promotion_0007"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0006e"
-down_revision = "promotion_0005f"
+revision = "promotion_0007"
+down_revision = "promotion_0006"
 branch_labels = None
 depends_on = None
 
