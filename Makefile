@@ -3,8 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 CALLS ?=
+PAPERS ?=
 
-.PHONY: help up test check proto lock bench faults year bank clean
+.PHONY: help up test check proto lock bench faults year bank cycle clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -38,6 +39,9 @@ year: $(VENV)/dev ## a year of 500 employees told to the service, and what it an
 
 bank: $(VENV)/dev ## two weeks of a bank's calls: every plan and PIP to its end; CALLS=<file> takes another call log
 	$(BIN)/python -m tests.bank $(if $(CALLS),--calls "$(CALLS)")
+
+cycle: $(VENV)/dev ## a promotion cycle: 200 candidates for 12 posts, from the clock that opens it to the end of the trials; lists, letters and files go to PAPERS=<folder>
+	$(BIN)/python -m tests.cycle $(if $(PAPERS),--papers "$(PAPERS)")
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)
