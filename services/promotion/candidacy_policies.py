@@ -28,10 +28,14 @@ class TakePeerScores(Policy):
 
     async def react(self, event: Recorded) -> None:
         match event.event:
-            case PeersClosed(candidacy_id=candidacy_id, peers=peers, mean=mean) as closed:
-                note = NotePeers(peers=peers, mean=mean if closed.HasField("mean") else None)
+            case PeersClosed(candidacy_id=candidacy_id) as closed:
                 context = reaction(self.name, event, self._service.now(), self._service.today())
-                await self._service.commands.handle(CANDIDACY, candidacy_id, note, context)
+                await self._service.commands.handle(CANDIDACY, candidacy_id, note_peers(closed), context)
+
+
+def note_peers(closed: PeersClosed) -> NotePeers:
+    """What the candidacy is told of its peers."""
+    return NotePeers(peers=closed.peers, mean=closed.mean if closed.HasField("mean") else None)
 
 
 class MoveNotices(Policy):

@@ -12,12 +12,14 @@ from libs.facts.reaching import check_employed
 from libs.facts.relations import need_to_know
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
+from services.promotion.candidacy_policies import note_peers
 from services.promotion.candidacy_rights import Role
 from services.promotion.candidates import Candidates
 from services.promotion.peer_scores import PEER_SCORES, not_asked, to_resource
 from services.promotion.peer_scorings import PeerScorings
 from stepladder.promotion.v1 import peer_score_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
+from stepladder.promotion.v1.events_pb2 import PeersClosed
 
 ASKING = frozenset({Role.HR, Role.MANAGER})
 
@@ -68,7 +70,12 @@ class PeerScoreApi:
 
     async def ClosePeers(self, request: pb.ClosePeersRequest, context: Context) -> pb.PeerScoring:
         await self._asking(request.candidacy_id, context)
-        return await self._handle(request.candidacy_id, request, context)
+        closed = await self._handle(request.candidacy_id, request, context)
+        # Whoever asks next may rank: the policy, which also comes after a crash, may be behind.
+        told = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.closed or PeersClosed()
+        unasked = replace(context, request_id="", request=None)
+        await self._commands.handle(CANDIDACY, request.candidacy_id, note_peers(told), unasked)
+        return closed
 
     async def GetPeerScoring(self, request: pb.GetPeerScoringRequest, context: Context) -> pb.PeerScoring:
         await self._asking(request.candidacy_id, context)

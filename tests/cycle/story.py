@@ -131,7 +131,8 @@ class Story:
     async def say(self, caller: str, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
         """A command of somebody's with an id of its own; every tenth is said twice, and answered the same."""
         self.commands += 1
-        request.request_id = f"cycle-{self.commands}"
+        if "request_id" in request.DESCRIPTOR.fields_by_name:
+            request.request_id = f"cycle-{self.commands}"
         answer = await method(request, metadata=by(caller))
         if self.commands % 10 == 0:
             again = await method(request, metadata=by(caller))

@@ -45,8 +45,8 @@ async def peers(people: Competing, request: Message, person: str) -> Any:
     return await people.say(request, person, "peer_scores")
 
 
-def give(people: Competing, score: str, request_id: str = "") -> pb.GivePeerScoreRequest:
-    return pb.GivePeerScoreRequest(candidacy_id=people.key, score=score, request_id=request_id)
+def give(people: Competing, score: str) -> pb.GivePeerScoreRequest:
+    return pb.GivePeerScoreRequest(candidacy_id=people.key, score=score)
 
 
 async def test_how_many_and_their_mean(people: Competing) -> None:
@@ -58,15 +58,28 @@ async def test_how_many_and_their_mean(people: Competing) -> None:
     mine = await peers(people, pb.ListPeerScoringsAskedOfMeRequest(), asked[0])
     assert [(one.candidacy_id, one.employee_id) for one in mine.asked] == [(people.key, people.candidate)]
     for peer, score in zip(asked, ("10", "80", "70"), strict=True):
-        assert await peers(people, give(people, score, "g-1"), peer) == pb.GivePeerScoreResponse()
+        assert await peers(people, give(people, score), peer) == pb.GivePeerScoreResponse()
     await peers(people, give(people, "90"), asked[0])
     seen = await peers(people, pb.GetPeerScoringRequest(candidacy_id=people.key), people.hr[0])
     assert (seen.asked, seen.gave, seen.minimum, seen.closed) == (3, 3, 3, False)
     await peers(people, pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0])
-    await refused(peers(people, give(people, "100"), asked[1]), NOT_NOW, "PEERS_CLOSED")
+    assert (await people.seen()).peers_mean.value == "80"
     await caught_up(people.world, "promotion")
     assert (await people.seen()).peers_mean.value == "80"
     assert not (await peers(people, pb.ListPeerScoringsAskedOfMeRequest(), asked[0])).asked
+
+
+async def test_what_was_given_cannot_be_tried_out(people: Competing) -> None:
+    """The same again and anything else are answered alike, and nothing in the log is made of the score in clear."""
+    asked = people.agents[-3:]
+    await peers(people, pb.AskPeersRequest(candidacy_id=people.key, peer_ids=asked), people.manager)
+    await peers(people, give(people, "81.37"), asked[0])
+    subject = PEER_SCORES.subject(people.key)
+    (*_, given) = (await people.world.services["promotion"].commands.histories([subject]))[subject]
+    assert given.envelope.command_digest == b""
+    await peers(people, pb.ClosePeersRequest(candidacy_id=people.key), people.manager)
+    for score in ("81.37", "81.38"):
+        await refused(peers(people, give(people, score), asked[0]), NOT_NOW, "PEERS_CLOSED")
 
 
 async def test_too_few_have_no_mean(people: Competing) -> None:

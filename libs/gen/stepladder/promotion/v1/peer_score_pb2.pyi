@@ -82,23 +82,20 @@ Global___AskPeersRequest: _TypeAlias = AskPeersRequest  # noqa: Y015
 class GivePeerScoreRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
     candidacy_id: _builtins.str
     score: _builtins.str
     """0 to 100 with up to two digits behind the point."""
     def __init__(
         self,
         *,
-        request_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
         score: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "request_id", b"request_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -96,8 +96,8 @@ class PeerScoreServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GivePeerScore(self, request, context):
-        """A peer who was asked, as long as it is open. It takes the place of what they gave before. Answers nothing: who could
-        read it again could be made to show it.
+        """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+        as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
         Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,8 +34,8 @@ class PeerScoreServiceStub:
     `PEERS_ASKED`; INVALID_ARGUMENT `PEERS_INVALID`, with the fields, for anybody else, and for fewer than the rules' minimum.
     """
     GivePeerScore: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.GivePeerScoreRequest, _peer_score_pb2.GivePeerScoreResponse]
-    """A peer who was asked, as long as it is open. It takes the place of what they gave before. Answers nothing: who could
-    read it again could be made to show it.
+    """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+    as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
     Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
     """
     ClosePeers: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.ClosePeersRequest, _peer_score_pb2.PeerScoring]
@@ -82,8 +82,8 @@ class PeerScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_score_pb2.GivePeerScoreRequest,
         context: _aio.ServicerContext[_peer_score_pb2.GivePeerScoreRequest, _abc.Awaitable[_peer_score_pb2.GivePeerScoreResponse]],
     ) -> _abc.Awaitable[_peer_score_pb2.GivePeerScoreResponse]:
-        """A peer who was asked, as long as it is open. It takes the place of what they gave before. Answers nothing: who could
-        read it again could be made to show it.
+        """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+        as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
         Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
         """
 
