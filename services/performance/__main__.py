@@ -80,7 +80,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     # Apart: what there was before a policy may take minutes, and nothing new should wait for it.
     service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
     records = Records(metadata)
-    service.follow(FollowCareers(service))
+    service.follow(FollowCareers(service, people, at_people))
     record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)

@@ -6,12 +6,13 @@ from datetime import date
 from typing import TypeVar
 
 import structlog
-from google.protobuf.message import Message
 
 from libs.common.errors import Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, Recorded
+from libs.common.projecting import Follower
 from libs.common.reacting import Policy, reaction
-from libs.common.service import Service
+from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.people import FOR_EVER, People
 from services.performance.employee import EMPLOYEE
 from services.performance.team import TEAM
 from stepladder.performance.v1.directory_pb2 import (
@@ -24,7 +25,9 @@ from stepladder.promotion.v1.events_pb2 import AppointmentBegun, AppointmentDeci
 logger = structlog.get_logger()
 
 S = TypeVar("S")
-Move = AppointmentBegun | AppointmentDecided | EmployeeDemoted
+Return = AppointmentDecided | EmployeeDemoted
+Move = AppointmentBegun | Return
+Told = TransferEmployeeRequest | ChangePositionRequest | AppointTeamLeadRequest
 
 
 class FollowCareers(Policy):
@@ -36,8 +39,10 @@ class FollowCareers(Policy):
     name = "follow-careers"
     subjects: Sequence[str] = ("log.promotion.career.*",)
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, people: People, at_people: Follower) -> None:
         self._service = service
+        self._people = people
+        self._at_people = at_people
 
     async def react(self, event: Recorded) -> None:
         match event.event:
@@ -48,10 +53,10 @@ class FollowCareers(Policy):
             case AppointmentDecided(left=False, effective_date=day, acting=acting) as decided:
                 await self._move(decided, day, event, acting=acting)
                 if not decided.confirmed:
-                    await self._give_up_lead(decided, event)
+                    await self._give_up_lead(decided, [], event)
             case EmployeeDemoted(effective_date=day) as demoted:
                 await self._move(demoted, day, event, acting=False)
-                await self._give_up_lead(demoted, event)
+                await self._give_up_lead(demoted, await self._led_from(demoted.employee_id, day, event), event)
 
     async def _move(self, to: Move, day: str, event: Recorded, *, acting: bool) -> None:
         employee_id = to.employee_id
@@ -62,29 +67,41 @@ class FollowCareers(Policy):
         )
         await self._give(EMPLOYEE, employee_id, change, event)
 
-    async def _give_up_lead(self, to: AppointmentDecided | EmployeeDemoted, event: Recorded) -> None:
-        """Nobody leads the team that they led, until somebody is appointed; where they go they lead if nobody does."""
-        left_team, day = to.from_team_id, date.fromisoformat(to.effective_date)
-        stays = to.leads_team and to.team_id == left_team
-        if not stays and await self._lead_of(left_team, day) == to.employee_id:
-            await self._lead(left_team, "", to.effective_date, event)
-        if to.leads_team and not await self._lead_of(to.team_id, day):
+    async def _give_up_lead(self, to: Return, others: Sequence[tuple[str, str]], event: Recorded) -> None:
+        """Nobody leads the team that they led, nor others from a day on, until somebody is appointed.
+
+        Where they go they lead if that is their post, and nobody does.
+        """
+        given_up = list(others)
+        if await self._lead_of(to.from_team_id, to.effective_date) == to.employee_id:
+            given_up.append((to.from_team_id, to.effective_date))
+        for team_id, day in given_up:
+            if not (to.leads_team and to.team_id == team_id):
+                await self._lead(team_id, "", day, event)
+        if to.leads_team and not await self._lead_of(to.team_id, to.effective_date):
             await self._lead(to.team_id, to.employee_id, to.effective_date, event)
 
-    async def _lead_of(self, team_id: str, day: date) -> str:
-        return (await self._service.commands.load(TEAM, team_id)).state.lead_on(day)
+    async def _lead_of(self, team_id: str, day: str) -> str:
+        return (await self._service.commands.load(TEAM, team_id)).state.lead_on(date.fromisoformat(day))
+
+    async def _led_from(self, employee_id: str, day: str, event: Recorded) -> list[tuple[str, str]]:
+        """Every team that somebody leads on a day or is to lead later, and from when; as known when it was decided."""
+        await self._at_people.wait_for(event.position, AT_LEAST_SECONDS)
+        leads = await self._people.leads_between(self._service.engine, day, FOR_EVER, known_at=event.position)
+        return [(one.team_id, max(day, one.from_date)) for one in leads if one.employee_id == employee_id]
 
     async def _lead(self, team_id: str, lead_id: str, day: str, event: Recorded) -> None:
         appoint = AppointTeamLeadRequest(team_id=team_id, lead_id=lead_id, effective_date=day)
         await self._give(TEAM, team_id, appoint, event)
 
-    async def _give(self, aggregate: Aggregate[S], aggregate_id: str, command: Message, event: Recorded) -> None:
+    async def _give(self, aggregate: Aggregate[S], aggregate_id: str, command: Told, event: Recorded) -> None:
         try:
             await self._service.commands.handle(aggregate, aggregate_id, command, self._context(command, event))
         except (Invalid, NotAllowed, NotFound) as refusal:
             logger.warning("career_not_followed", position=event.position, reason=refusal.reason)
 
-    def _context(self, command: Message, event: Recorded) -> Context:
-        """One event has several commands for the same employee: each has an id of its own."""
+    def _context(self, command: Told, event: Recorded) -> Context:
+        """One event has several commands for the same employee or team: each has an id of its own."""
         context = reaction(self.name, event, self._service.now(), self._service.today())
-        return replace(context, request_id=f"{context.request_id}:{command.DESCRIPTOR.name}")
+        own_id = f"{context.request_id}:{command.DESCRIPTOR.name}:{command.effective_date}"
+        return replace(context, request_id=own_id)

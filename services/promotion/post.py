@@ -44,6 +44,10 @@ class Claim:
         return 0 if self.released else self.seats - len(self.filled)
 
 
+OVER = Claim(seats=0, released=True)
+"""A claim that was released before anybody sat by it: the competition was closed just after an appointment."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """A post; without an id before its first headcount. Claims by id; one that is over only if somebody sat by it."""
@@ -94,7 +98,7 @@ def evolve(state: State, event: Message) -> State:
         case SeatsClaimed(claim_id=claim_id, seats=seats):
             return _with_claim(state, claim_id, Claim(seats))
         case SeatFilled(claim_id=claim_id, employee_id=employee_id, start_date=day):
-            claim = state.claims[claim_id]
+            claim = state.claims.get(claim_id, OVER)
             return _with_claim(state, claim_id, replace(claim, filled={**claim.filled, employee_id: day}))
         case SeatVacated(claim_id=claim_id, employee_id=employee_id):
             claim = state.claims[claim_id]
@@ -133,11 +137,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 )
             return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=found)]
         case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
-            if (claim := state.claims.get(claim_id)) is None:
-                raise NotFound("CLAIM_NOT_FOUND", f"{claim_id} has claimed no seats of this post")
+            claim = state.claims.get(claim_id, OVER)
             if employee_id in claim.filled:
                 return []
-            if not claim.unfilled:
+            if not claim.released and not claim.unfilled:
                 raise NotAllowed("NO_SEAT", f"every seat that {claim_id} has claimed is taken")
             return [SeatFilled(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id, start_date=day)]
         case _, VacateSeat(claim_id=claim_id, employee_id=employee_id):

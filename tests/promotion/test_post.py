@@ -131,10 +131,21 @@ def test_seats_are_taken_and_left() -> None:
     left.when(filling("c")).then(filled("c"))
     over = left.when(RELEASE).then(RELEASED)
     over.when(RELEASE).then()
-    over.when(filling("c")).refused(NotAllowed, "NO_SEAT")
-    full.when(filling("a", "c-9")).refused(NotFound, "CLAIM_NOT_FOUND")
     full.when(vacating("a", "c-9")).then()
     full.when(ReleaseSeats(claim_id="c-9")).then()
+
+
+@pytest.mark.parametrize("before", [[], [filled("b")]])
+def test_who_was_appointed_sits_though_the_claim_is_over(before: list[Message]) -> None:
+    """A competition may be closed before the post hears of an appointment: nobody else gets the seat until then."""
+    ahead = filled("a", day=NEXT_MONTH)
+    over = given(POST, was_set(2), claimed(2), *before, RELEASED)
+    sitting = over.when(filling("a", day=NEXT_MONTH)).then(ahead)
+    sitting.when(filling("a", day=NEXT_MONTH)).then()
+    sitting.when(claiming(2)).refused(NotAllowed, "CLAIM_TAKEN")
+    sitting.when(claiming(2, "c-2", "b")).refused(NotAllowed, "NO_VACANCY")
+    assert counted(was_set(2), claimed(2), *before, RELEASED, ahead) == (1, 0, 1)
+    sitting.when(vacating("a")).then(SeatVacated(post_id=ID, claim_id="c-1", employee_id="a"))
 
 
 def test_who_sits_is_counted_once() -> None:
@@ -173,6 +184,11 @@ def test_the_post_as_it_is_told() -> None:
     assert told.vacancies == Vacancies(headcount=3, occupied=3, claimed=1, vacant=0, post_position=7)
 
 
+def _unfilled(state: State, claim_id: str) -> bool:
+    """Whether a claim has a seat for one more: without, nobody is approved."""
+    return claim_id in state.claims and state.claims[claim_id].unfilled > 0
+
+
 ids = st.sampled_from(["a", "b", "c"])
 claims = st.sampled_from(["c-1", "c-2"])
 commands = st.one_of(
@@ -191,10 +207,15 @@ def test_a_repeated_command_changes_nothing() -> None:
 @hypothesis.settings(derandomize=True, database=None, deadline=None, max_examples=200)
 @hypothesis.given(st.lists(commands, max_size=20), st.frozensets(ids))
 def test_no_commands_give_away_more_seats_than_there_are(said: list[Message], occupants: frozenset[str]) -> None:
-    """Whoever claims gets no seat that is another's: with no more occupants than seats there never are too many."""
+    """Whoever claims gets no seat that is another's: with no more occupants than seats there never are too many.
+
+    Unless somebody is appointed in the moment in which their competition is closed.
+    """
     state: State = fold(POST, POST.initial, [was_set(len(occupants) + 1)])
     for command in said:
         if isinstance(command, SetHeadcount):
+            continue
+        if isinstance(command, FillSeat) and not _unfilled(state, command.claim_id):
             continue
         if isinstance(command, ClaimSeats):
             command.occupant_ids[:] = sorted(occupants)

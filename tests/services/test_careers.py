@@ -20,6 +20,7 @@ from libs.common.rpc import ACTOR_KEY
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
+    AppointTeamLeadRequest,
     ChangeEmploymentStatusRequest,
     Employee,
     GetEmployeeRequest,
@@ -295,11 +296,20 @@ async def test_the_old_post_may_be_taken(centre: Centre) -> None:
 
 
 async def test_a_demotion_takes_two_people(centre: Centre) -> None:
-    """Proposed by the lead, decided by HR; the directory follows, and who led the team leads it no more."""
+    """Proposed by the lead, decided by HR; the directory follows, and who led teams leads none of them any more."""
     world = centre.world
+    elsewhere, later = await world.team(), await world.team()
     await centre.headcount(1, position="lead")
     await centre.begin(position="lead")
     await centre.decide(confirmed=True)
+    for team, who, day in (
+        (elsewhere, centre.agent, "2019-01-01"),
+        (later, centre.agent, "2090-01-01"),
+        (later, centre.colleague, "2091-01-01"),
+        (later, centre.agent, "2092-01-01"),
+    ):
+        appoint_lead = AppointTeamLeadRequest(team_id=team, lead_id=who, effective_date=day)
+        await world.directory.AppointTeamLead(appoint_lead)
     propose = ProposeDemotionRequest(
         employee_id=centre.agent,
         demotion_id="d-1",
@@ -322,7 +332,13 @@ async def test_a_demotion_takes_two_people(centre: Centre) -> None:
     await centre.settled()
     assert done.demotions[0].before.position == "lead"
     assert await centre.shown() == (centre.team, "deputy", False)
-    assert (await world.directory.GetTeam(GetTeamRequest(team_id=centre.team))).lead_id == ""
+
+    async def lead(team_id: str, as_of: str = "") -> str:
+        return str((await world.directory.GetTeam(GetTeamRequest(team_id=team_id, as_of=as_of))).lead_id)
+
+    assert [await lead(centre.team), await lead(elsewhere)] == ["", ""]
+    planned = [await lead(later, f"{year}-06-01") for year in (2090, 2091, 2092)]
+    assert planned == ["", centre.colleague, ""]
     up = ProposeDemotionRequest(
         employee_id=centre.agent, demotion_id="d-2", held=Held(position="lead", team_id=centre.team), reason="up"
     )
