@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import date
 
 from libs.common.commands import Commands
-from libs.common.days import in_force, parse_day
+from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -34,7 +34,6 @@ class PolicyApi:
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
         await check_kpis(self._commands, request.policy)
-        await check_policies(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
         async with self._storing:  # whoever comes next sees this one
             await self._follower.catch_up(AT_LEAST_SECONDS)
@@ -42,6 +41,7 @@ class PolicyApi:
             for stored in rules.policies:  # also those of earlier logs
                 if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
                     raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
+            check_policies(rules, request.policy)
             check_scope(rules, request.policy)
             check_questions(rules, request.policy)
             handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
@@ -100,16 +100,14 @@ def check_scope(rules: Rules, policy: pb.Policy) -> None:
             raise AlreadyExists("SCOPE_TAKEN", f"policy.coaching.scope: {message}: store another version of them")
 
 
-async def check_policies(commands: Commands, policy: pb.Policy) -> None:
+def check_policies(rules: Rules, policy: pb.Policy) -> None:
     """Whether what a policy names is there: of the right kind, and in force on its first day.
 
     Raises NotFound `CALENDAR_NOT_FOUND`, or `POLICY_NOT_FOUND` for another kind.
     """
-    named = policies_of(policy)
     day = parse_day(policy.effective_date, "policy.effective_date")
-    known = await commands.known(POLICY, {policy_id for _, _, policy_id in named}, latest=True)
-    for path, kind, policy_id in named:
-        found = in_force(known[policy_id].state.versions, day) if policy_id in known else None
+    for path, kind, policy_id in policies_of(policy):
+        found = rules.policy_on(policy_id, day)
         if not found or found.WhichOneof("content") != kind:
             reason = "CALENDAR_NOT_FOUND" if kind == "calendar" else "POLICY_NOT_FOUND"
             raise NotFound(reason, f"{path}: there is no {kind} {policy_id} in force on {day}")

@@ -7,10 +7,17 @@ from libs.cli.presets import load_policies
 from libs.common.eventsourcing import Aggregate, Context
 from stepladder.performance.v1.facts_pb2 import RATING_EXCELLENT
 from stepladder.performance.v1.policy_pb2 import GetPolicyRequest, ListPoliciesRequest, Policy, SetPolicyRequest
-from stepladder.performance.v1.promotion_rules_pb2 import CycleRules, EligibilityRules, QuestionBank
+from stepladder.performance.v1.promotion_rules_pb2 import (
+    CompetitionRules,
+    CycleRules,
+    EligibilityRules,
+    Ladder,
+    QuestionBank,
+)
 from stepladder.promotion.v1.eligibility_pb2 import EligibilityPolicy
 from stepladder.promotion.v1.events_pb2 import EligibilityPolicyCreated
 from tests.refusals import refused
+from tests.services.competing import part
 from tests.services.world import World
 
 EARLY, DAY, LATER = "1999-12-31", "2000-01-01", "2026-01-01"
@@ -111,7 +118,7 @@ async def test_no_more_is_asked_than_there_is(world: World) -> None:
 
 
 async def test_eligibility_policies_of_earlier_logs_are_understood(world: World) -> None:
-    """As rules of eligibility in force from their day on; another version may follow them, another kind may not."""
+    """As rules of eligibility in force from their day on: a ladder may name them; no other kind may follow them."""
     old = EligibilityPolicy(
         policy_id="old",
         effective_date=DAY,
@@ -136,6 +143,20 @@ async def test_eligibility_policies_of_earlier_logs_are_understood(world: World)
     assert confirmed.HasField("confirmed")
     assert tenure.tenure.months == 12
     assert ratings.ratings == EligibilityRules.RatingStreak(at_least=RATING_EXCELLENT, months=6)
+    rungs = [Ladder.Rung(rung_id=name, display_name=name, position=name) for name in ("agent", "lead")]
+    by_managers = CompetitionRules(
+        parts=[part("manager", "100", manager=CompetitionRules.Manager())],
+        missing=CompetitionRules.MISSING_ZERO,
+        rounding=CompetitionRules.ROUNDING_DOWN,
+        ties=[CompetitionRules.Tie(rule=CompetitionRules.RULE_LOT)],
+        notice_business_days=5,
+        trial_months=1,
+    )
+    decided = Policy(policy_id="by-managers", effective_date=DAY, competition=by_managers)
+    await world.policies.SetPolicy(SetPolicyRequest(policy=decided))
+    rungs[1].eligibility_id, rungs[1].competition_id = "old", "by-managers"
+    ladder = Policy(policy_id="by-old-rules", effective_date=DAY, ladder=Ladder(display_name="Old", rungs=rungs))
+    await world.policies.SetPolicy(SetPolicyRequest(policy=ladder))
     found.effective_date = LATER
     version = await world.policies.SetPolicy(SetPolicyRequest(policy=found))
     asked.at_least = version.log_position
