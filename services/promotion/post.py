@@ -128,14 +128,17 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 if claim.released or claim.seats != seats:
                     raise NotAllowed("CLAIM_TAKEN", f"{claim_id} has claimed {claim.seats} seats before")
                 return []
-            found = state.vacancies(occupant_ids, context.today)
-            if not found.unlimited and seats > found.vacant:
-                raise NotAllowed(
-                    "NO_VACANCY",
-                    f"{seats} asked for and {found.vacant} free: of a headcount of {found.headcount}"
-                    f" {found.occupied} are held and {found.claimed} claimed",
-                )
-            return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=found)]
+            later = [since for since, _ in state.headcounts if since > context.today]
+            for day in (context.today, *later):  # a headcount may be lower by the time that somebody sits
+                found = state.vacancies(occupant_ids, day)
+                if not found.unlimited and seats > found.vacant:
+                    raise NotAllowed(
+                        "NO_VACANCY",
+                        f"{seats} asked for and {found.vacant} free on {day}: of a headcount of {found.headcount}"
+                        f" {found.occupied} are held and {found.claimed} claimed",
+                    )
+            vacancies = state.vacancies(occupant_ids, context.today)
+            return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=vacancies)]
         case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
             claim = state.claims.get(claim_id, OVER)
             if employee_id in claim.filled:

@@ -101,6 +101,13 @@ def test_what_is_free_is_claimed_and_no_more() -> None:
     post.when(claiming(1, "c-2")).then(claimed(1, "c-2", headcount=3, claimed=2, vacant=1))
 
 
+def test_a_seat_that_goes_away_is_not_claimed() -> None:
+    """The headcount that is planned for later leaves room for whoever is to sit, too."""
+    post = given(POST, was_set(3), was_set(1, NEXT_MONTH))
+    post.when(claiming(2)).refused(NotAllowed, "NO_VACANCY")
+    post.when(claiming(1)).then(claimed(1, headcount=3, vacant=3))
+
+
 def test_a_claim_is_what_it_was_however_often_it_is_said() -> None:
     """The same again changes nothing; one with other seats is refused, or after somebody sat by it and it is over."""
     post = given(POST, was_set(2), claimed(2))
