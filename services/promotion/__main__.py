@@ -23,6 +23,7 @@ from services.promotion.competitions import CLOSE_APPLICATIONS, Competitions
 from services.promotion.cycle_api import CycleApi
 from services.promotion.cycles import CLOSE, OPEN, Cycles
 from services.promotion.document_api import DocumentApi
+from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities
 from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
@@ -107,6 +108,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         service.follow(policy)
     service.follow(FollowCompetitions(service, candidates, seats))
     service.follow(FollowCandidacies(service))
+    drifting = Drifting(service, candidacies, at_candidacies, eligibilities, inputs)
+    service.follow(drifting)
     scorings = PeerScorings(metadata)
     candidacy = CandidacyApi(
         service,
@@ -119,6 +122,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         histories,
         at_histories,
         seats,
+        drifting,
     )
     scores = ScoreApi(service, candidates, inputs, candidacy)
     service.follow(TakePeerScores(service))

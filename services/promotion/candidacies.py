@@ -1,6 +1,7 @@
 """Read model: which candidacies there are, whose, in what state; who is on which panel, and who objected to whom."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date
 
 from google.protobuf.message import Message
 from sqlalchemy import (
@@ -32,6 +33,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
+    CandidacyDrifted,
     CandidacyListed,
     CandidacyNotSelected,
     CandidacyRejected,
@@ -65,7 +67,7 @@ class Candidacies(ReadModel):
     """Rows: one for each candidacy, at the position of its application; panels' interviewers; objections."""
 
     name = "candidacies"
-    version = 1
+    version = 2
     subjects = ("log.promotion.candidacy.*", "log.promotion.competition.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -83,6 +85,8 @@ class Candidacies(ReadModel):
             Column(
                 "calendar_id", String, nullable=False
             ),  # by which the notice is counted; empty: by none, or not listed
+            Column("ended_date", String(10), nullable=False),  # by UTC; empty while it runs
+            Column("drifted", Boolean, nullable=False),
         )
         self.panels = Table(
             f"panels{suffix}",
@@ -112,12 +116,17 @@ class Candidacies(ReadModel):
                 row |= {"competition_id": event.competition_id, "employee_id": event.employee_id}
                 row |= {"state": int(Candidacy.STATE_APPLIED), "two_levels": event.two_levels}
                 row |= {"lead_id": event.lead_id, "manager_id": event.manager_id, "calendar_id": ""}
+                row |= {"ended_date": "", "drifted": False}
                 await rows.execute(insert(self.candidacies).values(row))
             case CandidacyListed(calendar_id=calendar_id):
-                await self._enter(rows, candidacy_id, Candidacy.STATE_LISTED, calendar_id)
+                await self._enter(rows, recorded, Candidacy.STATE_LISTED, calendar_id)
             case TrialEnded(passed=passed):
                 ended = Candidacy.STATE_CONFIRMED if passed else Candidacy.STATE_RETURNED
-                await self._enter(rows, candidacy_id, ended)
+                await self._enter(rows, recorded, ended)
+            case CandidacyDrifted():
+                drifted = event.HasField("eligibility") or event.HasField("score")
+                mine = self.candidacies.c.candidacy_id == candidacy_id
+                await rows.execute(update(self.candidacies).where(mine).values(drifted=drifted))
             case ObjectionRaised(employee_id=employee_id, raised_by=actor):
                 row = {"position": recorded.position, "employee_id": employee_id, "raised_by": actor}
                 await rows.execute(insert(self.objections).values(row))
@@ -126,11 +135,14 @@ class Candidacies(ReadModel):
                 panel = [{"competition_id": competition_id, "interviewer_id": one} for one in interviewer_ids]
                 await rows.execute(insert(self.panels), panel)
         if (stage := ENTERED.get(type(event))) is not None:
-            await self._enter(rows, candidacy_id, stage)
+            await self._enter(rows, recorded, stage)
 
-    async def _enter(self, rows: AsyncConnection, candidacy_id: str, stage: Stage, calendar_id: str = "") -> None:
-        mine = self.candidacies.c.candidacy_id == candidacy_id
-        await rows.execute(update(self.candidacies).where(mine).values(state=int(stage), calendar_id=calendar_id))
+    async def _enter(self, rows: AsyncConnection, recorded: Recorded, stage: Stage, calendar_id: str = "") -> None:
+        mine = self.candidacies.c.candidacy_id == recorded.subject.rpartition(".")[2]
+        day = recorded.envelope.time.ToDatetime(UTC).date().isoformat()
+        ended = day if stage >= Candidacy.STATE_CONFIRMED else ""
+        entered = update(self.candidacies).where(mine)
+        await rows.execute(entered.values(state=int(stage), calendar_id=calendar_id, ended_date=ended))
 
     async def list_candidacies(
         self, engine: AsyncEngine, request: ListCandidaciesRequest, reach: Reach
@@ -148,6 +160,8 @@ class Candidacies(ReadModel):
         ):
             if wanted:
                 query = query.where(column == wanted)
+        if request.drifted_only:
+            query = query.where(columns.drifted)
         if (start := page_start(request)) is not None:
             query = query.where(columns.position < start[0])
         query = query.order_by(columns.position.desc()).limit(page_size(request) + 1)
@@ -169,6 +183,17 @@ class Candidacies(ReadModel):
         columns = self.candidacies.c
         query = select(columns.candidacy_id).where(columns.competition_id == competition_id)
         return [row.candidacy_id for row in await all_rows(engine, query.order_by(columns.position))]
+
+    async def resting_on(self, engine: AsyncEngine, changed: Mapping[str, int], since: date) -> set[str]:
+        """Ids of those that run, or ended on a day or later, of employees of whom a fact lies in the log behind them.
+
+        `changed`: by employee, the position of the last such fact.
+        """
+        columns = self.candidacies.c
+        query = select(columns.candidacy_id, columns.employee_id, columns.position).where(
+            columns.employee_id.in_(changed), or_(columns.ended_date == "", columns.ended_date >= since.isoformat())
+        )
+        return {row.candidacy_id for row in await all_rows(engine, query) if row.position < changed[row.employee_id]}
 
     async def counted_by(self, engine: AsyncEngine, calendar_id: str) -> list[str]:
         """Ids of those that are listed, and whose notice is counted by a calendar."""

@@ -11,6 +11,7 @@ from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowe
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
 from services.promotion import post
 from services.promotion.candidacy_state import Event, Stage, State, evolve
+from services.promotion.drift import standing
 from services.promotion.notice import Notice, notice
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.candidacy_pb2 import (
@@ -505,9 +506,7 @@ def _drifted(state: State, note: NoteDrift) -> list[Event]:
 
 
 def _outcome(one: Eligibility) -> tuple[object, ...]:
-    return one.eligible, [
-        (each.name, each.actual, each.met, each.waiver_position, each.disputed) for each in one.criteria
-    ]
+    return one.eligible, [(each.name, standing(each)) for each in one.criteria]
 
 
 def _figures(one: Score) -> tuple[object, ...]:

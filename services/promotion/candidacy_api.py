@@ -12,7 +12,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.catalogue import Catalogue
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_hr
 from libs.facts.relations import Directory, Relation, need_to_know, relations
 from services.promotion import competition
 from services.promotion.candidacies import Candidacies
@@ -22,6 +22,7 @@ from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
 from services.promotion.career import CAREER
 from services.promotion.competition import COMPETITION
+from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities, Pinned
 from services.promotion.history import Histories, Months
 from services.promotion.interviewing import add_up, full_points
@@ -74,6 +75,7 @@ class CandidacyApi:
         histories: Histories,
         at_histories: Follower,
         seats: Seats,
+        drifting: Drifting,
     ) -> None:
         self._service = service
         self._commands = service.commands
@@ -86,6 +88,7 @@ class CandidacyApi:
         self._histories = histories
         self._at_histories = at_histories
         self._seats = seats
+        self._drifting = drifting
 
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.Candidacy:
         caller, today = caller_id(context), context.today
@@ -162,6 +165,8 @@ class CandidacyApi:
         return to_resource(seen.state, seen.standing.position, seen.roles, caller_id(context))
 
     async def ListCandidacies(self, request: pb.ListCandidaciesRequest, context: Context) -> pb.ListCandidaciesResponse:
+        if request.drifted_only:
+            await check_hr(self._commands, context)
         reach = await self._reaches.of(context)
         await self._at_candidacies.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._candidacies.list_candidacies(self._service.engine, request, reach)
@@ -220,6 +225,8 @@ class CandidacyApi:
         found = await self._found(request.candidacy_id, context)
         if MAY[type(request)] not in found.roles:
             raise need_to_know()
+        if isinstance(request, pb.ApproveCandidacyRequest):  # by an etag that knows of every fact there is
+            await self._drifting.look([request.candidacy_id])
         command = await self._looked_up(request, found, context)
         context = replace(context, etag=etag, request=request)
         if isinstance(request, pb.ApproveCandidacyRequest):

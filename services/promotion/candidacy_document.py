@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from libs.common.eventsourcing import Recorded
 from libs.documents.document import Bars, Cell, Document, Section, Table
 from libs.facts.values import decimal
+from services.promotion import drift
 from services.promotion.candidacy_state import Event, State
 from services.promotion.scoring import fraction
 from stepladder.common.v1.envelope_pb2 import CommandNoted
@@ -158,6 +159,8 @@ def _at_a_glance(file: CandidacyFile) -> Section:
     sentences = [_came_out(explained)] if explained is not None else ["There is no score yet."]
     if explained is not None and explained.provisional:
         sentences = ["The competition is not ranked: the score is what would come out now."]
+    if changed := drift.told(file.state):
+        sentences.append(changed)
     decided: list[list[Cell]] = [
         [
             PARTS[type(one.event)],
@@ -304,7 +307,7 @@ def _eligibility(file: CandidacyFile) -> Section:
             one.display_name or one.name,
             one.required,
             one.actual,
-            "met" if one.met else "waived" if one.waiver_position else "not met",
+            drift.standing(one),
             ", ".join(
                 map(str, sorted([*one.evidence_positions, *([one.waiver_position] if one.waiver_position else [])]))
             ),
@@ -390,10 +393,21 @@ def _sentence(event: Message) -> str:
             return "Rejected."
         case CandidacyNotSelected():
             return "The competition was closed without a seat for the candidate."
-        case CandidacyDrifted():
-            return "Facts under it have changed since."
+        case CandidacyDrifted() as drifted:
+            return _drifted(drifted)
         case unknown:
             assert_never(unknown)
+
+
+def _drifted(event: CandidacyDrifted) -> str:
+    found = []
+    if event.HasField("eligibility"):
+        found.append(f"eligible: {'yes' if event.eligibility.eligible else 'no'}")
+    if event.HasField("score"):
+        found.append(f"total: {event.score.total or 'none'}")
+    if not found:
+        return "Facts changed: what would come out now is the same again."
+    return f"Facts changed. What would come out now: {', '.join(found)}."
 
 
 def _words(event: Message) -> list[str]:

@@ -92,7 +92,7 @@ class Touched(ReadModel):
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         due: dict[tuple[str, str], tuple[datetime, int]] = {}
         for recorded in events:
-            for kind, key, when in _touched(recorded):
+            for kind, key, when in touched(recorded):
                 due[kind, key] = (when, recorded.position)
         if due:
             values = [
@@ -102,7 +102,7 @@ class Touched(ReadModel):
             await rows.execute(upsert(self.deadlines, rows), values)
 
 
-def _touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
+def touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
     """Kind, key and time of what an event has judged anew."""
     match recorded.event:
         case (

@@ -6,6 +6,7 @@ from libs.common.service import Service
 from libs.facts.callers import caller_id
 from libs.facts.reaching import check_hr
 from libs.facts.relations import need_to_know
+from services.promotion import drift
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
 from services.promotion.candidacy_rights import REVIEWING, Role
@@ -58,6 +59,7 @@ class ScoreApi:
         made = explain(rules, opened.competition_id, opened.seats, ranking, scores, candidacy_id)
         subject = COMPETITION.subject(opened.competition_id)
         history = (await self._commands.histories([subject]))[subject]
+        made.drift = drift.told(seen.state)
         made.ranking_position = max(one.position for one in history if isinstance(one.event, CompetitionRanked))
         return made if Role.HR in seen.roles else without_names(rules, made)
 

@@ -20,7 +20,7 @@ from stepladder.performance.v1.directory_pb2 import (
     HireEmployeeRequest,
     Team,
 )
-from stepladder.performance.v1.facts_pb2 import RecordFactsRequest
+from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, Fact, Reading, RecordFactsRequest
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, SetTargetRequest
 from stepladder.performance.v1.policy_pb2 import Calendar, Policy, SetPolicyRequest
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record, Training
@@ -55,6 +55,7 @@ from tests.cycle.centre import (
     MANAGER,
     MONTHS,
     PANEL,
+    QUALITY,
     RULES_DAY,
     RUNG,
     Centre,
@@ -113,6 +114,7 @@ class Story:
         await self.appoint()
         await self.end_trials()
         await self.explain()
+        await self.correct()
         return self.found
 
     def go(self, day: date, hour: int = 9) -> None:
@@ -565,6 +567,27 @@ class Story:
         )
         self.expect("groups are compared", [one.dimension for one in rates.dimensions], ["sex"])
         self.tell(f"every number explained; papers in {self.papers}")
+
+    async def correct(self) -> None:
+        """A number corrected afterwards shows which decision it touches, and no other."""
+        employee, month = self.chosen[-1], MONTHS[-1]
+        lower = Reading(kpi_id=QUALITY, numerators=[self.centre.quality(employee, month) - 30], denominators=[100])
+        fact = Fact(employee_id=employee, date=f"{month}-10", source="work", readings=[lower])
+        await self.world.facts.CorrectFact(CorrectFactRequest(fact=fact, reason="Counted twice."))
+        drifted = await until(lambda: self.candidacy(employee), lambda found: found.drift.HasField("score"))
+        was, now = (
+            {one.part_id: Fraction(int(one.score.numerator), int(one.score.denominator)) for one in score.parts}
+            for score in (drifted.score, drifted.drift.score)
+        )
+        self.expect("what would come out now", now, {**was, "work": was["work"] - Fraction(30, len(MONTHS))})
+        told = await self.ask(
+            HR_ONE, self.scores.GetScore, scoring_pb2.GetScoreRequest(candidacy_id=drifted.candidacy_id)
+        )
+        self.expect("it is said", f"{drifted.drift.score.total}, not {drifted.score.total}" in told.drift, True)
+        request = candidacy_pb2.ListCandidaciesRequest(drifted_only=True)
+        listed = await self.ask(HR_ONE, self.runs.ListCandidacies, request)
+        self.expect("nobody else", [one.employee_id for one in listed.candidacies], [employee])
+        self.tell("a number corrected afterwards: its one decision is flagged")
 
     async def write(self, name: str, method: Callable[..., Awaitable[HttpBody]], request: Any) -> None:
         paper = await method(request, metadata=by(HR_ONE))

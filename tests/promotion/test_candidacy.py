@@ -609,6 +609,19 @@ def test_drift_is_said_once_and_when_it_is_gone() -> None:
     assert not answer(gone, note(same))
 
 
+def test_wording_and_positions_are_no_drift() -> None:
+    """Met by another number, out of other facts, under dispute: it comes out the same."""
+    state = at("LISTED")
+    other = eligibility()
+    for one in other.criteria:
+        one.actual, one.disputed = "in other words", True
+        one.evidence_positions.append(999)
+    score = Score()
+    score.CopyFrom(SCORE)
+    score.known_at = 999
+    assert not answer(state, note(NoteDrift(eligibility=other, score=score)))
+
+
 def test_before_it_is_scored_only_eligibility_drifts() -> None:
     assert not answer(at("APPLIED"), note(NoteDrift(eligibility=eligibility(), score=SCORE)))
 

@@ -283,7 +283,11 @@ ENDS: Sequence[tuple[Message, str, str]] = (
     (TwoLevelsReviewed(), "Said no.", "on the public list"),
     (ManagerReviewed(), "Said no.", "reviewed by the manager"),
     (PeersScored(peers=2), "Too few peers gave a score.", "on the public list"),
-    (CandidacyDrifted(), "Facts under it have changed since.", "on the public list"),
+    (
+        CandidacyDrifted(),
+        "Facts changed: what would come out now is the same again.",
+        "on the public list",
+    ),
 )
 
 

@@ -245,7 +245,10 @@ class Candidacy(_message.Message):
         """Position up to which the log was read."""
         @_builtins.property
         def eligibility(self) -> _eligibility_pb2.Eligibility:
-            """As they would be now; each only where it is different."""
+            """As they would be now, by the versions of the rules that are pinned; each only where it is different: in whether the
+            candidate is eligible, a criterion met or waived, a part's score or the total. Whether there was a vacancy is no fact
+            about the candidate, and stays as it was known on the day of the application.
+            """
 
         @_builtins.property
         def score(self) -> _score_pb2.Score: ...
@@ -361,7 +364,9 @@ class Candidacy(_message.Message):
 
     @_builtins.property
     def drift(self) -> Global___Candidacy.Drift:
-        """What would come out now, when facts have changed since; not set where nothing is different."""
+        """What would come out now, when facts have changed since; not set where nothing is different. Whether there is one is looked
+        after while the candidacy runs and for a year after it has ended, and moves the etag: nobody approves unseen.
+        """
 
     def __init__(
         self,
@@ -847,6 +852,7 @@ class ListCandidaciesRequest(_message.Message):
     COMPETITION_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    DRIFTED_ONLY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     at_least: _builtins.int
@@ -854,6 +860,8 @@ class ListCandidaciesRequest(_message.Message):
     """Each empty: of all."""
     employee_id: _builtins.str
     state: Global___Candidacy.State.ValueType
+    drifted_only: _builtins.bool
+    """Only those with a drift. For HR: anybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`."""
     def __init__(
         self,
         *,
@@ -863,10 +871,11 @@ class ListCandidaciesRequest(_message.Message):
         competition_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         state: Global___Candidacy.State.ValueType = ...,
+        drifted_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "competition_id", b"competition_id", "employee_id", b"employee_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "competition_id", b"competition_id", "drifted_only", b"drifted_only", "employee_id", b"employee_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1310,10 +1319,12 @@ class NoteDrift(_message.Message):
     known_at: _builtins.int
     @_builtins.property
     def eligibility(self) -> _eligibility_pb2.Eligibility:
-        """As of the day of the application; not set where it was not looked at."""
+        """As of the day of the application."""
 
     @_builtins.property
-    def score(self) -> _score_pb2.Score: ...
+    def score(self) -> _score_pb2.Score:
+        """Not set before there is a score."""
+
     def __init__(
         self,
         *,

@@ -28,7 +28,7 @@ from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_r
 from stepladder.promotion.v1 import score_pb2 as stepladder_dot_promotion_dot_v1_dot_score__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/promotion/v1/scoring.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a#stepladder/promotion/v1/score.proto\"2\n\x0fGetScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xd6\x03\n\x10ScoreExplanation\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ompetition_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x03 \x01(\t\x12-\n\x05score\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Score\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12/\n\x06ranked\x18\x06 \x01(\x0b\x32\x1f.stepladder.promotion.v1.Ranked\x12\x12\n\ncandidates\x18\x07 \x01(\x05\x12\r\n\x05seats\x18\x08 \x01(\x05\x12\x14\n\x0cwithin_seats\x18\t \x01(\x08\x12I\n\x0b\x63omparisons\x18\n \x03(\x0b\x32\x34.stepladder.promotion.v1.ScoreExplanation.Comparison\x12\x34\n\x07\x63hanges\x18\x0b \x03(\x0b\x32#.stepladder.promotion.v1.PartChange\x12\x18\n\x10ranking_position\x18\x0c \x01(\x03\x1a\x36\n\nComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0b\n\x03own\x18\x02 \x01(\t\x12\r\n\x05other\x18\x03 \x01(\t\"\x92\x01\n\nPartChange\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x05score\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06\x65nough\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\">\n\x19GetInterviewSpreadRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\x82\x07\n\x0fInterviewSpread\x12\x16\n\x0e\x63ompetition_id\x18\x01 \x01(\t\x12L\n\ncandidates\x18\x02 \x03(\x0b\x32\x38.stepladder.promotion.v1.InterviewSpread.CandidateSpread\x12P\n\x0cinterviewers\x18\x03 \x03(\x0b\x32:.stepladder.promotion.v1.InterviewSpread.InterviewerSpread\x12\x11\n\tharshness\x18\x04 \x01(\t\x1a\xd9\x01\n\x0f\x43\x61ndidateSpread\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12,\n\x04mean\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06spread\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12=\n\x05given\x18\x05 \x03(\x0b\x32..stepladder.promotion.v1.InterviewSpread.Given\x1a\x96\x01\n\x05Given\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12/\n\x07percent\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x32\n\ndifference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x10\n\x08position\x18\x04 \x01(\x03\x1a\xbb\x01\n\x11InterviewerSpread\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x37\n\x0fmean_difference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x41\n\x07leaning\x18\x04 \x01(\x0e\x32\x30.stepladder.promotion.v1.InterviewSpread.Leaning\"q\n\x07Leaning\x12\x17\n\x13LEANING_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEANING_TOO_FEW\x10\x01\x12\x10\n\x0cLEANING_NONE\x10\x02\x12\x11\n\rLEANING_HARSH\x10\x03\x12\x13\n\x0fLEANING_LENIENT\x10\x04\x32\xce\x02\n\x0cScoreService\x12\x8d\x01\n\x08GetScore\x12(.stepladder.promotion.v1.GetScoreRequest\x1a).stepladder.promotion.v1.ScoreExplanation\",\x82\xd3\xe4\x93\x02&\x12$/v1/candidacies/{candidacy_id}/score\x12\xad\x01\n\x12GetInterviewSpread\x12\x32.stepladder.promotion.v1.GetInterviewSpreadRequest\x1a(.stepladder.promotion.v1.InterviewSpread\"9\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/competitions/{competition_id}/interviewSpreadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/promotion/v1/scoring.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a#stepladder/promotion/v1/score.proto\"2\n\x0fGetScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xe5\x03\n\x10ScoreExplanation\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ompetition_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x03 \x01(\t\x12-\n\x05score\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Score\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12/\n\x06ranked\x18\x06 \x01(\x0b\x32\x1f.stepladder.promotion.v1.Ranked\x12\x12\n\ncandidates\x18\x07 \x01(\x05\x12\r\n\x05seats\x18\x08 \x01(\x05\x12\x14\n\x0cwithin_seats\x18\t \x01(\x08\x12I\n\x0b\x63omparisons\x18\n \x03(\x0b\x32\x34.stepladder.promotion.v1.ScoreExplanation.Comparison\x12\x34\n\x07\x63hanges\x18\x0b \x03(\x0b\x32#.stepladder.promotion.v1.PartChange\x12\x18\n\x10ranking_position\x18\x0c \x01(\x03\x12\r\n\x05\x64rift\x18\r \x01(\t\x1a\x36\n\nComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0b\n\x03own\x18\x02 \x01(\t\x12\r\n\x05other\x18\x03 \x01(\t\"\x92\x01\n\nPartChange\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x05score\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06\x65nough\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\">\n\x19GetInterviewSpreadRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\x82\x07\n\x0fInterviewSpread\x12\x16\n\x0e\x63ompetition_id\x18\x01 \x01(\t\x12L\n\ncandidates\x18\x02 \x03(\x0b\x32\x38.stepladder.promotion.v1.InterviewSpread.CandidateSpread\x12P\n\x0cinterviewers\x18\x03 \x03(\x0b\x32:.stepladder.promotion.v1.InterviewSpread.InterviewerSpread\x12\x11\n\tharshness\x18\x04 \x01(\t\x1a\xd9\x01\n\x0f\x43\x61ndidateSpread\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12,\n\x04mean\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06spread\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12=\n\x05given\x18\x05 \x03(\x0b\x32..stepladder.promotion.v1.InterviewSpread.Given\x1a\x96\x01\n\x05Given\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12/\n\x07percent\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x32\n\ndifference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x10\n\x08position\x18\x04 \x01(\x03\x1a\xbb\x01\n\x11InterviewerSpread\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x37\n\x0fmean_difference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x41\n\x07leaning\x18\x04 \x01(\x0e\x32\x30.stepladder.promotion.v1.InterviewSpread.Leaning\"q\n\x07Leaning\x12\x17\n\x13LEANING_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEANING_TOO_FEW\x10\x01\x12\x10\n\x0cLEANING_NONE\x10\x02\x12\x11\n\rLEANING_HARSH\x10\x03\x12\x13\n\x0fLEANING_LENIENT\x10\x04\x32\xce\x02\n\x0cScoreService\x12\x8d\x01\n\x08GetScore\x12(.stepladder.promotion.v1.GetScoreRequest\x1a).stepladder.promotion.v1.ScoreExplanation\",\x82\xd3\xe4\x93\x02&\x12$/v1/candidacies/{candidacy_id}/score\x12\xad\x01\n\x12GetInterviewSpread\x12\x32.stepladder.promotion.v1.GetInterviewSpreadRequest\x1a(.stepladder.promotion.v1.InterviewSpread\"9\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/competitions/{competition_id}/interviewSpreadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,23 +46,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSCOREREQUEST']._serialized_start=196
   _globals['_GETSCOREREQUEST']._serialized_end=246
   _globals['_SCOREEXPLANATION']._serialized_start=249
-  _globals['_SCOREEXPLANATION']._serialized_end=719
-  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_start=665
-  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_end=719
-  _globals['_PARTCHANGE']._serialized_start=722
-  _globals['_PARTCHANGE']._serialized_end=868
-  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_start=870
-  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_end=932
-  _globals['_INTERVIEWSPREAD']._serialized_start=935
-  _globals['_INTERVIEWSPREAD']._serialized_end=1833
-  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_start=1158
-  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_end=1375
-  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_start=1378
-  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_end=1528
-  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_start=1531
-  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_end=1718
-  _globals['_INTERVIEWSPREAD_LEANING']._serialized_start=1720
-  _globals['_INTERVIEWSPREAD_LEANING']._serialized_end=1833
-  _globals['_SCORESERVICE']._serialized_start=1836
-  _globals['_SCORESERVICE']._serialized_end=2170
+  _globals['_SCOREEXPLANATION']._serialized_end=734
+  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_start=680
+  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_end=734
+  _globals['_PARTCHANGE']._serialized_start=737
+  _globals['_PARTCHANGE']._serialized_end=883
+  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_start=885
+  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_end=947
+  _globals['_INTERVIEWSPREAD']._serialized_start=950
+  _globals['_INTERVIEWSPREAD']._serialized_end=1848
+  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_start=1173
+  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_end=1390
+  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_start=1393
+  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_end=1543
+  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_start=1546
+  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_end=1733
+  _globals['_INTERVIEWSPREAD_LEANING']._serialized_start=1735
+  _globals['_INTERVIEWSPREAD_LEANING']._serialized_end=1848
+  _globals['_SCORESERVICE']._serialized_start=1851
+  _globals['_SCORESERVICE']._serialized_end=2185
 # @@protoc_insertion_point(module_scope)

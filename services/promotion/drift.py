@@ -1,0 +1,40 @@
+"""What facts that changed under a candidacy have made of it, in words. Pure."""
+
+from services.promotion.candidacy_state import State
+from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility
+from stepladder.promotion.v1.events_pb2 import CandidacyDrifted, CandidacyScored
+from stepladder.promotion.v1.score_pb2 import Score
+
+
+def standing(criterion: Criterion) -> str:
+    """How a criterion stands."""
+    return "met" if criterion.met else "waived" if criterion.waiver_position else "not met"
+
+
+def told(state: State) -> str:
+    """What would come out now, beside what came out, in a sentence; empty where nothing is different."""
+    drifted, words = state.last(CandidacyDrifted), list[str]()
+    if drifted.HasField("eligibility"):
+        words += _eligibility(state.applied.eligibility, drifted.eligibility)
+    if drifted.HasField("score"):
+        words += _score(state.last(CandidacyScored).score, drifted.score)
+    return f"Facts have changed since: by what is known now {', and '.join(words)}." if words else ""
+
+
+def _eligibility(before: Eligibility, now: Eligibility) -> list[str]:
+    words = []
+    if before.eligible != now.eligible:
+        words.append(f"the candidate would {'' if now.eligible else 'not '}have been eligible on {now.as_of}")
+    stood = {one.name: standing(one) for one in before.criteria}
+    words += [
+        f"“{one.display_name or one.name}” would be {standing(one)} ({one.actual})"
+        for one in now.criteria
+        if stood.get(one.name) != standing(one)
+    ]
+    return words
+
+
+def _score(before: Score, now: Score) -> list[str]:
+    if before.total != now.total:
+        return [f"the total would be {now.total or 'none'}, not {before.total or 'none'}"]
+    return [f"parts of the score would be others, with the same total of {now.total or 'none'}"]

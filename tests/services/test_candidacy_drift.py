@@ -1,0 +1,223 @@
+"""Facts that change under candidacies: each that would come out otherwise now says so, and no other."""
+
+from datetime import timedelta
+
+import pytest
+from grpc import StatusCode
+from sqlalchemy import update
+
+from libs.common.database import writing
+from libs.common.eventsourcing import Context
+from libs.common.projecting import FOLLOWERS
+from libs.common.rebuilding import rebuild
+from services.promotion.candidacy import CANDIDACY, candidacy_key
+from stepladder.performance.v1.facts_pb2 import (
+    DISPUTE_OUTCOME_OVERTURNED,
+    RATING_GOOD,
+    RATING_UNQUALIFIED,
+    CorrectFactRequest,
+)
+from stepladder.performance.v1.policy_pb2 import Offence, Policy, RuleBook, SetPolicyRequest
+from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
+from stepladder.performance.v1.record_pb2 import (
+    DisputeRecordRequest,
+    Record,
+    SettleRecordDisputeRequest,
+    Violation,
+)
+from stepladder.promotion.v1.candidacy_pb2 import ApproveCandidacyRequest, Candidacy, ListCandidaciesRequest, NoteScore
+from stepladder.promotion.v1.score_pb2 import Score
+from tests.promotion import rules as asked
+from tests.refusals import refused
+from tests.services.test_competitions import MORNING, Contest, by, founded
+from tests.services.test_eligibilities import move, rate, ratings, record, tenure
+from tests.services.test_scores import case_file, score, text_of
+from tests.services.world import World, fact
+
+AFTER_NOTICE = MORNING + timedelta(days=21)
+
+
+@pytest.fixture
+async def contest(world: World) -> Contest:
+    return await founded(world)
+
+
+async def drifted(contest: Contest) -> list[str]:
+    """Ids of those that HR finds with a drift."""
+    await contest.settled()
+    request = ListCandidaciesRequest(competition_id="c-1", drifted_only=True)
+    found = await contest.world.candidacies.ListCandidacies(request, metadata=by(contest.hr))
+    return [one.candidacy_id for one in found.candidacies]
+
+
+async def listed(contest: Contest) -> tuple[str, list[str]]:
+    """A competition with its list, half of the score out of a KPI: the KPI, and two candidacies, the second listed."""
+    kpi_id, agents = await contest.world.kpi(), contest.agents
+    measured = asked.pm("50")
+    measured.kpi.kpi_id, measured.kpi.months = kpi_id, 2
+    await contest.rules(measured, asked.interview("30"), asked.manager("20"))
+    await contest.world.record(fact(agents[0], "2026-02-05", kpi_id, 60), fact(agents[1], "2026-02-05", kpi_id, 80))
+    ids = await contest.competed(3, 5)
+    await contest.rank()
+    await contest.publish()
+    assert await contest.states(ids) == ["SCORED", "LISTED"]
+    return kpi_id, ids
+
+
+async def correct(contest: Contest, kpi_id: str, numerator: int) -> None:
+    """The number of the one who is listed is another."""
+    fixed = fact(contest.agents[1], "2026-02-05", kpi_id, numerator)
+    await contest.world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted twice"))
+
+
+async def test_a_fact_corrected_after_the_list(both: World) -> None:
+    """Is said of its candidacy alone, in figures and in words; put right, it is gone; seen again, it is silence."""
+    contest = await founded(both)
+    kpi_id, (_, second) = await listed(contest)
+    assert await drifted(contest) == []
+    await correct(contest, kpi_id, 65)
+    assert await drifted(contest) == [second]
+    found = await contest.candidacy(second)
+    # 10 of 10 points x 0.5 before, 6 of 10 now; 100 x 0.3; 80 x 0.2.
+    assert (found.score.total, found.drift.score.total, found.drift.HasField("eligibility")) == (
+        "96.00",
+        "76.00",
+        False,
+    )
+    sentence = "Facts have changed since: by what is known now the total would be 76.00, not 96.00."
+    assert (await score(contest, second)).drift == sentence
+    assert (await score(contest, second, contest.agents[1])).drift == sentence
+    paper = text_of(await case_file(contest, second, contest.hr))
+    assert sentence in paper
+    assert "Facts changed. What would come out now: total: 76.00." in paper
+    await correct(contest, kpi_id, 66)  # in the same band
+    await contest.settled()
+    assert (await contest.candidacy(second)).etag == found.etag
+    await seen_again(contest)
+    assert (await contest.candidacy(second)).etag == found.etag
+    await correct(contest, kpi_id, 81)
+    assert await drifted(contest) == []
+    assert not (await contest.candidacy(second)).HasField("drift")
+    assert (await score(contest, second)).drift == ""
+    (follower,) = (one for one in both.services["promotion"].followers if one.handler.name == "candidacies")
+    assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def seen_again(contest: Contest) -> None:
+    """Who follows the facts begins anew, as after a crash before anything of it was kept."""
+    service = contest.world.services["promotion"]
+    (follower,) = (one for one in service.followers if one.handler.name == "watch-candidacies")
+    async with follower.stepping, writing(service.engine) as rows:
+        epoch = follower.epoch
+        await rows.execute(update(FOLLOWERS).where(FOLLOWERS.c.name == follower.handler.name).values(position=0))
+    await contest.world.employee(contest.team)  # moves it, and it finds itself overtaken
+    await contest.settled()
+    assert follower.epoch > epoch
+
+
+async def test_nobody_approves_unseen(contest: Contest) -> None:
+    """By an etag of before the correction it is refused, however soon; by the new one a person decides."""
+    kpi_id, (_, second) = await listed(contest)
+    contest.world.clock[0] = AFTER_NOTICE
+    before = (await contest.candidacy(second)).etag
+    await correct(contest, kpi_id, 65)
+    approve = ApproveCandidacyRequest(candidacy_id=second, etag=before, reason="in order")
+    approving = contest.world.candidacies.ApproveCandidacy(approve, metadata=by(contest.hr2))
+    await refused(approving, StatusCode.ABORTED, "ETAG_MISMATCH")
+    seen = await contest.candidacy(second)
+    assert seen.drift.score.total == "76.00"
+    approve.etag, approve.reason = seen.etag, "within the seats all the same"
+    approved = await contest.world.candidacies.ApproveCandidacy(approve, metadata=by(contest.hr2))
+    assert (approved.state, approved.drift.score.total) == (Candidacy.STATE_APPROVED, "76.00")
+
+
+async def test_a_score_is_looked_at_when_it_is_written(contest: Contest) -> None:
+    """Of a fact and a score, whichever is seen second: here what the score rested on is not so any more."""
+    (only,) = await contest.competed(3)
+    service = contest.world.services["promotion"]
+    context = Context(now=service.now(), today=service.today(), actor=f"user:{contest.hr}")
+    await service.commands.handle(CANDIDACY, only, NoteScore(score=Score(total="1.00")), context)
+    assert await drifted(contest) == [only]
+    assert (await contest.candidacy(only)).drift.score.total == "68.00"
+
+
+async def test_only_hr_lists_drifts(contest: Contest) -> None:
+    request = ListCandidaciesRequest(drifted_only=True)
+    for caller in (contest.agents[0], contest.lead, contest.manager, contest.interviewers[0]):
+        asking = contest.world.candidacies.ListCandidacies(request, metadata=by(caller))
+        await refused(asking, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+
+
+async def conduct(contest: Contest, *more: EligibilityRules.Criterion) -> None:
+    """Rules of eligibility with fewer than three points, and the book that gives them."""
+    clean = EligibilityRules.Criterion(conduct=EligibilityRules.Conduct(points=3, years=1))
+    criteria = [clean, *more]
+    for one in criteria:
+        one.criterion_id = one.display_name = one.WhichOneof("test") or ""
+    await contest.store("a-year", EligibilityRules(criteria=criteria))
+    book = RuleBook(offences=[Offence(offence_id="noise", display_name="Noise", points=3)])
+    policy = Policy(policy_id="book", effective_date="2020-01-01", rule_book=book)
+    await contest.world.policies.SetPolicy(SetPolicyRequest(policy=policy))
+
+
+async def noise(contest: Contest, agent: str, day: str = "2026-03-02") -> str:
+    one = Record(record_id=f"noise-{agent}", employee_id=agent, date=day)
+    one.violation.MergeFrom(Violation(rule_book_id="book", offence_id="noise"))
+    await record(contest.world, one)
+    return one.record_id
+
+
+async def test_an_appeal_that_overturns_a_violation(contest: Contest) -> None:
+    """A violation that comes late is a drift of who had applied; overturned, it is none."""
+    await conduct(contest)
+    await contest.opened()
+    first, _ = await contest.apply(*contest.agents[:2])
+    reviewer = await contest.world.employee(contest.team)
+    record_id = await noise(contest, contest.agents[0])
+    assert await drifted(contest) == [first]
+    now = (await contest.candidacy(first)).drift.eligibility
+    assert (now.eligible, now.as_of) == (False, "2026-03-16")
+    assert [one.name for one in now.criteria if not one.met] == ["conduct"]
+    assert (
+        "by what is known now the candidate would not have been eligible on 2026-03-16, "
+        "and “conduct” would be not met (3 points in 2026)."
+    ) in text_of(await case_file(contest, first, contest.hr))
+    records = contest.world.records
+    await records.DisputeRecord(DisputeRecordRequest(record_id=record_id, reason="not me", reviewer_id=reviewer))
+    assert await drifted(contest) == [first]
+    settle = SettleRecordDisputeRequest(
+        record_id=record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="another's desk"
+    )
+    await records.SettleRecordDispute(settle, metadata=by(reviewer))
+    assert await drifted(contest) == []
+
+
+async def test_a_month_rated_anew_and_a_position_said_late(contest: Contest) -> None:
+    """Both are judged as of the day of the application, by the rules of that day, though they were changed since."""
+    await conduct(contest, ratings(2), tenure(12))
+    for agent in contest.agents[:2]:
+        await rate(contest.world, agent, "2026-01", "2026-02", rating=RATING_GOOD)
+    await contest.opened()
+    first, second = await contest.apply(*contest.agents[:2])
+    await conduct(contest)
+    await rate(contest.world, contest.agents[0], "2026-02", rating=RATING_UNQUALIFIED)
+    assert await drifted(contest) == [first]
+    await move(contest.world, contest.agents[1], "backoffice", "2026-03-01")
+    assert await drifted(contest) == [second, first]
+    await rate(contest.world, contest.agents[0], "2026-02", rating=RATING_GOOD)
+    assert await drifted(contest) == [second]
+
+
+async def test_it_is_looked_after_for_a_year(contest: Contest) -> None:
+    """What ended longer ago stays as it is."""
+    await conduct(contest)
+    await contest.opened()
+    first, second = await contest.apply(*contest.agents[:2])
+    await contest.withdraw(contest.agents[0])
+    contest.world.clock[0] = MORNING + timedelta(days=1)
+    await contest.withdraw(contest.agents[1])
+    contest.world.clock[0] = MORNING.replace(year=2027) + timedelta(days=1)
+    for agent in contest.agents[:2]:
+        await noise(contest, agent)
+    assert await drifted(contest) == [second]
+    assert [first, second] == [candidacy_key("c-1", agent) for agent in contest.agents[:2]]
