@@ -28,6 +28,7 @@ from stepladder.performance.v1.directory_pb2 import (
 from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
+from stepladder.performance.v1.record_pb2 import CountedViolation
 from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility, OutcomeChange
 
 EMPLOYMENT, STEP = "employment", "step"
@@ -324,8 +325,9 @@ class _Ratings(Test):
         """The last full month as of the day."""
 
     def _good(self, month: int) -> bool:
-        # If nothing changes, coming months are as the last full one.
-        rated = self.history.ratings.get(min(month, self.last))
+        rated = self.history.ratings.get(month)
+        if rated is None and month > self.last:  # if nothing changes, coming months are as the last full one
+            rated = self.history.ratings.get(self.last)
         return rated is not None and rated.rating >= self.at_least
 
     def met(self, on: date) -> bool:
@@ -333,7 +335,8 @@ class _Ratings(Test):
         return all(self._good(month) for month in range(last, last - self.months, -1))
 
     def edges(self) -> Iterator[date]:
-        return (first_day(self.last + 1 + more) for more in range(1, self.months + 1))
+        latest = max(self.last, *self.history.ratings) if self.history.ratings else self.last
+        return (first_day(month + 1) for month in range(self.last + 1, latest + self.months + 1))
 
     def shown(self) -> Shown:
         row = takewhile(self._good, range(self.last, min(self.history.ratings, default=self.last) - 1, -1))
@@ -371,13 +374,13 @@ class _Courses(Test):
         super().__init__(history, day)
         self.rule = rule
 
-    def _latest(self, course_id: str) -> Attended | None:
-        """The latest time up to the day that the course was attended, and passed where that is asked."""
+    def _latest(self, course_id: str, on: date) -> Attended | None:
+        """The latest time up to a day that the course was attended, and passed where that is asked."""
         return max(
             (
                 one
                 for one in self.history.courses
-                if one.course_id == course_id and one.day <= self.day and (one.passed or not self.rule.exam_passed)
+                if one.course_id == course_id and one.day <= on and (one.passed or not self.rule.exam_passed)
             ),
             key=lambda one: (one.day, one.position),
             default=None,
@@ -388,15 +391,16 @@ class _Courses(Test):
         return one is not None and (not within or on <= months_later(one.day, within))
 
     def met(self, on: date) -> bool:
-        return all(self._counts(self._latest(course_id), on) for course_id in self.rule.course_ids)
+        return all(self._counts(self._latest(course_id, on), on) for course_id in self.rule.course_ids)
 
     def edges(self) -> Iterator[date]:
-        if self.rule.within_months:
-            for one in self.history.courses:
+        for one in self.history.courses:
+            yield one.day
+            if self.rule.within_months:
                 yield months_later(one.day, self.rule.within_months) + ONE_DAY
 
     def shown(self) -> Shown:
-        found = {course_id: self._latest(course_id) for course_id in self.rule.course_ids}
+        found = {course_id: self._latest(course_id, self.day) for course_id in self.rule.course_ids}
         counting = {course_id: one for course_id, one in found.items() if one and self._counts(one, self.day)}
         within = f", at most {_many(self.rule.within_months, 'month')} ago" if self.rule.within_months else ""
         return Shown(
@@ -410,7 +414,7 @@ class _Courses(Test):
         return "attended, exam passed" if self.rule.exam_passed else "attended"
 
     def lacking(self) -> list[str]:
-        missing = [one for one in self.rule.course_ids if not self._counts(self._latest(one), self.day)]
+        missing = [one for one in self.rule.course_ids if not self._counts(self._latest(one, self.day), self.day)]
         return [f"{course_id} {self._what()}" for course_id in missing]
 
     def margins(self) -> list[str]:
@@ -456,15 +460,18 @@ class _Conduct(Test):
         super().__init__(history, day)
         self.points = rule.points
         self.years = rule.years
-        self.counted = counted(history.violations, day) if history.violations else []
+        self.counted = counted(history.violations, date.max) if history.violations else []
+
+    def _counting(self, year: int, on: date) -> list[CountedViolation]:
+        text, prefix = on.isoformat(), f"{year:04}"
+        return [
+            one
+            for one in self.counted
+            if one.date.startswith(prefix) and one.date <= text and not (one.lapse_date and one.lapse_date <= text)
+        ]
 
     def _of(self, year: int, on: date) -> int:
-        text, prefix = on.isoformat(), f"{year:04}"
-        return sum(
-            one.points
-            for one in self.counted
-            if one.date.startswith(prefix) and not (one.lapse_date and one.lapse_date <= text)
-        )
+        return sum(one.points for one in self._counting(year, on))
 
     def _looked_at(self, on: date) -> range:
         return range(on.year - self.years + 1, on.year + 1)
@@ -473,13 +480,16 @@ class _Conduct(Test):
         return not self.counted or all(self._of(year, on) < self.points for year in self._looked_at(on))
 
     def edges(self) -> Iterator[date]:
-        if self.counted:
-            yield from (date(self.day.year + more, 1, 1) for more in range(1, self.years + 1))
-            yield from (date.fromisoformat(one.lapse_date) for one in self.counted if one.lapse_date)
+        for one in self.counted:
+            day = date.fromisoformat(one.date)
+            yield day
+            yield date(day.year + self.years, 1, 1)
+            if one.lapse_date:
+                yield date.fromisoformat(one.lapse_date)
 
     def shown(self) -> Shown:
         years = self._looked_at(self.day)
-        mine = [one for one in self.counted if not one.lapsed and one.points and int(one.date[:4]) in years]
+        mine = [one for year in years for one in self._counting(year, self.day) if one.points]
         return Shown(
             f"fewer than {_many(self.points, 'point')} in {' and in '.join(str(year) for year in years)}",
             ", ".join(f"{_many(self._of(year, self.day), 'point')} in {year}" for year in years),
