@@ -17,6 +17,8 @@ STAGES: Sequence[Stage.ValueType] = [stage for stage in Stage.values() if stage 
 FOUR_FIFTHS = Fraction(4, 5)
 """29 CFR 1607.4 D: a rate under four fifths of the highest group's is generally evidence of adverse impact."""
 RATE_DIGITS, PROBABILITY_DIGITS = 4, 6
+SMALLEST_GROUP = 5
+"""Where the rules say no other number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,16 @@ Counts = Mapping[tuple[str, Stage.ValueType], Mapping[str, Count]]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Candidates that are looked at together: of a competition, or those of all parts."""
+    """Candidates that are looked at together: of a competition, with its smallest group, or those of all parts."""
 
     candidates: Sequence[Candidate] = ()
     parts: Sequence["Unit"] = ()
+    of_rules: int = SMALLEST_GROUP
+
+    @property
+    def smallest(self) -> int:
+        """Groups of fewer people are not told."""
+        return max((part.smallest for part in self.parts), default=self.of_rules)
 
 
 def outcomes(one: Candidate) -> dict[Stage.ValueType, bool]:
@@ -104,20 +112,21 @@ def counted(unit: Unit) -> Counts:
     return counts
 
 
-def told(unit: Unit, smallest: int) -> Counts:
+def told(unit: Unit) -> Counts:
     """Groups of which the numbers may be told: two or more of a dimension at a stage, or none.
 
     Neither a group's numbers, nor what is left of it without the unit's parts in which it is told, nor what is left of
-    everybody without the groups that are told, may be of fewer than `smallest` people: who knows all candidates could
-    subtract. Of groups that are large enough, the smallest are left out until that is so.
+    everybody without the groups that are told, may be of fewer people than the unit's smallest group: who knows all
+    candidates could subtract. What is told of a part is by the part's own. Of groups that are large enough, the
+    smallest are left out until that is so.
     """
-    safe, _ = _told(unit, smallest)
+    safe, _ = _told(unit)
     return safe
 
 
-def _told(unit: Unit, smallest: int) -> tuple[Counts, Counts]:
+def _told(unit: Unit) -> tuple[Counts, Counts]:
     """What may be told, and how much of each group is known by what is told of the unit or else of its parts."""
-    parts = [known for _, known in (_told(part, smallest) for part in unit.parts)]
+    smallest, parts = unit.smallest, [known for _, known in map(_told, unit.parts)]
     safe: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
     known: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
     for key, groups in counted(unit).items():
@@ -134,12 +143,12 @@ def _told(unit: Unit, smallest: int) -> tuple[Counts, Counts]:
     return safe, known
 
 
-def fairness(unit: Unit, smallest: int) -> Iterator[Fairness.Dimension]:
+def fairness(unit: Unit) -> Iterator[Fairness.Dimension]:
     """Every dimension of which something may be told, by its name."""
-    counts, safe = counted(unit), told(unit, smallest)
+    counts, safe = counted(unit), told(unit)
     rows: dict[str, list[StageRates]] = defaultdict(list)
     for dimension, stage in sorted(counts):
-        large = [count for group, count in counts[dimension, stage].items() if group and count.came >= smallest]
+        large = [count for group, count in counts[dimension, stage].items() if group and count.came >= unit.smallest]
         if len(large) < 2:
             continue
         groups = safe.get((dimension, stage), {})

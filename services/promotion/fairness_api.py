@@ -7,17 +7,14 @@ from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
-from libs.facts.catalogue import Catalogue
+from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.reaching import callers_to, check_employed
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import groups
-from services.promotion.fairness import Candidate, Unit, fairness
+from services.promotion.fairness import SMALLEST_GROUP, Candidate, Unit, fairness
 from services.promotion.groups import GROUPS, groups_key
 from services.promotion.stages import REFUSED, WITHDREW, Held, Staged, Stages
 from stepladder.promotion.v1 import fairness_pb2 as pb
-
-SMALLEST_GROUP = 5
-"""Where the rules say no other number."""
 
 
 class FairnessApi:
@@ -58,23 +55,20 @@ class FairnessApi:
             raise NotFound(f"{what.upper()}_NOT_FOUND", message)
         candidacies = await self._stages.staged(self._engine, [one.competition_id for one in held])
         declared = await self._declared({one.employee_id for some in candidacies.values() for one in some})
-        smallest = await self._smallest_group(held)
-        dimensions = fairness(_unit(held, candidacies, declared), smallest)
-        return pb.Fairness(dimensions=dimensions, smallest_group=smallest, known_at=known_at)
+        unit = _unit(held, candidacies, declared, await self._catalogue.rules(self._engine))
+        return pb.Fairness(dimensions=fairness(unit), smallest_group=unit.smallest, known_at=known_at)
 
     async def _declared(self, employee_ids: set[str]) -> dict[str, Mapping[str, str]]:
         """By employee, of those who have declared something."""
         keys = {groups_key(employee_id): employee_id for employee_id in employee_ids}
         return {keys[key]: found.state.groups for key, found in (await self._commands.known(GROUPS, keys)).items()}
 
-    async def _smallest_group(self, held: Sequence[Held]) -> int:
-        rules = await self._catalogue.rules(self._engine)
-        asked = [rules.version(one.rules_position).competition.smallest_group for one in held]
-        return max((smallest or SMALLEST_GROUP for smallest in asked), default=SMALLEST_GROUP)
-
 
 def _unit(
-    held: Sequence[Held], candidacies: Mapping[str, Sequence[Staged]], declared: Mapping[str, Mapping[str, str]]
+    held: Sequence[Held],
+    candidacies: Mapping[str, Sequence[Staged]],
+    declared: Mapping[str, Mapping[str, str]],
+    rules: Rules,
 ) -> Unit:
     """A competition, or a cycle's, or a year's by cycles and those outside of them."""
     by_cycle: dict[str, list[Unit]] = defaultdict(list)
@@ -83,6 +77,7 @@ def _unit(
             Candidate(staged.found, staged.end == WITHDREW, staged.end == REFUSED, declared.get(staged.employee_id, {}))
             for staged in candidacies.get(one.competition_id, ())
         ]
-        by_cycle[one.cycle_id].append(Unit(candidates))
+        smallest = rules.version(one.rules_position).competition.smallest_group
+        by_cycle[one.cycle_id].append(Unit(candidates, of_rules=smallest or SMALLEST_GROUP))
     loose = by_cycle.pop("", [])
     return Unit(parts=[*loose, *(Unit(parts=parts) for parts in by_cycle.values())])

@@ -102,8 +102,8 @@ def people(group: str, reviewed: int, recommended: int, dimension: str = "sex") 
     ]
 
 
-def rates(unit: Unit, stage: StageRates.Stage.ValueType = RECOMMENDED, smallest: int = 5) -> StageRates:
-    (dimension,) = fairness(unit, smallest)
+def rates(unit: Unit, stage: StageRates.Stage.ValueType = RECOMMENDED) -> StageRates:
+    (dimension,) = fairness(unit)
     (found,) = [one for one in dimension.stages if one.stage == stage]
     return found
 
@@ -132,8 +132,8 @@ def test_nobody_got_through() -> None:
     assert [(one.group, one.rate, one.ratio) for one in found.groups] == [("a", "0.0000", ""), ("b", "0.0000", "")]
 
 
-def shown(unit: Unit, smallest: int = 5) -> dict[str, Count]:
-    return dict(told(unit, smallest).get(("sex", RECOMMENDED), {}))
+def shown(unit: Unit) -> dict[str, Count]:
+    return dict(told(unit).get(("sex", RECOMMENDED), {}))
 
 
 def test_small_groups_are_not_told() -> None:
@@ -155,7 +155,7 @@ def test_a_flag_without_numbers() -> None:
     found = rates(Unit([*people("a", 40, 10), *people("b", 40, 2)]))
     assert found.below_four_fifths
     assert not found.groups
-    assert not list(fairness(Unit([*people("a", 40, 10), *people("b", 4, 0)]), 5))
+    assert not list(fairness(Unit([*people("a", 40, 10), *people("b", 4, 0)])))
 
 
 def test_a_competition_is_not_to_be_had_from_its_cycle() -> None:
@@ -168,6 +168,14 @@ def test_a_competition_is_not_to_be_had_from_its_cycle() -> None:
     assert shown(Unit(parts=[Unit(parts=[first, second])])) == {}  # nor from a year, of which the cycle is not told
     third = Unit([*people("a", 20, 10), *people("b", 4, 0), *people("", 5, 0)])
     assert shown(Unit(parts=[first, second, third])) == {"a": Count(60, 30), "b": Count(27, 10)}
+
+
+def test_rules_with_another_smallest_group_tell_no_more_of_others() -> None:
+    """What the one competition tells by its rules is known when the cycle is told by stricter ones."""
+    loose = Unit([*people("a", 4, 0), *people("b", 20, 10)], of_rules=3)
+    strict = Unit([*people("a", 1, 0), *people("b", 20, 10), *people("", 9, 5)], of_rules=5)
+    assert shown(loose) == {"a": Count(4, 0), "b": Count(20, 10)}
+    assert shown(strict) == shown(Unit(parts=[loose, strict])) == {}
 
 
 def test_a_stage_counts_when_nobody_waits() -> None:
@@ -197,21 +205,23 @@ def test_confirmed_of_those_whose_trial_ended() -> None:
             for number in range(10)
         ]
     )
-    found = told(unit, 5)
+    found = told(unit)
     assert found["age", OVERALL] == found["age", APPOINTED] == dict.fromkeys(("over-40", "under-40"), Count(10, 10))
     assert found["age", CONFIRMED] == dict.fromkeys(("over-40", "under-40"), Count(10, 5))
     assert [one.stage for one in rates_of(unit)] == [OVERALL, *STAGES]
 
 
 def rates_of(unit: Unit) -> Sequence[StageRates]:
-    (dimension,) = fairness(unit, 5)
+    (dimension,) = fairness(unit)
     return dimension.stages
 
 
-SMALLEST = 3
-competitions = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "c", ""]), st.integers(1, 6), st.integers(0, 6)), max_size=4
-).map(lambda groups: Unit([one for group, came, passed in groups for one in people(group, came, min(came, passed))]))
+competitions = st.tuples(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c", ""]), st.integers(1, 6), st.integers(0, 6)), max_size=4).map(
+        lambda groups: [one for group, came, passed in groups for one in people(group, came, min(came, passed))]
+    ),
+    st.sampled_from([3, 3, 4]),
+).map(lambda made: Unit(made[0], of_rules=made[1]))
 units = st.lists(competitions, min_size=1, max_size=3).map(lambda parts: Unit(parts=parts))
 
 
@@ -225,11 +235,11 @@ def test_nobody_can_subtract(year: Unit) -> None:
     """
     leaves, nodes = leaves_of(year), [year, *year.parts, *leaves_of(year)]
     known = [row(leaves, [leaf], ["a", "b", "c", ""]) for leaf in leaves]
-    known += [row(leaves, leaves_of(node), [group]) for node in nodes for group in shown(node, SMALLEST)]
+    known += [row(leaves, leaves_of(node), [group]) for node in nodes for group in shown(node)]
     basis = reduced(known)
     for node in nodes:
         for group, count in counted(node).get(("sex", RECOMMENDED), {}).items():
-            if group and count.telling(SMALLEST):
+            if group and count.telling(node.smallest):
                 assert not spans(basis, row(leaves, leaves_of(node), [group])), (node, group)
 
 
