@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, func, select
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import upsert, writing
@@ -173,7 +173,7 @@ class Changes:
             # Whether there is a vacancy, where that is asked for: 0 or 1; -1: it is not.
             Column("vacancy", Integer, nullable=False),
             Column("content", LargeBinary, nullable=False),
-            # Grows with every change, also beyond rows that were lost.
+            # Grows with every change, also beyond rows that were lost; 0: there never was a next step to tell of.
             Column("sequence", BigInteger, nullable=False, index=True),
         )
         self._moved = asyncio.Condition()
@@ -205,52 +205,66 @@ class Changes:
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait_for(lambda: self.latest > seen)
 
-    async def keep(self, service: Service, found: Mapping[tuple[str, str], tuple[Eligibility | None, int]]) -> None:
-        """Keeps what was found of employees and ladders (None: no next step), as far as it is otherwise than before.
+    async def keep(self, service: Service, found: Sequence[tuple[Eligibility, int]]) -> None:
+        """Keeps what was found of employees and ladders (no rung: no next step) as the latest, unless it is not.
 
-        With each whether there is a vacancy, as in the rows.
+        Another instance may have judged later, and be done sooner, while this one was cut off. With each whether there
+        is a vacancy, as in the rows.
         """
         columns = self.table.c
+        told = False
         async with writing(service.engine) as rows:
-            ids = {employee_id for employee_id, _ in found}
-            query = select(columns.employee_id, columns.ladder_id, columns.content).where(columns.employee_id.in_(ids))
+            if (
+                rows.dialect.name == "postgresql"
+            ):  # or changes might be seen in another order than that of their numbers
+                await rows.execute(text(f"LOCK TABLE {self.table.name} IN SHARE ROW EXCLUSIVE MODE"))
+            query = select(columns.content, columns.sequence).where(
+                columns.employee_id.in_({said.employee_id for said, _ in found})
+            )
             before = {
-                (one, ladder): Eligibility.FromString(content) for one, ladder, content in await rows.execute(query)
+                (known.employee_id, known.ladder_id): (known, sequence)
+                for known, sequence in (
+                    (Eligibility.FromString(one), number) for one, number in await rows.execute(query)
+                )
             }
             last = await rows.scalar(select(func.max(columns.sequence))) or 0
             last = max(last, int(service.now().timestamp() * 1_000_000))
             values = []
-            for (employee_id, ladder_id), (eligibility, vacancy) in sorted(found.items(), key=lambda one: one[0]):
-                known = before.get((employee_id, ladder_id))
-                said = eligibility or Eligibility(employee_id=employee_id, ladder_id=ladder_id)
-                if known is None and eligibility is None:
+            for said, vacancy in sorted(found, key=lambda one: (one[0].employee_id, one[0].ladder_id)):
+                nothing = Eligibility(employee_id=said.employee_id, ladder_id=said.ladder_id), 0
+                known, sequence = before.get((said.employee_id, said.ladder_id), nothing)
+                if _judged(known) > _judged(said):
                     continue
-                if known is not None and _said(known) == _said(said):
-                    continue
-                last += 1
+                if _said(known) != _said(said):
+                    told, last = True, last + 1
+                    sequence = last
                 values.append(
                     {
-                        "employee_id": employee_id,
-                        "ladder_id": ladder_id,
+                        "employee_id": said.employee_id,
+                        "ladder_id": said.ladder_id,
                         "rung_id": said.rung_id,
                         "vacancy": vacancy,
                         "content": said.SerializeToString(),
-                        "sequence": last,
+                        "sequence": sequence,
                     }
                 )
             if values:
                 await rows.execute(upsert(self.table, rows), values)
-        if values:
+        if told:
             async with self._moved:
                 self.latest = last
                 self._moved.notify_all()
 
 
-def _said(eligibility: Eligibility) -> tuple[object, ...]:
-    """What of it is a change: not the months that go by."""
-    criteria = [(one.name, one.met, one.disputed, one.waiver_position) for one in eligibility.criteria]
-    found = eligibility
-    return found.eligible, found.rung_id, found.from_rung_id, found.eligible_from, criteria
+def _judged(eligibility: Eligibility) -> tuple[int, str]:
+    """By what, and as of when: what is known first."""
+    return eligibility.known_at, eligibility.as_of
+
+
+def _said(found: Eligibility) -> tuple[object, ...]:
+    """What of it is a change: not the days that go by, and so neither since when whoever is eligible is so."""
+    criteria = [(one.name, one.met, one.disputed, one.waiver_position) for one in found.criteria]
+    return found.eligible or found.eligible_from, found.rung_id, found.from_rung_id, criteria
 
 
 class Projection:
@@ -289,15 +303,15 @@ class Projection:
         grounds, today = await self._grounds(), self._service.today()
         employee_ids = sorted({key.rpartition(" ")[2] for key in keys})
         histories = await self._eligibilities.histories(grounds, employee_ids, with_facts=True)
-        found: dict[tuple[str, str], tuple[Eligibility | None, int]] = {}
+        found: list[tuple[Eligibility, int]] = []
         due: dict[str, date] = {}
         for employee_id, history in histories.items():
             again = _planned(history, today)
             for ground in grounds:
                 step = ground.next_step(history)
                 judged = ground.judged(history, step) if step else None
-                shown = judged.shown(ground.known_at) if judged else None
-                found[employee_id, ground.ladder.policy_id] = shown, _vacancy(judged)
+                shown = judged.shown(ground.known_at) if judged else _no_step(employee_id, ground)
+                found.append((shown, _vacancy(judged)))
                 if judged and (day := judged.looked_at_again()):
                     again.append(day)
             if again:
@@ -330,6 +344,15 @@ def _planned(history: History, today: date) -> list[date]:
     """Days to come for which the directory has something else."""
     days = [*(one.day for one in history.positions), *(one.day for one in history.statuses)]
     return [day for day in days if day > today]
+
+
+def _no_step(employee_id: str, ground: Ground) -> Eligibility:
+    return Eligibility(
+        employee_id=employee_id,
+        ladder_id=ground.ladder.policy_id,
+        as_of=ground.day.isoformat(),
+        known_at=ground.known_at,
+    )
 
 
 def _vacancy(judged: Judged | None) -> int:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ days = st.integers(0, (LAST - FIRST).days).map(lambda number: FIRST + timedelta(
 STATUSES = [EmploymentStatus.Value(f"EMPLOYMENT_STATUS_{name}") for name in ("PROBATION", "CONFIRMED", "ON_LEAVE")]
 
 
-def distinct(*values: st.SearchStrategy[object], most: int = 4) -> st.SearchStrategy[list[tuple[object, ...]]]:
+def distinct(*values: st.SearchStrategy[Any], most: int = 4) -> st.SearchStrategy[list[Any]]:
     """Days, each once and in order, with something else."""
     return st.lists(st.tuples(days, *values), max_size=most, unique_by=lambda one: one[0]).map(sorted)
 
@@ -91,21 +93,28 @@ def histories(draw: st.DrawFn) -> History:
     )
 
 
+def ruled(kind: str, rule: type[Any], **values: st.SearchStrategy[Any]) -> st.SearchStrategy[Rules.Criterion]:
+    return st.builds(rule, **values).map(lambda made: Rules.Criterion(**{kind: made}))
+
+
 criteria = st.one_of(
-    st.builds(lambda **rule: Rules.Criterion(tenure=rule), months=st.integers(1, 14), with_stars=st.booleans()),
-    st.just(Rules.Criterion(confirmed=Rules.Confirmed())),
-    st.builds(lambda **rule: Rules.Criterion(ratings=rule), months=st.integers(1, 4), at_least=st.integers(2, 5)),
-    st.builds(
-        lambda **rule: Rules.Criterion(courses=rule),
+    ruled("tenure", Rules.Tenure, months=st.integers(1, 14), with_stars=st.booleans()),
+    ruled("confirmed", Rules.Confirmed),
+    ruled("ratings", Rules.RatingStreak, months=st.integers(1, 4), at_least=st.integers(2, 5)),
+    ruled(
+        "courses",
+        Rules.Courses,
         course_ids=st.sampled_from([["safety"], ["safety", "coaching"]]),
         exam_passed=st.booleans(),
         within_months=st.sampled_from([0, 1, 6, 13]),
     ),
-    st.builds(lambda **rule: Rules.Criterion(skills=rule), task_ids=st.sampled_from([["calls"], ["calls", "chats"]])),
-    st.builds(lambda **rule: Rules.Criterion(conduct=rule), points=st.integers(1, 6), years=st.integers(1, 3)),
-    st.just(Rules.Criterion(no_pip=Rules.NoPip())),
-    st.builds(
-        lambda **rule: Rules.Criterion(kpi_limit={"kpi_id": "quality", **rule}),
+    ruled("skills", Rules.Skills, task_ids=st.sampled_from([["calls"], ["calls", "chats"]])),
+    ruled("conduct", Rules.Conduct, points=st.integers(1, 6), years=st.integers(1, 3)),
+    ruled("no_pip", Rules.NoPip),
+    ruled(
+        "kpi_limit",
+        Rules.KpiLimit,
+        kpi_id=st.just("quality"),
         months=st.integers(1, 4),
         minimum=st.sampled_from(["", "40"]),
         maximum=st.sampled_from(["90.5", "120"]),
@@ -141,8 +150,8 @@ def for_good(known: History, day: date) -> Held | None:
     return found
 
 
-def met(known: History, rule: Rules.Criterion, asked: date, on: date) -> bool:  # noqa: C901, PLR0911 - one for each
-    """Whether a criterion is met on a day, by what is recorded, if nothing changes after the day that was asked about."""
+def met(known: History, rule: Rules.Criterion, asked: date, on: date) -> bool:  # noqa: PLR0911 - one for each
+    """Whether a criterion is met on a day, by what is recorded, if nothing changes after the day asked about."""
     match rule.WhichOneof("test"):
         case "tenure":
             return tenure(known, rule.tenure, on)
@@ -245,7 +254,7 @@ def test_criteria_are_met_on_the_days_on_which_they_read_so(known: History, rule
     for rule in rules.criteria:
         assert shown[rule.criterion_id].met == met(known, rule, day, day), rule
         if not shown[rule.criterion_id].met:
-            expected = first(lambda on, rule=rule: met(known, rule, day, on), day)
+            expected = first(partial(met, known, rule, day), day)
             assert shown[rule.criterion_id].met_from == (expected.isoformat() if expected else ""), rule
 
     def waived(rule: Rules.Criterion, on: date) -> bool:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from grpc import StatusCode
+from sqlalchemy import MetaData, select
 
 from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.rpc import ACTOR_KEY
-from services.promotion.eligibility_changes import Touched
+from services.promotion.eligibility_changes import Changes, Touched
 from services.promotion.post import POST
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
@@ -424,6 +425,9 @@ async def test_whoever_watches_is_told_of_changes_as_they_come(both: World) -> N
         third = await watch.next()
         assert third.eligibility.eligible
         assert third.eligibility.as_of == "2026-03-25"
+        at(world, "2026-03-26")  # judged on another day the outcome is the same: nothing to tell
+        await rate(world, agent, "2026-02", rating=RATING_EXCELLENT)
+        await judged(world)
         await set_rules(world, f"{ladder}-senior", tenure(24))
         assert not (await watch.next()).eligibility.eligible
         await move(world, agent, "cook", "2026-03-25")
@@ -434,6 +438,36 @@ async def test_whoever_watches_is_told_of_changes_as_they_come(both: World) -> N
         assert (await watch.next()).eligibility == gone
     wrong = world.eligibility.WatchEligibilities(WatchEligibilitiesRequest(resume="x"), metadata=by(HR))
     await refused(anext(aiter(wrong)), StatusCode.INVALID_ARGUMENT, "RESUME_INVALID")
+
+
+async def test_what_was_judged_earlier_takes_the_place_of_nothing_judged_later(both: World) -> None:
+    """As by an instance that was cut off while another one took over."""
+    service, changes = both.services["promotion"], Changes(MetaData())
+
+    async def keep(known_at: int, as_of: str = "2026-03-20", **said: Any) -> tuple[int, bool, int]:
+        """What stands then: known at which position, whether eligible, and the number of the change."""
+        one = Eligibility(employee_id=agent, ladder_id="ladder", known_at=known_at, as_of=as_of, **said)
+        await changes.keep(service, [(one, -1)])
+        columns = changes.table.c
+        query = select(columns.content, columns.sequence).where(columns.employee_id == agent)
+        async with service.engine.connect() as connection:
+            content, number = (await connection.execute(query)).one()
+        kept = Eligibility.FromString(content)
+        return kept.known_at, kept.eligible, number
+
+    agent = new_id("agent")
+    first = await keep(10, rung_id="senior")
+    assert first[:2] == (10, False)
+    again = await keep(30, rung_id="senior")
+    assert again == (30, False, first[2])
+    assert await keep(20, rung_id="senior", eligible=True) == again
+    assert await keep(30, "2026-03-19", rung_id="senior", eligible=True) == again
+    later = await keep(30, "2026-03-21", rung_id="senior", eligible=True)
+    assert later[:2] == (30, True)
+    assert later[2] > again[2]
+    agent = new_id("agent")
+    assert await keep(30) == (30, False, 0)
+    assert await keep(20, rung_id="senior", eligible=True) == (30, False, 0)
 
 
 async def test_whoever_watches_sees_their_own_only(world: World) -> None:
