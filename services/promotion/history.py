@@ -401,13 +401,14 @@ def _apply(batch: _Batch, event: Message) -> None:
             _stand(batch, event)
         case CriterionWaived(employee_id=employee_id) as waived:
             name = f"{waived.ladder_id} {waived.rung_id} {waived.criterion_id}"
-            batch.hold(employee_id, Kind.WAIVER, name, _Content(name, waived.waived_date, waived.until_date))
+            content = _Content(name, waived.waived_date, waived.until_date)
+            batch.hold(employee_id, Kind.WAIVER, f"{name} {content.day}", content)
         case WaiverWithdrawn(employee_id=employee_id) as withdrawn:
             name = f"{withdrawn.ladder_id} {withdrawn.rung_id} {withdrawn.criterion_id}"
             last = date.fromisoformat(withdrawn.withdrawn_date) - ONE_DAY
             for key, content in batch.of(employee_id, Kind.WAIVER):
-                if key == name:
-                    batch.hold(employee_id, Kind.WAIVER, name, content.until(last.isoformat()))
+                if content.name == name and content.until_date >= withdrawn.withdrawn_date:
+                    batch.hold(employee_id, Kind.WAIVER, key, content.until(last.isoformat()))
 
 
 def _history(

@@ -227,6 +227,20 @@ async def test_a_waiver_lasts_to_its_last_day_or_to_its_withdrawal(known: Known)
     assert (await known.history(waived)).waivers == [whole]
 
 
+async def test_a_later_waiver_leaves_the_one_before_as_it_was(known: Known) -> None:
+    """Whoever asks about a day of the first one is told of it still."""
+    waived = CriterionWaived(employee_id="e-1", ladder_id="l", rung_id="r", criterion_id="c")
+    waived.waived_date, waived.until_date = "2026-01-01", "2026-01-31"
+    await known.tell(waived)
+    waived.waived_date, waived.until_date = "2026-03-01", "2026-03-31"
+    await known.tell(waived)
+    withdrawn = WaiverWithdrawn(employee_id="e-1", ladder_id="l", rung_id="r", criterion_id="c")
+    withdrawn.withdrawn_date = "2026-03-11"
+    await known.tell(withdrawn)
+    found = [(one.day, one.until) for one in (await known.history()).waivers]
+    assert found == [(day("2026-01-01"), day("2026-01-31")), (day("2026-03-01"), day("2026-03-10"))]
+
+
 async def test_kpis_add_up_by_month_with_what_they_rest_on(known: Known) -> None:
     """Of the months asked for; what is disputed is said; a correction is known from its position on."""
     kpi = Kpi(kpi_id="k", aggregation=Kpi.AGGREGATION_RATIO, scale_numerator=1, scale_denominator=1)
