@@ -1,6 +1,6 @@
 """Read model: who belongs to which team, and who leads it, by day. Names stay in the log, sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from google.protobuf.message import Message
@@ -88,11 +88,14 @@ class People(ReadModel):
             return list(await connection.scalars(select(self.employees.c.employee_id)))
 
     async def memberships_between(
-        self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0
+        self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0, among: Collection[str] | None = None
     ) -> list[TeamSpan]:
-        """Who was in which team when: every span that touches days from one to another, both inclusive."""
+        """Who was in which team when: every span that touches days from one to another, both inclusive.
+
+        `among`: of these only; None: of everybody.
+        """
         spans = self.memberships.c
-        return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at)
+        return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at, among)
 
     async def teams_ever(self, engine: AsyncEngine, employee_id: str, start: str, end: str) -> set[str]:
         """Teams of an employee on days from one to another, by all that was ever known of them."""
@@ -169,12 +172,20 @@ async def _begin_span(
 
 
 async def _spans(
-    engine: AsyncEngine, table: Table, who: Column[str], start: str, end: str, known_at: int
+    engine: AsyncEngine,
+    table: Table,
+    who: Column[str],
+    start: str,
+    end: str,
+    known_at: int,
+    among: Collection[str] | None = None,
 ) -> list[TeamSpan]:
     columns = table.c
     query = select(who, columns.team_id, columns.from_date, columns.until_date).where(
         columns.from_date <= end, columns.until_date > start, known(table, known_at), who != ""
     )
+    if among is not None:
+        query = query.where(who.in_(among))
     async with engine.connect() as connection:
         return [TeamSpan(*row) for row in await connection.execute(query.order_by(who, columns.from_date))]
 

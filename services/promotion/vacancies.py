@@ -1,6 +1,6 @@
 """Vacancies of rungs: what posts' headcounts leave beside those who hold them, on a day and as known at a position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,13 +32,19 @@ class Vacancies:
 
         Seats that a competition has claimed and nobody has taken are vacant: they are what its candidates compete for.
         """
-        found: dict[int, Vacant] = {}
+        posts, held = dict[int, list[Standing[State]]](), dict[int, dict[str, int]]()
         for number, rung in rungs.items():
             ids = await self._posts.all_posts(self._engine, position=rung.position)
-            posts = [one for one in await self._states(ids, known_at) if rung.stars in (0, one.state.stars)]
-            holders = await self._holders(rung.position, day, known_at) if posts else []
+            posts[number] = [one for one in await self._states(ids, known_at) if rung.stars in (0, one.state.stars)]
+            if posts[number]:
+                held[number] = await self._histories.holders(self._engine, rung.position, day, known_at)
+        teams = await self._teams({one for stars in held.values() for one in stars}, day, known_at)
+        found: dict[int, Vacant] = {}
+        for number, rung in rungs.items():
+            stars = held.get(number, {})
+            holders = [Holder(one, rung.position, stars[one], teams.get(one, "")) for one in stars]
             vacant, positions, unlimited = 0, list[int](), False
-            for standing in posts:
+            for standing in posts[number]:
                 post = standing.state
                 there = occupants(holders, post.position, post.stars, post.team_id)
                 counted = post.vacancies(there, day, standing.position)
@@ -54,9 +60,9 @@ class Vacancies:
         loaded = [await self._commands.load(POST, one, known_at) for one in ids]
         return [one for one in loaded if one.position]
 
-    async def _holders(self, position: str, day: date, known_at: int) -> list[Holder]:
+    async def _teams(self, employee_ids: Collection[str], day: date, known_at: int) -> dict[str, str]:
+        if not employee_ids:
+            return {}
         text = day.isoformat()
-        spans = await self._people.memberships_between(self._engine, text, text, known_at=known_at)
-        teams = {one.employee_id: one.team_id for one in spans}
-        held = await self._histories.holders(self._engine, position, day, known_at)
-        return [Holder(one, position, stars, teams.get(one, "")) for one, stars in held.items()]
+        spans = await self._people.memberships_between(self._engine, text, text, known_at=known_at, among=employee_ids)
+        return {one.employee_id: one.team_id for one in spans}
