@@ -309,7 +309,9 @@ class EligibilityRules(_message.Message):
 
     @_typing.final
     class Vacancy(_message.Message):
-        """A post of the rung has a vacancy within its headcount."""
+        """A post of the rung has a vacancy within its headcount. Seats that are claimed and that nobody has taken count as
+        vacant: they are what the candidates of a competition compete for.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 

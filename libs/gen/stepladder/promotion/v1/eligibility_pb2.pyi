@@ -344,6 +344,7 @@ class WatchEligibilitiesRequest(_message.Message):
     """`resume` of the last message that was seen; empty: from the beginning."""
     ladder_id: _builtins.str
     rung_id: _builtins.str
+    """Only next steps onto this rung; of whoever has another one from then on, or none, nothing is told any more."""
     employee_id: _builtins.str
     def __init__(
         self,
