@@ -229,7 +229,7 @@ class Commands:
                     outcomes[subject] = await self._repeated(aggregate, subject, past, identity)
                     continue
                 if context.etag and context.etag != str(before.changed):
-                    raise Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
+                    raise etag_mismatch()
                 events = list(aggregate.decide(before.state, command, context))
                 if not events and not (context.request_id and before.position):  # nothing to keep
                     if certain:
@@ -373,6 +373,10 @@ class _Lock(asyncio.Lock):
     """An aggregate's lock; `users` hold it or wait for it."""
 
     users = 0
+
+
+def etag_mismatch() -> Conflict:
+    return Conflict("ETAG_MISMATCH", "it has changed since you read it; read it again and decide again")
 
 
 def check_chain(recorded: Recorded, expected: bytes) -> None:

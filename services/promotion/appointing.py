@@ -23,6 +23,7 @@ from stepladder.promotion.v1.career_pb2 import BeginAppointment, Held, ReleaseAp
 from stepladder.promotion.v1.events_pb2 import (
     AppointmentBegun,
     AppointmentDecided,
+    AppointmentReserved,
     CandidacyAppointed,
     CandidacyNotSelected,
     CandidacyRejected,
@@ -66,10 +67,13 @@ class TakeSeats(Policy):
 
 
 class AppointCandidates(Policy):
-    """Candidates appointed in, their trials out; candidacies ended in, what was reserved for them released."""
+    """Candidates appointed in, their trials out; candidacies ended in, what was reserved for them released.
+
+    Also if one ends while it is being reserved: of the two events, the later one is answered.
+    """
 
     name = "appoint-candidates"
-    subjects: Sequence[str] = ("log.promotion.candidacy.*",)
+    subjects: Sequence[str] = ("log.promotion.candidacy.*", "log.promotion.career.*")
 
     def __init__(self, service: Service, rungs: Rungs) -> None:
         self._service = service
@@ -84,9 +88,14 @@ class AppointCandidates(Policy):
                 | CandidacyRejected(candidacy_id=candidacy_id)
                 | CandidacyNotSelected(candidacy_id=candidacy_id)
             ):
-                employee_id = (await self._candidacy(candidacy_id)).applied.employee_id
-                release = ReleaseAppointment(employee_id=employee_id, candidacy_id=candidacy_id)
-                await self._service.commands.handle(CAREER, employee_id, release, self._context(event))
+                await self._release((await self._candidacy(candidacy_id)).applied.employee_id, candidacy_id, event)
+            case AppointmentReserved(employee_id=employee_id, candidacy_id=candidacy_id):
+                if (await self._candidacy(candidacy_id)).ended:
+                    await self._release(employee_id, candidacy_id, event)
+
+    async def _release(self, employee_id: str, candidacy_id: str, event: Recorded) -> None:
+        release = ReleaseAppointment(employee_id=employee_id, candidacy_id=candidacy_id)
+        await self._service.commands.handle(CAREER, employee_id, release, self._context(event))
 
     async def _begin(self, candidacy: candidacy_state.State, appointed: CandidacyAppointed, event: Recorded) -> None:
         """Begins the trial. One that cannot begin any more, since the employee has left, has failed."""

@@ -191,6 +191,7 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
         _refuse_conflict(state, act, actor)
     match state.stage, request:
         case Candidacy.STATE_APPLIED, ReviewAsLeadRequest(recommended=yes, interview_date=day, report=report):
+            _refuse_involved(actor, state.reviewers, "who reviewed the two levels does not review it as the lead")
             _refuse_day(day, "interview_date", date.fromisoformat(state.applied.applied_date), today)
             return [LeadReviewed(recommended=yes, interview_date=day, report=report, reviewed_by=actor)]
         case Candidacy.STATE_LEAD_REVIEWED, ReviewAsManagerRequest(approved=yes, score=score, report=report):
@@ -228,6 +229,7 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
         case stage, WithdrawCandidacyRequest(reason=reason) if stage < Candidacy.STATE_APPOINTED:
             return [CandidacyWithdrawn(reason=reason, withdrawn_by=actor, withdrawn_date=text)]
         case stage, RejectCandidacyRequest(reason=reason) if stage < Candidacy.STATE_APPOINTED:
+            _refuse_involved(actor, _objecting(state), "who objected to the candidate does not reject them")
             return [_rejected(reason, context)]
         case _:
             raise _wrong_state(state)
@@ -349,8 +351,8 @@ def _two_levels_reviewed(state: State, approved: bool, reason: str, context: Con
         raise NotAllowed("ONE_LEVEL", "this candidacy is for the next rung: there is nothing to review")
     if TwoLevelsReviewed in state.told:
         raise NotAllowed("WRONG_STATE", "the two levels have been reviewed")
-    message = "who reviewed it as the lead or the manager does not review it again"
-    _refuse_involved(context.actor, state.reviewers, message)
+    message = "who reviews it as the lead or the manager does not review it again"
+    _refuse_involved(context.actor, state.reviewers | _over(state), message)
     reviewed = TwoLevelsReviewed(approved=approved, reason=reason, reviewed_by=context.actor)
     return [reviewed] if approved else [reviewed, _rejected(reason, context)]
 

@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
-from libs.common.commands import Standing
-from libs.common.errors import NotFound
+from libs.common.commands import Standing, etag_mismatch
+from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
@@ -29,6 +29,7 @@ from services.promotion.interviewing import add_up, full_points
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import candidacy_pb2 as pb
 from stepladder.promotion.v1.career_pb2 import ReserveAppointment
+from stepladder.promotion.v1.competition_pb2 import Competition
 from stepladder.promotion.v1.events_pb2 import PanelSet
 
 _FIELDS = {one.message_type: one.name for one in pb.ActOnCandidacy.DESCRIPTOR.oneofs_by_name["request"].fields}
@@ -101,6 +102,9 @@ class CandidacyApi:
         opened, key = found.opened, candidacy_key(request.competition_id, caller)
         application = pb.ActOnCandidacy.Application(candidacy_id=key, employee_id=caller)
         if not (await self._commands.load(CANDIDACY, key)).position:
+            if caller in found.panel.interviewer_ids:
+                message = "who interviews for a competition does not apply to it: HR can set a panel without them"
+                raise NotAllowed("ON_PANEL", message)
             pinned = Pinned(opened.ladder_position, opened.eligibility_position)
             if not found.takes_applications(today):
                 application.closed = f"applications were taken until {opened.applications_until}, and none is now"
@@ -230,19 +234,22 @@ class CandidacyApi:
         command = await self._looked_up(request, found, context)
         context = replace(context, etag=etag, request=request)
         if isinstance(request, pb.ApproveCandidacyRequest):
-            await self._reserve(command, found.state, context)
+            await self._reserve(command, found.standing, context)
         handled = await self._commands.handle(CANDIDACY, request.candidacy_id, command, context)
         (after,) = await self._seen_all([handled], context)
         return to_resource(handled.state, handled.position, after.roles, caller_id(context))
 
-    async def _reserve(self, command: pb.ActOnCandidacy, state: State, context: Context) -> None:
+    async def _reserve(self, command: pb.ActOnCandidacy, found: Standing[State], context: Context) -> None:
         """Keeps the employee's next appointment for a candidacy that is to be approved.
 
         Before it is approved: what a crash in between leaves behind is used when it is approved again, or released when
-        the candidacy ends. Nothing is kept for an approval that is refused as things stand, or was given before.
+        the candidacy ends. Nothing is kept for an approval that is refused as things stand, or was given before. Raises
+        Conflict `ETAG_MISMATCH`.
         """
-        if CANDIDACY.decide(state, command, context):
-            applied = state.applied
+        if CANDIDACY.decide(found.state, command, context):
+            if context.etag != str(found.position):
+                raise etag_mismatch()
+            applied = found.state.applied
             reserve = ReserveAppointment(employee_id=applied.employee_id, candidacy_id=applied.candidacy_id)
             own = replace(context, etag="", request=None, request_id="")
             await self._commands.handle(CAREER, applied.employee_id, reserve, own)
@@ -258,7 +265,8 @@ class CandidacyApi:
         if isinstance(request, BY_SEATS):
             occupied = (await self._seats.of([opened.post_id], context.today))[opened.post_id]
             command.vacancies.CopyFrom(occupied.vacancies)
-            command.seat = has_seat(opened.competition_id, occupied.standing.state, command.vacancies)
+            is_over = found.competition.stage >= Competition.STATE_CLOSED
+            command.seat = not is_over and has_seat(opened.competition_id, occupied.standing.state, command.vacancies)
             command.employed = found.directory.employed(applied.employee_id, context.today)
         if isinstance(request, pb.ScoreInterviewRequest) and not command.conflict:
             command.interview.CopyFrom(await self._points(request, found.competition))
@@ -274,6 +282,8 @@ class CandidacyApi:
         if caller in found.rivals:
             return "they compete for the same post"
         if isinstance(request, pb.ScoreInterviewRequest):
+            if Role.OVER in found.roles:
+                return "neither lead nor manager interviews a candidate"
             if caller not in found.competition.judges_of(request.candidacy_id):
                 return "a conflict of interest was declared"
             await self._at_candidacies.catch_up(AT_LEAST_SECONDS)

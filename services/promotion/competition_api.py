@@ -7,7 +7,7 @@ from datetime import date
 from google.protobuf.message import Message
 
 from libs.common.commands import Standing
-from libs.common.errors import AlreadyExists, NotAllowed, NotFound
+from libs.common.errors import AlreadyExists, Conflict, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
@@ -121,9 +121,17 @@ class CompetitionApi:
     async def RankCompetition(self, request: pb.RankCompetitionRequest, context: Context) -> pb.Competition:
         found = await self._found_for_hr(request.competition_id, context)
         command = pb.RankCompetition(competition_id=request.competition_id)
-        if found.state.stage == pb.Competition.STATE_APPLICATIONS_CLOSED:
-            command.ranking.extend(await self._rankings.make(found.state, context))
-        return await self._transition(request, command, context)
+        if found.state.stage != pb.Competition.STATE_APPLICATIONS_CLOSED:
+            return await self._transition(request, command, context)
+        command.ranking.extend(await self._rankings.make(found.state, context))
+        by_panel = replace(context, request=request, etag=request.etag or str(found.position))
+        try:
+            return await self._handle(request.competition_id, command, by_panel)
+        except Conflict:
+            now = (await self._commands.load(COMPETITION, request.competition_id)).state
+            if request.etag or now.stage != pb.Competition.STATE_RANKED:
+                raise
+            return await self._transition(request, command, context)  # somebody else ranked it in this moment
 
     async def PublishList(self, request: pb.PublishListRequest, context: Context) -> pb.Competition:
         state = (await self._found_for_hr(request.competition_id, context)).state
@@ -258,6 +266,8 @@ def _shown(shown: pb.Competition, caller: Caller, *, is_candidate: bool) -> pb.C
     shown.ClearField("ranking")
     shown.ClearField("listed_candidacy_ids")
     shown.ClearField("left_candidacy_ids")
+    shown.ClearField("etag")
+    shown.ClearField("log_position")
     own = [one for one in shown.conflicts if one.interviewer_id == caller.employee_id]
     del shown.conflicts[:]
     if caller.employee_id in shown.interviewer_ids:

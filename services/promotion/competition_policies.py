@@ -1,6 +1,7 @@
 """Policies between competitions and their candidacies: what is said of one follows in the others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from google.protobuf.message import Message
 
@@ -9,19 +10,23 @@ from libs.common.eventsourcing import Context, Recorded
 from libs.common.reacting import Policy, reaction
 from libs.common.service import Service
 from services.promotion.candidacy import CANDIDACY
+from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION
+from services.promotion.post import POST
 from services.promotion.seats import Seats
-from stepladder.promotion.v1.candidacy_pb2 import EndNotSelected, ListCandidacy
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy, EndNotSelected, ListCandidacy
 from stepladder.promotion.v1.competition_pb2 import Competition, NoteCandidateLeft
 from stepladder.promotion.v1.events_pb2 import (
     CandidacyApplied,
+    CandidacyAppointed,
     CandidacyRejected,
     CandidacyWithdrawn,
     CompetitionClosed,
     ListPublished,
     TrialEnded,
 )
+from stepladder.promotion.v1.post_pb2 import FillSeat
 
 
 class FollowCompetitions(Policy):
@@ -60,10 +65,14 @@ class FollowCompetitions(Policy):
                 ]
                 await self._give(listings, event)
             case CompetitionClosed(competition_id=competition_id, cancelled=cancelled):
-                ids = await self._candidates.of(competition_id)
-                await self._give([(one, EndNotSelected(cancelled=cancelled)) for one in ids], event)
-                opened = (await self._commands.load(COMPETITION, competition_id)).state
-                await self._seats.release(opened.opened.post_id, competition_id, self._context(event))
+                found = await self._candidates.of(competition_id)
+                await self._give([(one, EndNotSelected(cancelled=cancelled)) for one in found], event)
+                over = (await self._commands.load(COMPETITION, competition_id)).state.opened
+                # Who was appointed a moment ago sits before what is left is given back.
+                for one in found.values():
+                    if one.state.stage == Candidacy.STATE_APPOINTED:
+                        await self._fill(one.state, over.post_id, event)
+                await self._seats.release(over.post_id, competition_id, self._context(event))
             case CandidacyApplied(candidacy_id=candidacy_id, competition_id=competition_id):
                 stage = (await self._commands.load(COMPETITION, competition_id)).state.stage
                 if stage in {Competition.STATE_CLOSED, Competition.STATE_CANCELLED}:
@@ -74,6 +83,13 @@ class FollowCompetitions(Policy):
         for outcome in await self._commands.handle_all(CANDIDACY, commands, self._context(event)):
             if isinstance(outcome, Refused) and (isinstance(outcome, NotKnown) or not isinstance(outcome, NotAllowed)):
                 raise outcome
+
+    async def _fill(self, candidacy: State, post_id: str, event: Recorded) -> None:
+        employee_id, start_date = candidacy.applied.employee_id, candidacy.last(CandidacyAppointed).start_date
+        fill = FillSeat(claim_id=candidacy.applied.competition_id, employee_id=employee_id, start_date=start_date)
+        context = self._context(event)
+        context = replace(context, request_id=f"{context.request_id}:{employee_id}")  # one event, several seats
+        await self._commands.handle(POST, post_id, fill, context)
 
     def _context(self, event: Recorded) -> Context:
         return reaction(self.name, event, self._service.now(), self._service.today())

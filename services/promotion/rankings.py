@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from libs.common.errors import Conflict, NotAllowed, Refused
-from libs.common.eventsourcing import Context
+from libs.common.eventsourcing import Context, Recorded
 from libs.common.service import Service
 from services.promotion.candidacy import CANDIDACY, lacking
 from services.promotion.candidacy_state import State
@@ -14,7 +14,7 @@ from services.promotion.ranking import Candidate, rank
 from services.promotion.score_inputs import ScoreInputs, histories_of
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.candidacy_pb2 import NoteScore
-from stepladder.promotion.v1.events_pb2 import CandidacyScored
+from stepladder.promotion.v1.events_pb2 import CandidacyScored, InterviewScored, ManagerReviewed, PeersScored
 from stepladder.promotion.v1.score_pb2 import Ranked
 
 
@@ -30,17 +30,18 @@ class Rankings:
         """Writes the score of every candidacy that has not ended, then answers the ranking.
 
         All scores are by what was known at one position: if some are written already, at theirs, so that saying it
-        again after a crash gives the same. Raises NotAllowed `CANDIDACIES_INCOMPLETE`, `NO_SCORE`; Conflict
-        `CANDIDACY_CHANGED` for one that has ended meanwhile.
+        again after a crash gives the same, unless more was said of a candidate since. Raises NotAllowed
+        `INTERVIEWER_IS_CANDIDATE`, `CANDIDACIES_INCOMPLETE`, `NO_SCORE`; Conflict `CANDIDACY_CHANGED` for one that has
+        ended meanwhile, or of which more was said.
         """
         competition_id, rules = competition.opened.competition_id, await self._candidates.rules_of(competition)
-        running = {
-            candidacy_id: one.state
-            for candidacy_id, one in (await self._candidates.of(competition_id)).items()
-            if not one.state.ended
-        }
+        every = {candidacy_id: one.state for candidacy_id, one in (await self._candidates.of(competition_id)).items()}
+        refuse_own_judges(competition, every)
+        running = {candidacy_id: state for candidacy_id, state in every.items() if not state.ended}
         refuse_incomplete(competition, running, rules)
         known_at = max((one.last(CandidacyScored).score.known_at for one in running.values()), default=0)
+        if known_at < latest_said(await histories_of(self._commands, running)):
+            known_at = 0
         candidates = await self._inputs.candidates(competition, list(running), known_at)
         refuse_unscored(candidates)
         notes = [(one.candidacy_id, NoteScore(score=one.score)) for one in candidates]
@@ -49,13 +50,31 @@ class Rankings:
             if isinstance(outcome, Refused):
                 message = f"a candidacy has changed meanwhile ({outcome.message}); rank again"
                 raise Conflict("CANDIDACY_CHANGED", message)
+        histories = await histories_of(self._commands, running)
+        if any(one.score.known_at < latest_said(histories) for one in candidates):
+            raise Conflict("CANDIDACY_CHANGED", "more was said of a candidate meanwhile; rank again")
         written = {
             candidacy_id: max(one.position for one in history if isinstance(one.event, CandidacyScored))
-            for candidacy_id, history in (await histories_of(self._commands, running)).items()
+            for candidacy_id, history in histories.items()
         }
         return rank(
             rules, competition_id, [replace(one, score_position=written[one.candidacy_id]) for one in candidates]
         )
+
+
+def latest_said(histories: Mapping[str, Sequence[Recorded]]) -> int:
+    """The position of the latest event that goes into the score of one of several candidacies."""
+    said = (ManagerReviewed, InterviewScored, PeersScored)
+    return max(
+        (one.position for history in histories.values() for one in history if isinstance(one.event, said)), default=0
+    )
+
+
+def refuse_own_judges(competition: CompetitionState, every: Mapping[str, State]) -> None:
+    """Raises NotAllowed `INTERVIEWER_IS_CANDIDATE`: two who were faster than one another are both in."""
+    applied = {one.applied.employee_id for one in every.values()}
+    if both := sorted(applied.intersection(competition.panel.interviewer_ids)):
+        raise NotAllowed("INTERVIEWER_IS_CANDIDATE", f"set the panel without: {', '.join(both)}")
 
 
 def refuse_incomplete(competition: CompetitionState, running: Mapping[str, State], rules: CompetitionRules) -> None:

@@ -153,8 +153,8 @@ class CandidacyServiceServicer:
     def Apply(self, request, context):
         """The employee themself, while the competition takes applications, and not after its `applications_until` by the site's
         day. → APPLIED. Whoever stands two rungs below applies for two levels at once.
-        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `NOT_ELIGIBLE` with each criterion
-        that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `ON_PANEL` for an interviewer of the
+        competition, `NOT_ELIGIBLE` with each criterion that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,7 +178,8 @@ class CandidacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReviewTwoLevels(self, request, context):
-        """The executive, of a candidacy for two levels at once, before it is LISTED; a no is final: REJECTED.
+        """The executive, who is neither the candidate's lead nor manager, of a candidacy for two levels at once, before it is
+        LISTED; a no is final: REJECTED.
         Errors: FAILED_PRECONDITION `ONE_LEVEL`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -188,7 +189,7 @@ class CandidacyServiceServicer:
     def ScoreInterview(self, request, context):
         """An interviewer of the panel. MANAGER_REVIEWED: one answer for each question of the panel. What the same interviewer
         gives again takes the place of it.
-        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, for whoever competes for the same
+        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, then and now, for whoever competes for the same
         post, or ever objected to them, and where a conflict was declared; INVALID_ARGUMENT `ANSWERS_INVALID`, with the fields, for scores
         outside of their band or key point, other questions than the panel's, and a zero without notes.
         """
@@ -257,7 +258,7 @@ class CandidacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RejectCandidacy(self, request, context):
-        """HR. Any state before APPOINTED → REJECTED.
+        """HR, and nobody who objected to the candidate. Any state before APPOINTED → REJECTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

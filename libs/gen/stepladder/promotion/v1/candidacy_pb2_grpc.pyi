@@ -37,8 +37,8 @@ class CandidacyServiceStub:
     Apply: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.ApplyRequest, _candidacy_pb2.Candidacy]
     """The employee themself, while the competition takes applications, and not after its `applications_until` by the site's
     day. → APPLIED. Whoever stands two rungs below applies for two levels at once.
-    Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `NOT_ELIGIBLE` with each criterion
-    that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
+    Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `ON_PANEL` for an interviewer of the
+    competition, `NOT_ELIGIBLE` with each criterion that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
     """
     ReviewAsLead: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.ReviewAsLeadRequest, _candidacy_pb2.Candidacy]
     """The lead, after an interview with the candidate. APPLIED → LEAD_REVIEWED, recommended or not.
@@ -50,13 +50,14 @@ class CandidacyServiceStub:
     they have none.
     """
     ReviewTwoLevels: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.ReviewTwoLevelsRequest, _candidacy_pb2.Candidacy]
-    """The executive, of a candidacy for two levels at once, before it is LISTED; a no is final: REJECTED.
+    """The executive, who is neither the candidate's lead nor manager, of a candidacy for two levels at once, before it is
+    LISTED; a no is final: REJECTED.
     Errors: FAILED_PRECONDITION `ONE_LEVEL`.
     """
     ScoreInterview: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.ScoreInterviewRequest, _candidacy_pb2.Candidacy]
     """An interviewer of the panel. MANAGER_REVIEWED: one answer for each question of the panel. What the same interviewer
     gives again takes the place of it.
-    Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, for whoever competes for the same
+    Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, then and now, for whoever competes for the same
     post, or ever objected to them, and where a conflict was declared; INVALID_ARGUMENT `ANSWERS_INVALID`, with the fields, for scores
     outside of their band or key point, other questions than the panel's, and a zero without notes.
     """
@@ -91,7 +92,7 @@ class CandidacyServiceStub:
     WithdrawCandidacy: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.WithdrawCandidacyRequest, _candidacy_pb2.Candidacy]
     """The candidate. Any state before APPOINTED → WITHDRAWN."""
     RejectCandidacy: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.RejectCandidacyRequest, _candidacy_pb2.Candidacy]
-    """HR. Any state before APPOINTED → REJECTED."""
+    """HR, and nobody who objected to the candidate. Any state before APPOINTED → REJECTED."""
     GetCandidacy: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.GetCandidacyRequest, _candidacy_pb2.Candidacy]
     """Whoever may see it."""
     ListCandidacies: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.ListCandidaciesRequest, _candidacy_pb2.ListCandidaciesResponse]
@@ -128,8 +129,8 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_candidacy_pb2.Candidacy]:
         """The employee themself, while the competition takes applications, and not after its `applications_until` by the site's
         day. → APPLIED. Whoever stands two rungs below applies for two levels at once.
-        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `NOT_ELIGIBLE` with each criterion
-        that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `APPLICATIONS_CLOSED`, `ON_PANEL` for an interviewer of the
+        competition, `NOT_ELIGIBLE` with each criterion that is not met; ALREADY_EXISTS `CANDIDACY_EXISTS` for whoever has applied with other words.
         """
 
     @_abc_1.abstractmethod
@@ -159,7 +160,8 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _candidacy_pb2.ReviewTwoLevelsRequest,
         context: _aio.ServicerContext[_candidacy_pb2.ReviewTwoLevelsRequest, _abc.Awaitable[_candidacy_pb2.Candidacy]],
     ) -> _abc.Awaitable[_candidacy_pb2.Candidacy]:
-        """The executive, of a candidacy for two levels at once, before it is LISTED; a no is final: REJECTED.
+        """The executive, who is neither the candidate's lead nor manager, of a candidacy for two levels at once, before it is
+        LISTED; a no is final: REJECTED.
         Errors: FAILED_PRECONDITION `ONE_LEVEL`.
         """
 
@@ -171,7 +173,7 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_candidacy_pb2.Candidacy]:
         """An interviewer of the panel. MANAGER_REVIEWED: one answer for each question of the panel. What the same interviewer
         gives again takes the place of it.
-        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, for whoever competes for the same
+        Errors: FAILED_PRECONDITION `CONFLICT_OF_INTEREST` for the candidate's lead or manager, then and now, for whoever competes for the same
         post, or ever objected to them, and where a conflict was declared; INVALID_ARGUMENT `ANSWERS_INVALID`, with the fields, for scores
         outside of their band or key point, other questions than the panel's, and a zero without notes.
         """
@@ -254,7 +256,7 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _candidacy_pb2.RejectCandidacyRequest,
         context: _aio.ServicerContext[_candidacy_pb2.RejectCandidacyRequest, _abc.Awaitable[_candidacy_pb2.Candidacy]],
     ) -> _abc.Awaitable[_candidacy_pb2.Candidacy]:
-        """HR. Any state before APPOINTED → REJECTED."""
+        """HR, and nobody who objected to the candidate. Any state before APPOINTED → REJECTED."""
 
     @_abc_1.abstractmethod
     def GetCandidacy(

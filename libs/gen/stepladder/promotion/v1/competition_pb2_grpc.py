@@ -33,7 +33,7 @@ class CompetitionServiceStub:
 
     HR says what happens, unless they are a candidate of it themself: FAILED_PRECONDITION `OWN_COMPETITION`. Whoever is
     employed sees which competitions there are and, once it is published, the list; interviewers also panel and questions;
-    HR, unless they are a candidate of it, everything. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
+    HR, unless they are a candidate of it, everything, and alone the etag. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -103,7 +103,7 @@ class CompetitionServiceServicer:
 
     HR says what happens, unless they are a candidate of it themself: FAILED_PRECONDITION `OWN_COMPETITION`. Whoever is
     employed sees which competitions there are and, once it is published, the list; interviewers also panel and questions;
-    HR, unless they are a candidate of it, everything. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
+    HR, unless they are a candidate of it, everything, and alone the etag. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -151,7 +151,8 @@ class CompetitionServiceServicer:
     def RankCompetition(self, request, context):
         """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
         Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-        part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
+        part without a score, naming candidacies and parts; `INTERVIEWER_IS_CANDIDATE` where one of the panel has applied; ABORTED
+        `CANDIDACY_CHANGED` if one has ended meanwhile, or more was said of it, `ETAG_MISMATCH` if the competition has: rank again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,7 +267,7 @@ class CompetitionService:
 
     HR says what happens, unless they are a candidate of it themself: FAILED_PRECONDITION `OWN_COMPETITION`. Whoever is
     employed sees which competitions there are and, once it is published, the list; interviewers also panel and questions;
-    HR, unless they are a candidate of it, everything. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
+    HR, unless they are a candidate of it, everything, and alone the etag. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 

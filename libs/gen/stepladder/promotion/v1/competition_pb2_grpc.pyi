@@ -20,7 +20,7 @@ class CompetitionServiceStub:
 
     HR says what happens, unless they are a candidate of it themself: FAILED_PRECONDITION `OWN_COMPETITION`. Whoever is
     employed sees which competitions there are and, once it is published, the list; interviewers also panel and questions;
-    HR, unless they are a candidate of it, everything. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
+    HR, unless they are a candidate of it, everything, and alone the etag. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -52,7 +52,8 @@ class CompetitionServiceStub:
     RankCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.RankCompetitionRequest, _competition_pb2.Competition]
     """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
     Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-    part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
+    part without a score, naming candidacies and parts; `INTERVIEWER_IS_CANDIDATE` where one of the panel has applied; ABORTED
+    `CANDIDACY_CHANGED` if one has ended meanwhile, or more was said of it, `ETAG_MISMATCH` if the competition has: rank again.
     """
     PublishList: _aio.UnaryUnaryMultiCallable[_competition_pb2.PublishListRequest, _competition_pb2.Competition]
     """RANKED or LISTED → LISTED. As many as there are seats, by rank, of those who passed and have not left; said again, the
@@ -80,7 +81,7 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
 
     HR says what happens, unless they are a candidate of it themself: FAILED_PRECONDITION `OWN_COMPETITION`. Whoever is
     employed sees which competitions there are and, once it is published, the list; interviewers also panel and questions;
-    HR, unless they are a candidate of it, everything. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
+    HR, unless they are a candidate of it, everything, and alone the etag. PERMISSION_DENIED `NEED_TO_KNOW` for everybody else.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -140,7 +141,8 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
         Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
-        part without a score, naming candidacies and parts; ABORTED `CANDIDACY_CHANGED` if one has ended meanwhile: rank again.
+        part without a score, naming candidacies and parts; `INTERVIEWER_IS_CANDIDATE` where one of the panel has applied; ABORTED
+        `CANDIDACY_CHANGED` if one has ended meanwhile, or more was said of it, `ETAG_MISMATCH` if the competition has: rank again.
         """
 
     @_abc_1.abstractmethod
