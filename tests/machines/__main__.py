@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tests.machines.candidacies import CANDIDACIES
 from tests.machines.careers import APPOINTMENTS, DEMOTIONS, WAIVERS
 from tests.machines.competitions import COMPETITIONS
 from tests.machines.cycles import CYCLES
@@ -28,6 +29,7 @@ MACHINES: list[Machine[Any]] = [
     MASTERIES,
     CYCLES,
     COMPETITIONS,
+    CANDIDACIES,
     POSTS,
     APPOINTMENTS,
     DEMOTIONS,
