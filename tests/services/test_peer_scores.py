@@ -1,13 +1,15 @@
 """Peers' scores over gRPC: what each gave is in no answer, error, position or log line, whoever asks for whatever."""
 
+import asyncio
 import importlib
 import json
 import pkgutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Collection, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
+import structlog
 from google.protobuf import json_format
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -30,6 +32,7 @@ NEED_TO_KNOW = (StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 CONTRACTS = (stepladder.performance.v1, stepladder.coaching.v1, stepladder.promotion.v1)
 SCORES = ("81.37", "62.59", "93.11")
 """Nothing else has these digits."""
+MEAN = "79.023333"
 
 
 @pytest.fixture
@@ -115,8 +118,13 @@ def services_of(contract: ModuleType) -> Iterator[ServiceDescriptor]:
             ).DESCRIPTOR.services_by_name.values()
 
 
-async def answers(people: Competing, person: str) -> AsyncIterator[str]:
+CHANGING = {"GivePeerScore", "ClosePeers", "WithdrawCandidacy"}
+"""What would change what is looked for, if whoever may said it."""
+
+
+async def answers(people: Competing, person: str, *, without: Collection[str] = ()) -> list[str]:
     """What every RPC of every service answers somebody who names the candidacy, the people and the competition."""
+    asked = []
     known = {
         "candidacy_id": people.key,
         "competition_id": people.id,
@@ -135,6 +143,8 @@ async def answers(people: Competing, person: str) -> AsyncIterator[str]:
         channel = people.world.channels[contract.__name__.split(".")[1]]
         for descriptor in services_of(contract):
             for method in descriptor.methods:
+                if method.name in without:
+                    continue
                 request = GetMessageClass(method.input_type)()
                 for field in request.DESCRIPTOR.fields:
                     if (value := known.get(field.name)) is not None and not field.message_type:
@@ -142,7 +152,8 @@ async def answers(people: Competing, person: str) -> AsyncIterator[str]:
                             getattr(request, field.name).extend(value)
                         elif field.type == field.TYPE_STRING:
                             setattr(request, field.name, value)
-                yield await answer(channel, f"/{descriptor.full_name}/{method.name}", method, request, person)
+                asked.append(answer(channel, f"/{descriptor.full_name}/{method.name}", method, request, person))
+    return await asyncio.gather(*asked)
 
 
 async def answer(channel: Any, path: str, method: Any, request: Message, person: str) -> str:
@@ -160,22 +171,48 @@ async def answer(channel: Any, path: str, method: Any, request: Message, person:
         return f"{path} {error.code()} {error.details()} {error.trailing_metadata()}"
 
 
+def tells(text: str) -> bool:
+    """Whether it has a score, as a number of any shape, or as a fraction of hundreds."""
+    return any(score in text or score.replace(".", "") in text for score in SCORES)
+
+
+def callers(people: Competing) -> dict[str, str]:
+    """The candidate comes last, for they withdraw."""
+    return {
+        "hr": people.hr[1],
+        "lead": people.lead,
+        "manager": people.manager,
+        "executive": people.chair,
+        "interviewer": people.panel[0],
+        "rival": people.agents[1],
+        "a peer": people.agents[-1],
+        "a colleague": people.agents[2],
+        "nobody": "e-nobody",
+        "candidate": people.candidate,
+    }
+
+
 async def test_nobody_is_told_who_gave_what(people: Competing, capsys: pytest.CaptureFixture[str]) -> None:
     """With exactly as many as the rules ask for: neither before it is closed nor after, by any RPC, for any caller."""
-    asked = people.agents[-3:]
+    asked, everybody = people.agents[-3:], callers(people)
+    await people.apply(people.agents[1])
     await people.peers(*SCORES, close=False)
-    callers = [people.hr[1], people.manager, asked[0]]
-    for closed in (False, True):
-        if closed:
-            await people.say(pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0], "peer_scores")
-            await caught_up(people.world, "promotion")
-        for person in callers:
-            async for text in answers(people, person):
-                assert not any(score in text for score in SCORES), (person, text)
-    scoring = await peers(people, pb.GetPeerScoringRequest(candidacy_id=people.key), people.hr[0])
-    assert {one.name for one in scoring.DESCRIPTOR.fields} == {"candidacy_id", "asked", "gave", "minimum", "closed"}
-    logged = "".join(capsys.readouterr())
-    assert not any(score in logged for score in SCORES)
+    for role in ("hr", "manager", "a peer", "candidate"):
+        heard = await answers(people, everybody[role], without=CHANGING)
+        assert not [text for text in heard if tells(text) or MEAN in text], role
+    await people.say(pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0], "peer_scores")
+    await caught_up(people.world, "promotion")
+    found = {role: await answers(people, person) for role, person in everybody.items()}
+    for role, texts in found.items():
+        assert not [text for text in texts if tells(text)], role
+        counted = [text for text in texts if "/GetPeerScoring" in text or "/ClosePeers" in text]
+        assert not [text for text in counted if any(one in text for one in asked)], role
+    # The search finds what is there: the mean, which before the ranking is for HR alone.
+    assert {role for role, texts in found.items() if any(MEAN in text for text in texts)} == {"hr"}
+    structlog.get_logger().info("control", of=SCORES[0])
+    *logged, control = "".join(capsys.readouterr()).splitlines()
+    assert tells(control)
+    assert not [line for line in logged if tells(line)]
 
 
 async def test_what_lies_in_the_log_is_sealed(people: Competing) -> None:
