@@ -643,3 +643,12 @@ def test_said_twice_is_said_once(stage: str) -> None:
 def test_nothing_is_done_to_what_is_not_there() -> None:
     assert isinstance(refused(CANDIDACY.initial, by(HR, REJECT)), NotFound)
     assert isinstance(refused(at("APPLIED"), by(HR, APPROVE)), NotAllowed)
+
+
+def test_the_executive_who_leads_the_candidate_leaves_two_levels_to_another() -> None:
+    """Otherwise nobody could review it as the manager any more; nor is it reviewed by one person in two parts."""
+    applied = after(TWO_LEVELS)
+    for person in (LEAD, MANAGER):
+        assert refused(applied, by(person, CHAIR_SAYS)).reason == "SEPARATION_OF_DUTIES"
+    reviewed = after(by(CHAIR, CHAIR_SAYS), before=applied)
+    assert refused(reviewed, by(CHAIR, LEAD_SAYS)).reason == "SEPARATION_OF_DUTIES"

@@ -1,5 +1,6 @@
 """Candidacies over gRPC: from the application to the post, and what is refused on the way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,14 +8,17 @@ from grpc import StatusCode
 
 from libs.common.rebuilding import rebuild
 from services.promotion.career import CAREER
+from services.promotion.competition import COMPETITION
 from stepladder.performance.v1.directory_pb2 import GetEmployeeRequest
+from stepladder.performance.v1.policy_pb2 import GetPolicyRequest
 from stepladder.promotion.v1 import candidacy_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.career_pb2 import DecideAppointmentRequest
+from stepladder.promotion.v1.competition_pb2 import CloseApplicationsRequest, RankCompetitionRequest
 from tests.refusals import refused
-from tests.services.competing import Competing, answers, competing
+from tests.services.competing import Competing, answers, competing, opened
 from tests.services.test_check_ins import appoint, by
-from tests.services.world import World, caught_up
+from tests.services.world import World, caught_up, new_id
 
 NOT_NOW = StatusCode.FAILED_PRECONDITION
 NEED_TO_KNOW = (StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
@@ -179,6 +183,63 @@ async def test_whoever_competes_judges_nobody(people: Competing) -> None:
     await refused(people.act(pb.ReviewAsLeadRequest, people.hr[0], **review), *NEED_TO_KNOW)
     await appoint(people.world, people.team, rival)
     await people.act(pb.ReviewAsLeadRequest, people.lead, **review)  # of the day of the application
+
+
+async def another(people: Competing, rung: str) -> Competing:
+    """The same people in another competition."""
+    positions = {}
+    for suffix in ("", "-bank", "-who", "-how"):
+        policy = await people.world.policies.GetPolicy(GetPolicyRequest(policy_id=f"{people.ladder}{suffix}"))
+        positions[suffix] = policy.log_position
+    other = replace(people, id=new_id("c"))
+    await opened(other, positions, rung)
+    return other
+
+
+async def test_hr_stands_in_for_a_lead_who_competes(people: Competing) -> None:
+    """Who is told nothing of their own people any more."""
+    await people.apply()
+    await people.apply(people.lead)
+    review: dict[str, Any] = {"recommended": True, "interview_date": "2026-03-09", "report": "x"}
+    await refused(people.act(pb.ReviewAsLeadRequest, people.lead, **review), *NEED_TO_KNOW)
+    await refused(people.seen(people.lead), *NEED_TO_KNOW)
+    reviewed = await people.act(pb.ReviewAsLeadRequest, people.hr[0], **review)
+    assert reviewed.lead_review.reviewed_by == f"user:{people.hr[0]}"
+    decide: dict[str, Any] = {"approved": True, "score": "85.5", "report": "ready"}
+    await refused(people.act(pb.ReviewAsManagerRequest, people.hr[1], **decide), *NEED_TO_KNOW)
+    assert (await people.act(pb.ReviewAsManagerRequest, people.manager, **decide)).manager_review.approved
+
+
+async def test_two_levels_at_once_are_for_the_executive(people: Competing) -> None:
+    """Who sees those candidacies only; without them nobody is ranked, and a no ends it."""
+    people = await another(people, "head")
+    assert (await people.apply()).two_levels
+    await people.reviewed()
+    await people.interviewed()
+    await people.peers("80", "90", "70")
+    await people.command(COMPETITION, people.id, CloseApplicationsRequest(competition_id=people.id))
+    rank = RankCompetitionRequest(competition_id=people.id)
+    refusal = await refused(people.say(rank, people.hr[0], "competitions"), NOT_NOW, "CANDIDACIES_INCOMPLETE")
+    assert refusal.message == f"{people.key} lacks the executive's review of two levels"
+    assert (await people.seen(people.chair)).motivation == "I keep calm"
+    found = await people.say(pb.ListCandidaciesRequest(competition_id=people.id), people.chair)
+    assert [one.candidacy_id for one in found.candidacies] == [people.key]
+    no: dict[str, Any] = {"approved": False, "reason": "one step after the other"}
+    for person in (people.hr[0], people.manager):
+        await refused(people.act(pb.ReviewTwoLevelsRequest, person, **no), *NEED_TO_KNOW)
+    assert (await people.act(pb.ReviewTwoLevelsRequest, people.chair, **no)).state == Candidacy.STATE_REJECTED
+
+
+async def test_who_has_ever_objected_does_not_interview(people: Competing) -> None:
+    """Though the objection was to another candidacy of the same person."""
+    await on_the_list(people)
+    objection = pb.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="took my calls")
+    await people.say(objection, people.panel[0])
+    people = await another(people, "head")
+    await people.apply()
+    await people.reviewed(day="2026-03-16")
+    await refused(people.interviewed(), NOT_NOW, "CONFLICT_OF_INTEREST")
+    await people.act(pb.ScoreInterviewRequest, people.panel[1], answers=answers(15), notes="clear")
 
 
 async def test_lists_have_what_the_caller_may_see(people: Competing) -> None:
