@@ -129,6 +129,8 @@ def to_resource(state: State, position: int, held: frozenset[Role], caller_id: s
         interviews=[_interview(one, held) for one in _interviews(state, held, caller_id)],
     )
     if held.isdisjoint(REVIEWING | {Role.CANDIDATE}):
+        for name in ("criteria", "changes", "eligible_from"):  # conduct, ratings and PIPs are not the panel's business
+            shown.eligibility.ClearField(name)
         return shown
     _put_reviews(shown, state)
     _put_decisions(shown, state)

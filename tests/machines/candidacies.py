@@ -10,6 +10,7 @@ from tests.machines.exploring import Machine, Step
 from tests.promotion.candidacies import (
     AFTER_NOTICE,
     AGENT,
+    APPROVE,
     CANCEL,
     CHAIR,
     CHAIR_SAYS,
@@ -17,6 +18,7 @@ from tests.promotion.candidacies import (
     COLLEAGUE,
     DISMISS,
     HR,
+    INTERVIEW,
     LEAD,
     LISTED_ON,
     MEDIATOR,
@@ -50,9 +52,21 @@ def shown(state: State) -> str:
     return f"{name}, objected to" if listed and state.open_objections else name
 
 
-APPLY, LEAD_REVIEW, MANAGER_REVIEW, INTERVIEW, _, PEERS, SCORE, LISTING, APPROVE, LETTER, TRAINING, APPOINT, PASSED = (
-    WAY
-)
+(
+    APPLY,
+    LEAD_REVIEW,
+    MANAGER_REVIEW,
+    INTERVIEWED,
+    _,
+    PEERS,
+    SCORE,
+    LISTING,
+    APPROVED,
+    LETTER,
+    TRAINING,
+    APPOINT,
+    PASSED,
+) = WAY
 CANDIDACIES = Machine(
     title="Candidacy",
     source="services/promotion/candidacy.py",
@@ -63,8 +77,8 @@ CANDIDACIES = Machine(
         MANAGER_REVIEW,
         NO,
         by(CHAIR, CHAIR_SAYS),
-        INTERVIEW,
-        by(LEAD, INTERVIEW.command.score_interview, said="by the lead"),
+        INTERVIEWED,
+        by(LEAD, INTERVIEW, said="by the lead"),
         PEERS,
         SCORE,
         LISTING,
@@ -73,8 +87,8 @@ CANDIDACIES = Machine(
         by(MEDIATOR, DISMISS, AFTER_NOTICE, "dismissed"),
         by(MEDIATOR, UPHOLD, AFTER_NOTICE, "upheld"),
         by(COLLEAGUE, DISMISS, AFTER_NOTICE, "by who objected"),
-        by(HR, APPROVE.command.approve, LISTED_ON, "during the notice"),
-        APPROVE,
+        by(HR, APPROVE, LISTED_ON, "during the notice"),
+        APPROVED,
         LETTER,
         TRAINING,
         APPOINT,

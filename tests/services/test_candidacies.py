@@ -164,7 +164,12 @@ async def test_interviews_by_the_panel_only(people: Competing) -> None:
     assert refusal.fields == ["answers[0].band.points"]
     await refused(people.say(score, people.agents[1]), *NEED_TO_KNOW)
     await people.say(score, one)
-    assert not (await people.seen(other)).interviews
+    shown = await people.seen(other)
+    assert not shown.interviews
+    assert (shown.eligibility.eligible, len(shown.eligibility.criteria)) == (
+        True,
+        0,
+    )  # their conduct is not its business
     assert not (await people.seen(people.candidate)).interviews
     await people.act(pb.ScoreInterviewRequest, other, answers=answers(9), notes="short")
     assert [one.points for one in (await people.seen(other)).interviews] == [15, 9]

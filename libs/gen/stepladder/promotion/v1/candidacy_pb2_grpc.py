@@ -36,10 +36,10 @@ class CandidacyServiceStub:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
-    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
-    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
-    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews, objections and what each criterion says; the candidate all of their own but others' names, interviews
+    before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
+    `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -140,10 +140,10 @@ class CandidacyServiceServicer:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
-    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
-    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
-    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews, objections and what each criterion says; the candidate all of their own but others' names, interviews
+    before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
+    `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -376,10 +376,10 @@ class CandidacyService:
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
     is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of reviews and objections; the candidate all of their own but others' names, interviews before they were scored,
-    and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
-    words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION `CONFLICT_OF_INTEREST`; nor where
-    somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    nothing of reviews, objections and what each criterion says; the candidate all of their own but others' names, interviews
+    before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
+    `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
