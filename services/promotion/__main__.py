@@ -91,7 +91,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
     service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
     stages = Stages(metadata)
-    fairness = FairnessApi(service, stages, catalogue, service.together(at_catalogue, service.follow(stages)))
+    at_stages = service.together(at_catalogue, service.follow(stages))
+    fairness = FairnessApi(service, stages, catalogue, at_stages)
     candidacies = Candidacies(metadata)
     at_candidacies = service.follow(candidacies)
     candidates = Candidates(service, candidacies, at_candidacies, catalogue, at_catalogue)
@@ -124,7 +125,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         seats,
         drifting,
     )
-    scores = ScoreApi(service, candidates, inputs, candidacy)
+    scores = ScoreApi(service, candidates, inputs, candidacy, stages, catalogue, at_stages)
     service.follow(TakePeerScores(service))
     service.follow(MoveNotices(service, candidacies, at_candidacies, catalogue, at_catalogue))
     return {

@@ -1,11 +1,15 @@
 """The candidates of a competition, and by what it is decided about them."""
 
+from collections.abc import Iterable
+
 from libs.common.commands import Standing
+from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
 from services.promotion.candidacies import Candidacies
-from services.promotion.candidacy import CANDIDACY
+from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_state import State
 from services.promotion.competition import State as CompetitionState
 from services.promotion.counting import counted_by
@@ -36,6 +40,11 @@ class Candidates:
         await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
         ids = await self._candidacies.of_competition(self._engine, competition_id)
         return await self._commands.known(CANDIDACY, ids, latest=True)
+
+    async def own(self, competition_ids: Iterable[str], context: Context) -> set[str]:
+        """Those of some competitions of which the caller is, or was, a candidate."""
+        keys = {candidacy_key(one, caller_id(context)): one for one in competition_ids}
+        return {keys[one] for one in await self._commands.known(CANDIDACY, keys, latest=True)}
 
     async def rules_of(self, competition: CompetitionState) -> CompetitionRules:
         """The rules by which a competition is decided: of the version that it pins."""

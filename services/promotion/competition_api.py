@@ -1,6 +1,6 @@
 """gRPC: stepladder.promotion.v1.CompetitionService."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -19,13 +19,13 @@ from libs.facts.reaching import Caller, callers_to, check_employed, check_hr
 from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.promotion import competition
-from services.promotion.candidacy import CANDIDACY, candidacy_key
+from services.promotion.candidacy import CANDIDACY
 from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION, to_public_list, to_resource
 from services.promotion.competitions import Competitions
 from services.promotion.cycle import CYCLE
 from services.promotion.interviewing import draw
-from services.promotion.ladder import ELIGIBILITY, LADDER, rung_number
+from services.promotion.ladder import COMPETITION_RULES, ELIGIBILITY, LADDER, rung_number
 from services.promotion.notice import notice
 from services.promotion.post import post_id
 from services.promotion.rankings import Rankings
@@ -33,8 +33,8 @@ from services.promotion.seats import Seats
 from stepladder.promotion.v1 import competition_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 
-COMPETITION_RULES, QUESTION_BANK = "competition", "question_bank"
-"""Kinds of policies."""
+QUESTION_BANK = "question_bank"
+"""The kind of policies."""
 
 
 class CompetitionApi:
@@ -218,20 +218,15 @@ class CompetitionApi:
         found = await self._commands.load(COMPETITION, competition_id)
         if not found.position:
             raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {competition_id}")
-        if await self._own([competition_id], context):
+        if await self._candidates.own([competition_id], context):
             raise NotAllowed("OWN_COMPETITION", "nobody decides a competition in which they are a candidate")
         return found
-
-    async def _own(self, competition_ids: Collection[str], context: Context) -> set[str]:
-        """Those of which the caller is, or was, a candidate."""
-        keys = {candidacy_key(one, caller_id(context)): one for one in competition_ids}
-        return {keys[one] for one in await self._commands.known(CANDIDACY, keys, latest=True)}
 
     async def _shown_to_caller(
         self, found: Mapping[str, Standing[competition.State]], context: Context
     ) -> list[pb.Competition]:
         (caller,) = (await callers_to(self._commands, context, [""])).values()
-        own = await self._own(found, context) if Relation.HR in caller.relations else ()
+        own = await self._candidates.own(found, context) if Relation.HR in caller.relations else ()
         return [
             _shown(to_resource(one.state, one.position), caller, is_candidate=competition_id in own)
             for competition_id, one in found.items()

@@ -1,16 +1,18 @@
-"""Rules of eligibility tried over months: who would become eligible, and who no longer."""
+"""Rules of promotion that are tried: for eligibility over months, who would become eligible, and who no longer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
 from typing import NamedTuple
 
 from libs.common.days import month_of
+from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.facts.catalogue import Rules
 from services.promotion.criteria import History
+from services.promotion.declarations import smallest_group
 from services.promotion.eligibilities import Eligibilities, Ground
+from services.promotion.fairness import Chosen, impact
 from services.promotion.ladder import LADDER, Step
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1.eligibility_pb2 import DryRunMonth
@@ -18,6 +20,30 @@ from stepladder.promotion.v1.eligibility_pb2 import DryRunMonth
 CHUNK = 500
 """Employees judged at a time."""
 MOST_TOLD = 1000
+
+
+def draft(policy: Policy, wrong: Iterable[FieldViolation]) -> Policy:
+    """Rules that are stored nowhere. Raises Invalid `POLICY_INVALID` for what would be refused if they were stored."""
+    if violations := tuple(wrong):
+        text = "; ".join(f"{one.field}: {one.message}" for one in violations)
+        raise Invalid("POLICY_INVALID", text, violations)
+    return policy
+
+
+def stored(rules: Rules, kind: str, position: int) -> Policy:
+    """A version of rules of a kind by its position. Raises NotFound `POLICY_NOT_FOUND`."""
+    versions = {one.log_position: one for one in (*rules.policies, *rules.replaced)}
+    found = versions.get(position)
+    if found is None or found.WhichOneof("content") != kind:
+        raise NotFound("POLICY_NOT_FOUND", f"no rules of the kind {kind} were stored at {position}")
+    return found
+
+
+def check_kpis(rules: Rules, kpi_ids: Iterable[str]) -> None:
+    """Raises NotFound `KPI_NOT_FOUND` for one that there is not."""
+    for kpi_id in kpi_ids:
+        if kpi_id not in rules.kpis:
+            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {kpi_id}")
 
 
 class Trial(NamedTuple):
@@ -37,11 +63,8 @@ class Month:
     before: Ground
     after: Ground
     number: int
-    judged: int = 0
-    eligible_before: int = 0
-    eligible_after: int = 0
-    become: list[str] = field(default_factory=list)
-    no_longer: list[str] = field(default_factory=list)
+    judged: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    """By employee: whether they were eligible, and would be."""
 
     def judge(self, histories: Mapping[str, History]) -> None:
         """Judges those for whom it is the next step."""
@@ -52,23 +75,28 @@ class Month:
             step = self.before.steps.get(self.number)
             was = step is not None and self.before.judged(history, step).eligible()
             will = self.after.judged(history, tried).eligible()
-            self.judged += 1
-            self.eligible_before += was
-            self.eligible_after += will
-            if was != will:
-                (self.become if will else self.no_longer).append(employee_id)
+            self.judged[employee_id] = (was, will)
 
-    def told(self) -> DryRunMonth:
+    def told(self, groups_of: Mapping[str, Mapping[str, str]]) -> DryRunMonth:
+        """What came of it; with what employees declared."""
+        become = [employee_id for employee_id, (was, will) in self.judged.items() if will and not was]
+        no_longer = [employee_id for employee_id, (was, will) in self.judged.items() if was and not will]
+        rung = self.after.ladder.ladder.rungs[self.number]
+        deciding = self.after.rules.policy_on(rung.competition_id, self.after.day)
+        smallest = smallest_group([deciding.competition] if deciding else [])
+        chosen = (Chosen(*found, groups_of.get(employee_id, {})) for employee_id, found in self.judged.items())
         return DryRunMonth(
             month=self.name,
             as_of=self.after.day.isoformat(),
-            judged=self.judged,
-            eligible_before=self.eligible_before,
-            eligible_after=self.eligible_after,
-            become_ids=islice(self.become, MOST_TOLD),
-            no_longer_ids=islice(self.no_longer, MOST_TOLD),
-            become=len(self.become),
-            no_longer=len(self.no_longer),
+            judged=len(self.judged),
+            eligible_before=sum(was for was, _ in self.judged.values()),
+            eligible_after=sum(will for _, will in self.judged.values()),
+            become_ids=become[:MOST_TOLD],
+            no_longer_ids=no_longer[:MOST_TOLD],
+            become=len(become),
+            no_longer=len(no_longer),
+            impact=impact(chosen, smallest),
+            smallest_group=smallest,
         )
 
 

@@ -1,12 +1,12 @@
 """gRPC: stepladder.promotion.v1.EligibilityService."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
 from libs.common.days import months_between, months_later, parse_day
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page, page_of, page_size, page_start
 from libs.common.service import Service
@@ -17,6 +17,7 @@ from libs.facts.reaching import Caller, Reach, Reaches, callers_to
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import dry_run
 from services.promotion.criteria import Judged
+from services.promotion.declarations import declared
 from services.promotion.dry_run import Trial
 from services.promotion.eligibilities import Eligibilities, Ground
 from services.promotion.eligibility_changes import Changes
@@ -136,14 +137,17 @@ class EligibilityApi:
             ladder = rules.of_kind_on(LADDER, request.ladder_id, context.today)
             rung_number(ladder, request.rung_id)
         employee_ids, told, judged = sorted(await self._people.everyone(self._service.engine)), time.monotonic(), 0
-        async for judged in dry_run.tried(self._eligibilities, months, employee_ids):
+        groups_of: dict[str, Mapping[str, str]] = {}
+        async for up_to in dry_run.tried(self._eligibilities, months, employee_ids):
+            groups_of |= await declared(self._service.commands, employee_ids[judged:up_to])
+            judged = up_to
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 yield pb.DryRunEligibilityResponse(employees=judged, of_employees=len(employee_ids))
         yield pb.DryRunEligibilityResponse(
             employees=judged,
             of_employees=len(employee_ids),
-            months=[month.told() for month in months],
+            months=[month.told(groups_of) for month in months],
             known_at=known_at,
         )
 
@@ -211,17 +215,9 @@ def _months(request: pb.DryRunEligibilityRequest, today: date) -> list[str]:
 def _tried(request: pb.DryRunEligibilityRequest, rules: Rules) -> Policy:
     """The version that is tried, or one made of the draft."""
     if request.HasField("rules"):
-        if violations := tuple(wrong_in_eligibility(request.rules, "rules")):
-            text = "; ".join(f"{one.field}: {one.message}" for one in violations)
-            raise Invalid("POLICY_INVALID", text, violations)
-        tried = Policy(eligibility=request.rules)
+        tried = dry_run.draft(Policy(eligibility=request.rules), wrong_in_eligibility(request.rules, "rules"))
     else:
-        versions = {one.log_position: one for one in (*rules.policies, *rules.replaced)}
-        found = versions.get(request.policy_position)
-        if found is None or found.WhichOneof("content") != ELIGIBILITY:
-            raise NotFound("POLICY_NOT_FOUND", f"no rules of eligibility were stored at {request.policy_position}")
-        tried = found
-    for one in tried.eligibility.criteria:
-        if one.WhichOneof("test") == "kpi_limit" and one.kpi_limit.kpi_id not in rules.kpis:
-            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {one.kpi_limit.kpi_id}")
+        tried = dry_run.stored(rules, ELIGIBILITY, request.policy_position)
+    limits = [one.kpi_limit for one in tried.eligibility.criteria if one.WhichOneof("test") == "kpi_limit"]
+    dry_run.check_kpis(rules, [one.kpi_id for one in limits])
     return tried

@@ -8,7 +8,7 @@ from itertools import chain
 from math import comb
 
 from libs.facts.values import decimal
-from stepladder.promotion.v1.fairness_pb2 import Fairness, GroupRate, StageRates
+from stepladder.promotion.v1.fairness_pb2 import AdverseImpact, Fairness, GroupRate, StageRates
 
 Stage = StageRates.Stage
 STAGES: Sequence[Stage.ValueType] = [stage for stage in Stage.values() if stage > StageRates.STAGE_OVERALL]
@@ -59,6 +59,17 @@ class Count:
         """Whether it tells of so few people that it tells of somebody."""
         return 0 < self.came < smallest or 0 < self.passed < smallest
 
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Whether somebody is selected under the rules in force, and under those tried; groups by dimension."""
+
+    before: bool
+    after: bool
+    groups: Mapping[str, str]
+
+
+_ONE = {False: Count(1, 0), True: Count(1, 1)}
 
 Counts = Mapping[tuple[str, Stage.ValueType], Mapping[str, Count]]
 """By dimension and stage, then group; the empty one is of those who declared none."""
@@ -131,16 +142,24 @@ def _told(unit: Unit) -> tuple[Counts, Counts]:
     known: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
     for key, groups in counted(unit).items():
         of_parts = {group: _sum(part.get(key, {}).get(group, Count()) for part in parts) for group in groups}
-        kept = {
-            group: count
-            for group, count in groups.items()
-            if group and count.came and not count.telling(smallest) and not (count - of_parts[group]).telling(smallest)
-        }
-        while kept and (_sum(groups.values()) - _sum(kept.values())).telling(smallest):
-            del kept[min(kept, key=lambda group: (kept[group].came, group))]
-        safe[key] = kept if len(kept) > 1 else {}
+        safe[key] = _kept(groups, of_parts, smallest)
         known[key] = of_parts | safe[key]
     return safe, known
+
+
+def _kept(groups: Mapping[str, Count], of_parts: Mapping[str, Count], smallest: int) -> dict[str, Count]:
+    """Groups of one dimension and stage that may be told, by what is known of each from the unit's parts."""
+    kept = {
+        group: count
+        for group, count in groups.items()
+        if group
+        and count.came
+        and not count.telling(smallest)
+        and not (count - of_parts.get(group, Count())).telling(smallest)
+    }
+    while kept and (_sum(groups.values()) - _sum(kept.values())).telling(smallest):
+        del kept[min(kept, key=lambda group: (kept[group].came, group))]
+    return kept if len(kept) > 1 else {}
 
 
 def fairness(unit: Unit) -> Iterator[Fairness.Dimension]:
@@ -161,6 +180,32 @@ def fairness(unit: Unit) -> Iterator[Fairness.Dimension]:
         )
     for dimension, stages in rows.items():
         yield Fairness.Dimension(dimension=dimension, stages=stages)
+
+
+def impact(chosen: Iterable[Chosen], smallest: int) -> Iterator[AdverseImpact]:
+    """Every dimension of which it may be told what rules do that are tried, by its name.
+
+    Compared are the groups whose numbers might be told under both rules, and no others.
+    """
+    everybody = list(chosen)
+    for dimension in sorted({dimension for one in everybody for dimension in one.groups}):
+        before, after = defaultdict[str, Count](Count), defaultdict[str, Count](Count)
+        for one in everybody:
+            group = one.groups.get(dimension, "")
+            before[group] += _ONE[one.before]
+            after[group] += _ONE[one.after]
+        both = _kept(before, {}, smallest).keys() & _kept(after, {}, smallest).keys()
+        if len(both) > 1:
+            best, best_after = (_best(counts[group] for group in both) for counts in (before, after))
+            groups = [
+                AdverseImpact.Group(
+                    group=group,
+                    below_four_fifths_before=_below(before[group], best),
+                    below_four_fifths_after=_below(after[group], best_after),
+                )
+                for group in sorted(both)
+            ]
+            yield AdverseImpact(dimension=dimension, groups=groups)
 
 
 def fisher(one: Count, other: Count) -> Fraction:

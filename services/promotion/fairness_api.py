@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
@@ -11,6 +10,7 @@ from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.reaching import callers_to, check_employed
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import groups
+from services.promotion.declarations import declared
 from services.promotion.fairness import SMALLEST_GROUP, Candidate, Unit, fairness
 from services.promotion.groups import GROUPS, groups_key
 from services.promotion.stages import REFUSED, WITHDREW, Held, Staged, Stages
@@ -18,7 +18,7 @@ from stepladder.promotion.v1 import fairness_pb2 as pb
 
 
 class FairnessApi:
-    """Implements the service. What employees declared is read out of the log each time: no row holds it."""
+    """Implements the service."""
 
     def __init__(self, service: Service, stages: Stages, catalogue: Catalogue, together: Together) -> None:
         self._commands = service.commands
@@ -49,32 +49,25 @@ class FairnessApi:
         await self._together.wait_for(request.at_least)
         known_at = await self._together.catch_up()
         held = await self._stages.held(self._engine, request)
-        if held is None:
-            what, _, _ = (request.WhichOneof("unit") or "").partition("_")
-            message = f"there is no {what} {request.competition_id or request.cycle_id}"
-            raise NotFound(f"{what.upper()}_NOT_FOUND", message)
         candidacies = await self._stages.staged(self._engine, [one.competition_id for one in held])
-        declared = await self._declared({one.employee_id for some in candidacies.values() for one in some})
-        unit = _unit(held, candidacies, declared, await self._catalogue.rules(self._engine))
+        groups_of = await declared(self._commands, {one.employee_id for some in candidacies.values() for one in some})
+        unit = _unit(held, candidacies, groups_of, await self._catalogue.rules(self._engine))
         return pb.Fairness(dimensions=fairness(unit), smallest_group=unit.smallest, known_at=known_at)
-
-    async def _declared(self, employee_ids: set[str]) -> dict[str, Mapping[str, str]]:
-        """By employee, of those who have declared something."""
-        keys = {groups_key(employee_id): employee_id for employee_id in employee_ids}
-        return {keys[key]: found.state.groups for key, found in (await self._commands.known(GROUPS, keys)).items()}
 
 
 def _unit(
     held: Sequence[Held],
     candidacies: Mapping[str, Sequence[Staged]],
-    declared: Mapping[str, Mapping[str, str]],
+    groups_of: Mapping[str, Mapping[str, str]],
     rules: Rules,
 ) -> Unit:
     """A competition, or a cycle's, or a year's by cycles and those outside of them."""
     by_cycle: dict[str, list[Unit]] = defaultdict(list)
     for one in held:
         candidates = [
-            Candidate(staged.found, staged.end == WITHDREW, staged.end == REFUSED, declared.get(staged.employee_id, {}))
+            Candidate(
+                staged.found, staged.end == WITHDREW, staged.end == REFUSED, groups_of.get(staged.employee_id, {})
+            )
             for staged in candidacies.get(one.competition_id, ())
         ]
         smallest = rules.version(one.rules_position).competition.smallest_group

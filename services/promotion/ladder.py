@@ -9,7 +9,7 @@ from libs.common.errors import NotFound
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules, Ladder
 
-LADDER, ELIGIBILITY = "ladder", "eligibility"
+LADDER, ELIGIBILITY, COMPETITION_RULES = "ladder", "eligibility", "competition"
 """Kinds of policies."""
 
 MOST_LEVELS = 2

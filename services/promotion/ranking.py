@@ -10,7 +10,7 @@ from hashlib import sha256
 from services.promotion.scoring import exact, fraction, smallest, with_part
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.score_pb2 import Ranked, Score
-from stepladder.promotion.v1.scoring_pb2 import PartChange, ScoreExplanation
+from stepladder.promotion.v1.scoring_pb2 import PartChange, RankingReplay, ScoreExplanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,37 @@ def rank(rules: CompetitionRules, competition_id: str, candidates: Iterable[Cand
 def within(ranking: Iterable[Ranked], seats: int) -> list[Ranked]:
     """Those who passed, by rank, as many as there are seats."""
     return [one for one in ranking if one.passed][:seats]
+
+
+def replayed(
+    rules: CompetitionRules, competition_id: str, seats: int, ranking: Sequence[Ranked], candidates: Sequence[Candidate]
+) -> list[RankingReplay.Candidate]:
+    """What became of the candidates of a ranking, and what would have under other rules: by the rank that they had.
+
+    `candidates` are the same with their scores under the other rules: whoever has no total has no rank.
+    """
+    made = rank(rules, competition_id, [one for one in candidates if one.score.total])
+    after = {one.candidacy_id: one for one in made}
+    seated, would_be = ({one.candidacy_id for one in within(each, seats)} for each in (ranking, made))
+    scores = {one.candidacy_id: one.score for one in candidates}
+    return [
+        RankingReplay.Candidate(
+            candidacy_id=one.candidacy_id,
+            employee_id=one.employee_id,
+            rank_before=one.rank,
+            rank_after=after[one.candidacy_id].rank if one.candidacy_id in after else 0,
+            total_before=one.total,
+            total_after=scores[one.candidacy_id].total,
+            within_seats_before=one.candidacy_id in seated,
+            within_seats_after=one.candidacy_id in would_be,
+            missing=[
+                RankingReplay.Missing(part_id=part.part_id, missing=part.missing)
+                for part in scores[one.candidacy_id].parts
+                if part.missing
+            ],
+        )
+        for one in ranking
+    ]
 
 
 def compared(

@@ -20,6 +20,7 @@ from services.promotion.ladder import held_since
 from services.promotion.ranking import Candidate
 from services.promotion.scoring import Given, Inputs, fraction, score
 from stepladder.performance.v1.kpi_pb2 import Kpi
+from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.events_pb2 import CandidacyApplied, InterviewScored, ManagerReviewed, PeersScored
 
@@ -35,18 +36,24 @@ class ScoreInputs:
         self._together = together
 
     async def candidates(
-        self, competition: CompetitionState, candidacy_ids: Sequence[str], known_at: int = 0
+        self,
+        competition: CompetitionState,
+        candidacy_ids: Sequence[str],
+        known_at: int = 0,
+        tried: Policy | None = None,
     ) -> list[Candidate]:
         """Candidacies with the scores that come out by what was known when the log ended at a position (0: now).
 
-        The rules are those that the competition pins. `score_position` is left at 0: nothing is written.
+        The rules are those that the competition pins, or others that are tried. `score_position` is left at 0: nothing
+        is written.
         """
         if known_at:
             await self._together.wait_for(known_at)
         else:
             known_at = await self._together.catch_up()
-        rules_position = competition.opened.rules_position
-        rules = (await self._catalogue.rules(self._engine, rules_position)).version(rules_position).competition
+        pinned = competition.opened.rules_position
+        deciding = tried or (await self._catalogue.rules(self._engine, pinned)).version(pinned)
+        rules = deciding.competition
         kpis = (await self._catalogue.rules(self._engine, known_at)).kpis
         closed = date.fromisoformat(competition.applications.closed_date)
         told = await histories_of(self._commands, candidacy_ids, known_at)
@@ -63,7 +70,7 @@ class ScoreInputs:
             person = people.get(employee_id) or History(employee_id)
             inputs = inputs_of(rules, kpis, closed, history, competition.judges_of(candidacy_id), person)
             made = score(rules, inputs)
-            made.candidacy_id, made.rules_position, made.known_at = candidacy_id, rules_position, known_at
+            made.candidacy_id, made.rules_position, made.known_at = candidacy_id, deciding.log_position, known_at
             held = held_since(person.positions, closed, with_stars=False)
             found.append(
                 Candidate(

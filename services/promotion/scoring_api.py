@@ -1,20 +1,30 @@
 """gRPC: stepladder.promotion.v1.ScoreService."""
 
+from collections.abc import AsyncIterator
+
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
-from libs.common.service import Service
+from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
-from libs.facts.reaching import check_hr
-from libs.facts.relations import need_to_know
-from services.promotion import drift
+from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.promotion_rules import wrong_in_competition
+from libs.facts.reaching import callers_to, check_hr
+from libs.facts.relations import Relation, need_to_know
+from services.promotion import drift, dry_run
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
 from services.promotion.candidacy_rights import REVIEWING, Role
 from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION
+from services.promotion.declarations import smallest_group
+from services.promotion.fairness import impact
 from services.promotion.interviewing import spread
+from services.promotion.ladder import COMPETITION_RULES
 from services.promotion.ranking import explain, without_names
+from services.promotion.replays import Replays, chosen, is_ranked
 from services.promotion.score_inputs import ScoreInputs, histories_of, interviews_of
+from services.promotion.stages import Stages
+from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1 import scoring_pb2 as pb
 from stepladder.promotion.v1.competition_pb2 import Competition
 from stepladder.promotion.v1.events_pb2 import CandidacyScored, CompetitionRanked
@@ -29,11 +39,20 @@ class ScoreApi:
         candidates: Candidates,
         inputs: ScoreInputs,
         candidacies: CandidacyApi,
+        stages: Stages,
+        catalogue: Catalogue,
+        together: Together,
     ) -> None:
+        """`together`: the read models of stages and the catalogue."""
         self._commands = service.commands
+        self._engine = service.engine
         self._candidates = candidates
         self._inputs = inputs
         self._candidacies = candidacies
+        self._stages = stages
+        self._catalogue = catalogue
+        self._together = together
+        self._replays = Replays(service, inputs)
 
     async def GetScore(self, request: pb.GetScoreRequest, context: Context) -> pb.ScoreExplanation:
         seen = await self._candidacies.seen(request.candidacy_id, context)
@@ -75,6 +94,37 @@ class ScoreApi:
             provisional=True,
         )
 
+    async def DryRunRanking(
+        self, request: pb.DryRunRankingRequest, context: Context
+    ) -> AsyncIterator[pb.DryRunRankingResponse]:
+        (caller,) = (await callers_to(self._commands, context, [""])).values()
+        if caller.relations.isdisjoint({Relation.HR, Relation.EXECUTIVE}):
+            raise need_to_know()
+        known_at = await self._together.catch_up()
+        rules = await self._catalogue.rules(self._engine, known_at)
+        held = {one.competition_id: one for one in await self._stages.held(self._engine, request)}
+        own = await self._candidates.own([*held, request.competition_id], context)
+        if request.competition_id in own:
+            raise need_to_know()
+        tried = _tried(request, rules)
+        found = await self._commands.known(COMPETITION, [one for one in held if one not in own], latest=True)
+        ranked = {competition_id: one.state for competition_id, one in found.items() if is_ranked(one.state)}
+        if request.competition_id and not ranked:
+            raise NotAllowed("NOT_RANKED", f"competition {request.competition_id} is not ranked, or it is cancelled")
+        replays = list[pb.RankingReplay]()
+        for competition in ranked.values():
+            replays.append(await self._replays.of(competition, tried))
+            yield pb.DryRunRankingResponse(competitions=len(replays), of_competitions=len(ranked), replay=replays[-1])
+        pinned = [rules.version(one.opened.rules_position) for one in ranked.values()]
+        smallest = smallest_group(one.competition for one in (*pinned, tried))
+        yield pb.DryRunRankingResponse(
+            competitions=len(replays),
+            of_competitions=len(ranked),
+            impact=impact(await chosen(self._commands, replays), smallest),
+            smallest_group=smallest,
+            known_at=known_at,
+        )
+
     async def GetInterviewSpread(self, request: pb.GetInterviewSpreadRequest, context: Context) -> pb.InterviewSpread:
         competition_id = request.competition_id
         await check_hr(self._commands, context)
@@ -99,3 +149,13 @@ class ScoreApi:
         )
         made.competition_id = competition_id
         return made
+
+
+def _tried(request: pb.DryRunRankingRequest, rules: Rules) -> Policy:
+    """The version that is tried, or one made of the draft."""
+    if request.HasField("rules"):
+        tried = dry_run.draft(Policy(competition=request.rules), wrong_in_competition(request.rules, "rules"))
+    else:
+        tried = dry_run.stored(rules, COMPETITION_RULES, request.policy_position)
+    dry_run.check_kpis(rules, [part.kpi.kpi_id for part in tried.competition.parts if part.HasField("kpi")])
+    return tried

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert
+from libs.common.errors import NotFound
 from libs.common.eventsourcing import Recorded
 from libs.common.projecting import ReadModel
 from services.promotion.fairness import Stage
@@ -42,6 +43,7 @@ from stepladder.promotion.v1.events_pb2 import (
     TrialEnded,
 )
 from stepladder.promotion.v1.fairness_pb2 import GetFairnessRequest, StageRates
+from stepladder.promotion.v1.scoring_pb2 import DryRunRankingRequest
 
 RUNNING, WITHDREW, REFUSED = "running", "withdrew", "refused"
 """How a candidacy ended, or that it did not. An appointed one runs for ever."""
@@ -154,8 +156,8 @@ class Stages(ReadModel):
         mine = self.candidacies.c.candidacy_id == candidacy_id
         await rows.execute(update(self.candidacies).where(mine).values(ended=ended))
 
-    async def held(self, engine: AsyncEngine, request: GetFairnessRequest) -> list[Held] | None:
-        """Those of the unit asked about; None: there is no such competition or cycle."""
+    async def held(self, engine: AsyncEngine, request: GetFairnessRequest | DryRunRankingRequest) -> list[Held]:
+        """Those of the unit asked about, by id. Raises NotFound `COMPETITION_NOT_FOUND`, `CYCLE_NOT_FOUND`."""
         columns = self.competitions.c
         there: ColumnElement[bool] = true()
         match request.WhichOneof("unit"):
@@ -171,7 +173,9 @@ class Stages(ReadModel):
         query = select(self.competitions).where(asked, columns.cancelled.is_(False)).order_by(columns.competition_id)
         async with engine.connect() as connection:
             if not await connection.scalar(select(there)):
-                return None
+                what, _, _ = (request.WhichOneof("unit") or "").partition("_")
+                message = f"there is no {what} {request.competition_id or request.cycle_id}"
+                raise NotFound(f"{what.upper()}_NOT_FOUND", message)
             rows = (await connection.execute(query)).all()
             return [Held(row.competition_id, row.cycle_id, row.rules_position) for row in rows]
 

@@ -31,6 +31,12 @@ def pm(weight: str = "10", *, bands: bool = True) -> Part:
     return part
 
 
+def part_of_kpi(kpi_id: str, weight: str) -> Part:
+    """Of a month."""
+    source = CompetitionRules.KpiValue(kpi_id=kpi_id, months=1)
+    return Part(part_id="kpi", display_name="KPI", weight=weight, kpi=source)
+
+
 def interview(weight: str = "30") -> Part:
     source = CompetitionRules.Interview(
         question_bank_id="bank", compulsory_questions=1, random_questions=2, minimum_interviewers=2
@@ -67,6 +73,8 @@ def rules(
         rounding=rounding,
         ties=ties,
         pass_mark=passing,
+        notice_business_days=5,
+        trial_weeks=2,
     )
 
 

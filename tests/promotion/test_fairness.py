@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from services.promotion.fairness import (
     STAGES,
     Candidate,
+    Chosen,
     Count,
     Unit,
     counted,
     fairness,
     fisher,
+    impact,
     outcomes,
     told,
 )
@@ -274,3 +276,60 @@ def remainder(basis: Sequence[list[Fraction]], one: list[Fraction]) -> list[Frac
 
 def spans(basis: Sequence[list[Fraction]], one: list[Fraction]) -> bool:
     return not any(remainder(basis, one))
+
+
+def tried(smallest: int, groups: Mapping[str, tuple[int, int, int]]) -> dict[str, tuple[bool, bool]]:
+    """What is told of groups by how many there are, how many the rules in force select, and how many those tried; of
+    `none` nobody has declared anything.
+    """
+    chosen = [
+        Chosen(number < before, number < after, {} if group == "none" else {"sex": group})
+        for group, (came, before, after) in groups.items()
+        for number in range(came)
+    ]
+    found = list(impact(chosen, smallest))
+    assert [one.dimension for one in found] in ([], ["sex"])
+    return {
+        group.group: (group.below_four_fifths_before, group.below_four_fifths_after)
+        for one in found
+        for group in one.groups
+    }
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        # 10 of 20 both; then 10 of 20 against 7 of 20: 7 / 10 is under four fifths.
+        ({"male": (20, 10, 10), "female": (20, 10, 7)}, {"male": (False, False), "female": (False, True)}),
+        # 8 / 10 is four fifths, not under it.
+        ({"male": (20, 10, 10), "female": (20, 10, 8)}, {"male": (False, False), "female": (False, False)}),
+        # It is turned round.
+        ({"male": (20, 12, 6), "female": (20, 6, 12)}, {"male": (False, True), "female": (True, False)}),
+        # Nobody is selected: there is no best group.
+        ({"male": (20, 10, 0), "female": (20, 10, 0)}, {"male": (False, False), "female": (False, False)}),
+        # Fewer than five selected of a group, under either rules; then of all who said nothing; then fewer candidates.
+        ({"male": (20, 10, 10), "female": (20, 10, 4)}, {}),
+        ({"male": (20, 10, 10), "female": (20, 4, 10)}, {}),
+        ({"male": (20, 10, 10), "female": (20, 10, 10), "none": (4, 0, 0)}, {}),
+        ({"male": (20, 10, 10), "female": (20, 10, 10), "none": (9, 9, 1)}, {}),
+        ({"male": (20, 10, 10), "female": (4, 0, 0)}, {}),
+        ({"male": (20, 10, 10)}, {}),
+        # One group's candidates are too few: the others are compared only if that group cannot be worked out.
+        ({"male": (20, 10, 10), "female": (20, 10, 7), "other": (4, 0, 0)}, {}),
+        (
+            {"male": (20, 10, 10), "female": (20, 10, 7), "other": (4, 0, 0), "none": (5, 0, 0)},
+            {"male": (False, False), "female": (False, True)},
+        ),
+    ],
+)
+def test_adverse_impact_by_hand(
+    groups: Mapping[str, tuple[int, int, int]], expected: Mapping[str, tuple[bool, bool]]
+) -> None:
+    """Flags of groups of five or more, before and after; nothing where the numbers would tell of fewer."""
+    assert tried(5, groups) == expected
+
+
+def test_a_larger_smallest_group_tells_less() -> None:
+    groups = {"male": (20, 10, 10), "female": (20, 10, 7)}
+    assert tried(7, groups)
+    assert not tried(8, groups)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.promotion.ranking import Candidate, changes, compared, lot, rank, within
+from services.promotion.ranking import Candidate, changes, compared, lot, rank, replayed, within
 from services.promotion.scoring import Given, Inputs, fraction, score
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from tests.promotion.rules import APPLIED_FIRST, Tie, interview, manager, pm, rules
@@ -266,3 +266,46 @@ def scored_again(given_rules: CompetitionRules, one: Candidate, part_id: str, va
         manager=Given("m-1", scores["manager"]),
     )
     return replace(one, score=score(given_rules, inputs))
+
+
+def test_other_rules_over_a_ranking() -> None:
+    """By halves a has 80, b 75, c 70 and d 50; by the interview alone, passed at 75, b and c are ahead of a, and d, who
+    had none, has no rank. Of two seats one goes from a to c.
+    """
+    marks = {"a": ("70", "90"), "b": ("90", "60"), "c": ("80", "60"), "d": (None, "100")}
+    by_halves = rules(*HALVES, missing=CompetitionRules.MISSING_ZERO)
+    ranking = rank(by_halves, "c-1", [candidate(name, *given) for name, given in marks.items()])
+    assert [(one.candidacy_id, one.total) for one in ranking] == [
+        ("a", "80.00"),
+        ("b", "75.00"),
+        ("c", "70.00"),
+        ("d", "50.00"),
+    ]
+    alone = rules(interview("100"), passing="75")
+    tried = [candidate(name, *given, given_rules=alone) for name, given in marks.items()]
+    made = replayed(alone, "c-1", 2, ranking, tried)
+    assert [
+        (
+            one.employee_id,
+            one.rank_before,
+            one.rank_after,
+            one.total_before,
+            one.total_after,
+            one.within_seats_before,
+            one.within_seats_after,
+        )
+        for one in made
+    ] == [
+        ("e-a", 1, 3, "80.00", "70.00", True, False),
+        ("e-b", 2, 1, "75.00", "90.00", True, True),
+        ("e-c", 3, 2, "70.00", "80.00", False, True),
+        ("e-d", 4, 0, "50.00", "", False, False),
+    ]
+    assert [[(part.part_id, part.missing) for part in one.missing] for one in made] == [
+        [],
+        [],
+        [],
+        [("interview", "NO_INTERVIEWS")],
+    ]
+    once_more = replayed(rules(interview("100"), passing="85"), "c-1", 2, ranking, tried)
+    assert [one.within_seats_after for one in once_more] == [False, True, False, False]

@@ -101,7 +101,7 @@ class Contest:
 
     async def rules(self, *parts: CompetitionRules.Part, calendar_id: str = "") -> None:
         rules = asked.rules(*(parts or (asked.interview("60"), asked.manager("40"))))
-        rules.MergeFrom(CompetitionRules(notice_business_days=5, trial_weeks=2, calendar_id=calendar_id))
+        rules.calendar_id = calendar_id
         await self.store("competitions", rules)
 
     async def vacancies(self) -> Vacancies:

@@ -38,6 +38,7 @@ from stepladder.promotion.v1.eligibility_pb2 import (
 )
 from stepladder.promotion.v1.post_pb2 import ClaimSeats, SetHeadcountRequest
 from tests.refusals import refused
+from tests.services.test_fairness import declare
 from tests.services.world import HR, World, caught_up, fact, new_id, until
 
 Rules = EligibilityRules
@@ -558,6 +559,41 @@ async def test_rules_are_tried_over_months(both: World) -> None:
         }
         call = world.eligibility.DryRunEligibility(DryRunEligibilityRequest(**{**default, **asked}), metadata=by(HR))
         await refused(anext(aiter(call)), code, reason)
+
+
+async def test_the_adverse_impact_of_rules_that_are_tried(world: World) -> None:
+    """Five of ten women and men each are eligible; by the draft all men, then one woman too few to tell of."""
+    at(world, "2026-03-20")
+    ladder = await set_ladder(world, "agent", "senior")
+    await set_rules(world, f"{ladder}-senior", tenure(12))
+    team = await world.team()
+    people = {
+        group: [await world.employee(team, "2020-01-01" if number < 5 else "2025-07-31") for number in range(10)]
+        for group in ("female", "male")
+    }
+    for group, some in people.items():
+        for one in some:
+            await declare(world, one, sex=group)
+    for one in [*people["male"], *people["female"][:5]]:
+        await rate(world, one, "2026-02", rating=RATING_EXCELLENT)
+
+    async def impact() -> tuple[list[tuple[str, bool, bool]], int]:
+        request = DryRunEligibilityRequest(
+            ladder_id=ladder,
+            rung_id="senior",
+            first_month="2026-03",
+            last_month="2026-03",
+            rules=Rules(criteria=[named(ratings(1, RATING_EXCELLENT))]),
+        )
+        *_, told = [one async for one in world.eligibility.DryRunEligibility(request, metadata=by(HR))]
+        (month,) = told.months
+        groups = [group for one in month.impact for group in one.groups]
+        flags = [(one.group, one.below_four_fifths_before, one.below_four_fifths_after) for one in groups]
+        return flags, month.smallest_group
+
+    assert await impact() == ([("female", False, True), ("male", False, False)], 5)
+    await rate(world, people["female"][0], "2026-02", rating=RATING_GOOD)
+    assert await impact() == ([], 5)
 
 
 async def test_a_vacancy_is_there_while_the_headcount_is_not_full(both: World) -> None:

@@ -10,6 +10,7 @@ from google.api.httpbody_pb2 import HttpBody
 from grpc import StatusCode
 from pypdf import PdfReader
 
+from services.promotion.candidacy import candidacy_key
 from stepladder.promotion.v1 import candidacy_pb2 as told
 from stepladder.promotion.v1.competition_pb2 import CloseApplicationsRequest
 from stepladder.promotion.v1.document_pb2 import (
@@ -17,7 +18,11 @@ from stepladder.promotion.v1.document_pb2 import (
     ExportLetterRequest,
     ExportPublicListRequest,
 )
+from stepladder.promotion.v1.events_pb2 import CandidacyApplied
+from stepladder.promotion.v1.post_pb2 import SetHeadcountRequest
 from stepladder.promotion.v1.scoring_pb2 import (
+    DryRunRankingRequest,
+    DryRunRankingResponse,
     GetInterviewSpreadRequest,
     GetScoreRequest,
     InterviewSpread,
@@ -26,6 +31,7 @@ from stepladder.promotion.v1.scoring_pb2 import (
 from tests.promotion import rules as asked
 from tests.refusals import refused
 from tests.services.test_competitions import Contest, by, founded
+from tests.services.test_fairness import declare, happen
 from tests.services.world import World, fact
 
 NO = StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW"
@@ -268,3 +274,122 @@ async def test_the_candidate_reads_nothing_of_interviews_before_the_ranking(cont
     assert "There is no score yet." in page
     assert "Interviewed" not in page
     assert "Interviewed: 18 of 30 points." in text_of(await case_file(contest, first, contest.hr))
+
+
+async def replayed(contest: Contest, caller: str = "", **asked_for: Any) -> list[DryRunRankingResponse]:
+    """Everything that is told of trying rules on a competition, unless a cycle or a year is asked for."""
+    unit = {} if asked_for.keys() & {"cycle_id", "year"} else {"competition_id": "c-1"}
+    request = DryRunRankingRequest(**{**unit, **asked_for})
+    call = contest.world.scores.DryRunRanking(request, metadata=by(caller or contest.hr))
+    return [one async for one in call]
+
+
+def moved(answer: DryRunRankingResponse) -> list[tuple[str, int, int, str, str, bool, bool]]:
+    return [
+        (
+            one.candidacy_id,
+            one.rank_before,
+            one.rank_after,
+            one.total_before,
+            one.total_after,
+            one.within_seats_before,
+            one.within_seats_after,
+        )
+        for one in answer.replay.candidates
+    ]
+
+
+async def test_rules_are_tried_on_a_ranked_competition(contest: Contest) -> None:
+    """A draft turns the ranks round, by what was known then; the pinned rules change nothing, and nothing is stored."""
+    kpi_id, agents = await contest.world.kpi(), contest.agents
+    await contest.world.record(fact(agents[0], "2026-02-05", kpi_id, 90), fact(agents[1], "2026-02-05", kpi_id, 70))
+    first, second = await contest.competed(3, 5)
+    await contest.rank()
+    await contest.world.record(fact(agents[1], "2026-02-06", kpi_id, 100))  # too late to count
+    pinned = (await contest.get()).rules_position
+    end = await contest.world.end()
+    measured = asked.part_of_kpi(kpi_id, "60")
+    one, last = await replayed(contest, rules=asked.rules(measured, asked.manager("40")))
+    # 60 and 100 % of the interview and 80 of the manager, 60:40; then 90 and 70 % of the KPI, and the manager's, 60:40.
+    assert moved(one) == [
+        (second, 1, 2, "92.00", "74.00", True, False),
+        (first, 2, 1, "68.00", "86.00", False, True),
+    ]
+    assert (one.competitions, one.of_competitions, one.replay.rules_position, one.replay.seats) == (1, 1, pinned, 1)
+    assert not last.HasField("replay")
+    assert (last.competitions, last.of_competitions, last.known_at, last.smallest_group) == (1, 1, end, 5)
+    same, _ = await replayed(contest, policy_position=pinned, year=2026)
+    assert moved(same) == [(second, 1, 1, "92.00", "92.00", True, True), (first, 2, 2, "68.00", "68.00", False, False)]
+    peers = asked.rules(asked.peers("50"), asked.manager("50"))
+    asked_of_nobody, _ = await replayed(contest, contest.hr2, rules=peers, cycle_id="spring")
+    assert [(one[2], one[4], one[6]) for one in moved(asked_of_nobody)] == [(0, "", False)] * 2
+    assert [[(part.part_id, part.missing) for part in one.missing] for one in asked_of_nobody.replay.candidates] == [
+        [("peers", "TOO_FEW_PEERS")]
+    ] * 2
+    assert await contest.world.end() == end
+
+
+async def test_the_adverse_impact_of_rules_that_are_tried(contest: Contest) -> None:
+    """Three men are within the seats by the interview, three women would be by the KPI: a flag each, no number; with
+    a larger smallest group, nothing.
+    """
+    world, kpi_id = contest.world, await contest.world.kpi()
+    contest.agents += [await world.employee(contest.team) for _ in range(2)]
+    headcount = SetHeadcountRequest(position="senior", team_id=contest.team, headcount=3, effective_date="2019-01-01")
+    await world.posts.SetHeadcount(headcount, metadata=by(contest.hr))
+    for number, agent in enumerate(contest.agents):
+        await declare(world, agent, sex="male" if number < 3 else "female")
+        await world.record(fact(agent, "2026-02-05", kpi_id, 50 if number < 3 else 90))
+    pinned = asked.rules(asked.interview("60"), asked.manager("40"))
+    pinned.smallest_group = 3
+    await contest.store("competitions", pinned)
+    await contest.competed(5, 5, 5, 3, 3, 3, seats=3)
+    await contest.rank()
+    draft = asked.rules(asked.part_of_kpi(kpi_id, "100"))
+    draft.smallest_group = 3
+    *_, last = await replayed(contest, rules=draft)
+    (told_of,) = last.impact
+    assert (told_of.dimension, last.smallest_group) == ("sex", 3)
+    assert [(one.group, one.below_four_fifths_before, one.below_four_fifths_after) for one in told_of.groups] == [
+        ("female", True, False),
+        ("male", False, True),
+    ]
+    draft.smallest_group = 4
+    *_, last = await replayed(contest, rules=draft)
+    assert (list(last.impact), last.smallest_group) == ([], 4)
+
+
+async def test_who_tries_rules_on_competitions_and_which(contest: Contest) -> None:
+    """HR and the executive, but no candidate; ranked competitions, and rules that could be stored."""
+    draft = asked.rules(asked.manager("100"))
+    await contest.competed(3, 5)
+    executive = await contest.world.employee(contest.team, job_family="executive")
+    await refused(replayed(contest, rules=draft), REFUSED, "NOT_RANKED")
+    assert [one.HasField("replay") for one in await replayed(contest, rules=draft, year=2026)] == [False]
+    await contest.rank()
+    assert len(await replayed(contest, executive, rules=draft)) == 2
+    for caller in (contest.lead, contest.manager, contest.agents[0], *contest.interviewers, "nobody"):
+        await refused(replayed(contest, caller, rules=draft), *NO)
+        await refused(replayed(contest, caller, rules=draft, competition_id="none"), *NO)
+    candidate = contest.hr2
+    applied = CandidacyApplied(
+        candidacy_id=candidacy_key("c-1", candidate), competition_id="c-1", employee_id=candidate
+    )
+    await happen(contest.world, "candidacy", applied.candidacy_id, applied)
+    await refused(replayed(contest, candidate, rules=draft), *NO)
+    assert [one.HasField("replay") for one in await replayed(contest, candidate, rules=draft, year=2026)] == [False]
+    ninety = asked.rules(*asked.EXAMPLE_B)
+    unknown = asked.rules(asked.part_of_kpi("none", "100"))
+    missing, invalid = StatusCode.NOT_FOUND, StatusCode.INVALID_ARGUMENT
+    for what, code, reason in (
+        ({"rules": draft, "competition_id": "none"}, missing, "COMPETITION_NOT_FOUND"),
+        ({"rules": draft, "cycle_id": "none"}, missing, "CYCLE_NOT_FOUND"),
+        ({"policy_position": 10**9}, missing, "POLICY_NOT_FOUND"),
+        ({"policy_position": (await contest.get()).eligibility_position}, missing, "POLICY_NOT_FOUND"),
+        ({"rules": unknown}, missing, "KPI_NOT_FOUND"),
+        ({"rules": ninety}, invalid, "POLICY_INVALID"),
+        ({}, invalid, "INVALID_FIELDS"),
+    ):
+        await refused(replayed(contest, **what), code, reason)
+    await contest.close(cancelled=True)
+    await refused(replayed(contest, rules=draft), REFUSED, "NOT_RANKED")

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
+from stepladder.promotion.v1 import fairness_pb2 as _fairness_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -572,6 +573,8 @@ class DryRunMonth(_message.Message):
     NO_LONGER_IDS_FIELD_NUMBER: _builtins.int
     BECOME_FIELD_NUMBER: _builtins.int
     NO_LONGER_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    SMALLEST_GROUP_FIELD_NUMBER: _builtins.int
     month: _builtins.str
     """`YYYY-MM`, and the day that was judged."""
     as_of: _builtins.str
@@ -583,12 +586,18 @@ class DryRunMonth(_message.Message):
     eligible_after: _builtins.int
     become: _builtins.int
     no_longer: _builtins.int
+    smallest_group: _builtins.int
+    """Of the rules of competitions for the rung that were in force on the day."""
     @_builtins.property
     def become_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who becomes eligible, and who no longer is, by id; the first 1000 each, and how many there are."""
 
     @_builtins.property
     def no_longer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def impact(self) -> _containers.RepeatedCompositeFieldContainer[_fairness_pb2.AdverseImpact]:
+        """Of being eligible, among those judged."""
+
     def __init__(
         self,
         *,
@@ -601,10 +610,12 @@ class DryRunMonth(_message.Message):
         no_longer_ids: _abc.Iterable[_builtins.str] | None = ...,
         become: _builtins.int = ...,
         no_longer: _builtins.int = ...,
+        impact: _abc.Iterable[_fairness_pb2.AdverseImpact] | None = ...,
+        smallest_group: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "become", b"become", "become_ids", b"become_ids", "eligible_after", b"eligible_after", "eligible_before", b"eligible_before", "judged", b"judged", "month", b"month", "no_longer", b"no_longer", "no_longer_ids", b"no_longer_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "become", b"become", "become_ids", b"become_ids", "eligible_after", b"eligible_after", "eligible_before", b"eligible_before", "impact", b"impact", "judged", b"judged", "month", b"month", "no_longer", b"no_longer", "no_longer_ids", b"no_longer_ids", "smallest_group", b"smallest_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

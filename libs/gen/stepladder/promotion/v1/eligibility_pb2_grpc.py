@@ -126,7 +126,8 @@ class EligibilityServiceServicer:
     def DryRunEligibility(self, request, context):
         """Who would be eligible under other rules, and who no longer, on the last day of each of some months, against the rules
         that were in force on it. By facts as they are known now; vacancies and who is employed as of the day. Stores
-        nothing. Tells how far it is, about every second; the last message has the outcome. For HR and the executive.
+        nothing. Tells how far it is, about every second; the last message has the outcome, and the adverse impact of both rules
+        (`AdverseImpact` says what of it may be told). For HR and the executive.
         Errors: NOT_FOUND `POLICY_NOT_FOUND`, `RUNG_NOT_FOUND`, `KPI_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID`,
         `POLICY_INVALID` for a draft that could not be stored.
         """

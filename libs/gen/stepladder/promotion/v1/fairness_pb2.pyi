@@ -331,3 +331,64 @@ class GroupRate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GroupRate: _TypeAlias = GroupRate  # noqa: Y015
+
+@_typing.final
+class AdverseImpact(_message.Message):
+    """Of a dry-run: which groups would be selected at under four fifths of the rate of the best of them (29 CFR 1607.4 D), under
+    the rules in force and under those tried. One for each dimension of which it may be told.
+
+    Whoever chooses rules can choose them so that they select one person more. So no numbers are told, and nothing of a group
+    unless under both rules its candidates, and those selected of them, are at least `smallest_group` people (or none is
+    selected), as for the numbers of `Fairness`: what is left of everybody without the groups that are told, too. Only groups
+    that are told are compared, two or more of a dimension; tried rules can raise `smallest_group`, not lower it.
+
+    What a flag still tells is one bit about all of them together, and whether it is there at all another: who tries rules
+    again and again, each time with one person more, sees at whom a flag turns or comes, and so that person's group. HR and
+    the executive are trusted not to.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Group(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        GROUP_FIELD_NUMBER: _builtins.int
+        BELOW_FOUR_FIFTHS_BEFORE_FIELD_NUMBER: _builtins.int
+        BELOW_FOUR_FIFTHS_AFTER_FIELD_NUMBER: _builtins.int
+        group: _builtins.str
+        below_four_fifths_before: _builtins.bool
+        below_four_fifths_after: _builtins.bool
+        def __init__(
+            self,
+            *,
+            group: _builtins.str = ...,
+            below_four_fifths_before: _builtins.bool = ...,
+            below_four_fifths_after: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["below_four_fifths_after", b"below_four_fifths_after", "below_four_fifths_before", b"below_four_fifths_before", "group", b"group"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdverseImpact.Group]:
+        """By their names."""
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        groups: _abc.Iterable[Global___AdverseImpact.Group] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "groups", b"groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdverseImpact: _TypeAlias = AdverseImpact  # noqa: Y015

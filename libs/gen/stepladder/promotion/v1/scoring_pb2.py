@@ -25,10 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
+from stepladder.performance.v1 import promotion_rules_pb2 as stepladder_dot_performance_dot_v1_dot_promotion__rules__pb2
+from stepladder.promotion.v1 import fairness_pb2 as stepladder_dot_promotion_dot_v1_dot_fairness__pb2
 from stepladder.promotion.v1 import score_pb2 as stepladder_dot_promotion_dot_v1_dot_score__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/promotion/v1/scoring.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a#stepladder/promotion/v1/score.proto\"2\n\x0fGetScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xe5\x03\n\x10ScoreExplanation\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ompetition_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x03 \x01(\t\x12-\n\x05score\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Score\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12/\n\x06ranked\x18\x06 \x01(\x0b\x32\x1f.stepladder.promotion.v1.Ranked\x12\x12\n\ncandidates\x18\x07 \x01(\x05\x12\r\n\x05seats\x18\x08 \x01(\x05\x12\x14\n\x0cwithin_seats\x18\t \x01(\x08\x12I\n\x0b\x63omparisons\x18\n \x03(\x0b\x32\x34.stepladder.promotion.v1.ScoreExplanation.Comparison\x12\x34\n\x07\x63hanges\x18\x0b \x03(\x0b\x32#.stepladder.promotion.v1.PartChange\x12\x18\n\x10ranking_position\x18\x0c \x01(\x03\x12\r\n\x05\x64rift\x18\r \x01(\t\x1a\x36\n\nComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0b\n\x03own\x18\x02 \x01(\t\x12\r\n\x05other\x18\x03 \x01(\t\"\x92\x01\n\nPartChange\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x05score\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06\x65nough\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\">\n\x19GetInterviewSpreadRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\x82\x07\n\x0fInterviewSpread\x12\x16\n\x0e\x63ompetition_id\x18\x01 \x01(\t\x12L\n\ncandidates\x18\x02 \x03(\x0b\x32\x38.stepladder.promotion.v1.InterviewSpread.CandidateSpread\x12P\n\x0cinterviewers\x18\x03 \x03(\x0b\x32:.stepladder.promotion.v1.InterviewSpread.InterviewerSpread\x12\x11\n\tharshness\x18\x04 \x01(\t\x1a\xd9\x01\n\x0f\x43\x61ndidateSpread\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12,\n\x04mean\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06spread\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12=\n\x05given\x18\x05 \x03(\x0b\x32..stepladder.promotion.v1.InterviewSpread.Given\x1a\x96\x01\n\x05Given\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12/\n\x07percent\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x32\n\ndifference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x10\n\x08position\x18\x04 \x01(\x03\x1a\xbb\x01\n\x11InterviewerSpread\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x37\n\x0fmean_difference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x41\n\x07leaning\x18\x04 \x01(\x0e\x32\x30.stepladder.promotion.v1.InterviewSpread.Leaning\"q\n\x07Leaning\x12\x17\n\x13LEANING_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEANING_TOO_FEW\x10\x01\x12\x10\n\x0cLEANING_NONE\x10\x02\x12\x11\n\rLEANING_HARSH\x10\x03\x12\x13\n\x0fLEANING_LENIENT\x10\x04\x32\xce\x02\n\x0cScoreService\x12\x8d\x01\n\x08GetScore\x12(.stepladder.promotion.v1.GetScoreRequest\x1a).stepladder.promotion.v1.ScoreExplanation\",\x82\xd3\xe4\x93\x02&\x12$/v1/candidacies/{candidacy_id}/score\x12\xad\x01\n\x12GetInterviewSpread\x12\x32.stepladder.promotion.v1.GetInterviewSpreadRequest\x1a(.stepladder.promotion.v1.InterviewSpread\"9\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/competitions/{competition_id}/interviewSpreadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/promotion/v1/scoring.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a/stepladder/performance/v1/promotion_rules.proto\x1a&stepladder/promotion/v1/fairness.proto\x1a#stepladder/promotion/v1/score.proto\"2\n\x0fGetScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xe5\x03\n\x10ScoreExplanation\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ompetition_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x03 \x01(\t\x12-\n\x05score\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Score\x12\x13\n\x0bprovisional\x18\x05 \x01(\x08\x12/\n\x06ranked\x18\x06 \x01(\x0b\x32\x1f.stepladder.promotion.v1.Ranked\x12\x12\n\ncandidates\x18\x07 \x01(\x05\x12\r\n\x05seats\x18\x08 \x01(\x05\x12\x14\n\x0cwithin_seats\x18\t \x01(\x08\x12I\n\x0b\x63omparisons\x18\n \x03(\x0b\x32\x34.stepladder.promotion.v1.ScoreExplanation.Comparison\x12\x34\n\x07\x63hanges\x18\x0b \x03(\x0b\x32#.stepladder.promotion.v1.PartChange\x12\x18\n\x10ranking_position\x18\x0c \x01(\x03\x12\r\n\x05\x64rift\x18\r \x01(\t\x1a\x36\n\nComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0b\n\x03own\x18\x02 \x01(\t\x12\r\n\x05other\x18\x03 \x01(\t\"\x92\x01\n\nPartChange\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12-\n\x05score\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06\x65nough\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\">\n\x19GetInterviewSpreadRequest\x12!\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\x82\x07\n\x0fInterviewSpread\x12\x16\n\x0e\x63ompetition_id\x18\x01 \x01(\t\x12L\n\ncandidates\x18\x02 \x03(\x0b\x32\x38.stepladder.promotion.v1.InterviewSpread.CandidateSpread\x12P\n\x0cinterviewers\x18\x03 \x03(\x0b\x32:.stepladder.promotion.v1.InterviewSpread.InterviewerSpread\x12\x11\n\tharshness\x18\x04 \x01(\t\x1a\xd9\x01\n\x0f\x43\x61ndidateSpread\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12,\n\x04mean\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12.\n\x06spread\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12=\n\x05given\x18\x05 \x03(\x0b\x32..stepladder.promotion.v1.InterviewSpread.Given\x1a\x96\x01\n\x05Given\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12/\n\x07percent\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x32\n\ndifference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x10\n\x08position\x18\x04 \x01(\x03\x1a\xbb\x01\n\x11InterviewerSpread\x12\x16\n\x0einterviewer_id\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\x12\x37\n\x0fmean_difference\x18\x03 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x41\n\x07leaning\x18\x04 \x01(\x0e\x32\x30.stepladder.promotion.v1.InterviewSpread.Leaning\"q\n\x07Leaning\x12\x17\n\x13LEANING_UNSPECIFIED\x10\x00\x12\x13\n\x0fLEANING_TOO_FEW\x10\x01\x12\x10\n\x0cLEANING_NONE\x10\x02\x12\x11\n\rLEANING_HARSH\x10\x03\x12\x13\n\x0fLEANING_LENIENT\x10\x04\"\xf8\x01\n\x14\x44ryRunRankingRequest\x12#\n\x0e\x63ompetition_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1d\n\x08\x63ycle_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01H\x00\x12\x1b\n\x04year\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x8fN(\xc6\x0fH\x00\x12\"\n\x0fpolicy_position\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x01\x12<\n\x05rules\x18\x05 \x01(\x0b\x32+.stepladder.performance.v1.CompetitionRulesH\x01\x42\r\n\x04unit\x12\x05\xbaH\x02\x08\x01\x42\x0e\n\x05tried\x12\x05\xbaH\x02\x08\x01\"\xe0\x01\n\x15\x44ryRunRankingResponse\x12\x14\n\x0c\x63ompetitions\x18\x01 \x01(\x05\x12\x17\n\x0fof_competitions\x18\x02 \x01(\x05\x12\x36\n\x06replay\x18\x03 \x01(\x0b\x32&.stepladder.promotion.v1.RankingReplay\x12\x36\n\x06impact\x18\x04 \x03(\x0b\x32&.stepladder.promotion.v1.AdverseImpact\x12\x16\n\x0esmallest_group\x18\x05 \x01(\x05\x12\x10\n\x08known_at\x18\x06 \x01(\x03\"\xdd\x03\n\rRankingReplay\x12\x16\n\x0e\x63ompetition_id\x18\x01 \x01(\t\x12\x13\n\x0branked_date\x18\x02 \x01(\t\x12\r\n\x05seats\x18\x03 \x01(\x05\x12\x16\n\x0erules_position\x18\x04 \x01(\x03\x12\x44\n\ncandidates\x18\x05 \x03(\x0b\x32\x30.stepladder.promotion.v1.RankingReplay.Candidate\x1a\x84\x02\n\tCandidate\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x13\n\x0brank_before\x18\x03 \x01(\x05\x12\x12\n\nrank_after\x18\x04 \x01(\x05\x12\x14\n\x0ctotal_before\x18\x05 \x01(\t\x12\x13\n\x0btotal_after\x18\x06 \x01(\t\x12\x1b\n\x13within_seats_before\x18\x07 \x01(\x08\x12\x1a\n\x12within_seats_after\x18\x08 \x01(\x08\x12?\n\x07missing\x18\t \x03(\x0b\x32..stepladder.promotion.v1.RankingReplay.Missing\x1a+\n\x07Missing\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\t2\xe5\x03\n\x0cScoreService\x12\x8d\x01\n\x08GetScore\x12(.stepladder.promotion.v1.GetScoreRequest\x1a).stepladder.promotion.v1.ScoreExplanation\",\x82\xd3\xe4\x93\x02&\x12$/v1/candidacies/{candidacy_id}/score\x12\xad\x01\n\x12GetInterviewSpread\x12\x32.stepladder.promotion.v1.GetInterviewSpreadRequest\x1a(.stepladder.promotion.v1.InterviewSpread\"9\x82\xd3\xe4\x93\x02\x33\x12\x31/v1/competitions/{competition_id}/interviewSpread\x12\x94\x01\n\rDryRunRanking\x12-.stepladder.promotion.v1.DryRunRankingRequest\x1a..stepladder.promotion.v1.DryRunRankingResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/competitions:dryRun:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,30 +41,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSCOREREQUEST'].fields_by_name['candidacy_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_GETINTERVIEWSPREADREQUEST'].fields_by_name['competition_id']._loaded_options = None
   _globals['_GETINTERVIEWSPREADREQUEST'].fields_by_name['competition_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_DRYRUNRANKINGREQUEST'].oneofs_by_name['unit']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].oneofs_by_name['unit']._serialized_options = b'\272H\002\010\001'
+  _globals['_DRYRUNRANKINGREQUEST'].oneofs_by_name['tried']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].oneofs_by_name['tried']._serialized_options = b'\272H\002\010\001'
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['competition_id']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['competition_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['cycle_id']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['cycle_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['year']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['year']._serialized_options = b'\272H\010\032\006\030\217N(\306\017'
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['policy_position']._loaded_options = None
+  _globals['_DRYRUNRANKINGREQUEST'].fields_by_name['policy_position']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_SCORESERVICE'].methods_by_name['GetScore']._loaded_options = None
   _globals['_SCORESERVICE'].methods_by_name['GetScore']._serialized_options = b'\202\323\344\223\002&\022$/v1/candidacies/{candidacy_id}/score'
   _globals['_SCORESERVICE'].methods_by_name['GetInterviewSpread']._loaded_options = None
   _globals['_SCORESERVICE'].methods_by_name['GetInterviewSpread']._serialized_options = b'\202\323\344\223\0023\0221/v1/competitions/{competition_id}/interviewSpread'
-  _globals['_GETSCOREREQUEST']._serialized_start=196
-  _globals['_GETSCOREREQUEST']._serialized_end=246
-  _globals['_SCOREEXPLANATION']._serialized_start=249
-  _globals['_SCOREEXPLANATION']._serialized_end=734
-  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_start=680
-  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_end=734
-  _globals['_PARTCHANGE']._serialized_start=737
-  _globals['_PARTCHANGE']._serialized_end=883
-  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_start=885
-  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_end=947
-  _globals['_INTERVIEWSPREAD']._serialized_start=950
-  _globals['_INTERVIEWSPREAD']._serialized_end=1848
-  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_start=1173
-  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_end=1390
-  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_start=1393
-  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_end=1543
-  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_start=1546
-  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_end=1733
-  _globals['_INTERVIEWSPREAD_LEANING']._serialized_start=1735
-  _globals['_INTERVIEWSPREAD_LEANING']._serialized_end=1848
-  _globals['_SCORESERVICE']._serialized_start=1851
-  _globals['_SCORESERVICE']._serialized_end=2185
+  _globals['_SCORESERVICE'].methods_by_name['DryRunRanking']._loaded_options = None
+  _globals['_SCORESERVICE'].methods_by_name['DryRunRanking']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/competitions:dryRun:\001*'
+  _globals['_GETSCOREREQUEST']._serialized_start=285
+  _globals['_GETSCOREREQUEST']._serialized_end=335
+  _globals['_SCOREEXPLANATION']._serialized_start=338
+  _globals['_SCOREEXPLANATION']._serialized_end=823
+  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_start=769
+  _globals['_SCOREEXPLANATION_COMPARISON']._serialized_end=823
+  _globals['_PARTCHANGE']._serialized_start=826
+  _globals['_PARTCHANGE']._serialized_end=972
+  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_start=974
+  _globals['_GETINTERVIEWSPREADREQUEST']._serialized_end=1036
+  _globals['_INTERVIEWSPREAD']._serialized_start=1039
+  _globals['_INTERVIEWSPREAD']._serialized_end=1937
+  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_start=1262
+  _globals['_INTERVIEWSPREAD_CANDIDATESPREAD']._serialized_end=1479
+  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_start=1482
+  _globals['_INTERVIEWSPREAD_GIVEN']._serialized_end=1632
+  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_start=1635
+  _globals['_INTERVIEWSPREAD_INTERVIEWERSPREAD']._serialized_end=1822
+  _globals['_INTERVIEWSPREAD_LEANING']._serialized_start=1824
+  _globals['_INTERVIEWSPREAD_LEANING']._serialized_end=1937
+  _globals['_DRYRUNRANKINGREQUEST']._serialized_start=1940
+  _globals['_DRYRUNRANKINGREQUEST']._serialized_end=2188
+  _globals['_DRYRUNRANKINGRESPONSE']._serialized_start=2191
+  _globals['_DRYRUNRANKINGRESPONSE']._serialized_end=2415
+  _globals['_RANKINGREPLAY']._serialized_start=2418
+  _globals['_RANKINGREPLAY']._serialized_end=2895
+  _globals['_RANKINGREPLAY_CANDIDATE']._serialized_start=2590
+  _globals['_RANKINGREPLAY_CANDIDATE']._serialized_end=2850
+  _globals['_RANKINGREPLAY_MISSING']._serialized_start=2852
+  _globals['_RANKINGREPLAY_MISSING']._serialized_end=2895
+  _globals['_SCORESERVICE']._serialized_start=2898
+  _globals['_SCORESERVICE']._serialized_end=3383
 # @@protoc_insertion_point(module_scope)

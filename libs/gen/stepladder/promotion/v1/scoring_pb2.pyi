@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
+from stepladder.promotion.v1 import fairness_pb2 as _fairness_pb2
 from stepladder.promotion.v1 import score_pb2 as _score_pb2
 import builtins as _builtins
 import sys
@@ -350,3 +352,197 @@ class InterviewSpread(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InterviewSpread: _TypeAlias = InterviewSpread  # noqa: Y015
+
+@_typing.final
+class DryRunRankingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    CYCLE_ID_FIELD_NUMBER: _builtins.int
+    YEAR_FIELD_NUMBER: _builtins.int
+    POLICY_POSITION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    cycle_id: _builtins.str
+    """Every competition of a cycle."""
+    year: _builtins.int
+    """Every competition of the year, as for `FairnessService.GetFairness`."""
+    policy_position: _builtins.int
+    """Position of a version of a policy of the kind `competition`."""
+    @_builtins.property
+    def rules(self) -> _promotion_rules_pb2.CompetitionRules:
+        """Rules that are stored nowhere."""
+
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        cycle_id: _builtins.str = ...,
+        year: _builtins.int = ...,
+        policy_position: _builtins.int = ...,
+        rules: _promotion_rules_pb2.CompetitionRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "cycle_id", b"cycle_id", "policy_position", b"policy_position", "rules", b"rules", "tried", b"tried", "unit", b"unit", "year", b"year"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "cycle_id", b"cycle_id", "policy_position", b"policy_position", "rules", b"rules", "tried", b"tried", "unit", b"unit", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_tried: _TypeAlias = _typing.Literal["policy_position", "rules"]  # noqa: Y015
+    _WhichOneofArgType_tried: _TypeAlias = _typing.Literal["tried", b"tried"]  # noqa: Y015
+    _WhichOneofReturnType_unit: _TypeAlias = _typing.Literal["competition_id", "cycle_id", "year"]  # noqa: Y015
+    _WhichOneofArgType_unit: _TypeAlias = _typing.Literal["unit", b"unit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_tried) -> _WhichOneofReturnType_tried | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_unit) -> _WhichOneofReturnType_unit | None: ...
+
+Global___DryRunRankingRequest: _TypeAlias = DryRunRankingRequest  # noqa: Y015
+
+@_typing.final
+class DryRunRankingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITIONS_FIELD_NUMBER: _builtins.int
+    OF_COMPETITIONS_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
+    IMPACT_FIELD_NUMBER: _builtins.int
+    SMALLEST_GROUP_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    competitions: _builtins.int
+    """Competitions done so far, of how many."""
+    of_competitions: _builtins.int
+    smallest_group: _builtins.int
+    """The largest of the rules that were in force and of those tried."""
+    known_at: _builtins.int
+    """Position up to which the log was read."""
+    @_builtins.property
+    def replay(self) -> Global___RankingReplay:
+        """Not set in the last message."""
+
+    @_builtins.property
+    def impact(self) -> _containers.RepeatedCompositeFieldContainer[_fairness_pb2.AdverseImpact]:
+        """Of being within the seats; who was a candidate of several competitions counts once, as selected if they were in one of
+        them. In the last message only, as what follows.
+        """
+
+    def __init__(
+        self,
+        *,
+        competitions: _builtins.int = ...,
+        of_competitions: _builtins.int = ...,
+        replay: Global___RankingReplay | None = ...,
+        impact: _abc.Iterable[_fairness_pb2.AdverseImpact] | None = ...,
+        smallest_group: _builtins.int = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replay", b"replay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competitions", b"competitions", "impact", b"impact", "known_at", b"known_at", "of_competitions", b"of_competitions", "replay", b"replay", "smallest_group", b"smallest_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DryRunRankingResponse: _TypeAlias = DryRunRankingResponse  # noqa: Y015
+
+@_typing.final
+class RankingReplay(_message.Message):
+    """A competition under other rules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Candidate(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+        EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+        RANK_BEFORE_FIELD_NUMBER: _builtins.int
+        RANK_AFTER_FIELD_NUMBER: _builtins.int
+        TOTAL_BEFORE_FIELD_NUMBER: _builtins.int
+        TOTAL_AFTER_FIELD_NUMBER: _builtins.int
+        WITHIN_SEATS_BEFORE_FIELD_NUMBER: _builtins.int
+        WITHIN_SEATS_AFTER_FIELD_NUMBER: _builtins.int
+        MISSING_FIELD_NUMBER: _builtins.int
+        candidacy_id: _builtins.str
+        employee_id: _builtins.str
+        rank_before: _builtins.int
+        rank_after: _builtins.int
+        """0: not ranked, for a part has no score that must have one."""
+        total_before: _builtins.str
+        total_after: _builtins.str
+        """Empty where `rank_after` is 0."""
+        within_seats_before: _builtins.bool
+        """Among as many as there are seats, of those who passed."""
+        within_seats_after: _builtins.bool
+        @_builtins.property
+        def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankingReplay.Missing]:
+            """Parts of the tried rules that have no score."""
+
+        def __init__(
+            self,
+            *,
+            candidacy_id: _builtins.str = ...,
+            employee_id: _builtins.str = ...,
+            rank_before: _builtins.int = ...,
+            rank_after: _builtins.int = ...,
+            total_before: _builtins.str = ...,
+            total_after: _builtins.str = ...,
+            within_seats_before: _builtins.bool = ...,
+            within_seats_after: _builtins.bool = ...,
+            missing: _abc.Iterable[Global___RankingReplay.Missing] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id", "missing", b"missing", "rank_after", b"rank_after", "rank_before", b"rank_before", "total_after", b"total_after", "total_before", b"total_before", "within_seats_after", b"within_seats_after", "within_seats_before", b"within_seats_before"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Missing(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PART_ID_FIELD_NUMBER: _builtins.int
+        MISSING_FIELD_NUMBER: _builtins.int
+        part_id: _builtins.str
+        missing: _builtins.str
+        """As in `PartScore`."""
+        def __init__(
+            self,
+            *,
+            part_id: _builtins.str = ...,
+            missing: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "part_id", b"part_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    RANKED_DATE_FIELD_NUMBER: _builtins.int
+    SEATS_FIELD_NUMBER: _builtins.int
+    RULES_POSITION_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    ranked_date: _builtins.str
+    seats: _builtins.int
+    rules_position: _builtins.int
+    """Position of the version of the rules that it pins."""
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankingReplay.Candidate]:
+        """By the rank that they had."""
+
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        ranked_date: _builtins.str = ...,
+        seats: _builtins.int = ...,
+        rules_position: _builtins.int = ...,
+        candidates: _abc.Iterable[Global___RankingReplay.Candidate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "competition_id", b"competition_id", "ranked_date", b"ranked_date", "rules_position", b"rules_position", "seats", b"seats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankingReplay: _TypeAlias = RankingReplay  # noqa: Y015

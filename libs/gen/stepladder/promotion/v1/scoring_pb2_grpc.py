@@ -45,6 +45,11 @@ class ScoreServiceStub:
                 request_serializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.GetInterviewSpreadRequest.SerializeToString,
                 response_deserializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.InterviewSpread.FromString,
                 _registered_method=True)
+        self.DryRunRanking = channel.unary_stream(
+                '/stepladder.promotion.v1.ScoreService/DryRunRanking',
+                request_serializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingRequest.SerializeToString,
+                response_deserializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingResponse.FromString,
+                _registered_method=True)
 
 
 class ScoreServiceServicer:
@@ -76,6 +81,24 @@ class ScoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DryRunRanking(self, request, context):
+        """What competitions that were ranked would have come to under other rules, by what was known when they were ranked: what
+        has become known since changes nothing, so that what differs comes of the rules alone. What the tried rules ask for and
+        nobody was asked then, such as peers, is missing. Stores nothing. Cancelled competitions are left out, and so are those
+        that are not ranked yet.
+
+        Tells one competition after the other, by id, each as it is done; the last message has the adverse impact of both rules
+        (`AdverseImpact` says what of it may be told). For HR and the executive; those of which the caller is, or was, a
+        candidate are left out of a cycle or a year. Everybody else, and such a candidate asking for that one, is answered
+        PERMISSION_DENIED `NEED_TO_KNOW`.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`, `CYCLE_NOT_FOUND`, `POLICY_NOT_FOUND`, `KPI_NOT_FOUND`;
+        INVALID_ARGUMENT `POLICY_INVALID` for a draft that could not be stored; FAILED_PRECONDITION `NOT_RANKED` for one
+        competition that is not ranked, or cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +111,11 @@ def add_ScoreServiceServicer_to_server(servicer, server):
                     servicer.GetInterviewSpread,
                     request_deserializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.GetInterviewSpreadRequest.FromString,
                     response_serializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.InterviewSpread.SerializeToString,
+            ),
+            'DryRunRanking': grpc.unary_stream_rpc_method_handler(
+                    servicer.DryRunRanking,
+                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingRequest.FromString,
+                    response_serializer=stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -145,6 +173,33 @@ class ScoreService:
             '/stepladder.promotion.v1.ScoreService/GetInterviewSpread',
             stepladder_dot_promotion_dot_v1_dot_scoring__pb2.GetInterviewSpreadRequest.SerializeToString,
             stepladder_dot_promotion_dot_v1_dot_scoring__pb2.InterviewSpread.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DryRunRanking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/stepladder.promotion.v1.ScoreService/DryRunRanking',
+            stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingRequest.SerializeToString,
+            stepladder_dot_promotion_dot_v1_dot_scoring__pb2.DryRunRankingResponse.FromString,
             options,
             channel_credentials,
             insecure,

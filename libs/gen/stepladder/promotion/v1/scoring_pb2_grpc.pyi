@@ -33,6 +33,20 @@ class ScoreServiceStub:
     `NEED_TO_KNOW`.
     Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no part of that source.
     """
+    DryRunRanking: _aio.UnaryStreamMultiCallable[_scoring_pb2.DryRunRankingRequest, _scoring_pb2.DryRunRankingResponse]
+    """What competitions that were ranked would have come to under other rules, by what was known when they were ranked: what
+    has become known since changes nothing, so that what differs comes of the rules alone. What the tried rules ask for and
+    nobody was asked then, such as peers, is missing. Stores nothing. Cancelled competitions are left out, and so are those
+    that are not ranked yet.
+
+    Tells one competition after the other, by id, each as it is done; the last message has the adverse impact of both rules
+    (`AdverseImpact` says what of it may be told). For HR and the executive; those of which the caller is, or was, a
+    candidate are left out of a cycle or a year. Everybody else, and such a candidate asking for that one, is answered
+    PERMISSION_DENIED `NEED_TO_KNOW`.
+    Errors: NOT_FOUND `COMPETITION_NOT_FOUND`, `CYCLE_NOT_FOUND`, `POLICY_NOT_FOUND`, `KPI_NOT_FOUND`;
+    INVALID_ARGUMENT `POLICY_INVALID` for a draft that could not be stored; FAILED_PRECONDITION `NOT_RANKED` for one
+    competition that is not ranked, or cancelled.
+    """
 
 class ScoreServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read off the log when it is asked for; nothing of it is stored."""
@@ -64,6 +78,26 @@ class ScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         interviews are scored. For HR, unless they are a candidate of it; everybody else is answered PERMISSION_DENIED
         `NEED_TO_KNOW`.
         Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no part of that source.
+        """
+
+    @_abc_1.abstractmethod
+    def DryRunRanking(
+        self,
+        request: _scoring_pb2.DryRunRankingRequest,
+        context: _aio.ServicerContext[_scoring_pb2.DryRunRankingRequest, _abc.AsyncIterator[_scoring_pb2.DryRunRankingResponse]],
+    ) -> _abc.AsyncIterator[_scoring_pb2.DryRunRankingResponse]:
+        """What competitions that were ranked would have come to under other rules, by what was known when they were ranked: what
+        has become known since changes nothing, so that what differs comes of the rules alone. What the tried rules ask for and
+        nobody was asked then, such as peers, is missing. Stores nothing. Cancelled competitions are left out, and so are those
+        that are not ranked yet.
+
+        Tells one competition after the other, by id, each as it is done; the last message has the adverse impact of both rules
+        (`AdverseImpact` says what of it may be told). For HR and the executive; those of which the caller is, or was, a
+        candidate are left out of a cycle or a year. Everybody else, and such a candidate asking for that one, is answered
+        PERMISSION_DENIED `NEED_TO_KNOW`.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`, `CYCLE_NOT_FOUND`, `POLICY_NOT_FOUND`, `KPI_NOT_FOUND`;
+        INVALID_ARGUMENT `POLICY_INVALID` for a draft that could not be stored; FAILED_PRECONDITION `NOT_RANKED` for one
+        competition that is not ranked, or cancelled.
         """
 
 def add_ScoreServiceServicer_to_server(servicer: ScoreServiceServicer, server: _aio.Server) -> None: ...
