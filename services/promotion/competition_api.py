@@ -69,7 +69,8 @@ class CompetitionApi:
             return await self._handle(competition_id, pb.OpenCompetition(request=request), asked)
         opening = await self._opening(request, context.today)
         COMPETITION.decide(found.state, opening, context)  # what would be refused claims nothing
-        await self._seats.claim(opening.post_id, competition_id, request.seats, asked)
+        # The post is the same for other competitions: the caller's request ids tell these apart, and not its claims.
+        await self._seats.claim(opening.post_id, competition_id, request.seats, replace(context, request_id=""))
         try:
             return await self._handle(competition_id, opening, asked)
         except AlreadyExists:

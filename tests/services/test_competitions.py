@@ -336,6 +336,12 @@ async def test_opened_once(contest: Contest) -> None:
     assert (await contest.vacancies()).claimed == 1
 
 
+async def test_one_request_id_for_two_competitions(contest: Contest) -> None:
+    """They are of the same post, and still two things: each has its own."""
+    for competition_id in ("c-1", "c-2"):
+        assert (await contest.opened(competition_id, request_id="r-1")).competition_id == competition_id
+
+
 async def test_two_want_the_last_seats(contest: Contest) -> None:
     """Of two competitions at once that need all there are, one is opened."""
     answers = await asyncio.gather(*(contest.opened(one, seats=2) for one in ("c-1", "c-2")), return_exceptions=True)
