@@ -16,6 +16,7 @@ from libs.facts.people import FOR_EVER, People
 from services.performance.employee import EMPLOYEE
 from services.performance.team import TEAM
 from stepladder.performance.v1.directory_pb2 import (
+    EMPLOYMENT_STATUS_LEFT,
     AppointTeamLeadRequest,
     ChangePositionRequest,
     TransferEmployeeRequest,
@@ -53,7 +54,8 @@ class FollowCareers(Policy):
             case AppointmentDecided(left=False, effective_date=day, acting=acting) as decided:
                 await self._move(decided, day, event, acting=acting)
                 if not decided.confirmed:
-                    await self._give_up_lead(decided, [], event)
+                    back = await self._lead_before(decided.from_team_id, decided.employee_id, day)
+                    await self._give_up_lead(decided, [], event, back)
             case EmployeeDemoted(effective_date=day) as demoted:
                 await self._move(demoted, day, event, acting=False)
                 await self._give_up_lead(demoted, await self._led_from(demoted.employee_id, day, event), event)
@@ -67,8 +69,10 @@ class FollowCareers(Policy):
         )
         await self._give(EMPLOYEE, employee_id, change, event)
 
-    async def _give_up_lead(self, to: Return, others: Sequence[tuple[str, str]], event: Recorded) -> None:
-        """Nobody leads the team that they led, nor others from a day on, until somebody is appointed.
+    async def _give_up_lead(
+        self, to: Return, others: Sequence[tuple[str, str]], event: Recorded, next_id: str = ""
+    ) -> None:
+        """Somebody else leads the team that they led, and others from a day on; or nobody, until one is appointed.
 
         Where they go they lead if that is their post, and nobody does.
         """
@@ -77,12 +81,20 @@ class FollowCareers(Policy):
             given_up.append((to.from_team_id, to.effective_date))
         for team_id, day in given_up:
             if not (to.leads_team and to.team_id == team_id):
-                await self._lead(team_id, "", day, event)
+                await self._lead(team_id, next_id, day, event)
         if to.leads_team and not await self._lead_of(to.team_id, to.effective_date):
             await self._lead(to.team_id, to.employee_id, to.effective_date, event)
 
     async def _lead_of(self, team_id: str, day: str) -> str:
         return (await self._service.commands.load(TEAM, team_id)).state.lead_on(date.fromisoformat(day))
+
+    async def _lead_before(self, team_id: str, employee_id: str, day: str) -> str:
+        """Who led a team before somebody did; empty: nobody who is employed on a day."""
+        on = date.fromisoformat(day)
+        leads = (await self._service.commands.load(TEAM, team_id)).state.leads
+        before = next((one for since, one in reversed(leads) if since <= on and one != employee_id), "")
+        found = (await self._service.commands.load(EMPLOYEE, before)).state if before else None
+        return before if found and found.status_on(on) != EMPLOYMENT_STATUS_LEFT else ""
 
     async def _led_from(self, employee_id: str, day: str, event: Recorded) -> list[tuple[str, str]]:
         """Every team that somebody leads on a day or is to lead later, and from when; as known when it was decided."""

@@ -229,7 +229,7 @@ async def test_it_is_shown_from_its_day_on(centre: Centre) -> None:
 
 
 async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
-    """Acting, too; whoever goes back leads no more, and nobody does until somebody is appointed."""
+    """Acting, too; whoever goes back leads no more, and whoever led before does again, if they are still there."""
 
     async def lead(as_of: str = "") -> str:
         request = GetTeamRequest(team_id=centre.team, as_of=as_of)
@@ -240,9 +240,15 @@ async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
     await centre.begin(position="lead", start_date="2090-02-01")
     assert (await lead("2090-01-31"), await lead("2090-02-01")) == (centre.lead, centre.agent)
     await centre.decide(confirmed=False, effective_date="2090-03-01")
-    assert (await lead("2090-02-28"), await lead("2090-03-01")) == (centre.agent, "")
+    assert (await lead("2090-02-28"), await lead("2090-03-01")) == (centre.agent, centre.lead)
     await centre.begin(centre.colleague, position="lead", start_date="2090-04-01")
     assert await lead("2090-04-01") == centre.colleague
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.lead, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-04-15"
+    )
+    await centre.world.directory.ChangeEmploymentStatus(leaving)
+    await centre.decide(employee_id=centre.colleague, confirmed=False, effective_date="2090-05-01")
+    assert (await lead("2090-04-30"), await lead("2090-05-01")) == (centre.colleague, "")
 
 
 async def test_two_who_want_the_last_seat(centre: Centre) -> None:

@@ -114,7 +114,8 @@ class CareerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginActing(self, request, context):
-        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Errors:
+        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
+        holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
         NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
         `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
         taken with other content; INVALID_ARGUMENT `DATE_INVALID`.

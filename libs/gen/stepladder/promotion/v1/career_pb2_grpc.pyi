@@ -31,7 +31,8 @@ class CareerServiceStub:
     WithdrawWaiver: _aio.UnaryUnaryMultiCallable[_career_pb2.WithdrawWaiverRequest, _career_pb2.Career]
     """An executive. Errors: FAILED_PRECONDITION `NO_WAIVER`."""
     BeginActing: _aio.UnaryUnaryMultiCallable[_career_pb2.BeginActingRequest, _career_pb2.Career]
-    """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Errors:
+    """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
+    holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
     NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
     `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
     taken with other content; INVALID_ARGUMENT `DATE_INVALID`.
@@ -99,7 +100,8 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _career_pb2.BeginActingRequest,
         context: _aio.ServicerContext[_career_pb2.BeginActingRequest, _abc.Awaitable[_career_pb2.Career]],
     ) -> _abc.Awaitable[_career_pb2.Career]:
-        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Errors:
+        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
+        holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
         NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
         `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
         taken with other content; INVALID_ARGUMENT `DATE_INVALID`.
