@@ -10,8 +10,8 @@ from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.reaching import callers_to, check_employed
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import groups
-from services.promotion.declarations import declared
-from services.promotion.fairness import SMALLEST_GROUP, Candidate, Unit, fairness
+from services.promotion.declarations import declared, smallest_group
+from services.promotion.fairness import Candidate, Unit, fairness
 from services.promotion.groups import GROUPS, groups_key
 from services.promotion.stages import REFUSED, WITHDREW, Held, Staged, Stages
 from stepladder.promotion.v1 import fairness_pb2 as pb
@@ -70,7 +70,7 @@ def _unit(
             )
             for staged in candidacies.get(one.competition_id, ())
         ]
-        smallest = rules.version(one.rules_position).competition.smallest_group
-        by_cycle[one.cycle_id].append(Unit(candidates, of_rules=smallest or SMALLEST_GROUP))
+        smallest = smallest_group([rules.version(one.rules_position).competition])
+        by_cycle[one.cycle_id].append(Unit(candidates, of_rules=smallest))
     loose = by_cycle.pop("", [])
     return Unit(parts=[*loose, *(Unit(parts=parts) for parts in by_cycle.values())])

@@ -19,7 +19,6 @@ from services.promotion.peer_scores import PEER_SCORES, not_asked, to_resource
 from services.promotion.peer_scorings import PeerScorings
 from stepladder.promotion.v1 import peer_score_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
-from stepladder.promotion.v1.events_pb2 import PeersClosed
 
 ASKING = frozenset({Role.HR, Role.MANAGER})
 
@@ -59,7 +58,8 @@ class PeerScoreApi:
             possible_ids=await self._possible(request, seen, context),
             minimum=minimum,
         )
-        return await self._handle(request.candidacy_id, command, replace(context, request=request))
+        context = replace(context, request=request)
+        return to_resource((await self._commands.handle(PEER_SCORES, request.candidacy_id, command, context)).state)
 
     async def GivePeerScore(self, request: pb.GivePeerScoreRequest, context: Context) -> pb.GivePeerScoreResponse:
         caller, today = caller_id(context), context.today
@@ -70,12 +70,11 @@ class PeerScoreApi:
 
     async def ClosePeers(self, request: pb.ClosePeersRequest, context: Context) -> pb.PeerScoring:
         await self._asking(request.candidacy_id, context)
-        closed = await self._handle(request.candidacy_id, request, context)
-        # Whoever asks next may rank: the policy, which also comes after a crash, may be behind.
-        told = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.closed or PeersClosed()
-        unasked = replace(context, request_id="", request=None)
-        await self._commands.handle(CANDIDACY, request.candidacy_id, note_peers(told), unasked)
-        return closed
+        state = (await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)).state
+        if state.closed:  # whoever asks next may rank, and the policy, which also comes after a crash, may be behind
+            note = note_peers(state.closed)
+            await self._commands.handle(CANDIDACY, request.candidacy_id, note, replace(context, request_id=""))
+        return to_resource(state)
 
     async def GetPeerScoring(self, request: pb.GetPeerScoringRequest, context: Context) -> pb.PeerScoring:
         await self._asking(request.candidacy_id, context)
@@ -116,8 +115,3 @@ class PeerScoreApi:
             for one, key in keys.items()
             if team_id and directory.team_of(one, today) == team_id and one not in apart and key not in competing
         ]
-
-    async def _handle(
-        self, candidacy_id: str, command: pb.AskPeersOf | pb.ClosePeersRequest, context: Context
-    ) -> pb.PeerScoring:
-        return to_resource((await self._commands.handle(PEER_SCORES, candidacy_id, command, context)).state)
