@@ -1,8 +1,9 @@
 """SQL engines for SQLite and PostgreSQL that behave alike."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -42,6 +43,13 @@ def open_database(url: str, *, pool_size: int = 5, disposable: bool = False) -> 
         for pragma in ("journal_mode = WAL", synchronous, "busy_timeout = 15000", "foreign_keys = ON", *room):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _let_go(connection: DBAPIConnection, _record: ConnectionPoolEntry, _fault: BaseException | None) -> None:
+        # After a cancellation, somebody may still hold its cursor: closed like this, it would keep the lock until that
+        # is collected.
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:

@@ -49,6 +49,35 @@ def row(key: str, number: int) -> dict[str, object]:
     return {"kind": "k", "key": key, "number": number}
 
 
+async def test_a_cancelled_transaction_locks_nobody_out(things: AsyncEngine) -> None:
+    """Although somebody holds on to the cancellation, and with it to the cursor that was cut off."""
+    count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT count(*) FROM n"
+    held: list[asyncio.CancelledError] = []
+    counting = asyncio.Event()
+
+    async def write_long() -> None:
+        try:
+            async with writing(things) as transaction:
+                await transaction.execute(insert(THINGS), row("a", 1))
+                counting.set()
+                await transaction.execute(text(count))
+        except asyncio.CancelledError as cancelled:
+            held.append(cancelled)
+
+    # given
+    long = asyncio.create_task(write_long())
+    await counting.wait()
+    await asyncio.sleep(0.01)
+    long.cancel()
+    await long
+    # when
+    async with asyncio.timeout(5), writing(things) as transaction:
+        await transaction.execute(insert(THINGS), row("a", 2))
+    # then
+    assert held
+    assert await rows(things) == [("a", 2)]
+
+
 async def test_a_transaction_that_fails_leaves_nothing_not_even_tables(things: AsyncEngine) -> None:
     """Rows and table definitions are taken back together."""
 
