@@ -22,7 +22,7 @@ async def ended(tasks: Set[asyncio.Task[None]]) -> None:
     """Cancels what still runs of some tasks and waits until it has ended, however it does."""
     running = {task for task in tasks if not task.done()}
     while running:
-        # Once need not do: before Python 3.12, asyncio.wait_for (in nats-py, and in SQLAlchemy's pool) swallows
+        # Once need not do: before Python 3.12, asyncio.wait_for (where nats-py connects) swallows
         # a cancellation that comes together with what it waits for.
         for task in running:
             task.cancel()

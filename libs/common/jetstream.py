@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http.client import HTTPException
-from typing import Any
+from typing import Any, cast
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -382,7 +382,11 @@ async def _request(
     client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS
 ) -> dict[str, Any]:
     try:
-        message = await client.request(subject, json.dumps(request).encode(), timeout=seconds)
+        async with asyncio.timeout(seconds):
+            # Without a timeout of its own, for which it would use asyncio.wait_for: before Python 3.12, that swallows a
+            # cancellation that comes together with the answer.
+            endless = cast(float, None)
+            message = await client.request(subject, json.dumps(request).encode(), timeout=endless)
     except nats.errors.NoRespondersError as error:
         raise NoResponders from error
     except (nats.errors.Error, TimeoutError) as error:

@@ -194,6 +194,19 @@ async def test_reads_say_what_is_not_there(log: EventLog, new_subject: NewSubjec
     assert await log.last_positions([subject]) == {}
 
 
+async def test_a_cancellation_that_comes_with_the_answer_is_passed_on(stream: Stream) -> None:
+    """Whoever is told to end while their question is answered ends, instead of going on with the answer."""
+    # given
+    asking = [asyncio.create_task(stream.state()) for _ in range(2000)]
+    # when
+    for task in asking:
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.wait(asking)
+    # then
+    assert [task for task in asking if task.cancelling() and not task.cancelled()] == []
+
+
 async def test_an_event_is_read_by_its_position(stream: Stream, log: EventLog, new_subject: NewSubject) -> None:
     """As it was appended; where nothing lies, there is none."""
     subject = new_subject()
