@@ -1,6 +1,6 @@
 """Read model: which candidacies there are, whose, in what state; who is on which panel, and who objected to whom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date
 
 from google.protobuf.message import Message
@@ -201,8 +201,8 @@ class Candidacies(ReadModel):
         query = select(columns.candidacy_id).where(columns.calendar_id == calendar_id)
         return [row.candidacy_id for row in await all_rows(engine, query.order_by(columns.position))]
 
-    async def objected(self, engine: AsyncEngine, employee_id: str, actor: str) -> bool:
-        """Whether somebody has ever objected to an employee."""
+    async def objected(self, engine: AsyncEngine, employee_ids: Collection[str], actor: str) -> frozenset[str]:
+        """To whom of some employees somebody has ever objected."""
         columns = self.objections.c
-        query = select(columns.position).where(columns.employee_id == employee_id, columns.raised_by == actor)
-        return bool(await all_rows(engine, query.limit(1)))
+        query = select(columns.employee_id).where(columns.employee_id.in_(employee_ids), columns.raised_by == actor)
+        return frozenset(row.employee_id for row in await all_rows(engine, query))

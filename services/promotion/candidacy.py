@@ -273,11 +273,6 @@ def _is_said(state: State, request: Request, actor: str) -> bool:
     )
 
 
-def _over(state: State) -> frozenset[str]:
-    """Who led the candidate on the day of the application, and whoever led that one."""
-    return frozenset(f"user:{one}" for one in (state.applied.lead_id, state.applied.manager_id) if one)
-
-
 def _objecting(state: State) -> frozenset[str]:
     return frozenset(one.raised_by for one in state.objections.values())
 
@@ -334,8 +329,7 @@ def lacking(state: State, interviewer_ids: Sequence[str], rules: CompetitionRule
         missing.append("the manager's review")
     if state.applied.two_levels and TwoLevelsReviewed not in state.told:
         missing.append("the executive's review of two levels")
-    apart = {*_over(state), *state.reviewers, f"user:{state.applied.employee_id}"}
-    panel = [one for one in interviewer_ids if f"user:{one}" not in apart]
+    panel = [one for one in interviewer_ids if f"user:{one}" not in state.apart]
     if has_part(rules, "interview"):
         missing += [f"the interview by {one}" for one in panel if one not in state.interviews]
         fewest = max(part.interview.minimum_interviewers for part in rules.parts)
@@ -351,8 +345,9 @@ def _two_levels_reviewed(state: State, approved: bool, reason: str, context: Con
         raise NotAllowed("ONE_LEVEL", "this candidacy is for the next rung: there is nothing to review")
     if TwoLevelsReviewed in state.told:
         raise NotAllowed("WRONG_STATE", "the two levels have been reviewed")
-    message = "who reviews it as the lead or the manager does not review it again"
-    _refuse_involved(context.actor, state.reviewers | _over(state), message)
+    interviewers = frozenset(f"user:{one}" for one in state.interviews)
+    message = "who reviews it as the lead or the manager, or interviewed, does not review it again"
+    _refuse_involved(context.actor, state.reviewers | state.over | interviewers, message)
     reviewed = TwoLevelsReviewed(approved=approved, reason=reason, reviewed_by=context.actor)
     return [reviewed] if approved else [reviewed, _rejected(reason, context)]
 
@@ -360,7 +355,7 @@ def _two_levels_reviewed(state: State, approved: bool, reason: str, context: Con
 def _interviewed(
     state: State, request: ScoreInterviewRequest, given: ActOnCandidacy.InterviewPoints, actor: str
 ) -> InterviewScored:
-    if actor in _over(state) | state.reviewers:
+    if actor in state.apart:
         raise NotAllowed("CONFLICT_OF_INTEREST", "neither lead nor manager interviews a candidate")
     return InterviewScored(
         interviewer_id=actor.removeprefix("user:"),

@@ -17,7 +17,7 @@ from libs.facts.relations import Directory, Relation, need_to_know, relations
 from services.promotion import competition
 from services.promotion.candidacies import Candidacies
 from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat
-from services.promotion.candidacy_rights import MAY, Role, roles, to_resource
+from services.promotion.candidacy_rights import MAY, Role, roles, to_resource, why_apart
 from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
 from services.promotion.career import CAREER
@@ -46,15 +46,15 @@ class Seen:
     """A candidacy as it is, and who asks for it.
 
     Attributes:
-        rivals: who of those around it competes for the same post.
         roles: what the caller is to it.
+        apart: why they must not judge the candidate though they are of the panel; empty: nothing.
     """
 
     standing: Standing[State]
     competition: competition.State
     directory: Directory
-    rivals: frozenset[str]
     roles: frozenset[Role]
+    apart: str
 
     @property
     def state(self) -> State:
@@ -116,7 +116,7 @@ class CandidacyApi:
             application.lead_id, application.manager_id = await self._over(caller, today)
         command = pb.ActOnCandidacy(apply=request, application=application)
         handled = await self._commands.handle(CANDIDACY, key, command, replace(context, request=request))
-        return to_resource(handled.state, handled.position, frozenset({Role.CANDIDATE}), caller)
+        return to_resource(handled.state, found, handled.position, frozenset({Role.CANDIDATE}), caller)
 
     async def ReviewAsLead(self, request: pb.ReviewAsLeadRequest, context: Context) -> pb.Candidacy:
         return await self._act(request, context, request.etag)
@@ -166,7 +166,7 @@ class CandidacyApi:
 
     async def GetCandidacy(self, request: pb.GetCandidacyRequest, context: Context) -> pb.Candidacy:
         seen = await self.seen(request.candidacy_id, context)
-        return to_resource(seen.state, seen.standing.position, seen.roles, caller_id(context))
+        return _shown(seen, context)
 
     async def ListCandidacies(self, request: pb.ListCandidaciesRequest, context: Context) -> pb.ListCandidaciesResponse:
         if request.drifted_only:
@@ -177,8 +177,8 @@ class CandidacyApi:
         page, token = cut_page(request, listed, lambda one: [one[0]])
         found = await self._commands.known(CANDIDACY, [candidacy_id for _, candidacy_id in page])
         seen = await self._seen_all(list(found.values()), context)
-        caller = caller_id(context)
-        shown = [to_resource(one.state, one.standing.position, one.roles, caller) for one in seen if _sees(one, caller)]
+        seen = [one for one in seen if one.roles and (Role.HR in one.roles or not request.drifted_only)]
+        shown = [_shown(one, context) for one in seen]
         return pb.ListCandidaciesResponse(candidacies=shown, next_page_token=token)
 
     async def seen(self, candidacy_id: str, context: Context) -> Seen:
@@ -187,7 +187,7 @@ class CandidacyApi:
         Raises Forbidden `NEED_TO_KNOW`; NotFound `CANDIDACY_NOT_FOUND`.
         """
         found = await self._found(candidacy_id, context)
-        if not _sees(found, caller_id(context)):
+        if not found.roles:
             raise need_to_know()
         return found
 
@@ -212,22 +212,30 @@ class CandidacyApi:
         directory = await directory_around(self._commands, caller, today, employee_ids=around | leads)
         managers = {directory.lead_over(one, today) for one in leads} - {""}
         people = around | leads | managers | ({caller} - {""})
-        competitions = await self._commands.known(COMPETITION, {one.competition_id for one in applied})
+        competitions = await self._commands.known(COMPETITION, {one.competition_id for one in applied}, latest=True)
         keys = {(one.competition_id, who): candidacy_key(one.competition_id, who) for one in applied for who in people}
         competing = await self._commands.known(CANDIDACY, keys.values())
+        objected = frozenset[str]()
+        if any(caller in one.state.panel.interviewer_ids for one in competitions.values()):
+            await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
+            candidates = {one.employee_id for one in applied}
+            objected = await self._candidacies.objected(self._service.engine, candidates, context.actor)
         seen = []
         for standing in standings:
             mine = standing.state.applied
             others = {who: key for (of, who), key in keys.items() if of == mine.competition_id} | {mine.employee_id: ""}
             rivals = frozenset(who for who, key in others.items() if key in competing)
             of_it = competitions[mine.competition_id].state
-            held = roles(standing.state, directory, caller, frozenset(of_it.panel.interviewer_ids), rivals, today)
-            seen.append(Seen(standing, of_it, directory, rivals, held))
+            has_objected = mine.employee_id in objected
+            apart = why_apart(standing.state, of_it, directory, caller, rivals, has_objected, today)
+            held = roles(standing.state, of_it, directory, caller, rivals, apart, today)
+            seen.append(Seen(standing, of_it, directory, held, apart))
         return seen
 
     async def _act(self, request: Request, context: Context, etag: str = "") -> pb.Candidacy:
         found = await self._found(request.candidacy_id, context)
-        if MAY[type(request)] not in found.roles:
+        interviewing = isinstance(request, pb.ScoreInterviewRequest)
+        if MAY[type(request)] not in found.roles and not (interviewing and found.apart):
             raise need_to_know()
         if isinstance(request, pb.ApproveCandidacyRequest):  # by an etag that knows of every fact there is
             await self._drifting.look([request.candidacy_id])
@@ -237,7 +245,7 @@ class CandidacyApi:
             await self._reserve(command, found.standing, context)
         handled = await self._commands.handle(CANDIDACY, request.candidacy_id, command, context)
         (after,) = await self._seen_all([handled], context)
-        return to_resource(handled.state, handled.position, after.roles, caller_id(context))
+        return _shown(after, context)
 
     async def _reserve(self, command: pb.ActOnCandidacy, found: Standing[State], context: Context) -> None:
         """Keeps the employee's next appointment for a candidacy that is to be approved.
@@ -257,7 +265,6 @@ class CandidacyApi:
     async def _looked_up(self, request: Request, found: Seen, context: Context) -> pb.ActOnCandidacy:
         command = pb.ActOnCandidacy(**{_FIELDS[request.DESCRIPTOR]: request})  # type: ignore[arg-type] # one of them
         opened, applied = found.competition.opened, found.state.applied
-        command.conflict = await self._conflict(request, found, context)
         if isinstance(request, BY_RULES):
             command.rules.CopyFrom(await self._candidates.rules_of(found.competition))
         if isinstance(request, BY_CALENDAR):
@@ -268,29 +275,13 @@ class CandidacyApi:
             is_over = found.competition.stage >= Competition.STATE_CLOSED
             command.seat = not is_over and has_seat(opened.competition_id, occupied.standing.state, command.vacancies)
             command.employed = found.directory.employed(applied.employee_id, context.today)
-        if isinstance(request, pb.ScoreInterviewRequest) and not command.conflict:
-            command.interview.CopyFrom(await self._points(request, found.competition))
+        if isinstance(request, pb.ScoreInterviewRequest):
+            command.conflict = found.apart
+            if not found.apart:
+                command.interview.CopyFrom(await self._points(request, found.competition))
         if isinstance(request, pb.PassPostTrainingRequest):
             command.passed.extend(await self._passed(applied.employee_id))
         return command
-
-    async def _conflict(self, request: Request, found: Seen, context: Context) -> str:
-        """Why the caller must not judge the candidate; empty: nothing that the candidacy itself does not tell."""
-        caller = caller_id(context)
-        if isinstance(request, pb.WithdrawCandidacyRequest):
-            return ""
-        if caller in found.rivals:
-            return "they compete for the same post"
-        if isinstance(request, pb.ScoreInterviewRequest):
-            if Role.OVER in found.roles:
-                return "neither lead nor manager interviews a candidate"
-            if caller not in found.competition.judges_of(request.candidacy_id):
-                return "a conflict of interest was declared"
-            await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
-            employee_id = found.state.applied.employee_id
-            if await self._candidacies.objected(self._service.engine, employee_id, context.actor):
-                return "they have objected to the candidate before"
-        return ""
 
     async def _points(
         self, request: pb.ScoreInterviewRequest, found: competition.State
@@ -328,6 +319,6 @@ class CandidacyApi:
         return lead, directory.lead_over(lead, day)
 
 
-def _sees(seen: Seen, caller: str) -> bool:
-    """Whether somebody may read it: an interviewer who has come to compete for the same post may not any more."""
-    return bool(seen.roles) and caller not in seen.rivals
+def _shown(seen: Seen, context: Context) -> pb.Candidacy:
+    """A candidacy as the caller may see it."""
+    return to_resource(seen.state, seen.competition, seen.standing.position, seen.roles, caller_id(context))

@@ -26,6 +26,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyRejected,
     CandidacyScored,
     CandidacyWithdrawn,
+    ConflictDeclared,
     InterviewScored,
     LeadReviewed,
     LetterIssued,
@@ -91,6 +92,7 @@ WHO: Mapping[type[Message], str] = {
     ManagerReviewed: "the manager",
     TwoLevelsReviewed: "the executive",
     InterviewScored: "an interviewer",
+    ConflictDeclared: "an interviewer, or HR",
     ObjectionRaised: "a colleague",
     CandidacyRejected: "whoever decided",
 }
@@ -102,7 +104,7 @@ class CandidacyFile:
     """What a case file is made of.
 
     Attributes:
-        history: every event of the candidacy, in order.
+        history: every event of the candidacy, and conflicts of interest that were declared about it, in order.
         explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
         post, team: as they are called.
         names: of people, by id.
@@ -150,8 +152,9 @@ def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None)
     """Ids of those who may be named in a file, and of others."""
     actors = {one.envelope.actor.removeprefix("user:") for one in history}
     candidates = {one.event.employee_id for one in history if isinstance(one.event, CandidacyApplied)}
+    apart = {one.event.interviewer_id for one in history if isinstance(one.event, ConflictDeclared)}
     parts = explanation.score.parts if explanation is not None else []
-    return actors | candidates | {one.name for part in parts for one in part.inputs}
+    return actors | candidates | apart | {one.name for part in parts for one in (*part.inputs, *part.not_counted)}
 
 
 def _at_a_glance(file: CandidacyFile) -> Section:
@@ -166,7 +169,7 @@ def _at_a_glance(file: CandidacyFile) -> Section:
             PARTS[type(one.event)],
             _actor(file, one),
             _day(one),
-            "\n".join([_sentence(one.event), *_words(one.event)]),
+            "\n".join([_sentence(one.event), *_words(file, one.event)]),
         ]
         for one in _told(file)
         if type(one.event) in PARTS
@@ -247,11 +250,14 @@ def _parts(file: CandidacyFile, explained: ScoreExplanation) -> Section:
             _named(file, one.name),
             _read(one.value),
             f"{one.value.numerator}/{one.value.denominator}" if one.value.denominator != "1" else one.value.numerator,
-            "disputed" if one.disputed else "",
+            how,
             ", ".join(map(str, one.positions)),
         ]
         for part in explained.score.parts
-        for one in part.inputs
+        for one, how in (
+            *((one, "disputed" if one.disputed else "") for one in part.inputs),
+            *((one, "not counted: conflict of interest") for one in part.not_counted),
+        )
     ]
     disputed = frozenset(place for place, row in enumerate(rows) if row[4])
     score = explained.score
@@ -324,7 +330,7 @@ def _eligibility(file: CandidacyFile) -> Section:
 
 def _steps(file: CandidacyFile) -> Section:
     rows: list[list[Cell]] = [
-        [_moment(one), "\n".join([_sentence(one.event), *_words(one.event)]), _actor(file, one), one.position]
+        [_moment(one), "\n".join([_sentence(one.event), *_words(file, one.event)]), _actor(file, one), one.position]
         for one in _told(file)
     ]
     return Section(
@@ -339,13 +345,13 @@ def _told(file: CandidacyFile) -> list[Recorded]:
         one
         for one in file.history
         if not isinstance(one.event, CommandNoted)
-        and not (file.own and not ranked and isinstance(one.event, InterviewScored | PeersScored))
+        and not (file.own and not ranked and isinstance(one.event, InterviewScored | PeersScored | ConflictDeclared))
     ]
 
 
 def _sentence(event: Message) -> str:
     """What an event says."""
-    match cast(Event, event):
+    match cast(Event | ConflictDeclared, event):
         case CandidacyApplied(two_levels=two_levels):
             return f"Applied for {'two levels at once' if two_levels else 'the next level'}."
         case LeadReviewed(recommended=yes, interview_date=day):
@@ -358,6 +364,8 @@ def _sentence(event: Message) -> str:
             return "Said no."
         case InterviewScored(points=points, full_points=full):
             return f"Interviewed: {points} of {full} points."
+        case ConflictDeclared():
+            return "An interviewer must not judge the candidate: a conflict of interest. What they gave does not count."
         case PeersScored(peers=peers) as scored if scored.HasField("mean"):
             return f"{peers} peers gave {scored.mean.value} of 100 on average."
         case PeersScored():
@@ -410,9 +418,13 @@ def _drifted(event: CandidacyDrifted) -> str:
     return f"Facts changed. What would come out now: {', '.join(found)}."
 
 
-def _words(event: Message) -> list[str]:
-    """What people said, each with what it is."""
+def _words(file: CandidacyFile, event: Message) -> list[str]:
+    """What people said, each with what it is; not to the candidate what would give away who said it."""
     match event:
+        case ObjectionRaised() | ConflictDeclared() if file.own:
+            return []
+        case ConflictDeclared(interviewer_id=interviewer_id, reason=words):
+            return [f"Interviewer: {_named(file, interviewer_id)}", f"Reason: {words}"]
         case CandidacyApplied(motivation=words):
             return [f"Why: {words}"]
         case LeadReviewed(report=words) | ManagerReviewed(report=words):

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from libs.facts.relations import Directory, Relation, relations
 from services.promotion.candidacy_state import State
+from services.promotion.competition import State as CompetitionState
 from stepladder.promotion.v1.candidacy_pb2 import (
     AppointCandidacyRequest,
     ApproveCandidacyRequest,
@@ -30,6 +31,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyRejected,
     CandidacyScored,
     CandidacyWithdrawn,
+    ConflictDeclared,
     InterviewScored,
     LeadReviewed,
     LetterIssued,
@@ -76,29 +78,64 @@ REVIEWING = CHANGING | {Role.OVER}
 """Who reads what was said of the candidate by name, but for interviews and objections."""
 
 
-def roles(
-    state: State, directory: Directory, caller_id: str, panel: frozenset[str], rivals: frozenset[str], day: date
-) -> frozenset[Role]:
-    """What a caller is to a candidacy on a day.
+def why_apart(
+    state: State,
+    competition: CompetitionState,
+    directory: Directory,
+    caller_id: str,
+    rivals: frozenset[str],
+    objected: bool,
+    day: date,
+) -> str:
+    """Why somebody of the panel must not judge a candidate on a day; empty: nothing, or they are not of it.
 
-    The lead and the manager are those of the day of the application, as long as they are employed, or else those of the
-    day; where there is nobody, or a rival, it is HR. Whoever leads somebody is nothing to them where both compete.
+    `objected`: they have, ever, to any candidacy of the candidate.
+    """
+    if caller_id not in competition.panel.interviewer_ids:
+        return ""
+    if caller_id in rivals:
+        return "they compete for the same post"
+    held = relations(directory, caller_id, state.applied.employee_id, day)
+    if f"user:{caller_id}" in state.apart or held & {Relation.LEAD, Relation.MANAGER}:
+        return "neither lead nor manager interviews a candidate"
+    if caller_id not in competition.judges_of(state.applied.candidacy_id):
+        return "a conflict of interest was declared"
+    return "they have objected to the candidate before" if objected else ""
+
+
+def roles(
+    state: State,
+    competition: CompetitionState,
+    directory: Directory,
+    caller_id: str,
+    rivals: frozenset[str],
+    apart: str,
+    day: date,
+) -> frozenset[Role]:
+    """What a caller is to a candidacy on a day; `apart`: why they must not interview.
+
+    Whoever competes for the same post is nothing to it. HR of the panel is an interviewer only until nobody can give a
+    score any more, and nothing to a candidate whom they must not judge. The lead and the manager are those of the day
+    of the application, as long as they are employed, or else those of the day; where there is nobody, or a rival, it is
+    HR. Whoever leads somebody is nothing to them where both compete.
     """
     employee_id = state.applied.employee_id
     if caller_id == employee_id:
         return frozenset({Role.CANDIDATE})
     if not directory.employed(caller_id, day):
         return frozenset()
-    interviewing = {Role.INTERVIEWER} if caller_id in panel else set[Role]()
     if caller_id in rivals:
-        return frozenset(interviewing)
+        return frozenset()
+    on_panel = caller_id in competition.panel.interviewer_ids
+    interviewing = {Role.INTERVIEWER} if on_panel and not apart else set[Role]()
     held = relations(directory, caller_id, employee_id, day)
     lead = directory.lead_over(employee_id, day)
     reviewing = {
         Role.LEAD: _reviewer(directory, state.applied.lead_id, lead, rivals, day),
         Role.MANAGER: _reviewer(directory, state.applied.manager_id, directory.lead_over(lead, day), rivals, day),
     }
-    by_hr = Relation.HR in held
+    judges_apart = on_panel and (not competition.is_judged or apart)
+    by_hr = Relation.HR in held and not judges_apart
     found = interviewing | {role for role, one in reviewing.items() if one == caller_id or (not one and by_hr)}
     found |= {Role.HR} if by_hr else set()
     found |= {Role.OVER} if held & {Relation.LEAD, Relation.MANAGER} else set()
@@ -112,7 +149,9 @@ def _reviewer(directory: Directory, then_id: str, now_id: str, rivals: frozenset
     return "" if one in rivals else one
 
 
-def to_resource(state: State, position: int, held: frozenset[Role], caller_id: str) -> Candidacy:
+def to_resource(
+    state: State, competition: CompetitionState, position: int, held: frozenset[Role], caller_id: str
+) -> Candidacy:
     """The candidacy as somebody may see it."""
     applied = state.applied
     shown = Candidacy(
@@ -126,7 +165,7 @@ def to_resource(state: State, position: int, held: frozenset[Role], caller_id: s
         two_levels=applied.two_levels,
         lead_id=applied.lead_id,
         manager_id=applied.manager_id,
-        interviews=[_interview(one, held) for one in _interviews(state, held, caller_id)],
+        interviews=[_interview(one, competition, held) for one in _interviews(state, competition, held, caller_id)],
     )
     if held.isdisjoint(REVIEWING | {Role.CANDIDATE}):
         for name in ("criteria", "changes", "eligible_from"):  # conduct, ratings and PIPs are not the panel's business
@@ -148,17 +187,29 @@ def to_resource(state: State, position: int, held: frozenset[Role], caller_id: s
     return shown
 
 
-def _interviews(state: State, held: frozenset[Role], caller_id: str) -> list[InterviewScored]:
-    """Of other interviewers once the own one is given; for whoever is no interviewer, once they are scored."""
+def _interviews(
+    state: State, competition: CompetitionState, held: frozenset[Role], caller_id: str
+) -> list[InterviewScored]:
+    """For an interviewer their own, and all once nobody can give a score any more; for others once they are scored."""
     every = list(state.interviews.values())
-    if Role.HR in held or (Role.INTERVIEWER in held and caller_id in state.interviews):
-        return every
-    scored = CandidacyScored in state.told and held != {Role.INTERVIEWER}
-    return every if scored else []
+    if Role.INTERVIEWER in held and not competition.is_judged:
+        return [one for one in every if one.interviewer_id == caller_id]
+    return every if CandidacyScored in state.told or held & {Role.HR, Role.INTERVIEWER} else []
 
 
-def _interview(scored: InterviewScored, held: frozenset[Role]) -> Candidacy.InterviewScore:
+def _interview(
+    scored: InterviewScored, competition: CompetitionState, held: frozenset[Role]
+) -> Candidacy.InterviewScore:
+    not_counted = None
+    if scored.interviewer_id not in competition.judges_of(scored.candidacy_id):
+        declared = competition.conflicts_of(scored.candidacy_id).get(scored.interviewer_id, ConflictDeclared())
+        not_counted = Candidacy.InterviewScore.NotCounted(
+            reason=declared.reason, declared_by=declared.declared_by, declared_date=declared.declared_date
+        )
+        if Role.HR not in held:
+            not_counted.Clear()
     return Candidacy.InterviewScore(
+        not_counted=not_counted,
         interviewer_id=scored.interviewer_id if held & {Role.HR, Role.INTERVIEWER} else "",
         answers=scored.answers,
         notes=scored.notes,
@@ -236,6 +287,7 @@ def _hide_others(shown: Candidacy) -> None:
         one.objection_id = one.raised_by = ""
     for part in [*shown.score.parts, *shown.drift.score.parts]:
         del part.inputs[:]
+        del part.not_counted[:]
 
 
 def _hide_names(shown: Candidacy, own_id: str) -> None:

@@ -104,6 +104,16 @@ class State:
         reviews = (self.last(LeadReviewed), self.last(ManagerReviewed), self.last(TwoLevelsReviewed))
         return frozenset(one.reviewed_by for one in reviews) - {""}
 
+    @property
+    def over(self) -> frozenset[str]:
+        """Actors: who led the candidate on the day of the application, and whoever led that one."""
+        return frozenset(f"user:{one}" for one in (self.applied.lead_id, self.applied.manager_id) if one)
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Actors who interview no candidate: who led them, reviewed them, or is them."""
+        return self.over | self.reviewers | {f"user:{self.applied.employee_id}"}
+
 
 def evolve(state: State, event: Message) -> State:
     state = replace(state, told={**state.told, type(event): event})

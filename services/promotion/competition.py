@@ -82,10 +82,19 @@ class State:
         """Whether there is time to apply on a day: the clock may be late."""
         return self.stage == Competition.STATE_OPEN and day.isoformat() <= self.opened.applications_until
 
+    def conflicts_of(self, candidacy_id: str) -> dict[str, ConflictDeclared]:
+        """Who must not judge a candidate, with what was declared."""
+        return {one.interviewer_id: one for one in self.conflicts if one.candidacy_id == candidacy_id}
+
     def judges_of(self, candidacy_id: str) -> list[str]:
         """The interviewers of the panel without those who must not judge a candidate by what was declared."""
-        apart = {one.interviewer_id for one in self.conflicts if one.candidacy_id == candidacy_id}
+        apart = self.conflicts_of(candidacy_id)
         return [one for one in self.panel.interviewer_ids if one not in apart]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether nobody can give a score any more."""
+        return self.stage >= Competition.STATE_RANKED
 
     @property
     def on_list(self) -> list[Ranked]:
@@ -150,6 +159,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                     employee_id=employee_id,
                     reason=request.reason,
                     declared_by=actor,
+                    declared_date=today,
                 )
             ]
         case Competition.STATE_APPLICATIONS_CLOSED, RankCompetition(ranking=ranking):
@@ -259,6 +269,10 @@ def _panel(state: State, looked_up: SetPanel, context: Context) -> PanelSet:
     if missing := [one for one in looked_up.scored_by if one not in staying]:
         message = f"who has scored a candidate stays on the panel: {', '.join(missing)}"
         raise NotAllowed("INTERVIEWER_HAS_SCORED", message)
+    joining = {*interviewer_ids} - {*state.panel.interviewer_ids}
+    if looked_up.scored_by and (readers := sorted(joining.intersection(looked_up.hr_ids))):
+        message = f"interviews have been given, and these in HR may have read them: {', '.join(readers)}"
+        raise NotAllowed("INTERVIEWS_READABLE", message)
     return PanelSet(
         competition_id=state.opened.competition_id,
         interviewer_ids=interviewer_ids,
@@ -305,6 +319,7 @@ def to_resource(state: State, position: int) -> Competition:
                 candidacy_id=one.candidacy_id,
                 reason=one.reason,
                 declared_by=one.declared_by,
+                declared_date=one.declared_date,
             )
             for one in state.conflicts
         ],

@@ -16,7 +16,7 @@ from libs.facts.callers import caller_id, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Caller, callers_to, check_employed, check_hr
-from libs.facts.relations import Relation
+from libs.facts.relations import Relation, relations
 from libs.facts.team import TEAM
 from services.promotion import competition
 from services.promotion.candidacy import CANDIDACY
@@ -95,6 +95,9 @@ class CompetitionApi:
             request=request,
             candidate_ids=[one.state.applied.employee_id for one in candidacies],
             scored_by=sorted({interviewer for one in candidacies for interviewer in one.state.interviews}),
+            hr_ids=[
+                one for one in request.interviewer_ids if Relation.HR in relations(directory, one, "", context.today)
+            ],
         )
         rules = await self._candidates.rules_of(state)
         if interview := next((part.interview for part in rules.parts if part.HasField("interview")), None):

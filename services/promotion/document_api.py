@@ -23,7 +23,13 @@ from services.promotion.scoring_api import ScoreApi
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1 import document_pb2 as pb
 from stepladder.promotion.v1.competition_pb2 import GetPublicListRequest
-from stepladder.promotion.v1.events_pb2 import CandidacyAppointed, CandidacyApproved, CompetitionOpened, LetterIssued
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyAppointed,
+    CandidacyApproved,
+    CompetitionOpened,
+    ConflictDeclared,
+    LetterIssued,
+)
 
 
 class DocumentApi:
@@ -87,7 +93,14 @@ class DocumentApi:
     async def ExportCandidacyFile(self, request: pb.ExportCandidacyFileRequest, context: Context) -> HttpBody:
         seen = await self._seen(request.candidacy_id, context)
         opened, subject = seen.competition.opened, CANDIDACY.subject(request.candidacy_id)
-        history = (await self._commands.histories([subject]))[subject]
+        around = COMPETITION.subject(opened.competition_id)
+        histories = await self._commands.histories([subject, around])
+        conflicts = [
+            one
+            for one in histories[around]
+            if isinstance(one.event, ConflictDeclared) and one.event.candidacy_id == request.candidacy_id
+        ]
+        history = sorted([*histories[subject], *conflicts], key=lambda one: one.position)
         explanation = await self._scores.explained(seen)
         file = CandidacyFile(
             candidacy_id=request.candidacy_id,

@@ -178,11 +178,12 @@ def without_names(rules: CompetitionRules, explanation: ScoreExplanation) -> Sco
         source = sources[part.part_id]
         if source not in {"interview", "manager"}:
             continue
-        given = sorted(part.inputs, key=lambda one: fraction(one.value))
-        del part.inputs[:]
-        for number, one in enumerate(given, 1):
-            name = f"interviewer-{number}" if source == "interview" else "manager"
-            part.inputs.add(name=name, value=one.value, disputed=one.disputed)
+        for inputs in (part.inputs, part.not_counted):
+            given = sorted(inputs, key=lambda one: fraction(one.value))
+            del inputs[:]
+            for number, one in enumerate(given, 1):
+                name = f"interviewer-{number}" if source == "interview" else "manager"
+                inputs.add(name=name, value=one.value, disputed=one.disputed)
     return told
 
 

@@ -121,6 +121,7 @@ def inputs_of(
         judges: the interviewers who count.
         person: what is known of the candidate, with facts for `months_of` the rules at least.
     """
+    interviews = [Given(one.interviewer_id, one.percent, (one.position,)) for one in interviews_of(history)]
     return Inputs(
         closed=closed,
         totals=[
@@ -133,11 +134,8 @@ def inputs_of(
             for part in rules.parts
             if part.HasField("kpi") and (value := _kpi_value(part.kpi, kpis, closed, person)) is not None
         },
-        interviews=[
-            Given(one.interviewer_id, one.percent, (one.position,))
-            for one in interviews_of(history)
-            if one.interviewer_id in judges
-        ],
+        interviews=[one for one in interviews if one.name in judges],
+        not_counted=[one for one in interviews if one.name not in judges],
         manager=_manager(history),
         peers=_peers(history),
     )

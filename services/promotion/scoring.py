@@ -56,6 +56,7 @@ class Inputs:
         totals: of closed months' scorecards, named `YYYY-MM`; those that the rules do not ask for are left.
         kpis: values in the KPI's unit, by KPI and how many full months before `closed` they are of.
         interviews: by interviewer, in per cent of the full points.
+        not_counted: interviews by those who must not judge the candidate.
         manager: out of 100.
         peers: how many gave a score, and their mean, out of 100.
     """
@@ -64,6 +65,7 @@ class Inputs:
     totals: Sequence[Given] = ()
     kpis: Mapping[tuple[str, int], Given] = field(default_factory=dict)
     interviews: Sequence[Given] = ()
+    not_counted: Sequence[Given] = ()
     manager: Given | None = None
     peers: tuple[int, Given] | None = None
 
@@ -134,12 +136,8 @@ def _part(rules: CompetitionRules, part: CompetitionRules.Part, inputs: Inputs) 
         display_name=part.display_name,
         weight=part.weight,
         missing=missing,
-        inputs=[
-            PartScore.Input(
-                name=one.name, value=exact(one.value), positions=sorted(set(one.positions)), disputed=one.disputed
-            )
-            for one in given
-        ],
+        inputs=[_input(one) for one in given],
+        not_counted=[_input(one) for one in inputs.not_counted if part.HasField("interview")],
     )
     if source is None:
         if rules.missing == CompetitionRules.MISSING_ZERO:
@@ -152,6 +150,11 @@ def _part(rules: CompetitionRules, part: CompetitionRules.Part, inputs: Inputs) 
         source = _in_band(part.bands, band)
     made.score.CopyFrom(exact(_precise(rules, part, source)))
     return made
+
+
+def _input(one: Given) -> PartScore.Input:
+    positions = sorted(set(one.positions))
+    return PartScore.Input(name=one.name, value=exact(one.value), positions=positions, disputed=one.disputed)
 
 
 def _source(part: CompetitionRules.Part, inputs: Inputs) -> tuple[Sequence[Given], Fraction | None, str]:

@@ -128,9 +128,11 @@ class ScoreApi:
     async def GetInterviewSpread(self, request: pb.GetInterviewSpreadRequest, context: Context) -> pb.InterviewSpread:
         competition_id = request.competition_id
         await check_hr(self._commands, context)
-        if (await self._commands.load(CANDIDACY, candidacy_key(competition_id, caller_id(context)))).position:
-            raise need_to_know()
         state = (await self._commands.load(COMPETITION, competition_id)).state
+        caller = caller_id(context)
+        still_judges = caller in state.panel.interviewer_ids and not state.is_judged
+        if still_judges or (await self._commands.load(CANDIDACY, candidacy_key(competition_id, caller))).position:
+            raise need_to_know()
         if not state.opened.competition_id:
             raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {competition_id}")
         rules = await self._candidates.rules_of(state)

@@ -127,6 +127,7 @@ DECLARED = ConflictDeclared(
     employee_id="e-1",
     reason="they are married",
     declared_by=HR,
+    declared_date="2026-03-16",
 )
 APPLIED = ApplicationsClosed(competition_id="c-1", closed_date="2026-03-16", closed_by=HR)
 RANKED = CompetitionRanked(competition_id="c-1", ranking=RANKING, ranked_by=HR, ranked_date="2026-03-16")

@@ -39,7 +39,7 @@ def inputs(history: Sequence[Recorded] = (), person: History | None = None, judg
 
 
 def test_nothing_is_known_of_somebody_new() -> None:
-    assert inputs() == Inputs(CLOSED, totals=[], interviews=[])
+    assert inputs() == Inputs(CLOSED, totals=[], interviews=[], not_counted=[])
 
 
 def test_totals_of_closed_months_with_where_they_come_from() -> None:

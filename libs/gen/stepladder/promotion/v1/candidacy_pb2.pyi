@@ -152,11 +152,38 @@ class Candidacy(_message.Message):
     class InterviewScore(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
+        @_typing.final
+        class NotCounted(_message.Message):
+            """Why an interview does not count: a conflict of interest."""
+
+            DESCRIPTOR: _descriptor.Descriptor
+
+            REASON_FIELD_NUMBER: _builtins.int
+            DECLARED_BY_FIELD_NUMBER: _builtins.int
+            DECLARED_DATE_FIELD_NUMBER: _builtins.int
+            reason: _builtins.str
+            """For HR only: in whose words, who declared it, and when; empty for an interviewer who has come to compete."""
+            declared_by: _builtins.str
+            declared_date: _builtins.str
+            def __init__(
+                self,
+                *,
+                reason: _builtins.str = ...,
+                declared_by: _builtins.str = ...,
+                declared_date: _builtins.str = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_by", b"declared_by", "declared_date", b"declared_date", "reason", b"reason"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
         INTERVIEWER_ID_FIELD_NUMBER: _builtins.int
         ANSWERS_FIELD_NUMBER: _builtins.int
         NOTES_FIELD_NUMBER: _builtins.int
         POINTS_FIELD_NUMBER: _builtins.int
         FULL_POINTS_FIELD_NUMBER: _builtins.int
+        NOT_COUNTED_FIELD_NUMBER: _builtins.int
         interviewer_id: _builtins.str
         notes: _builtins.str
         points: _builtins.int
@@ -164,6 +191,10 @@ class Candidacy(_message.Message):
         """The most that the questions are worth."""
         @_builtins.property
         def answers(self) -> _containers.RepeatedCompositeFieldContainer[_interview_pb2.AnswerScore]: ...
+        @_builtins.property
+        def not_counted(self) -> Global___Candidacy.InterviewScore.NotCounted:
+            """Set where it goes into no score."""
+
         def __init__(
             self,
             *,
@@ -172,10 +203,11 @@ class Candidacy(_message.Message):
             notes: _builtins.str = ...,
             points: _builtins.int = ...,
             full_points: _builtins.int = ...,
+            not_counted: Global___Candidacy.InterviewScore.NotCounted | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["not_counted", b"not_counted"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "full_points", b"full_points", "interviewer_id", b"interviewer_id", "notes", b"notes", "points", b"points"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "full_points", b"full_points", "interviewer_id", b"interviewer_id", "not_counted", b"not_counted", "notes", b"notes", "points", b"points"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1016,9 +1048,7 @@ class ActOnCandidacy(_message.Message):
     EMPLOYED_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     conflict: _builtins.str
-    """Why the caller may not judge this candidate, besides what the candidacy itself tells; empty: nothing. Not of
-    RaiseObjection and WithdrawCandidacy.
-    """
+    """ScoreInterview: why the caller must not judge this candidate, besides what the candidacy itself tells; empty: nothing."""
     seat: _builtins.bool
     """The same: the competition has a seat for the candidate."""
     employed: _builtins.bool

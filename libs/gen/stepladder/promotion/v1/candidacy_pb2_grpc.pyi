@@ -22,8 +22,9 @@ class CandidacyServiceStub:
     today. Where there is nobody, or they compete for the same post, HR stands in for them.
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
-    is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of reviews, objections and what each criterion says; the candidate all of their own but others' names, interviews
+    is of two levels at once; an interviewer the candidacies of their panel, but of whom they must not judge, the others'
+    scores once the competition is ranked, and nothing of reviews, objections and what each criterion says; HR who interviews is
+    an interviewer and nothing else until then; the candidate all of their own but others' names, interviews
     before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
     `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
     `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
@@ -110,8 +111,9 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
     today. Where there is nobody, or they compete for the same post, HR stands in for them.
 
     HR may see everything but peers' scores; the candidate's lead and manager what is of their people; the executive what
-    is of two levels at once; an interviewer the candidacies of their panel, the others' scores once they gave their own, and
-    nothing of reviews, objections and what each criterion says; the candidate all of their own but others' names, interviews
+    is of two levels at once; an interviewer the candidacies of their panel, but of whom they must not judge, the others'
+    scores once the competition is ranked, and nothing of reviews, objections and what each criterion says; HR who interviews is
+    an interviewer and nothing else until then; the candidate all of their own but others' names, interviews
     before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
     `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
     `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.

@@ -57,12 +57,14 @@ class Competition(_message.Message):
         CANDIDACY_ID_FIELD_NUMBER: _builtins.int
         REASON_FIELD_NUMBER: _builtins.int
         DECLARED_BY_FIELD_NUMBER: _builtins.int
+        DECLARED_DATE_FIELD_NUMBER: _builtins.int
         interviewer_id: _builtins.str
         candidacy_id: _builtins.str
         reason: _builtins.str
         """Sealed with the candidate's key."""
         declared_by: _builtins.str
         """`user:<id>`."""
+        declared_date: _builtins.str
         def __init__(
             self,
             *,
@@ -70,10 +72,11 @@ class Competition(_message.Message):
             candidacy_id: _builtins.str = ...,
             reason: _builtins.str = ...,
             declared_by: _builtins.str = ...,
+            declared_date: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "declared_by", b"declared_by", "interviewer_id", b"interviewer_id", "reason", b"reason"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "declared_by", b"declared_by", "declared_date", b"declared_date", "interviewer_id", b"interviewer_id", "reason", b"reason"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -423,6 +426,7 @@ class SetPanel(_message.Message):
     BANK_POSITION_FIELD_NUMBER: _builtins.int
     CANDIDATE_IDS_FIELD_NUMBER: _builtins.int
     SCORED_BY_FIELD_NUMBER: _builtins.int
+    HR_IDS_FIELD_NUMBER: _builtins.int
     minimum_interviewers: _builtins.int
     """The fewest that the rules ask for; 0: they have no interview."""
     bank_position: _builtins.int
@@ -440,6 +444,10 @@ class SetPanel(_message.Message):
     def scored_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Interviewers who have scored a candidate."""
 
+    @_builtins.property
+    def hr_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the request, those who are in HR."""
+
     def __init__(
         self,
         *,
@@ -449,10 +457,11 @@ class SetPanel(_message.Message):
         bank_position: _builtins.int = ...,
         candidate_ids: _abc.Iterable[_builtins.str] | None = ...,
         scored_by: _abc.Iterable[_builtins.str] | None = ...,
+        hr_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "hr_ids", b"hr_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

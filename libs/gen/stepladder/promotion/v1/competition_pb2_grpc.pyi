@@ -41,12 +41,14 @@ class CompetitionServiceStub:
     day, and stay; the same of all candidates.
     Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
     `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
+    `INTERVIEWS_READABLE` for HR who joins it once an interview was given, which they may have read;
     `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
     is not in force.
     """
     DeclareConflict: _aio.UnaryUnaryMultiCallable[_competition_pb2.DeclareConflictRequest, _competition_pb2.Competition]
     """An interviewer must not judge a candidate. Said by the interviewer, or by HR; until it is RANKED. What they have given
-    already does not count.
+    already does not count, and is marked in the candidacy, the score and the case file; they read and decide nothing of the
+    candidate any more.
     Errors: NOT_FOUND `CANDIDACY_NOT_FOUND` if it is none of this competition; FAILED_PRECONDITION `NOT_ON_PANEL`.
     """
     RankCompetition: _aio.UnaryUnaryMultiCallable[_competition_pb2.RankCompetitionRequest, _competition_pb2.Competition]
@@ -118,6 +120,7 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
         day, and stay; the same of all candidates.
         Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
         `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
+        `INTERVIEWS_READABLE` for HR who joins it once an interview was given, which they may have read;
         `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
         is not in force.
         """
@@ -129,7 +132,8 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_competition_pb2.DeclareConflictRequest, _abc.Awaitable[_competition_pb2.Competition]],
     ) -> _abc.Awaitable[_competition_pb2.Competition]:
         """An interviewer must not judge a candidate. Said by the interviewer, or by HR; until it is RANKED. What they have given
-        already does not count.
+        already does not count, and is marked in the candidacy, the score and the case file; they read and decide nothing of the
+        candidate any more.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND` if it is none of this competition; FAILED_PRECONDITION `NOT_ON_PANEL`.
         """
 

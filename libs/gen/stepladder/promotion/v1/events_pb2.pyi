@@ -423,6 +423,7 @@ class ConflictDeclared(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DECLARED_BY_FIELD_NUMBER: _builtins.int
+    DECLARED_DATE_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     interviewer_id: _builtins.str
     candidacy_id: _builtins.str
@@ -430,6 +431,7 @@ class ConflictDeclared(_message.Message):
     """About whom the reason is: the candidate."""
     reason: _builtins.str
     declared_by: _builtins.str
+    declared_date: _builtins.str
     def __init__(
         self,
         *,
@@ -439,10 +441,11 @@ class ConflictDeclared(_message.Message):
         employee_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         declared_by: _builtins.str = ...,
+        declared_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "declared_by", b"declared_by", "employee_id", b"employee_id", "interviewer_id", b"interviewer_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "competition_id", b"competition_id", "declared_by", b"declared_by", "declared_date", b"declared_date", "employee_id", b"employee_id", "interviewer_id", b"interviewer_id", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

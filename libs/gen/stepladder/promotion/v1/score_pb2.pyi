@@ -118,6 +118,7 @@ class PartScore(_message.Message):
     WEIGHTED_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
+    NOT_COUNTED_FIELD_NUMBER: _builtins.int
     part_id: _builtins.str
     display_name: _builtins.str
     weight: _builtins.str
@@ -142,6 +143,10 @@ class PartScore(_message.Message):
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartScore.Input]:
         """What the source is made of, in order: months, interviewers; of peers only how many and their mean."""
 
+    @_builtins.property
+    def not_counted(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartScore.Input]:
+        """Interviews that were given and do not count: by whoever must not judge the candidate."""
+
     def __init__(
         self,
         *,
@@ -155,10 +160,11 @@ class PartScore(_message.Message):
         weighted: Global___Exact | None = ...,
         missing: _builtins.str = ...,
         inputs: _abc.Iterable[Global___PartScore.Input] | None = ...,
+        not_counted: _abc.Iterable[Global___PartScore.Input] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score", "source", b"source", "weighted", b"weighted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["band_points", b"band_points", "display_name", b"display_name", "full_points", b"full_points", "inputs", b"inputs", "missing", b"missing", "part_id", b"part_id", "score", b"score", "source", b"source", "weight", b"weight", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["band_points", b"band_points", "display_name", b"display_name", "full_points", b"full_points", "inputs", b"inputs", "missing", b"missing", "not_counted", b"not_counted", "part_id", b"part_id", "score", b"score", "source", b"source", "weight", b"weight", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
