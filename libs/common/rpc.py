@@ -33,6 +33,7 @@ from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 from libs.common.texts import unreadable_texts
+from libs.common.wording import in_words
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
@@ -195,7 +196,7 @@ class _Method:
             raise Invalid("MALFORMED_REQUEST", f"the request's bytes cannot be decoded: {error}") from error
         most = None if len(raw) <= _ALL_VIOLATIONS_UP_TO_BYTES else 1
         found = _VALIDATOR.collect_violations(request, fail_fast=most == 1)
-        violations = tuple(FieldViolation(field_path(v.proto.field), v.proto.message) for v in found)
+        violations = tuple(FieldViolation(field_path(v.proto.field), in_words(v.proto, request)) for v in found)
         if violations := violations or tuple(islice(unreadable_texts(request), most)):
             text = "; ".join(f"{v.field}: {v.message}".removeprefix(": ") for v in violations[:3])
             more = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""

@@ -91,6 +91,11 @@ def candidacy_key(competition_id: str, employee_id: str) -> str:
     return opaque_id("candidacy", competition_id, employee_id)
 
 
+def objection_key(candidacy_id: str, actor: str, given_id: str) -> str:
+    """The id of an objection. Another's own is never taken by it, so nobody finds out by trying who objected."""
+    return opaque_id("objection", candidacy_id, actor, given_id)
+
+
 SAYS: Mapping[type[Message], tuple[type[Message], str]] = {
     ReviewAsLeadRequest: (LeadReviewed, "reviewed_by"),
     ReviewAsManagerRequest: (ManagerReviewed, "reviewed_by"),
@@ -205,7 +210,7 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
             return [_interviewed(state, interview, act.interview, actor)]
         case Candidacy.STATE_LISTED, RaiseObjectionRequest(objection_id=objection_id, reason=reason):
             if objection_id in state.objections:
-                raise AlreadyExists("OBJECTION_EXISTS", f"there is another objection {objection_id}")
+                raise AlreadyExists("OBJECTION_EXISTS", "this id is of another objection of the caller's")
             return [ObjectionRaised(objection_id=objection_id, reason=reason, raised_by=actor, raised_date=text)]
         case _, RaiseObjectionRequest():
             raise NotAllowed("NOT_LISTED", "only a candidacy on a public list that is not approved can be objected to")

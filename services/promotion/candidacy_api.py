@@ -16,7 +16,7 @@ from libs.facts.reaching import Reaches, check_hr
 from libs.facts.relations import Directory, Relation, need_to_know, relations
 from services.promotion import competition
 from services.promotion.candidacies import Candidacies
-from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat
+from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat, objection_key
 from services.promotion.candidacy_rights import MAY, Role, roles, to_resource, why_apart
 from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
@@ -135,13 +135,13 @@ class CandidacyApi:
         directory = await directory_around(self._commands, caller, today)
         if not directory.employed(caller, today):
             raise need_to_know()
+        candidacy_id = request.candidacy_id
+        key = objection_key(candidacy_id, context.actor, request.objection_id)
         command = pb.ActOnCandidacy(raise_objection=request)
-        context = replace(context, request=request)
-        state = (await self._commands.handle(CANDIDACY, request.candidacy_id, command, context)).state
-        raised = state.objections[request.objection_id]
-        return pb.RaiseObjectionResponse(
-            candidacy_id=request.candidacy_id, objection_id=request.objection_id, raised_date=raised.raised_date
-        )
+        command.raise_objection.objection_id = key
+        handled = await self._commands.handle(CANDIDACY, candidacy_id, command, replace(context, request=request))
+        raised_date = handled.state.objections[key].raised_date
+        return pb.RaiseObjectionResponse(candidacy_id=candidacy_id, objection_id=key, raised_date=raised_date)
 
     async def SettleObjection(self, request: pb.SettleObjectionRequest, context: Context) -> pb.Candidacy:
         return await self._act(request, context, request.etag)

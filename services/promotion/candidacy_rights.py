@@ -282,9 +282,9 @@ def _objection(state: State, objection_id: str) -> Candidacy.Objection:
 
 
 def _hide_others(shown: Candidacy) -> None:
-    """What HR only is told: who objected, and whose interviews a score is made of."""
+    """What HR only is told: who objected, in what words (which may tell who), whose interviews a score is made of."""
     for one in shown.objections:
-        one.objection_id = one.raised_by = ""
+        one.objection_id = one.raised_by = one.reason = ""
     for part in [*shown.score.parts, *shown.drift.score.parts]:
         del part.inputs[:]
         del part.not_counted[:]

@@ -10,7 +10,8 @@ TITLE = "Who is to be appointed"
 OPEN = (
     "These colleagues are to be appointed, unless an objection is upheld. Until the last day of the notice everybody "
     "who is employed may object to one of them, with reasons. HR hears every objection; the candidate is not told who "
-    "raised it. A notice may end later than it says here, never earlier."
+    "raised it, nor in what words, but what HR found when it is settled. A notice may end later than it says here, "
+    "never earlier."
 )
 NOBODY = "Nobody is on the list now: all who were have left it."
 

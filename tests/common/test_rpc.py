@@ -64,6 +64,7 @@ RECORD_FACTS = "/stepladder.performance.v1.FactsService/RecordFacts"
 
 SETTINGS = Settings(performance_address="127.0.0.1:0", site_time_zone=ZoneInfo("Asia/Shanghai"))
 LATE = datetime(2026, 3, 31, 16, 30, tzinfo=UTC)
+NO_DAY = "must be a day of the calendar, written YYYY-MM-DD, such as 2026-03-31"
 """Half past midnight of 1 April in Shanghai."""
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -244,14 +245,12 @@ async def test_field_rules_are_checked(world: World) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await world.record(request)
     assert caught.value.code() == StatusCode.INVALID_ARGUMENT
-    assert caught.value.details() == (
-        "request_id: must be at most 100 characters; facts[2].date: must be a day of the calendar, written YYYY-MM-DD"
-    )
+    assert caught.value.details() == (f"request_id: must be at most 100 characters; facts[2].date: {NO_DAY}")
     info, violations = details(caught.value)
     assert info == ErrorInfo(reason="INVALID_FIELDS", domain="stepladder")
     assert violations == [
         FieldViolation("request_id", "must be at most 100 characters"),
-        FieldViolation("facts[2].date", "must be a day of the calendar, written YYYY-MM-DD"),
+        FieldViolation("facts[2].date", NO_DAY),
     ]
     assert not world.facts.contexts
 
@@ -350,7 +349,7 @@ async def test_client_stream_is_checked_message_by_message(world: World) -> None
     assert (caught.value.details() or "").startswith("message 2 of the stream: batch.facts[1].date: ")
     info, violations = details(caught.value)
     assert info.reason == "INVALID_FIELDS"
-    assert violations == [FieldViolation("batch.facts[1].date", "must be a day of the calendar, written YYYY-MM-DD")]
+    assert violations == [FieldViolation("batch.facts[1].date", NO_DAY)]
 
 
 async def test_server_stream_arrives(world: World) -> None:

@@ -402,17 +402,18 @@ class Story:
         first, second = self.centre.departments[:2]
         doubted, wrong = self.listed[first][0], self.listed[second][0]
         self.go(date(2026, 6, 16))
-        for number, (employee, by_whom) in enumerate(((doubted, f"{second}-lead"), (wrong, f"{first}-lead"))):
+        raised = {}
+        for employee, by_whom in ((doubted, f"{second}-lead"), (wrong, f"{first}-lead")):
             objection = candidacy_pb2.RaiseObjectionRequest(
-                candidacy_id=self.candidacies[employee], objection_id=f"objection-{number}", reason="I doubt it."
+                candidacy_id=self.candidacies[employee], objection_id="doubts", reason="I doubt it."
             )
-            await self.say(by_whom, self.runs.RaiseObjection, objection)
+            raised[employee] = (await self.say(by_whom, self.runs.RaiseObjection, objection)).objection_id
         self.go(date(2026, 6, 22))
         await self.refused("OBJECTION_OPEN", HR_THREE, self.runs.ApproveCandidacy, await self._approval(doubted))
-        for number, (employee, upheld) in enumerate(((doubted, False), (wrong, True))):
+        for employee, upheld in ((doubted, False), (wrong, True)):
             settle = candidacy_pb2.SettleObjectionRequest(
                 candidacy_id=self.candidacies[employee],
-                objection_id=f"objection-{number}",
+                objection_id=raised[employee],
                 upheld=upheld,
                 reason="Heard both sides.",
             )

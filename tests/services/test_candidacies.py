@@ -112,28 +112,44 @@ async def test_who_is_not_eligible_is_told_why(people: Competing) -> None:
 
 
 async def test_objections_pause_and_are_settled_by_somebody_else(people: Competing) -> None:
-    """Anybody may object to a public list; nobody is told who, but HR."""
+    """Anybody may object to a public list; nobody is told who and in what words, but HR."""
     objection = pb.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="took my calls")
     for key in (people.key, "nobodys"):
         other = pb.RaiseObjectionRequest(candidacy_id=key, objection_id="o-1", reason="x")
         await refused(people.say(other, people.agents[1]), NOT_NOW, "NOT_LISTED")
     await on_the_list(people)
     people.at("2026-03-18")
-    await people.say(objection, people.agents[1])
-    await people.say(objection, people.agents[1])
+    raised = await people.say(objection, people.agents[1])
+    assert await people.say(objection, people.agents[1]) == raised
     await refused(people.say(objection, people.candidate), NOT_NOW, "CONFLICT_OF_INTEREST")
     for person in (people.candidate, people.lead):
         (shown,) = (await people.seen(person)).objections
-        assert (shown.raised_by, shown.objection_id, shown.reason) == ("", "", "took my calls")
+        assert (shown.raised_by, shown.objection_id, shown.reason) == ("", "", "")
+        assert (shown.outcome, shown.raised_date) == (Candidacy.Objection.OUTCOME_OPEN, "2026-03-18")
+    (for_hr,) = (await people.seen()).objections
+    assert (for_hr.raised_by, for_hr.reason) == (f"user:{people.agents[1]}", "took my calls")
+    assert for_hr.objection_id == raised.objection_id
     people.at("2026-04-20")
     await refused(people.approve(), NOT_NOW, "OBJECTION_OPEN")
-    settle: dict[str, Any] = {"objection_id": "o-1", "upheld": False, "reason": "they were not"}
+    settle: dict[str, Any] = {"objection_id": raised.objection_id, "upheld": False, "reason": "they were not"}
     await refused(people.act(pb.SettleObjectionRequest, people.lead, **settle), *NEED_TO_KNOW)
     settled = await people.act(pb.SettleObjectionRequest, people.hr[0], **settle)
     assert settled.notice_until == "2026-04-24"  # 17 March; 21 22 23 24 April
     people.at("2026-04-25")
     await refused(people.approve(people.hr[0]), NOT_NOW, "SEPARATION_OF_DUTIES")
     assert (await people.approve(people.hr[1])).state == Candidacy.STATE_APPROVED
+
+
+async def test_nobody_finds_out_by_trying_who_objected(people: Competing) -> None:
+    """An id is the caller's own: one that a colleague has used is free, and what they read is the same either way."""
+    await on_the_list(people)
+    mine = pb.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="took my calls")
+    await people.say(mine, people.agents[1])
+    other = pb.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="was late")
+    await refused(people.say(other, people.agents[1]), StatusCode.ALREADY_EXISTS, "OBJECTION_EXISTS")
+    await people.say(other, people.agents[2])
+    raised = [one.reason for one in (await people.seen()).objections]
+    assert raised == ["took my calls", "was late"]
 
 
 async def test_a_calendar_set_in_mid_notice_moves_it(people: Competing) -> None:

@@ -18,6 +18,9 @@ RESOURCE_ID_FIELD_NUMBER: _builtins.int
 ISO_DATE_FIELD_NUMBER: _builtins.int
 ISO_MONTH_FIELD_NUMBER: _builtins.int
 DECIMAL_FIELD_NUMBER: _builtins.int
+POINTS_OF_100_FIELD_NUMBER: _builtins.int
+LOG_SUBJECT_FIELD_NUMBER: _builtins.int
+MEASURE_NAME_FIELD_NUMBER: _builtins.int
 personal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """The field holds free text or a name. It never reaches the log in clear: it is sealed with the
 data key of the employee named by the message's `data_subject` field.
@@ -36,3 +39,9 @@ iso_month: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, 
 """A calendar month of the years 1900 to 2199, written YYYY-MM."""
 decimal: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
 """A decimal number in plain notation with at most 18 digits before and 9 after the point."""
+points_of_100: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
+"""What people give somebody: 0 to 100 with up to two digits behind the point."""
+log_subject: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
+"""The subject of an aggregate in the log."""
+measure_name: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
+"""What is measured: a KPI's id, or a measure such as `conduct.points`."""

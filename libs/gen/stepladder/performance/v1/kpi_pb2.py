@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/performance/v1/kpi.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a stepladder/common/v1/rules.proto\"\x92\t\n\x03Kpi\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12 \n\x0c\x64isplay_name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12!\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12=\n\x04unit\x18\x04 \x01(\x0e\x32#.stepladder.performance.v1.Kpi.UnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12G\n\tdirection\x18\x05 \x01(\x0e\x32(.stepladder.performance.v1.Kpi.DirectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12K\n\x0b\x61ggregation\x18\x06 \x01(\x0e\x32*.stepladder.performance.v1.Kpi.AggregationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x0fscale_numerator\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01\x12(\n\x11scale_denominator\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01\x12\x1c\n\tprecision\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x06(\x00\x12\x1d\n\x0b\x64\x65scription\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0clog_position\x18\x0c \x01(\x03\x12\"\n\x0cretired_date\x18\r \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12:\n\x07\x64\x65rived\x18\x0e \x01(\x0b\x32).stepladder.performance.v1.Kpi.Derivation\x1a}\n\nDerivation\x12\x34\n\tnumerator\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9.-]{0,62}$\x12\x39\n\x0b\x64\x65nominator\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^([a-z0-9][a-z0-9.-]{0,62})?$\"\xbd\x01\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x10\n\x0cUNIT_PERCENT\x10\x01\x12\x12\n\x0eUNIT_PER_MILLE\x10\x02\x12\x0e\n\nUNIT_COUNT\x10\x03\x12\x10\n\x0cUNIT_SECONDS\x10\x04\x12\x10\n\x0cUNIT_MINUTES\x10\x05\x12\x1e\n\x1aUNIT_CHARACTERS_PER_MINUTE\x10\x06\x12\x0f\n\x0bUNIT_POINTS\x10\x07\x12\x14\n\x10UNIT_TIME_OF_DAY\x10\x08\"y\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44IRECTION_HIGHER\x10\x01\x12\x13\n\x0f\x44IRECTION_LOWER\x10\x02\x12\x12\n\x0e\x44IRECTION_BAND\x10\x03\x12\x12\n\x0e\x44IRECTION_NONE\x10\x04\"\x88\x01\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41GGREGATION_RATIO\x10\x01\x12\x13\n\x0f\x41GGREGATION_SUM\x10\x02\x12\x17\n\x13\x41GGREGATION_MINIMUM\x10\x03\x12\x17\n\x13\x41GGREGATION_MAXIMUM\x10\x04\"d\n\x10\x43reateKpiRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x03kpi\x18\x02 \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xc8\x01\x01\"\xc6\x02\n\x10UpdateKpiRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x03kpi\x18\x02 \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xd8\x01\x03\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask:\xae\x01\xbaH\xaa\x01\x1a\xa7\x01\n\x11update_kpi.kpi_id\x12\\kpi.kpi_id must be 1 to 63 lower-case letters, digits or hyphens and not start with a hyphen\x1a\x34this.kpi.kpi_id.matches(\'^[a-z0-9][a-z0-9-]{0,62}$\')\"W\n\rGetKpiRequest\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\x12\x19\n\x08known_at\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"V\n\x0fListKpisRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\"Y\n\x10ListKpisResponse\x12,\n\x04kpis\x18\x01 \x03(\x0b\x32\x1e.stepladder.performance.v1.Kpi\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf1\x02\n\x06Target\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1d\n\x07minimum\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07maximum\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x14\n\x0clog_position\x18\x06 \x01(\x03\x12\x1e\n\x08position\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x18\n\x05stars\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x00\x12\x0f\n\x07per_day\x18\t \x01(\x08:k\xbaHh\x1a\x66\n\rtarget.bounds\x12+a target needs a minimum, a maximum or both\x1a(this.minimum != \'\' || this.maximum != \'\'\"j\n\x10SetTargetRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\x06target\x18\x02 \x01(\x0b\x32!.stepladder.performance.v1.TargetB\x06\xbaH\x03\xc8\x01\x01\"w\n\x12ListTargetsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1c\n\x06kpi_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x04 \x01(\x03\"b\n\x13ListTargetsResponse\x12\x32\n\x07targets\x18\x01 \x03(\x0b\x32!.stepladder.performance.v1.Target\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd8\x05\n\nKpiService\x12m\n\tCreateKpi\x12+.stepladder.performance.v1.CreateKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/kpis:\x01*\x12|\n\tUpdateKpi\x12+.stepladder.performance.v1.UpdateKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\"\x82\xd3\xe4\x93\x02\x1c\x32\x15/v1/kpis/{kpi.kpi_id}:\x03kpi\x12m\n\x06GetKpi\x12(.stepladder.performance.v1.GetKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/kpis/{kpi_id}\x12u\n\x08ListKpis\x12*.stepladder.performance.v1.ListKpisRequest\x1a+.stepladder.performance.v1.ListKpisResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/kpis\x12s\n\tSetTarget\x12+.stepladder.performance.v1.SetTargetRequest\x1a!.stepladder.performance.v1.Target\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/targets:\x01*\x12\x81\x01\n\x0bListTargets\x12-.stepladder.performance.v1.ListTargetsRequest\x1a..stepladder.performance.v1.ListTargetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/targetsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/performance/v1/kpi.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a stepladder/common/v1/rules.proto\"\xe2\x08\n\x03Kpi\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12 \n\x0c\x64isplay_name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12!\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12=\n\x04unit\x18\x04 \x01(\x0e\x32#.stepladder.performance.v1.Kpi.UnitB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12G\n\tdirection\x18\x05 \x01(\x0e\x32(.stepladder.performance.v1.Kpi.DirectionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12K\n\x0b\x61ggregation\x18\x06 \x01(\x0e\x32*.stepladder.performance.v1.Kpi.AggregationB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12&\n\x0fscale_numerator\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01\x12(\n\x11scale_denominator\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x01\x12\x1c\n\tprecision\x18\t \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x06(\x00\x12\x1d\n\x0b\x64\x65scription\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12\x14\n\x0clog_position\x18\x0c \x01(\x03\x12\"\n\x0cretired_date\x18\r \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12:\n\x07\x64\x65rived\x18\x0e \x01(\x0b\x32).stepladder.performance.v1.Kpi.Derivation\x1aM\n\nDerivation\x12\x1c\n\tnumerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xd0\xbb\x18\x01\x12!\n\x0b\x64\x65nominator\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xd0\xbb\x18\x01\xd8\x01\x01\"\xbd\x01\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x10\n\x0cUNIT_PERCENT\x10\x01\x12\x12\n\x0eUNIT_PER_MILLE\x10\x02\x12\x0e\n\nUNIT_COUNT\x10\x03\x12\x10\n\x0cUNIT_SECONDS\x10\x04\x12\x10\n\x0cUNIT_MINUTES\x10\x05\x12\x1e\n\x1aUNIT_CHARACTERS_PER_MINUTE\x10\x06\x12\x0f\n\x0bUNIT_POINTS\x10\x07\x12\x14\n\x10UNIT_TIME_OF_DAY\x10\x08\"y\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44IRECTION_HIGHER\x10\x01\x12\x13\n\x0f\x44IRECTION_LOWER\x10\x02\x12\x12\n\x0e\x44IRECTION_BAND\x10\x03\x12\x12\n\x0e\x44IRECTION_NONE\x10\x04\"\x88\x01\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41GGREGATION_RATIO\x10\x01\x12\x13\n\x0f\x41GGREGATION_SUM\x10\x02\x12\x17\n\x13\x41GGREGATION_MINIMUM\x10\x03\x12\x17\n\x13\x41GGREGATION_MAXIMUM\x10\x04\"d\n\x10\x43reateKpiRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x03kpi\x18\x02 \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xc8\x01\x01\"\xd5\x02\n\x10UpdateKpiRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x33\n\x03kpi\x18\x02 \x01(\x0b\x32\x1e.stepladder.performance.v1.KpiB\x06\xbaH\x03\xd8\x01\x03\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask:\xbd\x01\xbaH\xb9\x01\x1a\xb6\x01\n\x11update_kpi.kpi_id\x12kkpi.kpi_id must be 1 to 63 lower-case letters, digits or hyphens and not start with a hyphen, such as calls\x1a\x34this.kpi.kpi_id.matches(\'^[a-z0-9][a-z0-9-]{0,62}$\')\"W\n\rGetKpiRequest\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x10\n\x08\x61t_least\x18\x02 \x01(\x03\x12\x19\n\x08known_at\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"V\n\x0fListKpisRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08\x61t_least\x18\x03 \x01(\x03\"Y\n\x10ListKpisResponse\x12,\n\x04kpis\x18\x01 \x03(\x0b\x32\x1e.stepladder.performance.v1.Kpi\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf1\x02\n\x06Target\x12\x19\n\x06kpi_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x1d\n\x07minimum\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07maximum\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xb8\xbb\x18\x01\xd8\x01\x01\x12\x14\n\x0clog_position\x18\x06 \x01(\x03\x12\x1e\n\x08position\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x18\n\x05stars\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x00\x12\x0f\n\x07per_day\x18\t \x01(\x08:k\xbaHh\x1a\x66\n\rtarget.bounds\x12+a target needs a minimum, a maximum or both\x1a(this.minimum != \'\' || this.maximum != \'\'\"j\n\x10SetTargetRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\x06target\x18\x02 \x01(\x0b\x32!.stepladder.performance.v1.TargetB\x06\xbaH\x03\xc8\x01\x01\"w\n\x12ListTargetsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1c\n\x06kpi_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x04 \x01(\x03\"b\n\x13ListTargetsResponse\x12\x32\n\x07targets\x18\x01 \x03(\x0b\x32!.stepladder.performance.v1.Target\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd8\x05\n\nKpiService\x12m\n\tCreateKpi\x12+.stepladder.performance.v1.CreateKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/kpis:\x01*\x12|\n\tUpdateKpi\x12+.stepladder.performance.v1.UpdateKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\"\x82\xd3\xe4\x93\x02\x1c\x32\x15/v1/kpis/{kpi.kpi_id}:\x03kpi\x12m\n\x06GetKpi\x12(.stepladder.performance.v1.GetKpiRequest\x1a\x1e.stepladder.performance.v1.Kpi\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/kpis/{kpi_id}\x12u\n\x08ListKpis\x12*.stepladder.performance.v1.ListKpisRequest\x1a+.stepladder.performance.v1.ListKpisResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/kpis\x12s\n\tSetTarget\x12+.stepladder.performance.v1.SetTargetRequest\x1a!.stepladder.performance.v1.Target\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/targets:\x01*\x12\x81\x01\n\x0bListTargets\x12-.stepladder.performance.v1.ListTargetsRequest\x1a..stepladder.performance.v1.ListTargetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/targetsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.performance.v1.k
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_KPI_DERIVATION'].fields_by_name['numerator']._loaded_options = None
-  _globals['_KPI_DERIVATION'].fields_by_name['numerator']._serialized_options = b'\272H\036r\0342\032^[a-z0-9][a-z0-9.-]{0,62}$'
+  _globals['_KPI_DERIVATION'].fields_by_name['numerator']._serialized_options = b'\272H\006r\004\320\273\030\001'
   _globals['_KPI_DERIVATION'].fields_by_name['denominator']._loaded_options = None
-  _globals['_KPI_DERIVATION'].fields_by_name['denominator']._serialized_options = b'\272H!r\0372\035^([a-z0-9][a-z0-9.-]{0,62})?$'
+  _globals['_KPI_DERIVATION'].fields_by_name['denominator']._serialized_options = b'\272H\tr\004\320\273\030\001\330\001\001'
   _globals['_KPI'].fields_by_name['kpi_id']._loaded_options = None
   _globals['_KPI'].fields_by_name['kpi_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_KPI'].fields_by_name['display_name']._loaded_options = None
@@ -70,7 +70,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEKPIREQUEST'].fields_by_name['kpi']._loaded_options = None
   _globals['_UPDATEKPIREQUEST'].fields_by_name['kpi']._serialized_options = b'\272H\003\330\001\003'
   _globals['_UPDATEKPIREQUEST']._loaded_options = None
-  _globals['_UPDATEKPIREQUEST']._serialized_options = b'\272H\252\001\032\247\001\n\021update_kpi.kpi_id\022\\kpi.kpi_id must be 1 to 63 lower-case letters, digits or hyphens and not start with a hyphen\0324this.kpi.kpi_id.matches(\'^[a-z0-9][a-z0-9-]{0,62}$\')'
+  _globals['_UPDATEKPIREQUEST']._serialized_options = b'\272H\271\001\032\266\001\n\021update_kpi.kpi_id\022kkpi.kpi_id must be 1 to 63 lower-case letters, digits or hyphens and not start with a hyphen, such as calls\0324this.kpi.kpi_id.matches(\'^[a-z0-9][a-z0-9-]{0,62}$\')'
   _globals['_GETKPIREQUEST'].fields_by_name['kpi_id']._loaded_options = None
   _globals['_GETKPIREQUEST'].fields_by_name['kpi_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_GETKPIREQUEST'].fields_by_name['known_at']._loaded_options = None
@@ -114,33 +114,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KPISERVICE'].methods_by_name['ListTargets']._loaded_options = None
   _globals['_KPISERVICE'].methods_by_name['ListTargets']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/targets'
   _globals['_KPI']._serialized_start=194
-  _globals['_KPI']._serialized_end=1364
+  _globals['_KPI']._serialized_end=1316
   _globals['_KPI_DERIVATION']._serialized_start=785
-  _globals['_KPI_DERIVATION']._serialized_end=910
-  _globals['_KPI_UNIT']._serialized_start=913
-  _globals['_KPI_UNIT']._serialized_end=1102
-  _globals['_KPI_DIRECTION']._serialized_start=1104
-  _globals['_KPI_DIRECTION']._serialized_end=1225
-  _globals['_KPI_AGGREGATION']._serialized_start=1228
-  _globals['_KPI_AGGREGATION']._serialized_end=1364
-  _globals['_CREATEKPIREQUEST']._serialized_start=1366
-  _globals['_CREATEKPIREQUEST']._serialized_end=1466
-  _globals['_UPDATEKPIREQUEST']._serialized_start=1469
-  _globals['_UPDATEKPIREQUEST']._serialized_end=1795
-  _globals['_GETKPIREQUEST']._serialized_start=1797
-  _globals['_GETKPIREQUEST']._serialized_end=1884
-  _globals['_LISTKPISREQUEST']._serialized_start=1886
-  _globals['_LISTKPISREQUEST']._serialized_end=1972
-  _globals['_LISTKPISRESPONSE']._serialized_start=1974
-  _globals['_LISTKPISRESPONSE']._serialized_end=2063
-  _globals['_TARGET']._serialized_start=2066
-  _globals['_TARGET']._serialized_end=2435
-  _globals['_SETTARGETREQUEST']._serialized_start=2437
-  _globals['_SETTARGETREQUEST']._serialized_end=2543
-  _globals['_LISTTARGETSREQUEST']._serialized_start=2545
-  _globals['_LISTTARGETSREQUEST']._serialized_end=2664
-  _globals['_LISTTARGETSRESPONSE']._serialized_start=2666
-  _globals['_LISTTARGETSRESPONSE']._serialized_end=2764
-  _globals['_KPISERVICE']._serialized_start=2767
-  _globals['_KPISERVICE']._serialized_end=3495
+  _globals['_KPI_DERIVATION']._serialized_end=862
+  _globals['_KPI_UNIT']._serialized_start=865
+  _globals['_KPI_UNIT']._serialized_end=1054
+  _globals['_KPI_DIRECTION']._serialized_start=1056
+  _globals['_KPI_DIRECTION']._serialized_end=1177
+  _globals['_KPI_AGGREGATION']._serialized_start=1180
+  _globals['_KPI_AGGREGATION']._serialized_end=1316
+  _globals['_CREATEKPIREQUEST']._serialized_start=1318
+  _globals['_CREATEKPIREQUEST']._serialized_end=1418
+  _globals['_UPDATEKPIREQUEST']._serialized_start=1421
+  _globals['_UPDATEKPIREQUEST']._serialized_end=1762
+  _globals['_GETKPIREQUEST']._serialized_start=1764
+  _globals['_GETKPIREQUEST']._serialized_end=1851
+  _globals['_LISTKPISREQUEST']._serialized_start=1853
+  _globals['_LISTKPISREQUEST']._serialized_end=1939
+  _globals['_LISTKPISRESPONSE']._serialized_start=1941
+  _globals['_LISTKPISRESPONSE']._serialized_end=2030
+  _globals['_TARGET']._serialized_start=2033
+  _globals['_TARGET']._serialized_end=2402
+  _globals['_SETTARGETREQUEST']._serialized_start=2404
+  _globals['_SETTARGETREQUEST']._serialized_end=2510
+  _globals['_LISTTARGETSREQUEST']._serialized_start=2512
+  _globals['_LISTTARGETSREQUEST']._serialized_end=2631
+  _globals['_LISTTARGETSRESPONSE']._serialized_start=2633
+  _globals['_LISTTARGETSRESPONSE']._serialized_end=2731
+  _globals['_KPISERVICE']._serialized_start=2734
+  _globals['_KPISERVICE']._serialized_end=3462
 # @@protoc_insertion_point(module_scope)

@@ -241,11 +241,13 @@ class Candidacy(_message.Message):
         SETTLED_BY_FIELD_NUMBER: _builtins.int
         SETTLED_DATE_FIELD_NUMBER: _builtins.int
         objection_id: _builtins.str
+        """These three for HR only."""
         reason: _builtins.str
         raised_by: _builtins.str
         raised_date: _builtins.str
         outcome: Global___Candidacy.Objection.Outcome.ValueType
         settlement_reason: _builtins.str
+        """HR's words."""
         settled_by: _builtins.str
         settled_date: _builtins.str
         def __init__(
@@ -616,7 +618,7 @@ class RaiseObjectionRequest(_message.Message):
     request_id: _builtins.str
     candidacy_id: _builtins.str
     objection_id: _builtins.str
-    """Given by the caller, so that saying it again is safe."""
+    """Given by the caller, who tells their own objections apart by it; saying it again is safe."""
     reason: _builtins.str
     def __init__(
         self,
@@ -643,6 +645,7 @@ class RaiseObjectionResponse(_message.Message):
     RAISED_DATE_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     objection_id: _builtins.str
+    """As HR is shown it: made of the candidacy, the caller and the id that they gave."""
     raised_date: _builtins.str
     def __init__(
         self,

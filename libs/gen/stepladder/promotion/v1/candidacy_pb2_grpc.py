@@ -201,15 +201,18 @@ class CandidacyServiceServicer:
 
     def RaiseObjection(self, request, context):
         """Anybody who is employed, but the candidate. LISTED, on any day before the approval. Answers nothing but that it was
-        taken down: what it is about is not for everybody.
-        Errors: ALREADY_EXISTS `OBJECTION_EXISTS` for an id that is taken; FAILED_PRECONDITION `NOT_LISTED`.
+        taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
+        HR says when it is settled.
+        Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
+        `NOT_LISTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SettleObjection(self, request, context):
-        """HR, and not who raised it. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
+        """HR, and not who raised it. The reason is read by the candidate, and by who leads them: it says in HR's words what was
+        objected and what came of it, so that nothing tells by whom. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
         the business days on which no objection was open.
         Errors: NOT_FOUND `OBJECTION_NOT_FOUND`; FAILED_PRECONDITION `CALENDAR_ENDS` and others of the calendar.
         """

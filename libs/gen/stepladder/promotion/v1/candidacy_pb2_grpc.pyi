@@ -64,11 +64,14 @@ class CandidacyServiceStub:
     """
     RaiseObjection: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.RaiseObjectionRequest, _candidacy_pb2.RaiseObjectionResponse]
     """Anybody who is employed, but the candidate. LISTED, on any day before the approval. Answers nothing but that it was
-    taken down: what it is about is not for everybody.
-    Errors: ALREADY_EXISTS `OBJECTION_EXISTS` for an id that is taken; FAILED_PRECONDITION `NOT_LISTED`.
+    taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
+    HR says when it is settled.
+    Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
+    `NOT_LISTED`.
     """
     SettleObjection: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.SettleObjectionRequest, _candidacy_pb2.Candidacy]
-    """HR, and not who raised it. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
+    """HR, and not who raised it. The reason is read by the candidate, and by who leads them: it says in HR's words what was
+    objected and what came of it, so that nothing tells by whom. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
     the business days on which no objection was open.
     Errors: NOT_FOUND `OBJECTION_NOT_FOUND`; FAILED_PRECONDITION `CALENDAR_ENDS` and others of the calendar.
     """
@@ -187,8 +190,10 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_candidacy_pb2.RaiseObjectionRequest, _abc.Awaitable[_candidacy_pb2.RaiseObjectionResponse]],
     ) -> _abc.Awaitable[_candidacy_pb2.RaiseObjectionResponse]:
         """Anybody who is employed, but the candidate. LISTED, on any day before the approval. Answers nothing but that it was
-        taken down: what it is about is not for everybody.
-        Errors: ALREADY_EXISTS `OBJECTION_EXISTS` for an id that is taken; FAILED_PRECONDITION `NOT_LISTED`.
+        taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
+        HR says when it is settled.
+        Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
+        `NOT_LISTED`.
         """
 
     @_abc_1.abstractmethod
@@ -197,7 +202,8 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _candidacy_pb2.SettleObjectionRequest,
         context: _aio.ServicerContext[_candidacy_pb2.SettleObjectionRequest, _abc.Awaitable[_candidacy_pb2.Candidacy]],
     ) -> _abc.Awaitable[_candidacy_pb2.Candidacy]:
-        """HR, and not who raised it. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
+        """HR, and not who raised it. The reason is read by the candidate, and by who leads them: it says in HR's words what was
+        objected and what came of it, so that nothing tells by whom. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
         the business days on which no objection was open.
         Errors: NOT_FOUND `OBJECTION_NOT_FOUND`; FAILED_PRECONDITION `CALENDAR_ENDS` and others of the calendar.
         """

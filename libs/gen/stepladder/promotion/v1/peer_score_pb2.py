@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/promotion/v1/peer_score.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"a\n\x0bPeerScoring\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\x05\x12\x0c\n\x04gave\x18\x03 \x01(\x05\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\"w\n\x0f\x41skPeersRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12&\n\x08peer_ids\x18\x03 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x03\x10\x64\x18\x01\"\x06r\x04\xa0\xbb\x18\x01\"\x8f\x01\n\x14GivePeerScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x44\n\x05score\x18\x03 \x01(\tB5\xbaH2r02.^(100([.]0{1,2})?|[0-9]{1,2}([.][0-9]{1,2})?)$J\x04\x08\x01\x10\x02R\nrequest_id\"\x17\n\x15GivePeerScoreResponse\"Q\n\x11\x43losePeersRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"8\n\x15GetPeerScoringRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"U\n ListPeerScoringsAskedOfMeRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xc9\x01\n!ListPeerScoringsAskedOfMeResponse\x12S\n\x05\x61sked\x18\x01 \x03(\x0b\x32\x44.stepladder.promotion.v1.ListPeerScoringsAskedOfMeResponse.PeerAsked\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a\x36\n\tPeerAsked\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\"\x83\x01\n\nAskPeersOf\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.stepladder.promotion.v1.AskPeersRequest\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x14\n\x0cpossible_ids\x18\x03 \x03(\t\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x32\xc7\x06\n\x10PeerScoreService\x12\x94\x01\n\x08\x41skPeers\x12(.stepladder.promotion.v1.AskPeersRequest\x1a$.stepladder.promotion.v1.PeerScoring\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/candidacies/{candidacy_id}/peerScores:ask:\x01*\x12\xa9\x01\n\rGivePeerScore\x12-.stepladder.promotion.v1.GivePeerScoreRequest\x1a..stepladder.promotion.v1.GivePeerScoreResponse\"9\x82\xd3\xe4\x93\x02\x33\"./v1/candidacies/{candidacy_id}/peerScores:give:\x01*\x12\x9a\x01\n\nClosePeers\x12*.stepladder.promotion.v1.ClosePeersRequest\x1a$.stepladder.promotion.v1.PeerScoring\":\x82\xd3\xe4\x93\x02\x34\"//v1/candidacies/{candidacy_id}/peerScores:close:\x01*\x12\x99\x01\n\x0eGetPeerScoring\x12..stepladder.promotion.v1.GetPeerScoringRequest\x1a$.stepladder.promotion.v1.PeerScoring\"1\x82\xd3\xe4\x93\x02+\x12)/v1/candidacies/{candidacy_id}/peerScores\x12\xb6\x01\n\x19ListPeerScoringsAskedOfMe\x12\x39.stepladder.promotion.v1.ListPeerScoringsAskedOfMeRequest\x1a:.stepladder.promotion.v1.ListPeerScoringsAskedOfMeResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/peerScorings:askedOfMeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/promotion/v1/peer_score.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"a\n\x0bPeerScoring\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\r\n\x05\x61sked\x18\x02 \x01(\x05\x12\x0c\n\x04gave\x18\x03 \x01(\x05\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\"w\n\x0f\x41skPeersRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12&\n\x08peer_ids\x18\x03 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x08\x03\x10\x64\x18\x01\"\x06r\x04\xa0\xbb\x18\x01\"c\n\x14GivePeerScoreRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x05score\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xc0\xbb\x18\x01J\x04\x08\x01\x10\x02R\nrequest_id\"\x17\n\x15GivePeerScoreResponse\"Q\n\x11\x43losePeersRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"8\n\x15GetPeerScoringRequest\x12\x1f\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"U\n ListPeerScoringsAskedOfMeRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xc9\x01\n!ListPeerScoringsAskedOfMeResponse\x12S\n\x05\x61sked\x18\x01 \x03(\x0b\x32\x44.stepladder.promotion.v1.ListPeerScoringsAskedOfMeResponse.PeerAsked\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x1a\x36\n\tPeerAsked\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\"\x83\x01\n\nAskPeersOf\x12\x39\n\x07request\x18\x01 \x01(\x0b\x32(.stepladder.promotion.v1.AskPeersRequest\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x14\n\x0cpossible_ids\x18\x03 \x03(\t\x12\x0f\n\x07minimum\x18\x04 \x01(\x05\x32\xc7\x06\n\x10PeerScoreService\x12\x94\x01\n\x08\x41skPeers\x12(.stepladder.promotion.v1.AskPeersRequest\x1a$.stepladder.promotion.v1.PeerScoring\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/candidacies/{candidacy_id}/peerScores:ask:\x01*\x12\xa9\x01\n\rGivePeerScore\x12-.stepladder.promotion.v1.GivePeerScoreRequest\x1a..stepladder.promotion.v1.GivePeerScoreResponse\"9\x82\xd3\xe4\x93\x02\x33\"./v1/candidacies/{candidacy_id}/peerScores:give:\x01*\x12\x9a\x01\n\nClosePeers\x12*.stepladder.promotion.v1.ClosePeersRequest\x1a$.stepladder.promotion.v1.PeerScoring\":\x82\xd3\xe4\x93\x02\x34\"//v1/candidacies/{candidacy_id}/peerScores:close:\x01*\x12\x99\x01\n\x0eGetPeerScoring\x12..stepladder.promotion.v1.GetPeerScoringRequest\x1a$.stepladder.promotion.v1.PeerScoring\"1\x82\xd3\xe4\x93\x02+\x12)/v1/candidacies/{candidacy_id}/peerScores\x12\xb6\x01\n\x19ListPeerScoringsAskedOfMe\x12\x39.stepladder.promotion.v1.ListPeerScoringsAskedOfMeRequest\x1a:.stepladder.promotion.v1.ListPeerScoringsAskedOfMeResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/peerScorings:askedOfMeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GIVEPEERSCOREREQUEST'].fields_by_name['candidacy_id']._loaded_options = None
   _globals['_GIVEPEERSCOREREQUEST'].fields_by_name['candidacy_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
   _globals['_GIVEPEERSCOREREQUEST'].fields_by_name['score']._loaded_options = None
-  _globals['_GIVEPEERSCOREREQUEST'].fields_by_name['score']._serialized_options = b'\272H2r02.^(100([.]0{1,2})?|[0-9]{1,2}([.][0-9]{1,2})?)$'
+  _globals['_GIVEPEERSCOREREQUEST'].fields_by_name['score']._serialized_options = b'\272H\006r\004\300\273\030\001'
   _globals['_CLOSEPEERSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CLOSEPEERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_CLOSEPEERSREQUEST'].fields_by_name['candidacy_id']._loaded_options = None
@@ -66,22 +66,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PEERSCORING']._serialized_end=259
   _globals['_ASKPEERSREQUEST']._serialized_start=261
   _globals['_ASKPEERSREQUEST']._serialized_end=380
-  _globals['_GIVEPEERSCOREREQUEST']._serialized_start=383
-  _globals['_GIVEPEERSCOREREQUEST']._serialized_end=526
-  _globals['_GIVEPEERSCORERESPONSE']._serialized_start=528
-  _globals['_GIVEPEERSCORERESPONSE']._serialized_end=551
-  _globals['_CLOSEPEERSREQUEST']._serialized_start=553
-  _globals['_CLOSEPEERSREQUEST']._serialized_end=634
-  _globals['_GETPEERSCORINGREQUEST']._serialized_start=636
-  _globals['_GETPEERSCORINGREQUEST']._serialized_end=692
-  _globals['_LISTPEERSCORINGSASKEDOFMEREQUEST']._serialized_start=694
-  _globals['_LISTPEERSCORINGSASKEDOFMEREQUEST']._serialized_end=779
-  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE']._serialized_start=782
-  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE']._serialized_end=983
-  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE_PEERASKED']._serialized_start=929
-  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE_PEERASKED']._serialized_end=983
-  _globals['_ASKPEERSOF']._serialized_start=986
-  _globals['_ASKPEERSOF']._serialized_end=1117
-  _globals['_PEERSCORESERVICE']._serialized_start=1120
-  _globals['_PEERSCORESERVICE']._serialized_end=1959
+  _globals['_GIVEPEERSCOREREQUEST']._serialized_start=382
+  _globals['_GIVEPEERSCOREREQUEST']._serialized_end=481
+  _globals['_GIVEPEERSCORERESPONSE']._serialized_start=483
+  _globals['_GIVEPEERSCORERESPONSE']._serialized_end=506
+  _globals['_CLOSEPEERSREQUEST']._serialized_start=508
+  _globals['_CLOSEPEERSREQUEST']._serialized_end=589
+  _globals['_GETPEERSCORINGREQUEST']._serialized_start=591
+  _globals['_GETPEERSCORINGREQUEST']._serialized_end=647
+  _globals['_LISTPEERSCORINGSASKEDOFMEREQUEST']._serialized_start=649
+  _globals['_LISTPEERSCORINGSASKEDOFMEREQUEST']._serialized_end=734
+  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE']._serialized_start=737
+  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE']._serialized_end=938
+  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE_PEERASKED']._serialized_start=884
+  _globals['_LISTPEERSCORINGSASKEDOFMERESPONSE_PEERASKED']._serialized_end=938
+  _globals['_ASKPEERSOF']._serialized_start=941
+  _globals['_ASKPEERSOF']._serialized_end=1072
+  _globals['_PEERSCORESERVICE']._serialized_start=1075
+  _globals['_PEERSCORESERVICE']._serialized_end=1914
 # @@protoc_insertion_point(module_scope)
