@@ -12,20 +12,20 @@ class FieldViolation:
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault
-    """A command or read was refused. `reason` is stable and UPPER_SNAKE, `message` helps a person."""
+    """A command or read was refused.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `reason` is stable and UPPER_SNAKE, `message` helps a person; `violations` name the fields where that can be said.
+    """
+
+    def __init__(self, reason: str, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.violations = violations
 
 
 class Invalid(Refused):
-    """The request is wrong in itself; `violations` name the fields where that can be said."""
-
-    def __init__(self, reason: str, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
-        super().__init__(reason, message)
-        self.violations = violations
+    """The request is wrong in itself."""
 
 
 class NotFound(Refused):

@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
-from libs.common.errors import FieldViolation, Invalid, Refused, Unavailable
+from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
@@ -39,7 +39,8 @@ Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
 
 ACTOR_KEY = "x-stepladder-actor"
-"""Metadata that says who calls."""
+"""Metadata that says who calls; over REST a header of that name."""
+SAY_WHO = f"say who calls in the header or metadata {ACTOR_KEY}, such as {ACTOR_KEY}: user:e-1042"
 
 TRACEPARENT_KEY = "traceparent"
 
@@ -158,6 +159,8 @@ class _Method:
         with remote_span(self._name, traceparent) as span:
             try:
                 return await self._run(incoming, call, actor)
+            except Forbidden as error:
+                status = _status_of(error if actors else Forbidden(error.reason, f"{error.message}; {SAY_WHO}"))
             except Exception as error:
                 status = _status_of(error)
             span.set_attribute("rpc.grpc.status_code", status.code)
@@ -210,7 +213,7 @@ class _Method:
 
     def _context(self, actor: str, request: Any) -> Context:
         if not _ACTOR.fullmatch(actor):
-            raise Invalid("INVALID_ACTOR", f"the metadata {ACTOR_KEY} must be user:<id>")
+            raise Invalid("INVALID_ACTOR", f"{SAY_WHO}, once: letters, digits and . _ @ - behind user:")
         now = self._clock()
         return Context(
             now=now,
@@ -233,7 +236,7 @@ def field_path(field: FieldPath | None) -> str:
 def _status_of(error: Exception) -> Status:
     code = next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
     if isinstance(error, Refused) and code is not None:
-        return _status(code, error.reason, error.message, getattr(error, "violations", ()))
+        return _status(code, error.reason, error.message, error.violations)
     if isinstance(error, aio.AioRpcError) and (answer := answered(error)) is not None:
         return answer  # of a service behind this one, to which the call was passed on
     if (trouble := _trouble(error)) is not None:

@@ -11,10 +11,9 @@ from services.performance import detection
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.judging import Judging
-from services.performance.policy import POLICY
-from services.performance.policy_api import check_kpis
+from services.performance.policy import wrong_in
+from services.performance.policy_api import missing_kpis, refuse_wrong, wrong_total
 from stepladder.performance.v1 import detection_pb2 as pb
-from stepladder.performance.v1.policy_pb2 import SetPolicyRequest
 
 MOST_FOUND = 1000
 MOST_DAYS = 731
@@ -54,7 +53,7 @@ class DetectionApi:
         detections = [detection.to_resource(one.state, one.position) for one in found]
         return pb.ListDetectionsResponse(detections=detections, next_page_token=token)
 
-    async def DryRunDetection(self, request: pb.DryRunDetectionRequest, context: Context) -> pb.DryRunDetectionResponse:
+    async def DryRunDetection(self, request: pb.DryRunDetectionRequest, _: Context) -> pb.DryRunDetectionResponse:
         policy = request.policy
         if not policy.HasField("detection"):
             message = "only a detection policy can be tried so"
@@ -66,8 +65,8 @@ class DetectionApi:
         if (end - start).days > MOST_DAYS:
             message = f"more than {MOST_DAYS} days: try it on fewer"
             raise Invalid("DATE_INVALID", message, (FieldViolation("end_date", message),))
-        await check_kpis(self._commands, policy)
-        POLICY.decide(POLICY.initial, SetPolicyRequest(policy=policy), context)  # refused as it would be when stored
+        wrong = [*wrong_in(policy), *await wrong_total(self._commands, policy)]
+        refuse_wrong(wrong, await missing_kpis(self._commands, policy))  # as it would be when stored
         await self._people_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         spans = await self._people.memberships_between(self._engine, request.start_date, request.end_date)
         employee_ids = sorted({one.employee_id for one in spans if request.team_id in ("", one.team_id)})

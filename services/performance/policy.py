@@ -59,7 +59,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             kind = given.WhichOneof("content")
             if state.versions and state.versions[0][1].WhichOneof("content") != kind:
                 raise AlreadyExists("POLICY_EXISTS", f"policy {given.policy_id} is of another kind than {kind}")
-            if violations := tuple(_violations(given)):
+            if violations := tuple(wrong_in(given)):
                 text = "; ".join(f"{one.field}: {one.message}" for one in violations)
                 raise Invalid("POLICY_INVALID", text, violations)
             policy = Policy()
@@ -130,7 +130,7 @@ def policies_of(policy: Policy) -> list[tuple[str, str, str]]:
     return [(path, kind, policy_id) for path, kind, policy_id in (*rungs, *banks, *calendars) if policy_id]
 
 
-def _violations(policy: Policy) -> Iterator[FieldViolation]:
+def wrong_in(policy: Policy) -> Iterator[FieldViolation]:
     """What the contract's rules cannot say."""
     match policy.WhichOneof("content"):
         case "scorecard":

@@ -1,7 +1,8 @@
 """gRPC: stepladder.performance.v1.PolicyService."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from libs.common.commands import Commands
@@ -15,7 +16,7 @@ from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.people import FOR_EVER
 from libs.facts.promotion_rules import interview_in, too_many_questions
 from services.performance.kpi import KPI
-from services.performance.policy import POLICY, kpis_of, policies_of
+from services.performance.policy import POLICY, kpis_of, policies_of, wrong_in
 from stepladder.performance.v1 import policy_pb2 as pb
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
@@ -33,7 +34,6 @@ class PolicyApi:
         self._storing = asyncio.Lock()
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.Policy:
-        await check_kpis(self._commands, request.policy)
         kind = request.policy.WhichOneof("content")
         async with self._storing:  # whoever comes next sees this one
             await self._follower.catch_up(AT_LEAST_SECONDS)
@@ -41,9 +41,15 @@ class PolicyApi:
             for stored in rules.policies:  # also those of earlier logs
                 if stored.policy_id == request.policy.policy_id and stored.WhichOneof("content") != kind:
                     raise AlreadyExists("POLICY_EXISTS", f"policy {stored.policy_id} is of another kind than {kind}")
-            check_policies(rules, request.policy)
+            refuse_wrong(
+                [
+                    *wrong_in(request.policy),
+                    *await wrong_total(self._commands, request.policy),
+                    *wrong_questions(rules, request.policy),
+                ],
+                [*await missing_kpis(self._commands, request.policy), *missing_policies(rules, request.policy)],
+            )
             check_scope(rules, request.policy)
-            check_questions(rules, request.policy)
             handled = await self._commands.handle(POLICY, request.policy.policy_id, request, context)
         day = date.fromisoformat(request.policy.effective_date)
         policy = pb.Policy(log_position=handled.position)
@@ -77,16 +83,42 @@ async def rules_with(service: Service, catalogue: Catalogue, follower: Follower,
     return await catalogue.rules(service.engine)
 
 
-async def check_kpis(commands: Commands, policy: pb.Policy) -> None:
-    """Raises NotFound `KPI_NOT_FOUND` for KPIs that a policy names, Invalid `POLICY_INVALID` for a total of no sum."""
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A field that names what there is not, and the reason of the refusal."""
+
+    reason: str
+    violation: FieldViolation
+
+
+def refuse_wrong(wrong: Sequence[FieldViolation], missing: Sequence[Missing]) -> None:
+    """Raises Invalid `POLICY_INVALID`, or NotFound where names of what there is not are all; with every such field."""
+    violations = (*wrong, *(one.violation for one in missing))
+    text = "; ".join(f"{one.field}: {one.message}" for one in violations)
+    if wrong:
+        raise Invalid("POLICY_INVALID", text, violations)
+    if missing:
+        raise NotFound(missing[0].reason, text, violations)
+
+
+async def missing_kpis(commands: Commands, policy: pb.Policy) -> list[Missing]:
+    """KPIs that a policy names and that there are not."""
     named = kpis_of(policy)
     known = await commands.known(KPI, {kpi_id for _, kpi_id in named}, check=False)
-    if unknown := [(field, kpi_id) for field, kpi_id in named if kpi_id not in known]:
-        raise NotFound("KPI_NOT_FOUND", "; ".join(f"{field}: there is no KPI {kpi_id}" for field, kpi_id in unknown))
+    return [
+        Missing("KPI_NOT_FOUND", FieldViolation(field, f"there is no KPI {kpi_id}"))
+        for field, kpi_id in named
+        if kpi_id not in known
+    ]
+
+
+async def wrong_total(commands: Commands, policy: pb.Policy) -> list[FieldViolation]:
+    """A total of a KPI that is no sum."""
     total = policy.detection.total.kpi_id
-    if total and known[total].state.kpi.aggregation != Kpi.AGGREGATION_SUM:
-        message = f"{total} is no sum"
-        raise Invalid("POLICY_INVALID", message, (FieldViolation("policy.detection.total.kpi_id", message),))
+    found = await commands.known(KPI, [total] if total else [], check=False)
+    if not found or found[total].state.kpi.aggregation == Kpi.AGGREGATION_SUM:
+        return []
+    return [FieldViolation("policy.detection.total.kpi_id", f"{total} is no sum")]
 
 
 def check_scope(rules: Rules, policy: pb.Policy) -> None:
@@ -100,23 +132,23 @@ def check_scope(rules: Rules, policy: pb.Policy) -> None:
             raise AlreadyExists("SCOPE_TAKEN", f"policy.coaching.scope: {message}: store another version of them")
 
 
-def check_policies(rules: Rules, policy: pb.Policy) -> None:
-    """Whether what a policy names is there: of the right kind, and in force on its first day.
-
-    Raises NotFound `CALENDAR_NOT_FOUND`, or `POLICY_NOT_FOUND` for another kind.
-    """
+def missing_policies(rules: Rules, policy: pb.Policy) -> list[Missing]:
+    """Policies that a policy names and that are not there: of the right kind, and in force on its first day."""
     day = parse_day(policy.effective_date, "policy.effective_date")
+    found = []
     for path, kind, policy_id in policies_of(policy):
-        found = rules.policy_on(policy_id, day)
-        if not found or found.WhichOneof("content") != kind:
+        there = rules.policy_on(policy_id, day)
+        if not there or there.WhichOneof("content") != kind:
             reason = "CALENDAR_NOT_FOUND" if kind == "calendar" else "POLICY_NOT_FOUND"
-            raise NotFound(reason, f"{path}: there is no {kind} {policy_id} in force on {day}")
+            message = f"there is no {kind} {policy_id} in force on {day}"
+            found.append(Missing(reason, FieldViolation(path, message)))
+    return found
 
 
-def check_questions(rules: Rules, policy: pb.Policy) -> None:
-    """Raises Invalid `POLICY_INVALID` for rules of competitions that ask more than their question bank has.
+def wrong_questions(rules: Rules, policy: pb.Policy) -> list[FieldViolation]:
+    """What rules of competitions ask more than their question bank has.
 
-    And for a bank that has less than such rules ask; each on any day on which both are in force.
+    And of a bank that has less than such rules ask; each on any day on which both are in force.
     """
     violations: list[FieldViolation] = []
     if asking := interview_in(policy.competition):
@@ -134,9 +166,7 @@ def check_questions(rules: Rules, policy: pb.Policy) -> None:
             for field, asked, there in too_many_questions(asking[1], policy.question_bank):
                 message = f"{competition.policy_id} of {competition.effective_date} asks {asked} {field}, not {there}"
                 violations.append(FieldViolation("policy.question_bank.questions", message))
-    if violations:
-        text = "; ".join(f"{one.field}: {one.message}" for one in violations)
-        raise Invalid("POLICY_INVALID", text, tuple(violations))
+    return violations
 
 
 def _in_force_with(rules: Rules, policy: pb.Policy, policy_id: str) -> list[pb.Policy]:

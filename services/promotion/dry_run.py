@@ -39,11 +39,13 @@ def stored(rules: Rules, kind: str, position: int) -> Policy:
     return found
 
 
-def check_kpis(rules: Rules, kpi_ids: Iterable[str]) -> None:
-    """Raises NotFound `KPI_NOT_FOUND` for one that there is not."""
-    for kpi_id in kpi_ids:
-        if kpi_id not in rules.kpis:
-            raise NotFound("KPI_NOT_FOUND", f"there is no KPI {kpi_id}")
+def check_kpis(rules: Rules, named: Iterable[tuple[str, str]]) -> None:
+    """Raises NotFound `KPI_NOT_FOUND` for those that there are not, each by the path of the field that names it."""
+    violations = tuple(
+        FieldViolation(path, f"there is no KPI {kpi_id}") for path, kpi_id in named if kpi_id not in rules.kpis
+    )
+    if violations:
+        raise NotFound("KPI_NOT_FOUND", "; ".join(f"{one.field}: {one.message}" for one in violations), violations)
 
 
 class Trial(NamedTuple):

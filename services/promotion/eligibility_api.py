@@ -218,6 +218,6 @@ def _tried(request: pb.DryRunEligibilityRequest, rules: Rules) -> Policy:
         tried = dry_run.draft(Policy(eligibility=request.rules), wrong_in_eligibility(request.rules, "rules"))
     else:
         tried = dry_run.stored(rules, ELIGIBILITY, request.policy_position)
-    limits = [one.kpi_limit for one in tried.eligibility.criteria if one.WhichOneof("test") == "kpi_limit"]
-    dry_run.check_kpis(rules, [one.kpi_id for one in limits])
+    limits = [(i, one.kpi_limit) for i, one in enumerate(tried.eligibility.criteria) if one.HasField("kpi_limit")]
+    dry_run.check_kpis(rules, [(f"rules.criteria[{i}].kpi_limit.kpi_id", one.kpi_id) for i, one in limits])
     return tried

@@ -159,5 +159,8 @@ def _tried(request: pb.DryRunRankingRequest, rules: Rules) -> Policy:
         tried = dry_run.draft(Policy(competition=request.rules), wrong_in_competition(request.rules, "rules"))
     else:
         tried = dry_run.stored(rules, COMPETITION_RULES, request.policy_position)
-    dry_run.check_kpis(rules, [part.kpi.kpi_id for part in tried.competition.parts if part.HasField("kpi")])
+    parts = enumerate(tried.competition.parts)
+    dry_run.check_kpis(
+        rules, [(f"rules.parts[{i}].kpi.kpi_id", one.kpi.kpi_id) for i, one in parts if one.HasField("kpi")]
+    )
     return tried

@@ -24,6 +24,7 @@ from libs.common.errors import (
     AlreadyExists,
     Conflict,
     FieldViolation,
+    Forbidden,
     Invalid,
     NotAllowed,
     NotFound,
@@ -199,6 +200,22 @@ async def test_wrong_actor_is_invalid(world: World, actor: str) -> None:
     assert caught.value.code() == StatusCode.INVALID_ARGUMENT
     assert details(caught.value)[0].reason == "INVALID_ACTOR"
     assert not world.facts.contexts
+
+
+@pytest.mark.parametrize("actor", [None, "anna"])
+async def test_who_is_refused_for_not_saying_who_calls_is_told_how(world: World, actor: str | None) -> None:
+    """The header with an example: without one nobody is anything to anybody, and a wrong one is no caller."""
+    world.facts.outcomes = [Forbidden("NEED_TO_KNOW", "only some may ask")]
+    with pytest.raises(aio.AioRpcError) as caught:
+        await world.record(a_request(), metadata=((ACTOR_KEY, actor),) if actor else ())
+    assert "x-stepladder-actor: user:e-1042" in (caught.value.details() or "")
+
+
+async def test_who_says_who_calls_is_not_told_to(world: World) -> None:
+    world.facts.outcomes = [Forbidden("NEED_TO_KNOW", "only some may ask")]
+    with pytest.raises(aio.AioRpcError) as caught:
+        await world.record(a_request(), metadata=((ACTOR_KEY, "user:anna"),))
+    assert caught.value.details() == "only some may ask"
 
 
 async def test_two_actors_are_none(world: World) -> None:

@@ -93,6 +93,36 @@ async def test_what_rules_name_is_in_force_with_them(world: World) -> None:
     await check(rules, "KPI_NOT_FOUND", "policy.eligibility.criteria[2].kpi_limit.kpi_id: there is no KPI no-kpi")
 
 
+async def test_everything_that_is_wrong_with_rules_is_told_at_once(world: World) -> None:
+    """Every name of what there is not, each with its field; and with whatever else is wrong."""
+    await import_centre(world.channels["performance"], preset_requests())
+    ladder = preset("titles")
+    for rung in ladder.ladder.rungs[1:3]:
+        rung.eligibility_id, rung.competition_id = "none", "neither"
+    refusal = await refused(
+        world.policies.SetPolicy(SetPolicyRequest(policy=ladder)), StatusCode.NOT_FOUND, "POLICY_NOT_FOUND"
+    )
+    expected = [f"policy.ladder.rungs[{i}].{kind}_id" for i in (1, 2) for kind in ("eligibility", "competition")]
+    assert refusal.fields == expected
+    competition = preset("competition-for-titles")
+    competition.competition.parts[0].kpi.CopyFrom(CompetitionRules.KpiValue(kpi_id="no-kpi", months=6))
+    competition.competition.parts[2].part_id = competition.competition.parts[0].part_id
+    competition.competition.parts[1].interview.question_bank_id = "no-bank"
+    competition.competition.calendar_id = "no-calendar"
+    refusal = await refused(
+        world.policies.SetPolicy(SetPolicyRequest(policy=competition)), StatusCode.INVALID_ARGUMENT, "POLICY_INVALID"
+    )
+    parts = "policy.competition.parts"
+    assert refusal.fields == [
+        f"{parts}[2].part_id",
+        f"{parts}[0].kpi.kpi_id",
+        f"{parts}[1].interview.question_bank_id",
+        "policy.competition.calendar_id",
+    ]
+    for field in refusal.fields:
+        assert field in refusal.message
+
+
 async def test_no_more_is_asked_than_there_is(world: World) -> None:
     """Five compulsory questions, and twenty to draw from; nor does a bank lose what is asked while it is in force."""
     await import_centre(world.channels["performance"], preset_requests())

@@ -59,9 +59,10 @@ class PolicyServiceServicer:
     def SetPolicy(self, request, context):
         """Stores a version of a policy, in force from its day on until the next version's. Another version for the same day
         takes the earlier one's place; what was decided under that one stays. The same version again changes nothing.
-        Errors: INVALID_ARGUMENT `POLICY_INVALID` with every field that is wrong; NOT_FOUND `KPI_NOT_FOUND`; NOT_FOUND
-        `CALENDAR_NOT_FOUND`, `POLICY_NOT_FOUND` unless the calendar, rules of eligibility and of competitions, or question bank
-        that the policy names are in force on its first day, too; ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy
+        Errors: INVALID_ARGUMENT `POLICY_INVALID` with every field that is wrong, those that name what there is not included; if
+        nothing else is wrong NOT_FOUND with every such field, by the first: `KPI_NOT_FOUND`, or `CALENDAR_NOT_FOUND`,
+        `POLICY_NOT_FOUND` unless the calendar, rules of eligibility and of competitions, or question bank that the policy names
+        are in force on its first day, too; ALREADY_EXISTS `POLICY_EXISTS` if the id is taken by a policy
         of another kind, `SCOPE_TAKEN` if another policy has coaching rules of the same scope from the same day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
