@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import date
 
 import structlog
-from google.protobuf.message import Message
 
 from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context, Recorded
@@ -14,7 +13,7 @@ from libs.common.service import Service
 from libs.facts.employee import EMPLOYEE
 from services.promotion import candidacy_state
 from services.promotion.candidacy import CANDIDACY
-from services.promotion.career import CAREER
+from services.promotion.career import CAREER, confirmed_claim
 from services.promotion.competition import COMPETITION
 from services.promotion.post import POST
 from services.promotion.rungs import Rungs
@@ -37,7 +36,8 @@ logger = structlog.get_logger()
 class TakeSeats(Policy):
     """Appointments begun and decided in; seats of claims filled and vacated out.
 
-    The claim of an acting post ends with it. That of a trial is its competition's, which may fill the seat again.
+    The claim of an acting post ends with it; who is confirmed has claimed a seat. That of a trial is its competition's,
+    which may fill the seat again.
     """
 
     name = "take-seats"
@@ -51,18 +51,24 @@ class TakeSeats(Policy):
             case AppointmentBegun() as begun:
                 fill = FillSeat(claim_id=begun.claim_id, employee_id=begun.employee_id, start_date=begun.start_date)
                 await self._give(begun.post_id, fill, event)
-            case AppointmentDecided(claim_id=claim_id) as decided:
-                if not decided.confirmed:
-                    vacate = VacateSeat(claim_id=claim_id, employee_id=decided.employee_id)
-                    await self._give(decided.post_id, vacate, event)
-                if not decided.candidacy_id:
-                    await self._give(decided.post_id, ReleaseSeats(claim_id=claim_id), event)
+            case AppointmentDecided(candidacy_id="", effective_date=day) as decided:
+                confirmed = confirmed_claim(decided.employee_id, decided.appointment_id)
+                # At no time in between does the seat look vacant.
+                await self._give(decided.post_id, ReleaseSeats(claim_id=decided.claim_id, over_date=day), event)
+                if decided.confirmed:
+                    fill = FillSeat(claim_id=confirmed, employee_id=decided.employee_id, start_date=day)
+                    await self._give(decided.post_id, fill, event)
+                await self._give(decided.post_id, ReleaseSeats(claim_id=confirmed), event)
+            case AppointmentDecided(confirmed=False) as decided:
+                vacate = VacateSeat(claim_id=decided.claim_id, employee_id=decided.employee_id)
+                await self._give(decided.post_id, vacate, event)
 
-    async def _give(self, post_id: str, command: Message, event: Recorded) -> None:
-        """One event may have two commands for the same post: each has an id of its own."""
+    async def _give(self, post_id: str, command: FillSeat | VacateSeat | ReleaseSeats, event: Recorded) -> None:
+        """One event may have several commands for the same post: each has an id of its own."""
         service = self._service
         context = reaction(self.name, event, service.now(), service.today())
-        context = replace(context, request_id=f"{context.request_id}:{command.DESCRIPTOR.name}")
+        own_id = f"{context.request_id}:{command.DESCRIPTOR.name}:{command.claim_id}"
+        context = replace(context, request_id=own_id)
         await service.commands.handle(POST, post_id, command, context)
 
 

@@ -1,6 +1,6 @@
 """What one employee is given and loses: waivers, posts held on trial or acting, demotions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar, assert_never, cast
@@ -76,8 +76,13 @@ Ended = EmployeeDemoted | DemotionDismissed
 
 
 def acting_claim(employee_id: str, appointment_id: str) -> str:
-    """The claim of the seat of an acting post. Stored for ever."""
+    """The claim by which a post is held acting. Stored for ever."""
     return opaque_id("acting", employee_id, appointment_id)
+
+
+def confirmed_claim(employee_id: str, appointment_id: str) -> str:
+    """The claim of the seat of whoever held a post acting and is to hold it for good. Stored for ever."""
+    return opaque_id("confirmed", employee_id, appointment_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,13 +498,15 @@ def _date_invalid(name: str, message: str) -> Invalid:
     return Invalid("DATE_INVALID", message, (FieldViolation(name, message),))
 
 
-def to_resource(employee_id: str, state: State, position: int, day: date) -> Career:
-    """The career as of a day."""
+def to_resource(
+    employee_id: str, state: State, position: int, day: date, crowded_post_ids: Collection[str] = ()
+) -> Career:
+    """The career as of a day. Of crowded posts, more are acting in them than there are seats for it."""
     return Career(
         employee_id=employee_id,
         waivers=waivers_of(state, day),
         reserved_for=state.reserved_for,
-        appointments=[appointment_of(state, name, day) for name in state.begun],
+        appointments=[appointment_of(state, name, day, crowded_post_ids) for name in state.begun],
         demotions=[_demotion(one, state.ended.get(name)) for name, one in state.proposed.items()],
         etag=str(position),
         log_position=position,
@@ -528,7 +535,7 @@ def waivers_of(state: State, day: date) -> list[Waiver]:
     return found
 
 
-def appointment_of(state: State, appointment_id: str, day: date) -> Appointment:
+def appointment_of(state: State, appointment_id: str, day: date, crowded_post_ids: Collection[str] = ()) -> Appointment:
     begun, decided = state.begun[appointment_id], state.decided.get(appointment_id)
     appointment = Appointment(
         employee_id=begun.employee_id,
@@ -543,6 +550,7 @@ def appointment_of(state: State, appointment_id: str, day: date) -> Appointment:
         overdue=decided is None and begun.until_date < day.isoformat(),
         reason=begun.reason,
         begun_by=begun.begun_by,
+        no_seat=decided is None and not begun.candidacy_id and begun.post_id in crowded_post_ids,
     )
     if decided is not None:
         appointment.state = (

@@ -1,6 +1,6 @@
 """gRPC: stepladder.promotion.v1.CareerService."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -18,7 +18,15 @@ from libs.facts.reaching import SEEING, Caller, Reaches, callers_to
 from libs.facts.relations import Relation, need_to_know
 from libs.facts.team import TEAM
 from services.promotion import career
-from services.promotion.career import CAREER, State, acting_claim, appointment_of, held_before, waivers_of
+from services.promotion.career import (
+    CAREER,
+    State,
+    acting_claim,
+    appointment_of,
+    confirmed_claim,
+    held_before,
+    waivers_of,
+)
 from services.promotion.careers import Careers
 from services.promotion.post import post_id
 from services.promotion.rungs import Rungs, employed_on, held_on
@@ -70,20 +78,21 @@ class CareerApi:
             return await self._handle(request, command, caller, context)
         CAREER.decide(state, command, context)  # whoever is refused claims nothing
         post = post_id(held.position, held.stars, held.team_id)
-        claim_id = acting_claim(request.employee_id, appointment_id)
-        await self._seats.claim(post, claim_id, 1, replace(context, request_id=""))
+        claim_id, unnamed = acting_claim(request.employee_id, appointment_id), replace(context, request_id="")
+        await self._seats.claim(post, claim_id, 1, unnamed, acting=True)
         try:
             return await self._handle(request, command, caller, context)
         except Refused:
             begun = (await self._commands.load(CAREER, request.employee_id)).state.begun.get(appointment_id)
             if begun is None or begun.post_id != post:  # nobody else has begun it meanwhile
-                await self._seats.release(post, claim_id, replace(context, request_id=""))
+                await self._seats.release(post, claim_id, unnamed)
             raise
 
     async def DecideAppointment(self, request: pb.DecideAppointmentRequest, context: Context) -> pb.Career:
         found, caller = await self._about(request.employee_id, context, _is_hr)
         day = parse_day(request.effective_date, "effective_date")
-        begun = (await self._commands.load(CAREER, request.employee_id)).state.begun.get(request.appointment_id)
+        state = (await self._commands.load(CAREER, request.employee_id)).state
+        begun = state.begun.get(request.appointment_id)
         command = pb.DecideAppointment(request=request, employed=employed_on(found, day))
         if begun is not None and not request.confirmed:
             back = held_before(begun)
@@ -92,7 +101,23 @@ class CareerApi:
                 await self._check_team(back.team_id)
             command.seat = await self._seats.free_for(request.employee_id, back, day)
             command.leads_team = (await self._rungs.on(day)).leads_team(back)
-        return await self._handle(request, command, caller, context)
+        acting = begun is not None and not begun.candidacy_id
+        if begun is None or not (acting and request.confirmed) or request.appointment_id in state.decided:
+            return await self._handle(request, command, caller, context)
+        CAREER.decide(state, command, context)
+        claim_id, unnamed = (
+            confirmed_claim(request.employee_id, request.appointment_id),
+            replace(context, request_id=""),
+        )
+        await self._seats.claim(begun.post_id, claim_id, 1, unnamed)
+        try:
+            return await self._handle(request, command, caller, context)
+        except Refused:
+            state = (await self._commands.load(CAREER, request.employee_id)).state
+            decided = state.decided.get(request.appointment_id)
+            if decided is None or not decided.confirmed:  # nobody else has confirmed it meanwhile
+                await self._seats.release(begun.post_id, claim_id, unnamed)
+            raise
 
     async def ProposeDemotion(self, request: pb.ProposeDemotionRequest, context: Context) -> pb.Career:
         found, caller = await self._about(request.employee_id, context, lambda one: one.cares)
@@ -122,7 +147,8 @@ class CareerApi:
 
     async def GetCareer(self, request: pb.GetCareerRequest, context: Context) -> pb.Career:
         _, caller = await self._about(request.employee_id, context, lambda one: one.sees or _is_executive(one))
-        return _shown(request.employee_id, await self._commands.load(CAREER, request.employee_id), caller, context)
+        found = await self._commands.load(CAREER, request.employee_id)
+        return await self._shown(request.employee_id, found, caller, context)
 
     async def ListAppointments(
         self, request: pb.ListAppointmentsRequest, context: Context
@@ -132,7 +158,8 @@ class CareerApi:
         listed = await self._careers.list_appointments(self._service.engine, request, reach)
         page, token = cut_page(request, listed, list)
         known = await self._commands.known(CAREER, {employee_id for _, employee_id, _ in page})
-        appointments = [appointment_of(known[one].state, name, context.today) for _, one, name in page]
+        crowded = await self._crowded([one.state for one in known.values()], context)
+        appointments = [appointment_of(known[one].state, name, context.today, crowded) for _, one, name in page]
         return pb.ListAppointmentsResponse(appointments=appointments, next_page_token=token)
 
     async def end(self, employee_id: str) -> None:
@@ -162,7 +189,20 @@ class CareerApi:
 
     async def _handle(self, request: "Said", command: Message, caller: Caller, context: Context) -> pb.Career:
         handled = await self._commands.handle(CAREER, request.employee_id, command, replace(context, etag=request.etag))
-        return _shown(request.employee_id, handled, caller, context)
+        return await self._shown(request.employee_id, handled, caller, context)
+
+    async def _shown(self, employee_id: str, found: Standing[State], caller: Caller, context: Context) -> pb.Career:
+        """All of it, or for an executive who is nothing else to the employee the waivers."""
+        if caller.relations.isdisjoint(SEEING):
+            return pb.Career(employee_id=employee_id, waivers=waivers_of(found.state, context.today))
+        crowded = await self._crowded([found.state], context)
+        return career.to_resource(employee_id, found.state, found.position, context.today, crowded)
+
+    async def _crowded(self, states: Iterable[State], context: Context) -> list[str]:
+        """Of the posts that these act in, those in which more are acting than there are seats for it today."""
+        acting = {one.running.post_id for one in states if one.running is not None and not one.running.candidacy_id}
+        posts = await self._seats.of(acting, context.today) if acting else {}
+        return [name for name, post in posts.items() if post.crowded]
 
     async def _check_team(self, team_id: str) -> None:
         if not await self._commands.known(TEAM, [team_id], check=False):
@@ -186,10 +226,3 @@ def _is_hr(caller: Caller) -> bool:
 
 def _is_executive(caller: Caller) -> bool:
     return Relation.EXECUTIVE in caller.relations
-
-
-def _shown(employee_id: str, found: Standing[State], caller: Caller, context: Context) -> pb.Career:
-    """All of it, or for an executive who is nothing else to the employee the waivers."""
-    if caller.relations.isdisjoint(SEEING):
-        return pb.Career(employee_id=employee_id, waivers=waivers_of(found.state, context.today))
-    return career.to_resource(employee_id, found.state, found.position, context.today)

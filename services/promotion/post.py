@@ -33,11 +33,17 @@ def post_id(position: str, stars: int, team_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Seats for a competition or an acting post. By employee who has taken one: from which day they sit."""
+    """Seats for a competition, for good, or to be held acting. By employee who has taken one: from which day they sit.
+
+    Attributes:
+        over_date: of one that was released, the first day on which they do not sit by it; empty if they sit for good.
+    """
 
     seats: int
+    acting: bool = False
     filled: Mapping[str, str] = field(default_factory=dict)
     released: bool = False
+    over_date: str = ""
 
     @property
     def unfilled(self) -> int:
@@ -63,17 +69,25 @@ class State:
         """What there is on a day on which these hold the post by the directory; `position` is of the latest event.
 
         Who has taken a seat counts as long as its claim stands, and until the first day in any case: the directory
-        may not know of them yet.
+        may not know of them yet. Who is acting does not: the seat is there for whoever qualifies.
         """
         headcount = in_force(self.headcounts, day) or HeadcountSet()
+        claims = [claim for claim in self.claims.values() if not claim.acting]
         coming = {
             employee_id
-            for claim in self.claims.values()
+            for claim in claims
             for employee_id, start_date in claim.filled.items()
             if not claim.released or start_date > day.isoformat()
         }
-        occupied = len(coming.union(occupant_ids))
-        claimed = sum(claim.unfilled for claim in self.claims.values())
+        covers = [claim for claim in self.claims.values() if claim.acting]
+        acting = {
+            employee_id
+            for claim in covers
+            for employee_id in claim.filled
+            if not claim.released or day.isoformat() < claim.over_date
+        }
+        occupied = len(coming.union(set(occupant_ids) - acting))
+        claimed = sum(claim.unfilled for claim in claims)
         return Vacancies(
             unlimited=headcount.unlimited,
             headcount=headcount.headcount,
@@ -81,6 +95,7 @@ class State:
             claimed=claimed,
             vacant=max(headcount.headcount - occupied - claimed, 0),
             post_position=position,
+            acting=sum(claim.seats for claim in covers if not claim.released),
         )
 
 
@@ -95,8 +110,8 @@ def evolve(state: State, event: Message) -> State:
                 team_id=headcount.team_id,
                 headcounts=holding_from(state.headcounts, date.fromisoformat(text), headcount),
             )
-        case SeatsClaimed(claim_id=claim_id, seats=seats):
-            return _with_claim(state, claim_id, Claim(seats))
+        case SeatsClaimed(claim_id=claim_id, seats=seats, acting=acting):
+            return _with_claim(state, claim_id, Claim(seats, acting))
         case SeatFilled(claim_id=claim_id, employee_id=employee_id, start_date=day):
             claim = state.claims.get(claim_id, OVER)
             return _with_claim(state, claim_id, replace(claim, filled={**claim.filled, employee_id: day}))
@@ -104,8 +119,8 @@ def evolve(state: State, event: Message) -> State:
             claim = state.claims[claim_id]
             others = {one: day for one, day in claim.filled.items() if one != employee_id}
             return _with_claim(state, claim_id, replace(claim, filled=others))
-        case SeatsReleased(claim_id=claim_id) if state.claims[claim_id].filled:
-            return _with_claim(state, claim_id, replace(state.claims[claim_id], released=True))
+        case SeatsReleased(claim_id=claim_id, over_date=day) if state.claims[claim_id].filled:
+            return _with_claim(state, claim_id, replace(state.claims[claim_id], released=True, over_date=day))
         case SeatsReleased(claim_id=claim_id):
             return replace(state, claims={one: claim for one, claim in state.claims.items() if one != claim_id})
         case unknown:
@@ -123,22 +138,26 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case State(post_id=""), _:
             raise NotFound("POST_NOT_FOUND", "nobody has set a headcount for this post")
 
-        case _, ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupant_ids):
+        case _, ClaimSeats(claim_id=claim_id, seats=seats, acting=acting, occupant_ids=occupant_ids):
             if (claim := state.claims.get(claim_id)) is not None:
-                if claim.released or claim.seats != seats:
+                if claim.released or (claim.seats, claim.acting) != (seats, acting):
                     raise NotAllowed("CLAIM_TAKEN", f"{claim_id} has claimed {claim.seats} seats before")
                 return []
             later = [since for since, _ in state.headcounts if since > context.today]
             for day in (context.today, *later):  # a headcount may be lower by the time that somebody sits
                 found = state.vacancies(occupant_ids, day)
-                if not found.unlimited and seats > found.vacant:
+                free = max(0, without_holder(found) - found.acting) if acting else found.vacant
+                if not found.unlimited and seats > free:
                     raise NotAllowed(
                         "NO_VACANCY",
-                        f"{seats} asked for and {found.vacant} free on {day}: of a headcount of {found.headcount}"
-                        f" {found.occupied} are held and {found.claimed} claimed",
+                        f"{seats} asked for and {free} free on {day}: of a headcount of {found.headcount}"
+                        f" {found.occupied} are held, {found.claimed} claimed and {found.acting} held acting",
                     )
             vacancies = state.vacancies(occupant_ids, context.today)
-            return [SeatsClaimed(post_id=state.post_id, claim_id=claim_id, seats=seats, vacancies=vacancies)]
+            claimed = SeatsClaimed(
+                post_id=state.post_id, claim_id=claim_id, seats=seats, acting=acting, vacancies=vacancies
+            )
+            return [claimed]
         case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
             claim = state.claims.get(claim_id, OVER)
             if employee_id in claim.filled:
@@ -150,10 +169,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             if claim_id not in state.claims or employee_id not in state.claims[claim_id].filled:
                 return []
             return [SeatVacated(post_id=state.post_id, claim_id=claim_id, employee_id=employee_id)]
-        case _, ReleaseSeats(claim_id=claim_id):
+        case _, ReleaseSeats(claim_id=claim_id, over_date=day):
             if claim_id not in state.claims or state.claims[claim_id].released:
                 return []
-            return [SeatsReleased(post_id=state.post_id, claim_id=claim_id)]
+            return [SeatsReleased(post_id=state.post_id, claim_id=claim_id, over_date=day)]
         case _, unknown:
             assert_never(unknown)
 
@@ -189,6 +208,11 @@ def _set_headcount(
     return [headcount]
 
 
+def without_holder(found: Vacancies) -> int:
+    """How many seats nobody holds for good or on trial, claimed or not: those that somebody may hold acting."""
+    return found.headcount - found.occupied
+
+
 def _missing(found: Vacancies) -> int:
     """How many seats there are too few."""
     return 0 if found.unlimited else max(found.occupied + found.claimed - found.headcount, 0)
@@ -210,7 +234,7 @@ def to_resource(state: State, position: int, occupant_ids: Collection[str], day:
             for since, one in state.headcounts
         ],
         claims=[
-            Post.Claim(claim_id=claim_id, seats=claim.seats, employee_ids=sorted(claim.filled))
+            Post.Claim(claim_id=claim_id, seats=claim.seats, employee_ids=sorted(claim.filled), acting=claim.acting)
             for claim_id, claim in state.claims.items()
             if not claim.released
         ],

@@ -8,7 +8,7 @@ from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from services.promotion.post import POST, State, post_id
+from services.promotion.post import POST, State, post_id, without_holder
 from services.promotion.posts import Holder, Posts
 from stepladder.promotion.v1.career_pb2 import Held
 from stepladder.promotion.v1.post_pb2 import (
@@ -31,6 +31,12 @@ class Occupied:
     @property
     def vacancies(self) -> Vacancies:
         return self.standing.state.vacancies(self.occupant_ids, self.day, self.standing.position)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more are acting than there are seats that nobody else holds."""
+        found = self.vacancies
+        return not found.unlimited and without_holder(found) < found.acting
 
     @property
     def has_vacancy(self) -> bool:
@@ -72,14 +78,14 @@ class Seats:
             POST, post_id(request.position, request.stars, request.team_id), command, context
         )
 
-    async def claim(self, name: str, claim_id: str, seats: int, context: Context) -> Vacancies:
+    async def claim(self, name: str, claim_id: str, seats: int, context: Context, *, acting: bool = False) -> Vacancies:
         """Claims seats of a post, once for each id; answers what there is of it then.
 
         Raises NotFound `POST_NOT_FOUND`; NotAllowed `NO_VACANCY`, `CLAIM_TAKEN`.
         """
         found = (await self.of([name], context.today)).get(name)
         occupant_ids = found.occupant_ids if found else ()
-        command = ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupant_ids)
+        command = ClaimSeats(claim_id=claim_id, seats=seats, acting=acting, occupant_ids=occupant_ids)
         handled = await self._commands.handle(POST, name, command, context)
         return handled.state.vacancies(occupant_ids, context.today, handled.position)
 

@@ -167,6 +167,34 @@ def test_who_sits_is_counted_once() -> None:
     assert counted(was_set(1), occupants=("a", "b")) == (2, 0, 0)
 
 
+def test_who_acts_keeps_the_seat_from_nobody() -> None:
+    """Not even from whoever claimed it before; only one acts for each seat, and what ends later acts until then."""
+    cover = ClaimSeats(claim_id="cover", seats=1, acting=True, occupant_ids=["b"])
+    covered = claimed(1, "cover", headcount=2, occupied=1, claimed=1)
+    covered.acting = True
+    begun = (was_set(2), claimed(1), covered, filled("a", "cover"))
+    given(POST, was_set(2), claimed(1)).when(cover).then(covered)
+    given(POST, was_set(1)).when(cover).refused(NotAllowed, "NO_VACANCY")
+    post = given(POST, *begun)
+    post.when(cover).then()
+    post.when(ClaimSeats(claim_id="cover", seats=1)).refused(NotAllowed, "CLAIM_TAKEN")
+    second = ClaimSeats(claim_id="second", seats=1, acting=True, occupant_ids=["a", "b"])
+    post.when(second).refused(NotAllowed, "NO_VACANCY")
+    assert counted(*begun, occupants=("a", "b")) == (1, 1, 0)
+    over = SeatsReleased(post_id=ID, claim_id="cover", over_date=NEXT_MONTH)
+    post.when(ReleaseSeats(claim_id="cover", over_date=NEXT_MONTH)).then(over).when(second).then(
+        SeatsClaimed(
+            post_id=ID,
+            claim_id="second",
+            seats=1,
+            acting=True,
+            vacancies=Vacancies(headcount=2, occupied=1, claimed=1),
+        )
+    )
+    assert counted(*begun, over, occupants=("a", "b")) == (1, 1, 0)
+    assert counted(*begun, over, occupants=("a", "b"), day=NEXT_MONTH) == (2, 1, 0)
+
+
 def test_a_headcount_leaves_claimed_seats_alone() -> None:
     """It may fall below those who hold the post, not below seats that somebody is to get."""
     post = given(POST, was_set(3), TWO_CLAIMED)
@@ -204,6 +232,9 @@ commands = st.one_of(
     st.builds(filling, ids, claims, days),
     st.builds(vacating, ids, claims),
     st.builds(ReleaseSeats, claim_id=claims),
+    st.just(ClaimSeats(claim_id="cover", seats=1, acting=True)),
+    st.just(filling("acting", "cover")),
+    st.just(ReleaseSeats(claim_id="cover", over_date=NEXT_MONTH)),
 )
 
 

@@ -14,9 +14,11 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import StatusCode, aio
 from grpc_status import rpc_status
 
-from libs.common.eventsourcing import Recorded
+from libs.common.eventsourcing import Context, Recorded
 from libs.common.rebuilding import rebuild
 from libs.common.rpc import ACTOR_KEY
+from services.promotion.career import CAREER
+from services.promotion.post import POST
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
@@ -32,6 +34,7 @@ from stepladder.promotion.v1 import career_pb2, post_pb2
 from stepladder.promotion.v1.career_pb2 import (
     Appointment,
     BeginActingRequest,
+    BeginAppointment,
     Career,
     DecideAppointmentRequest,
     DecideDemotionRequest,
@@ -39,12 +42,21 @@ from stepladder.promotion.v1.career_pb2 import (
     GetCareerRequest,
     Held,
     ListAppointmentsRequest,
+    Place,
     ProposeDemotionRequest,
+    ReserveAppointment,
     WaiveCriterionRequest,
     WithdrawWaiverRequest,
 )
 from stepladder.promotion.v1.events_pb2 import AppointmentDecided
-from stepladder.promotion.v1.post_pb2 import GetPostRequest, ListPostsRequest, Post, SetHeadcountRequest
+from stepladder.promotion.v1.post_pb2 import (
+    ClaimSeats,
+    GetPostRequest,
+    ListPostsRequest,
+    Post,
+    ReleaseSeats,
+    SetHeadcountRequest,
+)
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by
 from tests.services.world import World, caught_up, new_id, until
@@ -120,6 +132,13 @@ class Centre:
         one: Employee = await self.world.directory.GetEmployee(request)
         return one.team_id, one.position, one.acting
 
+    async def seats_for_competition(self, post_id: str, *, given_back: bool = False) -> None:
+        """One seat of a post, claimed as a competition does it, or given back."""
+        service = self.world.services["promotion"]
+        seats = ReleaseSeats(claim_id="competition") if given_back else ClaimSeats(claim_id="competition", seats=1)
+        context = Context(now=service.now(), today=service.today(), actor=f"user:{self.hr}")
+        await service.commands.handle(POST, post_id, seats, context)
+
     async def post(self, post_id: str) -> Post:
         answer: Post = await self.world.posts.GetPost(GetPostRequest(post_id=post_id), metadata=by(self.hr))
         return answer
@@ -174,13 +193,19 @@ async def ladder_of(world: World) -> str:
     return await put(ladder=Ladder(display_name="Positions", rungs=rungs))
 
 
+def counted(post: Post) -> tuple[int, int, int, int]:
+    """Seats that are occupied, claimed, vacant, held acting."""
+    found = post.vacancies
+    return found.occupied, found.claimed, found.vacant, found.acting
+
+
 @pytest.fixture
 async def centre(world: World) -> Centre:
     return await founded(world)
 
 
 async def test_an_acting_post_is_shown_and_confirmed(both: World) -> None:
-    """The directory shows the acting post, then that it is held for good; the seat stays taken."""
+    """The directory shows the acting post, then that it is held for good; only then the seat is taken."""
     centre = await founded(both)
     post = await centre.headcount(1)
     begun = await centre.begin()
@@ -188,31 +213,31 @@ async def test_an_acting_post_is_shown_and_confirmed(both: World) -> None:
     assert (appointment.state, appointment.before.position) == (Appointment.STATE_RUNNING, "agent")
     assert await centre.shown() == (centre.team, "deputy", True)
     seen = await centre.post(post.post_id)
-    assert (seen.vacancies.occupied, seen.vacancies.claimed, seen.vacancies.vacant) == (1, 0, 0)
-    assert [list(claim.employee_ids) for claim in seen.claims] == [[centre.agent]]
+    assert counted(seen) == (0, 0, 1, 1)
+    assert [(claim.acting, list(claim.employee_ids)) for claim in seen.claims] == [(True, [centre.agent])]
     decided = await centre.decide(confirmed=True)
     assert decided.appointments[0].state == Appointment.STATE_CONFIRMED
     assert await centre.shown() == (centre.team, "deputy", False)
     seen = await centre.post(post.post_id)
-    assert (seen.vacancies.occupied, seen.vacancies.vacant, len(seen.claims)) == (1, 0, 0)
+    assert (*counted(seen), len(seen.claims)) == (1, 0, 0, 0, 0)
     for name in ("posts", "careers"):
         (follower,) = (one for one in both.services["promotion"].followers if one.handler.name == name)
         assert [step async for step in rebuild(follower)][-1].changed_rows == 0
 
 
 async def test_who_fails_goes_back(centre: Centre) -> None:
-    """To the old post in the old team from the day on; the seat is free again."""
+    """To the old post in the old team from the day on; another may act in the post then."""
     other = await centre.world.team()
     post = await centre.headcount(1, team_id=other)
     before = await centre.shown()
     await centre.begin(held=Held(team_id=other))
     assert await centre.shown() == (other, "deputy", True)
-    assert (await centre.post(post.post_id)).vacancies.vacant == 0
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 1)
     back = await centre.decide(confirmed=False)
     (appointment,) = back.appointments
     assert (appointment.state, appointment.decided.team_id) == (Appointment.STATE_RETURNED, centre.team)
     assert await centre.shown() == before == (centre.team, "agent", False)
-    assert (await centre.post(post.post_id)).vacancies.vacant == 1
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 0)
     again = await centre.begin(appointment_id="acting-2", held=Held(team_id=other))
     assert [one.state for one in again.appointments] == [Appointment.STATE_RETURNED, Appointment.STATE_RUNNING]
 
@@ -251,8 +276,8 @@ async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
     assert (await lead("2090-04-30"), await lead("2090-05-01")) == (centre.colleague, "")
 
 
-async def test_two_who_want_the_last_seat(centre: Centre) -> None:
-    """At once, by two callers: one gets it, and nothing is left of the other's try."""
+async def test_two_who_are_to_act_in_one_post(centre: Centre) -> None:
+    """At once, by two callers: one does, and nothing is left of the other's try."""
     post = await centre.headcount(1)
     first = centre.world.careers.BeginActing(centre.acting(), metadata=by(centre.hr))
     second = centre.world.careers.BeginActing(centre.acting(centre.colleague), metadata=by(centre.hr2))
@@ -263,7 +288,79 @@ async def test_two_who_want_the_last_seat(centre: Centre) -> None:
     await centre.settled()
     seen = await centre.post(post.post_id)
     assert [list(claim.employee_ids) for claim in seen.claims] == [[begun.employee_id]]
-    assert seen.vacancies.vacant == 0
+    assert counted(seen) == (0, 0, 1, 1)
+
+
+async def test_a_post_is_held_acting_until_a_competition_decides(centre: Centre) -> None:
+    """The seat is there for the competition, not for who acts; once somebody has it, HR is told that none is left."""
+    world, careers = centre.world, centre.world.careers
+    post = await centre.headcount(1)
+    service = world.services["promotion"]
+    context = Context(now=service.now(), today=service.today(), actor=f"user:{centre.hr}")
+
+    async def told() -> tuple[bool, bool]:
+        """Whether the career and the list say that there is no seat for whoever acts."""
+        one = await careers.GetCareer(GetCareerRequest(employee_id=centre.agent), metadata=by(centre.hr))
+        listing = ListAppointmentsRequest(employee_id=centre.agent, at_least=await world.end())
+        (listed,) = (await careers.ListAppointments(listing, metadata=by(centre.hr))).appointments
+        return one.appointments[0].no_seat, listed.no_seat
+
+    async def give(aggregate: Any, name: str, command: Any) -> None:
+        await service.commands.handle(aggregate, name, command, context)
+
+    await centre.begin()
+    await centre.seats_for_competition(post.post_id)
+    assert counted(await centre.post(post.post_id)) == (0, 1, 0, 1)
+    await refused(centre.decide(confirmed=True), StatusCode.FAILED_PRECONDITION, "NO_VACANCY")
+    assert await told() == (False, False)
+    await give(CAREER, centre.colleague, ReserveAppointment(employee_id=centre.colleague, candidacy_id="winner"))
+    held = Held(position="deputy", team_id=centre.team)
+    trial = BeginAppointment(
+        employee_id=centre.colleague,
+        candidacy_id="winner",
+        post_id=post.post_id,
+        claim_id="competition",
+        held=held,
+        start_date=centre.today,
+        until_date="2199-01-01",
+        appointed_by=f"user:{centre.hr}",
+        place=Place(employed=True, before=Held(position="agent", team_id=centre.team)),
+    )
+    await give(CAREER, centre.colleague, trial)
+    await centre.settled()
+    assert counted(await centre.post(post.post_id)) == (1, 0, 0, 1)
+    assert await told() == (True, True)
+    assert (await centre.decide(confirmed=False)).appointments[0].no_seat is False
+    assert counted(await centre.post(post.post_id)) == (1, 0, 0, 0)
+
+
+async def test_who_acts_while_a_competition_is_open(centre: Centre) -> None:
+    """Is in nobody's way, and may be confirmed once the seat is given back; a later headcount may leave none, too."""
+    post = await centre.headcount(1)
+    await centre.seats_for_competition(post.post_id)
+    await centre.begin()
+    assert counted(await centre.post(post.post_id)) == (0, 1, 0, 1)
+    acting = centre.world.careers.BeginActing(centre.acting(centre.colleague), metadata=by(centre.hr))
+    await refused(acting, StatusCode.FAILED_PRECONDITION, "NO_VACANCY")
+    await centre.seats_for_competition(post.post_id, given_back=True)
+    await refused(centre.decide(confirmed=True, etag="1"), StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 1)
+    again = await centre.decide(confirmed=True)
+    assert again.appointments[0].state == Appointment.STATE_CONFIRMED
+    assert await centre.decide(confirmed=True) == again
+    assert counted(await centre.post(post.post_id)) == (1, 0, 0, 0)
+
+
+async def test_who_goes_back_later_is_acting_until_then(centre: Centre) -> None:
+    """And keeps the seat from nobody; whoever is confirmed from a later day on has it at once."""
+    post = await centre.headcount(1)
+    await centre.begin()
+    await centre.decide(confirmed=False, effective_date="2090-03-01")
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 0)
+    await centre.begin(centre.colleague)
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 1)
+    await centre.decide(employee_id=centre.colleague, confirmed=True, effective_date="2090-04-01")
+    assert counted(await centre.post(post.post_id)) == (1, 0, 0, 0)
 
 
 async def test_what_is_refused_keeps_no_seat(centre: Centre) -> None:

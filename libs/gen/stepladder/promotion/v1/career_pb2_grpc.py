@@ -114,8 +114,8 @@ class CareerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginActing(self, request, context):
-        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
-        holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
+        """HR. Where nobody qualifies: somebody holds a post for the time being that nobody holds for good or on trial, nor acting.
+        Its seat stays vacant: a competition may claim it, or have claimed it. Of a post whose holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
         NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
         `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
         taken with other content; INVALID_ARGUMENT `DATE_INVALID`.
@@ -126,9 +126,9 @@ class CareerServiceServicer:
 
     def DecideAppointment(self, request, context):
         """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
-        seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
-        than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+        seat any more, another post is named. A trial is confirmed on its last day or later; an acting post by another person
+        than who began it, and only while its seat is vacant, and no competition's. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
+        `NO_VACANCY`, `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
         otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

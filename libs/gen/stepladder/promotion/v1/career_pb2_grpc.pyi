@@ -31,17 +31,17 @@ class CareerServiceStub:
     WithdrawWaiver: _aio.UnaryUnaryMultiCallable[_career_pb2.WithdrawWaiverRequest, _career_pb2.Career]
     """An executive. Errors: FAILED_PRECONDITION `NO_WAIVER`."""
     BeginActing: _aio.UnaryUnaryMultiCallable[_career_pb2.BeginActingRequest, _career_pb2.Career]
-    """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
-    holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
+    """HR. Where nobody qualifies: somebody holds a post for the time being that nobody holds for good or on trial, nor acting.
+    Its seat stays vacant: a competition may claim it, or have claimed it. Of a post whose holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
     NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
     `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
     taken with other content; INVALID_ARGUMENT `DATE_INVALID`.
     """
     DecideAppointment: _aio.UnaryUnaryMultiCallable[_career_pb2.DecideAppointmentRequest, _career_pb2.Career]
     """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
-    seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
-    than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-    `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+    seat any more, another post is named. A trial is confirmed on its last day or later; an acting post by another person
+    than who began it, and only while its seat is vacant, and no competition's. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
+    `NO_VACANCY`, `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
     otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
     """
     ProposeDemotion: _aio.UnaryUnaryMultiCallable[_career_pb2.ProposeDemotionRequest, _career_pb2.Career]
@@ -100,8 +100,8 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _career_pb2.BeginActingRequest,
         context: _aio.ServicerContext[_career_pb2.BeginActingRequest, _abc.Awaitable[_career_pb2.Career]],
     ) -> _abc.Awaitable[_career_pb2.Career]:
-        """HR. Where nobody qualifies: somebody holds a post with a vacancy for the time being, the seat is theirs. Of a post whose
-        holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
+        """HR. Where nobody qualifies: somebody holds a post for the time being that nobody holds for good or on trial, nor acting.
+        Its seat stays vacant: a competition may claim it, or have claimed it. Of a post whose holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
         NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
         `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is
         taken with other content; INVALID_ARGUMENT `DATE_INVALID`.
@@ -114,9 +114,9 @@ class CareerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_career_pb2.DecideAppointmentRequest, _abc.Awaitable[_career_pb2.Career]],
     ) -> _abc.Awaitable[_career_pb2.Career]:
         """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
-        seat any more, another post is named. A trial is confirmed on its last day or later, an acting post by another person
-        than who began it. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-        `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
+        seat any more, another post is named. A trial is confirmed on its last day or later; an acting post by another person
+        than who began it, and only while its seat is vacant, and no competition's. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
+        `NO_VACANCY`, `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
         otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
         """
 

@@ -99,9 +99,12 @@ class SeatsClaimed(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     SEATS_FIELD_NUMBER: _builtins.int
     VACANCIES_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
     post_id: _builtins.str
     claim_id: _builtins.str
     seats: _builtins.int
+    acting: _builtins.bool
+    """To be held acting, until somebody holds them for good."""
     @_builtins.property
     def vacancies(self) -> _post_pb2.Vacancies:
         """What they were claimed out of, on the day."""
@@ -113,10 +116,11 @@ class SeatsClaimed(_message.Message):
         claim_id: _builtins.str = ...,
         seats: _builtins.int = ...,
         vacancies: _post_pb2.Vacancies | None = ...,
+        acting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["vacancies", b"vacancies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "post_id", b"post_id", "seats", b"seats", "vacancies", b"vacancies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claim_id", b"claim_id", "post_id", b"post_id", "seats", b"seats", "vacancies", b"vacancies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,17 +192,21 @@ class SeatsReleased(_message.Message):
 
     POST_ID_FIELD_NUMBER: _builtins.int
     CLAIM_ID_FIELD_NUMBER: _builtins.int
+    OVER_DATE_FIELD_NUMBER: _builtins.int
     post_id: _builtins.str
     claim_id: _builtins.str
+    over_date: _builtins.str
+    """Of seats held acting: the first day on which they are not."""
     def __init__(
         self,
         *,
         post_id: _builtins.str = ...,
         claim_id: _builtins.str = ...,
+        over_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "post_id", b"post_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "over_date", b"over_date", "post_id", b"post_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,9 +55,12 @@ class Post(_message.Message):
         CLAIM_ID_FIELD_NUMBER: _builtins.int
         SEATS_FIELD_NUMBER: _builtins.int
         EMPLOYEE_IDS_FIELD_NUMBER: _builtins.int
+        ACTING_FIELD_NUMBER: _builtins.int
         claim_id: _builtins.str
         """Of the competition, or of the acting post."""
         seats: _builtins.int
+        acting: _builtins.bool
+        """To be held acting, until somebody holds them for good."""
         @_builtins.property
         def employee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Who has taken one."""
@@ -68,10 +71,11 @@ class Post(_message.Message):
             claim_id: _builtins.str = ...,
             seats: _builtins.int = ...,
             employee_ids: _abc.Iterable[_builtins.str] | None = ...,
+            acting: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "employee_ids", b"employee_ids", "seats", b"seats"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claim_id", b"claim_id", "employee_ids", b"employee_ids", "seats", b"seats"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -141,17 +145,20 @@ class Vacancies(_message.Message):
     CLAIMED_FIELD_NUMBER: _builtins.int
     VACANT_FIELD_NUMBER: _builtins.int
     POST_POSITION_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
     unlimited: _builtins.bool
     """Empty of seats for a title that any number may hold."""
     headcount: _builtins.int
     occupied: _builtins.int
-    """Who holds it, by the directory, and who has taken a seat of a claim."""
+    """Who holds it for good or on trial, by the directory, and who has taken a seat of a claim; not who is acting."""
     claimed: _builtins.int
     """Seats of claims that nobody has taken yet."""
     vacant: _builtins.int
     """`headcount` less both; never below 0."""
     post_position: _builtins.int
     """Position of the post's latest event."""
+    acting: _builtins.int
+    """Seats that somebody holds acting, or is to: no more than `headcount` less `occupied` when they began. They stay vacant."""
     def __init__(
         self,
         *,
@@ -161,10 +168,11 @@ class Vacancies(_message.Message):
         claimed: _builtins.int = ...,
         vacant: _builtins.int = ...,
         post_position: _builtins.int = ...,
+        acting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claimed", b"claimed", "headcount", b"headcount", "occupied", b"occupied", "post_position", b"post_position", "unlimited", b"unlimited", "vacant", b"vacant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claimed", b"claimed", "headcount", b"headcount", "occupied", b"occupied", "post_position", b"post_position", "unlimited", b"unlimited", "vacant", b"vacant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,8 +342,11 @@ class ClaimSeats(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     SEATS_FIELD_NUMBER: _builtins.int
     OCCUPANT_IDS_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     seats: _builtins.int
+    acting: _builtins.bool
+    """To be held acting: out of what nobody holds for good or on trial, nor acting, also if it is claimed."""
     @_builtins.property
     def occupant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -344,10 +355,11 @@ class ClaimSeats(_message.Message):
         claim_id: _builtins.str = ...,
         seats: _builtins.int = ...,
         occupant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        acting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "occupant_ids", b"occupant_ids", "seats", b"seats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claim_id", b"claim_id", "occupant_ids", b"occupant_ids", "seats", b"seats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,15 +419,19 @@ class ReleaseSeats(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
+    OVER_DATE_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    over_date: _builtins.str
+    """Of seats held acting: the first day on which they are not."""
     def __init__(
         self,
         *,
         claim_id: _builtins.str = ...,
+        over_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "over_date", b"over_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class PostServiceStub:
-    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also acting or on
-    trial, is the directory's to say. Competitions and acting posts claim seats of it before anything else happens: of two
-    that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`.
+    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
+    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
+    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
+    who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -59,9 +60,10 @@ class PostServiceStub:
 
 
 class PostServiceServicer:
-    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also acting or on
-    trial, is the directory's to say. Competitions and acting posts claim seats of it before anything else happens: of two
-    that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`.
+    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
+    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
+    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
+    who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -118,9 +120,10 @@ def add_PostServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PostService:
-    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also acting or on
-    trial, is the directory's to say. Competitions and acting posts claim seats of it before anything else happens: of two
-    that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`.
+    """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
+    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
+    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
+    who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
