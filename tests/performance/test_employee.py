@@ -211,6 +211,15 @@ def test_position() -> None:
     employee.when(place("agent", "2026-05-02", stars=3)).then()
 
 
+def test_acting_elsewhere_is_no_break() -> None:
+    """Whoever goes back has held their position all the time; whoever is confirmed, since they began to act."""
+    acting = (HIRED, placed("deputy", "2026-02-01", acting=True))
+    since = given(EMPLOYEE, *acting, placed("agent", "2026-03-01")).state.position_since
+    assert (since(date(2026, 2, 1)), since(date(2026, 3, 1))) == (date(2026, 2, 1), date(2026, 1, 1))
+    since = given(EMPLOYEE, *acting, placed("deputy", "2026-03-01")).state.position_since
+    assert since(date(2026, 3, 1)) == date(2026, 2, 1)
+
+
 def test_status() -> None:
     """Probation, confirmed, leave and back, left."""
     employee = given(EMPLOYEE, HIRED)

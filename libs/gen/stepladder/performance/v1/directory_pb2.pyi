@@ -109,7 +109,7 @@ class Employee(_message.Message):
     acting: _builtins.bool
     """The position is held for the time being (代理)."""
     position_since: _builtins.str
-    """Since when the position is held."""
+    """Since when the position is held; acting in another one in between, or a trial there, is no break."""
     status: Global___EmploymentStatus.ValueType
     etag: _builtins.str
     """Output only."""
