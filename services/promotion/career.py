@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeVar, assert_never, cast
 
 from google.protobuf.message import Message
@@ -73,6 +73,9 @@ Found = TypeVar("Found")
 Criterion = tuple[str, str, str]
 """Ladder, rung, criterion."""
 Ended = EmployeeDemoted | DemotionDismissed
+
+MOST_BACKDATED = timedelta(days=31)
+"""How late an acting post or its end may be entered: what is done every month, as a scorecard, rests on who held what."""
 
 
 def acting_claim(employee_id: str, appointment_id: str) -> str:
@@ -272,6 +275,7 @@ def _begin_acting(state: State, request: BeginActingRequest, place: Place, conte
         raise _date_invalid("until_date", f"it begins on {start}")
     if until < context.today:
         raise _date_invalid("until_date", f"{until} is over")
+    _refuse_backdated(start, "start_date", context)
     if place.before == request.held:
         raise NotAllowed("HELD_ALREADY", f"{request.employee_id} holds this post on {start}")
     return [begun]
@@ -316,6 +320,7 @@ def _decide_appointment(state: State, looked_up: DecideAppointment, context: Con
     day = parse_day(request.effective_date, "effective_date")
     if day.isoformat() < begun.start_date:
         raise _date_invalid("effective_date", f"it begins on {begun.start_date}")
+    _refuse_backdated(day, "effective_date", context)
     if request.confirmed:
         _check_confirming(begun, day, context)
     elif not looked_up.seat:
@@ -492,6 +497,12 @@ def _refuse_another(state: State) -> None:
         raise NotAllowed("APPOINTMENT_RUNNING", f"appointment {running.appointment_id} is to be decided first")
     if state.reserved_for:
         raise NotAllowed("APPOINTMENT_RESERVED", f"the next appointment is reserved for {state.reserved_for}")
+
+
+def _refuse_backdated(day: date, name: str, context: Context) -> None:
+    earliest = context.today - MOST_BACKDATED
+    if day < earliest:
+        raise _date_invalid(name, f"it is {earliest} or later: nobody's post is changed further back than a month")
 
 
 def _date_invalid(name: str, message: str) -> Invalid:

@@ -101,22 +101,19 @@ class CareerApi:
                 await self._check_team(back.team_id)
             command.seat = await self._seats.free_for(request.employee_id, back, day)
             command.leads_team = (await self._rungs.on(day)).leads_team(back)
-        acting = begun is not None and not begun.candidacy_id
-        if begun is None or not (acting and request.confirmed) or request.appointment_id in state.decided:
+        trial = begun is not None and begun.candidacy_id != ""
+        if begun is None or trial or not request.confirmed or request.appointment_id in state.decided:
             return await self._handle(request, command, caller, context)
         CAREER.decide(state, command, context)
-        claim_id, unnamed = (
-            confirmed_claim(request.employee_id, request.appointment_id),
-            replace(context, request_id=""),
-        )
-        await self._seats.claim(begun.post_id, claim_id, 1, unnamed)
+        claim_id = confirmed_claim(request.employee_id, request.appointment_id)
+        await self._seats.claim(begun.post_id, claim_id, 1, replace(context, request_id=""))
         try:
             return await self._handle(request, command, caller, context)
         except Refused:
-            state = (await self._commands.load(CAREER, request.employee_id)).state
-            decided = state.decided.get(request.appointment_id)
+            now = (await self._commands.load(CAREER, request.employee_id)).state
+            decided = now.decided.get(request.appointment_id)
             if decided is None or not decided.confirmed:  # nobody else has confirmed it meanwhile
-                await self._seats.release(begun.post_id, claim_id, unnamed)
+                await self._seats.release(begun.post_id, claim_id, replace(context, request_id=""))
             raise
 
     async def ProposeDemotion(self, request: pb.ProposeDemotionRequest, context: Context) -> pb.Career:

@@ -269,11 +269,28 @@ def test_an_acting_post_begins_once() -> None:
         (act(start_date="2026-04-16"), Invalid, "DATE_INVALID"),
         (act(start_date="2026-01-16", until_date="2026-03-15"), Invalid, "DATE_INVALID"),
         (act(start_date="2026-02-29"), Invalid, "DATE_INVALID"),
+        (act(start_date="2026-02-12"), Invalid, "DATE_INVALID"),
         (act(held=AGENT), NotAllowed, "HELD_ALREADY"),
     ],
 )
 def test_what_cannot_be_acted_is_refused(command: BeginActing, kind: Any, reason: str) -> None:
     given(CAREER).when(command, actor=HR).refused(kind, reason)
+
+
+def test_nobodys_post_is_changed_long_ago() -> None:
+    """An acting post and its end are entered within a month; that of somebody who has left ends on its day, whenever."""
+    begun = AppointmentBegun()
+    begun.CopyFrom(ACTING)
+    begun.start_date = "2026-02-13"
+    given(CAREER).when(act(start_date="2026-02-13"), actor=HR).then(begun)
+    career = given(CAREER, ACTING)
+    back, month_later = settle(confirmed=False, day="2026-03-16"), date(2026, 4, 16)
+    career.when(back, month_later, HR2).then(settled(ACTING, AGENT, confirmed=False, effective_date="2026-03-16"))
+    refusal = career.when(back, date(2026, 4, 17), HR2).refused(Invalid, "DATE_INVALID")
+    assert "2026-03-17 or later" in refusal.message
+    left = settled(ACTING, Held(), confirmed=False, left=True, effective_date="2026-03-16", decided_by=CLOCK)
+    left.ClearField("reason")
+    career.when(LEFT, date(2026, 9, 1), CLOCK).then(left)
 
 
 def test_an_acting_post_is_confirmed_by_somebody_else() -> None:

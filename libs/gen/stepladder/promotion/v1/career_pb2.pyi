@@ -422,8 +422,9 @@ class BeginActingRequest(_message.Message):
     appointment_id: _builtins.str
     """Given by the caller, so that saying it again is safe. The employee's own: others may have the same."""
     start_date: _builtins.str
+    """No more than 31 days ago."""
     until_date: _builtins.str
-    """The last day, not before the first."""
+    """The last day, not before the first nor before today."""
     reason: _builtins.str
     etag: _builtins.str
     @_builtins.property
@@ -467,7 +468,9 @@ class DecideAppointmentRequest(_message.Message):
     appointment_id: _builtins.str
     confirmed: _builtins.bool
     effective_date: _builtins.str
-    """From this day on. Of a trial that is confirmed: after its last day; otherwise not before the first."""
+    """From this day on. Of a trial that is confirmed: after its last day; otherwise not before the first. No more than 31
+    days ago.
+    """
     reason: _builtins.str
     etag: _builtins.str
     @_builtins.property
