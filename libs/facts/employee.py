@@ -66,10 +66,8 @@ class State:
         Whoever acts in another one, or is there on trial, and goes back has held it all the time.
         """
         name = self.position_on(day).name
-        until = (
-            entry for entry in self.positions if entry[0] <= day and (entry[1].name == name or not entry[1].acting)
-        )
-        starts = [next(run)[0] for _, run in groupby(until, key=lambda entry: entry[1].name)]
+        held = (entry for entry in self.positions if entry[0] <= day and (not entry[1].acting or entry[1].name == name))
+        starts = [next(run)[0] for _, run in groupby(held, key=lambda entry: entry[1].name)]
         return starts[-1] if starts else None
 
     def status_on(self, day: date) -> EmploymentStatus.ValueType:

@@ -21,6 +21,7 @@ from stepladder.performance.v1.directory_pb2 import (
     ChangePositionRequest,
     TransferEmployeeRequest,
 )
+from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged
 from stepladder.promotion.v1.events_pb2 import AppointmentBegun, AppointmentDecided, EmployeeDemoted
 
 logger = structlog.get_logger()
@@ -34,11 +35,12 @@ Told = TransferEmployeeRequest | ChangePositionRequest | AppointTeamLeadRequest
 class FollowCareers(Policy):
     """Who holds a post for the time being is shown as acting in it, from its first day on; then for good, or elsewhere.
 
-    What the directory refuses, for instance of somebody who has left, is logged; the rest of it is done all the same.
+    What they led before they lead no more, unless they go back; nor does anybody lead who has left. What the directory
+    refuses, for instance of somebody who has left, is logged; the rest of it is done all the same.
     """
 
     name = "follow-careers"
-    subjects: Sequence[str] = ("log.promotion.career.*",)
+    subjects: Sequence[str] = ("log.promotion.career.*", "log.performance.employee.*")
 
     def __init__(self, service: Service, people: People, at_people: Follower) -> None:
         self._service = service
@@ -49,6 +51,10 @@ class FollowCareers(Policy):
         match event.event:
             case AppointmentBegun(start_date=day) as begun:
                 await self._move(begun, day, event, acting=True)
+                if begun.leads_team or begun.position != begun.from_position:  # who only gets a star leads on
+                    for team_id, since in await self._led_from(begun.employee_id, day, event):
+                        if since == day and not (begun.leads_team and team_id == begun.team_id):
+                            await self._lead(team_id, "", day, event)
                 if begun.leads_team:
                     await self._lead(begun.team_id, begun.employee_id, day, event)
             case AppointmentDecided(left=False, effective_date=day, acting=acting) as decided:
@@ -56,9 +62,18 @@ class FollowCareers(Policy):
                 if not decided.confirmed:
                     back = await self._lead_before(decided.from_team_id, decided.employee_id, day)
                     await self._give_up_lead(decided, [], event, back)
+                if decided.back:
+                    # Their own team need not be the one that they led.
+                    for team_id in await self._led_last(decided.employee_id, day, event):
+                        await self._lead(team_id, decided.employee_id, day, event)
             case EmployeeDemoted(effective_date=day) as demoted:
                 await self._move(demoted, day, event, acting=False)
                 await self._give_up_lead(demoted, await self._led_from(demoted.employee_id, day, event), event)
+            case EmploymentStatusChanged(employee_id=employee_id, status=status, effective_date=day) if (
+                status == EMPLOYMENT_STATUS_LEFT
+            ):
+                for team_id, since in await self._led_from(employee_id, day, event):
+                    await self._lead(team_id, "", since, event)
 
     async def _move(self, to: Move, day: str, event: Recorded, *, acting: bool) -> None:
         employee_id = to.employee_id
@@ -74,7 +89,7 @@ class FollowCareers(Policy):
     ) -> None:
         """Somebody else leads the team that they led, and others from a day on; or nobody, until one is appointed.
 
-        Where they go they lead if that is their post, and nobody does.
+        Where they go they lead if that is their post, and nobody does; who goes back leads what they led.
         """
         given_up = list(others)
         if await self._lead_of(to.from_team_id, to.effective_date) == to.employee_id:
@@ -82,7 +97,8 @@ class FollowCareers(Policy):
         for team_id, day in given_up:
             if not (to.leads_team and to.team_id == team_id):
                 await self._lead(team_id, next_id, day, event)
-        if to.leads_team and not await self._lead_of(to.team_id, to.effective_date):
+        back = isinstance(to, AppointmentDecided) and to.back
+        if to.leads_team and not back and not await self._lead_of(to.team_id, to.effective_date):
             await self._lead(to.team_id, to.employee_id, to.effective_date, event)
 
     async def _lead_of(self, team_id: str, day: str) -> str:
@@ -101,6 +117,18 @@ class FollowCareers(Policy):
         await self._at_people.wait_for(event.position, AT_LEAST_SECONDS)
         leads = await self._people.leads_between(self._service.engine, day, FOR_EVER, known_at=event.position)
         return [(one.team_id, max(day, one.from_date)) for one in leads if one.employee_id == employee_id]
+
+    async def _led_last(self, employee_id: str, day: str, event: Recorded) -> list[str]:
+        """Teams that nobody leads on a day and that somebody led until then."""
+        await self._at_people.wait_for(event.position, AT_LEAST_SECONDS)
+        led = await self._people.leads_between(self._service.engine, "", day, known_at=event.position)
+        found = []
+        for team_id in sorted({one.team_id for one in led if one.employee_id == employee_id}):
+            leads = (await self._service.commands.load(TEAM, team_id)).state.leads
+            *_, before, last = ["", "", *(one for since, one in leads if since.isoformat() <= day)]
+            if (before, last) == (employee_id, ""):
+                found.append(team_id)
+        return found
 
     async def _lead(self, team_id: str, lead_id: str, day: str, event: Recorded) -> None:
         appoint = AppointTeamLeadRequest(team_id=team_id, lead_id=lead_id, effective_date=day)

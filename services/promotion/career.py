@@ -75,7 +75,7 @@ Criterion = tuple[str, str, str]
 Ended = EmployeeDemoted | DemotionDismissed
 
 MOST_BACKDATED = timedelta(days=31)
-"""How late an acting post or its end may be entered: what is done every month, as a scorecard, rests on who held what."""
+"""How late an acting post or its end may be entered: what is done monthly, as a scorecard, rests on who held what."""
 
 
 def acting_claim(employee_id: str, appointment_id: str) -> str:
@@ -310,7 +310,8 @@ def _decide_appointment(state: State, looked_up: DecideAppointment, context: Con
     begun = _find(state.begun, request.appointment_id, "APPOINTMENT_NOT_FOUND")
     decided = _decided(begun, _held_after(begun, request), request.effective_date)
     decided.confirmed, decided.reason, decided.decided_by = request.confirmed, request.reason, context.actor
-    decided.acting = begun.from_acting and not request.confirmed and not request.HasField("held")
+    decided.back = not request.confirmed and not request.HasField("held")
+    decided.acting = begun.from_acting and decided.back
     decided.leads_team = begun.leads_team if request.confirmed else looked_up.leads_team
     if (known := state.decided.get(request.appointment_id)) is not None:
         if _decision(known) != _decision(decided):

@@ -153,6 +153,7 @@ def settled(begun: AppointmentBegun, held: Held, *, confirmed: bool, **more: Any
         effective_date="2026-04-16",
         reason="seen",
         decided_by=HR2,
+        back=not confirmed and held == AGENT,
     )
     decided.MergeFrom(AppointmentDecided(**more))
     return decided
@@ -278,7 +279,7 @@ def test_what_cannot_be_acted_is_refused(command: BeginActing, kind: Any, reason
 
 
 def test_nobodys_post_is_changed_long_ago() -> None:
-    """An acting post and its end are entered within a month; that of somebody who has left ends on its day, whenever."""
+    """An acting post and its end are entered within a month; that of who has left ends on its day, whenever."""
     begun = AppointmentBegun()
     begun.CopyFrom(ACTING)
     begun.start_date = "2026-02-13"

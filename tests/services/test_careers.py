@@ -276,6 +276,67 @@ async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
     assert (await lead("2090-04-30"), await lead("2090-05-01")) == (centre.colleague, "")
 
 
+async def test_who_leads_a_team_and_goes_to_another_post_leads_it_no_more(centre: Centre) -> None:
+    """From the first day on, though their own team is another; who comes back leads it again if nobody does."""
+    world, own = centre.world, (await centre.shown(centre.lead))[0]
+
+    async def lead(as_of: str) -> str:
+        return str((await world.directory.GetTeam(GetTeamRequest(team_id=centre.team, as_of=as_of))).lead_id)
+
+    await centre.headcount(2, position="director", team_id=own)
+    held = Held(position="director", team_id=own)
+    for number, (start, end) in enumerate((("2090-02-01", "2090-03-01"), ("2090-04-01", "2090-05-01"))):
+        name = f"director-{number}"
+        request = centre.acting(centre.lead, appointment_id=name, start_date=start)
+        request.held.CopyFrom(held)
+        await world.careers.BeginActing(request, metadata=by(centre.hr))
+        await centre.settled()
+        assert (await lead("2090-01-31"), await lead(start)) == (centre.lead, "")
+        if number:
+            appointing = AppointTeamLeadRequest(
+                team_id=centre.team, lead_id=centre.colleague, effective_date="2090-04-15"
+            )
+            await world.directory.AppointTeamLead(appointing)
+        await centre.decide(employee_id=centre.lead, appointment_id=name, confirmed=False, effective_date=end)
+        assert await centre.shown(centre.lead, end) == (own, "agent", False)
+        assert await lead(end) == (centre.colleague if number else centre.lead)
+
+
+async def test_a_lead_who_gets_a_star_leads_on(centre: Centre) -> None:
+    own = (await centre.shown(centre.lead))[0]
+    await centre.headcount(0, position="agent", stars=3, team_id=own, unlimited=True)
+    request = centre.acting(centre.lead)
+    request.held.CopyFrom(Held(position="agent", stars=3, team_id=own))
+    await centre.world.careers.BeginActing(request, metadata=by(centre.hr))
+    await centre.settled()
+    assert (await centre.world.directory.GetTeam(GetTeamRequest(team_id=centre.team))).lead_id == centre.lead
+
+
+async def test_who_has_left_leads_no_team(centre: Centre) -> None:
+    """From the day on, nor one that they were to lead later; in whose place somebody was appointed already, does."""
+    world = centre.world
+    later, taken = await world.team(), await world.team()
+    for team, lead_id, day in (
+        (later, centre.lead, "2091-01-01"),
+        (taken, centre.lead, "2019-01-01"),
+        (taken, centre.colleague, "2090-05-01"),
+    ):
+        await world.directory.AppointTeamLead(AppointTeamLeadRequest(team_id=team, lead_id=lead_id, effective_date=day))
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.lead, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-04-15"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    await centre.settled()
+
+    async def lead(team_id: str, as_of: str) -> str:
+        return str((await world.directory.GetTeam(GetTeamRequest(team_id=team_id, as_of=as_of))).lead_id)
+
+    days = ("2090-04-14", "2090-04-15", "2091-06-01")
+    assert [await lead(centre.team, day) for day in days] == [centre.lead, "", ""]
+    assert [await lead(later, day) for day in days] == ["", "", ""]
+    assert [await lead(taken, day) for day in days] == [centre.lead, "", centre.colleague]
+
+
 async def test_two_who_are_to_act_in_one_post(centre: Centre) -> None:
     """At once, by two callers: one does, and nothing is left of the other's try."""
     post = await centre.headcount(1)

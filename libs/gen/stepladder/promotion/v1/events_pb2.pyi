@@ -1582,6 +1582,7 @@ class AppointmentDecided(_message.Message):
     POST_ID_FIELD_NUMBER: _builtins.int
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     FROM_TEAM_ID_FIELD_NUMBER: _builtins.int
+    BACK_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     appointment_id: _builtins.str
     confirmed: _builtins.bool
@@ -1604,6 +1605,8 @@ class AppointmentDecided(_message.Message):
     claim_id: _builtins.str
     from_team_id: _builtins.str
     """What was held until then."""
+    back: _builtins.bool
+    """What was held before is again, and what they led."""
     def __init__(
         self,
         *,
@@ -1623,10 +1626,11 @@ class AppointmentDecided(_message.Message):
         post_id: _builtins.str = ...,
         claim_id: _builtins.str = ...,
         from_team_id: _builtins.str = ...,
+        back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "appointment_id", b"appointment_id", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "confirmed", b"confirmed", "decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "left", b"left", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "appointment_id", b"appointment_id", "back", b"back", "candidacy_id", b"candidacy_id", "claim_id", b"claim_id", "confirmed", b"confirmed", "decided_by", b"decided_by", "effective_date", b"effective_date", "employee_id", b"employee_id", "from_team_id", b"from_team_id", "leads_team", b"leads_team", "left", b"left", "position", b"position", "post_id", b"post_id", "reason", b"reason", "stars", b"stars", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
