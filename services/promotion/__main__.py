@@ -28,7 +28,7 @@ from services.promotion.eligibilities import Eligibilities
 from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
 from services.promotion.fairness_api import FairnessApi
-from services.promotion.history import Histories
+from services.promotion.histories import Histories
 from services.promotion.peer_score_api import PeerScoreApi
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.post_api import PostApi

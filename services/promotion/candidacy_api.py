@@ -24,7 +24,7 @@ from services.promotion.career import CAREER
 from services.promotion.competition import COMPETITION
 from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities, Pinned
-from services.promotion.history import Histories, Months
+from services.promotion.histories import Histories, Months
 from services.promotion.interviewing import add_up, full_points
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import candidacy_pb2 as pb

@@ -1,27 +1,38 @@
-"""Whether somebody may step onto a rung: each criterion of the rules with what it rests on. Pure and exact.
+"""The criteria of the rules of eligibility, held against what is known of an employee. Pure and exact.
 
 Each kind of criterion is a class that says the whole of its meaning: on which days it is met, when that may become
-otherwise by time alone, and how it is shown. Whoever only wants to know who is eligible asks `Judged.eligible`, and
-nothing is shown then. It is the same definition.
+otherwise by time alone, how it is shown, and what is lacking where it is not met.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from functools import cached_property
 from itertools import takewhile
+from math import ceil
 from typing import NamedTuple
 
 from libs.common.days import ONE_DAY, months_later
 from libs.facts.adding import combined
-from libs.facts.conduct import Offending, counted
+from libs.facts.conduct import counted
 from libs.facts.values import decimal, kpi_value
+from services.promotion.history import (
+    Attended,
+    During,
+    Employed,
+    History,
+    Worked,
+    employed_on,
+    first_day,
+    full_months,
+    month_name,
+    month_of,
+    status_on,
+)
 from services.promotion.ladder import MOST_LEVELS, Held, Step, held_on, held_since, rung_held
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
-    EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_PROBATION,
     EmploymentStatus,
 )
@@ -29,70 +40,9 @@ from stepladder.performance.v1.facts_pb2 import Rating
 from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
 from stepladder.performance.v1.record_pb2 import CountedViolation
-from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility, OutcomeChange
+from stepladder.promotion.v1.eligibility_pb2 import OutcomeChange
 
-EMPLOYMENT, STEP = "employment", "step"
-"""Criteria that all rules have."""
-
-
-class Employed(NamedTuple):
-    """An employment status from a day on."""
-
-    day: date
-    status: EmploymentStatus.ValueType
-    position: int
-
-
-class Rated(NamedTuple):
-    """The rating in force of a month, and its scorecard's total (empty: none). `disputed`: another one is proposed."""
-
-    rating: int
-    total: str
-    disputed: bool
-    position: int
-
-
-class Attended(NamedTuple):
-    """A course attended on a day, and whether its exam was passed."""
-
-    course_id: str
-    day: date
-    passed: bool
-    disputed: bool
-    position: int
-
-
-class During(NamedTuple):
-    """Something that holds from a day on, to before `until` (None: for now): a task mastered, by its id, or a PIP."""
-
-    name: str
-    day: date
-    until: date | None
-    position: int
-
-    def on(self, day: date) -> bool:
-        return self.day <= day and (self.until is None or day < self.until)
-
-
-class Waiver(NamedTuple):
-    """A criterion of a step waived from a day on, `until` its last day."""
-
-    ladder_id: str
-    rung_id: str
-    criterion_id: str
-    day: date
-    until: date
-    position: int
-
-
-class Worked(NamedTuple):
-    """What a month's readings of a KPI add up to. `positions` of the facts: only where they are to be shown."""
-
-    numerator: int
-    denominator: int
-    days: int
-    positions: tuple[int, ...] = ()
-    disputed: bool = False
+BY_EVENT, BY_CORRECTION = OutcomeChange.Need.BY_EVENT, OutcomeChange.Need.BY_CORRECTION
 
 
 class Vacant(NamedTuple):
@@ -100,58 +50,6 @@ class Vacant(NamedTuple):
 
     number: int | None = 0
     positions: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """All that eligibility is judged by, of one employee; of what begins on days the earliest first.
-
-    Months are numbered as by `month_of`.
-    """
-
-    employee_id: str
-    positions: Sequence[Held] = ()
-    statuses: Sequence[Employed] = ()
-    ratings: Mapping[int, Rated] = field(default_factory=dict)
-    courses: Sequence[Attended] = ()
-    mastered: Sequence[During] = ()
-    violations: Sequence[Offending] = ()
-    pips: Sequence[During] = ()
-    waivers: Sequence[Waiver] = ()
-    worked: Mapping[tuple[str, int], Worked] = field(default_factory=dict)
-    """By KPI and month."""
-
-
-def month_of(day: date) -> int:
-    """The number of a day's month: one more for each month."""
-    return day.year * 12 + day.month - 1
-
-
-def first_day(month: int) -> date:
-    """The first day of a month by its number."""
-    return date(month // 12, month % 12 + 1, 1)
-
-
-def month_name(month: int) -> str:
-    """YYYY-MM."""
-    return f"{month // 12:04}-{month % 12 + 1:02}"
-
-
-def status_on(history: History, day: date) -> Employed | None:
-    """The employment status of a day; None before they are hired."""
-    return next((one for one in reversed(history.statuses) if one.day <= day), None)
-
-
-def employed_on(history: History, day: date) -> bool:
-    """On leave or not."""
-    found = status_on(history, day)
-    return found is not None and found.status != EMPLOYMENT_STATUS_LEFT
-
-
-def full_months(start: date, end: date) -> int:
-    """Whole months from one day to another: from 31 January to 28 February is one."""
-    months = month_of(end) - month_of(start)
-    return max(0, months - (months_later(start, months) > end))
 
 
 class Shown(NamedTuple):
@@ -163,11 +61,15 @@ class Shown(NamedTuple):
     disputed: bool = False
 
 
-class Test(ABC):
-    """One criterion of an employee, by what is known, as of a day.
+class Lack(NamedTuple):
+    """Something that would have to be otherwise: in words, and what can still bring that about."""
 
-    `lacking` says what is needed for it to be met, all together; `margins` what of each alone would have it unmet.
-    """
+    text: str
+    by: OutcomeChange.Need.By.ValueType
+
+
+class Test(ABC):
+    """One criterion of an employee, by what is known, as of a day."""
 
     monthly = False
     """Whether it looks at full months only, so that each one that ends may change it."""
@@ -187,14 +89,15 @@ class Test(ABC):
     @abstractmethod
     def shown(self) -> Shown: ...
 
-    @abstractmethod
-    def lacking(self) -> list[str]: ...
+    def lacking(self, on: date) -> list[Lack]:  # noqa: ARG002 - of those that come by time alone
+        """What it takes to be met on a day, the same or later, on which it is not: all together, and no less.
 
-    @abstractmethod
-    def margins(self) -> list[str]: ...
+        Nothing: it comes with time and with what is planned already, or not at all.
+        """
+        return []
 
 
-class _Employment(Test):
+class Employment(Test):
     def met(self, on: date) -> bool:
         return employed_on(self.history, on)
 
@@ -206,14 +109,8 @@ class _Employment(Test):
         status = _status(found.status) if found else "not employed"
         return Shown("employed", status, [found.position] if found else [])
 
-    def lacking(self) -> list[str]:
-        return ["to be employed"]
 
-    def margins(self) -> list[str]:
-        return []  # goes without saying
-
-
-class _Step(Test):
+class OneStep(Test):
     def __init__(self, history: History, day: date, step: Step) -> None:
         super().__init__(history, day)
         self.step = step
@@ -237,12 +134,6 @@ class _Step(Test):
         rungs = self.step.ladder.ladder.rungs
         actual = "no rung of the ladder" if number is None else rungs[number].rung_id
         return Shown(self._required(), actual, [held.position] if held else [])
-
-    def lacking(self) -> list[str]:
-        return [f"to hold {self._required()}"]
-
-    def margins(self) -> list[str]:
-        return []
 
     def _required(self) -> str:
         number = self.step.number
@@ -275,16 +166,6 @@ class _Tenure(Test):
         name = f"{since.name} with {_many(since.stars, 'star')}" if self.with_stars else since.name
         return Shown(required, f"{_many(full_months(since.day, self.day), 'full month')} as {name}", [since.position])
 
-    def _months(self) -> int:
-        since = self._since(self.day)
-        return full_months(since.day, self.day) if since else 0
-
-    def lacking(self) -> list[str]:
-        return [f"{_many(self.months - self._months(), 'more full month')} in the position"]
-
-    def margins(self) -> list[str]:
-        return [f"{_many(self._months() - self.months + 1, 'fewer full month')} in the position"]
-
 
 class _Confirmed(Test):
     def _on(self, on: date) -> Employed | None:
@@ -307,11 +188,8 @@ class _Confirmed(Test):
             [found.position] if found else [],
         )
 
-    def lacking(self) -> list[str]:
-        return ["to be confirmed"]
-
-    def margins(self) -> list[str]:
-        return ["to be on probation"]
+    def lacking(self, on: date) -> list[Lack]:  # noqa: ARG002 - the same on all days
+        return [Lack("to be confirmed", BY_EVENT)]
 
 
 class _Ratings(Test):
@@ -331,8 +209,7 @@ class _Ratings(Test):
         return rated is not None and rated.rating >= self.at_least
 
     def met(self, on: date) -> bool:
-        last = month_of(on) - 1
-        return all(self._good(month) for month in range(last, last - self.months, -1))
+        return all(self._good(month) for month in self._window(on))
 
     def edges(self) -> Iterator[date]:
         latest = max(self.last, *self.history.ratings) if self.history.ratings else self.last
@@ -340,7 +217,7 @@ class _Ratings(Test):
 
     def shown(self) -> Shown:
         row = takewhile(self._good, range(self.last, min(self.history.ratings, default=self.last) - 1, -1))
-        window = [rated for month in self._window() if (rated := self.history.ratings.get(month))]
+        window = [rated for month in self._window(self.day) if (rated := self.history.ratings.get(month))]
         months = _many(self.months, "month")
         return Shown(
             f"{months} in a row rated {_rating(self.at_least)} or better, up to {month_name(self.last)}",
@@ -349,24 +226,26 @@ class _Ratings(Test):
             any(rated.disputed for rated in window),
         )
 
-    def _window(self) -> range:
-        return range(self.last - self.months + 1, self.last + 1)
+    def _window(self, on: date) -> range:
+        last = month_of(on) - 1
+        return range(last - self.months + 1, last + 1)
+
+    def lacking(self, on: date) -> list[Lack]:
+        bad = [month for month in self._window(on) if not self._good(month)]
+        if self.last in bad:  # those that follow it come with it
+            bad = [month for month in bad if month <= self.last or month in self.history.ratings]
+        return [
+            Lack(
+                f"{month_name(month)} rated {_rating(self.at_least)} or better{self._is(month)}",
+                BY_CORRECTION if month <= self.last else BY_EVENT,
+            )
+            for month in bad
+        ]
 
     def _is(self, month: int) -> str:
-        rated = self.history.ratings.get(month)
-        return f"not {_rating(rated.rating)}" if rated else "which has no rating"
-
-    def lacking(self) -> list[str]:
-        return [
-            f"{month_name(month)} rated {_rating(self.at_least)} or better, {self._is(month)}"
-            for month in self._window()
-            if not self._good(month)
-        ]
-
-    def margins(self) -> list[str]:
-        return [
-            f"{month_name(month)} rated below {_rating(self.at_least)}, {self._is(month)}" for month in self._window()
-        ]
+        if (rated := self.history.ratings.get(month)) is not None:
+            return f", not {_rating(rated.rating)}"
+        return ", which has no rating" if month <= self.last else ""
 
 
 class _Courses(Test):
@@ -413,13 +292,9 @@ class _Courses(Test):
     def _what(self) -> str:
         return "attended, exam passed" if self.rule.exam_passed else "attended"
 
-    def lacking(self) -> list[str]:
-        missing = [one for one in self.rule.course_ids if not self._counts(self._latest(one, self.day), self.day)]
-        return [f"{course_id} {self._what()}" for course_id in missing]
-
-    def margins(self) -> list[str]:
-        what = "the exam of {} not passed" if self.rule.exam_passed else "{} not attended"
-        return [what.format(course_id) for course_id in self.rule.course_ids]
+    def lacking(self, on: date) -> list[Lack]:
+        missing = [one for one in self.rule.course_ids if not self._counts(self._latest(one, on), on)]
+        return [Lack(f"{course_id} {self._what()}", BY_EVENT) for course_id in missing]
 
 
 class _Skills(Test):
@@ -447,12 +322,9 @@ class _Skills(Test):
             [one.position for one in found.values()],
         )
 
-    def lacking(self) -> list[str]:
-        found = self._mastered(self.day)
-        return [f"{task_id} mastered" for task_id in self.task_ids if task_id not in found]
-
-    def margins(self) -> list[str]:
-        return [f"mastery of {task_id} withdrawn" for task_id in self.task_ids]
+    def lacking(self, on: date) -> list[Lack]:
+        found = self._mastered(on)
+        return [Lack(f"{task_id} mastered", BY_EVENT) for task_id in self.task_ids if task_id not in found]
 
 
 class _Conduct(Test):
@@ -497,18 +369,12 @@ class _Conduct(Test):
             any(one.disputed for one in mine),
         )
 
-    def lacking(self) -> list[str]:
-        totals = {year: self._of(year, self.day) for year in self._looked_at(self.day)}
+    def lacking(self, on: date) -> list[Lack]:
+        excess = {year: self._of(year, on) - self.points + 1 for year in self._looked_at(on)}
         return [
-            f"{_many(total - self.points + 1, 'point')} fewer in {year}"
-            for year, total in totals.items()
-            if total >= self.points
-        ]
-
-    def margins(self) -> list[str]:
-        return [
-            f"{_many(self.points - self._of(year, self.day), 'more point')} in {year}"
-            for year in self._looked_at(self.day)
+            Lack(f"at least {_many(points, 'point')} of {year} revoked", BY_CORRECTION)
+            for year, points in excess.items()
+            if points > 0
         ]
 
 
@@ -530,11 +396,8 @@ class _NoPip(Test):
         since = f"under a PIP since {running.day}" if running else "not under a PIP"
         return Shown("not under a PIP", since, [running.position] if running else [])
 
-    def lacking(self) -> list[str]:
-        return ["the PIP closed"]
-
-    def margins(self) -> list[str]:
-        return ["a PIP delivered"]
+    def lacking(self, on: date) -> list[Lack]:  # noqa: ARG002 - the same on all days
+        return [Lack("the PIP closed", BY_EVENT)]
 
 
 class _Vacancy(Test):
@@ -549,11 +412,8 @@ class _Vacancy(Test):
         number = self.vacant.number
         return Shown(_vacancies(1), "any number" if number is None else _vacancies(number), self.vacant.positions)
 
-    def lacking(self) -> list[str]:
-        return [_vacancies(1, "more ")]
-
-    def margins(self) -> list[str]:
-        return [] if self.vacant.number is None else [_vacancies(self.vacant.number, "fewer ")]
+    def lacking(self, on: date) -> list[Lack]:  # noqa: ARG002 - the same on all days
+        return [Lack("a vacancy", BY_EVENT)]
 
 
 class _KpiLimit(Test):
@@ -595,171 +455,36 @@ class _KpiLimit(Test):
     def shown(self) -> Shown:
         bounds = [f"at least {self.rule.minimum}"] * bool(self.rule.minimum)
         bounds += [f"at most {self.rule.maximum}"] * bool(self.rule.maximum)
-        asked = f", of at least {_many(self.rule.minimum_samples, 'sample')}" if self.rule.minimum_samples else ""
-        months = f"{month_name(self.window[0])} to {month_name(self.window[-1])}"
         value = "no value" if self.value is None else _number(self.value)
         return Shown(
-            f"{self.rule.kpi_id} {' and '.join(bounds)} in {months}{asked}",
+            f"{self.rule.kpi_id} {' and '.join(bounds)} in {self._months()}{self._asked()}",
             f"{value}, of {_many(self.samples, 'sample')}",
             [position for one in self.worked for position in one.positions],
             any(one.disputed for one in self.worked),
         )
 
-    def lacking(self) -> list[str]:
-        rule, found = self.rule, list[str]()
-        if self.value is None:
-            return [f"facts of {rule.kpi_id} within its bounds"]
+    def lacking(self, on: date) -> list[Lack]:  # noqa: ARG002 - the same on all days
+        rule, value, of_months = self.rule, self.value, f"{self.rule.kpi_id} in {self._months()}"
+        if value is None:
+            return [Lack(f"a value of {of_months} within its bounds{self._asked()}", BY_CORRECTION)]
+        found = list[str]()
         if self.samples < rule.minimum_samples:
-            found.append(f"{_many(rule.minimum_samples - self.samples, 'more sample')} of {rule.kpi_id}")
-        if rule.minimum and self.value < Fraction(rule.minimum):
-            found.append(f"{rule.kpi_id} higher by {_number(Fraction(rule.minimum) - self.value)}")
-        if rule.maximum and self.value > Fraction(rule.maximum):
-            found.append(f"{rule.kpi_id} lower by {_number(self.value - Fraction(rule.maximum))}")
-        return found
+            found.append(f"{_many(rule.minimum_samples - self.samples, 'more sample')} of {of_months}")
+        if rule.minimum and value < Fraction(rule.minimum):
+            found.append(f"{of_months} higher by at least {_no_less(Fraction(rule.minimum) - value)}")
+        if rule.maximum and value > Fraction(rule.maximum):
+            found.append(f"{of_months} lower by at least {_no_less(value - Fraction(rule.maximum))}")
+        return [Lack(text, BY_CORRECTION) for text in found]
 
-    def margins(self) -> list[str]:
-        rule, found, value = self.rule, list[str](), self.value or Fraction()
-        if rule.minimum_samples:
-            found.append(f"{_many(self.samples - rule.minimum_samples + 1, 'fewer sample')} of {rule.kpi_id}")
-        if rule.minimum:
-            found.append(f"{rule.kpi_id} lower by more than {_number(value - Fraction(rule.minimum))}")
-        if rule.maximum:
-            found.append(f"{rule.kpi_id} higher by more than {_number(Fraction(rule.maximum) - value)}")
-        return found
+    def _asked(self) -> str:
+        asked = self.rule.minimum_samples
+        return f", of at least {_many(asked, 'sample')}" if asked else ""
+
+    def _months(self) -> str:
+        return f"{month_name(self.window[0])} to {month_name(self.window[-1])}"
 
 
-class Judged:
-    """An employee's eligibility for a step as of a day. `leaving_out`: kinds of criteria that are taken as met."""
-
-    def __init__(
-        self,
-        history: History,
-        step: Step,
-        vacant: Vacant,
-        kpis: Mapping[str, Kpi],
-        day: date,
-        *,
-        leaving_out: Sequence[str] = (),
-    ) -> None:
-        self.history = history
-        self.step = step
-        self.day = day
-        self._onto = _Step(history, day, step)
-        self.tests: list[tuple[EligibilityRules.Criterion, Test]] = [
-            (_EMPLOYMENT, _Employment(history, day)),
-            (_STEP, self._onto),
-        ]
-        for one in step.eligibility.criteria:
-            if (kind := one.WhichOneof("test")) not in leaving_out:
-                self.tests.append((one, _test(kind or "", one, history, vacant, kpis, day)))
-        self._waivers = [
-            waiver
-            for waiver in history.waivers
-            if (waiver.ladder_id, waiver.rung_id) == (step.ladder.policy_id, step.rung.rung_id)
-        ]
-
-    def eligible(self, on: date | None = None) -> bool:
-        """On the day, or on a later one if nothing changes."""
-        day = on or self.day
-        return all(test.met(day) or self._waived(criterion, day) is not None for criterion, test in self.tests)
-
-    def eligible_from(self) -> date | None:
-        """The first day, this one or later, on which they are eligible if nothing changes; None: there is none."""
-        return next((day for day in (self.day, *self._later()) if self.eligible(day)), None)
-
-    def looked_at_again(self) -> date | None:
-        """The first later day on which anything of it may be otherwise without anything happening; None: never."""
-        found = self._later()
-        if any(test.monthly for _, test in self.tests):
-            found.append(first_day(month_of(self.day) + 1))
-        return min(found, default=None)
-
-    def criteria(self) -> list[Criterion]:
-        """All criteria, each as shown."""
-        found = []
-        for criterion, test in self.tests:
-            shown, met, waiver = test.shown(), test.met(self.day), self._waived(criterion, self.day)
-            later = None if met else next((day for day in self._later() if test.met(day)), None)
-            found.append(
-                Criterion(
-                    name=criterion.criterion_id,
-                    display_name=criterion.display_name,
-                    required=shown.required,
-                    actual=shown.actual,
-                    met=met,
-                    evidence_positions=sorted(set(shown.positions)),
-                    met_from=later.isoformat() if later else "",
-                    disputed=shown.disputed,
-                    waiver_position=waiver.position if waiver else 0,
-                    waivable=criterion.waivable,
-                )
-            )
-        return found
-
-    def changes(self) -> list[OutcomeChange]:
-        """The smallest changes, each of which would have changed the outcome.
-
-        Of who is not eligible: all that is lacking, and the same with waivers where they are possible. Of who is:
-        whatever a met criterion would not bear, or the end of a waiver.
-        """
-        unmet = [(criterion, test) for criterion, test in self.tests if not test.met(self.day)]
-        if self.eligible():
-            waived = [_change((criterion.criterion_id, "the waiver withdrawn")) for criterion, _ in unmet]
-            others = [
-                _change((criterion.criterion_id, text))
-                for criterion, test in self.tests
-                if test.met(self.day) and self._waived(criterion, self.day) is None
-                for text in test.margins()
-            ]
-            return waived + others
-        needed = [(criterion, test) for criterion, test in unmet if self._waived(criterion, self.day) is None]
-        by_facts = [(one.criterion_id, text) for one, test in needed for text in test.lacking()]
-        with_waivers = [
-            (one.criterion_id, text)
-            for one, test in needed
-            for text in (["to be waived by the executive"] if one.waivable else test.lacking())
-        ]
-        return [_change(*needs) for needs in ([by_facts] if with_waivers == by_facts else [by_facts, with_waivers])]
-
-    def shown(self, known_at: int) -> Eligibility:
-        """All of it, as the contract says."""
-        held, since = self._onto.held(self.day), self.eligible_from()
-        ladder = self.step.ladder
-        return Eligibility(
-            employee_id=self.history.employee_id,
-            as_of=self.day.isoformat(),
-            eligible=self.eligible(),
-            criteria=self.criteria(),
-            policy_id=self.step.rules.policy_id,
-            policy_position=self.step.rules.log_position,
-            ladder_id=ladder.policy_id,
-            rung_id=self.step.rung.rung_id,
-            from_rung_id="" if held is None else ladder.ladder.rungs[held].rung_id,
-            ladder_position=ladder.log_position,
-            levels=max(0, self._onto.levels(self.day)),
-            eligible_from=since.isoformat() if since else "",
-            changes=self.changes(),
-            known_at=known_at,
-        )
-
-    def _waived(self, criterion: EligibilityRules.Criterion, on: date) -> Waiver | None:
-        if not criterion.waivable or not self._waivers:
-            return None
-        mine = (one for one in self._waivers if one.criterion_id == criterion.criterion_id)
-        return next((one for one in mine if one.day <= on <= one.until), None)
-
-    def _later(self) -> list[date]:
-        """Days behind the day on which anything may be otherwise if nothing changes, the earliest first."""
-        edges = {day for _, test in self.tests for day in test.edges()}
-        edges |= {day for one in self._waivers for day in (one.day, one.until + ONE_DAY)}
-        return sorted(day for day in edges if day > self.day)
-
-
-_EMPLOYMENT = EligibilityRules.Criterion(criterion_id=EMPLOYMENT, display_name="Employed")
-_STEP = EligibilityRules.Criterion(criterion_id=STEP, display_name="One rung below, or two")
-
-
-def _test(
+def made(
     kind: str,
     criterion: EligibilityRules.Criterion,
     history: History,
@@ -767,6 +492,7 @@ def _test(
     kpis: Mapping[str, Kpi],
     day: date,
 ) -> Test:
+    """The test of a criterion of a kind."""
     match kind:
         case "tenure":
             return _Tenure(history, day, criterion.tenure)
@@ -790,10 +516,6 @@ def _test(
             raise ValueError(f"a criterion of unknown kind: {unknown}")
 
 
-def _change(*needs: tuple[str, str]) -> OutcomeChange:
-    return OutcomeChange(needs=[OutcomeChange.Need(criterion=criterion, text=text) for criterion, text in needs])
-
-
 def _status(status: "EmploymentStatus.ValueType") -> str:
     return EmploymentStatus.Name(status).removeprefix("EMPLOYMENT_STATUS_")
 
@@ -806,10 +528,15 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _vacancies(number: int, how: str = "") -> str:
-    return f"{number} {how}{'vacancy' if number == 1 else 'vacancies'}"
+def _vacancies(number: int) -> str:
+    return f"{number} {'vacancy' if number == 1 else 'vacancies'}"
 
 
 def _number(value: Fraction) -> str:
     """A number to be read: rounded half up to six digits, without zeros at the end."""
     return decimal(value, 6).rstrip("0").rstrip(".")
+
+
+def _no_less(value: Fraction) -> str:
+    """As `_number`, rounded up."""
+    return _number(Fraction(ceil(value * 1_000_000), 1_000_000))

@@ -14,9 +14,9 @@ from services.promotion.candidacy import CANDIDACY
 from services.promotion.candidacy_state import State
 from services.promotion.competition import COMPETITION
 from services.promotion.competition import State as CompetitionState
-from services.promotion.criteria import History
 from services.promotion.eligibilities import Eligibilities, Pinned
 from services.promotion.eligibility_changes import SOMEBODY, touched
+from services.promotion.history import History
 from services.promotion.ladder import rung_number
 from services.promotion.score_inputs import ScoreInputs
 from stepladder.promotion.v1.candidacy_pb2 import NoteDrift

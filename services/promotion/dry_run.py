@@ -9,10 +9,10 @@ from typing import NamedTuple
 from libs.common.days import month_of
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.facts.catalogue import Rules
-from services.promotion.criteria import History
 from services.promotion.declarations import smallest_group
 from services.promotion.eligibilities import Eligibilities, Ground
 from services.promotion.fairness import Chosen, impact
+from services.promotion.history import History
 from services.promotion.ladder import LADDER, Step
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1.eligibility_pb2 import DryRunMonth

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.service import Together
 from libs.facts.catalogue import Catalogue, Rules
-from services.promotion.criteria import History, Judged, Vacant, employed_on, month_of
-from services.promotion.history import Histories, Months
+from services.promotion.criteria import Vacant
+from services.promotion.eligibility import Judged
+from services.promotion.histories import Histories, Months
+from services.promotion.history import History, employed_on, month_of
 from services.promotion.ladder import ELIGIBILITY, LADDER, Step, held_on, rung_held, rung_number
 from services.promotion.vacancies import Vacancies
 from stepladder.performance.v1.policy_pb2 import Policy

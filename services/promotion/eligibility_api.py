@@ -16,10 +16,10 @@ from libs.facts.promotion_rules import wrong_in_eligibility
 from libs.facts.reaching import Caller, Reach, Reaches, callers_to
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import dry_run
-from services.promotion.criteria import Judged
 from services.promotion.declarations import declared
 from services.promotion.dry_run import Trial
 from services.promotion.eligibilities import Eligibilities, Ground
+from services.promotion.eligibility import Judged
 from services.promotion.eligibility_changes import Changes
 from services.promotion.ladder import ELIGIBILITY, LADDER, rung_number
 from stepladder.performance.v1.policy_pb2 import Policy

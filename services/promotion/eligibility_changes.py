@@ -15,8 +15,9 @@ from libs.common.reacting import deadlines
 from libs.common.service import Service
 from libs.facts.people import People
 from libs.facts.reaching import Reach
-from services.promotion.criteria import History, Judged
 from services.promotion.eligibilities import Eligibilities, Ground
+from services.promotion.eligibility import Judged
+from services.promotion.history import History
 from services.promotion.ladder import ELIGIBILITY, LADDER
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged, MasteryWithdrawn, TaskMastered
 from stepladder.performance.v1.events_pb2 import (

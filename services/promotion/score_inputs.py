@@ -13,8 +13,8 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.values import kpi_value
 from services.promotion.candidacy import CANDIDACY
 from services.promotion.competition import State as CompetitionState
-from services.promotion.criteria import History, month_name, month_of
-from services.promotion.history import Histories, Months
+from services.promotion.histories import Histories, Months
+from services.promotion.history import History, month_name, month_of
 from services.promotion.interviewing import Interview
 from services.promotion.ladder import held_since
 from services.promotion.ranking import Candidate

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.commands import Commands, Standing
 from libs.facts.people import People
 from services.promotion.criteria import Vacant
-from services.promotion.history import Histories
+from services.promotion.histories import Histories
 from services.promotion.post import POST, State
 from services.promotion.posts import Holder, Posts
 from services.promotion.seats import occupants

@@ -27,7 +27,7 @@ from services.promotion.declarations import declared
 from services.promotion.dry_run import Trial
 from services.promotion.eligibilities import Eligibilities
 from services.promotion.groups import GROUPS, groups_key
-from services.promotion.history import Histories, Kind
+from services.promotion.histories import Histories, Kind
 from services.promotion.post import POST, post_id
 from services.promotion.posts import Posts
 from services.promotion.vacancies import Vacancies

@@ -32,7 +32,7 @@ from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
 from services.promotion.eligibility_changes import Changes, Touched
-from services.promotion.history import Histories
+from services.promotion.histories import Histories
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.posts import Posts
 from services.promotion.stages import Stages

@@ -1,31 +1,25 @@
 """Criteria against the plainest reading of their contract: day by day, over histories made at random."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.facts.conduct import Offending
-from services.promotion.criteria import (
-    Attended,
-    During,
-    Employed,
-    History,
-    Judged,
-    Rated,
-    Vacant,
-    Waiver,
-    Worked,
-    month_of,
-)
+from services.promotion.criteria import Vacant
+from services.promotion.eligibility import Judged
+from services.promotion.history import Attended, During, Employed, History, Rated, Waiver, Worked, month_of
 from services.promotion.ladder import Held, Step
 from stepladder.performance.v1.directory_pb2 import EmploymentStatus
 from stepladder.performance.v1.policy_pb2 import Offence, Policy
 from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
+from stepladder.promotion.v1.eligibility_pb2 import OutcomeChange
 from tests.promotion.test_criteria import LADDER, QUALITY
 
 Rules = EligibilityRules
@@ -282,3 +276,126 @@ def test_nothing_is_otherwise_before_it_is_looked_at_again(known: History, rules
     again = judged(known, rules, day).looked_at_again() or day + timedelta(days=100)
     for number in range(min(100, (again - day).days)):
         assert said(day + timedelta(days=number)) == said(day)
+
+
+def otherwise(  # noqa: PLR0911 - one for each
+    known: History, need: OutcomeChange.Need, on: date, rules: Rules, day: date, *, less: int = 0
+) -> History:
+    """What would be known if a need were fulfilled; by how much less than it says, where it says how much."""
+    rule = next(one for one in rules.criteria if one.criterion_id == need.criterion)
+    if need.text == "to be waived by the executive":
+        assert rule.waivable
+        return replace(known, waivers=[*known.waivers, Waiver("ladder", "senior", need.criterion, on, on, 9)])
+    name = need.text.split()[0]
+    match need.criterion:
+        case "confirmed" if not employed(known, on):
+            return known
+        case "confirmed":
+            return replace(known, statuses=in_order([*known.statuses, Employed(on, STATUSES[1], 9)]))
+        case "ratings":
+            rated = Rated(rule.ratings.at_least - less, "", False, 9)
+            return replace(known, ratings={**known.ratings, month_of(date.fromisoformat(f"{name}-01")): rated})
+        case "courses":
+            one = Attended(name, on, rule.courses.exam_passed, False, 9)
+            return replace(known, courses=in_order([*known.courses, one]))
+        case "skills":
+            return replace(known, mastered=in_order([*known.mastered, During(name, on, None, 9)]))
+        case "no_pip":
+            return replace(known, pips=[one._replace(until=on) if one.on(on) else one for one in known.pips])
+        case "kpi_limit":
+            return replace(known, worked=worked_otherwise(known, need.text, rule.kpi_limit, day, less))
+    raise AssertionError(need)
+
+
+def in_order(values: list[Any]) -> list[Any]:
+    return sorted(values, key=lambda one: one.day)
+
+
+def worked_otherwise(known: History, text: str, limit: Rules.KpiLimit, day: date, less: int) -> dict[Any, Worked]:
+    """With one month in place of all that are looked at: of so many samples more, or of another value."""
+    months = range(month_of(day) - limit.months, month_of(day))
+    mine = [one for (_, month), one in known.worked.items() if month in months]
+    if text.startswith("a value"):
+        samples, value = max(limit.minimum_samples - less, 1), Fraction(limit.maximum)
+    else:
+        samples = sum(one.denominator for one in mine)
+        value = Fraction(100 * sum(one.numerator for one in mine), samples)
+        if "more sample" in text:
+            samples += int(text.split(maxsplit=1)[0]) - less
+        else:
+            by = Fraction(text.rsplit(maxsplit=1)[-1]) - Fraction(less, 1_000_000)
+            value += by if "higher" in text else -by
+    others = {key: one for key, one in known.worked.items() if key[1] not in months}
+    numerator: Any = value * samples / 100
+    return {**others, ("quality", months[0]): Worked(numerator, samples, 1)}
+
+
+def check_change(change: OutcomeChange, known: History, rules: Rules, day: date) -> None:
+    """That it is enough, and that nothing of it can be left out, or be less."""
+    on = date.fromisoformat(change.eligible_from)
+    waits = [one for one in change.needs if one.by == OutcomeChange.Need.BY_TIME]
+    points_less = {
+        int(one.text.split()[-2]): int(one.text.split()[2]) for one in change.needs if one.text.endswith("revoked")
+    }
+    others = [one for one in change.needs if one not in waits and not one.text.endswith("revoked")]
+    for one in change.needs:
+        of_days_over = one.criterion in ("conduct", "kpi_limit") or (
+            one.criterion == "ratings" and one.text[:7] < f"{day:%Y-%m}"
+        )
+        if one not in waits and not one.text.startswith("to be waived"):
+            assert one.by == (OutcomeChange.Need.BY_CORRECTION if of_days_over else OutcomeChange.Need.BY_EVENT)
+
+    def eligible(at: date, left_out: int = -1, *, less: int = 0, kept: Sequence[Offending] | None = None) -> bool:
+        """With all of it but one need, or with less of that."""
+        default = [] if points_less else known.violations  # all of them are revoked
+        found = replace(known, violations=default if kept is None else kept)
+        for number, need in enumerate(others):
+            if number != left_out or less:
+                found = otherwise(found, need, at, rules, day, less=less if number == left_out else 0)
+        return judged(found, rules, day).eligible(at)
+
+    assert bool(waits) == (on > day)
+    if waits:
+        assert not eligible(on - ONE_DAY)
+    for number, need in enumerate(others):
+        assert not eligible(on, number), need
+        if need.criterion in ("ratings", "kpi_limit") and not need.text.startswith(("a value", "to be waived")):
+            assert not eligible(on, number, less=1), need
+    for rule in rules.criteria:
+        if rule.criterion_id == "conduct":
+            assert all(
+                points(known, year, on) - asked == rule.conduct.points - 1 for year, asked in points_less.items()
+            )
+    for number in range(len(known.violations) + 1 if points_less else 1):
+        for kept in combinations(known.violations, len(known.violations) - number):
+            fewer = {
+                year: points(known, year, on) - points(replace(known, violations=kept), year, on)
+                for year in points_less
+            }
+            assert eligible(on, kept=kept) == all(fewer[year] >= asked for year, asked in points_less.items())
+
+
+@settings(max_examples=200, deadline=None)
+@given(known=histories(), rules=rule_sets(), day=days, settled=st.booleans())
+def test_every_change_that_is_said_is_enough_and_none_is_smaller(
+    known: History, rules: Rules, day: date, settled: bool
+) -> None:
+    """For who is not eligible; of who could be by facts of that day alone, there is one."""
+    if settled:  # or few would get as far as to lack anything else
+        since = date(2020, 1, 1)
+        known = replace(
+            known, positions=[Held(since, "agent", 0, False, 1)], statuses=[Employed(since, STATUSES[0], 2)]
+        )
+    found = judged(known, rules, day)
+    changes = found.changes()
+    if found.eligible():
+        assert not changes
+        return
+    for change in changes:
+        check_change(change, known, rules, day)
+    always = [one.met for one in found.criteria() if one.name in ("employment", "step", "tenure")]
+    if all(always):
+        assert any(change.eligible_from == day.isoformat() for change in changes)
+    assert (found.eligible_from() is not None) == any(
+        all(need.by == OutcomeChange.Need.BY_TIME for need in change.needs) for change in changes
+    )

@@ -7,8 +7,8 @@ from fractions import Fraction
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
-from services.promotion.criteria import History, Rated, Worked, month_of
-from services.promotion.history import Months
+from services.promotion.histories import Months
+from services.promotion.history import History, Rated, Worked, month_of
 from services.promotion.score_inputs import inputs_of, interviews_of, months_of
 from services.promotion.scoring import Given, Inputs, exact
 from stepladder.common.v1.envelope_pb2 import Envelope

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
 from stepladder.promotion.v1 import fairness_pb2 as _fairness_pb2
 import builtins as _builtins
@@ -108,7 +109,10 @@ class Eligibility(_message.Message):
     def criteria(self) -> _containers.RepeatedCompositeFieldContainer[Global___Criterion]: ...
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeChange]:
-        """What would have changed the outcome: the smallest changes, each of which would have been enough."""
+        """Of whoever is not eligible, what would change the outcome: the smallest changes, each of which is enough. At most what
+        time brings by itself, what it takes without a waiver, and what with all that are possible. Empty where nothing of the
+        kind is enough: a rung further below is held, or none. Empty of whoever is eligible.
+        """
 
     def __init__(
         self,
@@ -194,7 +198,7 @@ Global___Criterion: _TypeAlias = Criterion  # noqa: Y015
 
 @_typing.final
 class OutcomeChange(_message.Message):
-    """All of these together."""
+    """All of these together; none of them can be left out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,35 +206,67 @@ class OutcomeChange(_message.Message):
     class Need(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
+        class _By:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _ByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OutcomeChange.Need._By.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            BY_UNSPECIFIED: OutcomeChange.Need._By.ValueType  # 0
+            BY_TIME: OutcomeChange.Need._By.ValueType  # 1
+            """The days that go by, up to `eligible_from`; nothing else does, or nothing else has to."""
+            BY_EVENT: OutcomeChange.Need._By.ValueType  # 2
+            """Something that may still come to pass, or be done, by `eligible_from`."""
+            BY_CORRECTION: OutcomeChange.Need._By.ValueType  # 3
+            """It is about days that are over: what is recorded of them would have to be corrected, or recorded still."""
+
+        class By(_By, metaclass=_ByEnumTypeWrapper):
+            """What brings it about."""
+
+        BY_UNSPECIFIED: OutcomeChange.Need.By.ValueType  # 0
+        BY_TIME: OutcomeChange.Need.By.ValueType  # 1
+        """The days that go by, up to `eligible_from`; nothing else does, or nothing else has to."""
+        BY_EVENT: OutcomeChange.Need.By.ValueType  # 2
+        """Something that may still come to pass, or be done, by `eligible_from`."""
+        BY_CORRECTION: OutcomeChange.Need.By.ValueType  # 3
+        """It is about days that are over: what is recorded of them would have to be corrected, or recorded still."""
+
         CRITERION_FIELD_NUMBER: _builtins.int
         TEXT_FIELD_NUMBER: _builtins.int
+        BY_FIELD_NUMBER: _builtins.int
         criterion: _builtins.str
         """The criterion's name."""
         text: _builtins.str
-        """In words, such as `2 more full months in the position` or `2026-04 rated EXCELLENT, not GOOD`."""
+        """In words, such as `first-aid attended, exam passed` or `2026-04 rated EXCELLENT or better, not GOOD`."""
+        by: Global___OutcomeChange.Need.By.ValueType
         def __init__(
             self,
             *,
             criterion: _builtins.str = ...,
             text: _builtins.str = ...,
+            by: Global___OutcomeChange.Need.By.ValueType = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["criterion", b"criterion", "text", b"text"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "criterion", b"criterion", "text", b"text"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NEEDS_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_FROM_FIELD_NUMBER: _builtins.int
+    eligible_from: _builtins.str
+    """The day on which they would be eligible then, from `as_of` on."""
     @_builtins.property
     def needs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeChange.Need]: ...
     def __init__(
         self,
         *,
         needs: _abc.Iterable[Global___OutcomeChange.Need] | None = ...,
+        eligible_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eligible_from", b"eligible_from", "needs", b"needs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,8 +9,8 @@ from sqlalchemy import MetaData, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.eventsourcing import Recorded
-from services.promotion.criteria import Attended, During, History, Rated, Waiver, Worked, month_of
-from services.promotion.history import Histories, Months
+from services.promotion.histories import Histories, Months
+from services.promotion.history import Attended, During, History, Rated, Waiver, Worked, month_of
 from services.promotion.ladder import Held
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged, MasteryWithdrawn, TaskMastered
 from stepladder.common.v1.envelope_pb2 import Envelope
