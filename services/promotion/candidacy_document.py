@@ -71,7 +71,7 @@ MISSING = {
 RULES = {
     "TENURE": "since when the position is held",
     "APPLIED_FIRST": "position of the application in the log",
-    "LOT": "the lot drawn out of the competition’s id",
+    "LOT": "the lot, drawn by a seed made with the ranking",
 }
 """What tells ties apart, where it is no part."""
 

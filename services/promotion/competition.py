@@ -162,9 +162,11 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                     declared_date=today,
                 )
             ]
-        case Competition.STATE_APPLICATIONS_CLOSED, RankCompetition(ranking=ranking):
+        case Competition.STATE_APPLICATIONS_CLOSED, RankCompetition(ranking=ranking, lot_seed=seed):
             return [
-                CompetitionRanked(competition_id=competition_id, ranking=ranking, ranked_by=actor, ranked_date=today)
+                CompetitionRanked(
+                    competition_id=competition_id, ranking=ranking, ranked_by=actor, ranked_date=today, lot_seed=seed
+                )
             ]
         case Competition.STATE_RANKED | Competition.STATE_LISTED, PublishListRequest():
             staying = [one for one in state.ranked.ranking if one.candidacy_id not in state.left]
@@ -279,6 +281,7 @@ def _panel(state: State, looked_up: SetPanel, context: Context) -> PanelSet:
         question_ids=state.panel.question_ids or looked_up.question_ids,
         bank_position=state.panel.bank_position or looked_up.bank_position,
         set_by=context.actor,
+        question_seed=state.panel.question_seed or looked_up.question_seed,
     )
 
 
@@ -313,6 +316,7 @@ def to_resource(state: State, position: int) -> Competition:
         interviewer_ids=state.panel.interviewer_ids,
         question_ids=state.panel.question_ids,
         bank_position=state.panel.bank_position,
+        question_seed=state.panel.question_seed,
         conflicts=[
             Competition.Conflict(
                 interviewer_id=one.interviewer_id,
@@ -325,6 +329,7 @@ def to_resource(state: State, position: int) -> Competition:
         ],
         ranking=state.ranked.ranking,
         ranked_date=state.ranked.ranked_date,
+        lot_seed=state.ranked.lot_seed,
         published_date=min(state.published.values(), default=""),
         listed_candidacy_ids=[one.candidacy_id for one in state.on_list],
         left_candidacy_ids=sorted(state.left),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from secrets import token_hex
 
 from google.protobuf.message import Message
 
@@ -105,7 +106,8 @@ class CompetitionApi:
             if not state.panel.question_ids:
                 in_force = await self._rules_in_force()
                 bank = in_force.of_kind_on(QUESTION_BANK, interview.question_bank_id, context.today)
-                drawn = draw(interview, bank.question_bank, bank.log_position, request.competition_id)
+                command.question_seed = token_hex(16)
+                drawn = draw(interview, bank.question_bank, command.question_seed)
                 command.question_ids.extend(one.question_id for one in drawn)
                 command.bank_position = bank.log_position
         return await self._transition(request, command, context)
@@ -124,10 +126,10 @@ class CompetitionApi:
 
     async def RankCompetition(self, request: pb.RankCompetitionRequest, context: Context) -> pb.Competition:
         found = await self._found_for_hr(request.competition_id, context)
-        command = pb.RankCompetition(competition_id=request.competition_id)
+        command = pb.RankCompetition(competition_id=request.competition_id, lot_seed=token_hex(16))
         if found.state.stage != pb.Competition.STATE_APPLICATIONS_CLOSED:
             return await self._transition(request, command, context)
-        command.ranking.extend(await self._rankings.make(found.state, context))
+        command.ranking.extend(await self._rankings.make(found.state, command.lot_seed, context))
         by_panel = replace(context, request=request, etag=request.etag or str(found.position))
         try:
             return await self._handle(request.competition_id, command, by_panel)
@@ -263,6 +265,7 @@ def _shown(shown: pb.Competition, caller: Caller, *, is_candidate: bool) -> pb.C
     if Relation.HR in caller.relations and not is_candidate:
         return shown
     shown.ClearField("ranking")
+    shown.ClearField("lot_seed")
     shown.ClearField("listed_candidacy_ids")
     shown.ClearField("left_candidacy_ids")
     shown.ClearField("etag")
@@ -275,4 +278,5 @@ def _shown(shown: pb.Competition, caller: Caller, *, is_candidate: bool) -> pb.C
         shown.ClearField("interviewer_ids")
         shown.ClearField("question_ids")
         shown.ClearField("bank_position")
+        shown.ClearField("question_seed")
     return shown

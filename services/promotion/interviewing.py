@@ -33,15 +33,12 @@ class Interview:
         return Fraction(self.points, self.full_points) * HUNDRED
 
 
-def draw(
-    rules: CompetitionRules.Interview, bank: QuestionBank, bank_position: int, competition_id: str
-) -> list[QuestionBank.Question]:
+def draw(rules: CompetitionRules.Interview, bank: QuestionBank, seed: str) -> list[QuestionBank.Question]:
     """The questions of a competition, in the order in which they are asked. The same for ever.
 
-    The lot of a question is the sha256 of the position of the bank's version, the competition's id and its own id, with
-    slashes between them. Compulsory questions come first, as many as the rules ask for, by their lots. Then one after
-    the other of the others is drawn: of a kind that was asked least up to then, compulsory ones included, that with the
-    lowest lot. So kinds are spread as evenly as the bank allows.
+    The lot of a question is the sha256 of the seed, a slash and its id. Compulsory questions come first, as many as the
+    rules ask for, by their lots. Then one after the other of the others is drawn: of a kind that was asked least up to
+    then, compulsory ones included, that with the lowest lot. So kinds are spread as evenly as the bank allows.
 
     Raises NotAllowed `TOO_FEW_QUESTIONS`.
     """
@@ -49,7 +46,7 @@ def draw(
     def by_lot(compulsory: bool) -> list[QuestionBank.Question]:
         return sorted(
             (one for one in bank.questions if one.compulsory == compulsory),
-            key=lambda one: sha256(f"{bank_position}/{competition_id}/{one.question_id}".encode()).digest(),
+            key=lambda one: sha256(f"{seed}/{one.question_id}".encode()).digest(),
         )
 
     drawn, others = by_lot(compulsory=True)[: rules.compulsory_questions], by_lot(compulsory=False)

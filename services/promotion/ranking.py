@@ -31,12 +31,15 @@ class Candidate:
     applied_position: int
 
 
-def rank(rules: CompetitionRules, competition_id: str, candidates: Iterable[Candidate]) -> list[Ranked]:
-    """By rank, whatever the order in which they come: the higher total first; equal ones by the rules' ties."""
+def rank(rules: CompetitionRules, seed: str, candidates: Iterable[Candidate]) -> list[Ranked]:
+    """By rank, whatever the order in which they come: the higher total first; equal ones by the rules' ties.
+
+    `seed`: of the lots, here and below.
+    """
     ranking: list[Ranked] = []
     before: Candidate | None = None
-    for one in sorted(candidates, key=lambda one: _key(rules, competition_id, one)):
-        ties = compared(rules, competition_id, one, before) if before else []
+    for one in sorted(candidates, key=lambda one: _key(rules, seed, one)):
+        ties = compared(rules, seed, one, before) if before else []
         ranking.append(
             Ranked(
                 candidacy_id=one.candidacy_id,
@@ -60,13 +63,13 @@ def within(ranking: Iterable[Ranked], seats: int) -> list[Ranked]:
 
 
 def replayed(
-    rules: CompetitionRules, competition_id: str, seats: int, ranking: Sequence[Ranked], candidates: Sequence[Candidate]
+    rules: CompetitionRules, seed: str, seats: int, ranking: Sequence[Ranked], candidates: Sequence[Candidate]
 ) -> list[RankingReplay.Candidate]:
     """What became of the candidates of a ranking, and what would have under other rules: by the rank that they had.
 
     `candidates` are the same with their scores under the other rules: whoever has no total has no rank.
     """
-    made = rank(rules, competition_id, [one for one in candidates if one.score.total])
+    made = rank(rules, seed, [one for one in candidates if one.score.total])
     after = {one.candidacy_id: one for one in made}
     seated, would_be = ({one.candidacy_id for one in within(each, seats)} for each in (ranking, made))
     scores = {one.candidacy_id: one.score for one in candidates}
@@ -90,15 +93,13 @@ def replayed(
     ]
 
 
-def compared(
-    rules: CompetitionRules, competition_id: str, one: Candidate, other: Candidate
-) -> list[ScoreExplanation.Comparison]:
+def compared(rules: CompetitionRules, seed: str, one: Candidate, other: Candidate) -> list[ScoreExplanation.Comparison]:
     """What two with the same total were compared by, up to the rule that told them apart; nothing if totals differ."""
     found: list[ScoreExplanation.Comparison] = []
     if Fraction(one.score.total) != Fraction(other.score.total):
         return found
     for tie in rules.ties:
-        (own, own_text), (others, others_text) = (_by(tie, competition_id, each) for each in (one, other))
+        (own, own_text), (others, others_text) = (_by(tie, seed, each) for each in (one, other))
         found.append(ScoreExplanation.Comparison(rule=named(tie), own=own_text, other=others_text))
         if own != others:
             break
@@ -106,21 +107,19 @@ def compared(
 
 
 def changes(
-    rules: CompetitionRules, competition_id: str, candidates: Sequence[Candidate], candidacy_id: str, seats: int
+    rules: CompetitionRules, seed: str, candidates: Sequence[Candidate], candidacy_id: str, seats: int
 ) -> list[PartChange]:
     """For each part what it alone would have had to be for a candidate to be within the seats, all else as it was."""
     (candidate,) = (one for one in candidates if one.candidacy_id == candidacy_id)
     others = sorted(
-        _key(rules, competition_id, one)
-        for one in candidates
-        if one.candidacy_id != candidacy_id and _passed(rules, one)
+        _key(rules, seed, one) for one in candidates if one.candidacy_id != candidacy_id and _passed(rules, one)
     )
 
     def enough(part_id: str, value: Fraction) -> bool:
         changed = replace(candidate, score=with_part(rules, candidate.score, part_id, value))
         if not changed.score.total or not _passed(rules, changed):
             return False
-        return seats > 0 and (len(others) < seats or _key(rules, competition_id, changed) < others[seats - 1])
+        return seats > 0 and (len(others) < seats or _key(rules, seed, changed) < others[seats - 1])
 
     found = []
     for part, scored in zip(rules.parts, candidate.score.parts, strict=True):
@@ -142,6 +141,7 @@ def named(tie: CompetitionRules.Tie) -> str:
 def explain(
     rules: CompetitionRules,
     competition_id: str,
+    seed: str,
     seats: int,
     ranking: Sequence[Ranked],
     scores: Mapping[str, Score],
@@ -162,8 +162,9 @@ def explain(
         candidates=len(ranking),
         seats=seats,
         within_seats=seated,
-        comparisons=compared(rules, competition_id, mine, before) if before else [],
-        changes=[] if seated else changes(rules, competition_id, list(candidates.values()), candidacy_id, seats),
+        lot_seed=seed,
+        comparisons=compared(rules, seed, mine, before) if before else [],
+        changes=[] if seated else changes(rules, seed, list(candidates.values()), candidacy_id, seats),
     )
 
 
@@ -193,17 +194,17 @@ def _ranked_as(one: Ranked, score: Score) -> Candidate:
     return Candidate(one.candidacy_id, one.employee_id, score, one.score_position, since, one.applied_position)
 
 
-def lot(competition_id: str, candidacy_id: str) -> str:
+def lot(seed: str, candidacy_id: str) -> str:
     """The draw of a candidate, in hexadecimal digits; the lowest comes first. Stored for ever."""
-    return sha256(f"{competition_id}/{candidacy_id}".encode()).hexdigest()
+    return sha256(f"{seed}/{candidacy_id}".encode()).hexdigest()
 
 
-def _key(rules: CompetitionRules, competition_id: str, one: Candidate) -> tuple[Fraction | int | str, ...]:
+def _key(rules: CompetitionRules, seed: str, one: Candidate) -> tuple[Fraction | int | str, ...]:
     """The smaller comes first."""
-    return (-Fraction(one.score.total), *(_by(tie, competition_id, one)[0] for tie in rules.ties))
+    return (-Fraction(one.score.total), *(_by(tie, seed, one)[0] for tie in rules.ties))
 
 
-def _by(tie: CompetitionRules.Tie, competition_id: str, one: Candidate) -> tuple[Fraction | int | str, str]:
+def _by(tie: CompetitionRules.Tie, seed: str, one: Candidate) -> tuple[Fraction | int | str, str]:
     """What a rule looks at: the smaller comes first; and how it reads. What is missing comes behind what is there."""
     if tie.part_id:
         part = next(part for part in one.score.parts if part.part_id == tie.part_id)
@@ -215,7 +216,7 @@ def _by(tie: CompetitionRules.Tie, competition_id: str, one: Candidate) -> tuple
         case CompetitionRules.RULE_APPLIED_FIRST:
             return one.applied_position, str(one.applied_position)
         case _:
-            drawn = lot(competition_id, one.candidacy_id)
+            drawn = lot(seed, one.candidacy_id)
             return drawn, drawn
 
 

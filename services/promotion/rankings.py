@@ -19,15 +19,15 @@ from stepladder.promotion.v1.score_pb2 import Ranked
 
 
 class Rankings:
-    """Makes them; saying it again makes the same."""
+    """Makes them; saying it again makes the same, but for lots: until a ranking is recorded nobody has seen any."""
 
     def __init__(self, service: Service, candidates: Candidates, inputs: ScoreInputs) -> None:
         self._commands = service.commands
         self._candidates = candidates
         self._inputs = inputs
 
-    async def make(self, competition: CompetitionState, context: Context) -> list[Ranked]:
-        """Writes the score of every candidacy that has not ended, then answers the ranking.
+    async def make(self, competition: CompetitionState, seed: str, context: Context) -> list[Ranked]:
+        """Writes the score of every candidacy that has not ended, then answers the ranking, with lots by the seed.
 
         All scores are by what was known at one position: if some are written already, at theirs, so that saying it
         again after a crash gives the same, unless more was said of a candidate since. Raises NotAllowed
@@ -57,9 +57,7 @@ class Rankings:
             candidacy_id: max(one.position for one in history if isinstance(one.event, CandidacyScored))
             for candidacy_id, history in histories.items()
         }
-        return rank(
-            rules, competition_id, [replace(one, score_position=written[one.candidacy_id]) for one in candidates]
-        )
+        return rank(rules, seed, [replace(one, score_position=written[one.candidacy_id]) for one in candidates])
 
 
 def latest_said(histories: Mapping[str, Sequence[Recorded]]) -> int:

@@ -35,7 +35,7 @@ class Replays:
             ranked_date=competition.ranked.ranked_date,
             seats=opened.seats,
             rules_position=opened.rules_position,
-            candidates=replayed(tried.competition, opened.competition_id, opened.seats, ranking, candidates),
+            candidates=replayed(tried.competition, competition.ranked.lot_seed, opened.seats, ranking, candidates),
         )
 
 

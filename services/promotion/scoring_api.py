@@ -75,7 +75,8 @@ class ScoreApi:
         rules = await self._candidates.rules_of(seen.competition)
         found = await self._commands.known(CANDIDACY, [one.candidacy_id for one in ranking], latest=True)
         scores = {one: standing.state.last(CandidacyScored).score for one, standing in found.items()}
-        made = explain(rules, opened.competition_id, opened.seats, ranking, scores, candidacy_id)
+        seed = seen.competition.ranked.lot_seed
+        made = explain(rules, opened.competition_id, seed, opened.seats, ranking, scores, candidacy_id)
         subject = COMPETITION.subject(opened.competition_id)
         history = (await self._commands.histories([subject]))[subject]
         made.drift = drift.told(seen.state)

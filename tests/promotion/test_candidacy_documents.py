@@ -88,9 +88,9 @@ FIELD = [
     candidate("9", "92", ("72.5", "72.5"), 30),
 ]
 """In the tie of 7 and 9 the interviews are the same, too."""
-RANKING = rank(RULES, "c-1", FIELD)
+RANKING = rank(RULES, "5eed", FIELD)
 SCORES = {one.candidacy_id: one.score for one in FIELD}
-EXPLAINED = explain(RULES, "c-1", 1, RANKING, SCORES, "7")
+EXPLAINED = explain(RULES, "c-1", "5eed", 1, RANKING, SCORES, "7")
 MOTIVATION, REPORT, NOTES, OBJECTION = (
     "I know the night shift.",
     "Calm under load.",

@@ -63,6 +63,7 @@ def opening(until: str = "2026-03-27", **changes: str | int) -> OpenCompetition:
 
 def panel(*interviewer_ids: str, **looked_up: object) -> SetPanel:
     found: dict[str, object] = {"minimum_interviewers": 2, "question_ids": ["q-1", "q-2"], "bank_position": 9}
+    found["question_seed"] = "5eed"
     request = SetPanelRequest(competition_id="c-1", interviewer_ids=interviewer_ids)
     return SetPanel(request=request, **{**found, **looked_up})  # type: ignore[arg-type] # each of its field's type
 
@@ -93,7 +94,7 @@ RANKING = ranked("y-1", "y-2", "y-3", "y-4", failed=1)
 OPEN = opening()
 CLOSE_APPLICATIONS = CloseApplicationsRequest(competition_id="c-1")
 PANEL, CONFLICT = panel("i-1", "i-2"), conflict()
-RANK = RankCompetition(competition_id="c-1", ranking=RANKING)
+RANK = RankCompetition(competition_id="c-1", ranking=RANKING, lot_seed="a-lot")
 PUBLISH = PublishListRequest(competition_id="c-1")
 LEFT = NoteCandidateLeft(competition_id="c-1", candidacy_id="y-1")
 CLOSE, CANCEL = closing("y-1", "y-2"), closing(cancelled=True)
@@ -118,7 +119,12 @@ OPENED = CompetitionOpened(
     calendar_id="riga",
 )
 PANEL_SET = PanelSet(
-    competition_id="c-1", interviewer_ids=["i-1", "i-2"], question_ids=["q-1", "q-2"], bank_position=9, set_by=HR
+    competition_id="c-1",
+    interviewer_ids=["i-1", "i-2"],
+    question_ids=["q-1", "q-2"],
+    bank_position=9,
+    set_by=HR,
+    question_seed="5eed",
 )
 DECLARED = ConflictDeclared(
     competition_id="c-1",
@@ -130,7 +136,9 @@ DECLARED = ConflictDeclared(
     declared_date="2026-03-16",
 )
 APPLIED = ApplicationsClosed(competition_id="c-1", closed_date="2026-03-16", closed_by=HR)
-RANKED = CompetitionRanked(competition_id="c-1", ranking=RANKING, ranked_by=HR, ranked_date="2026-03-16")
+RANKED = CompetitionRanked(
+    competition_id="c-1", ranking=RANKING, ranked_by=HR, ranked_date="2026-03-16", lot_seed="a-lot"
+)
 LISTED = ListPublished(competition_id="c-1", listed=RANKING[:2], published_date="2026-03-16", published_by=HR)
 GONE = CandidateLeft(competition_id="c-1", candidacy_id="y-1")
 CLOSED = CompetitionClosed(competition_id="c-1", closed_date="2026-03-16", closed_by=HR)
@@ -237,7 +245,7 @@ def test_a_panel_as_the_rules_ask() -> None:
 
 def test_another_panel_asks_the_same() -> None:
     """The questions of the first one stay, whatever the bank is by then; the order of names makes no other panel."""
-    another = panel("i-2", "i-3", scored_by=["i-2"], question_ids=["q-9"], bank_position=12)
+    another = panel("i-2", "i-3", scored_by=["i-2"], question_ids=["q-9"], bank_position=12, question_seed="2nd")
     changed = PanelSet()
     changed.CopyFrom(PANEL_SET)
     changed.interviewer_ids[:] = ["i-2", "i-3"]
@@ -245,6 +253,13 @@ def test_another_panel_asks_the_same() -> None:
     assert set_anew.state.panel.question_ids == ["q-1", "q-2"]
     set_anew.when(panel("i-3", "i-2")).then()
     after("RANKED").when(another).refused(NotAllowed, "WRONG_STATE")
+
+
+def test_lots_are_not_drawn_again() -> None:
+    """Whoever says it again, with a ranking by another seed, gets the one there is."""
+    redrawn = RankCompetition(competition_id="c-1", ranking=reversed(RANKING), lot_seed="another")
+    again = after("RANKED").when(redrawn).then().state.ranked
+    assert (again.lot_seed, list(again.ranking)) == ("a-lot", RANKING)
 
 
 def test_who_judges() -> None:

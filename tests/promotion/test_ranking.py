@@ -95,10 +95,10 @@ def test_equal_totals_by_the_earlier_application() -> None:
 
 
 def test_equal_totals_by_a_lot_that_is_the_same_for_ever() -> None:
-    """As sha256sum has it of `c-4/a` and so on; another competition draws anew."""
+    """As sha256sum has it of `c-4/a` and so on; another seed draws anew."""
     tied = [candidate(name, "80", "80") for name in "abc"]
     assert [lot("c-4", name)[:4] for name in "abc"] == ["7c92", "43eb", "4c45"]
-    drawn = {competition: rank(rules(*HALVES, ties=[LOT]), competition, tied) for competition in ("c-4", "c-6")}
+    drawn = {seed: rank(rules(*HALVES, ties=[LOT]), seed, tied) for seed in ("c-4", "c-6")}
     assert [(one.candidacy_id, one.tie_broken_by) for one in drawn["c-4"]] == [("b", ""), ("c", "LOT"), ("a", "LOT")]
     assert [one.candidacy_id for one in drawn["c-6"]] == ["a", "c", "b"]
 

@@ -444,6 +444,7 @@ async def test_ranked_twice(contest: Contest) -> None:
     await contest.competed(3, 5, 4)
     ranked, again = await asyncio.gather(contest.rank(), contest.rank(contest.hr2))
     assert ranked.ranking == again.ranking == (await contest.rank()).ranking
+    assert ranked.lot_seed == again.lot_seed == (await contest.rank()).lot_seed
     assert [one.total for one in ranked.ranking] == ["92.00", "80.00", "68.00"]
     await contest.publish()
     await refused(contest.rank(), StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
@@ -510,6 +511,7 @@ async def test_panels(contest: Contest) -> None:
     await contest.interviewed(one, first, 3)
     changed = await contest.panel(first, contest.agents[3])
     assert (changed.question_ids, changed.bank_position) == (panel.question_ids, panel.bank_position)
+    assert changed.question_seed == panel.question_seed
     left_out = contest.panel(second, contest.agents[3])
     await refused(left_out, StatusCode.FAILED_PRECONDITION, "INTERVIEWER_HAS_SCORED")
 
@@ -563,6 +565,8 @@ async def test_who_sees_what(contest: Contest) -> None:
     panel = await contest.get(contest.interviewers[0])
     assert panel.question_ids == everything.question_ids
     assert not panel.ranking
+    assert (public.question_seed, public.lot_seed, panel.lot_seed) == ("", "", "")
+    assert panel.question_seed == everything.question_seed
     listing = pb.ListCompetitionsRequest(
         cycle_id="spring", state=Competition.STATE_LISTED, at_least=await contest.world.end()
     )

@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from grpc import StatusCode
 from pypdf import PdfReader
 
 from services.promotion.candidacy import candidacy_key
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1 import candidacy_pb2 as told
 from stepladder.promotion.v1.competition_pb2 import CloseApplicationsRequest
 from stepladder.promotion.v1.document_pb2 import (
@@ -129,6 +131,28 @@ async def test_what_told_ties_apart(contest: Contest) -> None:
         "interview": "80.008334",
         "manager": "80.0125",
     }
+
+
+async def test_lots_are_by_a_seed_that_nobody_has_before_the_ranking_and_everybody_after(contest: Contest) -> None:
+    """Whoever is ranked draws the lots again, by hand; no ids tell of them before, nor do the questions."""
+    by_lot = [asked.Tie(rule=CompetitionRules.RULE_LOT)]
+    await contest.store("competitions", asked.rules(asked.interview("60"), asked.manager("40"), ties=by_lot))
+    ids = await contest.competed(4, 4, 4)
+    before = await contest.get()
+    assert not before.lot_seed
+    ranked = await contest.rank()
+    assert re.fullmatch("[0-9a-f]{32}", ranked.lot_seed)
+    assert re.fullmatch("[0-9a-f]{32}", ranked.question_seed)
+    assert ranked.lot_seed != ranked.question_seed == before.question_seed
+    lots = {one: sha256(f"{ranked.lot_seed}/{one}".encode()).hexdigest() for one in ids}
+    assert [one.candidacy_id for one in ranked.ranking] == sorted(ids, key=lots.__getitem__)
+    others = [f"q-{number}" for number in range(2, 6)]
+    drawn = sorted(others, key=lambda one: sha256(f"{ranked.question_seed}/{one}".encode()).digest())[:2]
+    assert list(ranked.question_ids) == ["q-1", *drawn]
+    for place, one in enumerate(ranked.ranking):
+        mine = await score(contest, one.candidacy_id, one.employee_id)
+        assert mine.lot_seed == ranked.lot_seed
+        assert [each.own for each in mine.comparisons] == ([lots[one.candidacy_id]] if place else [])
 
 
 async def test_only_hr_is_told_names_and_only_those_concerned_a_score(contest: Contest) -> None:

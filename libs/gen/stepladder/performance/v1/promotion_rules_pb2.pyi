@@ -395,7 +395,7 @@ class CompetitionRules(_message.Message):
         RULE_APPLIED_FIRST: CompetitionRules._Rule.ValueType  # 2
         """The earlier application, by its position in the log."""
         RULE_LOT: CompetitionRules._Rule.ValueType  # 3
-        """Drawn out of the competition's id: the same for ever, and known to nobody before there is a tie."""
+        """Drawn by a seed that is made with the ranking, and stands in it: known to nobody before, the same for ever."""
 
     class Rule(_Rule, metaclass=_RuleEnumTypeWrapper): ...
     RULE_UNSPECIFIED: CompetitionRules.Rule.ValueType  # 0
@@ -404,7 +404,7 @@ class CompetitionRules(_message.Message):
     RULE_APPLIED_FIRST: CompetitionRules.Rule.ValueType  # 2
     """The earlier application, by its position in the log."""
     RULE_LOT: CompetitionRules.Rule.ValueType  # 3
-    """Drawn out of the competition's id: the same for ever, and known to nobody before there is a tie."""
+    """Drawn by a seed that is made with the ranking, and stands in it: known to nobody before, the same for ever."""
 
     class _Rounding:
         ValueType = _typing.NewType("ValueType", _builtins.int)

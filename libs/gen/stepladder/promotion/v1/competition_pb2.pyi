@@ -109,6 +109,8 @@ class Competition(_message.Message):
     CLOSED_DATE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    QUESTION_SEED_FIELD_NUMBER: _builtins.int
+    LOT_SEED_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     cycle_id: _builtins.str
     state: Global___Competition.State.ValueType
@@ -137,6 +139,14 @@ class Competition(_message.Message):
     closed_date: _builtins.str
     etag: _builtins.str
     log_position: _builtins.int
+    question_seed: _builtins.str
+    """For HR and interviewers only: of the draw of the questions. The lot of a question is the SHA-256 of the seed, a slash
+    and its id; the lowest is asked.
+    """
+    lot_seed: _builtins.str
+    """For HR only, from the ranking on: of the lots that tell ties apart. That of a candidate is the SHA-256 of the seed, a
+    slash and the candidacy's id; the lowest comes first.
+    """
     @_builtins.property
     def interviewer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For HR and interviewers only."""
@@ -189,10 +199,12 @@ class Competition(_message.Message):
         closed_date: _builtins.str = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        question_seed: _builtins.str = ...,
+        lot_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_closed_date", b"applications_closed_date", "applications_until", b"applications_until", "bank_position", b"bank_position", "calendar_id", b"calendar_id", "closed_date", b"closed_date", "competition_id", b"competition_id", "conflicts", b"conflicts", "cycle_id", b"cycle_id", "eligibility_position", b"eligibility_position", "etag", b"etag", "interviewer_ids", b"interviewer_ids", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "left_candidacy_ids", b"left_candidacy_ids", "listed_candidacy_ids", b"listed_candidacy_ids", "log_position", b"log_position", "opened_date", b"opened_date", "position", b"position", "post_id", b"post_id", "published_date", b"published_date", "question_ids", b"question_ids", "ranked_date", b"ranked_date", "ranking", b"ranking", "rules_position", b"rules_position", "rung_id", b"rung_id", "seats", b"seats", "stars", b"stars", "state", b"state", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_closed_date", b"applications_closed_date", "applications_until", b"applications_until", "bank_position", b"bank_position", "calendar_id", b"calendar_id", "closed_date", b"closed_date", "competition_id", b"competition_id", "conflicts", b"conflicts", "cycle_id", b"cycle_id", "eligibility_position", b"eligibility_position", "etag", b"etag", "interviewer_ids", b"interviewer_ids", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "left_candidacy_ids", b"left_candidacy_ids", "listed_candidacy_ids", b"listed_candidacy_ids", "log_position", b"log_position", "lot_seed", b"lot_seed", "opened_date", b"opened_date", "position", b"position", "post_id", b"post_id", "published_date", b"published_date", "question_ids", b"question_ids", "question_seed", b"question_seed", "ranked_date", b"ranked_date", "ranking", b"ranking", "rules_position", b"rules_position", "rung_id", b"rung_id", "seats", b"seats", "stars", b"stars", "state", b"state", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,14 +439,16 @@ class SetPanel(_message.Message):
     CANDIDATE_IDS_FIELD_NUMBER: _builtins.int
     SCORED_BY_FIELD_NUMBER: _builtins.int
     HR_IDS_FIELD_NUMBER: _builtins.int
+    QUESTION_SEED_FIELD_NUMBER: _builtins.int
     minimum_interviewers: _builtins.int
     """The fewest that the rules ask for; 0: they have no interview."""
     bank_position: _builtins.int
+    question_seed: _builtins.str
     @_builtins.property
     def request(self) -> Global___SetPanelRequest: ...
     @_builtins.property
     def question_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Drawn out of the bank's version; of a panel that takes the place of another one as they were drawn for that."""
+        """Drawn out of the bank's version by the seed; of a panel that takes the place of another one as they were drawn for that."""
 
     @_builtins.property
     def candidate_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -458,10 +472,11 @@ class SetPanel(_message.Message):
         candidate_ids: _abc.Iterable[_builtins.str] | None = ...,
         scored_by: _abc.Iterable[_builtins.str] | None = ...,
         hr_ids: _abc.Iterable[_builtins.str] | None = ...,
+        question_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "hr_ids", b"hr_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "hr_ids", b"hr_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "question_seed", b"question_seed", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,7 +574,9 @@ class RankCompetition(_message.Message):
 
     COMPETITION_ID_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
+    LOT_SEED_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
+    lot_seed: _builtins.str
     @_builtins.property
     def ranking(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Ranked]:
         """By rank."""
@@ -569,10 +586,11 @@ class RankCompetition(_message.Message):
         *,
         competition_id: _builtins.str = ...,
         ranking: _abc.Iterable[_score_pb2.Ranked] | None = ...,
+        lot_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "ranking", b"ranking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "lot_seed", b"lot_seed", "ranking", b"ranking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,7 +129,7 @@ class CompetitionServiceServicer:
 
     def SetPanel(self, request, context):
         """Until it is RANKED. The questions are drawn with the first panel, out of the version of the bank that is in force on the
-        day, and stay; the same of all candidates.
+        day, by a seed that is made then, and stay; the same of all candidates.
         Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
         `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
         `INTERVIEWS_READABLE` for HR who joins it once an interview was given, which they may have read;
@@ -151,7 +151,8 @@ class CompetitionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RankCompetition(self, request, context):
-        """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts.
+        """APPLICATIONS_CLOSED → RANKED. Computes the score of every candidacy that has not ended, all by the same facts. Lots are
+        drawn by a seed that is made now; said again, it is the same ranking.
         Errors: FAILED_PRECONDITION `CANDIDACIES_INCOMPLETE`, naming each with what it lacks; `NO_SCORE` if the rules refuse a
         part without a score, naming candidacies and parts; `INTERVIEWER_IS_CANDIDATE` where one of the panel has applied; ABORTED
         `CANDIDACY_CHANGED` if one has ended meanwhile, or more was said of it, `ETAG_MISMATCH` if the competition has: rank again.

@@ -386,7 +386,7 @@ Global___ApplicationsClosed: _TypeAlias = ApplicationsClosed  # noqa: Y015
 
 @_typing.final
 class PanelSet(_message.Message):
-    """Who asks, and what is asked: drawn out of the bank's version and the competition's id."""
+    """Who asks, and what is asked: drawn out of the bank's version by the seed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -395,9 +395,12 @@ class PanelSet(_message.Message):
     QUESTION_IDS_FIELD_NUMBER: _builtins.int
     BANK_POSITION_FIELD_NUMBER: _builtins.int
     SET_BY_FIELD_NUMBER: _builtins.int
+    QUESTION_SEED_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     bank_position: _builtins.int
     set_by: _builtins.str
+    question_seed: _builtins.str
+    """32 hexadecimal digits, made at random for the first panel."""
     @_builtins.property
     def interviewer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -410,10 +413,11 @@ class PanelSet(_message.Message):
         question_ids: _abc.Iterable[_builtins.str] | None = ...,
         bank_position: _builtins.int = ...,
         set_by: _builtins.str = ...,
+        question_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "competition_id", b"competition_id", "interviewer_ids", b"interviewer_ids", "question_ids", b"question_ids", "set_by", b"set_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "competition_id", b"competition_id", "interviewer_ids", b"interviewer_ids", "question_ids", b"question_ids", "question_seed", b"question_seed", "set_by", b"set_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,9 +471,12 @@ class CompetitionRanked(_message.Message):
     RANKING_FIELD_NUMBER: _builtins.int
     RANKED_BY_FIELD_NUMBER: _builtins.int
     RANKED_DATE_FIELD_NUMBER: _builtins.int
+    LOT_SEED_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     ranked_by: _builtins.str
     ranked_date: _builtins.str
+    lot_seed: _builtins.str
+    """32 hexadecimal digits, made at random for the ranking: what lots are drawn by."""
     @_builtins.property
     def ranking(self) -> _containers.RepeatedCompositeFieldContainer[_score_pb2.Ranked]:
         """By rank."""
@@ -481,10 +488,11 @@ class CompetitionRanked(_message.Message):
         ranking: _abc.Iterable[_score_pb2.Ranked] | None = ...,
         ranked_by: _builtins.str = ...,
         ranked_date: _builtins.str = ...,
+        lot_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "ranked_by", b"ranked_by", "ranked_date", b"ranked_date", "ranking", b"ranking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id", "lot_seed", b"lot_seed", "ranked_by", b"ranked_by", "ranked_date", b"ranked_date", "ranking", b"ranking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

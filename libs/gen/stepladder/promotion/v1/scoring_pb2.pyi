@@ -86,6 +86,7 @@ class ScoreExplanation(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     RANKING_POSITION_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
+    LOT_SEED_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     competition_id: _builtins.str
     employee_id: _builtins.str
@@ -100,6 +101,8 @@ class ScoreExplanation(_message.Message):
     """Position of the ranking."""
     drift: _builtins.str
     """Of a candidacy with a drift, in a sentence: what would come out now that facts have changed since; empty otherwise."""
+    lot_seed: _builtins.str
+    """By which lots were drawn, as in `Competition`: whoever has the ids can draw them again."""
     @_builtins.property
     def score(self) -> _score_pb2.Score: ...
     @_builtins.property
@@ -130,10 +133,11 @@ class ScoreExplanation(_message.Message):
         changes: _abc.Iterable[Global___PartChange] | None = ...,
         ranking_position: _builtins.int = ...,
         drift: _builtins.str = ...,
+        lot_seed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ranked", b"ranked", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidates", b"candidates", "changes", b"changes", "comparisons", b"comparisons", "competition_id", b"competition_id", "drift", b"drift", "employee_id", b"employee_id", "provisional", b"provisional", "ranked", b"ranked", "ranking_position", b"ranking_position", "score", b"score", "seats", b"seats", "within_seats", b"within_seats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidates", b"candidates", "changes", b"changes", "comparisons", b"comparisons", "competition_id", b"competition_id", "drift", b"drift", "employee_id", b"employee_id", "lot_seed", b"lot_seed", "provisional", b"provisional", "ranked", b"ranked", "ranking_position", b"ranking_position", "score", b"score", "seats", b"seats", "within_seats", b"within_seats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
