@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 from libs.common.days import months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid
@@ -138,8 +138,10 @@ class EligibilityApi:
             rung_number(ladder, request.rung_id)
         employee_ids, told, judged = sorted(await self._people.everyone(self._service.engine)), time.monotonic(), 0
         groups_of: dict[str, Mapping[str, str]] = {}
+        this_month = datetime.combine(context.today.replace(day=1), datetime.min.time(), UTC)
         async for up_to in dry_run.tried(self._eligibilities, months, employee_ids):
-            groups_of |= await declared(self._service.commands, employee_ids[judged:up_to])
+            if request.policy_position:  # what a flag tells costs a stored version, with the name of who stored it
+                groups_of |= await declared(self._service.commands, employee_ids[judged:up_to], this_month)
             judged = up_to
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()

@@ -26,12 +26,14 @@ class Candidate:
     """What became of somebody in a competition.
 
     Attributes:
+        employee_id: whoever is in several competitions of a unit is one person there.
         found: whether they got through each stage of which that is known.
         withdrew: ended by themself.
         refused: ended by others.
         groups: by dimension.
     """
 
+    employee_id: str
     found: Mapping[Stage.ValueType, bool]
     withdrew: bool = False
     refused: bool = False
@@ -56,8 +58,8 @@ class Count:
         return Fraction(self.passed, self.came)
 
     def telling(self, smallest: int) -> bool:
-        """Whether it tells of so few people that it tells of somebody."""
-        return 0 < self.came < smallest or 0 < self.passed < smallest
+        """Whether it tells of so few people that it tells of somebody: who came, who got through, or who did not."""
+        return any(0 < abs(number) < smallest for number in (self.came, self.passed, self.came - self.passed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ Counts = Mapping[tuple[str, Stage.ValueType], Mapping[str, Count]]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Candidates that are looked at together: of a competition, with its smallest group, or those of all parts."""
+    """Candidates that are looked at together: of a competition, with its smallest group, or those of all parts.
+
+    Competitions come in the order in which applications closed: what somebody had declared by the last one counts.
+    """
 
     candidates: Sequence[Candidate] = ()
     parts: Sequence["Unit"] = ()
@@ -91,8 +96,10 @@ class Unit:
 
 def outcomes(one: Candidate) -> dict[Stage.ValueType, bool]:
     """What came of each stage that somebody came to, and of all together: whoever was refused has not got through the
-    stage at which they were.
+    stage at which they were. Whoever withdrew came to none: they are no candidate any more.
     """
+    if one.withdrew:
+        return {}
     found = dict(one.found)
     turned_down = any(not passed for stage, passed in found.items() if stage != StageRates.STAGE_RECOMMENDED)
     if one.refused and not turned_down:
@@ -106,30 +113,37 @@ def outcomes(one: Candidate) -> dict[Stage.ValueType, bool]:
 
 
 def counted(unit: Unit) -> Counts:
-    """How many of each group came to each stage and got through it, where nobody of a competition still waits."""
+    """How many people of each group came to each stage and got through it, where nobody still waits.
+
+    29 CFR 1607.16 R compares the applicants of whom somebody was selected: who was in two competitions and got one post
+    was selected, and is no second person whom a group is large enough with. They came to a stage, or got through it, if
+    they did in one of them.
+    """
     counts: dict[tuple[str, Stage.ValueType], dict[str, Count]] = defaultdict(lambda: defaultdict(Count))
     everybody = list(_candidates(unit))
-    dimensions = {dimension for one in everybody for dimension in one.groups}
+    groups_of = {one.employee_id: one.groups for one in everybody}
+    dimensions = {dimension for groups in groups_of.values() for dimension in groups}
     for stage in (StageRates.STAGE_OVERALL, *STAGES):
-        for competition in _competitions(unit):
-            if any(_waits(one, stage) for one in competition.candidates):
-                continue
-            for one in competition.candidates:
-                if (passed := outcomes(one).get(stage)) is None:
-                    continue
-                for dimension in dimensions:
-                    group = one.groups.get(dimension, "")
-                    counts[dimension, stage][group] += Count(1, int(passed))
+        if any(_waits(one, stage) for one in everybody):
+            continue
+        through: dict[str, bool] = {}
+        for one in everybody:
+            if (passed := outcomes(one).get(stage)) is not None:
+                through[one.employee_id] = passed or through.get(one.employee_id, False)
+        for employee_id, passed in through.items():
+            for dimension in dimensions:
+                counts[dimension, stage][groups_of[employee_id].get(dimension, "")] += _ONE[passed]
     return counts
 
 
 def told(unit: Unit) -> Counts:
     """Groups of which the numbers may be told: two or more of a dimension at a stage, or none.
 
-    Neither a group's numbers, nor what is left of it without the unit's parts in which it is told, nor what is left of
-    everybody without the groups that are told, may be of fewer people than the unit's smallest group: who knows all
-    candidates could subtract. What is told of a part is by the part's own. Of groups that are large enough, the
-    smallest are left out until that is so.
+    Neither a group's numbers, nor how they differ from its numbers at another stage that is told, nor what is left of
+    it without the unit's parts in which it is told, nor what is left of everybody without the groups that are told, may
+    be of fewer people than the unit's smallest group: who knows all candidates could subtract. What is told of a part
+    is by the part's own. Of groups that are large enough, the smallest are left out until that is so; of stages, the
+    later ones, and the one from end to end comes first.
     """
     safe, _ = _told(unit)
     return safe
@@ -140,23 +154,35 @@ def _told(unit: Unit) -> tuple[Counts, Counts]:
     smallest, parts = unit.smallest, [known for _, known in map(_told, unit.parts)]
     safe: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
     known: dict[tuple[str, Stage.ValueType], dict[str, Count]] = {}
-    for key, groups in counted(unit).items():
+    heard: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for (dimension, stage), groups in sorted(counted(unit).items()):
+        key = dimension, stage
         of_parts = {group: _sum(part.get(key, {}).get(group, Count()) for part in parts) for group in groups}
-        safe[key] = _kept(groups, of_parts, smallest)
+        apart = {
+            group: count
+            for group, count in groups.items()
+            if not (count - of_parts[group]).telling(smallest)
+            and not any(
+                0 < abs(number - other) < smallest
+                for number in _of_all(stage, count)
+                for other in heard[dimension, group]
+            )
+        }
+        safe[key] = _kept(groups, apart, smallest)
         known[key] = of_parts | safe[key]
+        for group, count in safe[key].items():
+            heard[dimension, group] |= _of_all(stage, count)
     return safe, known
 
 
-def _kept(groups: Mapping[str, Count], of_parts: Mapping[str, Count], smallest: int) -> dict[str, Count]:
-    """Groups of one dimension and stage that may be told, by what is known of each from the unit's parts."""
-    kept = {
-        group: count
-        for group, count in groups.items()
-        if group
-        and count.came
-        and not count.telling(smallest)
-        and not (count - of_parts.get(group, Count())).telling(smallest)
-    }
+def _of_all(stage: Stage.ValueType, count: Count) -> set[int]:
+    """A group's numbers at a stage of whom each is of people among the one before: who is not recommended goes on."""
+    return {count.came} if stage == StageRates.STAGE_RECOMMENDED else {count.came, count.passed}
+
+
+def _kept(groups: Mapping[str, Count], apart: Mapping[str, Count], smallest: int) -> dict[str, Count]:
+    """Groups of one dimension and stage that may be told, out of those that what is told elsewhere keeps apart."""
+    kept = {group: count for group, count in apart.items() if group and count.came and not count.telling(smallest)}
     while kept and (_sum(groups.values()) - _sum(kept.values())).telling(smallest):
         del kept[min(kept, key=lambda group: (kept[group].came, group))]
     return kept if len(kept) > 1 else {}
@@ -194,7 +220,7 @@ def impact(chosen: Iterable[Chosen], smallest: int) -> Iterator[AdverseImpact]:
             group = one.groups.get(dimension, "")
             before[group] += _ONE[one.before]
             after[group] += _ONE[one.after]
-        both = _kept(before, {}, smallest).keys() & _kept(after, {}, smallest).keys()
+        both = _kept(before, before, smallest).keys() & _kept(after, after, smallest).keys()
         if len(both) > 1:
             best, best_after = (_best(counts[group] for group in both) for counts in (before, after))
             groups = [

@@ -1,19 +1,19 @@
 """gRPC: stepladder.promotion.v1.FairnessService."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
-from libs.facts.catalogue import Catalogue, Rules
+from libs.facts.catalogue import Catalogue
 from libs.facts.reaching import callers_to, check_employed
 from libs.facts.relations import Relation, need_to_know
 from services.promotion import groups
-from services.promotion.declarations import declared, smallest_group
+from services.promotion.declarations import closing, declared, smallest_group
 from services.promotion.fairness import Candidate, Unit, fairness
 from services.promotion.groups import GROUPS, groups_key
-from services.promotion.stages import REFUSED, WITHDREW, Held, Staged, Stages
+from services.promotion.stages import REFUSED, WITHDREW, Held, Stages
 from stepladder.promotion.v1 import fairness_pb2 as pb
 
 
@@ -49,28 +49,30 @@ class FairnessApi:
         await self._together.wait_for(request.at_least)
         known_at = await self._together.catch_up()
         held = await self._stages.held(self._engine, request)
-        candidacies = await self._stages.staged(self._engine, [one.competition_id for one in held])
-        groups_of = await declared(self._commands, {one.employee_id for some in candidacies.values() for one in some})
-        unit = _unit(held, candidacies, groups_of, await self._catalogue.rules(self._engine))
-        return pb.Fairness(dimensions=fairness(unit), smallest_group=unit.smallest, known_at=known_at)
+        no_more = await self._stages.takes_no_more(self._engine, request, context.today)
+        over = no_more and all(one.closed for one in held)
+        unit = await self._unit(held, over=over)
+        return pb.Fairness(dimensions=fairness(unit), smallest_group=unit.smallest, known_at=known_at, over=over)
 
-
-def _unit(
-    held: Sequence[Held],
-    candidacies: Mapping[str, Sequence[Staged]],
-    groups_of: Mapping[str, Mapping[str, str]],
-    rules: Rules,
-) -> Unit:
-    """A competition, or a cycle's, or a year's by cycles and those outside of them."""
-    by_cycle: dict[str, list[Unit]] = defaultdict(list)
-    for one in held:
-        candidates = [
-            Candidate(
-                staged.found, staged.end == WITHDREW, staged.end == REFUSED, groups_of.get(staged.employee_id, {})
-            )
-            for staged in candidacies.get(one.competition_id, ())
-        ]
-        smallest = smallest_group([rules.version(one.rules_position).competition])
-        by_cycle[one.cycle_id].append(Unit(candidates, of_rules=smallest))
-    loose = by_cycle.pop("", [])
-    return Unit(parts=[*loose, *(Unit(parts=parts) for parts in by_cycle.values())])
+    async def _unit(self, held: Sequence[Held], *, over: bool) -> Unit:
+        """A competition, or a cycle's, or a year's by cycles; without candidates before it is over."""
+        rules = await self._catalogue.rules(self._engine)
+        ids = [one.competition_id for one in held] if over else []
+        candidacies = await self._stages.staged(self._engine, ids)
+        by_cycle: dict[str, list[Unit]] = defaultdict(list)
+        for one in sorted(held, key=closing):
+            applied = candidacies.get(one.competition_id, ())
+            groups_of = await declared(self._commands, [staged.employee_id for staged in applied], closing(one))
+            candidates = [
+                Candidate(
+                    staged.employee_id,
+                    staged.found,
+                    staged.end == WITHDREW,
+                    staged.end == REFUSED,
+                    groups_of.get(staged.employee_id, {}),
+                )
+                for staged in applied
+            ]
+            smallest = smallest_group([rules.version(one.rules_position).competition])
+            by_cycle[one.cycle_id].append(Unit(candidates, of_rules=smallest))
+        return Unit(parts=[Unit(parts=parts) for parts in by_cycle.values()])

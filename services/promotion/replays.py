@@ -6,10 +6,11 @@ from libs.common.commands import Commands
 from libs.common.service import Service
 from services.promotion.candidacy import CANDIDACY
 from services.promotion.competition import State
-from services.promotion.declarations import declared
+from services.promotion.declarations import closing, declared
 from services.promotion.fairness import Chosen
 from services.promotion.ranking import replayed
 from services.promotion.score_inputs import ScoreInputs
+from services.promotion.stages import Held
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1.competition_pb2 import Competition
 from stepladder.promotion.v1.events_pb2 import CandidacyScored
@@ -43,11 +44,14 @@ def is_ranked(competition: State) -> bool:
     return bool(competition.ranked.competition_id) and competition.stage != Competition.STATE_CANCELLED
 
 
-async def chosen(commands: Commands, replays: Iterable[RankingReplay]) -> list[Chosen]:
-    """Every candidate once, selected if they are within the seats of one competition; with what they declared."""
+async def chosen(commands: Commands, replays: Iterable[RankingReplay], held: Mapping[str, Held]) -> list[Chosen]:
+    """Every candidate once, selected if they are within the seats of one competition; with what they had declared."""
     found: dict[str, tuple[bool, bool]] = {}
-    for one in (candidate for replay in replays for candidate in replay.candidates):
-        before, after = found.get(one.employee_id, (False, False))
-        found[one.employee_id] = before or one.within_seats_before, after or one.within_seats_after
-    groups_of: Mapping[str, Mapping[str, str]] = await declared(commands, found)
+    groups_of: dict[str, Mapping[str, str]] = {}
+    for replay in sorted(replays, key=lambda one: closing(held[one.competition_id])):
+        people = [one.employee_id for one in replay.candidates]
+        groups_of |= await declared(commands, people, closing(held[replay.competition_id]))
+        for one in replay.candidates:
+            before, after = found.get(one.employee_id, (False, False))
+            found[one.employee_id] = before or one.within_seats_before, after or one.within_seats_after
     return [Chosen(*sides, groups_of.get(employee_id, {})) for employee_id, sides in found.items()]

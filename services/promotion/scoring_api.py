@@ -121,7 +121,8 @@ class ScoreApi:
         yield pb.DryRunRankingResponse(
             competitions=len(replays),
             of_competitions=len(ranked),
-            impact=impact(await chosen(self._commands, replays), smallest),
+            # What a flag tells costs a stored version, with the name of who stored it.
+            impact=impact(await chosen(self._commands, replays, held), smallest) if request.policy_position else (),
             smallest_group=smallest,
             known_at=known_at,
         )

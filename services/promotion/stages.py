@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -27,6 +28,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.projecting import ReadModel
 from services.promotion.fairness import Stage
 from stepladder.promotion.v1.events_pb2 import (
+    ApplicationsClosed,
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
@@ -36,6 +38,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyWithdrawn,
     CompetitionClosed,
     CompetitionOpened,
+    CycleClosed,
     CycleOpened,
     InterviewScored,
     LeadReviewed,
@@ -63,20 +66,23 @@ class Held:
     """A competition that was not cancelled.
 
     Attributes:
-        cycle_id: empty outside of cycles.
         rules_position: of the version of its rules.
+        applications_closed: when that was said; None: they are open.
+        closed: nothing is decided in it any more, but the trials of those who were appointed.
     """
 
     competition_id: str
     cycle_id: str
     rules_position: int
+    applications_closed: datetime | None
+    closed: bool
 
 
 class Stages(ReadModel):
     """Rows: cycles, competitions, candidacies, and for each of these what came of a stage."""
 
     name = "stages"
-    version = 1
+    version = 2
     subjects = ("log.promotion.cycle.*", "log.promotion.competition.*", "log.promotion.candidacy.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -85,14 +91,16 @@ class Stages(ReadModel):
             metadata,
             Column("cycle_id", String, primary_key=True),
             Column("year", Integer, nullable=False, index=True),
+            Column("closed", Boolean, nullable=False),
         )
         self.competitions = Table(
             f"staged_competitions{suffix}",
             metadata,
             Column("competition_id", String, primary_key=True),
             Column("cycle_id", String, nullable=False, index=True),
-            Column("year", Integer, nullable=False, index=True),
             Column("rules_position", BigInteger, nullable=False),
+            Column("applications_closed", String, nullable=False),
+            Column("closed", Boolean, nullable=False),
             Column("cancelled", Boolean, nullable=False),
         )
         self.candidacies = Table(
@@ -116,14 +124,22 @@ class Stages(ReadModel):
         for recorded in events:
             match recorded.event:
                 case CycleOpened(cycle_id=cycle_id, opened_date=day):
-                    await rows.execute(insert(self.cycles).values(cycle_id=cycle_id, year=int(day[:4])))
+                    await rows.execute(insert(self.cycles).values(cycle_id=cycle_id, year=int(day[:4]), closed=False))
+                case CycleClosed(cycle_id=cycle_id):
+                    await rows.execute(
+                        update(self.cycles).where(self.cycles.c.cycle_id == cycle_id).values(closed=True)
+                    )
                 case CompetitionOpened(competition_id=competition_id) as opened:
                     row = {"competition_id": competition_id, "cycle_id": opened.cycle_id, "cancelled": False}
-                    row |= {"year": int(opened.opened_date[:4]), "rules_position": opened.rules_position}
+                    row |= {"rules_position": opened.rules_position, "applications_closed": "", "closed": False}
                     await rows.execute(insert(self.competitions).values(row))
-                case CompetitionClosed(competition_id=competition_id, cancelled=True):
+                case ApplicationsClosed(competition_id=competition_id):
                     mine = self.competitions.c.competition_id == competition_id
-                    await rows.execute(update(self.competitions).where(mine).values(cancelled=True))
+                    time = recorded.envelope.time.ToDatetime(UTC).isoformat()
+                    await rows.execute(update(self.competitions).where(mine).values(applications_closed=time))
+                case CompetitionClosed(competition_id=competition_id, cancelled=cancelled):
+                    mine = self.competitions.c.competition_id == competition_id
+                    await rows.execute(update(self.competitions).where(mine).values(closed=True, cancelled=cancelled))
                 case CandidacyApplied(candidacy_id=candidacy_id) as applied:
                     row = {"candidacy_id": candidacy_id, "competition_id": applied.competition_id, "ended": RUNNING}
                     await rows.execute(insert(self.candidacies).values(row | {"employee_id": applied.employee_id}))
@@ -169,7 +185,7 @@ class Stages(ReadModel):
                 there = exists().where(self.cycles.c.cycle_id == request.cycle_id)
             case _:
                 cycles = select(self.cycles.c.cycle_id).where(self.cycles.c.year == request.year)
-                asked = columns.cycle_id.in_(cycles) | ((columns.cycle_id == "") & (columns.year == request.year))
+                asked = columns.cycle_id.in_(cycles)
         query = select(self.competitions).where(asked, columns.cancelled.is_(False)).order_by(columns.competition_id)
         async with engine.connect() as connection:
             if not await connection.scalar(select(there)):
@@ -177,7 +193,27 @@ class Stages(ReadModel):
                 message = f"there is no {what} {request.competition_id or request.cycle_id}"
                 raise NotFound(f"{what.upper()}_NOT_FOUND", message)
             rows = (await connection.execute(query)).all()
-            return [Held(row.competition_id, row.cycle_id, row.rules_position) for row in rows]
+            return [
+                Held(
+                    row.competition_id,
+                    row.cycle_id,
+                    row.rules_position,
+                    datetime.fromisoformat(row.applications_closed) if row.applications_closed else None,
+                    row.closed,
+                )
+                for row in rows
+            ]
+
+    async def takes_no_more(self, engine: AsyncEngine, request: GetFairnessRequest, today: date) -> bool:
+        """Whether no competition can be opened any more in the unit asked about."""
+        cycles = self.cycles.c
+        if request.HasField("competition_id"):
+            return True
+        if request.HasField("year") and request.year >= today.year:
+            return False
+        mine = cycles.cycle_id == request.cycle_id if request.cycle_id else cycles.year == request.year
+        async with engine.connect() as connection:
+            return not await connection.scalar(select(exists().where(mine, cycles.closed.is_(False))))
 
     async def staged(self, engine: AsyncEngine, competition_ids: Sequence[str]) -> dict[str, list[Staged]]:
         """Everybody who applied, by competition."""

@@ -121,7 +121,7 @@ async def dry_run_seconds(quick: bool) -> Measured:
                 months = await dry_run.months_of(eligibilities, known, trial, TODAY, 0)
                 async for _judged in dry_run.tried(eligibilities, months, everybody):
                     pass
-                groups_of = await declared(commands, everybody)
+                groups_of = await declared(commands, everybody, utc_now())
                 told = [month.told(groups_of) for month in months]
                 seconds.append(watch.seconds)
                 if not all(one.judged == employees and one.become and one.no_longer and one.impact for one in told):

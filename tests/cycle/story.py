@@ -563,6 +563,7 @@ class Story:
         for employee in {self.chosen[0], self.junior, self.doubted, self.failed, self.runner_up, self.lonely}:
             file = document_pb2.ExportCandidacyFileRequest(candidacy_id=self.candidacies[employee], format="pdf")
             await self.write(f"case-{employee}", self.documents.ExportCandidacyFile, file)
+        await self.say(HR_ONE, self.cycles.CloseCycle, cycle_pb2.CloseCycleRequest(cycle_id=self.cycle_id))
         rates = await self.ask(
             HR_ONE, self.fairness.GetFairness, fairness_pb2.GetFairnessRequest(cycle_id=self.cycle_id)
         )

@@ -1,6 +1,8 @@
 """Selection rates by hand, and that nobody can be told of by subtraction."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -27,6 +29,7 @@ RECOMMENDED = StageRates.STAGE_RECOMMENDED
 MANAGER = StageRates.STAGE_MANAGER_APPROVED
 INTERVIEWED = StageRates.STAGE_INTERVIEWED
 LISTED = StageRates.STAGE_LISTED
+APPROVED = StageRates.STAGE_APPROVED
 APPOINTED = StageRates.STAGE_APPOINTED
 CONFIRMED = StageRates.STAGE_CONFIRMED
 
@@ -63,35 +66,49 @@ def test_the_exact_test_is_a_probability(one: Count, other: Count) -> None:
     assert fisher(one, one) == 1
 
 
+NUMBERS = itertools.count()
+
+
+def somebody(
+    found: Mapping[StageRates.Stage.ValueType, bool],
+    groups: Mapping[str, str] | None = None,
+    *,
+    withdrew: bool = False,
+    refused: bool = False,
+) -> Candidate:
+    """Of whom there is no other candidacy."""
+    return Candidate(f"e-{next(NUMBERS)}", found, withdrew, refused, groups or {})
+
+
 @pytest.mark.parametrize(
     ("one", "expected"),
     [
-        (Candidate({}), {}),
-        (Candidate({}, withdrew=True), {}),
-        (Candidate({}, refused=True), {OVERALL: False, RECOMMENDED: False}),
+        (somebody({}), {}),
+        (somebody({}, withdrew=True), {}),
+        (somebody({}, refused=True), {OVERALL: False, RECOMMENDED: False}),
         # Not recommended goes on.
-        (Candidate({RECOMMENDED: False}), {RECOMMENDED: False}),
+        (somebody({RECOMMENDED: False}), {RECOMMENDED: False}),
         (
-            Candidate({RECOMMENDED: False, MANAGER: False}, refused=True),
+            somebody({RECOMMENDED: False, MANAGER: False}, refused=True),
             {OVERALL: False, RECOMMENDED: False, MANAGER: False},
         ),
         # By the executive, say: not let through to the interviews.
         (
-            Candidate({RECOMMENDED: True, MANAGER: True}, refused=True),
+            somebody({RECOMMENDED: True, MANAGER: True}, refused=True),
             {OVERALL: False, RECOMMENDED: True, MANAGER: True, INTERVIEWED: False},
         ),
         (
-            Candidate({RECOMMENDED: True, MANAGER: True, INTERVIEWED: True}, withdrew=True),
-            {RECOMMENDED: True, MANAGER: True, INTERVIEWED: True},
+            somebody({RECOMMENDED: True, MANAGER: True, INTERVIEWED: True}, withdrew=True),
+            {},
         ),
         (
-            Candidate({**dict.fromkeys(STAGES, True), CONFIRMED: False}),
+            somebody({**dict.fromkeys(STAGES, True), CONFIRMED: False}),
             {OVERALL: True, **dict.fromkeys(STAGES, True), CONFIRMED: False},
         ),
     ],
 )
 def test_what_came_of_a_candidate(one: Candidate, expected: Mapping[StageRates.Stage.ValueType, bool]) -> None:
-    """Who is refused has come to a stage and not got through it; who withdraws has not come to it."""
+    """Who is refused has come to a stage and not got through it; who withdraws is no candidate any more."""
     assert outcomes(one) == expected
 
 
@@ -99,7 +116,7 @@ def people(group: str, reviewed: int, recommended: int, dimension: str = "sex") 
     """So many, all refused after the lead's review."""
     groups = {dimension: group} if group else {}
     return [
-        Candidate({RECOMMENDED: number < recommended, MANAGER: False}, refused=True, groups=groups)
+        somebody({RECOMMENDED: number < recommended, MANAGER: False}, groups, refused=True)
         for number in range(reviewed)
     ]
 
@@ -121,10 +138,10 @@ def test_four_fifths() -> None:
     ]
     assert [one.below_four_fifths for one in found.groups] == [False, False, True]
     assert found.groups[0].probability == "1.000000"
-    small = rates(Unit([*people("a", 10, 8), *people("b", 6, 0)]))
+    small = rates(Unit([*people("a", 10, 5), *people("b", 6, 0)]))
     assert [(one.group, one.ratio) for one in small.groups] == [("a", "1.0000"), ("b", "0.0000")]
-    # C(16,8) = 12870 ways; found are 45 * 1, and as many the other way round.
-    assert small.groups[1].probability == "0.006993"
+    # C(16,5) = 4368 ways; found are 252 * 1, no more likely 10 * 15 and 1 * 6 the other way round.
+    assert small.groups[1].probability == "0.093407"
 
 
 def test_nobody_got_through() -> None:
@@ -147,9 +164,59 @@ def test_small_groups_are_not_told() -> None:
     assert shown(Unit([*two, *people("d", 30, 15), *people("c", 3, 0)])) == {"a": Count(20, 10), "d": Count(30, 15)}
     # Three of c and two of another, or who declared nothing: together they are enough.
     assert shown(Unit([*two, *people("c", 3, 0), *people("", 2, 0)])) == shown(Unit(two))
-    # Of two who were recommended, the next stage would tell.
+    # Of two who were recommended, or were not, it would be told.
     assert shown(Unit([*two, *people("c", 30, 2)])) == {}
+    assert shown(Unit([*two, *people("c", 30, 28)])) == {}
     assert shown(Unit([*two, *people("c", 30, 0)])) == {**shown(Unit(two)), "c": Count(30, 0)}
+
+
+def test_who_is_the_only_one_who_did_not_get_through_is_not_told() -> None:
+    """Everybody sees who was refused: of ten of a nine got through, of eight of b all."""
+    assert shown(Unit([*people("a", 10, 9), *people("b", 8, 8)])) == {}
+
+
+def test_stages_are_not_subtracted_from_each_other() -> None:
+    """One of b is refused by the manager, one after the interviews, six are listed: 8 who came less 7, then 6."""
+
+    def unit(refused_early: int, refused_late: int) -> Unit:
+        def of(group: str, many: int, early: int, late: int) -> list[Candidate]:
+            ways = [{MANAGER: False}] * early + [{MANAGER: True, INTERVIEWED: True}] * late
+            ways += [{MANAGER: True, INTERVIEWED: True, LISTED: True, APPROVED: True, APPOINTED: True}] * many
+            return [somebody({RECOMMENDED: True, **way}, {"sex": group}, refused=len(way) < 5) for way in ways]
+
+        return Unit([*of("a", 10, 10, 10), *of("b", 10, refused_early, refused_late)])
+
+    apart = told(unit(10, 10))
+    assert [stage for _, stage in apart if apart["sex", stage]] == [OVERALL, *STAGES[:-1]]
+    # 12 came and 10 were appointed in the end: of two it is not told at any stage, nor end to end.
+    together = told(unit(6, 6))
+    assert {stage for _, stage in together if "b" in together["sex", stage]} == {OVERALL, *STAGES[:-1]}
+    early = told(unit(6, 1))
+    # End to end 17 came, 10 were appointed: 11 who were interviewed would tell of one.
+    assert early["sex", OVERALL]["b"] == Count(17, 10)
+    assert early["sex", MANAGER] == early["sex", INTERVIEWED] == early["sex", LISTED] == {}
+    assert early["sex", APPOINTED]["b"] == Count(10, 10)
+
+
+def test_somebody_in_two_competitions_is_one_person() -> None:
+    """Selected if they got one of the posts; three in two competitions each are three people, and not told."""
+    first = [*people("a", 10, 5), *people("b", 10, 5)]
+    again = [
+        Candidate(
+            one.employee_id, {RECOMMENDED: not one.found[RECOMMENDED], MANAGER: False}, refused=True, groups=one.groups
+        )
+        for one in first
+    ]
+    both = Unit(parts=[Unit(first), Unit(again)])
+    assert counted(both)["sex", RECOMMENDED] == {"a": Count(10, 10), "b": Count(10, 10)}
+    three = people("b", 3, 0)
+    assert shown(Unit(parts=[Unit([*first[:10], *three]), Unit([*people("a", 9, 0), *three])])) == {}
+
+
+def test_what_was_declared_by_the_last_competition_counts() -> None:
+    (one,) = people("", 1, 0)
+    later = replace(one, groups={"sex": "b"})
+    assert counted(Unit(parts=[Unit([one]), Unit([later])]))["sex", RECOMMENDED] == {"b": Count(1, 0)}
 
 
 def test_a_flag_without_numbers() -> None:
@@ -183,18 +250,18 @@ def test_rules_with_another_smallest_group_tell_no_more_of_others() -> None:
 def test_a_stage_counts_when_nobody_waits() -> None:
     """One decision more would tell of one person."""
     reviewed = [*people("a", 10, 5), *people("b", 10, 5)]
-    waiting = Candidate({}, groups={"sex": "a"})
+    waiting = somebody({}, {"sex": "a"})
     assert ("sex", RECOMMENDED) not in counted(Unit([*reviewed, waiting]))
     done = Unit(reviewed)
-    assert counted(Unit(parts=[done, Unit([waiting])]))["sex", RECOMMENDED] == counted(done)["sex", RECOMMENDED]
-    withdrawn = Candidate({}, withdrew=True, groups={"sex": "a"})
+    assert ("sex", RECOMMENDED) not in counted(Unit(parts=[done, Unit([waiting])]))
+    withdrawn = somebody({RECOMMENDED: True}, {"sex": "a"}, withdrew=True)
     assert counted(Unit([*reviewed, withdrawn])) == counted(done)
-    later = Candidate({RECOMMENDED: True}, groups={"sex": "b"})
+    later = somebody({RECOMMENDED: True}, {"sex": "b"})
     found = counted(Unit([*reviewed, later]))
     assert found["sex", RECOMMENDED]["b"] == Count(11, 6)
     assert ("sex", OVERALL) not in found
     assert ("sex", MANAGER) not in found
-    appointed = Candidate(dict.fromkeys(STAGES[:-1], True), groups={"sex": "b"})
+    appointed = somebody(dict.fromkeys(STAGES[:-1], True), {"sex": "b"})
     assert counted(Unit([*reviewed, appointed]))["sex", OVERALL]["b"] == Count(11, 1)
 
 
@@ -202,7 +269,7 @@ def test_confirmed_of_those_whose_trial_ended() -> None:
     """Overall ends with the beginning of the trial; what came of it is a stage of its own."""
     unit = Unit(
         [
-            Candidate({**dict.fromkeys(STAGES, True), CONFIRMED: number % 2 == 0}, groups={"age": group})
+            somebody({**dict.fromkeys(STAGES, True), CONFIRMED: number % 2 == 0}, {"age": group})
             for group in ("over-40", "under-40")
             for number in range(10)
         ]

@@ -93,11 +93,11 @@ class Contest:
         )
         await self.world.cycles.OpenCycle(OpenCycleRequest(own=own), metadata=by(self.hr))
 
-    async def store(self, policy_id: str, content: Message) -> None:
+    async def store(self, policy_id: str, content: Message) -> int:
         policy = Policy(policy_id=policy_id, effective_date="2020-01-01")
         name = {QuestionBank: "question_bank", EligibilityRules: "eligibility", CompetitionRules: "competition"}
         getattr(policy, name.get(type(content), type(content).__name__.lower())).CopyFrom(content)
-        await self.world.policies.SetPolicy(SetPolicyRequest(policy=policy))
+        return int((await self.world.policies.SetPolicy(SetPolicyRequest(policy=policy))).log_position)
 
     async def rules(self, *parts: CompetitionRules.Part, calendar_id: str = "") -> None:
         rules = asked.rules(*(parts or (asked.interview("60"), asked.manager("40"))))

@@ -567,7 +567,7 @@ async def test_rules_are_tried_over_months(both: World) -> None:
 
 async def test_the_adverse_impact_of_rules_that_are_tried(world: World) -> None:
     """Five of ten women and men each are eligible; by the draft all men, then one woman too few to tell of."""
-    at(world, "2026-03-20")
+    at(world, "2026-02-20")
     ladder = await set_ladder(world, "agent", "senior")
     await set_rules(world, f"{ladder}-senior", tenure(12))
     team = await world.team()
@@ -578,16 +578,21 @@ async def test_the_adverse_impact_of_rules_that_are_tried(world: World) -> None:
     for group, some in people.items():
         for one in some:
             await declare(world, one, sex=group)
+    at(world, "2026-03-20")
+    await declare(world, people["female"][5])  # counts from the next month on
     for one in [*people["male"], *people["female"][:5]]:
         await rate(world, one, "2026-02", rating=RATING_EXCELLENT)
 
-    async def impact() -> tuple[list[tuple[str, bool, bool]], int]:
+    draft = Rules(criteria=[named(ratings(1, RATING_EXCELLENT))])
+    stored = await set_rules(world, new_id("tried"), ratings(1, RATING_EXCELLENT))
+
+    async def impact(**tried: object) -> tuple[list[tuple[str, bool, bool]], int]:
         request = DryRunEligibilityRequest(
             ladder_id=ladder,
             rung_id="senior",
             first_month="2026-03",
             last_month="2026-03",
-            rules=Rules(criteria=[named(ratings(1, RATING_EXCELLENT))]),
+            **(tried or {"policy_position": stored}),  # type: ignore[arg-type] # each of its field's type
         )
         *_, told = [one async for one in world.eligibility.DryRunEligibility(request, metadata=by(HR))]
         (month,) = told.months
@@ -596,6 +601,7 @@ async def test_the_adverse_impact_of_rules_that_are_tried(world: World) -> None:
         return flags, month.smallest_group
 
     assert await impact() == ([("female", False, True), ("male", False, False)], 5)
+    assert await impact(rules=draft) == ([], 5)
     await rate(world, people["female"][0], "2026-02", rating=RATING_GOOD)
     assert await impact() == ([], 5)
 

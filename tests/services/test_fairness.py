@@ -1,6 +1,7 @@
 """Fairness through the service: who declares, who may ask, and what of a competition is told."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from google.protobuf.message import Message
@@ -14,6 +15,7 @@ from services.promotion.groups import GROUPS, groups_key
 from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.events_pb2 import (
+    ApplicationsClosed,
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
@@ -23,6 +25,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyWithdrawn,
     CompetitionClosed,
     CompetitionOpened,
+    CycleClosed,
     CycleOpened,
     InterviewScored,
     LeadReviewed,
@@ -70,7 +73,7 @@ class Competition:
         self.competition_id, self.cycle_id = new_id("comp"), new_id("cycle")
         self.end = 0
 
-    async def open(self) -> None:
+    async def open(self, year: int = 2020) -> None:
         rules = CompetitionRules(
             parts=[
                 CompetitionRules.Part(
@@ -86,7 +89,7 @@ class Competition:
         )
         policy = Policy(policy_id=new_id("rules"), effective_date="2020-01-01", competition=rules)
         stored = await self.world.policies.SetPolicy(SetPolicyRequest(policy=policy))
-        opened = CycleOpened(cycle_id=self.cycle_id, opened_date="2020-06-01", end_date="2020-07-31")
+        opened = CycleOpened(cycle_id=self.cycle_id, opened_date=f"{year}-01-01", end_date=f"{year}-12-31")
         await happen(self.world, "cycle", self.cycle_id, opened)
         await happen(
             self.world,
@@ -95,10 +98,18 @@ class Competition:
             CompetitionOpened(
                 competition_id=self.competition_id,
                 cycle_id=self.cycle_id,
-                opened_date="2020-06-02",
                 rules_position=stored.log_position,
             ),
         )
+
+    async def close(self, *, cancelled: bool = False) -> None:
+        self.world.clock[0] += timedelta(minutes=1)
+        closed = CompetitionClosed(competition_id=self.competition_id, cancelled=cancelled)
+        applications = ApplicationsClosed(competition_id=self.competition_id)
+        self.end = await happen(self.world, "competition", self.competition_id, applications, closed)
+
+    async def end_cycle(self) -> None:
+        self.end = await happen(self.world, "cycle", self.cycle_id, CycleClosed(cycle_id=self.cycle_id))
 
     async def candidate(self, team: str, events: Sequence[Message], **groups: str) -> str:
         """Somebody who declared groups, and to whom these events happened."""
@@ -193,10 +204,13 @@ async def test_rates_of_a_competition(world: World, competition: Competition) ->
     """
     team, hr, executive = await office(world)
     for selected, group in ((6, "male"), (3, "female")):
-        for number in range(8):
+        for number in range(9):
             events = appointed() if number < selected else not_selected()
             await competition.candidate(team, events, sex=group)
-    await competition.candidate(team, [CandidacyWithdrawn()], sex="female")
+    await competition.candidate(team, [LeadReviewed(recommended=True), CandidacyWithdrawn()], sex="female")
+    assert not (running := await competition.fairness(hr)).dimensions
+    assert not running.over
+    await competition.close()
     found = await competition.fairness(hr)
     assert found.smallest_group == 3
     (sex,) = found.dimensions
@@ -205,12 +219,16 @@ async def test_rates_of_a_competition(world: World, competition: Competition) ->
     assert len(rows) == len(StageRates.Stage.values()) - 1
     for stage in (StageRates.STAGE_OVERALL, StageRates.STAGE_RECOMMENDED, StageRates.STAGE_LISTED):
         assert rows[stage].below_four_fifths
-        assert numbers(rows[stage]) == [("male", 6, 8, "1.0000"), ("female", 3, 8, "0.5000")]
-        # Of C(16,9) = 11440 ways 28 * 56 = 1568 are as found, as many the other way round, and 224 and 8 beyond each.
-        assert rows[stage].groups[1].probability == "0.314685"
+        assert numbers(rows[stage]) == [("male", 6, 9, "1.0000"), ("female", 3, 9, "0.5000")]
+        # Of C(18,9) = 48620 ways 84 * 84 = 7056 are as found, as many the other way round, and 1296, 81, 1 beyond each.
+        assert rows[stage].groups[1].probability == "0.346935"
     assert not rows[StageRates.STAGE_CONFIRMED].below_four_fifths
     assert numbers(rows[StageRates.STAGE_CONFIRMED]) == [("male", 6, 6, "1.0000"), ("female", 3, 3, "1.0000")]
     assert found.dimensions == (await competition.fairness(executive)).dimensions
+    assert found.over
+    of_cycle = await competition.fairness(hr, cycle_id=competition.cycle_id)
+    assert (of_cycle.over, list(of_cycle.dimensions)) == (False, [])  # another competition can still be opened in it
+    await competition.end_cycle()
     assert found.dimensions == (await competition.fairness(hr, cycle_id=competition.cycle_id)).dimensions
     assert found.dimensions == (await competition.fairness(hr, year=2020)).dimensions
     assert not (await competition.fairness(hr, year=2021)).dimensions
@@ -233,29 +251,65 @@ async def test_who_may_not_ask(world: World, competition: Competition) -> None:
 
 
 async def test_nothing_is_told_of_few_or_of_who_waits(world: World, competition: Competition) -> None:
-    """Two of a group, one who waits, a withdrawn declaration, a cancelled competition: there are no numbers."""
+    """Two of a group, a competition that runs, one who waits, a cancelled competition: there are no numbers."""
     team, hr, _ = await office(world)
-    women = []
-    for group, many in (("male", 4), ("female", 2)):
-        for _ in range(many):
-            employee_id = await competition.candidate(team, [CandidacyRejected()], sex=group)
-            women += [employee_id] if group == "female" else []
-    assert not (await competition.fairness(hr)).dimensions
-    women.append(await competition.candidate(team, [CandidacyRejected()], sex="female"))
+    few = Competition(world)
+    await few.open()
+    for one, women in ((few, 2), (competition, 3)):
+        for group in ["male"] * 4 + ["female"] * women:
+            await one.candidate(team, [CandidacyRejected()], sex=group)
+        assert not (await one.fairness(hr)).dimensions
+        await one.close()
+    assert not (await few.fairness(hr)).dimensions
     (told,) = (await competition.fairness(hr)).dimensions
     assert [row.stage for row in told.stages] == [StageRates.STAGE_OVERALL, StageRates.STAGE_RECOMMENDED]
-    await declare(world, women[0])
-    assert not (await competition.fairness(hr)).dimensions
-    await declare(world, women[0], sex="female")
-    assert (await competition.fairness(hr)).dimensions
+    # Their candidacies end a moment after the competition.
     await competition.candidate(team, [LeadReviewed(recommended=True)])
     (told,) = (await competition.fairness(hr)).dimensions
     assert [row.stage for row in told.stages] == [StageRates.STAGE_RECOMMENDED]
     await competition.candidate(team, [])
     assert not (await competition.fairness(hr)).dimensions
-    cancelled = CompetitionClosed(competition_id=competition.competition_id, cancelled=True)
-    competition.end = await happen(world, "competition", competition.competition_id, cancelled)
-    assert not (await competition.fairness(hr)).dimensions
+    cancelled = Competition(world)
+    await cancelled.open()
+    for group in ["male"] * 4 + ["female"] * 4:
+        await cancelled.candidate(team, [CandidacyRejected()], sex=group)
+    await cancelled.close(cancelled=True)
+    assert not (await cancelled.fairness(hr)).dimensions
+
+
+async def test_nobody_is_found_out_by_asking_before_and_after(world: World, competition: Competition) -> None:
+    """What is declared, or withdrawn, after applications closed changes nothing that is told, then or later."""
+    team, hr, _ = await office(world)
+    people = [
+        await competition.candidate(team, [CandidacyRejected()], sex=group) for group in ["male"] * 5 + ["female"] * 5
+    ]
+    silent = [await competition.candidate(team, [CandidacyRejected()]) for _ in range(5)]
+    await declare(world, silent[0], sex="female")
+    await competition.close()
+    told = (await competition.fairness(hr)).dimensions
+    assert {one.group: one.candidates for one in told[0].stages[0].groups} == {"male": 5, "female": 6}
+    await declare(world, people[0])
+    await declare(world, silent[1], sex="female")
+    await declare(world, silent[2], sex="male", age="over-40")
+    assert (await competition.fairness(hr)).dimensions == told
+
+
+async def test_a_year_is_told_of_when_it_is_over(world: World, competition: Competition) -> None:
+    """And every cycle of it, however long these ran."""
+    team, hr, _ = await office(world)
+    for group in ["male"] * 4 + ["female"] * 4:
+        await competition.candidate(team, [CandidacyRejected()], sex=group)
+    await competition.close()
+    assert (await competition.fairness(hr)).dimensions
+    assert not (await competition.fairness(hr, year=2020)).over
+    await competition.end_cycle()
+    assert (await competition.fairness(hr, year=2020)).dimensions
+    this_year = Competition(world)
+    await this_year.open(year=world.clock[0].year)
+    await this_year.close()
+    await this_year.end_cycle()
+    assert not (await this_year.fairness(hr, year=world.clock[0].year)).over
+    assert (await this_year.fairness(hr, cycle_id=this_year.cycle_id)).over
 
 
 async def test_no_row_holds_a_group(world: World, competition: Competition) -> None:

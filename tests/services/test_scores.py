@@ -355,7 +355,7 @@ async def test_rules_are_tried_on_a_ranked_competition(contest: Contest) -> None
 
 async def test_the_adverse_impact_of_rules_that_are_tried(contest: Contest) -> None:
     """Three men are within the seats by the interview, three women would be by the KPI: a flag each, no number; with
-    a larger smallest group, nothing.
+    a larger smallest group, or for a draft, nothing.
     """
     world, kpi_id = contest.world, await contest.world.kpi()
     contest.agents += [await world.employee(contest.team) for _ in range(2)]
@@ -367,19 +367,23 @@ async def test_the_adverse_impact_of_rules_that_are_tried(contest: Contest) -> N
     pinned = asked.rules(asked.interview("60"), asked.manager("40"))
     pinned.smallest_group = 3
     await contest.store("competitions", pinned)
+    world.clock[0] += timedelta(minutes=1)
     await contest.competed(5, 5, 5, 3, 3, 3, seats=3)
     await contest.rank()
-    draft = asked.rules(asked.part_of_kpi(kpi_id, "100"))
-    draft.smallest_group = 3
-    *_, last = await replayed(contest, rules=draft)
+    tried = asked.rules(asked.part_of_kpi(kpi_id, "100"))
+    tried.smallest_group = 3
+    await declare(world, contest.agents[0])  # after applications closed: it changes nothing
+    *_, last = await replayed(contest, policy_position=await contest.store("tried", tried))
     (told_of,) = last.impact
     assert (told_of.dimension, last.smallest_group) == ("sex", 3)
     assert [(one.group, one.below_four_fifths_before, one.below_four_fifths_after) for one in told_of.groups] == [
         ("female", True, False),
         ("male", False, True),
     ]
-    draft.smallest_group = 4
-    *_, last = await replayed(contest, rules=draft)
+    *_, last = await replayed(contest, rules=tried)
+    assert (list(last.impact), last.smallest_group) == ([], 3)  # of a draft nothing is told
+    tried.smallest_group = 4
+    *_, last = await replayed(contest, policy_position=await contest.store("tried", tried))
     assert (list(last.impact), last.smallest_group) == ([], 4)
 
 

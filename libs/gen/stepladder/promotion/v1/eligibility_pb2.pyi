@@ -632,7 +632,7 @@ class DryRunMonth(_message.Message):
     def no_longer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def impact(self) -> _containers.RepeatedCompositeFieldContainer[_fairness_pb2.AdverseImpact]:
-        """Of being eligible, among those judged."""
+        """Of being eligible, among those judged. Of a stored version only."""
 
     def __init__(
         self,

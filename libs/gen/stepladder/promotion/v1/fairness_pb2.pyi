@@ -145,7 +145,7 @@ class GetFairnessRequest(_message.Message):
     cycle_id: _builtins.str
     """Every competition of a cycle."""
     year: _builtins.int
-    """Every cycle, and every competition outside of cycles, that was opened in the year."""
+    """Every cycle that was opened in the year."""
     at_least: _builtins.int
     def __init__(
         self,
@@ -193,10 +193,13 @@ class Fairness(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     SMALLEST_GROUP_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
     smallest_group: _builtins.int
     """The largest of the rules of the competitions."""
     known_at: _builtins.int
     """Position up to which the log was read."""
+    over: _builtins.bool
+    """Everything in the unit is closed, and nothing more can be opened in it. Before that no dimension is told."""
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fairness.Dimension]:
         """Only where a stage may be told of."""
@@ -207,10 +210,11 @@ class Fairness(_message.Message):
         dimensions: _abc.Iterable[Global___Fairness.Dimension] | None = ...,
         smallest_group: _builtins.int = ...,
         known_at: _builtins.int = ...,
+        over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "known_at", b"known_at", "smallest_group", b"smallest_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "known_at", b"known_at", "over", b"over", "smallest_group", b"smallest_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,7 +222,7 @@ Global___Fairness: _TypeAlias = Fairness  # noqa: Y015
 
 @_typing.final
 class StageRates(_message.Message):
-    """Who came to a stage and who of them got through it. Who withdrew there does not count: whoever withdraws is no candidate
+    """Who came to a stage and who of them got through it. Who withdrew counts at none: whoever withdraws is no candidate
     any more (Uniform Guidelines on Employee Selection Procedures, questions and answers, 15).
     """
 
@@ -343,8 +347,9 @@ class AdverseImpact(_message.Message):
     that are told are compared, two or more of a dimension; tried rules can raise `smallest_group`, not lower it.
 
     What a flag still tells is one bit about all of them together, and whether it is there at all another: who tries rules
-    again and again, each time with one person more, sees at whom a flag turns or comes, and so that person's group. HR and
-    the executive are trusted not to.
+    again and again, each time with one person more, sees at whom a flag turns or comes, and so that person's group. So flags
+    are told of stored versions only, not of drafts: each bit costs a version that says for ever who stored it and when. For
+    rankings groups are as they were declared when applications closed, for eligibility as they were when the month began.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -30,11 +30,20 @@ class FairnessServiceStub:
     everybody; what was declared lies sealed in the restricted log, is read by nobody else, and is used for nothing but these
     rates. Who has declared nothing in a dimension belongs to no group of it.
 
-    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
-    each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
-    are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
-    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
+    What is told never changes. A competition is told of when it is closed; a cycle, or a year, when it is over and all its
+    competitions are closed; a stage once nobody in the unit waits there or before (trials go on). Somebody's groups are what
+    they had declared when applications closed: what they declare, or withdraw, later counts in later competitions. So nobody
+    learns of one person by asking before and after. Cancelled competitions do not count.
+
+    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of few: each
+    number of people is 0 or at least `smallest_group`, for those who came to a stage, those who got through it and those who
+    did not, in the unit asked about and in what is left of it without its parts that are told (the competitions of a cycle,
+    the cycles of a year); and so is what a group's numbers lose from one stage that is told to another. People are counted,
+    not candidacies: who was in two competitions of a cycle and got one of the posts was selected.
+
+    Not promised: that nothing can be concluded of everybody in a group at once (if nobody of a group got through, whoever did
+    is of another one), or with knowledge of others' groups from elsewhere; and when somebody is erased, they are missing in
+    what is told from then on, and whoever kept earlier numbers could subtract.
     """
 
     def __init__(self, channel):
@@ -65,11 +74,20 @@ class FairnessServiceServicer:
     everybody; what was declared lies sealed in the restricted log, is read by nobody else, and is used for nothing but these
     rates. Who has declared nothing in a dimension belongs to no group of it.
 
-    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
-    each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
-    are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
-    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
+    What is told never changes. A competition is told of when it is closed; a cycle, or a year, when it is over and all its
+    competitions are closed; a stage once nobody in the unit waits there or before (trials go on). Somebody's groups are what
+    they had declared when applications closed: what they declare, or withdraw, later counts in later competitions. So nobody
+    learns of one person by asking before and after. Cancelled competitions do not count.
+
+    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of few: each
+    number of people is 0 or at least `smallest_group`, for those who came to a stage, those who got through it and those who
+    did not, in the unit asked about and in what is left of it without its parts that are told (the competitions of a cycle,
+    the cycles of a year); and so is what a group's numbers lose from one stage that is told to another. People are counted,
+    not candidacies: who was in two competitions of a cycle and got one of the posts was selected.
+
+    Not promised: that nothing can be concluded of everybody in a group at once (if nobody of a group got through, whoever did
+    is of another one), or with knowledge of others' groups from elsewhere; and when somebody is erased, they are missing in
+    what is told from then on, and whoever kept earlier numbers could subtract.
     """
 
     def DeclareGroups(self, request, context):
@@ -127,11 +145,20 @@ class FairnessService:
     everybody; what was declared lies sealed in the restricted log, is read by nobody else, and is used for nothing but these
     rates. Who has declared nothing in a dimension belongs to no group of it.
 
-    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of nobody:
-    each number of people is 0 or at least `smallest_group`, for those who came to a stage and those who got through it (they
-    are the next stage's), in the unit asked about and in what is left of it without its parts that are told (the competitions
-    of a cycle, the cycles of a year). A competition counts at a stage once nobody of it waits there or before: one candidate
-    more, or a day more if days could be chosen, would tell of one person. Cancelled ones do not count.
+    What is told never changes. A competition is told of when it is closed; a cycle, or a year, when it is over and all its
+    competitions are closed; a stage once nobody in the unit waits there or before (trials go on). Somebody's groups are what
+    they had declared when applications closed: what they declare, or withdraw, later counts in later competitions. So nobody
+    learns of one person by asking before and after. Cancelled competitions do not count.
+
+    A group's numbers are told only where they, and what is left of all candidates when they are taken away, tell of few: each
+    number of people is 0 or at least `smallest_group`, for those who came to a stage, those who got through it and those who
+    did not, in the unit asked about and in what is left of it without its parts that are told (the competitions of a cycle,
+    the cycles of a year); and so is what a group's numbers lose from one stage that is told to another. People are counted,
+    not candidacies: who was in two competitions of a cycle and got one of the posts was selected.
+
+    Not promised: that nothing can be concluded of everybody in a group at once (if nobody of a group got through, whoever did
+    is of another one), or with knowledge of others' groups from elsewhere; and when somebody is erased, they are missing in
+    what is told from then on, and whoever kept earlier numbers could subtract.
     """
 
     @staticmethod

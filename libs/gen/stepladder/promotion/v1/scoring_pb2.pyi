@@ -425,7 +425,7 @@ class DryRunRankingResponse(_message.Message):
     @_builtins.property
     def impact(self) -> _containers.RepeatedCompositeFieldContainer[_fairness_pb2.AdverseImpact]:
         """Of being within the seats; who was a candidate of several competitions counts once, as selected if they were in one of
-        them. In the last message only, as what follows.
+        them. Of a stored version only. In the last message only, as what follows.
         """
 
     def __init__(
