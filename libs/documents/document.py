@@ -125,6 +125,16 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("", text)
 
 
+def shortened(text: str, letters: int) -> str:
+    """The beginning of a text on one line, at most so long and at the end of a word where one ends near there: for a
+    place at which there is no room for the whole."""
+    line = " ".join(text.split())
+    if len(line) <= letters:
+        return line
+    words = line[:letters].rpartition(" ")[0]
+    return f"{words if len(words) > letters / 2 else line[: letters - 1]}…"
+
+
 def shown(cell: Cell) -> str:
     """A cell as people read it: thousands in groups, a sign that is a minus."""
     if cell is None:

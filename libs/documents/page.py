@@ -8,6 +8,9 @@ from string import Template
 from libs.documents.charts import PAGE, draw
 from libs.documents.document import Course, Document, Section, Table, Trend, shown, storable
 
+NARROW = 3
+"""So many columns have room beside each other on a telephone; the cells of more stand below each other there."""
+
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
@@ -20,7 +23,7 @@ def page_of(document: Document) -> bytes:
     sections = "\n".join(_section(index, one) for index, one in enumerate(document.sections))
     page = _PAGE.substitute(
         title=escape(document.title),
-        subtitle=escape(document.subtitle),
+        subtitle=_own(document.subtitle),
         headlines=headlines,
         sections=sections,
         language=document.language,
@@ -51,13 +54,14 @@ def _table(table: Table) -> str:
     )
     rows = []
     for index, row in enumerate(table.rows):
-        cells = [
-            f'<th scope="row"{name}>{_own(shown(cell))}</th>' if column == 0 else f"<td{name}>{_own(shown(cell))}</td>"
-            for column, (cell, name) in enumerate(zip(row, classes, strict=True))
-        ]
+        cells = []
+        for column, (cell, title, name) in enumerate(zip(row, table.columns, classes, strict=True)):
+            kind = "td" if column else 'th scope="row"'
+            cells.append(f'<{kind}{name} data-title="{escape(title)}">{_own(shown(cell))}</{kind[:2]}>')
         rows.append(f"<tr{' class=m' if index in table.marked else ''}>{''.join(cells)}</tr>")
     made = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
+        f"<table{' class=wide' if len(table.columns) > NARROW else ''}>"
         f"<caption>{escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     if table.behind:
@@ -74,5 +78,6 @@ def _class(table: Table, column: int) -> str:
 
 
 def _own(text: str) -> str:
-    """Text in its own direction, whatever stands beside it."""
-    return f"<bdi>{escape(text)}</bdi>" if any(ord(character) >= 0x590 for character in text) else escape(text)
+    """Text in its own lines, and its own direction, whatever stands beside it."""
+    lines = escape(text).replace("\n", "<br>")
+    return f"<bdi>{lines}</bdi>" if any(ord(character) >= 0x590 for character in text) else lines

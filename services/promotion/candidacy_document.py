@@ -1,7 +1,7 @@
 """All of a candidacy as people read and print it: a page to understand it, then every number and every step. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import assert_never, cast
@@ -9,7 +9,7 @@ from typing import assert_never, cast
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
-from libs.documents.document import Bars, Cell, Document, Section, Table
+from libs.documents.document import Bars, Cell, Document, Section, Table, shortened
 from libs.facts.values import decimal
 from services.promotion import drift
 from services.promotion.candidacy_state import Event, State
@@ -75,7 +75,7 @@ RULES = {
 }
 """What tells ties apart, where it is no part."""
 
-PARTS: Mapping[type[Message], str] = {
+DECIDING: Mapping[type[Message], str] = {
     CandidacyApplied: "Applied",
     LeadReviewed: "Reviewed as the lead",
     ManagerReviewed: "Reviewed as the manager",
@@ -97,6 +97,14 @@ WHO: Mapping[type[Message], str] = {
     CandidacyRejected: "whoever decided",
 }
 """In place of others’ names; HR where it is none of these."""
+
+IN_FRONT = 250
+"""Letters of what somebody said on the first page. The whole stands in its step."""
+NAME = 60
+"""Letters of a name where it stands beside others. The whole stands in what it is about, or with the step."""
+
+_NO_SEAT = {Candidacy.STATE_WITHDRAWN, Candidacy.STATE_REJECTED, Candidacy.STATE_NOT_SELECTED}
+"""Ended so, whatever the rank was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +134,25 @@ class CandidacyFile:
 def candidacy_document(file: CandidacyFile) -> Document:
     """First what there is to know at once; then each number with its facts, and each step with who took it."""
     applied, explained = file.state.applied, file.explanation
+    brief = replace(file, names={one: shortened(name, NAME) for one, name in file.names.items()})
     headlines: list[tuple[str, Cell]] = [("State", STATES[file.state.stage])]
     if explained is not None:
         if explained.HasField("ranked"):
             headlines.append(("Rank", f"{explained.ranked.rank} of {explained.candidates}"))
         headlines.append(("Total", Decimal(explained.score.total) if explained.score.total else None))
-    if file.state.notice_until:
+    if file.state.stage == Candidacy.STATE_LISTED:
         headlines.append(("Notice to", file.state.notice_until))
     sections = [
-        _at_a_glance(file),
-        *([_parts(file, explained), _outcome(explained)] if explained is not None else []),
+        _at_a_glance(brief, _about(file)),
+        *([_parts(brief, explained), _outcome(explained)] if explained is not None else []),
         _eligibility(file),
         _steps(file),
     ]
     return Document(
-        title=f"Candidacy · {_named(file, applied.employee_id)}",
-        subtitle=f"For {file.post} in {file.team}, competition {applied.competition_id}, "
-        f"candidacy {file.candidacy_id}, as of {file.made.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        title=f"Candidacy · {_named(brief, applied.employee_id)}",
+        subtitle=f"For {shortened(file.post, NAME)} in {shortened(file.team, NAME)}, "
+        f"competition {applied.competition_id}, candidacy {file.candidacy_id}, "
+        f"as of {file.made.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         headlines=headlines,
         sections=[one for one in sections if one is not None],
     )
@@ -157,24 +167,22 @@ def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None)
     return actors | candidates | apart | {one.name for part in parts for one in (*part.inputs, *part.not_counted)}
 
 
-def _at_a_glance(file: CandidacyFile) -> Section:
+def _at_a_glance(file: CandidacyFile, about: Table) -> Section:
     explained = file.explanation
-    sentences = [_came_out(explained)] if explained is not None else ["There is no score yet."]
-    if explained is not None and explained.provisional:
-        sentences = ["The competition is not ranked: the score is what would come out now."]
+    sentences = [_came_out(file.state, explained)]
     if changed := drift.told(file.state):
         sentences.append(changed)
     decided: list[list[Cell]] = [
         [
-            PARTS[type(one.event)],
+            DECIDING[type(one.event)],
             _actor(file, one),
             _day(one),
-            "\n".join([_sentence(one.event), *_words(file, one.event)]),
+            "\n".join([_sentence(one.event), *(shortened(words, IN_FRONT) for words in _words(file, one.event))]),
         ]
         for one in _told(file)
-        if type(one.event) in PARTS
+        if type(one.event) in DECIDING
     ]
-    tables = [_about(file), Table("Who decided what", ("Part", "Who", "When", "What came of it"), decided)]
+    tables = [about, Table("Who decided what", ("Step", "Who", "When", "What came of it"), decided)]
     charts = []
     if explained is not None and explained.score.total:
         tables.insert(1, _total(explained))
@@ -202,19 +210,33 @@ def _about(file: CandidacyFile) -> Table:
         ["Post", f"{file.post} in {file.team}"],
         ["Applied on", applied.applied_date],
         ["Eligible", f"yes, with {waived} of the criteria waived" if waived else "yes, by every criterion"],
-        ["Public notice", f"from {state.listed.listed_date} to {state.notice_until}" if state.notice_until else ""],
+        ["Public notice", _notice(state)],
         ["Objections", f"{raised} raised, {settled} settled" if raised else ""],
         ["Trial", f"from {appointed.start_date} to {appointed.trial_until}" if appointed.start_date else ""],
     ]
     return Table("What it is about", ("What", "How it stands"), [row for row in rows if row[1]])
 
 
-def _came_out(explained: ScoreExplanation) -> str:
+def _notice(state: State) -> str:
+    """From when to when. One that was broken off before anybody approved may not have run to its last day."""
+    if not state.notice_until:
+        return ""
+    if state.stage in _NO_SEAT and CandidacyApproved not in state.told:
+        return f"from {state.listed.listed_date}; the candidacy ended before it was approved"
+    return f"from {state.listed.listed_date} to {state.notice_until}"
+
+
+def _came_out(state: State, explained: ScoreExplanation | None) -> str:
+    if explained is None:
+        return "It ended without a score." if state.ended else "There is no score yet."
+    if explained.provisional:
+        return "The competition is not ranked: the score is what would come out now."
     ranked = explained.ranked
     seats = f"{explained.seats} {'seat' if explained.seats == 1 else 'seats'}"
     place = f"With {ranked.total} points at rank {ranked.rank} of {explained.candidates}, for {seats}"
     if explained.within_seats:
-        return f"{place}: within the seats."
+        ended = state.stage in _NO_SEAT
+        return f"{place}; then the candidacy ended: {STATES[state.stage]}." if ended else f"{place}: within the seats."
     return f"{place}: not within the seats." if ranked.passed else f"{place}: below the pass mark."
 
 
@@ -251,7 +273,7 @@ def _parts(file: CandidacyFile, explained: ScoreExplanation) -> Section:
             _read(one.value),
             f"{one.value.numerator}/{one.value.denominator}" if one.value.denominator != "1" else one.value.numerator,
             how,
-            ", ".join(map(str, one.positions)),
+            _places(*one.positions),
         ]
         for part in explained.score.parts
         for one, how in (
@@ -314,9 +336,7 @@ def _eligibility(file: CandidacyFile) -> Section:
             one.required,
             one.actual,
             drift.standing(one),
-            ", ".join(
-                map(str, sorted([*one.evidence_positions, *([one.waiver_position] if one.waiver_position else [])]))
-            ),
+            _places(*one.evidence_positions, *([one.waiver_position] if one.waiver_position else [])),
         ]
         for one in found.criteria
     ]
@@ -330,7 +350,12 @@ def _eligibility(file: CandidacyFile) -> Section:
 
 def _steps(file: CandidacyFile) -> Section:
     rows: list[list[Cell]] = [
-        [_moment(one), "\n".join([_sentence(one.event), *_words(file, one.event)]), _actor(file, one), one.position]
+        [
+            _moment(one),
+            "\n".join([_sentence(one.event), *_words(file, one.event)]),
+            _actor(file, one),
+            _places(one.position),
+        ]
         for one in _told(file)
     ]
     return Section(
@@ -456,6 +481,11 @@ def _actor(file: CandidacyFile, one: Recorded) -> str:
 def _named(file: CandidacyFile, employee_id: str) -> str:
     name = file.names.get(employee_id, "")
     return f"{name} ({employee_id})" if name else employee_id
+
+
+def _places(*positions: int) -> str:
+    """Positions in the log: names of what lies there, not numbers."""
+    return ", ".join(map(str, sorted(positions)))
 
 
 def _read(number: Exact) -> Decimal:

@@ -42,7 +42,7 @@ def list_document(found: PublicList, post: str, team: str, notices: Mapping[str,
             ("Seats", found.seats),
             ("To be appointed", len(found.entries)),
             ("Public from", found.published_date),
-            ("To the last day", latest or None),
+            *([("To the last day", latest)] if latest else []),
         ],
         sections=[Section(TITLE, sentences, (), [Table(TITLE, columns, rows)] if rows else ())],
     )

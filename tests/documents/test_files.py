@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from openpyxl import load_workbook
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 
 from libs.documents.charts import PAGE, draw
 from libs.documents.document import Bars, Cell, Chart, Course, Document, Heat, Section, Table, Trend
@@ -120,6 +120,21 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
     assert page.count("<table>") == 4
 
 
+def test_texts_keep_their_lines_on_a_page() -> None:
+    table = Table("Said", ["Who", "What"], [["Anna", "first\n\n<second>"]])
+    page = page_of(Document("Said", "one\ntwo", [], [Section("Said", ["three\nfour"], tables=[table])])).decode()
+    for told in ("first<br><br>&lt;second&gt;", "<p>one<br>two</p>", "<p>three<br>four</p>"):
+        assert told in page
+
+
+def test_cells_of_a_wide_table_can_stand_below_each_other_each_with_its_title() -> None:
+    """So that nobody has to scroll sideways on a telephone."""
+    narrow, wide = Table("A", ["a", "b", "c"], [["1", "2", "3"]]), Table("B", ["a", "b", "c", "=<d>"], [["", 2, 3, 4]])
+    page = page_of(Document("", "", [], [Section("", tables=[narrow, wide])])).decode()
+    assert page.count("<table>") == page.count("<table class=wide>") == 1
+    assert '<td class="n" data-title="=&lt;d&gt;">4</td>' in page
+
+
 def test_days_are_not_broken_on_a_page() -> None:
     """Where a column has nothing else; other text may take as many lines as it needs."""
     rows: list[list[Cell]] = [["a", "2026-03-01", "2026-03-01"], ["b", "", "early in 2026-03"]]
@@ -187,3 +202,41 @@ def test_nothing_long_runs_off_a_printed_page(text: str) -> None:
     for page in made.pages:
         page.extract_text(visitor_text=see)
     assert not Counter("".join(text.split())) - Counter("".join(found))
+
+
+def heights(page: PageObject) -> dict[str, set[int]]:
+    """Of every letter above the bottom of the page, in points: by what is written."""
+    found: dict[str, set[int]] = {}
+
+    def see(part: str, origin: list[float], at: list[float], *_: object) -> None:
+        for word in part.split():
+            found.setdefault(word, set()).add(round(origin[5] - at[5]))
+
+    page.extract_text(visitor_text=see)
+    return found
+
+
+@pytest.mark.parametrize("name", ["Maria Aleksandra " * 20, "名单" * 150, "ļ" * 300], ids=["words", "signs", "a word"])
+def test_what_stands_on_each_page_has_one_line(name: str) -> None:
+    """The subtitle at its head and the title at its foot are shortened; each page has its number."""
+    table = Table("Rows", ["What"], [["~"] for _ in range(200)])
+    made = PdfReader(io.BytesIO(pdf_of(Document(name, name, (), [Section("Rows", tables=[table])]))))
+    pages = [heights(page) for page in made.pages]
+    assert len(pages) > 2
+    for number, found in enumerate(pages, 1):
+        told = {height for word, at in found.items() if word[0] in name + "…" for height in at}
+        assert len({height for height in told if height < BOTTOM}) == 1
+        assert found["/"] == {height for height in told if height < BOTTOM}
+        assert number == 1 or len(told) == 2
+
+
+def test_short_rows_are_not_torn_apart_in_print() -> None:
+    """A page ends between two of them, wherever it ends."""
+    for lines in (2, 3, 5):
+        rows = [["\n".join(f"r{row}l{line}" for line in range(lines))] for row in range(120)]
+        made = PdfReader(io.BytesIO(pdf_of(Document("", "", (), [Section("", tables=[Table("", ["What"], rows)])]))))
+        assert len(made.pages) > 2
+        pages = ["".join(heights(page)) for page in made.pages]
+        for row in range(120):
+            (page,) = {number for number, text in enumerate(pages) for line in range(lines) if f"r{row}l{line}" in text}
+            assert f"r{row}l0" in pages[page]

@@ -200,6 +200,52 @@ def test_the_first_page_says_how_it_came_out_and_adds_up() -> None:
     ]
 
 
+def test_the_first_page_is_short_and_the_whole_of_it_stands_later() -> None:
+    """Names, posts and words of any length, with and without places at which to break."""
+    words, name, post = f"{'It was calm. ' * 700}\nAnd so on.", "Ilze Marija " * 12, "客服 " + "代表" * 80
+    applied = CandidacyApplied.FromString(STEPS[0][1].SerializeToString())
+    applied.motivation = words
+    steps = [("user:e-7", applied), *STEPS[1:]]
+    made = candidacy_document(replace(told(steps), names={**NAMES, "e-7": name, "e-lead": "L" * 200}, post=post))
+    assert len(made.title) < 90
+    assert made.subtitle.startswith(f"For 客服 {'代表' * 28}… in North, ")
+    decided = tables(made)["Who decided what"].rows
+    assert max(len(shown(cell)) for row in decided for cell in row) < 350
+    assert decided[0][3] == f"Applied for the next level.\nWhy: {'It was calm. ' * 18}It was…"
+    assert decided[1][1] == f"{'L' * 59}… (e-lead)"
+    about = tables(made)["What it is about"].rows
+    assert ["Candidate", f"{name} (e-7)"] in about
+    assert ["Post", f"{post} in North"] in about
+    steps_told = tables(made)["Step by step"].rows
+    assert steps_told[0][1] == f"Applied for the next level.\nWhy: {words}"
+    assert steps_told[1][2] == f"{'L' * 200} (e-lead)"
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (CandidacyWithdrawn(reason="Moving away."), "withdrawn"),
+        (CandidacyRejected(reason="Upheld."), "rejected"),
+        (CandidacyNotSelected(), "not selected"),
+    ],
+)
+def test_whoever_ended_without_a_seat_is_not_told_of_one(event: Message, state: str) -> None:
+    """Nor is a notice said to have run that was broken off."""
+    first = explain(RULES, "c-1", 3, RANKING, SCORES, "7")
+    running = candidacy_document(replace(told(), explanation=first))
+    assert running.sections[0].sentences == ["With 84.02 points at rank 3 of 3, for 3 seats: within the seats."]
+    made = candidacy_document(replace(told([*STEPS, ("user:e-hr", event)]), explanation=first))
+    assert "Notice to" not in dict(made.headlines)
+    assert made.sections[0].sentences == [
+        f"With 84.02 points at rank 3 of 3, for 3 seats; then the candidacy ended: {state}."
+    ]
+    about = tables(made)["What it is about"].rows
+    assert ["Public notice", "from 2026-07-01; the candidacy ended before it was approved"] in about
+    early = candidacy_document(replace(told([*STEPS[:1], ("user:e-hr", event)]), explanation=None))
+    assert early.sections[0].sentences == ["It ended without a score."]
+    assert "Public notice" not in {row[0] for row in tables(early)["What it is about"].rows}
+
+
 def test_every_number_stands_with_its_facts_exactly() -> None:
     rows = tables(candidacy_document(told()))["Inputs"].rows
     assert ["Work", "2026-02", 92, "92", "", "102"] in rows
@@ -227,6 +273,7 @@ def test_eligibility_and_each_step_are_told() -> None:
     assert steps[0] == f"Applied for the next level.\nWhy: {MOTIVATION}"
     assert f"Interviewed: 28 of 40 points.\nNotes: {NOTES}" in steps
     assert "3 peers gave 86.666667 of 100 on average." in steps
+    assert {row[3] for row in made["Step by step"].rows} >= {"700", "710"}  # as where facts are told, not as numbers
     assert len(steps) == len(STEPS) - 1  # nothing happened by a command that changed nothing
 
 
@@ -322,6 +369,7 @@ def test_the_public_list_has_names_ranks_and_days_and_no_score() -> None:
 def test_an_empty_list_says_so() -> None:
     nobody = list_document(PublicList(competition_id="c-1", seats=1), "Team lead", "North", {})
     assert "Nobody is on the list now" in text_of(nobody)
+    assert "To the last day" not in text_of(nobody)
 
 
 LETTER = Letter(
