@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from google.protobuf.message import Message
 
-from libs.common.envelope import Codec, Encoded, chain_start, payload_hash
+from libs.common.envelope import Codec, Encoded, chain_start, payload_hash, person_in
 from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
 from libs.common.eventsourcing import Aggregate, Context, Kind, Recorded
 from libs.common.log import EventLog, StaleExpectation
@@ -79,20 +79,25 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded(Generic[S]):
-    """An aggregate as of a position, last `changed` at one; `commands` has every command that ever acted, by its id."""
+    """An aggregate as of a position, last `changed` at one; `commands` has every command that ever acted, by its id.
+
+    `people` are those of whom it holds something personal that can be read.
+    """
 
     state: S
     position: int
     changed: int
     last_hash: bytes
     data_subject: str = ""
+    people: frozenset[str] = frozenset()
     commands: dict[str, _Past] = field(default_factory=dict)
 
 
 class Commands:
     """Runs commands of one service against its logs, one for each stream in which its aggregates lie.
 
-    Recently used aggregates are kept in memory: the append's expected position proves that the copy was current.
+    Recently used aggregates are kept in memory: the append's expected position proves that the copy was current. Copies
+    that hold something of people who were erased since are dropped before they are used.
     """
 
     def __init__(self, logs: Iterable[EventLog], codec: Codec, *, keep: int = 20_000) -> None:
@@ -266,10 +271,9 @@ class Commands:
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
             before.commands[identity.command_id] = _Past(identity.command_id, identity.digest, result, context.actor)
             changed = result if count else before.changed
-            self._remember(
-                append.subject,
-                _Loaded(state, result, changed, encoded.last_hash, encoded.data_subject, before.commands),
-            )
+            person, people = encoded.data_subject, before.people | {encoded.data_subject} - {""}
+            after_it = _Loaded(state, result, changed, encoded.last_hash, person, people, before.commands)
+            self._remember(append.subject, after_it)
             outcomes[append.subject] = Handled(state, changed, before.state, count)
         return again
 
@@ -296,9 +300,15 @@ class Commands:
 
         With `check`, copies in memory are compared with the log; with `latest`, the leader is asked for all.
         """
-        found: dict[str, _Loaded[S]] = {
-            subject: self._cached(subject) or self._empty(aggregate, subject) for subject in subjects
-        }
+        kept: dict[str, _Loaded[S] | None] = {subject: self._cached(subject) for subject in subjects}
+        erased = await self._codec.erased({person for one in kept.values() if one for person in one.people})
+        found: dict[str, _Loaded[S]] = {}
+        for subject, one in kept.items():
+            if one is not None and one.people.isdisjoint(erased):
+                found[subject] = one
+            else:
+                self._cache.pop(subject, None)
+                found[subject] = self._empty(aggregate, subject)
         log = self._logs[aggregate.stream]
         behind = list(found) if latest or check else [subject for subject, one in found.items() if not one.position]
         if not latest and (check or len(behind) > 1):
@@ -317,6 +327,7 @@ class Commands:
     async def _fold(self, aggregate: Kind[S], start: _Loaded[S], stored: Sequence[Stored]) -> _Loaded[S]:
         state, position, changed = start.state, start.position, start.changed
         last_hash, data_subject, commands = start.last_hash, start.data_subject, dict(start.commands)
+        people = set(start.people)
         for entry in stored:
             recorded = await self._codec.decode(entry)
             check_chain(recorded, last_hash)
@@ -325,9 +336,11 @@ class Commands:
             position, last_hash = entry.position, payload_hash(entry.payload)
             envelope = recorded.envelope
             data_subject = envelope.personal.data_subject or data_subject
+            if person := person_in(recorded):
+                people.add(person)
             command_id, actor = envelope.command_id, sys.intern(envelope.actor)  # a caller gives many commands
             commands[command_id] = _Past(command_id, envelope.command_digest, position, actor)
-        return _Loaded(state, position, changed, last_hash, data_subject, commands)
+        return _Loaded(state, position, changed, last_hash, data_subject, frozenset(people), commands)
 
     @staticmethod
     def _empty(aggregate: Kind[S], subject: str) -> _Loaded[S]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -163,6 +163,10 @@ class Codec:
             await self._unseal(kind, stored.subject, event, envelope)
         return Recorded(stored.position, stored.subject, event, envelope)
 
+    async def erased(self, employee_ids: Collection[str]) -> frozenset[str]:
+        """Those of these employees of whom nothing can be read any more."""
+        return await self._keys.gone(employee_ids)
+
     async def _seal(
         self, kind: EventType, subject: str, event: Message, envelope: Envelope, data_subject: str
     ) -> Message:
@@ -217,6 +221,13 @@ class Codec:
         except InvalidTag as error:
             raise LogCorrupted(f"{subject}, event {envelope.event_id}: sealed fields do not match the event") from error
         event.MergeFromString(secret)
+
+
+def person_in(recorded: Recorded) -> str:
+    """Whose personal fields an event holds so that they can be read; empty where there are none, or they are erased."""
+    sealed = recorded.envelope.personal
+    held = [getattr(recorded.event, name) for name in sealed.fields]
+    return sealed.data_subject if any(one not in (ERASED, [ERASED]) for one in held) else ""
 
 
 def _associated_data(subject: str, envelope: Envelope) -> bytes:

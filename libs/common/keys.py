@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Collection
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -26,6 +27,9 @@ DATA_KEYS = Table(
 CACHE_SECONDS = 60.0
 """How long a process may go on using a key after another one has erased it."""
 
+AT_ONCE = 500
+"""Of how many employees one query asks."""
+
 
 class KeyErased(NotAllowed):
     """Something personal was to be written about an employee whose key is erased."""
@@ -48,6 +52,9 @@ class DataKeys(Protocol):
 
     async def get(self, employee_id: str) -> bytes | None:
         """The employee's key, None when it never was or is erased."""
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        """Those of these employees whose keys are gone; one that was erased elsewhere may be missing for a minute."""
 
 
 class SqlDataKeys:
@@ -79,8 +86,23 @@ class SqlDataKeys:
         if wrapped is None:
             return None
         key = self._unwrap(employee_id, wrapped)
-        self._cache[employee_id] = (time.monotonic() + CACHE_SECONDS, key)
+        self._keep(employee_id, key)
         return key
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        unsure = [one for one in employee_ids if self._cached(one) is None]
+        if not unsure:
+            return frozenset()
+        query = select(DATA_KEYS.c.employee_id, DATA_KEYS.c.wrapped)
+        found: dict[str, bytes] = {}
+        async with self._engine.connect() as connection:
+            for first in range(0, len(unsure), AT_ONCE):
+                some = DATA_KEYS.c.employee_id.in_(unsure[first : first + AT_ONCE])
+                rows = await connection.execute(query.where(some, DATA_KEYS.c.wrapped.is_not(None)))
+                found.update(tuple(row) for row in rows)
+        for employee_id, wrapped in found.items():
+            self._keep(employee_id, self._unwrap(employee_id, wrapped))
+        return frozenset(unsure) - found.keys()
 
     async def check(self) -> None:
         """Raises WrongKey when another key-encryption key has wrapped what is stored."""
@@ -102,6 +124,9 @@ class SqlDataKeys:
                 .values(wrapped=None, erased_time=func.now())
             )
         self._cache.pop(employee_id, None)
+
+    def _keep(self, employee_id: str, key: bytes) -> None:
+        self._cache[employee_id] = (time.monotonic() + CACHE_SECONDS, key)
 
     def _cached(self, employee_id: str) -> bytes | None:
         until, key = self._cache.get(employee_id, (0.0, b""))

@@ -8,6 +8,7 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
+from libs.common.envelope import ERASED
 from libs.common.eventsourcing import Recorded
 from libs.documents.document import Bars, Cell, Document, Section, Table, shortened
 from libs.facts.values import decimal
@@ -170,6 +171,10 @@ def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None)
 def _at_a_glance(file: CandidacyFile, about: Table) -> Section:
     explained = file.explanation
     sentences = [_came_out(file.state, explained)]
+    if file.names.get(file.state.applied.employee_id) == ERASED:
+        sentences.append(
+            "The candidate’s personal data was erased: their name, and all that was said in the candidacy."
+        )
     if changed := drift.told(file.state):
         sentences.append(changed)
     decided: list[list[Cell]] = [

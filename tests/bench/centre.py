@@ -1,6 +1,6 @@
 """A made-up centre to measure with: KPIs, employees, and the facts of any day."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -99,6 +99,9 @@ class _NoKeys:
 
     async def get(self, employee_id: str) -> bytes | None:
         raise NotImplementedError(employee_id)
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(employee_ids)
 
 
 CODEC = Codec(event_types([events_pb2.DESCRIPTOR]), _NoKeys())

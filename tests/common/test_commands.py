@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -68,6 +68,9 @@ class NoKeys:
 
     async def get(self, employee_id: str) -> bytes | None:
         raise AssertionError("nothing personal is read here")
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(employee_ids)
 
 
 def process(stream: MemoryStream, keys: DataKeys | None = None) -> Commands:
@@ -718,6 +721,23 @@ async def test_erasing_the_key_erases_the_person(engine: AsyncEngine, keys: SqlD
     assert (await process(stream, keys).load(EMPLOYEE, "e-1")).state.team_on(NOON.date()) == "t-2"
     repeated = await fresh.handle(EMPLOYEE, "e-1", hire(), by("r-1"))
     assert (repeated.position, repeated.state.display_name) == (hired.position, ERASED)
+
+
+async def test_who_is_erased_is_forgotten_by_processes_that_run(keys: SqlDataKeys) -> None:
+    """Copies in memory are dropped, of what was written as of what was read, and however they are asked for."""
+    stream = MemoryStream(NOON)
+    wrote, read = process(stream, keys), process(stream, keys)
+    await wrote.handle(EMPLOYEE, "e-1", hire(), by("r-1"))
+    for commands in (wrote, read):
+        assert (await commands.load(EMPLOYEE, "e-1")).state.display_name == NAME
+    await keys.erase("e-1")
+    for commands in (wrote, read):
+        assert (await commands.known(EMPLOYEE, ["e-1"], check=False))["e-1"].state.display_name == ERASED
+        assert (await commands.known(EMPLOYEE, ["e-1"]))["e-1"].state.display_name == ERASED
+        assert (await commands.load(EMPLOYEE, "e-1")).state.display_name == ERASED
+    transfer = TransferEmployeeRequest(employee_id="e-1", team_id="t-2", effective_date="2026-03-01")
+    moved = await wrote.handle(EMPLOYEE, "e-1", transfer, by("r-2"))
+    assert (moved.state.display_name, moved.state.team_on(NOON.date())) == (ERASED, "t-2")
 
 
 async def test_a_policy_that_says_it_differently_repeats_itself(stream: MemoryStream) -> None:

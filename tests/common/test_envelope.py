@@ -1,7 +1,7 @@
 """The envelope: events to stored bytes and back, sealed, chained, and versioned."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +46,9 @@ class Keys:
 
     async def get(self, employee_id: str) -> bytes | None:
         return self.keys.get(employee_id)
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(one for one in employee_ids if one not in self.keys)
 
 
 @pytest.fixture

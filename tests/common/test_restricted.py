@@ -1,7 +1,7 @@
 """The restricted stream: the same promises as LOG's, and nothing of it anywhere else."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -55,6 +55,9 @@ class Keys:
 
     async def get(self, employee_id: str) -> bytes | None:
         return None if employee_id in self.erased else await self.get_or_create(employee_id)
+
+    async def gone(self, employee_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self.erased.intersection(employee_ids))
 
 
 Streams = Mapping[str, Stream]

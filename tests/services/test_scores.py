@@ -8,13 +8,21 @@ from typing import Any
 
 import pytest
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
 from pypdf import PdfReader
 
+from libs.common.envelope import ERASED
+from libs.common.keys import SqlDataKeys
 from services.promotion.candidacy import candidacy_key
+from stepladder.performance.v1.directory_pb2 import Employee, UpdateEmployeeRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1 import candidacy_pb2 as told
-from stepladder.promotion.v1.competition_pb2 import CloseApplicationsRequest
+from stepladder.promotion.v1.competition_pb2 import (
+    CloseApplicationsRequest,
+    GetPublicListRequest,
+    ListCompetitionsRequest,
+)
 from stepladder.promotion.v1.document_pb2 import (
     ExportCandidacyFileRequest,
     ExportLetterRequest,
@@ -290,6 +298,76 @@ async def test_the_case_file_for_hr_and_for_the_candidate(contest: Contest) -> N
         await refused(case_file(contest, best, caller), *NO)
         await refused(case_file(contest, "none", caller), *NO)
     await refused(case_file(contest, "none", contest.hr), StatusCode.NOT_FOUND, "CANDIDACY_NOT_FOUND")
+
+
+async def everything(contest: Contest, candidacy_id: str) -> str:
+    """All that HR reads of a competition and of a candidacy, and all the paper that there is of it."""
+    world, caller = contest.world, by(contest.hr)
+    listed = await world.candidacies.ListCandidacies(told.ListCandidaciesRequest(), metadata=caller)
+    answers = [
+        *[one for one in listed.candidacies if one.candidacy_id == candidacy_id],
+        await contest.candidacy(candidacy_id),
+        await contest.get(),
+        await score(contest, candidacy_id),
+        await spread(contest),
+        await world.competitions.ListCompetitions(ListCompetitionsRequest(), metadata=caller),
+        await world.competitions.GetPublicList(GetPublicListRequest(competition_id="c-1"), metadata=caller),
+    ]
+    files = [
+        await public_list(contest, contest.hr),
+        *[await letter(contest, candidacy_id, contest.hr, language=one) for one in ("en", "zh")],
+        await case_file(contest, candidacy_id, contest.hr),
+    ]
+    return "".join([*map(str, answers), *map(text_of, files)])
+
+
+async def named(contest: Contest, **names: str) -> None:
+    """Gives people names to be known by."""
+    for employee_id, name in names.items():
+        employee = Employee(employee_id=employee_id, display_name=name)
+        request = UpdateEmployeeRequest(employee=employee, update_mask=FieldMask(paths=["display_name"]))
+        await contest.world.directory.UpdateEmployee(request, metadata=by(contest.hr))
+
+
+async def test_of_whoever_was_erased_no_name_and_no_word_comes_back(contest: Contest) -> None:
+    """The candidate, an interviewer, who objected, and who signed: all is still answered, and says so plainly."""
+    _, best = await contest.competed(3, 5)
+    objector, own, interviewer = contest.agents[3], contest.agents[1], contest.interviewers[0]
+    people = {own: "Ilze Kalnina", interviewer: "Andris Ozols", objector: "Peteris Liepa", contest.hr: "Ruta Zarina"}
+    await named(contest, **people)
+    await contest.rank()
+    await contest.publish()
+    await contest.settled()
+    candidacies = contest.world.candidacies
+    objection = told.RaiseObjectionRequest(candidacy_id=best, objection_id="o-1", reason="The nights were mine")
+    await candidacies.RaiseObjection(objection, metadata=by(objector))
+    settle = told.SettleObjectionRequest(candidacy_id=best, objection_id="o-1", reason="They were shared")
+    await candidacies.SettleObjection(settle, metadata=by(contest.hr))
+    contest.world.clock[0] += timedelta(days=20)
+    etag = (await contest.candidacy(best)).etag
+    approve = told.ApproveCandidacyRequest(candidacy_id=best, etag=etag, reason="best")
+    await candidacies.ApproveCandidacy(approve, metadata=by(contest.hr2))
+    issue = told.IssueLetterRequest(candidacy_id=best, etag=(await contest.candidacy(best)).etag)
+    await candidacies.IssueLetter(issue, metadata=by(contest.hr))
+
+    words = ("I train the new ones", "clear", "The nights were mine", "They were shared")
+    before = await everything(contest, best)
+    assert all(one in before for one in (*people.values(), *words))
+    keys = contest.world.services["promotion"].codec._keys
+    assert isinstance(keys, SqlDataKeys)
+    for count, (erased, name) in enumerate(reversed(people.items()), 1):
+        await keys.erase(erased)
+        after = await everything(contest, best)
+        assert name not in after
+        assert f"{ERASED} ({erased})" in after
+        assert sum(one in after for one in people.values()) == len(people) - count
+        assert all(one in after for one in words) == (erased != own)
+    assert not [one for one in words if one in after]
+    assert "The candidate’s personal data was erased" in after
+    assert f"Dear {ERASED}," in after
+    for caller in (own, contest.hr):
+        for kind in ("pdf", "csv", "xlsx"):
+            assert (await case_file(contest, best, caller, kind)).data
 
 
 async def test_the_candidate_reads_nothing_of_interviews_before_the_ranking(contest: Contest) -> None:
