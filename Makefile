@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 CALLS ?=
+DAYS_AHEAD ?=
 PAPERS ?=
 
 .PHONY: help up test check proto lock bench faults year bank cycle clean
@@ -10,8 +11,8 @@ PAPERS ?=
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
-up: $(VENV)/run ## install and run everything; CALLS=<file> imports a call log in place of the sample centre
-	@$(BIN)/stepladder up $(if $(CALLS),--calls "$(CALLS)")
+up: $(VENV)/run ## install and run everything; CALLS=<file> imports a call log in place of the sample centre, DAYS_AHEAD=<n> tries what takes days
+	@$(BIN)/stepladder up $(if $(CALLS),--calls "$(CALLS)") $(if $(DAYS_AHEAD),--days-ahead $(DAYS_AHEAD))
 
 test: check ## everything that must hold, then every test
 	$(BIN)/pytest -n 2 --dist loadgroup tests

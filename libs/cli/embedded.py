@@ -25,7 +25,7 @@ from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
 from libs.common.jetstream import connect, create_streams
 from libs.common.migrating import migrate
-from libs.common.settings import PREFIX, Settings
+from libs.common.settings import EMBEDDED, PREFIX, Settings
 
 SERVICES = ("performance", "coaching", "promotion", "gateway")
 DATABASES = ("performance", "coaching", "promotion", "keys")
@@ -124,7 +124,7 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "keys_url": f"sqlite+aiosqlite:///{folder}/keys.db",
             "kek_file": folder / "kek",
             "replicas": 1,
-            "instance": "embedded",
+            "instance": EMBEDDED,
         }
     )
 

@@ -68,9 +68,15 @@ def main() -> None:
 @click.option("--format", "mapping", default="brown-calls", show_default=True, help="Mapping of the call log.")
 @CENTRE
 @click.option("--empty", is_flag=True, help="Import nothing.")
-def up(folder: Path, calls: Path | None, mapping: str, centre: str, empty: bool) -> None:
+@click.option(
+    "--days-ahead",
+    type=click.IntRange(0, 3650),
+    default=0,
+    help="Let the clock of this run be so many days ahead, to try what takes days. Everything is recorded so.",
+)
+def up(folder: Path, calls: Path | None, mapping: str, centre: str, empty: bool, days_ahead: int) -> None:
     """Run the whole system here until Ctrl-C; in a new folder with a sample centre."""
-    run(starting.up(folder, calls, mapping, centre, empty=empty))
+    run(starting.up(folder, calls, mapping, centre, empty=empty, days_ahead=days_ahead))
 
 
 @main.group(name="import")

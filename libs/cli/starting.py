@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,17 @@ SETTLING_SECONDS = 60.0
 """Longest wait for what follows from an import before `up` says what to try."""
 
 
-async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
-    """Runs the system until it is asked to stop."""
+async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, empty: bool, days_ahead: int = 0) -> None:
+    """Runs the system until it is asked to stop, by a clock that is so many days ahead."""
     began = time.monotonic()
-    settings = load_settings()
+    settings = load_settings().model_copy(update={"days_ahead": days_ahead})
     address = f"127.0.0.1:{settings.public_port}"
     print("Starting nats-server, Envoy and four services ...", flush=True)
     async with running(folder, settings) as system:
         print(f"Everything is healthy after {time.monotonic() - began:.1f} s.", flush=True)
+        if days_ahead:
+            today = datetime.now(settings.site_time_zone) + timedelta(days=days_ahead)
+            print(f"For trying only: the services take today for {today:%Y-%m-%d}, and record it so.", flush=True)
         watching = asyncio.create_task(system.watch(lambda line: print(line, flush=True)))
         stopping = asyncio.create_task(until_stopped())
         loading = asyncio.create_task(_load(folder, address, calls, mapping, centre, empty=empty))

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Never
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "STEPLADDER_"
+EMBEDDED = "embedded"
+"""The instance of services that `stepladder up` runs."""
 
 
 def _written(pattern: str, rule: str) -> AfterValidator:
@@ -87,6 +89,10 @@ class Settings(BaseSettings):
 
     site_time_zone: ZoneInfo = Field(default=ZoneInfo("UTC"), description="IANA name; decides which day it is")
 
+    days_ahead: int = Field(
+        default=0, ge=0, le=3650, description="by how many days the clock of `stepladder up --days-ahead` is ahead"
+    )
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = Field(
         default="info", description="least severe level that is logged"
     )
@@ -103,6 +109,13 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(
         default=10.0, ge=0, description="how long running calls may go on after a stop"
     )
+
+    @field_validator("days_ahead")
+    @classmethod
+    def _for_trying_only(cls, days: int, others: ValidationInfo) -> int:
+        if days and others.data.get("instance") != EMBEDDED:
+            raise ValueError("a clock that is ahead is for trying: only `stepladder up --days-ahead` sets it")
+        return days
 
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""

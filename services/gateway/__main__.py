@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from functools import partial
 
 import structlog
 
 from libs.common.rpc import connect
 from libs.common.server import Serving, run, serve, until_stopped
+from libs.common.service import clock_of
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
 from services.gateway.home_api import HomeApi
@@ -118,8 +117,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
-        clock = partial(datetime.now, UTC)
-        async with serve(settings, "gateway", implementations, clock=clock, behind=behind) as serving:
+        async with serve(settings, "gateway", implementations, clock=clock_of(settings), behind=behind) as serving:
             yield serving
 
 

@@ -8,7 +8,6 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.envelope import ERASED
 from libs.common.eventsourcing import Recorded
 from libs.documents.document import Bars, Cell, Document, Section, Table, shortened
 from libs.facts.values import decimal
@@ -119,6 +118,7 @@ class CandidacyFile:
         names: of people, by id.
         own: the reader is the candidate, who is not told others' names, nor what interviewers and peers gave before the
             competition was ranked.
+        erased: nothing personal of the candidate can be read any more.
     """
 
     candidacy_id: str
@@ -130,6 +130,7 @@ class CandidacyFile:
     made: datetime
     own: bool
     names: Mapping[str, str] = field(default_factory=dict)
+    erased: bool = False
 
 
 def candidacy_document(file: CandidacyFile) -> Document:
@@ -171,7 +172,7 @@ def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None)
 def _at_a_glance(file: CandidacyFile, about: Table) -> Section:
     explained = file.explanation
     sentences = [_came_out(file.state, explained)]
-    if file.names.get(file.state.applied.employee_id) == ERASED:
+    if file.erased:
         sentences.append(
             "The candidate’s personal data was erased: their name, and all that was said in the candidacy."
         )

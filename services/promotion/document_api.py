@@ -2,6 +2,7 @@
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.envelope import ERASED
 from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
@@ -102,6 +103,7 @@ class DocumentApi:
         ]
         history = sorted([*histories[subject], *conflicts], key=lambda one: one.position)
         explanation = await self._scores.explained(seen)
+        names = await names_of(self._commands, people_in(history, explanation))
         file = CandidacyFile(
             candidacy_id=request.candidacy_id,
             state=seen.state,
@@ -111,7 +113,8 @@ class DocumentApi:
             team=await self._team(opened),
             made=context.now,
             own=Role.CANDIDATE in seen.roles,
-            names=await names_of(self._commands, people_in(history, explanation)),
+            names=names,
+            erased=names[seen.state.applied.employee_id] == ERASED,
         )
         return await file_of(lambda: candidacy_document(file), request.format)
 

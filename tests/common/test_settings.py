@@ -1,11 +1,13 @@
 """Settings from environment variables."""
 
 import base64
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from libs.common.service import clock_of, utc_now
 from libs.common.settings import Settings, load_settings
 
 
@@ -55,6 +57,7 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SITE_TIME_ZONE", "Mars/Olympus", "invalid timezone"),
         ("LOG_FORMAT", "xml", "'json' or 'console'"),
         ("OTLP_ENDPOINT", "collector:4317", "must start with http:// or https://"),
+        ("DAYS_AHEAD", "9", "only `stepladder up --days-ahead` sets it"),
         ("TRACE_RATIO", "1.5", "less than or equal to 1"),
     ],
 )
@@ -79,6 +82,15 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with pytest.raises(SystemExit):
         load_settings()
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_clock_that_is_ahead_is_for_trying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services of the embedded run take so many days later for now."""
+    monkeypatch.setenv("STEPLADDER_INSTANCE", "embedded")
+    for days in (0, 9):
+        monkeypatch.setenv("STEPLADDER_DAYS_AHEAD", str(days))
+        ahead = clock_of(load_settings())() - utc_now()
+        assert abs(ahead - timedelta(days=days)) < timedelta(minutes=1)
 
 
 def test_passwords_are_not_shown() -> None:
