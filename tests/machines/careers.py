@@ -48,6 +48,12 @@ def ended(*events: Message) -> State:
     return fold(CAREER, state, CAREER.decide(state, LEFT, Step(LEFT, CLOCK).context))
 
 
+def decided(*, confirmed: bool) -> State:
+    """A trial, decided when it was over."""
+    state, step = after(RESERVED, TRIAL), Step(settle("c-1", confirmed=confirmed), HR2, TRIAL_OVER)
+    return fold(CAREER, state, CAREER.decide(state, step.command, step.context))
+
+
 def appointment(state: State) -> str:
     """The latest."""
     told = to_resource("e-1", state, 1, TODAY)
@@ -95,6 +101,8 @@ APPOINTMENTS = Machine(
         after(ACTING, RETURNED),
         ended(ACTING),
         ended(RESERVED, TRIAL),
+        decided(confirmed=True),
+        decided(confirmed=False),
     ],
 )
 DEMOTIONS = Machine(

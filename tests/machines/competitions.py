@@ -23,7 +23,7 @@ from tests.promotion.test_competition import (
 
 def shown(state: State) -> str:
     name = Competition.State.Name(state.stage).removeprefix("STATE_")
-    if state.left:
+    if state.left and state.stage == Competition.STATE_LISTED:
         return f"{name}, one has left"
     with_panel = state.stage == Competition.STATE_OPEN and state.panel.interviewer_ids
     return f"{name}, with a panel" if with_panel else name

@@ -51,8 +51,8 @@ class Machine(Generic[S]):
         source: the module that decides.
         steps: every command, in every way in which it makes a difference.
         shown: the state as it is shown: all that are shown alike must answer every command alike.
-        states: those in which every step is tried, where what was said before also makes a difference; None: all that
-            steps lead to.
+        states: those in which every step is tried, where what was said before also makes a difference: one of each that
+            is shown; None: all that steps lead to.
     """
 
     title: str
@@ -82,26 +82,36 @@ class Explored:
     answers: dict[str, dict[str, Answer]] = field(default_factory=dict)
 
     def arrows(self) -> Iterator[tuple[str, str, str]]:
-        """From which state which steps lead to which other."""
+        """From which state which steps lead to which other; ways to give a command where they make a difference."""
         for state, answers in self.answers.items():
             by_target: dict[str, list[str]] = {}
             for step, answer in answers.items():
                 if answer.events and answer.state != state:
                     by_target.setdefault(answer.state, []).append(step)
             for target, steps in by_target.items():
-                yield state, target, ", ".join(steps)
+                plain = {one for one in steps if " (" not in one}
+                yield (
+                    state,
+                    target,
+                    ", ".join(one for one in steps if one in plain or one.partition(" (")[0] not in plain),
+                )
 
 
 def explore(machine: Machine[S]) -> Explored:
     """Tries every step in every state, from nothing on.
 
-    Raises AssertionError where two states that are shown alike answer a step differently.
+    Raises AssertionError where two states that are shown alike answer a step differently, or where a step leads to a
+    state that is none of those to be shown.
     """
     explored = Explored()
     if machine.states is not None:
         for state in machine.states:
             answers = {step.name: _answer(machine, state, step)[0] for step in machine.steps}
             explored.answers[_shown(machine, state)] = answers
+        for shown, answered in explored.answers.items():
+            for name, answer in answered.items():
+                is_shown = answer.refused or answer.state in explored.answers
+                assert is_shown, f"{machine.title}, {shown}: {name} leads to {answer.state}, which is not shown"
         return explored
     tried: dict[str, list[S]] = {}
     ahead = deque([machine.aggregate.initial])
@@ -152,12 +162,14 @@ reason of the refusal."""
 
 
 def _diagram(explored: Explored) -> str:
-    names = {state: f"s{index}" for index, state in enumerate(explored.answers) if state != NOTHING}
+    arrows = list(explored.arrows())
+    come_back = any(end == NOTHING for _, end, _ in arrows)
+    names = {state: f"s{index}" for index, state in enumerate(explored.answers) if come_back or state != NOTHING}
     lines = ["```mermaid", "stateDiagram-v2"]
     lines += [f'    state "{state}" as {name}' for state, name in names.items()]
-    lines += [
-        f"    {names.get(start, '[*]')} --> {names.get(end, '[*]')}: {steps}" for start, end, steps in explored.arrows()
-    ]
+    if come_back:
+        lines.append(f"    [*] --> {names[NOTHING]}")
+    lines += [f"    {names.get(start, '[*]')} --> {names[end]}: {steps}" for start, end, steps in arrows]
     return "\n".join([*lines, "```"])
 
 

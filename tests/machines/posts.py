@@ -18,10 +18,10 @@ from tests.promotion.test_post import (
 
 def shown(state: State) -> str:
     if "c-1" not in state.claims:
-        return "headcount of three"
+        return "no claim"
     claim = state.claims["c-1"]
     if claim.released:
-        return "claim released"
+        return "claim over, seats held"
     return ("two claimed", "one seat taken", "both taken")[len(claim.filled)]
 
 
