@@ -231,7 +231,7 @@ def test_the_first_page_is_short_and_the_whole_of_it_stands_later() -> None:
 )
 def test_whoever_ended_without_a_seat_is_not_told_of_one(event: Message, state: str) -> None:
     """Nor is a notice said to have run that was broken off."""
-    first = explain(RULES, "c-1", 3, RANKING, SCORES, "7")
+    first = explain(RULES, "c-1", "5eed", 3, RANKING, SCORES, "7")
     running = candidacy_document(replace(told(), explanation=first))
     assert running.sections[0].sentences == ["With 84.02 points at rank 3 of 3, for 3 seats: within the seats."]
     made = candidacy_document(replace(told([*STEPS, ("user:e-hr", event)]), explanation=first))
