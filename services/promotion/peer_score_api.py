@@ -1,5 +1,6 @@
 """gRPC: stepladder.promotion.v1.PeerScoreService."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from libs.common.errors import NotAllowed
@@ -65,12 +66,18 @@ class PeerScoreApi:
         caller, today = caller_id(context), context.today
         if not (await directory_around(self._commands, caller, today)).employed(caller, today):
             raise need_to_know()
+        competition_id = (await self._commands.load(CANDIDACY, request.candidacy_id)).state.applied.competition_id
+        if await self._competing(competition_id, [caller]):
+            raise need_to_know()
         await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)
         return pb.GivePeerScoreResponse()
 
     async def ClosePeers(self, request: pb.ClosePeersRequest, context: Context) -> pb.PeerScoring:
-        await self._asking(request.candidacy_id, context)
-        state = (await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)).state
+        seen = await self._asking(request.candidacy_id, context)
+        asked = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.asked
+        rivals = await self._competing(seen.state.applied.competition_id, asked.peer_ids)
+        command, own = pb.ClosePeersOf(request=request, rival_ids=rivals), replace(context, request=request)
+        state = (await self._commands.handle(PEER_SCORES, request.candidacy_id, command, own)).state
         if state.closed:  # whoever asks next may rank, and the policy, which also comes after a crash, may be behind
             note = note_peers(state.closed)
             await self._commands.handle(CANDIDACY, request.candidacy_id, note, replace(context, request_id=""))
@@ -107,11 +114,13 @@ class PeerScoreApi:
         around = [applied.employee_id, *request.peer_ids]
         directory = await directory_around(self._commands, caller_id(context), today, employee_ids=around)
         team_id = directory.team_of(applied.employee_id, today)
-        keys = {one: candidacy_key(applied.competition_id, one) for one in request.peer_ids}
-        competing = await self._commands.known(CANDIDACY, keys.values())
         apart = {applied.employee_id, applied.lead_id, directory.lead_of(team_id, today)}
+        apart.update(await self._competing(applied.competition_id, request.peer_ids))
         return [
-            one
-            for one, key in keys.items()
-            if team_id and directory.team_of(one, today) == team_id and one not in apart and key not in competing
+            one for one in request.peer_ids if team_id and directory.team_of(one, today) == team_id and one not in apart
         ]
+
+    async def _competing(self, competition_id: str, employee_ids: Collection[str]) -> list[str]:
+        """Those of some employees who are candidates of a competition, or were."""
+        keys = {candidacy_key(competition_id, one): one for one in employee_ids}
+        return sorted(keys[one] for one in await self._commands.known(CANDIDACY, keys, latest=True))

@@ -12,9 +12,9 @@ from libs.common.eventsourcing import Aggregate, Context
 from libs.facts.relations import need_to_know
 from services.promotion.scoring import exact, mean
 from stepladder.promotion.v1.events_pb2 import PeersAsked, PeersClosed, PeerScored
-from stepladder.promotion.v1.peer_score_pb2 import AskPeersOf, ClosePeersRequest, GivePeerScoreRequest, PeerScoring
+from stepladder.promotion.v1.peer_score_pb2 import AskPeersOf, ClosePeersOf, GivePeerScoreRequest, PeerScoring
 
-Command = AskPeersOf | GivePeerScoreRequest | ClosePeersRequest
+Command = AskPeersOf | GivePeerScoreRequest | ClosePeersOf
 Event = PeersAsked | PeerScored | PeersClosed
 
 
@@ -64,12 +64,12 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case GivePeerScoreRequest(score=score):
             return [PeerScored(candidacy_id=candidacy_id, peer_id=peer_id, score=score)]
 
-        case ClosePeersRequest() if not state.is_asked:
+        case ClosePeersOf() if not state.is_asked:
             raise not_asked()
-        case ClosePeersRequest() if state.closed:
+        case ClosePeersOf() if state.closed:
             return []
-        case ClosePeersRequest():
-            given = list(state.given.values())
+        case ClosePeersOf(rival_ids=rivals):
+            given = [score for one, score in state.given.items() if one not in rivals]
             closed = PeersClosed(candidacy_id=candidacy_id, peers=len(given))
             if len(given) >= state.asked.minimum:
                 closed.mean.CopyFrom(exact(mean(given)))

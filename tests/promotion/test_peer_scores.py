@@ -9,6 +9,7 @@ from stepladder.promotion.v1.events_pb2 import PeersAsked, PeersClosed, PeerScor
 from stepladder.promotion.v1.peer_score_pb2 import (
     AskPeersOf,
     AskPeersRequest,
+    ClosePeersOf,
     ClosePeersRequest,
     GivePeerScoreRequest,
     PeerScoring,
@@ -17,7 +18,7 @@ from stepladder.promotion.v1.score_pb2 import Exact
 from tests.deciding import Given, given
 
 PEERS = ["e-2", "e-3", "e-4", "e-5"]
-CLOSE = ClosePeersRequest(candidacy_id="k-1")
+CLOSE = ClosePeersOf(request=ClosePeersRequest(candidacy_id="k-1"))
 ASKED = PeersAsked(candidacy_id="k-1", employee_id="e-1", peer_ids=PEERS, minimum=3, asked_by="user:u-1")
 
 
@@ -93,3 +94,14 @@ def test_who_cannot_be_asked(peer_ids: list[str], fields: list[str]) -> None:
 
 def test_nothing_is_closed_before_it_is_asked() -> None:
     given(PEER_SCORES).when(CLOSE).refused(NotAllowed, "PEERS_NOT_ASKED")
+
+
+def test_what_rivals_gave_does_not_count() -> None:
+    """Those who compete for the same post by the time it is closed; too few are left, and there is no mean."""
+    scores = [scored(peer, score) for peer, score in zip(PEERS, ("90", "80", "70", "0"), strict=True)]
+    request = CLOSE.request
+    one = ClosePeersOf(request=request, rival_ids=["e-5"])
+    mean = Exact(numerator="80", denominator="1", value="80")
+    after(*scores).when(one).then(PeersClosed(candidacy_id="k-1", peers=3, mean=mean))
+    two = ClosePeersOf(request=request, rival_ids=["e-4", "e-5"])
+    after(*scores).when(two).then(PeersClosed(candidacy_id="k-1", peers=2))

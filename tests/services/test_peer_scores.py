@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -102,6 +103,18 @@ async def test_who_can_be_asked(people: Competing) -> None:
         await refused(peers(people, ask, person), *NEED_TO_KNOW)
 
 
+async def test_who_competes_by_now_gives_no_score(people: Competing) -> None:
+    """Though they were asked; what they gave before does not count: rivals judge nobody."""
+    await people.peers("80", "70", "60", "0", asked=4, close=False)
+    rival = people.agents[-1]
+    await people.apply(rival)
+    await refused(peers(people, give(people, "0"), rival), *NEED_TO_KNOW)
+    await peers(people, give(people, "90"), people.agents[-2])
+    await peers(people, pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0])
+    seen = await people.seen()
+    assert (seen.peers, seen.peers_mean.value) == (3, "80")
+
+
 @pytest.mark.parametrize("score", ["101", "-1", "80.123", "1e1", "", "８０"])
 async def test_what_is_no_score(people: Competing, score: str) -> None:
     await people.peers(close=False)
@@ -122,7 +135,9 @@ CHANGING = {"GivePeerScore", "ClosePeers", "WithdrawCandidacy"}
 """What would change what is looked for, if whoever may said it."""
 
 
-async def answers(people: Competing, person: str, *, without: Collection[str] = ()) -> list[str]:
+async def answers(
+    people: Competing, person: str, *, without: Collection[str] = (), contracts: Collection[ModuleType] = CONTRACTS
+) -> list[str]:
     """What every RPC of every service answers somebody who names the candidacy, the people and the competition."""
     asked = []
     known = {
@@ -138,8 +153,9 @@ async def answers(people: Competing, person: str, *, without: Collection[str] = 
         "etag": "1",
         "subject": PEER_SCORES.subject(people.key),
         "stream": LOG_RESTRICTED,
+        "format": "html",
     }
-    for contract in CONTRACTS:
+    for contract in contracts:
         channel = people.world.channels[contract.__name__.split(".")[1]]
         for descriptor in services_of(contract):
             for method in descriptor.methods:
@@ -166,7 +182,8 @@ async def answer(channel: Any, path: str, method: Any, request: Message, person:
     )(request, metadata=by(person), timeout=0.3 if method.server_streaming else 10)
     try:
         found = [one async for one in call] if method.server_streaming else [await call]
-        return path + json.dumps([json_format.MessageToDict(one) for one in found])
+        files = [one.data.decode() for one in found if isinstance(one, HttpBody)]
+        return path + json.dumps([json_format.MessageToDict(one) for one in found]) + "".join(files)
     except aio.AioRpcError as error:
         return f"{path} {error.code()} {error.details()} {error.trailing_metadata()}"
 

@@ -223,6 +223,34 @@ class ListPeerScoringsAskedOfMeResponse(_message.Message):
 Global___ListPeerScoringsAskedOfMeResponse: _TypeAlias = ListPeerScoringsAskedOfMeResponse  # noqa: Y015
 
 @_typing.final
+class ClosePeersOf(_message.Message):
+    """Internal: ClosePeersRequest with what was looked up for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    RIVAL_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___ClosePeersRequest: ...
+    @_builtins.property
+    def rival_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those asked who compete for the same post by now."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___ClosePeersRequest | None = ...,
+        rival_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "rival_ids", b"rival_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosePeersOf: _TypeAlias = ClosePeersOf  # noqa: Y015
+
+@_typing.final
 class AskPeersOf(_message.Message):
     """Internal: AskPeersRequest with what was looked up for it."""
 

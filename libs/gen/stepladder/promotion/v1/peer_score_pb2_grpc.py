@@ -96,7 +96,7 @@ class PeerScoreServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GivePeerScore(self, request, context):
-        """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+        """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
         as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
         Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
         """
@@ -105,8 +105,8 @@ class PeerScoreServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClosePeers(self, request, context):
-        """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. With fewer than the
-        minimum there is no mean.
+        """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. What somebody gave who
+        competes for the same post by now does not count. With fewer than the minimum there is no mean.
         Errors: FAILED_PRECONDITION `PEERS_NOT_ASKED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

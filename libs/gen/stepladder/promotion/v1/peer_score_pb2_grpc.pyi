@@ -34,13 +34,13 @@ class PeerScoreServiceStub:
     `PEERS_ASKED`; INVALID_ARGUMENT `PEERS_INVALID`, with the fields, for anybody else, and for fewer than the rules' minimum.
     """
     GivePeerScore: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.GivePeerScoreRequest, _peer_score_pb2.GivePeerScoreResponse]
-    """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+    """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
     as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
     Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
     """
     ClosePeers: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.ClosePeersRequest, _peer_score_pb2.PeerScoring]
-    """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. With fewer than the
-    minimum there is no mean.
+    """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. What somebody gave who
+    competes for the same post by now does not count. With fewer than the minimum there is no mean.
     Errors: FAILED_PRECONDITION `PEERS_NOT_ASKED`.
     """
     GetPeerScoring: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.GetPeerScoringRequest, _peer_score_pb2.PeerScoring]
@@ -82,7 +82,7 @@ class PeerScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_score_pb2.GivePeerScoreRequest,
         context: _aio.ServicerContext[_peer_score_pb2.GivePeerScoreRequest, _abc.Awaitable[_peer_score_pb2.GivePeerScoreResponse]],
     ) -> _abc.Awaitable[_peer_score_pb2.GivePeerScoreResponse]:
-        """A peer who was asked, as long as it is open. It takes the place of what they gave before, so saying it again is safe
+        """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
         as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
         Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
         """
@@ -93,8 +93,8 @@ class PeerScoreServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_score_pb2.ClosePeersRequest,
         context: _aio.ServicerContext[_peer_score_pb2.ClosePeersRequest, _abc.Awaitable[_peer_score_pb2.PeerScoring]],
     ) -> _abc.Awaitable[_peer_score_pb2.PeerScoring]:
-        """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. With fewer than the
-        minimum there is no mean.
+        """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. What somebody gave who
+        competes for the same post by now does not count. With fewer than the minimum there is no mean.
         Errors: FAILED_PRECONDITION `PEERS_NOT_ASKED`.
         """
 
