@@ -4,10 +4,12 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
-from tests.faults.checker import violations
+from tests.faults.checker import broken_log, violations
+from tests.faults.competing import not_once, run_competitions
 from tests.faults.storm import run_storm
 
 
@@ -18,19 +20,20 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}; the same kills again: make faults SEED={arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="stepladder-faults-") as folder:
-        evidence, said = asyncio.run(
-            run_storm(
-                Path(folder) / "storm",
-                arguments.seed,
-                kills=arguments.kills,
-                tell=lambda line: print(line, flush=True),
-            )
-        )
-    print(said)
-    broken = violations(evidence)
+        broken = asyncio.run(rage(Path(folder), arguments.seed, arguments.kills))
     for line in broken[:50]:
         print(f"BROKEN {line}")
     sys.exit(f"{len(broken)} promises broken" if broken else 0)
+
+
+async def rage(folder: Path, seed: int, kills: int) -> list[str]:
+    """Both storms, one after the other; what they broke."""
+    tell = partial(print, flush=True)
+    evidence, said = await run_storm(folder / "facts", seed, kills=kills, tell=tell)
+    tell(said)
+    held, field, said = await run_competitions(folder / "competitions", seed, kills=kills, tell=tell)
+    tell(said)
+    return [*violations(evidence), *broken_log(held), *field.wrong, *not_once(field.wanted, held)]
 
 
 if __name__ == "__main__":

@@ -48,8 +48,7 @@ def violations(evidence: Evidence) -> list[str]:
     detections = [event.detection.detection_id for event in found]
     in_log = {key: (numbers, position) for key, numbers, position in readings}
     return [
-        *_broken_chains(entries),
-        *_doubled("event", (envelope.event_id for _, envelope in entries)),
+        *broken_log(evidence),
         *_doubled("reading", (key for key, _, _ in readings)),
         *_doubled("detection", detections),
         *_doubled("plan for the detection", (plan.evidence.detection_id for plan in plans)),
@@ -62,10 +61,19 @@ def violations(evidence: Evidence) -> list[str]:
         *_differing(
             "detections and plans differ", Counter(detections), Counter(plan.evidence.detection_id for plan in plans)
         ),
-        *_differing("events were not applied once each", Counter(s.subject for s in evidence.log), evidence.counts),
         *_differing(
             "the rows of plans differ from the log", Counter(p.plan_id for p in plans), Counter(evidence.plan_rows)
         ),
+    ]
+
+
+def broken_log(evidence: Evidence) -> list[str]:
+    """Every broken promise of the log itself, whatever it is about, and of who follows it."""
+    entries = [(stored, Envelope.FromString(stored.payload)) for stored in evidence.log]
+    return [
+        *_broken_chains(entries),
+        *_doubled("event", (envelope.event_id for _, envelope in entries)),
+        *_differing("events were not applied once each", Counter(s.subject for s in evidence.log), evidence.counts),
     ]
 
 

@@ -26,6 +26,7 @@ from libs.common.projecting import Follower, ReadModel
 from libs.common.reading import Reading
 from stepladder.coaching.v1 import events_pb2 as coaching
 from stepladder.performance.v1 import events_pb2 as performance
+from stepladder.promotion.v1 import events_pb2 as promotion
 
 
 class Counting(ReadModel):
@@ -71,7 +72,7 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
         for tables in (metadata, projecting.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
     client = await connect(nats_url, "counting")
-    types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR])
+    types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
     codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
     await Follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
 

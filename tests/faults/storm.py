@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -191,36 +191,40 @@ class Storm:
 
     async def evidence(self, load: Load) -> Evidence:
         """Everything that the checker looks at."""
-        nats = self.system.servers["nats-server"]
-        assert isinstance(nats, NatsServer)
-        log = await read_log(nats)
-        folder = self.system.folder
-        results, plans, counting = Results(MetaData()), Plans(MetaData()), Counting(MetaData())
-        counts = open_database(f"sqlite+aiosqlite:///{folder}/counting.db")
-
-        async def uncounted() -> str:
-            total = await counting.total(counts)
-            return f"{total} of {len(log)} events are counted" if total < len(log) else ""
-
-        await self.until_none(uncounted, 60)
+        found = await self.log()
+        results, plans = Results(MetaData()), Plans(MetaData())
         performance = open_database(self.system.settings.database_for("performance"))
         coaching = open_database(self.system.settings.database_for("coaching"))
         async with performance.connect() as connection:
             readings = (await connection.execute(select(results.facts.readings.readings))).all()
         async with coaching.connect() as connection:
             plan_ids = list(await connection.scalars(select(plans.plans.c.plan_id)))
-        found = Evidence(
-            log,
-            load.acknowledged,
+        for engine in (performance, coaching):
+            await engine.dispose()
+        return replace(
+            found,
+            acknowledged=load.acknowledged,
             rows={
                 (row.employee_id, row.date, row.source, row.measure): ((row.numerator, row.denominator), row.position)
                 for row in readings
             },
             plan_rows=plan_ids,
-            counts=await counting.read(counts),
         )
-        for engine in (counts, performance, coaching):
-            await engine.dispose()
+
+    async def log(self) -> Evidence:
+        """The log, and its events as they were counted."""
+        nats = self.system.servers["nats-server"]
+        assert isinstance(nats, NatsServer)
+        log, counting = await read_log(nats), Counting(MetaData())
+        counts = open_database(f"sqlite+aiosqlite:///{self.system.folder}/counting.db")
+
+        async def uncounted() -> str:
+            total = await counting.total(counts)
+            return f"{total} of {len(log)} events are counted" if total < len(log) else ""
+
+        await self.until_none(uncounted, 60)
+        found = Evidence(log, counts=await counting.read(counts))
+        await counts.dispose()
         return found
 
 

@@ -21,7 +21,8 @@ from libs.common.jetstream import JetStreamStream, connect
 from libs.common.settings import Settings
 from stepladder.coaching.v1.events_pb2 import PlanProposed
 from stepladder.common.v1.envelope_pb2 import Envelope
-from tests.faults.checker import Evidence, violations
+from tests.faults.checker import Evidence, broken_log, violations
+from tests.faults.competing import not_once, run_competitions
 from tests.faults.proxy import LossyProxy
 from tests.faults.storm import LEAST_READINGS, CountingProcess, Storm, run_storm
 from tests.servers import running_nats
@@ -82,6 +83,23 @@ def test_a_storm_breaks_no_promise(tmp_path: Path) -> None:
     assert violations(aftermath) == []
     for plant, wanted in PLANTED.items():
         assert any(wanted in line for line in violations(plant(aftermath))), plant.__name__
+
+
+@pytest.mark.timeout(600)
+def test_a_storm_over_a_competition(tmp_path: Path) -> None:
+    """Whatever was killed: what was acknowledged is there once, the order is as reckoned, a correction tells of what it
+    touches, once. The negative controls: an event that is lost, and one that is there twice, are named.
+    """
+    aftermath, field, _ = asyncio.run(run_competitions(tmp_path / "storm", SEED, kills=5, calm_seconds=(0.2, 0.9)))
+    assert field.wrong == []
+    assert not_once(field.wanted, aftermath) == []
+    assert broken_log(aftermath) == []
+    assert {name for _, name in field.wanted} >= {"CandidacyDrifted", "CandidacyNotSelected", "SeatsReleased"}
+    drift = next(one for one in aftermath.log if Envelope.FromString(one.payload).type.endswith("CandidacyDrifted"))
+    lost = replace(aftermath, log=[one for one in aftermath.log if one is not drift])
+    assert any("there 0 times, should be 1" in line for line in not_once(field.wanted, lost))
+    doubled = replace(aftermath, log=[*aftermath.log, drift])
+    assert any("there 2 times, should be 1" in line for line in not_once(field.wanted, doubled))
 
 
 async def test_a_wait_that_gives_up_says_what_is_missing(tmp_path: Path) -> None:
