@@ -31,7 +31,7 @@ async def rage(folder: Path, seed: int, kills: int) -> list[str]:
     tell = partial(print, flush=True)
     evidence, said = await run_storm(folder / "facts", seed, kills=kills, tell=tell)
     tell(said)
-    held, field, said = await run_competitions(folder / "competitions", seed, kills=kills, tell=tell)
+    held, field, said = await run_competitions(folder / "competitions", seed, kills=kills // 2, tell=tell)
     tell(said)
     return [*violations(evidence), *broken_log(held), *field.wrong, *not_once(field.wanted, held)]
 

@@ -297,7 +297,7 @@ async def run_competitions(
     seed: int,
     *,
     kills: int,
-    calm_seconds: tuple[float, float] = (0.3, 1.5),
+    calm_seconds: tuple[float, float] = (1.0, 5.0),
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Evidence, Field, str]:
     """One competition after the other until all kills are done; what is left behind, and a line that says how hard."""
