@@ -72,7 +72,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.tick(at_cycles, cycles.deadlines, {OPEN: cycle.open_regular, CLOSE: cycle.close}, now=by_site)
     posts = Posts(metadata)
     at_posts = service.follow(posts)
-    seats = Seats(service, posts, at_posts)
+    seats = Seats(service, posts, at_posts, people, at_people, rungs)
     histories = Histories(metadata)
     at_histories = service.follow(histories)
     together = service.together(at_people, at_catalogue, at_histories, at_posts)

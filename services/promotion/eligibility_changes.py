@@ -42,6 +42,7 @@ from stepladder.performance.v1.events_pb2 import (
     RecordDisputed,
     RecordDisputeSettled,
     RecordRetracted,
+    TeamLeadAppointed,
 )
 from stepladder.promotion.v1.eligibility_pb2 import Eligibility, WatchEligibilitiesRequest
 from stepladder.promotion.v1.events_pb2 import (
@@ -72,9 +73,10 @@ class Touched(ReadModel):
     """Rows: what is to be judged anew, and when; days by the site's clock. The clock takes them away again."""
 
     name = "eligibilities"
-    version = 1
+    version = 2
     subjects = (
         "log.performance.employee.*",
+        "log.performance.team.*",
         "log.performance.rating.*",
         "log.performance.record.*",
         "log.performance.facts.*",
@@ -113,7 +115,7 @@ def touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
             | EmployeeTransferred(employee_id=employee_id, effective_date=day)
         ):
             return [(SOMEBODY, employee_id, AT_ONCE), (VACANCIES, day, midnight(day))]
-        case HeadcountSet(effective_date=day):
+        case HeadcountSet(effective_date=day) | TeamLeadAppointed(effective_date=day):
             return [(VACANCIES, day, midnight(day))]
         case SeatsClaimed() | SeatFilled() | SeatVacated() | SeatsReleased():
             return [(VACANCIES, "", AT_ONCE)]

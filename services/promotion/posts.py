@@ -1,6 +1,6 @@
 """Read model: which posts there are, and who holds which position in which team by the directory, by day."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -24,12 +24,13 @@ TEAM, POSITION, LEFT = "team", "position", "left"
 
 
 class Holder(NamedTuple):
-    """What somebody holds on a day, acting or not."""
+    """What somebody holds on a day, acting or not: in their own team, or in another that they lead."""
 
     employee_id: str
     position: str
     stars: int
     team_id: str
+    leads: bool = False
 
 
 class Posts(ReadModel):
@@ -85,17 +86,20 @@ class Posts(ReadModel):
         row = {"employee_id": employee_id, "kind": kind, "from_date": day, "value": value, "stars": stars}
         await rows.execute(upsert(self.holdings, rows), row)
 
-    async def holders(self, engine: AsyncEngine, team_ids: Collection[str], day: date) -> list[Holder]:
-        """What everybody holds who is in one of the teams on a day."""
+    async def holders(self, engine: AsyncEngine, leads: Mapping[str, str], day: date) -> list[Holder]:
+        """What everybody holds on a day who is in one of the teams or leads it; `leads` by team, empty for none."""
         held = self.holdings.c
-        ever_there = select(held.employee_id).where(held.kind == TEAM, held.value.in_(team_ids))
-        until = select(self.holdings).where(held.from_date <= day.isoformat(), held.employee_id.in_(ever_there))
+        ever_there = select(held.employee_id).where(held.kind == TEAM, held.value.in_(leads))
+        either = held.employee_id.in_(ever_there) | held.employee_id.in_(leads.values())
+        until = select(self.holdings).where(held.from_date <= day.isoformat(), either)
         latest = {(row.employee_id, row.kind): row for row in await all_rows(engine, until.order_by(held.from_date))}
+        own = {row.employee_id: row.value for (_, kind), row in latest.items() if kind == TEAM}
+        there = [(one, team_id, False) for one, team_id in own.items() if team_id in leads]
+        there += [(one, team_id, True) for team_id, one in leads.items() if own.get(one) != team_id]
         return [
-            Holder(employee_id, latest[employee_id, POSITION].value, latest[employee_id, POSITION].stars, row.value)
-            for (employee_id, kind), row in latest.items()
-            if kind == TEAM and row.value in team_ids
-            if (employee_id, LEFT) not in latest and (employee_id, POSITION) in latest
+            Holder(one, latest[one, POSITION].value, latest[one, POSITION].stars, team_id, leading)
+            for one, team_id, leading in there
+            if (one, LEFT) not in latest and (one, POSITION) in latest
         ]
 
     async def all_posts(

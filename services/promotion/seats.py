@@ -1,6 +1,6 @@
 """Seats of posts: how many are free on a day, and claims of them, with the occupants that the directory knows."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,8 +8,10 @@ from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.people import People
 from services.promotion.post import POST, State, post_id, without_holder
 from services.promotion.posts import Holder, Posts
+from services.promotion.rungs import Rungs
 from stepladder.promotion.v1.career_pb2 import Held
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
@@ -47,19 +49,24 @@ class Occupied:
 class Seats:
     """Posts out of the log, occupants out of the read model once it has everything."""
 
-    def __init__(self, service: Service, posts: Posts, at_posts: Follower) -> None:
+    def __init__(
+        self, service: Service, posts: Posts, at_posts: Follower, people: People, at_people: Follower, rungs: Rungs
+    ) -> None:
         self._engine = service.engine
         self._commands = service.commands
         self._posts = posts
         self._at_posts = at_posts
+        self._people = people
+        self._at_people = at_people
+        self._rungs = rungs
 
     async def of(self, post_ids: Iterable[str], day: date) -> dict[str, Occupied]:
         """Those of the posts that exist, by id, in the order asked, as of a day."""
         found = await self._commands.known(POST, post_ids)
-        holders = await self._holders({one.state.team_id for one in found.values()}, day)
+        there = await self._occupants([held_of(one.state) for one in found.values()], day)
         return {
-            name: Occupied(one, occupants(holders, one.state.position, one.state.stars, one.state.team_id), day)
-            for name, one in found.items()
+            name: Occupied(one, occupant_ids, day)
+            for (name, one), occupant_ids in zip(found.items(), there, strict=True)
         }
 
     async def free_for(self, employee_id: str, held: Held, day: date) -> bool:
@@ -70,10 +77,9 @@ class Seats:
 
     async def set_headcount(self, request: SetHeadcountRequest, day: date, context: Context) -> Standing[State]:
         """Sets it, with regard to who holds the post on a day."""
-        holders = await self._holders({request.team_id}, day)
-        command = SetHeadcount(
-            request=request, occupant_ids=occupants(holders, request.position, request.stars, request.team_id)
-        )
+        held = Held(position=request.position, stars=request.stars, team_id=request.team_id)
+        (occupant_ids,) = await self._occupants([held], day)
+        command = SetHeadcount(request=request, occupant_ids=occupant_ids)
         return await self._commands.handle(
             POST, post_id(request.position, request.stars, request.team_id), command, context
         )
@@ -93,15 +99,27 @@ class Seats:
         """Gives back what nobody has taken of a claim."""
         await self._commands.handle(POST, name, ReleaseSeats(claim_id=claim_id), context)
 
-    async def _holders(self, team_ids: Collection[str], day: date) -> list[Holder]:
+    async def _occupants(self, posts: Sequence[Held], day: date) -> list[list[str]]:
+        """Who holds each of the posts."""
         await self._at_posts.catch_up(AT_LEAST_SECONDS)
-        return await self._posts.holders(self._engine, team_ids, day)
+        await self._at_people.catch_up(AT_LEAST_SECONDS)
+        leading = await self._people.leads_between(self._engine, day.isoformat(), day.isoformat())
+        leads = {one.team_id: one.employee_id for one in leading}
+        teams = {one.team_id: leads.get(one.team_id, "") for one in posts}
+        holders, rungs = await self._posts.holders(self._engine, teams, day), await self._rungs.on(day)
+        return [occupants(holders, one, leads_team=rungs.leads_team(one)) for one in posts]
 
 
-def occupants(holders: Iterable[Holder], position: str, stars: int, team_id: str) -> list[str]:
-    """Who of them holds a post; one of no stars is held whatever the stars."""
+def held_of(post: State) -> Held:
+    """What whoever holds a post holds."""
+    return Held(position=post.position, stars=post.stars, team_id=post.team_id)
+
+
+def occupants(holders: Iterable[Holder], post: Held, *, leads_team: bool) -> list[str]:
+    """Who of them holds a post: one of no stars whatever the stars, one that leads the team also from another team."""
     return [
         one.employee_id
         for one in holders
-        if (one.position, one.team_id) == (position, team_id) and stars in {0, one.stars}
+        if (one.position, one.team_id) == (post.position, post.team_id) and post.stars in {0, one.stars}
+        if leads_team or not one.leads
     ]

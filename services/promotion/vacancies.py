@@ -11,7 +11,7 @@ from services.promotion.criteria import Vacant
 from services.promotion.histories import Histories
 from services.promotion.post import POST, State
 from services.promotion.posts import Holder, Posts
-from services.promotion.seats import occupants
+from services.promotion.seats import held_of, occupants
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 
 
@@ -42,11 +42,11 @@ class Vacancies:
         found: dict[int, Vacant] = {}
         for number, rung in rungs.items():
             stars = held.get(number, {})
-            holders = [Holder(one, rung.position, stars[one], teams.get(one, "")) for one in stars]
+            holders = [Holder(one, rung.position, stars[one], *place) for one in stars for place in teams[one].items()]
             vacant, positions, unlimited = 0, list[int](), False
             for standing in posts[number]:
                 post = standing.state
-                there = occupants(holders, post.position, post.stars, post.team_id)
+                there = occupants(holders, held_of(post), leads_team=rung.leads_team)
                 counted = post.vacancies(there, day, standing.position)
                 vacant += max(0, counted.headcount - counted.occupied)
                 unlimited |= counted.unlimited
@@ -60,9 +60,16 @@ class Vacancies:
         loaded = [await self._commands.load(POST, one, known_at) for one in ids]
         return [one for one in loaded if one.position]
 
-    async def _teams(self, employee_ids: Collection[str], day: date, known_at: int) -> dict[str, str]:
+    async def _teams(self, employee_ids: Collection[str], day: date, known_at: int) -> dict[str, dict[str, bool]]:
+        """Of each their own team, and those that they lead besides: these are true."""
+        found: dict[str, dict[str, bool]] = {one: {} for one in employee_ids}
         if not employee_ids:
-            return {}
+            return found
         text = day.isoformat()
-        spans = await self._people.memberships_between(self._engine, text, text, known_at=known_at, among=employee_ids)
-        return {one.employee_id: one.team_id for one in spans}
+        own = await self._people.memberships_between(self._engine, text, text, known_at=known_at, among=employee_ids)
+        led = await self._people.leads_between(self._engine, text, text, known_at=known_at)
+        for leads, spans in ((True, led), (False, own)):
+            for one in spans:
+                if one.employee_id in found:
+                    found[one.employee_id][one.team_id] = leads
+        return found

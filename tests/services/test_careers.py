@@ -24,6 +24,7 @@ from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     AppointTeamLeadRequest,
     ChangeEmploymentStatusRequest,
+    ChangePositionRequest,
     Employee,
     GetEmployeeRequest,
     GetTeamRequest,
@@ -651,6 +652,22 @@ async def test_an_executive_waives_a_criterion(centre: Centre) -> None:
         reason="after all not",
     )
     assert not (await world.careers.WithdrawWaiver(withdraw, metadata=boss)).waivers[0].holds
+
+
+async def test_a_lead_holds_the_post_in_the_team_that_they_lead(centre: Centre) -> None:
+    """Though their own team is another. Who goes to another post leaves it vacant, as does who leads no more."""
+    world = centre.world
+    change = ChangePositionRequest(employee_id=centre.lead, position="lead", effective_date="2020-01-01")
+    await world.directory.ChangePosition(change)
+    post = await centre.headcount(2, position="lead")
+    assert counted(post) == (1, 0, 1, 0)
+    await centre.headcount(1, position="director")
+    await centre.begin(centre.lead, position="director")
+    assert counted(await centre.post(post.post_id)) == (0, 0, 2, 0)
+    await centre.decide(employee_id=centre.lead, confirmed=False)
+    assert counted(await centre.post(post.post_id)) == (1, 0, 1, 0)
+    await appoint(world, centre.team, centre.colleague, centre.today)
+    assert counted(await centre.post(post.post_id)) == (0, 0, 2, 0)
 
 
 async def test_vacant_posts_are_listed(centre: Centre) -> None:

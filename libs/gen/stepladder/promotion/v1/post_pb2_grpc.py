@@ -27,9 +27,10 @@ if _version_not_supported:
 
 class PostServiceStub:
     """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
-    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
-    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
-    who would act.
+    directory's to say: who is in the team or, of a post whose holder leads it (`leads_team` of a ladder's rung), who does,
+    whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
+    two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
+    another who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -61,9 +62,10 @@ class PostServiceStub:
 
 class PostServiceServicer:
     """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
-    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
-    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
-    who would act.
+    directory's to say: who is in the team or, of a post whose holder leads it (`leads_team` of a ladder's rung), who does,
+    whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
+    two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
+    another who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -121,9 +123,10 @@ def add_PostServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PostService:
     """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
-    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
-    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
-    who would act.
+    directory's to say: who is in the team or, of a post whose holder leads it (`leads_team` of a ladder's rung), who does,
+    whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
+    two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
+    another who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is

@@ -14,9 +14,10 @@ GRPC_VERSION: str
 
 class PostServiceStub:
     """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
-    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
-    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
-    who would act.
+    directory's to say: who is in the team or, of a post whose holder leads it (`leads_team` of a ladder's rung), who does,
+    whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
+    two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
+    another who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -36,9 +37,10 @@ class PostServiceStub:
 
 class PostServiceServicer(metaclass=_abc_1.ABCMeta):
     """A post is a position, with its stars, in a team; HR says its headcount from a day on. Who holds it, also on trial, is the
-    directory's to say. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of two that
-    want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but another
-    who would act.
+    directory's to say: who is in the team or, of a post whose holder leads it (`leads_team` of a ladder's rung), who does,
+    whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
+    two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
+    another who would act.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
