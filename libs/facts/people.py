@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 
 from google.protobuf.message import Message
-from sqlalchemy import Column, MetaData, Select, String, Table, insert, select, tuple_
+from sqlalchemy import Column, ColumnElement, MetaData, Select, String, Table, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
@@ -88,14 +88,26 @@ class People(ReadModel):
             return list(await connection.scalars(select(self.employees.c.employee_id)))
 
     async def memberships_between(
-        self, engine: AsyncEngine, start: str, end: str, *, known_at: int = 0, among: Collection[str] | None = None
+        self,
+        engine: AsyncEngine,
+        start: str,
+        end: str,
+        *,
+        known_at: int = 0,
+        among: Collection[str] | None = None,
+        in_teams: Collection[str] | None = None,
     ) -> list[TeamSpan]:
         """Who was in which team when: every span that touches days from one to another, both inclusive.
 
-        `among`: of these only; None: of everybody.
+        `among`: of these only; None: of everybody. `in_teams`: those of some teams; None: of all.
         """
         spans = self.memberships.c
-        return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at, among)
+        chosen = [
+            column.in_(ids)
+            for column, ids in ((spans.employee_id, among), (spans.team_id, in_teams))
+            if ids is not None
+        ]
+        return await _spans(engine, self.memberships, spans.employee_id, start, end, known_at, chosen)
 
     async def teams_ever(self, engine: AsyncEngine, employee_id: str, start: str, end: str) -> set[str]:
         """Teams of an employee on days from one to another, by all that was ever known of them."""
@@ -178,14 +190,12 @@ async def _spans(
     start: str,
     end: str,
     known_at: int,
-    among: Collection[str] | None = None,
+    chosen: Sequence[ColumnElement[bool]] = (),
 ) -> list[TeamSpan]:
     columns = table.c
     query = select(who, columns.team_id, columns.from_date, columns.until_date).where(
-        columns.from_date <= end, columns.until_date > start, known(table, known_at), who != ""
+        columns.from_date <= end, columns.until_date > start, known(table, known_at), who != "", *chosen
     )
-    if among is not None:
-        query = query.where(who.in_(among))
     async with engine.connect() as connection:
         return [TeamSpan(*row) for row in await connection.execute(query.order_by(who, columns.from_date))]
 

@@ -1,8 +1,8 @@
-"""Rows of what was recorded of employees' days: readings, violations, answers; all written together."""
+"""Rows of what was recorded of employees' days: readings, violations, and with them answers; written together."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
@@ -12,28 +12,41 @@ from libs.facts.readings import Changed, Readings, ReadingsBatch
 from libs.facts.violations import RecordEvent, Violations, record_source
 
 
-class RecordedFacts:
+class RecordedDays:
     """The tables of a read model that follows facts, records, KPIs and employees."""
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.readings = Readings(metadata, suffix)
         self.violations = Violations(self.readings, metadata, suffix)
-        self.answers = Answers(metadata, suffix)
-        self.tables = (*self.readings.tables, self.violations.violations, self.answers.answers)
+        self.tables: tuple[Table, ...] = (*self.readings.tables, self.violations.violations)
 
     async def take(self, rows: AsyncConnection, events: Sequence[Recorded]) -> list[Changed | None]:
         """Does what events do; answers what each of them changed."""
-        readings, answers = ReadingsBatch(self.readings, rows), AnswersBatch(self.answers, rows)
-        changes = list[Changed | None]()
+        readings, changes = ReadingsBatch(self.readings, rows), list[Changed | None]()
         for recorded in events:
-            await answers.take(recorded)
             if isinstance(recorded.event, RecordEvent):
                 changes.append(await self.violations.take(recorded.event, recorded.position, readings, rows))
             else:
                 changes.append(await readings.take(recorded))
         await readings.flush()
-        await answers.flush()
         return changes
+
+
+class RecordedFacts(RecordedDays):
+    """The same with what was answered on evaluation forms."""
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        super().__init__(metadata, suffix)
+        self.answers = Answers(metadata, suffix)
+        self.tables = (*self.tables, self.answers.answers)
+
+    async def take(self, rows: AsyncConnection, events: Sequence[Recorded]) -> list[Changed | None]:
+        """Does what events do; answers what each of them changed."""
+        answers = AnswersBatch(self.answers, rows)
+        for recorded in events:
+            await answers.take(recorded)
+        await answers.flush()
+        return await super().take(rows, events)
 
     async def done(
         self,

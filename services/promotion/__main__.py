@@ -29,6 +29,7 @@ from services.promotion.eligibility_api import EligibilityApi
 from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
 from services.promotion.fairness_api import FairnessApi
 from services.promotion.histories import Histories
+from services.promotion.holders import Holders
 from services.promotion.peer_score_api import PeerScoreApi
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.post_api import PostApi
@@ -72,11 +73,12 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     service.tick(at_cycles, cycles.deadlines, {OPEN: cycle.open_regular, CLOSE: cycle.close}, now=by_site)
     posts = Posts(metadata)
     at_posts = service.follow(posts)
-    seats = Seats(service, posts, at_posts, people, at_people, rungs)
     histories = Histories(metadata)
     at_histories = service.follow(histories)
+    holders = Holders(service.engine, histories, people)
+    seats = Seats(service, holders, service.together(at_people, at_histories), rungs)
     together = service.together(at_people, at_catalogue, at_histories, at_posts)
-    vacancies = Vacancies(service.commands, service.engine, posts, histories, people)
+    vacancies = Vacancies(service.commands, service.engine, posts, holders)
     eligibilities = Eligibilities(service.engine, histories, catalogue, vacancies, together)
     touched, changes = Touched(metadata), Changes(metadata)
     projection = Projection(service, touched, changes, eligibilities, people)

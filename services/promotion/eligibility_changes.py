@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -155,8 +156,13 @@ def touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
 
 def _of_a_full_month(day: str, recorded: Recorded) -> bool:
     """Whether a day's month may have been over when something was recorded: of others, nothing is judged by."""
-    at_site: datetime = recorded.envelope.time.ToDatetime() + EARLIEST_SITE
-    return day[:7] < f"{at_site:%Y-%m}"
+    return day[:7] < _month_at_sites(recorded.envelope.time.seconds // 3600)
+
+
+@lru_cache(maxsize=16)
+def _month_at_sites(hour: int) -> str:
+    """The latest month that any site has in an hour, numbered from 1970 on: told once, as many facts come in it."""
+    return f"{AT_ONCE + timedelta(hours=hour) + EARLIEST_SITE:%Y-%m}"
 
 
 class Changes:
@@ -281,6 +287,8 @@ class Projection:
         self._changes = changes
         self._eligibilities = eligibilities
         self._people = people
+        self._ground: tuple[int, date, list[Ground]] = (-1, date.min, [])
+        """The latest, with the position and the day of which it is: what is due comes in portions, which share it."""
 
     async def judge_everybody(self, _: Sequence[str]) -> None:
         """Rules have changed: everybody is to be judged."""
@@ -329,8 +337,11 @@ class Projection:
     async def _grounds(self) -> list[Ground]:
         known_at, rules = await self._eligibilities.rules()
         today = self._service.today()
-        ladders = rules.policies_on(LADDER, today)
-        return [await self._eligibilities.ground_of(rules, ladder, today, known_at) for ladder in ladders]
+        if self._ground[:2] != (known_at, today):
+            ladders = rules.policies_on(LADDER, today)
+            grounds = [await self._eligibilities.ground_of(rules, ladder, today, known_at) for ladder in ladders]
+            self._ground = known_at, today, grounds
+        return self._ground[2]
 
     async def _judge_later(self, employee_ids: Collection[str]) -> None:
         await self._set(

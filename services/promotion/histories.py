@@ -15,7 +15,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.projecting import ReadModel
 from libs.facts.conduct import Offending
 from libs.facts.knowing import NEVER, knowledge_columns, known
-from libs.facts.recorded_facts import RecordedFacts
+from libs.facts.recorded_facts import RecordedDays
 from services.promotion.history import Attended, During, Employed, History, Rated, Waiver, Worked, first_day, month_of
 from services.promotion.ladder import Held
 from stepladder.coaching.v1.events_pb2 import EmployeeStandingChanged, MasteryWithdrawn, TaskMastered
@@ -105,7 +105,7 @@ class Histories(ReadModel):
     )
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
-        self.recorded = RecordedFacts(metadata, suffix)
+        self.recorded = RecordedDays(metadata, suffix)
         self.histories = Table(
             f"histories{suffix}",
             metadata,
@@ -173,31 +173,40 @@ class Histories(ReadModel):
             for employee_id, mine in found.items()
         }
 
-    async def holders(self, engine: AsyncEngine, name: str, day: date, known_at: int = 0) -> dict[str, int]:
-        """Who holds a position on a day, acting or not, and is employed; with which stars each of them."""
+    async def holders(
+        self,
+        engine: AsyncEngine,
+        names: Collection[str],
+        day: date,
+        known_at: int = 0,
+        *,
+        among: Collection[str] | None = None,
+    ) -> dict[str, tuple[str, int]]:
+        """Who holds one of some positions on a day, acting or not, and is employed: which, and with which stars.
+
+        `among`: of these only; None: of everybody.
+        """
         columns = self.histories.c
-        ever = select(columns.employee_id).where(columns.kind == Kind.POSITION, columns.name == name)
+        ever = select(columns.employee_id).where(columns.kind == Kind.POSITION, columns.name.in_(names))
         query = (
             select(columns.employee_id, columns.kind, columns.name, columns.number)
             .where(
                 columns.kind.in_((Kind.POSITION, Kind.STATUS)),
                 columns.day <= day.isoformat(),
-                columns.employee_id.in_(ever),
+                columns.employee_id.in_(ever if among is None else among),
                 known(self.histories, known_at),
             )
             .order_by(columns.day)
         )
-        stars: dict[str, int] = {}
+        held: dict[str, tuple[str, int]] = {}
         there: set[str] = set()
         async with engine.connect() as connection:
-            for employee_id, kind, held, number in await connection.execute(query):
+            for employee_id, kind, name, number in await connection.execute(query):
                 if kind == Kind.STATUS:
                     (there.discard if number == EMPLOYMENT_STATUS_LEFT else there.add)(employee_id)
-                elif held == name:
-                    stars[employee_id] = number
                 else:
-                    stars.pop(employee_id, None)
-        return {employee_id: number for employee_id, number in stars.items() if employee_id in there}
+                    held[employee_id] = name, number
+        return {one: what for one, what in held.items() if one in there and what[0] in names}
 
     async def _worked(
         self, engine: AsyncEngine, employee_ids: Sequence[str], months: Months, known_at: int, *, with_facts: bool

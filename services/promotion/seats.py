@@ -6,11 +6,9 @@ from datetime import date
 
 from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
-from libs.common.projecting import Follower
-from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.people import People
+from libs.common.service import Service, Together
+from services.promotion.holders import Holders, held_of, occupants
 from services.promotion.post import POST, State, post_id, without_holder
-from services.promotion.posts import Holder, Posts
 from services.promotion.rungs import Rungs
 from stepladder.promotion.v1.career_pb2 import Held
 from stepladder.promotion.v1.post_pb2 import (
@@ -47,17 +45,12 @@ class Occupied:
 
 
 class Seats:
-    """Posts out of the log, occupants out of the read model once it has everything."""
+    """Posts out of the log, occupants out of read models once they have everything."""
 
-    def __init__(
-        self, service: Service, posts: Posts, at_posts: Follower, people: People, at_people: Follower, rungs: Rungs
-    ) -> None:
-        self._engine = service.engine
+    def __init__(self, service: Service, holders: Holders, together: Together, rungs: Rungs) -> None:
         self._commands = service.commands
-        self._posts = posts
-        self._at_posts = at_posts
-        self._people = people
-        self._at_people = at_people
+        self._holders = holders
+        self._together = together
         self._rungs = rungs
 
     async def of(self, post_ids: Iterable[str], day: date) -> dict[str, Occupied]:
@@ -101,25 +94,7 @@ class Seats:
 
     async def _occupants(self, posts: Sequence[Held], day: date) -> list[list[str]]:
         """Who holds each of the posts."""
-        await self._at_posts.catch_up(AT_LEAST_SECONDS)
-        await self._at_people.catch_up(AT_LEAST_SECONDS)
-        leading = await self._people.leads_between(self._engine, day.isoformat(), day.isoformat())
-        leads = {one.team_id: one.employee_id for one in leading}
-        teams = {one.team_id: leads.get(one.team_id, "") for one in posts}
-        holders, rungs = await self._posts.holders(self._engine, teams, day), await self._rungs.on(day)
+        await self._together.catch_up()
+        positions, teams = {one.position for one in posts}, {one.team_id for one in posts}
+        holders, rungs = await self._holders.of(positions, day, team_ids=teams), await self._rungs.on(day)
         return [occupants(holders, one, leads_team=rungs.leads_team(one)) for one in posts]
-
-
-def held_of(post: State) -> Held:
-    """What whoever holds a post holds."""
-    return Held(position=post.position, stars=post.stars, team_id=post.team_id)
-
-
-def occupants(holders: Iterable[Holder], post: Held, *, leads_team: bool) -> list[str]:
-    """Who of them holds a post: one of no stars whatever the stars, one that leads the team also from another team."""
-    return [
-        one.employee_id
-        for one in holders
-        if (one.position, one.team_id) == (post.position, post.team_id) and post.stars in {0, one.stars}
-        if leads_team or not one.leads
-    ]

@@ -28,6 +28,7 @@ from services.promotion.dry_run import Trial
 from services.promotion.eligibilities import Eligibilities
 from services.promotion.groups import GROUPS, groups_key
 from services.promotion.histories import Histories, Kind
+from services.promotion.holders import Holders
 from services.promotion.post import POST, post_id
 from services.promotion.posts import Posts
 from services.promotion.vacancies import Vacancies
@@ -110,7 +111,7 @@ async def dry_run_seconds(quick: bool) -> Measured:
             codec = Codec(event_types([events_pb2.DESCRIPTOR]), SqlDataKeys(engine, b"k" * 32))
             commands = Commands([EventLog(stream), EventLog(restricted)], codec)
             await _say(engine, posts, commands, ids)
-            vacancies = Vacancies(commands, engine, posts, histories, people)
+            vacancies = Vacancies(commands, engine, posts, Holders(engine, histories, people))
             eligibilities = Eligibilities(engine, histories, Catalogue(metadata), vacancies, Together(stream, []))
             before = Policy(policy_id="rules", effective_date="2000-01-01", log_position=2, eligibility=rules(12, "90"))
             known = Rules(2, {KPI.kpi_id: KPI}, {}, [LADDER, before])
