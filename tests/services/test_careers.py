@@ -413,6 +413,21 @@ async def test_who_acts_while_a_competition_is_open(centre: Centre) -> None:
     assert counted(await centre.post(post.post_id)) == (1, 0, 0, 0)
 
 
+async def test_one_confirms_while_another_ends_it(centre: Centre) -> None:
+    """At once: one of them decides it, and the post keeps no seat of the other's try."""
+    post = await centre.headcount(1)
+    await centre.begin()
+    answers = await asyncio.gather(
+        centre.decide(confirmed=True), centre.decide(confirmed=False), return_exceptions=True
+    )
+    (decided,) = (one for one in answers if isinstance(one, Career))
+    (refusal,) = (one for one in answers if not isinstance(one, Career))
+    assert "has ended already" in str(refusal)
+    await centre.settled()
+    confirmed = decided.appointments[0].state == Appointment.STATE_CONFIRMED
+    assert counted(await centre.post(post.post_id)) == ((1, 0, 0, 0) if confirmed else (0, 0, 1, 0))
+
+
 async def test_who_goes_back_later_is_acting_until_then(centre: Centre) -> None:
     """And keeps the seat from nobody; whoever is confirmed from a later day on has it at once."""
     post = await centre.headcount(1)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from grpc import StatusCode
 
 from libs.common.eventsourcing import Context
 from services.promotion.candidacy import CANDIDACY
@@ -23,6 +24,7 @@ from stepladder.promotion.v1.career_pb2 import DecideAppointmentRequest, Reserve
 from stepladder.promotion.v1.post_pb2 import ClaimSeats, GetPostRequest, Post, SetHeadcountRequest
 from tests.promotion.candidacies import AGENT, APPOINT, HR, ID, REJECT, STAGES, START, WAY, by
 from tests.promotion.test_competition import opening
+from tests.refusals import refused
 from tests.services import test_check_ins as actors
 from tests.services.world import World, caught_up, until
 
@@ -156,4 +158,7 @@ async def test_a_trial_in_which_somebody_leaves_ends(trial: Trial) -> None:
     await trial.world.directory.ChangeEmploymentStatus(leaving)
     assert await until(trial.stage, lambda stage: stage == Candidacy.STATE_RETURNED)
     await trial.settled()
+    assert (await trial.post()).vacancies.claimed == 1
+    for confirmed in (True, False):
+        await refused(trial.decide(confirmed=confirmed), StatusCode.FAILED_PRECONDITION, "WRONG_STATE")
     assert (await trial.post()).vacancies.claimed == 1
