@@ -17,6 +17,7 @@ from services.promotion.post import POST
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
+    AppointTeamLeadRequest,
     ChangeEmploymentStatusRequest,
     ChangePositionRequest,
     EmploymentStatus,
@@ -87,6 +88,7 @@ async def set_ladder(world: World, *names: str, day: str = "2000-01-01") -> str:
             rung_id=name,
             display_name=name,
             position=name,
+            leads_team=name == "lead",
             eligibility_id=f"{ladder_id}-{name}" if number else "",
             competition_id=f"{ladder_id}-how" if number else "",
         )
@@ -638,6 +640,24 @@ async def test_a_vacancy_is_there_while_the_headcount_is_not_full(both: World) -
     unlimited = SetHeadcountRequest(position="senior", team_id=team, unlimited=True, effective_date="2026-04-01")
     await world.posts.SetHeadcount(unlimited, metadata=by(HR))
     assert (await ask(world, agent, ladder)).criteria[-1].actual == "any number"
+
+
+async def test_a_post_is_vacant_unless_somebody_leads_its_team(world: World) -> None:
+    """Of a rung whose holders lead: whoever leads the team from another one is where their post is."""
+    at(world, "2026-04-02")
+    ladder, team = await set_ladder(world, "agent", "lead"), await world.team()
+    await set_rules(world, f"{ladder}-lead", tenure(12), Rules.Criterion(vacancy=Rules.Vacancy()))
+    agent, lead = await world.employee(team), await world.employee(await world.team())
+    await move(world, lead, "lead", "2026-04-01")
+    headcount = SetHeadcountRequest(position="lead", team_id=team, headcount=1, effective_date="2026-04-01")
+    await world.posts.SetHeadcount(headcount, metadata=by(HR))
+    assert (await ask(world, agent, ladder)).criteria[-1].actual == "1 vacancy"
+    await judged(world)
+    async with watching(world, HR, employee_id=agent) as watch:
+        assert (await watch.next()).eligibility.eligible
+        leading = AppointTeamLeadRequest(team_id=team, lead_id=lead, effective_date="2026-04-01")
+        await world.directory.AppointTeamLead(leading)
+        assert (await watch.next()).eligibility.criteria[-1].actual == "0 vacancies"
 
 
 async def test_a_waiver_makes_eligible_while_it_lasts(world: World) -> None:
