@@ -512,4 +512,9 @@ def _outcome(one: Eligibility) -> tuple[object, ...]:
 
 
 def _figures(one: Score) -> tuple[object, ...]:
-    return one.total, one.exact_total, [(part.part_id, part.score, part.missing) for part in one.parts]
+    return (
+        one.total,
+        one.exact_total,
+        one.position_since,
+        [(part.part_id, part.score, part.missing) for part in one.parts],
+    )

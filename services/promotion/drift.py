@@ -37,4 +37,7 @@ def _eligibility(before: Eligibility, now: Eligibility) -> list[str]:
 def _score(before: Score, now: Score) -> list[str]:
     if before.total != now.total:
         return [f"the total would be {now.total or 'none'}, not {before.total or 'none'}"]
+    if before.position_since != now.position_since:
+        since, was = (one.position_since or "an unknown day" for one in (now, before))
+        return [f"the position would be held since {since}, not {was}, by which ties are told apart"]
     return [f"parts of the score would be others, with the same total of {now.total or 'none'}"]

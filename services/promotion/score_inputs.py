@@ -72,6 +72,8 @@ class ScoreInputs:
             made = score(rules, inputs)
             made.candidacy_id, made.rules_position, made.known_at = candidacy_id, deciding.log_position, known_at
             held = held_since(person.positions, closed, with_stars=False)
+            if held and any(tie.rule == CompetitionRules.RULE_TENURE for tie in rules.ties):
+                made.position_since = held.day.isoformat()
             found.append(
                 Candidate(
                     candidacy_id=candidacy_id,

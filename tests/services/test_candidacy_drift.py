@@ -18,11 +18,13 @@ from stepladder.performance.v1.facts_pb2 import (
     CorrectFactRequest,
 )
 from stepladder.performance.v1.policy_pb2 import Offence, Policy, RuleBook, SetPolicyRequest
-from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, EligibilityRules
 from stepladder.performance.v1.record_pb2 import (
     DisputeRecordRequest,
     Record,
+    RetractRecordRequest,
     SettleRecordDisputeRequest,
+    Training,
     Violation,
 )
 from stepladder.promotion.v1.candidacy_pb2 import ApproveCandidacyRequest, Candidacy, ListCandidaciesRequest, NoteScore
@@ -30,7 +32,7 @@ from stepladder.promotion.v1.score_pb2 import Score
 from tests.promotion import rules as asked
 from tests.refusals import refused
 from tests.services.test_competitions import MORNING, Contest, by, founded
-from tests.services.test_eligibilities import move, rate, ratings, record, tenure
+from tests.services.test_eligibilities import move, named, rate, ratings, record, tenure
 from tests.services.test_scores import case_file, score, text_of
 from tests.services.world import World, fact
 
@@ -206,6 +208,40 @@ async def test_a_month_rated_anew_and_a_position_said_late(contest: Contest) -> 
     assert await drifted(contest) == [second, first]
     await rate(contest.world, contest.agents[0], "2026-02", rating=RATING_GOOD)
     assert await drifted(contest) == [second]
+
+
+async def test_a_course_that_was_not_taken_and_rules_of_an_earlier_day(contest: Contest) -> None:
+    """A record taken back is a drift of who had applied with it; rules stored later, from whatever day, are of none."""
+    courses = EligibilityRules.Courses(course_ids=["first-aid"], exam_passed=True)
+    await conduct(contest, EligibilityRules.Criterion(courses=courses))
+    for agent in contest.agents[:2]:
+        course = Record(record_id=f"course-{agent}", employee_id=agent, date="2026-02-02")
+        exam = Training.Exam(score="90", passed=True)
+        course.training.MergeFrom(Training(course_id="first-aid", attended=True, exam=exam))
+        await record(contest.world, course)
+    await contest.opened()
+    _, second = await contest.apply(*contest.agents[:2])
+    await contest.store("a-year", EligibilityRules(criteria=[named(tenure(240))]))
+    assert await drifted(contest) == []
+    await contest.world.records.RetractRecord(
+        RetractRecordRequest(record_id=f"course-{contest.agents[1]}", reason="another's exam")
+    )
+    assert await drifted(contest) == [second]
+    now = (await contest.candidacy(second)).drift.eligibility
+    assert [one.name for one in now.criteria if not one.met] == ["courses"]
+
+
+async def test_a_position_that_told_a_tie_apart(contest: Contest) -> None:
+    """Since when it was held is what a rank rests on where the rules look at it; the total is the same."""
+    ties = [asked.Tie(rule=CompetitionRules.RULE_TENURE), asked.APPLIED_FIRST]
+    await contest.store("competitions", asked.rules(asked.interview("60"), asked.manager("40"), ties=ties))
+    ids = await contest.competed(4, 4)
+    await contest.rank()
+    assert await drifted(contest) == []
+    await move(contest.world, contest.agents[0], "trainee", "2019-01-01")
+    await move(contest.world, contest.agents[0], "agent", "2020-01-01")
+    assert await drifted(contest) == [ids[0]]
+    assert "the position would be held since 2020-01-01, not 2019-01-01" in (await score(contest, ids[0])).drift
 
 
 async def test_it_is_looked_after_for_a_year(contest: Contest) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/promotion/v1/score.proto\x12\x17stepladder.promotion.v1\"\xe6\x01\n\x05Score\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x31\n\x05parts\x18\x02 \x03(\x0b\x32\".stepladder.promotion.v1.PartScore\x12\r\n\x05total\x18\x03 \x01(\t\x12\x33\n\x0b\x65xact_total\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x0f\n\x07weights\x18\x05 \x01(\t\x12\x15\n\rin_proportion\x18\x06 \x01(\x08\x12\x16\n\x0erules_position\x18\x07 \x01(\x03\x12\x10\n\x08known_at\x18\x08 \x01(\x03\"\xf2\x03\n\tPartScore\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\t\x12.\n\x06source\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x13\n\x0b\x62\x61nd_points\x18\x05 \x01(\t\x12\x13\n\x0b\x66ull_points\x18\x06 \x01(\t\x12-\n\x05score\x18\x07 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x30\n\x08weighted\x18\x08 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x0f\n\x07missing\x18\t \x01(\t\x12\x38\n\x06inputs\x18\n \x03(\x0b\x32(.stepladder.promotion.v1.PartScore.Input\x12=\n\x0bnot_counted\x18\x0b \x03(\x0b\x32(.stepladder.promotion.v1.PartScore.Input\x1ai\n\x05Input\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x11\n\tpositions\x18\x03 \x03(\x03\x12\x10\n\x08\x64isputed\x18\x04 \x01(\x08\">\n\x05\x45xact\x12\x11\n\tnumerator\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65nominator\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"\xc1\x01\n\x06Ranked\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\t\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\x15\n\rtie_broken_by\x18\x05 \x01(\t\x12\x16\n\x0escore_position\x18\x06 \x01(\x03\x12\x0e\n\x06passed\x18\x07 \x01(\x08\x12\x16\n\x0eposition_since\x18\x08 \x01(\t\x12\x18\n\x10\x61pplied_position\x18\t \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#stepladder/promotion/v1/score.proto\x12\x17stepladder.promotion.v1\"\xfe\x01\n\x05Score\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x31\n\x05parts\x18\x02 \x03(\x0b\x32\".stepladder.promotion.v1.PartScore\x12\r\n\x05total\x18\x03 \x01(\t\x12\x33\n\x0b\x65xact_total\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x0f\n\x07weights\x18\x05 \x01(\t\x12\x15\n\rin_proportion\x18\x06 \x01(\x08\x12\x16\n\x0erules_position\x18\x07 \x01(\x03\x12\x10\n\x08known_at\x18\x08 \x01(\x03\x12\x16\n\x0eposition_since\x18\t \x01(\t\"\xf2\x03\n\tPartScore\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\t\x12.\n\x06source\x18\x04 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x13\n\x0b\x62\x61nd_points\x18\x05 \x01(\t\x12\x13\n\x0b\x66ull_points\x18\x06 \x01(\t\x12-\n\x05score\x18\x07 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x30\n\x08weighted\x18\x08 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x0f\n\x07missing\x18\t \x01(\t\x12\x38\n\x06inputs\x18\n \x03(\x0b\x32(.stepladder.promotion.v1.PartScore.Input\x12=\n\x0bnot_counted\x18\x0b \x03(\x0b\x32(.stepladder.promotion.v1.PartScore.Input\x1ai\n\x05Input\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.stepladder.promotion.v1.Exact\x12\x11\n\tpositions\x18\x03 \x03(\x03\x12\x10\n\x08\x64isputed\x18\x04 \x01(\x08\">\n\x05\x45xact\x12\x11\n\tnumerator\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65nominator\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\"\xc1\x01\n\x06Ranked\x12\x14\n\x0c\x63\x61ndidacy_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\t\x12\x0c\n\x04rank\x18\x04 \x01(\x05\x12\x15\n\rtie_broken_by\x18\x05 \x01(\t\x12\x16\n\x0escore_position\x18\x06 \x01(\x03\x12\x0e\n\x06passed\x18\x07 \x01(\x08\x12\x16\n\x0eposition_since\x18\x08 \x01(\t\x12\x18\n\x10\x61pplied_position\x18\t \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.promotion.v1.sco
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCORE']._serialized_start=65
-  _globals['_SCORE']._serialized_end=295
-  _globals['_PARTSCORE']._serialized_start=298
-  _globals['_PARTSCORE']._serialized_end=796
-  _globals['_PARTSCORE_INPUT']._serialized_start=691
-  _globals['_PARTSCORE_INPUT']._serialized_end=796
-  _globals['_EXACT']._serialized_start=798
-  _globals['_EXACT']._serialized_end=860
-  _globals['_RANKED']._serialized_start=863
-  _globals['_RANKED']._serialized_end=1056
+  _globals['_SCORE']._serialized_end=319
+  _globals['_PARTSCORE']._serialized_start=322
+  _globals['_PARTSCORE']._serialized_end=820
+  _globals['_PARTSCORE_INPUT']._serialized_start=715
+  _globals['_PARTSCORE_INPUT']._serialized_end=820
+  _globals['_EXACT']._serialized_start=822
+  _globals['_EXACT']._serialized_end=884
+  _globals['_RANKED']._serialized_start=887
+  _globals['_RANKED']._serialized_end=1080
 # @@protoc_insertion_point(module_scope)

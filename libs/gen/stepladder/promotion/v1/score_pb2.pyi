@@ -34,6 +34,7 @@ class Score(_message.Message):
     IN_PROPORTION_FIELD_NUMBER: _builtins.int
     RULES_POSITION_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    POSITION_SINCE_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     total: _builtins.str
     """As the rules round it; empty while a part has no score that must have one."""
@@ -46,6 +47,10 @@ class Score(_message.Message):
     """Position of the version of the competition's rules."""
     known_at: _builtins.int
     """Position up to which the log was read."""
+    position_since: _builtins.str
+    """Where the rules tell ties apart by it: since when the position was held that was held when applications closed; empty
+    otherwise, and where it is not known.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartScore]: ...
     @_builtins.property
@@ -63,10 +68,11 @@ class Score(_message.Message):
         in_proportion: _builtins.bool = ...,
         rules_position: _builtins.int = ...,
         known_at: _builtins.int = ...,
+        position_since: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exact_total", b"exact_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "exact_total", b"exact_total", "in_proportion", b"in_proportion", "known_at", b"known_at", "parts", b"parts", "rules_position", b"rules_position", "total", b"total", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "exact_total", b"exact_total", "in_proportion", b"in_proportion", "known_at", b"known_at", "parts", b"parts", "position_since", b"position_since", "rules_position", b"rules_position", "total", b"total", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
