@@ -75,8 +75,11 @@ def main() -> None:
     help="Let the clock of this run be so many days ahead, to try what takes days. Everything is recorded so.",
 )
 def up(folder: Path, calls: Path | None, mapping: str, centre: str, empty: bool, days_ahead: int) -> None:
-    """Run the whole system here until Ctrl-C; in a new folder with a sample centre."""
-    run(starting.up(folder, calls, mapping, centre, empty=empty, days_ahead=days_ahead))
+    """Run the whole system here until Ctrl-C; in a new folder with a sample centre.
+
+    Exit status: 0, or 1 when it could not be run or something in it had stopped or was parked at the end.
+    """
+    sys.exit(run(starting.up(folder, calls, mapping, centre, empty=empty, days_ahead=days_ahead)))
 
 
 @main.group(name="import")
@@ -130,7 +133,10 @@ def import_table(file: Path, mapping: str, sheet: str | None, centre: str, repor
 
 @main.command()
 def status() -> None:
-    """Show what follows the log, how far behind, and what is parked."""
+    """Show what follows the log, how far behind, and what is parked.
+
+    Exit status: 0, or 1 when something has stopped or is parked, or nothing answers.
+    """
     sys.exit(run(operating.status()))
 
 

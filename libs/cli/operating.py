@@ -13,6 +13,7 @@ from libs.cli.embedded import CannotStart, migrate_all
 from libs.cli.progress import progress
 from libs.common.jetstream import connect as connect_log
 from libs.common.jetstream import create_streams
+from libs.common.operations import troubles
 from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.settings import PREFIX, load_settings
 from libs.common.streams import NoAnswer, NoResponders
@@ -31,7 +32,7 @@ async def operations() -> AsyncIterator[OperationsServiceStub]:
 
 
 async def status() -> int:
-    """Prints a line for each follower; answers 1 when one of them needs an operator, else 0."""
+    """Prints a line for each follower, then what needs an operator; answers 1 when something does, else 0."""
     async with operations() as stub:
         followers = (await stub.ListFollowers(pb.ListFollowersRequest(service="-"))).followers
     columns = ("service", "follower", "state", "stream", "position", "of", "behind", "seconds", "parked", "deadlines")
@@ -50,10 +51,10 @@ async def status() -> int:
         console.print(table)
     else:
         print("\n".join("\t".join(row) for row in (columns, *rows)))
-    for one in followers:
-        if one.error:
-            print(f"{one.service}/{one.name}: {one.error}")
-    return int(any(one.state == pb.Follower.STATE_STOPPED or one.parked_events > 0 for one in followers))
+    found = troubles(followers)
+    for trouble in found:
+        print(trouble)
+    return int(bool(found))
 
 
 async def rebuild(service: str, follower: str) -> None:

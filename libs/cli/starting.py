@@ -29,6 +29,7 @@ from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
 from libs.cli.sample_talks import Talk
+from libs.common.operations import troubles
 from libs.common.rpc import ACTOR_KEY, connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
@@ -53,18 +54,25 @@ from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
 
 RECORDS_AT_ONCE = 500
 
+BEGINNING_SECONDS = 10.0
+"""Longest wait for followers to begin before `up` says how they are."""
 SETTLING_SECONDS = 60.0
 """Longest wait for what follows from an import before `up` says what to try."""
 
 
-async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, empty: bool, days_ahead: int = 0) -> None:
-    """Runs the system until it is asked to stop, by a clock that is so many days ahead."""
+async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, empty: bool, days_ahead: int = 0) -> int:
+    """Runs the system until it is asked to stop, by a clock that is so many days ahead.
+
+    Says what an operator has to look at, at the start and at the end; answers 1 when there is something at the end.
+    """
     began = time.monotonic()
     settings = load_settings().model_copy(update={"days_ahead": days_ahead})
     address = f"127.0.0.1:{settings.public_port}"
     print("Starting nats-server, Envoy and four services ...", flush=True)
     async with running(folder, settings) as system:
-        print(f"Everything is healthy after {time.monotonic() - began:.1f} s.", flush=True)
+        found = await _troubles(address)
+        print(f"{'Running' if found else 'Everything is healthy'} after {time.monotonic() - began:.1f} s.", flush=True)
+        _print_troubles(found)
         if days_ahead:
             today = datetime.now(settings.site_time_zone) + timedelta(days=days_ahead)
             print(f"For trying only: the services take today for {today:%Y-%m-%d}, and record it so.", flush=True)
@@ -77,6 +85,7 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
                 loading.result()
                 _print_what_to_try(settings.public_port)
                 await stopping
+            _print_troubles(found := await _troubles(address))
             print("Stopping ...", flush=True)
         finally:
             for task in (loading, watching, stopping):
@@ -84,6 +93,30 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
                 with suppress(asyncio.CancelledError):
                     await task
     print(f"Stopped. Everything is kept in {folder}; the next `make up` goes on from here.")
+    return int(bool(found))
+
+
+async def _troubles(address: str) -> list[str]:
+    """What an operator has to look at, once every follower has begun, or could not."""
+    deadline = time.monotonic() + BEGINNING_SECONDS
+    async with connect(address) as channel:
+        stub = OperationsServiceStub(channel)
+        while True:
+            try:
+                followers = (await stub.ListFollowers(ListFollowersRequest(service="-"))).followers
+            except aio.AioRpcError as error:
+                return [error.details() or error.code().name]
+            begun = all(one.state != Follower.STATE_STANDBY for one in followers)
+            if begun or time.monotonic() > deadline:
+                return troubles(followers)
+            await asyncio.sleep(0.1)
+
+
+def _print_troubles(found: Sequence[str]) -> None:
+    for trouble in found:
+        print(f"  To be looked at: {trouble}", flush=True)
+    if found:
+        print("  What to do: docs/operate.md", flush=True)
 
 
 async def import_calls(file: Path, mapping_name: str, centre: str, report: Path) -> None:

@@ -1,6 +1,6 @@
 """OperationsService for one service: its followers, what they parked, and rebuilds."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 
 from libs.common.days import timestamp
@@ -15,6 +15,18 @@ STATES = {
     State.STANDBY: pb.Follower.STATE_STANDBY,
     State.STOPPED: pb.Follower.STATE_STOPPED,
 }
+
+
+def troubles(followers: Iterable[pb.Follower]) -> list[str]:
+    """What an operator has to look at, a sentence each: whatever has stopped, and what events were parked by."""
+    found = []
+    for one in followers:
+        name = f"{one.service}/{one.name}"
+        if one.state == pb.Follower.STATE_STOPPED:
+            found.append(f"{name} has stopped: {one.error}")
+        if one.parked_events:
+            found.append(f"{name} has parked {one.parked_events} {'event' if one.parked_events == 1 else 'events'}")
+    return found
 
 
 class Operations:

@@ -52,19 +52,21 @@ async def _standing(service: str, stub: OperationsServiceStub) -> str:
 
 def _table(followers: Sequence[Follower]) -> str:
     rows = "\n".join(_row(follower) for follower in followers)
-    return f"<table>\n<tr><th>follower<th>state<th>position<th>end<th>lag<th>parked</tr>\n{rows}\n</table>"
+    return (
+        f"<table>\n<tr><th>follower<th>state<th>behind<th>parked<th>last event<th>end of its log</tr>\n{rows}\n</table>"
+    )
 
 
 def _row(follower: Follower) -> str:
     state = _STATES.get(follower.state, "unknown")
-    lag = f"{follower.lag:,} ({follower.lag_seconds:,.0f} s)" if follower.lag else "0"
+    behind = f"{follower.lag:,} ({follower.lag_seconds:,.0f} s)" if follower.lag else "0"
     cells = [
         f"<td>{escape(follower.name)}",
         f'<td{_bad(state == "stopped")} data-name="state">{state}',
-        f'<td data-name="position">{follower.position:,}',
-        f'<td data-name="end">{follower.end:,}',
-        f'<td data-name="lag">{lag}',
+        f'<td data-name="behind">{behind}',
         f'<td{_bad(follower.parked_events > 0)} data-name="parked">{follower.parked_events:,}',
+        f'<td data-name="last event">{follower.position or "none yet"}',
+        f'<td data-name="end of its log">{follower.end}',
     ]
     error = f'\n<tr><td colspan="6" class="bad">{escape(follower.error)}</tr>' if follower.error else ""
     return f"<tr>{''.join(cells)}</tr>{error}"

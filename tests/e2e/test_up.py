@@ -4,12 +4,13 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import date
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -32,7 +33,7 @@ class Centre:
         self.output = ""
 
     @contextmanager
-    def up(self, *arguments: str, seconds: float = 120) -> Iterator[subprocess.Popen[str]]:
+    def up(self, *arguments: str, seconds: float = 120, status: int = 0) -> Iterator[subprocess.Popen[str]]:
         """Runs it until it says what to try next; at the end stops it by Ctrl-C and checks that nothing is left."""
         command = [str(STEPLADDER), "up", "--data", str(self.folder), *arguments]
         log = self.folder.with_suffix(".out")
@@ -49,7 +50,7 @@ class Centre:
             process.send_signal(signal.SIGINT)
             process.wait(40)
             self.output = log.read_text()
-        assert process.returncode == 0, self.output
+        assert process.returncode == status, self.output
         assert "Stopped." in self.output
         assert self.processes() == []
 
@@ -116,6 +117,31 @@ def test_the_sample_centre_from_nothing(centre: Centre) -> None:
     with centre.up():
         assert centre.rest("/v1/plans?pageSize=100", hr)["plans"] == plans
     assert "was imported before" in centre.output
+
+
+def test_what_has_stopped_is_said_and_days_can_pass(centre: Centre) -> None:
+    """At the start, by the status, on the page and at the end; the others go on, by the clock that is set."""
+    with centre.up("--empty"):
+        with urlopen(f"http://127.0.0.1:{centre.port}/", timeout=20) as page:
+            assert "none yet" in page.read().decode()  # position 0 would look like an event
+        assert centre.run("status").count("\trunning\t") > 40
+    assert "Everything is healthy" in centre.output
+    with closing(sqlite3.connect(centre.folder / "coaching.db")) as rows, rows:
+        rows.execute("UPDATE followers SET position = 1000000000 WHERE name = 'plans'")
+    with centre.up("--empty", "--days-ahead", "40", status=1):
+        assert "coaching/plans has stopped: " in centre.run("status", status=1)
+        with urlopen(f"http://127.0.0.1:{centre.port}/", timeout=20) as page:
+            assert '<td class="bad" data-name="state">stopped' in page.read().decode()
+        centre.rest("/v1/teams", "hr", {"team": {"teamId": "t", "displayName": "T"}})
+        day = datetime.now(UTC).date() + timedelta(days=40)
+        told = {"employeeId": "e-hr", "displayName": "H", "teamId": "t", "jobFamily": "hr", "position": "hr"}
+        dates = {"hireDate": "2020-01-01", "positionSince": "2020-01-01"}
+        centre.rest("/v1/employees", "hr", {"employee": {**told, **dates}})
+        later = {"endDate": str(day + timedelta(days=20)), "applicationsUntil": str(day + timedelta(days=10))}
+        opened = centre.rest("/v1/cycles", "e-hr", {"own": {"cycleId": "c", "displayName": "C", **later}})
+        assert str(opened["openedDate"]) == str(day)
+    assert "healthy" not in centre.output
+    assert centre.output.count("To be looked at: coaching/plans has stopped: ") == 2
 
 
 @pytest.mark.timeout(300)
