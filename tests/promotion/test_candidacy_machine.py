@@ -305,6 +305,19 @@ class Promotions(RuleBasedStateMachine):
             case _:
                 self.react(draw(st.sampled_from([1, 2, 9, 99])))
 
+    def teardown(self) -> None:
+        """Every life comes to its end: objections are settled, trials decided, competitions closed."""
+        for key, objection_id in self.open_objections():
+            for person in HR_PEOPLE:
+                self.say(*self.settling(key, objection_id, upheld=False), person)
+        self.wait(31)
+        for key in CANDIDACIES:
+            self.decide_trial(key, confirmed=key in self.executive)
+        for of in COMPETITIONS:
+            self.close(of, cancelled=False)
+        while self.pending:
+            self.react(1)
+
     def at(self, stage: Candidacy.State.ValueType) -> st.SearchStrategy[str]:
         """Candidacies at a stage half of the time, if there are any."""
         there = [key for key in sorted(CANDIDACIES) if self.candidacy(key).stage == stage]
@@ -389,9 +402,7 @@ class Promotions(RuleBasedStateMachine):
             effective_date=self.today.isoformat(),
             reason="x",
         )
-        command = DecideAppointment(request=request, seat=True)
-        if "employed" in DecideAppointment.DESCRIPTOR.fields_by_name:
-            setattr(command, "employed", True)  # noqa: B010 - not every version has it
+        command = DecideAppointment(request=request, seat=True, employed=True)
         self.give(CAREER, employee_id, command, "user:e-hr2")
 
     def react(self, number: int) -> None:
