@@ -40,6 +40,7 @@ from services.promotion.score_inputs import ScoreInputs
 from services.promotion.scoring_api import ScoreApi
 from services.promotion.seats import Seats
 from services.promotion.stages import Stages
+from services.promotion.unfinished import Undoing, Unfinished
 from services.promotion.vacancies import Vacancies
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -92,7 +93,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     at_careers = service.follow(careers)
     career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
     service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
-    stages = Stages(metadata)
+    stages, unfinished = Stages(metadata), Unfinished(metadata)
+    service.tick(service.follow(unfinished), unfinished.deadlines, Undoing(service, seats).commands)
     at_stages = service.together(at_catalogue, service.follow(stages))
     fairness = FairnessApi(service, stages, catalogue, at_stages)
     candidacies = Candidacies(metadata)
@@ -107,12 +109,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     )
     closing = {CLOSE_APPLICATIONS: competition.close_applications}
     service.tick(at_competitions, competitions.deadlines, closing, now=by_site)
-    for policy in (TakeSeats(service), EndTrials(service), AppointCandidates(service, rungs)):
-        service.follow(policy)
-    service.follow(FollowCompetitions(service, candidates, seats))
-    service.follow(FollowCandidacies(service))
     drifting = Drifting(service, candidacies, at_candidacies, eligibilities, inputs)
-    service.follow(drifting)
     scorings = PeerScorings(metadata)
     candidacy = CandidacyApi(
         service,
@@ -128,8 +125,17 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         drifting,
     )
     scores = ScoreApi(service, candidates, inputs, candidacy, stages, catalogue, at_stages)
-    service.follow(TakePeerScores(service))
-    service.follow(MoveNotices(service, candidacies, at_candidacies, catalogue, at_catalogue))
+    for policy in (
+        TakeSeats(service),
+        EndTrials(service),
+        AppointCandidates(service, rungs),
+        FollowCompetitions(service, candidates, seats),
+        FollowCandidacies(service),
+        TakePeerScores(service),
+        MoveNotices(service, candidacies, at_candidacies, catalogue, at_catalogue),
+        drifting,
+    ):
+        service.follow(policy)
     return {
         candidacy_pb2.DESCRIPTOR.services_by_name["CandidacyService"]: candidacy,
         peer_score_pb2.DESCRIPTOR.services_by_name["PeerScoreService"]: PeerScoreApi(
@@ -143,7 +149,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         document_pb2.DESCRIPTOR.services_by_name["DocumentService"]: DocumentApi(
             service, catalogue, at_catalogue, competition, candidacy, scores
         ),
-        post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats),
+        post_pb2.DESCRIPTOR.services_by_name["PostService"]: PostApi(service, reaches, posts, at_posts, seats, rungs),
         career_pb2.DESCRIPTOR.services_by_name["CareerService"]: career,
         fairness_pb2.DESCRIPTOR.services_by_name["FairnessService"]: fairness,
         scoring_pb2.DESCRIPTOR.services_by_name["ScoreService"]: scores,

@@ -22,6 +22,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     CountedBy,
     EndNotSelected,
     IssueLetterRequest,
+    LapseApproval,
     ListCandidacy,
     MoveNotice,
     NoteDrift,
@@ -40,6 +41,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
 )
 from stepladder.promotion.v1.eligibility_pb2 import Eligibility
 from stepladder.promotion.v1.events_pb2 import (
+    ApprovalLapsed,
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
@@ -79,7 +81,15 @@ Request = (
     | RejectCandidacyRequest
 )
 Command = (
-    ActOnCandidacy | NoteScore | ListCandidacy | MoveNotice | NotePeers | NoteTrialEnded | EndNotSelected | NoteDrift
+    ActOnCandidacy
+    | NoteScore
+    | ListCandidacy
+    | MoveNotice
+    | LapseApproval
+    | NotePeers
+    | NoteTrialEnded
+    | EndNotSelected
+    | NoteDrift
 )
 
 APPOINTABLE_AHEAD = timedelta(days=366)
@@ -131,6 +141,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             events = _listed(state, listing)
         case MoveNotice(calendar=calendar):
             events = _moved(state, calendar)
+        case LapseApproval(candidacy_position=position):
+            known = ApprovalLapsed in state.told and position <= state.last(ApprovalLapsed).candidacy_position
+            lapsed = state.stage == Candidacy.STATE_LISTED and not known
+            events = [ApprovalLapsed(candidacy_position=position)] if lapsed else []
         case NotePeers(peers=peers, mean=mean):
             taken = 0 < state.stage < Candidacy.STATE_SCORED and PeersScored not in state.told
             scored = PeersScored(peers=peers, mean=mean if mean.denominator else None)
@@ -465,11 +479,11 @@ def _approved(state: State, reason: str, act: ActOnCandidacy, context: Context) 
     )
 
 
-def has_seat(competition_id: str, of_post: post.State, vacancies: Vacancies) -> bool:
-    """Whether a competition has a seat of a post for one more, with regard to what there is of the post today."""
+def has_seat(competition_id: str, of_post: post.State, vacancies: Vacancies, coming: int) -> bool:
+    """Whether a competition has a seat of a post for one more, beside those who are coming and do not sit yet."""
     claim = of_post.claims.get(competition_id)
     claimed = claim is not None and claim.unfilled > 0
-    return claimed and (vacancies.unlimited or vacancies.headcount > vacancies.occupied)
+    return claimed and (vacancies.unlimited or vacancies.headcount > vacancies.occupied + coming)
 
 
 def _refuse_unless_seated(act: ActOnCandidacy) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from libs.common.commands import Standing, etag_mismatch
+from libs.common.days import parse_day
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -26,6 +27,7 @@ from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities, Pinned
 from services.promotion.histories import Histories, Months
 from services.promotion.interviewing import add_up, full_points
+from services.promotion.post import tightest
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import candidacy_pb2 as pb
 from stepladder.promotion.v1.career_pb2 import ReserveAppointment
@@ -106,9 +108,8 @@ class CandidacyApi:
                 message = "who interviews for a competition does not apply to it: HR can set a panel without them"
                 raise NotAllowed("ON_PANEL", message)
             pinned = Pinned(opened.ladder_position, opened.eligibility_position)
-            if not found.takes_applications(today):
-                application.closed = f"applications were taken until {opened.applications_until}, and none is now"
-            else:
+            application.closed = found.closed_to_applicants(today)
+            if not application.closed:
                 eligibility = await self._eligibilities.of(
                     caller, opened.ladder_id, opened.rung_id, today, pinned=pinned
                 )
@@ -251,29 +252,28 @@ class CandidacyApi:
         """Keeps the employee's next appointment for a candidacy that is to be approved.
 
         Before it is approved: what a crash in between leaves behind is used when it is approved again, or released when
-        the candidacy ends. Nothing is kept for an approval that is refused as things stand, or was given before. Raises
-        Conflict `ETAG_MISMATCH`.
+        the candidacy ends, or by the clock after an hour. Nothing is kept for an approval that is refused as things
+        stand, or was given before. Raises Conflict `ETAG_MISMATCH`.
         """
         if CANDIDACY.decide(found.state, command, context):
             if context.etag != str(found.position):
                 raise etag_mismatch()
             applied = found.state.applied
-            reserve = ReserveAppointment(employee_id=applied.employee_id, candidacy_id=applied.candidacy_id)
+            reserve = ReserveAppointment(
+                employee_id=applied.employee_id, candidacy_id=applied.candidacy_id, candidacy_position=found.position
+            )
             own = replace(context, etag="", request=None, request_id="")
             await self._commands.handle(CAREER, applied.employee_id, reserve, own)
 
     async def _looked_up(self, request: Request, found: Seen, context: Context) -> pb.ActOnCandidacy:
         command = pb.ActOnCandidacy(**{_FIELDS[request.DESCRIPTOR]: request})  # type: ignore[arg-type] # one of them
-        opened, applied = found.competition.opened, found.state.applied
+        applied = found.state.applied
         if isinstance(request, BY_RULES):
             command.rules.CopyFrom(await self._candidates.rules_of(found.competition))
         if isinstance(request, BY_CALENDAR):
             command.calendar.CopyFrom(await self._candidates.counted_by(found.competition))
         if isinstance(request, BY_SEATS):
-            occupied = (await self._seats.of([opened.post_id], context.today))[opened.post_id]
-            command.vacancies.CopyFrom(occupied.vacancies)
-            is_over = found.competition.stage >= Competition.STATE_CLOSED
-            command.seat = not is_over and has_seat(opened.competition_id, occupied.standing.state, command.vacancies)
+            await self._look_for_seat(command, request, found, context)
             command.employed = found.directory.employed(applied.employee_id, context.today)
         if isinstance(request, pb.ScoreInterviewRequest):
             command.conflict = found.apart
@@ -282,6 +282,21 @@ class CandidacyApi:
         if isinstance(request, pb.PassPostTrainingRequest):
             command.passed.extend(await self._passed(applied.employee_id))
         return command
+
+    async def _look_for_seat(self, command: pb.ActOnCandidacy, request: Request, found: Seen, context: Context) -> None:
+        """A seat that is free for good as far as is known, or from the first day on, beside those who come before."""
+        competition_id, post_id = found.competition.opened.competition_id, found.competition.opened.post_id
+        day, since = context.today, pb.Candidacy.STATE_APPROVED
+        if starts := isinstance(request, pb.AppointCandidacyRequest):
+            day, since = max(day, parse_day(request.start_date, "start_date")), pb.Candidacy.STATE_APPOINTED
+        occupied = (await self._seats.of([post_id], day))[post_id]
+        post = occupied.standing.state
+        _, fewest = tightest(occupied.ahead if starts else occupied.ahead[-1:])
+        fewest.post_position = occupied.standing.position
+        command.vacancies.CopyFrom(fewest)
+        before = await self._candidates.coming(post, since) - {found.state.applied.candidacy_id}
+        is_over = found.competition.stage >= Competition.STATE_CLOSED
+        command.seat = not is_over and has_seat(competition_id, post, fewest, len(before))
 
     async def _points(
         self, request: pb.ScoreInterviewRequest, found: competition.State

@@ -17,6 +17,7 @@ from services.promotion.scoring import fraction
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.events_pb2 import (
+    ApprovalLapsed,
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
@@ -416,6 +417,8 @@ def _sentence(event: Message) -> str:
             return "The objection was upheld."
         case ObjectionSettled(notice_until=until):
             return "The objection was dismissed." + (f" The notice is to {until}." if until else "")
+        case ApprovalLapsed():
+            return "An approval was begun and not given."
         case CandidacyApproved(notice_until=until):
             return f"Approved after the notice, which was to {until}."
         case LetterIssued():

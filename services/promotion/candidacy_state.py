@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.events_pb2 import (
+    ApprovalLapsed,
     CandidacyApplied,
     CandidacyAppointed,
     CandidacyApproved,
@@ -44,6 +45,7 @@ Event = (
     | NoticeMoved
     | ObjectionRaised
     | ObjectionSettled
+    | ApprovalLapsed
     | CandidacyApproved
     | LetterIssued
     | PostTrainingPassed
@@ -153,7 +155,7 @@ def evolve(state: State, event: Message) -> State:
             return replace(state, stage=Candidacy.STATE_REJECTED)
         case CandidacyNotSelected():
             return replace(state, stage=Candidacy.STATE_NOT_SELECTED)
-        case TwoLevelsReviewed() | PeersScored() | CandidacyDrifted():
+        case TwoLevelsReviewed() | PeersScored() | ApprovalLapsed() | CandidacyDrifted():
             return state
         case unknown:
             assert_never(unknown)

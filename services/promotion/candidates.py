@@ -11,10 +11,12 @@ from libs.facts.catalogue import Catalogue
 from services.promotion.candidacies import Candidacies
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_state import State
+from services.promotion.competition import COMPETITION
 from services.promotion.competition import State as CompetitionState
 from services.promotion.counting import counted_by
+from services.promotion.post import State as PostState
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
-from stepladder.promotion.v1.candidacy_pb2 import CountedBy
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy, CountedBy
 
 
 class Candidates:
@@ -40,6 +42,18 @@ class Candidates:
         await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
         ids = await self._candidacies.of_competition(self._engine, competition_id)
         return await self._commands.known(CANDIDACY, ids, latest=True)
+
+    async def coming(self, post: PostState, since: Candidacy.State.ValueType) -> set[str]:
+        """Candidacies for seats of a post that have come to a state and whose candidates do not sit yet."""
+        opened = await self._commands.known(COMPETITION, post.claims, latest=True)
+        listed = [one.candidacy_id for found in opened.values() for one in found.state.on_list]
+        candidacies = await self._commands.known(CANDIDACY, listed, latest=True)
+        return {
+            name
+            for name, one in candidacies.items()
+            if since <= one.state.stage <= Candidacy.STATE_APPOINTED
+            and one.state.applied.employee_id not in post.seated
+        }
 
     async def own(self, competition_ids: Iterable[str], context: Context) -> set[str]:
         """Those of some competitions of which the caller is, or was, a candidate."""

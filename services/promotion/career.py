@@ -23,6 +23,7 @@ from stepladder.promotion.v1.career_pb2 import (
     Demotion,
     DismissDemotionRequest,
     EndCareer,
+    ForgoActing,
     Held,
     Place,
     ProposeDemotion,
@@ -33,6 +34,7 @@ from stepladder.promotion.v1.career_pb2 import (
     WithdrawWaiverRequest,
 )
 from stepladder.promotion.v1.events_pb2 import (
+    ActingForgone,
     AppointmentBegun,
     AppointmentDecided,
     AppointmentReleased,
@@ -48,6 +50,7 @@ Command = (
     WaiveCriterion
     | WithdrawWaiverRequest
     | BeginActing
+    | ForgoActing
     | ReserveAppointment
     | ReleaseAppointment
     | BeginAppointment
@@ -60,6 +63,7 @@ Command = (
 Event = (
     CriterionWaived
     | WaiverWithdrawn
+    | ActingForgone
     | AppointmentReserved
     | AppointmentReleased
     | AppointmentBegun
@@ -96,6 +100,10 @@ class State:
     withdrawn: Mapping[Criterion, WaiverWithdrawn] = field(default_factory=dict)
     """Of the latest waivers."""
     reserved_for: str = ""
+    reserved_at: int = 0
+    """The candidacy, and its position, of which the next appointment is."""
+    forgone: frozenset[str] = frozenset()
+    """Appointments that never begin."""
     begun: Mapping[str, AppointmentBegun] = field(default_factory=dict)
     decided: Mapping[str, AppointmentDecided] = field(default_factory=dict)
     proposed: Mapping[str, DemotionProposed] = field(default_factory=dict)
@@ -125,8 +133,10 @@ def evolve(state: State, event: Message) -> State:
             return replace(state, waivers={**state.waivers, key: waived}, withdrawn=withdrawn)
         case WaiverWithdrawn() as taken_back:
             return replace(state, withdrawn={**state.withdrawn, _criterion(taken_back): taken_back})
-        case AppointmentReserved(candidacy_id=candidacy_id):
-            return replace(state, reserved_for=candidacy_id)
+        case ActingForgone(appointment_id=appointment_id):
+            return replace(state, forgone=state.forgone | {appointment_id})
+        case AppointmentReserved(candidacy_id=candidacy_id, candidacy_position=position):
+            return replace(state, reserved_for=candidacy_id, reserved_at=position)
         case AppointmentReleased():
             return replace(state, reserved_for="")
         case AppointmentBegun(appointment_id=appointment_id) as begun:
@@ -148,14 +158,19 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case WithdrawWaiverRequest() as request:
             return _withdraw(state, request, context)
 
-        case ReserveAppointment(candidacy_id=state.reserved_for):
+        case ReserveAppointment(candidacy_id=state.reserved_for, candidacy_position=state.reserved_at):
             return []
-        case ReserveAppointment(employee_id=employee_id, candidacy_id=candidacy_id):
+        case ReserveAppointment(employee_id=employee_id, candidacy_id=candidacy_id, candidacy_position=position):
             if candidacy_id in state.begun:
                 return []
-            _refuse_another(state)
-            return [AppointmentReserved(employee_id=employee_id, candidacy_id=candidacy_id)]
-        case ReleaseAppointment(employee_id=employee_id, candidacy_id=state.reserved_for) if state.reserved_for:
+            if candidacy_id != state.reserved_for:
+                _refuse_another(state)
+            return [
+                AppointmentReserved(employee_id=employee_id, candidacy_id=candidacy_id, candidacy_position=position)
+            ]
+        case ReleaseAppointment(
+            employee_id=employee_id, candidacy_id=state.reserved_for, candidacy_position=position
+        ) if state.reserved_for and position in {0, state.reserved_at}:
             return [AppointmentReleased(employee_id=employee_id, candidacy_id=state.reserved_for)]
         case ReleaseAppointment():
             return []
@@ -169,6 +184,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return [_begun_trial(trial)]
         case BeginActing(request=request, place=place):
             return _begin_acting(state, request, place, context)
+        case ForgoActing(employee_id=employee_id, appointment_id=appointment_id):
+            known = appointment_id in state.begun or appointment_id in state.forgone
+            return [] if known else [ActingForgone(employee_id=employee_id, appointment_id=appointment_id)]
         case DecideAppointment() as looked_up:
             return _decide_appointment(state, looked_up, context)
 
@@ -269,6 +287,9 @@ def _begin_acting(state: State, request: BeginActingRequest, place: Place, conte
             message = f"appointment {request.appointment_id} was begun with other content"
             raise AlreadyExists("APPOINTMENT_EXISTS", message)
         return []
+    if request.appointment_id in state.forgone:
+        message = f"{request.appointment_id} did not begin within the hour for which its seat was kept"
+        raise NotAllowed("ACTING_FORGONE", f"{message}: begin it under another id")
     _refuse_another(state)
     _refuse_left(place.employed, request.employee_id)
     if until < start:

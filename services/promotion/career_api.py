@@ -32,6 +32,7 @@ from services.promotion.post import post_id
 from services.promotion.rungs import Rungs, employed_on, held_on
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import career_pb2 as pb
+from stepladder.promotion.v1.post_pb2 import ClaimSeats
 
 
 class CareerApi:
@@ -79,7 +80,15 @@ class CareerApi:
         CAREER.decide(state, command, context)  # whoever is refused claims nothing
         post = post_id(held.position, held.stars, held.team_id)
         claim_id, unnamed = acting_claim(request.employee_id, appointment_id), replace(context, request_id="")
-        await self._seats.claim(post, claim_id, 1, unnamed, acting=True)
+        claim = ClaimSeats(
+            claim_id=claim_id,
+            seats=1,
+            acting=True,
+            employee_id=request.employee_id,
+            appointment_id=appointment_id,
+            start_date=request.start_date,
+        )
+        await self._seats.claim(post, claim, unnamed)
         try:
             return await self._handle(request, command, caller, context)
         except Refused:
@@ -106,7 +115,14 @@ class CareerApi:
             return await self._handle(request, command, caller, context)
         CAREER.decide(state, command, context)
         claim_id = confirmed_claim(request.employee_id, request.appointment_id)
-        await self._seats.claim(begun.post_id, claim_id, 1, replace(context, request_id=""))
+        claim = ClaimSeats(
+            claim_id=claim_id,
+            seats=1,
+            employee_id=request.employee_id,
+            appointment_id=request.appointment_id,
+            start_date=request.effective_date,
+        )
+        await self._seats.claim(begun.post_id, claim, replace(context, request_id=""))
         try:
             return await self._handle(request, command, caller, context)
         except Refused:

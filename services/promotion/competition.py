@@ -17,6 +17,7 @@ from stepladder.promotion.v1.competition_pb2 import (
     Competition,
     DeclareConflict,
     DeclareConflictRequest,
+    ForgoCompetition,
     NoteCandidateLeft,
     OpenCompetition,
     PublicList,
@@ -28,6 +29,7 @@ from stepladder.promotion.v1.events_pb2 import (
     ApplicationsClosed,
     CandidateLeft,
     CompetitionClosed,
+    CompetitionForgone,
     CompetitionOpened,
     CompetitionRanked,
     ConflictDeclared,
@@ -38,6 +40,7 @@ from stepladder.promotion.v1.score_pb2 import Ranked
 
 Command = (
     OpenCompetition
+    | ForgoCompetition
     | CloseApplicationsRequest
     | SetPanel
     | DeclareConflict
@@ -48,6 +51,7 @@ Command = (
 )
 Event = (
     CompetitionOpened
+    | CompetitionForgone
     | ApplicationsClosed
     | PanelSet
     | ConflictDeclared
@@ -63,12 +67,14 @@ class State:
     """A competition, each part as its event told it; `stage` is unspecified before it is opened.
 
     Attributes:
+        forgone: it was not opened in time, and never will be.
         panel: the last that was set.
         published: everybody who was ever listed, by candidacy, with the day.
         left: candidacies that have ended.
     """
 
     stage: Competition.State.ValueType = Competition.STATE_UNSPECIFIED
+    forgone: bool = False
     opened: CompetitionOpened = field(default_factory=CompetitionOpened)
     applications: ApplicationsClosed = field(default_factory=ApplicationsClosed)
     panel: PanelSet = field(default_factory=PanelSet)
@@ -78,9 +84,16 @@ class State:
     left: frozenset[str] = frozenset()
     closed: CompetitionClosed = field(default_factory=CompetitionClosed)
 
-    def takes_applications(self, day: date) -> bool:
-        """Whether there is time to apply on a day: the clock may be late."""
-        return self.stage == Competition.STATE_OPEN and day.isoformat() <= self.opened.applications_until
+    def closed_to_applicants(self, day: date) -> str:
+        """Why nobody applies on a day, also where the clock is late; empty: whoever is eligible may."""
+        until, on = self.opened.applications_until, self.applications.closed_date
+        if not on and self.stage == Competition.STATE_CANCELLED:
+            return f"the competition was cancelled on {self.closed.closed_date}"
+        if on and on <= until:
+            return f"applications were closed on {on}, before the end of {until}, which was announced"
+        if on or day.isoformat() > until:
+            return f"applications were taken until {until}"
+        return ""
 
     def conflicts_of(self, candidacy_id: str) -> dict[str, ConflictDeclared]:
         """Who must not judge a candidate, with what was declared."""
@@ -106,6 +119,8 @@ def evolve(state: State, event: Message) -> State:
     match cast(Event, event):
         case CompetitionOpened() as opened:
             return replace(state, stage=Competition.STATE_OPEN, opened=opened)
+        case CompetitionForgone():
+            return replace(state, forgone=True)
         case ApplicationsClosed() as closed:
             return replace(state, stage=Competition.STATE_APPLICATIONS_CLOSED, applications=closed)
         case PanelSet() as panel:
@@ -129,8 +144,15 @@ def evolve(state: State, event: Message) -> State:
 def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
     competition_id, today, actor = state.opened.competition_id, context.today.isoformat(), context.actor
     match state.stage, cast(Command, command):
+        case Competition.STATE_UNSPECIFIED, OpenCompetition(request=request) if state.forgone:
+            message = f"{request.competition_id} was not opened within the hour for which its seats were kept"
+            raise NotAllowed("COMPETITION_FORGONE", f"{message}: open it under another id")
         case Competition.STATE_UNSPECIFIED, OpenCompetition() as opening:
             return [_opened(opening, context)]
+        case Competition.STATE_UNSPECIFIED, ForgoCompetition(competition_id=name):
+            return [] if state.forgone else [CompetitionForgone(competition_id=name)]
+        case _, ForgoCompetition():
+            return []
         case _, OpenCompetition(request=request):
             if any(getattr(request, name) not in {"", getattr(state.opened, name)} for name in _SAID):
                 raise AlreadyExists("COMPETITION_EXISTS", f"competition {competition_id} was opened with other content")
@@ -187,16 +209,16 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return [] if candidacy_id in state.left else [left]
         case (
             Competition.STATE_RANKED | Competition.STATE_LISTED,
-            CloseCompetition(request=request, done_candidacy_ids=done),
+            CloseCompetition(request=request, done_candidacy_ids=done) as looked_up,
         ) if not request.cancelled:
             if running := [one.candidacy_id for one in state.on_list if one.candidacy_id not in done]:
                 message = f"on the list, and neither appointed nor ended: {', '.join(running)}"
                 raise NotAllowed("CANDIDACIES_RUNNING", message)
-            return [CompetitionClosed(competition_id=competition_id, closed_date=today, closed_by=actor)]
-        case stage, CloseCompetition(request=request) if request.cancelled and stage < Competition.STATE_CLOSED:
-            return [
-                CompetitionClosed(competition_id=competition_id, closed_date=today, cancelled=True, closed_by=actor)
-            ]
+            return [_closed(competition_id, looked_up, context)]
+        case stage, CloseCompetition(request=request) as looked_up if (
+            request.cancelled and stage < Competition.STATE_CLOSED
+        ):
+            return [_closed(competition_id, looked_up, context)]
 
         # The same said again when it is so.
         case Competition.STATE_APPLICATIONS_CLOSED, CloseApplicationsRequest():
@@ -267,6 +289,14 @@ def _panel(state: State, looked_up: SetPanel, context: Context) -> PanelSet:
     if candidates := [one for one in interviewer_ids if one in looked_up.candidate_ids]:
         message = f"who is a candidate, or was, interviews nobody: {', '.join(candidates)}"
         raise NotAllowed("INTERVIEWER_IS_CANDIDATE", message)
+    for one in looked_up.apart:
+        declared = {each.interviewer_id for each in state.conflicts if each.candidacy_id == one.candidacy_id}
+        judging = {*interviewer_ids} - {*one.interviewer_ids} - declared
+        if len(judging) < fewest:
+            who = ", ".join(sorted({*interviewer_ids} - judging))
+            message = f"the rules ask for {fewest}, and candidacy {one.candidacy_id} is not judged by {who}"
+            reasons = "who leads the candidate, or their lead, or reviewed them, or declared a conflict"
+            raise NotAllowed("TOO_FEW_INTERVIEWERS", f"{message}: {reasons}")
     staying = {*interviewer_ids, *looked_up.candidate_ids}
     if missing := [one for one in looked_up.scored_by if one not in staying]:
         message = f"who has scored a candidate stays on the panel: {', '.join(missing)}"
@@ -282,6 +312,16 @@ def _panel(state: State, looked_up: SetPanel, context: Context) -> PanelSet:
         bank_position=state.panel.bank_position or looked_up.bank_position,
         set_by=context.actor,
         question_seed=state.panel.question_seed or looked_up.question_seed,
+    )
+
+
+def _closed(competition_id: str, looked_up: CloseCompetition, context: Context) -> CompetitionClosed:
+    return CompetitionClosed(
+        competition_id=competition_id,
+        closed_date=context.today.isoformat(),
+        cancelled=looked_up.request.cancelled,
+        closed_by=context.actor,
+        on_trial_candidacy_ids=looked_up.on_trial_candidacy_ids,
     )
 
 
@@ -334,6 +374,7 @@ def to_resource(state: State, position: int) -> Competition:
         listed_candidacy_ids=[one.candidacy_id for one in state.on_list],
         left_candidacy_ids=sorted(state.left),
         closed_date=state.closed.closed_date,
+        on_trial_candidacy_ids=state.closed.on_trial_candidacy_ids,
         etag=str(position),
         log_position=position,
     )

@@ -1,6 +1,6 @@
 """gRPC: stepladder.promotion.v1.CompetitionService."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from secrets import token_hex
@@ -21,6 +21,7 @@ from libs.facts.relations import Relation, relations
 from libs.facts.team import TEAM
 from services.promotion import competition
 from services.promotion.candidacy import CANDIDACY
+from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION, to_public_list, to_resource
 from services.promotion.competitions import Competitions
@@ -33,6 +34,7 @@ from services.promotion.rankings import Rankings
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import competition_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
+from stepladder.promotion.v1.post_pb2 import ClaimSeats
 
 QUESTION_BANK = "question_bank"
 """The kind of policies."""
@@ -71,7 +73,8 @@ class CompetitionApi:
         opening = await self._opening(request, context.today)
         COMPETITION.decide(found.state, opening, context)  # what would be refused claims nothing
         # The post is the same for other competitions: the caller's request ids tell these apart, and not its claims.
-        await self._seats.claim(opening.post_id, competition_id, request.seats, replace(context, request_id=""))
+        claim = ClaimSeats(claim_id=competition_id, seats=request.seats)
+        await self._seats.claim(opening.post_id, claim, replace(context, request_id=""))
         try:
             return await self._handle(competition_id, opening, asked)
         except AlreadyExists:
@@ -94,6 +97,7 @@ class CompetitionApi:
         candidacies = (await self._candidates.of(request.competition_id)).values()
         command = pb.SetPanel(
             request=request,
+            apart=await self._apart([one.state for one in candidacies], request.interviewer_ids, context),
             candidate_ids=[one.state.applied.employee_id for one in candidacies],
             scored_by=sorted({interviewer for one in candidacies for interviewer in one.state.interviews}),
             hr_ids=[
@@ -110,7 +114,9 @@ class CompetitionApi:
                 drawn = draw(interview, bank.question_bank, command.question_seed)
                 command.question_ids.extend(one.question_id for one in drawn)
                 command.bank_position = bank.log_position
-        return await self._transition(request, command, context)
+        shown = await self._transition(request, command, context)
+        shown.apart.extend(command.apart)
+        return shown
 
     async def DeclareConflict(self, request: pb.DeclareConflictRequest, context: Context) -> pb.Competition:
         (caller,) = (await callers_to(self._commands, context, [""])).values()
@@ -149,14 +155,19 @@ class CompetitionApi:
         state = (await self._found_for_hr(request.competition_id, context)).state
         on_list = [one.candidacy_id for one in state.on_list]
         listed = await self._commands.known(CANDIDACY, on_list, latest=True)
-        done = [one for one, found in listed.items() if found.state.stage >= Candidacy.STATE_APPOINTED]
-        return await self._transition(request, pb.CloseCompetition(request=request, done_candidacy_ids=done), context)
+        command = pb.CloseCompetition(
+            request=request,
+            done_candidacy_ids=[one for one, found in listed.items() if found.state.stage >= Candidacy.STATE_APPOINTED],
+            on_trial_candidacy_ids=[
+                one for one, found in listed.items() if found.state.stage == Candidacy.STATE_APPOINTED
+            ],
+        )
+        return await self._transition(request, command, context)
 
     async def GetCompetition(self, request: pb.GetCompetitionRequest, context: Context) -> pb.Competition:
         await check_employed(self._commands, context)
         found = await self._commands.load(COMPETITION, request.competition_id)
-        if not found.position:
-            raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {request.competition_id}")
+        _check_opened(found, request.competition_id)
         (shown,) = await self._shown_to_caller({request.competition_id: found}, context)
         return shown
 
@@ -175,13 +186,28 @@ class CompetitionApi:
     async def GetPublicList(self, request: pb.GetPublicListRequest, context: Context) -> pb.PublicList:
         await check_employed(self._commands, context)
         found = await self._commands.load(COMPETITION, request.competition_id)
-        if not found.position:
-            raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {request.competition_id}")
+        _check_opened(found, request.competition_id)
         state = found.state
         if not state.published or state.stage == pb.Competition.STATE_CANCELLED:
             raise NotAllowed("LIST_NOT_PUBLISHED", "there is no list, or no longer")
         people = await self._commands.known(EMPLOYEE, [one.employee_id for one in state.on_list])
         return to_public_list(state, {one: person.state.display_name for one, person in people.items()})
+
+    async def _apart(
+        self, candidacies: Iterable[State], interviewer_ids: Collection[str], context: Context
+    ) -> list[pb.Competition.Apart]:
+        """Of candidacies that have not ended, which interviewers must not judge them by what is known today."""
+        today, found = context.today, list[pb.Competition.Apart]()
+        running = {one.applied.employee_id: one for one in candidacies if not one.ended}
+        directory = await directory_around(self._commands, caller_id(context), today, employee_ids=running)
+        leads = {one: directory.lead_over(one, today) for one in running}
+        above = await directory_around(self._commands, caller_id(context), today, employee_ids={*leads.values()} - {""})
+        for employee_id, one in running.items():
+            lead = leads[employee_id]
+            involved = {who.removeprefix("user:") for who in one.apart} | {lead, above.lead_over(lead, today)}
+            if named := [interviewer for interviewer in interviewer_ids if interviewer in involved - {employee_id}]:
+                found.append(pb.Competition.Apart(candidacy_id=one.applied.candidacy_id, interviewer_ids=named))
+        return found
 
     async def close_applications(self, competition_id: str) -> None:
         """The clock's command: the last day for applications is over."""
@@ -222,8 +248,7 @@ class CompetitionApi:
         """A competition, for HR who is no candidate of it. Raises as the contract says."""
         await check_hr(self._commands, context)
         found = await self._commands.load(COMPETITION, competition_id)
-        if not found.position:
-            raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {competition_id}")
+        _check_opened(found, competition_id)
         if await self._candidates.own([competition_id], context):
             raise NotAllowed("OWN_COMPETITION", "nobody decides a competition in which they are a candidate")
         return found
@@ -260,6 +285,11 @@ Transition = (
 )
 
 
+def _check_opened(found: Standing[competition.State], competition_id: str) -> None:
+    if not found.state.stage:
+        raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {competition_id}")
+
+
 def _shown(shown: pb.Competition, caller: Caller, *, is_candidate: bool) -> pb.Competition:
     """A competition without what the caller may not see."""
     if Relation.HR in caller.relations and not is_candidate:
@@ -268,6 +298,7 @@ def _shown(shown: pb.Competition, caller: Caller, *, is_candidate: bool) -> pb.C
     shown.ClearField("lot_seed")
     shown.ClearField("listed_candidacy_ids")
     shown.ClearField("left_candidacy_ids")
+    shown.ClearField("on_trial_candidacy_ids")
     shown.ClearField("etag")
     shown.ClearField("log_position")
     own = [one for one in shown.conflicts if one.interviewer_id == caller.employee_id]

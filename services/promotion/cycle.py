@@ -67,6 +67,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 if parse_day(getattr(own, name), f"own.{name}") < today:
                     message = f"{getattr(own, name)} is over"
                     raise Invalid("DATE_INVALID", message, (FieldViolation(f"own.{name}", message),))
+            if own.applications_until > own.end_date:
+                message = f"the cycle ends on {own.end_date}: applications end on that day at the latest"
+                raise Invalid("DATE_INVALID", message, (FieldViolation("own.applications_until", message),))
             return [
                 CycleOpened(
                     cycle_id=own.cycle_id,

@@ -208,6 +208,18 @@ class Histories(ReadModel):
                     held[employee_id] = name, number
         return {one: what for one, what in held.items() if one in there and what[0] in names}
 
+    async def moves_after(self, engine: AsyncEngine, employee_ids: Collection[str], day: date) -> set[str]:
+        """Later days from which on some hold another position, or are employed or not, as far as is known."""
+        columns = self.histories.c
+        query = select(columns.day).where(
+            columns.kind.in_((Kind.POSITION, Kind.STATUS)),
+            columns.employee_id.in_(employee_ids),
+            columns.day > day.isoformat(),
+            known(self.histories, 0),
+        )
+        async with engine.connect() as connection:
+            return set(await connection.scalars(query))
+
     async def _worked(
         self, engine: AsyncEngine, employee_ids: Sequence[str], months: Months, known_at: int, *, with_facts: bool
     ) -> dict[str, dict[tuple[str, int], Worked]]:

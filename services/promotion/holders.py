@@ -1,15 +1,17 @@
 """Who holds which position in which team on a day, by the directory."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.facts.people import People
+from libs.facts import employee
+from libs.facts.people import FOR_EVER, People
 from services.promotion.histories import Histories
 from services.promotion.post import State
 from stepladder.promotion.v1.career_pb2 import Held
+from stepladder.promotion.v1.post_pb2 import Occupancy
 
 
 class Holder(NamedTuple):
@@ -48,6 +50,33 @@ class Holders:
             among = {employee_id for employee_id, _ in places}
             held = await self._histories.holders(engine, positions, day, known_at, among=among)
         return [Holder(one, *held[one], team_id, leads) for (one, team_id), leads in places.items() if one in held]
+
+    async def ahead(
+        self, positions: Collection[str], since: date, team_ids: Collection[str]
+    ) -> dict[date, list[Holder]]:
+        """The same on a day, and on later ones on which it may change as far as is known."""
+        engine, start = self._engine, since.isoformat()
+        spans = await self._people.memberships_between(engine, start, FOR_EVER, in_teams=team_ids)
+        spans += [one for one in await self._people.leads_between(engine, start, FOR_EVER) if one.team_id in team_ids]
+        changes = await self._histories.moves_after(engine, {one.employee_id for one in spans}, since)
+        changes |= {day for one in spans for day in (one.from_date, one.until_date) if start < day < FOR_EVER}
+        days = [since, *map(date.fromisoformat, sorted(changes))]
+        return {day: await self.of(positions, day, team_ids=team_ids) for day in days}
+
+
+def occupancy(
+    post: State, holders: Iterable[Holder], employees: Mapping[str, employee.State], day: date, *, leads_team: bool
+) -> Occupancy:
+    """Who of them holds a post on a day; `employees` are all who have taken seats of it."""
+    told = [one for one, start in post.seated.items() if _is_told(employees[one], date.fromisoformat(start), day)]
+    there = occupants(holders, held_of(post), leads_team=leads_team)
+    return Occupancy(from_date=day.isoformat(), employee_ids=there, told_ids=told)
+
+
+def _is_told(found: employee.State, start: date, day: date) -> bool:
+    """Whether the directory has said by a day what somebody holds who was to sit from a day on."""
+    left = found.last_day is not None and found.last_day < day
+    return left or any(start <= since <= day for since, _ in found.positions)
 
 
 def held_of(post: State) -> Held:

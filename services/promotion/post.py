@@ -1,6 +1,6 @@
 """A post: how many people may hold a position in a team from which day on, and the seats that are claimed of it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import assert_never, cast
@@ -14,6 +14,7 @@ from stepladder.promotion.v1.events_pb2 import HeadcountSet, SeatFilled, SeatsCl
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
     FillSeat,
+    Occupancy,
     Post,
     ReleaseSeats,
     SetHeadcount,
@@ -65,20 +66,20 @@ class State:
     headcounts: History[HeadcountSet] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
 
-    def vacancies(self, occupant_ids: Collection[str], day: date, position: int = 0) -> Vacancies:
+    @property
+    def seated(self) -> dict[str, str]:
+        """Who has taken a seat for good or on trial, by whatever claim: their first days, of several the last."""
+        claims = [claim for claim in self.claims.values() if not claim.acting]
+        taken = [(day, one) for claim in claims for one, day in claim.filled.items()]
+        return {one: day for day, one in sorted(taken)}
+
+    def vacancies(self, occupancy: Occupancy, day: date, position: int = 0) -> Vacancies:
         """What there is on a day on which these hold the post by the directory; `position` is of the latest event.
 
-        Who has taken a seat counts as long as its claim stands, and until the first day in any case: the directory
-        may not know of them yet. Who is acting does not: the seat is there for whoever qualifies.
+        Who has taken a seat counts until the directory has said where they are: it may not know of them yet. Who is
+        acting does not: the seat is there for whoever qualifies.
         """
         headcount = in_force(self.headcounts, day) or HeadcountSet()
-        claims = [claim for claim in self.claims.values() if not claim.acting]
-        coming = {
-            employee_id
-            for claim in claims
-            for employee_id, start_date in claim.filled.items()
-            if not claim.released or start_date > day.isoformat()
-        }
         covers = [claim for claim in self.claims.values() if claim.acting]
         acting = {
             employee_id
@@ -86,8 +87,9 @@ class State:
             for employee_id in claim.filled
             if not claim.released or day.isoformat() < claim.over_date
         }
-        occupied = len(coming.union(set(occupant_ids) - acting))
-        claimed = sum(claim.unfilled for claim in claims)
+        coming = self.seated.keys() - set(occupancy.told_ids)
+        occupied = len(coming.union(set(occupancy.employee_ids) - acting))
+        claimed = sum(claim.unfilled for claim in self.claims.values() if not claim.acting)
         return Vacancies(
             unlimited=headcount.unlimited,
             headcount=headcount.headcount,
@@ -97,6 +99,13 @@ class State:
             post_position=position,
             acting=sum(claim.seats for claim in covers if not claim.released),
         )
+
+    def ahead(self, occupancies: Sequence[Occupancy], since: date) -> list[tuple[date, Vacancies]]:
+        """What there is on a day, and on each later one on which headcount or occupants change, as far as is known."""
+        holding = tuple((date.fromisoformat(one.from_date), one) for one in occupancies)
+        changes = [day for day, _ in (*self.headcounts, *holding) if day > since]
+        days = sorted({since, *changes})
+        return [(day, self.vacancies(in_force(holding, day) or Occupancy(), day)) for day in days]
 
 
 def evolve(state: State, event: Message) -> State:
@@ -133,31 +142,37 @@ def _with_claim(state: State, claim_id: str, claim: Claim) -> State:
 
 def decide(state: State, command: Message, context: Context) -> Sequence[Message]:
     match state, cast(Command, command):
-        case _, SetHeadcount(request=request, occupant_ids=occupant_ids):
-            return _set_headcount(state, request, occupant_ids, context)
+        case _, SetHeadcount(request=request, occupancies=occupancies):
+            return _set_headcount(state, request, occupancies, context)
         case State(post_id=""), _:
             raise NotFound("POST_NOT_FOUND", "nobody has set a headcount for this post")
 
-        case _, ClaimSeats(claim_id=claim_id, seats=seats, acting=acting, occupant_ids=occupant_ids):
+        case _, ClaimSeats(claim_id=claim_id, seats=seats, acting=acting, occupancies=occupancies) as claiming:
             if (claim := state.claims.get(claim_id)) is not None:
                 if claim.released or (claim.seats, claim.acting) != (seats, acting):
                     raise NotAllowed("CLAIM_TAKEN", f"{claim_id} has claimed {claim.seats} seats before")
                 return []
-            later = [since for since, _ in state.headcounts if since > context.today]
-            for day in (context.today, *later):  # a headcount may be lower by the time that somebody sits
-                found = state.vacancies(occupant_ids, day)
-                free = max(0, without_holder(found) - found.acting) if acting else found.vacant
-                if not found.unlimited and seats > free:
-                    raise NotAllowed(
-                        "NO_VACANCY",
-                        f"{seats} asked for and {free} free on {day}: of a headcount of {found.headcount}"
-                        f" {found.occupied} are held, {found.claimed} claimed and {found.acting} held acting",
-                    )
-            vacancies = state.vacancies(occupant_ids, context.today)
-            claimed = SeatsClaimed(
-                post_id=state.post_id, claim_id=claim_id, seats=seats, acting=acting, vacancies=vacancies
-            )
-            return [claimed]
+            start = date.fromisoformat(claiming.start_date or context.today.isoformat())
+            ahead = state.ahead(occupancies, max(start, context.today))
+            day, found = tightest(ahead if claiming.start_date else ahead[-1:])
+            free = max(0, without_holder(found) - found.acting) if acting else found.vacant
+            if not found.unlimited and seats > free:
+                raise NotAllowed(
+                    "NO_VACANCY",
+                    f"{seats} asked for and {free} free on {day}: of a headcount of {found.headcount}"
+                    f" {found.occupied} are held, {found.claimed} claimed and {found.acting} held acting",
+                )
+            return [
+                SeatsClaimed(
+                    post_id=state.post_id,
+                    claim_id=claim_id,
+                    seats=seats,
+                    acting=acting,
+                    vacancies=found,
+                    employee_id=claiming.employee_id,
+                    appointment_id=claiming.appointment_id,
+                )
+            ]
         case _, FillSeat(claim_id=claim_id, employee_id=employee_id, start_date=day):
             claim = state.claims.get(claim_id, OVER)
             if employee_id in claim.filled:
@@ -181,7 +196,7 @@ POST = Aggregate(name="promotion.post", initial=State(), evolve=evolve, decide=d
 
 
 def _set_headcount(
-    state: State, request: SetHeadcountRequest, occupant_ids: Collection[str], context: Context
+    state: State, request: SetHeadcountRequest, occupancies: Sequence[Occupancy], context: Context
 ) -> Sequence[Message]:
     day = parse_day(request.effective_date, "effective_date")
     headcount = HeadcountSet(
@@ -197,14 +212,14 @@ def _set_headcount(
     before = in_force(state.headcounts, day)
     if before is not None and (before.headcount, before.unlimited) == (request.headcount, request.unlimited):
         return []
-    on = max(day, context.today)
-    found = evolve(state, headcount).vacancies(occupant_ids, on)
-    if found.claimed and _missing(found) > _missing(state.vacancies(occupant_ids, on)):
-        raise NotAllowed(
-            "SEATS_CLAIMED",
-            f"on {on} {found.occupied} hold the post and {found.claimed} seats of it are claimed:"
-            " end what they are claimed for first",
-        )
+    since, after = max(day, context.today), evolve(state, headcount)
+    for (on, found), (_, former) in zip(after.ahead(occupancies, since), state.ahead(occupancies, since), strict=True):
+        if found.claimed and _missing(found) > _missing(former):
+            raise NotAllowed(
+                "SEATS_CLAIMED",
+                f"on {on} {found.occupied} hold the post and {found.claimed} seats of it are claimed:"
+                " end what they are claimed for first",
+            )
     return [headcount]
 
 
@@ -213,20 +228,42 @@ def without_holder(found: Vacancies) -> int:
     return found.headcount - found.occupied
 
 
+def tightest(ahead: Sequence[tuple[date, Vacancies]]) -> tuple[date, Vacancies]:
+    """The first of the days on which the fewest seats are free."""
+    return min(ahead, key=lambda one: (one[1].unlimited, without_holder(one[1])))
+
+
 def _missing(found: Vacancies) -> int:
     """How many seats there are too few."""
     return 0 if found.unlimited else max(found.occupied + found.claimed - found.headcount, 0)
 
 
-def to_resource(state: State, position: int, occupant_ids: Collection[str], day: date) -> Post:
-    """The post as of a day on which these hold it by the directory."""
+def _warning(ahead: Sequence[tuple[date, Vacancies]]) -> str:
+    """What is wrong with a post, and what to do about it; empty: nothing."""
+    for day, found in ahead:
+        if not found.unlimited and (over := -without_holder(found)) > 0:
+            held = f"on {day} {found.occupied} hold this post, or are about to, of a headcount of {found.headcount}"
+            return f"{held}: raise the headcount, or move {over} of them to another post"
+    day, found = ahead[-1]
+    if short := _missing(found):
+        left = f"seats claimed: {found.claimed}, and left from {day} on: {without_holder(found)}"
+        return f"{left}; raise the headcount by {short}, or cancel a competition, or its last candidates get no seat"
+    return ""
+
+
+def to_resource(state: State, position: int, occupancies: Sequence[Occupancy], day: date) -> Post:
+    """The post as of a day, by who holds it from then on by the directory."""
+    ahead = state.ahead(occupancies, day)
+    vacancies = ahead[0][1]
+    vacancies.post_position = position
     return Post(
         post_id=state.post_id,
         position=state.position,
         stars=state.stars,
         team_id=state.team_id,
         as_of=day.isoformat(),
-        vacancies=state.vacancies(occupant_ids, day, position),
+        vacancies=vacancies,
+        warning=_warning(ahead),
         headcounts=[
             Post.Headcount(
                 effective_date=since.isoformat(), headcount=one.headcount, unlimited=one.unlimited, set_by=one.set_by

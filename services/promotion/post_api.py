@@ -13,8 +13,9 @@ from libs.facts.callers import caller_id, directory_around
 from libs.facts.reaching import CARING, Reaches, check_hr
 from libs.facts.relations import Relation, need_to_know, relations_to_team
 from libs.facts.team import TEAM
-from services.promotion.post import POST, to_resource
+from services.promotion.post import POST, post_id, to_resource
 from services.promotion.posts import Posts
+from services.promotion.rungs import Rungs
 from services.promotion.seats import Occupied, Seats
 from stepladder.promotion.v1 import post_pb2 as pb
 
@@ -24,19 +25,25 @@ SEEING_ALL = frozenset({Relation.HR, Relation.EXECUTIVE})
 class PostApi:
     """Implements the service."""
 
-    def __init__(self, service: Service, reaches: Reaches, posts: Posts, follower: Follower, seats: Seats) -> None:
+    def __init__(
+        self, service: Service, reaches: Reaches, posts: Posts, follower: Follower, seats: Seats, rungs: Rungs
+    ) -> None:
         self._engine = service.engine
         self._commands = service.commands
         self._reaches = reaches
         self._posts = posts
         self._follower = follower
         self._seats = seats
+        self._rungs = rungs
 
     async def SetHeadcount(self, request: pb.SetHeadcountRequest, context: Context) -> pb.Post:
         await check_hr(self._commands, context)
         if not await self._commands.known(TEAM, [request.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
         day = max(parse_day(request.effective_date, "effective_date"), context.today)
+        name = post_id(request.position, request.stars, request.team_id)
+        if not (await self._commands.load(POST, name)).position:  # one that there is may outlive its rung
+            (await self._rungs.on(day)).check_named(request.position, request.stars)
         handled = await self._seats.set_headcount(request, day, replace(context, etag=request.etag))
         return await self._resource(handled.state.post_id, context.today)
 
@@ -71,7 +78,7 @@ class PostApi:
 
 
 def _shown(one: Occupied) -> pb.Post:
-    return to_resource(one.standing.state, one.standing.position, one.occupant_ids, one.day)
+    return to_resource(one.standing.state, one.standing.position, one.occupancies, one.day)
 
 
 def _day(as_of: str, context: Context) -> date:

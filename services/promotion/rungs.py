@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from libs.common.errors import NotFound
+from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
@@ -13,6 +13,9 @@ from libs.facts.relations import Directory
 from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1 import career_pb2 as pb
+
+MOST_NAMED = 20
+"""How many positions a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class RungsInForce:
             for ladder in self.ladders
             if (number := rung_held(ladder, self._held(held))) is not None
         )
+
+    def check_named(self, position: str, stars: int) -> None:
+        """Raises Invalid `POSITION_UNKNOWN` unless a ladder names a position, with such stars."""
+        if any(rung_held(one, self._held(pb.Held(position=position, stars=stars))) is not None for one in self.ladders):
+            return
+        named = sorted({(rung.position, rung.stars) for ladder in self.ladders for rung in ladder.rungs})
+        shown = ", ".join(f"{name} with {number} stars" if number else name for name, number in named[:MOST_NAMED])
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        wanted = f"{position} with {stars} stars" if stars else position
+        message = f"no ladder in force on {self.day} names {wanted}; there are: {shown or 'none'}{more}"
+        raise Invalid("POSITION_UNKNOWN", message, (FieldViolation("position", message),))
 
     def is_lower(self, held: pb.Held, than: pb.Held) -> bool:
         """Whether a ladder names both, the one below the other."""

@@ -1,18 +1,20 @@
 """Seats of posts: how many are free on a day, and claims of them, with the occupants that the directory knows."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
-from services.promotion.holders import Holders, held_of, occupants
-from services.promotion.post import POST, State, post_id, without_holder
+from libs.facts.employee import EMPLOYEE
+from services.promotion.holders import Holders, held_of, occupancy
+from services.promotion.post import POST, State, post_id, tightest, without_holder
 from services.promotion.rungs import Rungs
 from stepladder.promotion.v1.career_pb2 import Held
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
+    Occupancy,
     ReleaseSeats,
     SetHeadcount,
     SetHeadcountRequest,
@@ -22,25 +24,27 @@ from stepladder.promotion.v1.post_pb2 import (
 
 @dataclass(frozen=True, slots=True)
 class Occupied:
-    """A post with who holds it by the directory on a day."""
+    """A post with who holds it by the directory, from a day on."""
 
     standing: Standing[State]
-    occupant_ids: Collection[str]
+    occupancies: Sequence[Occupancy]
     day: date
 
     @property
-    def vacancies(self) -> Vacancies:
-        return self.standing.state.vacancies(self.occupant_ids, self.day, self.standing.position)
+    def ahead(self) -> list[tuple[date, Vacancies]]:
+        """What there is of it on the day, and on later ones on which that changes."""
+        return self.standing.state.ahead(self.occupancies, self.day)
 
     @property
     def crowded(self) -> bool:
         """Whether more are acting than there are seats that nobody else holds."""
-        found = self.vacancies
+        _, found = self.ahead[0]
         return not found.unlimited and without_holder(found) < found.acting
 
     @property
     def has_vacancy(self) -> bool:
-        found = self.vacancies
+        """Whether a seat is free on the day."""
+        _, found = self.ahead[0]
         return found.unlimited or found.vacant > 0
 
 
@@ -54,47 +58,53 @@ class Seats:
         self._rungs = rungs
 
     async def of(self, post_ids: Iterable[str], day: date) -> dict[str, Occupied]:
-        """Those of the posts that exist, by id, in the order asked, as of a day."""
+        """Those of the posts that exist, by id, in the order asked, from a day on."""
         found = await self._commands.known(POST, post_ids)
-        there = await self._occupants([held_of(one.state) for one in found.values()], day)
+        # Before the read models are asked: what the directory has said of them is in their rows, too.
+        seated = {employee_id for one in found.values() for employee_id in one.state.seated}
+        employees = {name: one.state for name, one in (await self._commands.known(EMPLOYEE, seated)).items()}
+        await self._together.catch_up()
+        posts = [one.state for one in found.values()]
+        holders = await self._holders.ahead({one.position for one in posts}, day, {one.team_id for one in posts})
+        rungs = await self._rungs.on(day)
         return {
-            name: Occupied(one, occupant_ids, day)
-            for (name, one), occupant_ids in zip(found.items(), there, strict=True)
+            name: Occupied(
+                one,
+                [
+                    occupancy(one.state, among, employees, on, leads_team=rungs.leads_team(held_of(one.state)))
+                    for on, among in holders.items()
+                ],
+                day,
+            )
+            for name, one in found.items()
         }
 
     async def free_for(self, employee_id: str, held: Held, day: date) -> bool:
         """Whether somebody may hold a post from a day on: it keeps no headcount, is theirs, or has a seat free."""
         name = post_id(held.position, held.stars, held.team_id)
         found = (await self.of([name], day)).get(name)
-        return found is None or employee_id in found.occupant_ids or found.has_vacancy
+        now = [one for one in found.occupancies if one.from_date <= day.isoformat()] if found else []
+        if found is None or any(employee_id in one.employee_ids for one in now):
+            return True
+        _, fewest = tightest(found.ahead)
+        return fewest.unlimited or fewest.vacant > 0
 
     async def set_headcount(self, request: SetHeadcountRequest, day: date, context: Context) -> Standing[State]:
         """Sets it, with regard to who holds the post on a day."""
-        held = Held(position=request.position, stars=request.stars, team_id=request.team_id)
-        (occupant_ids,) = await self._occupants([held], day)
-        command = SetHeadcount(request=request, occupant_ids=occupant_ids)
-        return await self._commands.handle(
-            POST, post_id(request.position, request.stars, request.team_id), command, context
-        )
+        name = post_id(request.position, request.stars, request.team_id)
+        found = (await self.of([name], day)).get(name)
+        command = SetHeadcount(request=request, occupancies=found.occupancies if found else ())
+        return await self._commands.handle(POST, name, command, context)
 
-    async def claim(self, name: str, claim_id: str, seats: int, context: Context, *, acting: bool = False) -> Vacancies:
-        """Claims seats of a post, once for each id; answers what there is of it then.
+    async def claim(self, name: str, claim: ClaimSeats, context: Context) -> None:
+        """Claims seats of a post, once for each id, with regard to who holds it.
 
         Raises NotFound `POST_NOT_FOUND`; NotAllowed `NO_VACANCY`, `CLAIM_TAKEN`.
         """
         found = (await self.of([name], context.today)).get(name)
-        occupant_ids = found.occupant_ids if found else ()
-        command = ClaimSeats(claim_id=claim_id, seats=seats, acting=acting, occupant_ids=occupant_ids)
-        handled = await self._commands.handle(POST, name, command, context)
-        return handled.state.vacancies(occupant_ids, context.today, handled.position)
+        claim.occupancies.extend(found.occupancies if found else ())
+        await self._commands.handle(POST, name, claim, context)
 
     async def release(self, name: str, claim_id: str, context: Context) -> None:
         """Gives back what nobody has taken of a claim."""
         await self._commands.handle(POST, name, ReleaseSeats(claim_id=claim_id), context)
-
-    async def _occupants(self, posts: Sequence[Held], day: date) -> list[list[str]]:
-        """Who holds each of the posts."""
-        await self._together.catch_up()
-        positions, teams = {one.position for one in posts}, {one.team_id for one in posts}
-        holders, rungs = await self._holders.of(positions, day, team_ids=teams), await self._rungs.on(day)
-        return [occupants(holders, one, leads_team=rungs.leads_team(one)) for one in posts]

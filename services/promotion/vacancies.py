@@ -1,17 +1,23 @@
 """Vacancies of rungs: what posts' headcounts leave beside those who hold them, on a day and as known at a position."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.commands import Commands, Standing
+from libs.facts import employee
+from libs.facts.employee import EMPLOYEE
 from services.promotion.criteria import Vacant
-from services.promotion.holders import Holder, Holders, held_of, occupants
+from services.promotion.holders import Holder, Holders, occupancy
 from services.promotion.post import POST, State
 from services.promotion.posts import Posts
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
+from stepladder.promotion.v1 import post_pb2
+
+AT_LAST = date(2199, 12, 31)
+"""The last day of the contracts: whatever is planned has come by then."""
 
 
 class Vacancies:
@@ -26,17 +32,41 @@ class Vacancies:
     async def of(self, rungs: Mapping[int, Ladder.Rung], day: date, known_at: int = 0) -> dict[int, Vacant]:
         """Of each rung by its number, over all teams, on a day.
 
-        Seats that a competition has claimed and nobody has taken are vacant: they are what its candidates compete for.
+        Seats that a competition has claimed and nobody has taken are vacant: they are what its candidates compete for,
+        also while somebody holds one who is to leave it, as far as is known.
         """
-        posts: dict[str, list[Standing[State]]] = {}
+        by_position: dict[str, list[Standing[State]]] = {}
         for position in {rung.position for rung in rungs.values()}:
             ids = await self._posts.all_posts(self._engine, position=position)
-            posts[position] = await self._states(ids, known_at)
-        kept = [position for position, standings in posts.items() if standings]
+            by_position[position] = await self._states(ids, known_at)
+        posts = {
+            number: [one for one in by_position[rung.position] if is_for(one.state, rung)]
+            for number, rung in rungs.items()
+        }
+        now = await self._counted(rungs, posts, day, known_at)
+        waited_for = any(one.claimed and not one.vacant for counted in now.values() for one in counted)
+        later = await self._counted(rungs, posts, AT_LAST, known_at) if waited_for else now
+        return {number: vacant(found, now[number], later[number]) for number, found in posts.items()}
+
+    async def _counted(
+        self, rungs: Mapping[int, Ladder.Rung], posts: Mapping[int, Sequence[Standing[State]]], day: date, known_at: int
+    ) -> dict[int, list[post_pb2.Vacancies]]:
+        """What there is of posts on a day, by the number of their rung."""
+        states = {one.state.post_id: one.state for found in posts.values() for one in found}
+        employees = await self._employees({one for post in states.values() for one in post.seated}, known_at)
         holders: dict[tuple[str, str], list[Holder]] = defaultdict(list)
-        for one in await self._holders.of(kept, day, known_at) if kept else []:
-            holders[one.position, one.team_id].append(one)
-        return {number: vacant(rung, posts[rung.position], holders, day) for number, rung in rungs.items()}
+        if kept := {one.position for one in states.values()}:
+            for one in await self._holders.of(kept, day, known_at):
+                holders[one.position, one.team_id].append(one)
+
+        def counted(post: State, *, leads_team: bool) -> post_pb2.Vacancies:
+            there = holders[post.position, post.team_id]
+            return post.vacancies(occupancy(post, there, employees, day, leads_team=leads_team), day)
+
+        return {
+            number: [counted(one.state, leads_team=rungs[number].leads_team) for one in found]
+            for number, found in posts.items()
+        }
 
     async def _states(self, ids: Sequence[str], known_at: int) -> list[Standing[State]]:
         if not known_at:
@@ -44,25 +74,28 @@ class Vacancies:
         loaded = [await self._commands.load(POST, one, known_at) for one in ids]
         return [one for one in loaded if one.position]
 
+    async def _employees(self, ids: Collection[str], known_at: int) -> dict[str, employee.State]:
+        if not known_at:
+            return {name: one.state for name, one in (await self._commands.known(EMPLOYEE, ids)).items()}
+        return {one: (await self._commands.load(EMPLOYEE, one, known_at)).state for one in ids}
+
+
+def is_for(post: State, rung: Ladder.Rung) -> bool:
+    """Whether somebody who stands on a rung holds a post: either may leave the stars open."""
+    return 0 in (rung.stars, post.stars) or post.stars == rung.stars
+
 
 def vacant(
-    rung: Ladder.Rung,
-    posts: Iterable[Standing[State]],
-    holders: Mapping[tuple[str, str], Sequence[Holder]],
-    day: date,
+    posts: Sequence[Standing[State]], now: Sequence[post_pb2.Vacancies], later: Sequence[post_pb2.Vacancies]
 ) -> Vacant:
-    """In each team within the headcount of the rung's stars, of any for a rung of none, and of the post of no stars."""
-    positions, teams = list[int](), dict[str, dict[bool, list[int | None]]]()
-    for standing in posts:
+    """Of the posts of a rung: in each team within the headcount of those with stars, and of the one of no stars."""
+    teams: dict[str, dict[bool, list[int | None]]] = {}
+    for standing, found, at_last in zip(posts, now, later, strict=True):
+        free = max(0, found.headcount - found.occupied, min(found.claimed, at_last.headcount - at_last.occupied))
         post = standing.state
-        if 0 in (rung.stars, post.stars) or post.stars == rung.stars:
-            there = occupants(holders.get((post.position, post.team_id), ()), held_of(post), leads_team=rung.leads_team)
-            found = post.vacancies(there, day)
-            left = None if found.unlimited else max(0, found.headcount - found.occupied)
-            teams.setdefault(post.team_id, {}).setdefault(bool(post.stars), []).append(left)
-            positions.append(standing.position)
+        teams.setdefault(post.team_id, {}).setdefault(bool(post.stars), []).append(None if found.unlimited else free)
     of_teams = [_least(_sum(one) for one in team.values()) for team in teams.values()]
-    return Vacant(_sum(of_teams), tuple(sorted(positions)))
+    return Vacant(_sum(of_teams), tuple(sorted(one.position for one in posts)))
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:

@@ -36,6 +36,7 @@ from services.promotion.histories import Histories
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.posts import Posts
 from services.promotion.stages import Stages
+from services.promotion.unfinished import Unfinished
 
 MODELS: dict[str, list[type[ReadModel]]] = {
     "performance": [
@@ -75,6 +76,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         PeerScorings,
         Histories,
         Touched,
+        Unfinished,
     ],
 }
 

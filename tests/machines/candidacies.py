@@ -4,7 +4,7 @@ from datetime import date
 
 from services.promotion.candidacy import CANDIDACY
 from services.promotion.candidacy_state import State
-from stepladder.promotion.v1.candidacy_pb2 import Candidacy, NoteTrialEnded, ReviewAsManagerRequest
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy, LapseApproval, NoteTrialEnded, ReviewAsManagerRequest
 from tests.deciding import fold
 from tests.machines.exploring import Machine, Step
 from tests.promotion.candidacies import (
@@ -82,6 +82,7 @@ CANDIDACIES = Machine(
         PEERS,
         SCORE,
         LISTING,
+        note(LapseApproval(candidacy_position=9)),
         OBJECT,
         by(AGENT, OBJECTION, LISTED_ON, "by the candidate"),
         by(MEDIATOR, DISMISS, AFTER_NOTICE, "dismissed"),

@@ -3,7 +3,8 @@
 from google.protobuf.message import Message
 
 from services.promotion.career import CAREER, State, to_resource
-from stepladder.promotion.v1.career_pb2 import Appointment, Demotion
+from stepladder.promotion.v1.career_pb2 import Appointment, Demotion, ForgoActing
+from stepladder.promotion.v1.events_pb2 import ActingForgone
 from tests.deciding import TODAY, fold
 from tests.machines.exploring import NOTHING, Machine, Step
 from tests.promotion.test_career import (
@@ -38,6 +39,8 @@ from tests.promotion.test_career import (
     waive,
 )
 
+FORGO = ForgoActing(employee_id="e-1", appointment_id="a-1")
+
 
 def after(*events: Message) -> State:
     return fold(CAREER, CAREER.initial, events)
@@ -58,7 +61,7 @@ def appointment(state: State) -> str:
     """The latest."""
     told = to_resource("e-1", state, 1, TODAY)
     if told.reserved_for or not told.appointments:
-        return "reserved" if told.reserved_for else NOTHING
+        return "reserved" if told.reserved_for else "given up" if state.forgone else NOTHING
     latest = told.appointments[-1]
     kind = "trial" if latest.candidacy_id else "acting"
     return f"{kind} {Appointment.State.Name(latest.state).removeprefix('STATE_')}"
@@ -81,6 +84,7 @@ APPOINTMENTS = Machine(
         Step(RESERVE),
         Step(RELEASE),
         Step(BEGIN),
+        Step(FORGO),
         Step(act(), HR),
         Step(act(), SELF, said="by themself"),
         Step(settle(confirmed=True), HR2, TRIAL_OVER, "acting, confirmed"),
@@ -95,6 +99,7 @@ APPOINTMENTS = Machine(
     states=[
         CAREER.initial,
         after(RESERVED),
+        after(ActingForgone(employee_id="e-1", appointment_id="a-1")),
         after(RESERVED, TRIAL),
         after(ACTING),
         after(ACTING, CONFIRMED),

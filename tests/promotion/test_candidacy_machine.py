@@ -34,6 +34,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     CountedBy,
     EndNotSelected,
     IssueLetterRequest,
+    LapseApproval,
     ListCandidacy,
     MoveNotice,
     NoteScore,
@@ -88,6 +89,7 @@ from stepladder.promotion.v1.events_pb2 import (
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
     FillSeat,
+    Occupancy,
     ReleaseSeats,
     SetHeadcount,
     SetHeadcountRequest,
@@ -109,7 +111,7 @@ HAPPENS = (
     *["review", "object"] * 2,
     *["settle"] * 4,
     *["trial"] * 6,
-    *["calendar", "move notice", "leave", "reject", "close"],
+    *["calendar", "move notice", "leave", "reject", "close", "lapse"],
 )
 WAYS = ("ranked", "listed", "noticed", "approved", "trained", "appointed", "tried")
 """How far a life has come when it is left to chance."""
@@ -144,8 +146,10 @@ class Promotions(RuleBasedStateMachine):
         self.holders = {of: {f"e-old-{of}"} for of in COMPETITIONS}
         """By competition: who holds its post by the directory. Its headcount is 2."""
         self.pending: deque[tuple[str, Message]] = deque()
+        self.reads = 1
         # What the stranger keeps.
         self.listed: dict[str, date] = {}
+        self.on_list: set[str] = set()
         self.touched: dict[str, set[date]] = {key: set() for key in CANDIDACIES}
         self.open: dict[str, set[str]] = {key: set() for key in CANDIDACIES}
         self.involved: dict[str, set[str]] = {key: set() for key in CANDIDACIES}
@@ -186,10 +190,21 @@ class Promotions(RuleBasedStateMachine):
     def say(self, key: str, request: Message, person: str, **looked_up: object) -> bool:
         request.candidacy_id = key  # type: ignore[attr-defined] # all requests have it
         of, _ = CANDIDACIES[key]
-        vacancies = self.state(POST, POSTS[of]).vacancies(self.holders[of], self.today)
+        post = self.state(POST, POSTS[of])
+        vacancies = post.vacancies(self.holding(of), self.today)
         looked_up |= {"calendar": self.calendar, "vacancies": vacancies}
-        looked_up |= {"seat": has_seat(of, self.state(POST, POSTS[of]), vacancies)}
+        since = Candidacy.STATE_APPOINTED if isinstance(request, AppointCandidacyRequest) else Candidacy.STATE_APPROVED
+        coming = [
+            one
+            for one, (other, who) in CANDIDACIES.items()
+            if (one, other) != (key, of) and other == of and who not in post.seated
+            if since <= self.candidacy(one).stage <= Candidacy.STATE_APPOINTED
+        ]
+        looked_up |= {"seat": has_seat(of, post, vacancies, len(coming))}
         return self.give(CANDIDACY, key, act(request, **looked_up), f"user:{person}")
+
+    def holding(self, of: str) -> Occupancy:
+        return Occupancy(from_date="2026-01-01", employee_ids=sorted(self.holders[of]))
 
     # ---- What happens
 
@@ -226,8 +241,8 @@ class Promotions(RuleBasedStateMachine):
     def rank(self) -> None:
         for of, people in COMPETITIONS.items():
             request = SetHeadcountRequest(position="lead", team_id=of, headcount=2, effective_date="2026-01-01")
-            self.give(POST, POSTS[of], SetHeadcount(request=request, occupant_ids=self.holders[of]))
-            self.give(POST, POSTS[of], ClaimSeats(claim_id=of, seats=1, occupant_ids=self.holders[of]))
+            self.give(POST, POSTS[of], SetHeadcount(request=request, occupancies=[self.holding(of)]))
+            self.give(POST, POSTS[of], ClaimSeats(claim_id=of, seats=1, occupancies=[self.holding(of)]))
             opening = OpenCompetition(
                 request=OpenCompetitionRequest(competition_id=of, seats=1, team_id=of),
                 post_id=POSTS[of],
@@ -300,6 +315,8 @@ class Promotions(RuleBasedStateMachine):
             case "move by hand":
                 of = draw(st.sampled_from(sorted(COMPETITIONS)))
                 self.holders[of] ^= {draw(st.sampled_from(["e-new", f"e-old-{of}"]))}
+            case "lapse":
+                self.lapse(CANDIDACIES[draw(KEYS)][1])
             case "close":
                 self.close(draw(st.sampled_from(sorted(COMPETITIONS))), cancelled=draw(st.booleans()))
             case _:
@@ -371,6 +388,14 @@ class Promotions(RuleBasedStateMachine):
         self.give(CAREER, employee_id, reserve, f"user:{person}")
         if self.state(CAREER, employee_id).reserved_for == key and not crash:
             self.say(key, request, person)
+
+    def lapse(self, employee_id: str) -> None:
+        """As the clock does it, an hour later: no approval comes any more of what was read before."""
+        if key := self.state(CAREER, employee_id).reserved_for:
+            self.give(CANDIDACY, key, LapseApproval(candidacy_position=self.reads))
+            self.reads += 1
+            if self.candidacy(key).stage == Candidacy.STATE_LISTED:
+                self.give(CAREER, employee_id, ReleaseAppointment(employee_id=employee_id, candidacy_id=key))
 
     def tried(self, key: str, request: Message, person: str) -> bool:
         """Whether something would come of it."""
@@ -468,6 +493,8 @@ class Promotions(RuleBasedStateMachine):
             case CandidacyListed(listed_date=day):
                 assert who != "e-3" or key in self.executive
                 self.listed[key] = date.fromisoformat(day)
+                self.on_list.add(key)
+                assert sum(CANDIDACIES[one][0] == of for one in self.on_list) <= 1
             case ObjectionRaised(objection_id=objection_id):
                 self.involved[key].add(actor)
                 self.open[key].add(objection_id)
@@ -488,9 +515,11 @@ class Promotions(RuleBasedStateMachine):
                 assert len(self.holders[of]) + self.sitters(of) + 1 <= 2
                 self.sitting.add(key)
             case TrialEnded(passed=False):
+                self.on_list.discard(key)
                 self.sitting.discard(key)
                 self.approved.discard(key)
             case CandidacyWithdrawn() | CandidacyRejected() | CandidacyNotSelected():
+                self.on_list.discard(key)
                 assert key not in self.sitting
                 self.approved.discard(key)
 

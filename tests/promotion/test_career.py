@@ -22,6 +22,7 @@ from stepladder.promotion.v1.career_pb2 import (
     Demotion,
     DismissDemotionRequest,
     EndCareer,
+    ForgoActing,
     Held,
     Place,
     ProposeDemotion,
@@ -33,6 +34,7 @@ from stepladder.promotion.v1.career_pb2 import (
     WithdrawWaiverRequest,
 )
 from stepladder.promotion.v1.events_pb2 import (
+    ActingForgone,
     AppointmentBegun,
     AppointmentDecided,
     AppointmentReleased,
@@ -337,6 +339,16 @@ def test_a_trial_is_confirmed_when_it_is_over() -> None:
     )
 
 
+def test_what_was_given_up_never_begins() -> None:
+    """An acting post whose seat is not kept any longer; one that has begun goes on."""
+    forgo = ForgoActing(employee_id="e-1", appointment_id="a-1")
+    given(CAREER, ACTING).when(forgo).then()
+    forgone = given(CAREER).when(forgo).then(ActingForgone(employee_id="e-1", appointment_id="a-1"))
+    forgone.when(forgo).then()
+    forgone.when(act(), TODAY, HR).refused(NotAllowed, "ACTING_FORGONE")
+    assert forgone.when(act("a-2"), TODAY, HR)._decide()
+
+
 def test_the_next_appointment_is_reserved_for_one_candidacy() -> None:
     """Nobody is appointed twice: one reservation or appointment at a time, and none without."""
     other = ReserveAppointment(employee_id="e-1", candidacy_id="c-2")
@@ -345,6 +357,12 @@ def test_the_next_appointment_is_reserved_for_one_candidacy() -> None:
     career.when(other).refused(NotAllowed, "APPOINTMENT_RESERVED")
     given(CAREER, ACTING).when(RESERVE).refused(NotAllowed, "APPOINTMENT_RUNNING")
     career.when(ReleaseAppointment(employee_id="e-1", candidacy_id="c-2")).then()
+    at_five = ReserveAppointment(employee_id="e-1", candidacy_id="c-1", candidacy_position=5)
+    anew = career.when(at_five).then(AppointmentReserved(employee_id="e-1", candidacy_id="c-1", candidacy_position=5))
+    anew.when(at_five).then()
+    anew.when(ReleaseAppointment(employee_id="e-1", candidacy_id="c-1", candidacy_position=4)).then()
+    anew.when(ReleaseAppointment(employee_id="e-1", candidacy_id="c-1", candidacy_position=5)).then(RELEASED)
+    anew.when(RELEASE).then(RELEASED)
     free = career.when(RELEASE).then(RELEASED)
     free.when(RELEASE).then()
     free.when(BEGIN).refused(NotAllowed, "NOT_RESERVED")
@@ -453,8 +471,13 @@ commands = st.one_of(
     st.builds(propose, demotions, removed=booleans, lower=booleans),
     st.builds(demote, demotions, dates),
     st.builds(DismissDemotionRequest, employee_id=st.just("e-1"), demotion_id=demotions, reason=st.just("no")),
-    st.builds(ReserveAppointment, employee_id=st.just("e-1"), candidacy_id=candidacies),
-    st.builds(ReleaseAppointment, employee_id=st.just("e-1"), candidacy_id=candidacies),
+    st.builds(ForgoActing, employee_id=st.just("e-1"), appointment_id=appointments),
+    *(
+        st.builds(
+            kind, employee_id=st.just("e-1"), candidacy_id=candidacies, candidacy_position=st.sampled_from([0, 5])
+        )
+        for kind in (ReserveAppointment, ReleaseAppointment)
+    ),
     st.just(BEGIN),
     st.just(LEFT),
 )

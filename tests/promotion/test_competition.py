@@ -12,8 +12,10 @@ from stepladder.promotion.v1.competition_pb2 import (
     CloseApplicationsRequest,
     CloseCompetition,
     CloseCompetitionRequest,
+    Competition,
     DeclareConflict,
     DeclareConflictRequest,
+    ForgoCompetition,
     NoteCandidateLeft,
     OpenCompetition,
     OpenCompetitionRequest,
@@ -26,6 +28,7 @@ from stepladder.promotion.v1.events_pb2 import (
     ApplicationsClosed,
     CandidateLeft,
     CompetitionClosed,
+    CompetitionForgone,
     CompetitionOpened,
     CompetitionRanked,
     ConflictDeclared,
@@ -197,6 +200,17 @@ def test_nothing_before_it_is_opened() -> None:
         given(COMPETITION).when(command).refused(NotFound, "COMPETITION_NOT_FOUND")
 
 
+def test_what_was_given_up_is_never_opened() -> None:
+    """Its seats are not kept any longer; one that was opened goes on, whatever has become of it."""
+    forgo = ForgoCompetition(competition_id="c-1")
+    for name in PATHS:
+        after(name).when(forgo).then()
+    forgone = given(COMPETITION).when(forgo).then(CompetitionForgone(competition_id="c-1"))
+    forgone.when(forgo).then()
+    forgone.when(OPEN).refused(NotAllowed, "COMPETITION_FORGONE")
+    forgone.when(CANCEL).refused(NotFound, "COMPETITION_NOT_FOUND")
+
+
 def test_opened_once() -> None:
     """The same again is the same, also when its last day is over or the cycle says it; others are refused."""
     opened = given(COMPETITION).when(OPEN).then(OPENED)
@@ -220,12 +234,20 @@ def test_applications_until_a_day_that_is_over_or_none(until: str) -> None:
 
 
 def test_takes_applications_up_to_the_last_day() -> None:
-    """Also where the clock is late; no longer once they are closed."""
+    """Also where the clock is late; no longer once they are closed, and whoever comes then reads why."""
     state = after("OPEN").state
-    assert state.takes_applications(date(2026, 3, 27))
-    assert not state.takes_applications(date(2026, 3, 28))
-    assert not after("APPLICATIONS_CLOSED").state.takes_applications(date(2026, 3, 16))
-    assert not given(COMPETITION).state.takes_applications(date(2026, 3, 16))
+    assert not state.closed_to_applicants(date(2026, 3, 27))
+    assert state.closed_to_applicants(date(2026, 3, 28)) == "applications were taken until 2026-03-27"
+    by_hand = "applications were closed on 2026-03-16, before the end of 2026-03-27, which was announced"
+    for name in ("APPLICATIONS_CLOSED", "RANKED", "CLOSED"):
+        assert after(name).state.closed_to_applicants(date(2026, 3, 16)) == by_hand
+        assert after(name).state.closed_to_applicants(date(2026, 3, 28)) == by_hand
+    cancelled = after("CANCELLED").state.closed_to_applicants(date(2026, 3, 16))
+    assert cancelled == "the competition was cancelled on 2026-03-16"
+    clock = after("OPEN").when(CLOSE_APPLICATIONS, date(2026, 3, 28))
+    (closed,) = clock._decide()
+    told = given(COMPETITION, OPENED, closed).state.closed_to_applicants(date(2026, 3, 28))
+    assert told == "applications were taken until 2026-03-27"
 
 
 def test_a_panel_as_the_rules_ask() -> None:
@@ -241,6 +263,17 @@ def test_a_panel_as_the_rules_ask() -> None:
     assert scored.message.endswith(": i-1")
     now_candidate = panel("i-2", "i-3", scored_by=["i-1"], candidate_ids=["i-1"])
     assert opened.when(now_candidate)._decide()
+
+
+def test_a_panel_of_which_enough_may_judge_everybody() -> None:
+    """Who leads a candidate, or has declared a conflict, judges others."""
+    lead = Competition.Apart(candidacy_id="y-1", interviewer_ids=["i-3"])
+    opened = after("OPEN, with a panel")
+    few = opened.when(panel("i-1", "i-3", apart=[lead])).refused(NotAllowed, "TOO_FEW_INTERVIEWERS")
+    assert "candidacy y-1 is not judged by i-3" in few.message
+    assert opened.when(panel("i-1", "i-2", "i-3", apart=[lead]))._decide()
+    declared = given(COMPETITION, *PATHS["OPEN, with a panel"], DECLARED)
+    declared.when(panel("i-1", "i-2", "i-3", apart=[lead])).refused(NotAllowed, "TOO_FEW_INTERVIEWERS")
 
 
 def test_another_panel_asks_the_same() -> None:

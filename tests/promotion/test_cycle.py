@@ -100,7 +100,14 @@ def test_days_that_are_over_or_none(name: str, day: str) -> None:
     """Are refused with the field; today is not over."""
     refusal = given(CYCLE).when(other(**{name: day})).refused(Invalid, "DATE_INVALID")
     assert [one.field for one in refusal.violations] == [f"own.{name}"]
-    assert given(CYCLE).when(other(**{name: "2026-03-16"}))._decide()
+    assert given(CYCLE).when(other(**{"applications_until": "2026-03-16", name: "2026-03-16"}))._decide()
+
+
+def test_applications_end_with_the_cycle_at_the_latest() -> None:
+    refusal = given(CYCLE).when(other(applications_until="2026-05-01")).refused(Invalid, "DATE_INVALID")
+    assert [one.field for one in refusal.violations] == ["own.applications_until"]
+    assert "2026-04-30" in refusal.message
+    assert given(CYCLE).when(other(applications_until="2026-04-30"))._decide()
 
 
 def test_takes_competitions_up_to_its_last_day() -> None:

@@ -11,6 +11,7 @@ from stepladder.promotion.v1.events_pb2 import HeadcountSet, SeatFilled, SeatsCl
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
     FillSeat,
+    Occupancy,
     Post,
     ReleaseSeats,
     SetHeadcount,
@@ -24,11 +25,15 @@ ID = post_id("lead", 0, "t-1")
 NEXT_MONTH = "2026-04-01"
 
 
+def holding(*employee_ids: str, day: str = "2026-01-01", told: tuple[str, ...] = ()) -> Occupancy:
+    return Occupancy(from_date=day, employee_ids=employee_ids, told_ids=told)
+
+
 def setting(headcount: int, day: str = "2026-01-01", *occupants: str, unlimited: bool = False) -> SetHeadcount:
     request = SetHeadcountRequest(
         position="lead", team_id="t-1", headcount=headcount, unlimited=unlimited, effective_date=day
     )
-    return SetHeadcount(request=request, occupant_ids=occupants)
+    return SetHeadcount(request=request, occupancies=[holding(*occupants)])
 
 
 def was_set(headcount: int, day: str = "2026-01-01", *, unlimited: bool = False) -> HeadcountSet:
@@ -44,7 +49,7 @@ def was_set(headcount: int, day: str = "2026-01-01", *, unlimited: bool = False)
 
 
 def claiming(seats: int, claim_id: str = "c-1", *occupants: str) -> ClaimSeats:
-    return ClaimSeats(claim_id=claim_id, seats=seats, occupant_ids=occupants)
+    return ClaimSeats(claim_id=claim_id, seats=seats, occupancies=[holding(*occupants)])
 
 
 def claimed(seats: int, claim_id: str = "c-1", *, unlimited: bool = False, **found: int) -> SeatsClaimed:
@@ -68,10 +73,12 @@ RELEASE, RELEASED = ReleaseSeats(claim_id="c-1"), SeatsReleased(post_id=ID, clai
 TWO_CLAIMED = claimed(2, headcount=3, vacant=3)
 
 
-def counted(*events: Message, occupants: tuple[str, ...] = (), day: str = "2026-03-16") -> tuple[int, int, int]:
+def counted(
+    *events: Message, occupants: tuple[str, ...] = (), day: str = "2026-03-16", told: tuple[str, ...] = ()
+) -> tuple[int, int, int]:
     """Occupied, claimed and vacant on a day."""
     state = fold(POST, POST.initial, events)
-    found = state.vacancies(occupants, TODAY.fromisoformat(day))
+    found = state.vacancies(holding(*occupants, told=told), TODAY.fromisoformat(day))
     return found.occupied, found.claimed, found.vacant
 
 
@@ -105,7 +112,7 @@ def test_a_seat_that_goes_away_is_not_claimed() -> None:
     """The headcount that is planned for later leaves room for whoever is to sit, too."""
     post = given(POST, was_set(3), was_set(1, NEXT_MONTH))
     post.when(claiming(2)).refused(NotAllowed, "NO_VACANCY")
-    post.when(claiming(1)).then(claimed(1, headcount=3, vacant=3))
+    post.when(claiming(1)).then(claimed(1, headcount=1, vacant=1))
 
 
 def test_a_claim_is_what_it_was_however_often_it_is_said() -> None:
@@ -151,25 +158,25 @@ def test_who_was_appointed_sits_though_the_claim_is_over(before: list[Message]) 
     sitting.when(filling("a", day=NEXT_MONTH)).then()
     sitting.when(claiming(2)).refused(NotAllowed, "CLAIM_TAKEN")
     sitting.when(claiming(2, "c-2", "b")).refused(NotAllowed, "NO_VACANCY")
-    assert counted(was_set(2), claimed(2), *before, RELEASED, ahead) == (1, 0, 1)
+    assert counted(was_set(2), claimed(2), *before, RELEASED, ahead, told=("b",)) == (1, 0, 1)
     sitting.when(vacating("a")).then(SeatVacated(post_id=ID, claim_id="c-1", employee_id="a"))
 
 
 def test_who_sits_is_counted_once() -> None:
-    """By claim and directory together; once the claim is over by the directory, and still before the first day."""
+    """By claim and directory together; by the directory alone, once it has said where they are, claim or not."""
     begun = (was_set(3), TWO_CLAIMED, filled("a"))
     assert counted(*begun) == (1, 1, 1)
     assert counted(*begun, occupants=("a", "b")) == (2, 1, 0)
-    assert counted(*begun, RELEASED) == (0, 0, 3)
-    ahead = (was_set(3), TWO_CLAIMED, filled("a", day=NEXT_MONTH), RELEASED)
-    assert counted(*ahead) == (1, 0, 2)
-    assert counted(*ahead, day=NEXT_MONTH) == (0, 0, 3)
+    assert counted(*begun, occupants=("a", "b"), told=("a",)) == (2, 1, 0)
+    assert counted(*begun, told=("a",)) == (0, 1, 2)
+    assert counted(*begun, RELEASED) == (1, 0, 2)
+    assert counted(*begun, RELEASED, told=("a",)) == (0, 0, 3)
     assert counted(was_set(1), occupants=("a", "b")) == (2, 0, 0)
 
 
 def test_who_acts_keeps_the_seat_from_nobody() -> None:
     """Not even from whoever claimed it before; only one acts for each seat, and what ends later acts until then."""
-    cover = ClaimSeats(claim_id="cover", seats=1, acting=True, occupant_ids=["b"])
+    cover = ClaimSeats(claim_id="cover", seats=1, acting=True, occupancies=[holding("b")])
     covered = claimed(1, "cover", headcount=2, occupied=1, claimed=1)
     covered.acting = True
     begun = (was_set(2), claimed(1), covered, filled("a", "cover"))
@@ -178,7 +185,7 @@ def test_who_acts_keeps_the_seat_from_nobody() -> None:
     post = given(POST, *begun)
     post.when(cover).then()
     post.when(ClaimSeats(claim_id="cover", seats=1)).refused(NotAllowed, "CLAIM_TAKEN")
-    second = ClaimSeats(claim_id="second", seats=1, acting=True, occupant_ids=["a", "b"])
+    second = ClaimSeats(claim_id="second", seats=1, acting=True, occupancies=[holding("a", "b")])
     post.when(second).refused(NotAllowed, "NO_VACANCY")
     assert counted(*begun, occupants=("a", "b")) == (1, 1, 0)
     over = SeatsReleased(post_id=ID, claim_id="cover", over_date=NEXT_MONTH)
@@ -207,9 +214,58 @@ def test_a_headcount_leaves_claimed_seats_alone() -> None:
     past.when(setting(0, "2026-01-01", "a")).then(was_set(0, "2026-01-01"))
 
 
+def claiming_on(seats: int, *occupancies: Occupancy, start: str = "") -> ClaimSeats:
+    return ClaimSeats(claim_id="c-1", seats=seats, occupancies=occupancies, start_date=start)
+
+
+def test_a_seat_that_comes_free_is_claimed_ahead() -> None:
+    """By a competition, if nobody comes for it before; an acting post needs it from its first day on."""
+    post = given(POST, was_set(1))
+    leaving = (holding("a"), holding(day=NEXT_MONTH))
+    post.when(claiming_on(1, *leaving)).then(claimed(1, headcount=1, vacant=1))
+    post.when(claiming_on(1, *leaving, holding("b", day="2026-05-01"))).refused(NotAllowed, "NO_VACANCY")
+    early = post.when(claiming_on(1, *leaving, start="2026-03-20")).refused(NotAllowed, "NO_VACANCY")
+    assert "2026-03-20" in early.message
+    post.when(claiming_on(1, *leaving, start=NEXT_MONTH)).then(claimed(1, headcount=1, vacant=1))
+
+
+def test_a_seat_for_which_somebody_comes_is_not_claimed() -> None:
+    """On a known date, in the headcount of that date."""
+    coming = (holding(), holding("b", day=NEXT_MONTH))
+    refusal = given(POST, was_set(1)).when(claiming_on(1, *coming)).refused(NotAllowed, "NO_VACANCY")
+    assert NEXT_MONTH in refusal.message
+    given(POST, was_set(1)).when(claiming_on(1, *coming, start="2026-03-16")).refused(NotAllowed, "NO_VACANCY")
+    more = given(POST, was_set(1), was_set(2, NEXT_MONTH))
+    more.when(claiming_on(1, *coming)).then(claimed(1, headcount=2, occupied=1, vacant=1))
+
+
+def test_a_headcount_leaves_seats_for_those_who_come() -> None:
+    """Also when they come later than it begins to hold."""
+    cut = setting(2)
+    cut.occupancies.append(holding("b", day=NEXT_MONTH))
+    given(POST, was_set(3), TWO_CLAIMED).when(cut).refused(NotAllowed, "SEATS_CLAIMED")
+
+
+def test_what_is_wrong_with_a_post_is_said() -> None:
+    """More people than seats on a day, or fewer seats than are claimed in the end; not what will be all right."""
+
+    def warned(*occupancies: Occupancy, events: tuple[Message, ...] = (was_set(3), TWO_CLAIMED)) -> str:
+        return to_resource(fold(POST, POST.initial, events), 7, occupancies, TODAY).warning
+
+    assert warned(holding("x")) == ""
+    assert warned(holding("x", "y"), holding("x", day=NEXT_MONTH)) == ""
+    short = warned(holding("x"), holding("x", "y", day=NEXT_MONTH))
+    assert "seats claimed: 2, and left from 2026-04-01 on: 1; raise the headcount by 1" in short
+    over = warned(holding("x", "y"), holding("x", "y", "z", "v", day=NEXT_MONTH))
+    assert "on 2026-04-01 4 hold this post" in over
+    assert "move 1 of them" in over
+    assert "3 hold this post" in warned(holding("x"), events=(was_set(2), TWO_CLAIMED, filled("a"), filled("b")))
+    assert warned(holding("x", "y"), events=(was_set(0, unlimited=True),)) == ""
+
+
 def test_the_post_as_it_is_told() -> None:
     state = fold(POST, POST.initial, [was_set(3), TWO_CLAIMED, filled("b"), filled("a"), claimed(1, "c-2")])
-    told = to_resource(state, 7, ["x"], TODAY)
+    told = to_resource(state, 7, [holding("x")], TODAY)
     assert (told.post_id, told.position, told.team_id, told.as_of) == (ID, "lead", "t-1", "2026-03-16")
     assert told.headcounts == [Post.Headcount(effective_date="2026-01-01", headcount=3, set_by="user:u-1")]
     assert told.claims == [
@@ -256,10 +312,11 @@ def test_no_commands_give_away_more_seats_than_there_are(said: list[Message], oc
         if isinstance(command, FillSeat) and not _unfilled(state, command.claim_id):
             continue
         if isinstance(command, ClaimSeats):
-            command.occupant_ids[:] = sorted(occupants)
+            del command.occupancies[:]
+            command.occupancies.append(holding(*sorted(occupants)))
         try:
             state = fold(POST, state, POST.decide(state, command, context()))
         except Refused:
             continue
-        found = state.vacancies(occupants, TODAY)
+        found = state.vacancies(holding(*sorted(occupants)), TODAY)
         assert found.occupied + found.claimed <= found.headcount

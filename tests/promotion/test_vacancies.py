@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 
 from libs.common.commands import Standing
-from services.promotion.holders import Holder
+from services.promotion.holders import Holder, occupancy
 from services.promotion.post import State
-from services.promotion.vacancies import vacant
+from services.promotion.vacancies import is_for, vacant
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1.events_pb2 import HeadcountSet
 
@@ -39,7 +39,10 @@ def post(stars: int, headcount: int | None, position: int) -> Standing[State]:
 def test_a_post_of_no_stars_counts_for_every_rung(
     rung: int, headcounts: Mapping[int, int | None], number: int | None
 ) -> None:
-    posts = [post(stars, count, position) for position, (stars, count) in enumerate(headcounts.items(), start=1)]
-    found = vacant(Ladder.Rung(position="agent", stars=rung), posts, {("agent", "t"): HOLDERS}, DAY)
+    of_rung = Ladder.Rung(position="agent", stars=rung)
+    every = [post(stars, count, position) for position, (stars, count) in enumerate(headcounts.items(), start=1)]
+    posts = [one for one in every if is_for(one.state, of_rung)]
+    now = [one.state.vacancies(occupancy(one.state, HOLDERS, {}, DAY, leads_team=False), DAY) for one in posts]
+    found = vacant(posts, now, now)
     assert found.number == number
     assert len(found.positions) == sum(0 in (rung, stars) or stars == rung for stars in headcounts)

@@ -516,6 +516,33 @@ async def test_panels(contest: Contest) -> None:
     await refused(left_out, StatusCode.FAILED_PRECONDITION, "INTERVIEWER_HAS_SCORED")
 
 
+async def test_a_panel_with_the_lead_of_a_candidate(contest: Contest) -> None:
+    """HR reads who does not judge whom; without enough others it is refused. Whoever withdraws is judged by nobody."""
+    first, second = contest.interviewers
+    await contest.opened()
+    (one,) = await contest.apply(contest.agents[0])
+    for over in (contest.lead, contest.manager):
+        few = await refused(contest.panel(first, over), StatusCode.FAILED_PRECONDITION, "TOO_FEW_INTERVIEWERS")
+        assert f"{one} is not judged by {over}" in few.message
+    panel = await contest.panel(first, second, contest.lead, contest.manager)
+    assert [(named.candidacy_id, set(named.interviewer_ids)) for named in panel.apart] == [
+        (one, {contest.lead, contest.manager})
+    ]
+    assert (await contest.panel(first, second, contest.lead, contest.manager)).apart == panel.apart
+    assert not (await contest.get(first)).apart
+    assert not (await contest.panel()).apart
+    await contest.withdraw(contest.agents[0])
+    assert not (await contest.panel(first, contest.lead)).apart
+
+
+async def test_applications_closed_by_hand(contest: Contest) -> None:
+    """Whoever comes after that reads when they were closed, and not that the last day is over."""
+    await contest.opened()
+    await contest.say(pb.CloseApplicationsRequest(competition_id="c-1"))
+    late = await refused(contest.apply(contest.agents[0]), StatusCode.FAILED_PRECONDITION, "APPLICATIONS_CLOSED")
+    assert "closed on 2026-03-16, before the end of 2026-03-27" in late.message
+
+
 async def test_no_panel_without_an_interview(contest: Contest) -> None:
     await contest.rules(asked.manager("100"))
     await contest.opened()

@@ -635,6 +635,8 @@ async def test_a_vacancy_is_there_while_the_headcount_is_not_full(both: World) -
         told = (await watch.next()).eligibility
         assert (told.eligible, told.criteria[-1].actual) == (False, "0 vacancies")
     assert (await ask(world, agent, ladder, known_at=before)).eligible
+    await status(world, other, EMPLOYMENT_STATUS_LEFT, "2026-06-01")
+    assert (await ask(world, agent, ladder)).eligible  # the claimed seat comes free
     await status(world, other, EMPLOYMENT_STATUS_LEFT, "2026-04-01")
     assert (await ask(world, agent, ladder)).eligible
     unlimited = SetHeadcountRequest(position="senior", team_id=team, unlimited=True, effective_date="2026-04-01")

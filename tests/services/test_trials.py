@@ -26,6 +26,7 @@ from tests.promotion.candidacies import AGENT, APPOINT, HR, ID, REJECT, STAGES, 
 from tests.promotion.test_competition import opening
 from tests.refusals import refused
 from tests.services import test_check_ins as actors
+from tests.services.test_careers import ladder_of
 from tests.services.world import World, caught_up, until
 
 
@@ -90,6 +91,7 @@ async def trial(world: World) -> Trial:
             stars=2,
         )
         await world.directory.HireEmployee(HireEmployeeRequest(employee=person))
+    await ladder_of(world)
     setting = SetHeadcountRequest(position="agent", stars=3, team_id=team, headcount=1, effective_date="2019-01-01")
     post: Post = await world.posts.SetHeadcount(setting, metadata=actors.by(HR))
     one = Trial(world, team, post.post_id)

@@ -1296,6 +1296,27 @@ class NotePeers(_message.Message):
 Global___NotePeers: _TypeAlias = NotePeers  # noqa: Y015
 
 @_typing.final
+class LapseApproval(_message.Message):
+    """Internal: an approval for which the appointment was reserved did not come in time. Changes nothing if it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_POSITION_FIELD_NUMBER: _builtins.int
+    candidacy_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        candidacy_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_position", b"candidacy_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LapseApproval: _TypeAlias = LapseApproval  # noqa: Y015
+
+@_typing.final
 class NoteTrialEnded(_message.Message):
     """Internal: what the employee's career says of the trial."""
 

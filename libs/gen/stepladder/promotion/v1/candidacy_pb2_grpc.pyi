@@ -79,7 +79,8 @@ class CandidacyServiceStub:
     """HR, and nobody who reviewed it, raised an objection or settled one. LISTED → APPROVED, from the day after the notice's
     last, which is counted anew by the calendar as it is known now.
     Errors: FAILED_PRECONDITION `NOTICE_RUNNING`, `OBJECTION_OPEN`, `NO_SEAT`, `NOT_EMPLOYED`, and `APPOINTMENT_RESERVED` or
-    `APPOINTMENT_RUNNING` when the employee is to hold another post.
+    `APPOINTMENT_RUNNING` when the employee is to hold another post. What a crash leaves reserved is free again an hour later;
+    then the etag has changed.
     """
     IssueLetter: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.IssueLetterRequest, _candidacy_pb2.Candidacy]
     """HR. APPROVED → LETTER_ISSUED."""
@@ -217,7 +218,8 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         """HR, and nobody who reviewed it, raised an objection or settled one. LISTED → APPROVED, from the day after the notice's
         last, which is counted anew by the calendar as it is known now.
         Errors: FAILED_PRECONDITION `NOTICE_RUNNING`, `OBJECTION_OPEN`, `NO_SEAT`, `NOT_EMPLOYED`, and `APPOINTMENT_RESERVED` or
-        `APPOINTMENT_RUNNING` when the employee is to hold another post.
+        `APPOINTMENT_RUNNING` when the employee is to hold another post. What a crash leaves reserved is free again an hour later;
+        then the etag has changed.
         """
 
     @_abc_1.abstractmethod

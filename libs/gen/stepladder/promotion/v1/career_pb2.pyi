@@ -870,17 +870,21 @@ class ReserveAppointment(_message.Message):
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_POSITION_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     candidacy_id: _builtins.str
+    candidacy_position: _builtins.int
+    """Of the candidacy as it is to be approved."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
+        candidacy_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidacy_position", b"candidacy_position", "employee_id", b"employee_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -888,27 +892,55 @@ Global___ReserveAppointment: _TypeAlias = ReserveAppointment  # noqa: Y015
 
 @_typing.final
 class ReleaseAppointment(_message.Message):
-    """The candidacy has ended. Changes nothing where nothing is reserved for it."""
+    """The candidacy has ended, or its approval did not come in time. Changes nothing where nothing is reserved for it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_POSITION_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     candidacy_id: _builtins.str
+    candidacy_position: _builtins.int
+    """Only what was reserved for the candidacy as it was at this position; 0: whatever was."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
+        candidacy_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidacy_position", b"candidacy_position", "employee_id", b"employee_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseAppointment: _TypeAlias = ReleaseAppointment  # noqa: Y015
+
+@_typing.final
+class ForgoActing(_message.Message):
+    """A seat was claimed for an acting post that did not begin in time: it does not any more. Changes nothing if it has begun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgoActing: _TypeAlias = ForgoActing  # noqa: Y015
 
 @_typing.final
 class BeginAppointment(_message.Message):

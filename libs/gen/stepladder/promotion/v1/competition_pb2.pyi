@@ -50,6 +50,29 @@ class Competition(_message.Message):
     STATE_CANCELLED: Competition.State.ValueType  # 6
 
     @_typing.final
+    class Apart(_message.Message):
+        """Interviewers who must not judge a candidate: they lead them, or whoever leads them, or have reviewed them."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+        INTERVIEWER_IDS_FIELD_NUMBER: _builtins.int
+        candidacy_id: _builtins.str
+        @_builtins.property
+        def interviewer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+        def __init__(
+            self,
+            *,
+            candidacy_id: _builtins.str = ...,
+            interviewer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "interviewer_ids", b"interviewer_ids"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Conflict(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -111,6 +134,8 @@ class Competition(_message.Message):
     LOG_POSITION_FIELD_NUMBER: _builtins.int
     QUESTION_SEED_FIELD_NUMBER: _builtins.int
     LOT_SEED_FIELD_NUMBER: _builtins.int
+    ON_TRIAL_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
+    APART_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     cycle_id: _builtins.str
     state: Global___Competition.State.ValueType
@@ -167,6 +192,14 @@ class Competition(_message.Message):
 
     @_builtins.property
     def left_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def on_trial_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For HR only: who was on trial when it was closed."""
+
+    @_builtins.property
+    def apart(self) -> _containers.RepeatedCompositeFieldContainer[Global___Competition.Apart]:
+        """In the answer of setPanel only, for HR."""
+
     def __init__(
         self,
         *,
@@ -201,10 +234,12 @@ class Competition(_message.Message):
         log_position: _builtins.int = ...,
         question_seed: _builtins.str = ...,
         lot_seed: _builtins.str = ...,
+        on_trial_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        apart: _abc.Iterable[Global___Competition.Apart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications_closed_date", b"applications_closed_date", "applications_until", b"applications_until", "bank_position", b"bank_position", "calendar_id", b"calendar_id", "closed_date", b"closed_date", "competition_id", b"competition_id", "conflicts", b"conflicts", "cycle_id", b"cycle_id", "eligibility_position", b"eligibility_position", "etag", b"etag", "interviewer_ids", b"interviewer_ids", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "left_candidacy_ids", b"left_candidacy_ids", "listed_candidacy_ids", b"listed_candidacy_ids", "log_position", b"log_position", "lot_seed", b"lot_seed", "opened_date", b"opened_date", "position", b"position", "post_id", b"post_id", "published_date", b"published_date", "question_ids", b"question_ids", "question_seed", b"question_seed", "ranked_date", b"ranked_date", "ranking", b"ranking", "rules_position", b"rules_position", "rung_id", b"rung_id", "seats", b"seats", "stars", b"stars", "state", b"state", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apart", b"apart", "applications_closed_date", b"applications_closed_date", "applications_until", b"applications_until", "bank_position", b"bank_position", "calendar_id", b"calendar_id", "closed_date", b"closed_date", "competition_id", b"competition_id", "conflicts", b"conflicts", "cycle_id", b"cycle_id", "eligibility_position", b"eligibility_position", "etag", b"etag", "interviewer_ids", b"interviewer_ids", "ladder_id", b"ladder_id", "ladder_position", b"ladder_position", "left_candidacy_ids", b"left_candidacy_ids", "listed_candidacy_ids", b"listed_candidacy_ids", "log_position", b"log_position", "lot_seed", b"lot_seed", "on_trial_candidacy_ids", b"on_trial_candidacy_ids", "opened_date", b"opened_date", "position", b"position", "post_id", b"post_id", "published_date", b"published_date", "question_ids", b"question_ids", "question_seed", b"question_seed", "ranked_date", b"ranked_date", "ranking", b"ranking", "rules_position", b"rules_position", "rung_id", b"rung_id", "seats", b"seats", "stars", b"stars", "state", b"state", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,6 +408,27 @@ class OpenCompetition(_message.Message):
 Global___OpenCompetition: _TypeAlias = OpenCompetition  # noqa: Y015
 
 @_typing.final
+class ForgoCompetition(_message.Message):
+    """No RPC: its seats were claimed, and it was not opened in time. Changes nothing if it was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgoCompetition: _TypeAlias = ForgoCompetition  # noqa: Y015
+
+@_typing.final
 class CloseApplicationsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -440,6 +496,7 @@ class SetPanel(_message.Message):
     SCORED_BY_FIELD_NUMBER: _builtins.int
     HR_IDS_FIELD_NUMBER: _builtins.int
     QUESTION_SEED_FIELD_NUMBER: _builtins.int
+    APART_FIELD_NUMBER: _builtins.int
     minimum_interviewers: _builtins.int
     """The fewest that the rules ask for; 0: they have no interview."""
     bank_position: _builtins.int
@@ -462,6 +519,10 @@ class SetPanel(_message.Message):
     def hr_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of the request, those who are in HR."""
 
+    @_builtins.property
+    def apart(self) -> _containers.RepeatedCompositeFieldContainer[Global___Competition.Apart]:
+        """Which of the interviewers do not judge which candidate, for candidacies that have not ended."""
+
     def __init__(
         self,
         *,
@@ -473,10 +534,11 @@ class SetPanel(_message.Message):
         scored_by: _abc.Iterable[_builtins.str] | None = ...,
         hr_ids: _abc.Iterable[_builtins.str] | None = ...,
         question_seed: _builtins.str = ...,
+        apart: _abc.Iterable[Global___Competition.Apart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "hr_ids", b"hr_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "question_seed", b"question_seed", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apart", b"apart", "bank_position", b"bank_position", "candidate_ids", b"candidate_ids", "hr_ids", b"hr_ids", "minimum_interviewers", b"minimum_interviewers", "question_ids", b"question_ids", "question_seed", b"question_seed", "request", b"request", "scored_by", b"scored_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -657,21 +719,27 @@ class CloseCompetition(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     DONE_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
+    ON_TRIAL_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> Global___CloseCompetitionRequest: ...
     @_builtins.property
     def done_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Those who are on the list and have been appointed, or have ended."""
 
+    @_builtins.property
+    def on_trial_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of them whose trials run."""
+
     def __init__(
         self,
         *,
         request: Global___CloseCompetitionRequest | None = ...,
         done_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        on_trial_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_candidacy_ids", b"done_candidacy_ids", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done_candidacy_ids", b"done_candidacy_ids", "on_trial_candidacy_ids", b"on_trial_candidacy_ids", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -108,13 +108,14 @@ class CompetitionServiceServicer:
     """
 
     def OpenCompetition(self, request, context):
-        """Claims the seats in the post, then opens. Saying it again, for another cycle if that one is closed by then, also mends
-        what a crash in between left.
+        """Claims the seats in the post, then opens. After a crash in between, saying it again within the hour opens it, also for
+        another cycle; later the seats are free again, and the id is used up.
         Errors: ALREADY_EXISTS `COMPETITION_EXISTS` if the id is taken by another one; NOT_FOUND `CYCLE_NOT_FOUND`,
         `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force, `RUNG_NOT_FOUND` for a rung that the ladder has
         not or that is its first, `POST_NOT_FOUND` if the post has no headcount; INVALID_ARGUMENT `DATE_INVALID` for
         applications until a day that is over; FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many
-        seats, `CLAIM_TAKEN` if another number was claimed before.
+        seats, `CLAIM_TAKEN` if another number was claimed before,
+        `COMPETITION_FORGONE` if it was asked for an hour ago or longer, and not opened.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +131,9 @@ class CompetitionServiceServicer:
     def SetPanel(self, request, context):
         """Until it is RANKED. The questions are drawn with the first panel, out of the version of the bank that is in force on the
         day, by a seed that is made then, and stay; the same of all candidates.
-        Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`,
+        `apart` of the answer says which of them do not judge which candidate: of the candidates that there are by then.
+        Errors: FAILED_PRECONDITION `NO_INTERVIEW` if the rules have no interview, `TOO_FEW_INTERVIEWERS`, also if too few of them
+        may judge a candidate,
         `INTERVIEWER_IS_CANDIDATE`, `INTERVIEWER_HAS_SCORED` if one is left out who has scored a candidate and is none;
         `INTERVIEWS_READABLE` for HR who joins it once an interview was given, which they may have read;
         `TOO_FEW_QUESTIONS`; NOT_FOUND `EMPLOYEE_NOT_FOUND` for an interviewer who is not employed, `POLICY_NOT_FOUND` if the bank
@@ -173,7 +176,9 @@ class CompetitionServiceServicer:
 
     def CloseCompetition(self, request, context):
         """RANKED or LISTED → CLOSED; with `cancelled`, any state before → CANCELLED. Ends every candidacy that is not appointed,
-        and releases the seats.
+        and releases the seats that nobody has taken. Who is on trial stays: the answer names them in `on_trial_candidacy_ids`,
+        to HR. One of them who fails goes back as always, and the seat is the post's: nobody is listed in their place any more, it
+        takes another competition. Leave the competition open until the trials are over to list the next.
         Errors: FAILED_PRECONDITION `CANDIDACIES_RUNNING` if one is on the list that has not been appointed, unless `cancelled`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -77,7 +77,8 @@ class CycleServiceServicer:
         Errors: ALREADY_EXISTS `CYCLE_EXISTS` if the id is taken by another cycle; saying again what is already so, also where
         the clock was faster, changes nothing. Of a regular one: NOT_FOUND `POLICY_NOT_FOUND` if there are no such rules;
         FAILED_PRECONDITION `MONTH_NOT_REGULAR` if they do not name the month, `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if its
-        business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over.
+        business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over,
+        or applications that end after the cycle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,7 +28,8 @@ class CycleServiceStub:
     Errors: ALREADY_EXISTS `CYCLE_EXISTS` if the id is taken by another cycle; saying again what is already so, also where
     the clock was faster, changes nothing. Of a regular one: NOT_FOUND `POLICY_NOT_FOUND` if there are no such rules;
     FAILED_PRECONDITION `MONTH_NOT_REGULAR` if they do not name the month, `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if its
-    business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over.
+    business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over,
+    or applications that end after the cycle.
     """
     CloseCycle: _aio.UnaryUnaryMultiCallable[_cycle_pb2.CloseCycleRequest, _cycle_pb2.Cycle]
     """No competition is opened in it from now on; those that are run on. Errors: NOT_FOUND `CYCLE_NOT_FOUND`."""
@@ -57,7 +58,8 @@ class CycleServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ALREADY_EXISTS `CYCLE_EXISTS` if the id is taken by another cycle; saying again what is already so, also where
         the clock was faster, changes nothing. Of a regular one: NOT_FOUND `POLICY_NOT_FOUND` if there are no such rules;
         FAILED_PRECONDITION `MONTH_NOT_REGULAR` if they do not name the month, `CALENDAR_UNKNOWN`, `CALENDAR_ENDS` if its
-        business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over.
+        business days cannot be counted. Of others: INVALID_ARGUMENT `DATE_INVALID` for a day that is over,
+        or applications that end after the cycle.
         """
 
     @_abc_1.abstractmethod

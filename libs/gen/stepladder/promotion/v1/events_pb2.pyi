@@ -100,11 +100,16 @@ class SeatsClaimed(_message.Message):
     SEATS_FIELD_NUMBER: _builtins.int
     VACANCIES_FIELD_NUMBER: _builtins.int
     ACTING_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
     post_id: _builtins.str
     claim_id: _builtins.str
     seats: _builtins.int
     acting: _builtins.bool
     """To be held acting, until somebody holds them for good."""
+    employee_id: _builtins.str
+    """Of an acting post, or of who is confirmed in one: whose it is, and their appointment; empty for a competition."""
+    appointment_id: _builtins.str
     @_builtins.property
     def vacancies(self) -> _post_pb2.Vacancies:
         """What they were claimed out of, on the day."""
@@ -117,10 +122,12 @@ class SeatsClaimed(_message.Message):
         seats: _builtins.int = ...,
         vacancies: _post_pb2.Vacancies | None = ...,
         acting: _builtins.bool = ...,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["vacancies", b"vacancies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claim_id", b"claim_id", "post_id", b"post_id", "seats", b"seats", "vacancies", b"vacancies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "appointment_id", b"appointment_id", "claim_id", b"claim_id", "employee_id", b"employee_id", "post_id", b"post_id", "seats", b"seats", "vacancies", b"vacancies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,6 +367,27 @@ class CompetitionOpened(_message.Message):
 Global___CompetitionOpened: _TypeAlias = CompetitionOpened  # noqa: Y015
 
 @_typing.final
+class CompetitionForgone(_message.Message):
+    """Its seats were claimed, and nobody opened it in time: nobody does any more. The claim is released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompetitionForgone: _TypeAlias = CompetitionForgone  # noqa: Y015
+
+@_typing.final
 class ApplicationsClosed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -563,11 +591,16 @@ class CompetitionClosed(_message.Message):
     CLOSED_DATE_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     CLOSED_BY_FIELD_NUMBER: _builtins.int
+    ON_TRIAL_CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
     competition_id: _builtins.str
     closed_date: _builtins.str
     cancelled: _builtins.bool
     """Without anybody being appointed any more; its candidacies end with it."""
     closed_by: _builtins.str
+    @_builtins.property
+    def on_trial_candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose trials run: if one fails, the seat is the post's."""
+
     def __init__(
         self,
         *,
@@ -575,10 +608,11 @@ class CompetitionClosed(_message.Message):
         closed_date: _builtins.str = ...,
         cancelled: _builtins.bool = ...,
         closed_by: _builtins.str = ...,
+        on_trial_candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "closed_by", b"closed_by", "closed_date", b"closed_date", "competition_id", b"competition_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "closed_by", b"closed_by", "closed_date", b"closed_date", "competition_id", b"competition_id", "on_trial_candidacy_ids", b"on_trial_candidacy_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1039,6 +1073,31 @@ class CandidacyApproved(_message.Message):
 Global___CandidacyApproved: _TypeAlias = CandidacyApproved  # noqa: Y015
 
 @_typing.final
+class ApprovalLapsed(_message.Message):
+    """An appointment was reserved for an approval that did not come in time: whoever approves reads the candidacy again first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_POSITION_FIELD_NUMBER: _builtins.int
+    candidacy_id: _builtins.str
+    candidacy_position: _builtins.int
+    """As `AppointmentReserved` says it."""
+    def __init__(
+        self,
+        *,
+        candidacy_id: _builtins.str = ...,
+        candidacy_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidacy_position", b"candidacy_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalLapsed: _TypeAlias = ApprovalLapsed  # noqa: Y015
+
+@_typing.final
 class LetterIssued(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1454,17 +1513,21 @@ class AppointmentReserved(_message.Message):
 
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
+    CANDIDACY_POSITION_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     candidacy_id: _builtins.str
+    candidacy_position: _builtins.int
+    """Of the candidacy as it is to be approved."""
     def __init__(
         self,
         *,
         employee_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
+        candidacy_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "employee_id", b"employee_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "candidacy_position", b"candidacy_position", "employee_id", b"employee_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1491,6 +1554,30 @@ class AppointmentReleased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppointmentReleased: _TypeAlias = AppointmentReleased  # noqa: Y015
+
+@_typing.final
+class ActingForgone(_message.Message):
+    """A seat was claimed for an acting post that did not begin in time: it does not any more. The claim is released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActingForgone: _TypeAlias = ActingForgone  # noqa: Y015
 
 @_typing.final
 class AppointmentBegun(_message.Message):

@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"stepladder/promotion/v1/post.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"\xd0\x03\n\x04Post\x12\x0f\n\x07post_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\x12\r\n\x05stars\x18\x03 \x01(\x05\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\r\n\x05\x61s_of\x18\x05 \x01(\t\x12\x35\n\tvacancies\x18\x06 \x01(\x0b\x32\".stepladder.promotion.v1.Vacancies\x12;\n\nheadcounts\x18\x07 \x03(\x0b\x32\'.stepladder.promotion.v1.Post.Headcount\x12\x33\n\x06\x63laims\x18\x08 \x03(\x0b\x32#.stepladder.promotion.v1.Post.Claim\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x14\n\x0clog_position\x18\n \x01(\x03\x1aY\n\tHeadcount\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x01 \x01(\t\x12\x11\n\theadcount\x18\x02 \x01(\x05\x12\x11\n\tunlimited\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x1aN\n\x05\x43laim\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\r\n\x05seats\x18\x02 \x01(\x05\x12\x14\n\x0c\x65mployee_ids\x18\x03 \x03(\t\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\"\x8b\x01\n\tVacancies\x12\x11\n\tunlimited\x18\x01 \x01(\x08\x12\x11\n\theadcount\x18\x02 \x01(\x05\x12\x10\n\x08occupied\x18\x03 \x01(\x05\x12\x0f\n\x07\x63laimed\x18\x04 \x01(\x05\x12\x0e\n\x06vacant\x18\x05 \x01(\x05\x12\x15\n\rpost_position\x18\x06 \x01(\x03\x12\x0e\n\x06\x61\x63ting\x18\x07 \x01(\x05\"\xd9\x02\n\x13SetHeadcountRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1b\n\x08position\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x05stars\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x00\x12\x1a\n\x07team_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\theadcount\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12!\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x07 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t:n\xbaHk\x1ai\n\x17set_headcount.unlimited\x12&a post for any number has no headcount\x1a&!this.unlimited || this.headcount == 0\"I\n\x0eGetPostRequest\x12\x1a\n\x07post_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1b\n\x05\x61s_of\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\"\xc8\x01\n\x10ListPostsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1b\n\x05\x61s_of\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08position\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07team_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x13\n\x0bvacant_only\x18\x06 \x01(\x08\x12\x10\n\x08\x61t_least\x18\x07 \x01(\x03\"Z\n\x11ListPostsResponse\x12,\n\x05posts\x18\x01 \x03(\x0b\x32\x1d.stepladder.promotion.v1.Post\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"c\n\x0cSetHeadcount\x12=\n\x07request\x18\x01 \x01(\x0b\x32,.stepladder.promotion.v1.SetHeadcountRequest\x12\x14\n\x0coccupant_ids\x18\x02 \x03(\t\"S\n\nClaimSeats\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\r\n\x05seats\x18\x02 \x01(\x05\x12\x14\n\x0coccupant_ids\x18\x03 \x03(\t\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\"E\n\x08\x46illSeat\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x12\n\nstart_date\x18\x03 \x01(\t\"3\n\nVacateSeat\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\"3\n\x0cReleaseSeats\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x11\n\tover_date\x18\x02 \x01(\t2\xf4\x02\n\x0bPostService\x12~\n\x0cSetHeadcount\x12,.stepladder.promotion.v1.SetHeadcountRequest\x1a\x1d.stepladder.promotion.v1.Post\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/posts:setHeadcount:\x01*\x12n\n\x07GetPost\x12\'.stepladder.promotion.v1.GetPostRequest\x1a\x1d.stepladder.promotion.v1.Post\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/posts/{post_id}\x12u\n\tListPosts\x12).stepladder.promotion.v1.ListPostsRequest\x1a*.stepladder.promotion.v1.ListPostsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/postsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"stepladder/promotion/v1/post.proto\x12\x17stepladder.promotion.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"\xe1\x03\n\x04Post\x12\x0f\n\x07post_id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\t\x12\r\n\x05stars\x18\x03 \x01(\x05\x12\x0f\n\x07team_id\x18\x04 \x01(\t\x12\r\n\x05\x61s_of\x18\x05 \x01(\t\x12\x35\n\tvacancies\x18\x06 \x01(\x0b\x32\".stepladder.promotion.v1.Vacancies\x12;\n\nheadcounts\x18\x07 \x03(\x0b\x32\'.stepladder.promotion.v1.Post.Headcount\x12\x33\n\x06\x63laims\x18\x08 \x03(\x0b\x32#.stepladder.promotion.v1.Post.Claim\x12\x0c\n\x04\x65tag\x18\t \x01(\t\x12\x14\n\x0clog_position\x18\n \x01(\x03\x12\x0f\n\x07warning\x18\x0b \x01(\t\x1aY\n\tHeadcount\x12\x16\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x01 \x01(\t\x12\x11\n\theadcount\x18\x02 \x01(\x05\x12\x11\n\tunlimited\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x1aN\n\x05\x43laim\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\r\n\x05seats\x18\x02 \x01(\x05\x12\x14\n\x0c\x65mployee_ids\x18\x03 \x03(\t\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\"\x8b\x01\n\tVacancies\x12\x11\n\tunlimited\x18\x01 \x01(\x08\x12\x11\n\theadcount\x18\x02 \x01(\x05\x12\x10\n\x08occupied\x18\x03 \x01(\x05\x12\x0f\n\x07\x63laimed\x18\x04 \x01(\x05\x12\x0e\n\x06vacant\x18\x05 \x01(\x05\x12\x15\n\rpost_position\x18\x06 \x01(\x03\x12\x0e\n\x06\x61\x63ting\x18\x07 \x01(\x05\"\xd9\x02\n\x13SetHeadcountRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1b\n\x08position\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x18\n\x05stars\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x00\x12\x1a\n\x07team_id\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\theadcount\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12!\n\x0e\x65\x66\x66\x65\x63tive_date\x18\x07 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t:n\xbaHk\x1ai\n\x17set_headcount.unlimited\x12&a post for any number has no headcount\x1a&!this.unlimited || this.headcount == 0\"I\n\x0eGetPostRequest\x12\x1a\n\x07post_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1b\n\x05\x61s_of\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\"\xc8\x01\n\x10ListPostsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1b\n\x05\x61s_of\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08position\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1d\n\x07team_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x13\n\x0bvacant_only\x18\x06 \x01(\x08\x12\x10\n\x08\x61t_least\x18\x07 \x01(\x03\"Z\n\x11ListPostsResponse\x12,\n\x05posts\x18\x01 \x03(\x0b\x32\x1d.stepladder.promotion.v1.Post\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x0cSetHeadcount\x12=\n\x07request\x18\x01 \x01(\x0b\x32,.stepladder.promotion.v1.SetHeadcountRequest\x12\x37\n\x0boccupancies\x18\x02 \x03(\x0b\x32\".stepladder.promotion.v1.Occupancy\"F\n\tOccupancy\x12\x11\n\tfrom_date\x18\x01 \x01(\t\x12\x14\n\x0c\x65mployee_ids\x18\x02 \x03(\t\x12\x10\n\x08told_ids\x18\x03 \x03(\t\"\xb7\x01\n\nClaimSeats\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\r\n\x05seats\x18\x02 \x01(\x05\x12\x37\n\x0boccupancies\x18\x03 \x03(\x0b\x32\".stepladder.promotion.v1.Occupancy\x12\x0e\n\x06\x61\x63ting\x18\x04 \x01(\x08\x12\x13\n\x0b\x65mployee_id\x18\x05 \x01(\t\x12\x16\n\x0e\x61ppointment_id\x18\x06 \x01(\t\x12\x12\n\nstart_date\x18\x07 \x01(\t\"E\n\x08\x46illSeat\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\x12\x12\n\nstart_date\x18\x03 \x01(\t\"3\n\nVacateSeat\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65mployee_id\x18\x02 \x01(\t\"3\n\x0cReleaseSeats\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x11\n\tover_date\x18\x02 \x01(\t2\xf4\x02\n\x0bPostService\x12~\n\x0cSetHeadcount\x12,.stepladder.promotion.v1.SetHeadcountRequest\x1a\x1d.stepladder.promotion.v1.Post\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/posts:setHeadcount:\x01*\x12n\n\x07GetPost\x12\'.stepladder.promotion.v1.GetPostRequest\x1a\x1d.stepladder.promotion.v1.Post\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/posts/{post_id}\x12u\n\tListPosts\x12).stepladder.promotion.v1.ListPostsRequest\x1a*.stepladder.promotion.v1.ListPostsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/postsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,31 +67,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTSERVICE'].methods_by_name['ListPosts']._loaded_options = None
   _globals['_POSTSERVICE'].methods_by_name['ListPosts']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/posts'
   _globals['_POST']._serialized_start=157
-  _globals['_POST']._serialized_end=621
-  _globals['_POST_HEADCOUNT']._serialized_start=452
-  _globals['_POST_HEADCOUNT']._serialized_end=541
-  _globals['_POST_CLAIM']._serialized_start=543
-  _globals['_POST_CLAIM']._serialized_end=621
-  _globals['_VACANCIES']._serialized_start=624
-  _globals['_VACANCIES']._serialized_end=763
-  _globals['_SETHEADCOUNTREQUEST']._serialized_start=766
-  _globals['_SETHEADCOUNTREQUEST']._serialized_end=1111
-  _globals['_GETPOSTREQUEST']._serialized_start=1113
-  _globals['_GETPOSTREQUEST']._serialized_end=1186
-  _globals['_LISTPOSTSREQUEST']._serialized_start=1189
-  _globals['_LISTPOSTSREQUEST']._serialized_end=1389
-  _globals['_LISTPOSTSRESPONSE']._serialized_start=1391
-  _globals['_LISTPOSTSRESPONSE']._serialized_end=1481
-  _globals['_SETHEADCOUNT']._serialized_start=1483
-  _globals['_SETHEADCOUNT']._serialized_end=1582
-  _globals['_CLAIMSEATS']._serialized_start=1584
-  _globals['_CLAIMSEATS']._serialized_end=1667
-  _globals['_FILLSEAT']._serialized_start=1669
-  _globals['_FILLSEAT']._serialized_end=1738
-  _globals['_VACATESEAT']._serialized_start=1740
-  _globals['_VACATESEAT']._serialized_end=1791
-  _globals['_RELEASESEATS']._serialized_start=1793
-  _globals['_RELEASESEATS']._serialized_end=1844
-  _globals['_POSTSERVICE']._serialized_start=1847
-  _globals['_POSTSERVICE']._serialized_end=2219
+  _globals['_POST']._serialized_end=638
+  _globals['_POST_HEADCOUNT']._serialized_start=469
+  _globals['_POST_HEADCOUNT']._serialized_end=558
+  _globals['_POST_CLAIM']._serialized_start=560
+  _globals['_POST_CLAIM']._serialized_end=638
+  _globals['_VACANCIES']._serialized_start=641
+  _globals['_VACANCIES']._serialized_end=780
+  _globals['_SETHEADCOUNTREQUEST']._serialized_start=783
+  _globals['_SETHEADCOUNTREQUEST']._serialized_end=1128
+  _globals['_GETPOSTREQUEST']._serialized_start=1130
+  _globals['_GETPOSTREQUEST']._serialized_end=1203
+  _globals['_LISTPOSTSREQUEST']._serialized_start=1206
+  _globals['_LISTPOSTSREQUEST']._serialized_end=1406
+  _globals['_LISTPOSTSRESPONSE']._serialized_start=1408
+  _globals['_LISTPOSTSRESPONSE']._serialized_end=1498
+  _globals['_SETHEADCOUNT']._serialized_start=1501
+  _globals['_SETHEADCOUNT']._serialized_end=1635
+  _globals['_OCCUPANCY']._serialized_start=1637
+  _globals['_OCCUPANCY']._serialized_end=1707
+  _globals['_CLAIMSEATS']._serialized_start=1710
+  _globals['_CLAIMSEATS']._serialized_end=1893
+  _globals['_FILLSEAT']._serialized_start=1895
+  _globals['_FILLSEAT']._serialized_end=1964
+  _globals['_VACATESEAT']._serialized_start=1966
+  _globals['_VACATESEAT']._serialized_end=2017
+  _globals['_RELEASESEATS']._serialized_start=2019
+  _globals['_RELEASESEATS']._serialized_end=2070
+  _globals['_POSTSERVICE']._serialized_start=2073
+  _globals['_POSTSERVICE']._serialized_end=2445
 # @@protoc_insertion_point(module_scope)

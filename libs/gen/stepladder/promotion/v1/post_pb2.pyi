@@ -89,6 +89,7 @@ class Post(_message.Message):
     CLAIMS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     post_id: _builtins.str
     """Made of position, stars and team: the same for the same."""
     position: _builtins.str
@@ -99,6 +100,10 @@ class Post(_message.Message):
     """The day asked about."""
     etag: _builtins.str
     log_position: _builtins.int
+    warning: _builtins.str
+    """What is wrong, and what to do about it; empty: nothing. There are more people than seats on that day, or fewer seats left
+    than are claimed after the last change that headcount and directory know of.
+    """
     @_builtins.property
     def vacancies(self) -> Global___Vacancies:
         """On that day by headcount and directory; with seats claimed and taken as they are now."""
@@ -124,10 +129,11 @@ class Post(_message.Message):
         claims: _abc.Iterable[Global___Post.Claim] | None = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["vacancies", b"vacancies"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "claims", b"claims", "etag", b"etag", "headcounts", b"headcounts", "log_position", b"log_position", "position", b"position", "post_id", b"post_id", "stars", b"stars", "team_id", b"team_id", "vacancies", b"vacancies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "claims", b"claims", "etag", b"etag", "headcounts", b"headcounts", "log_position", b"log_position", "position", b"position", "post_id", b"post_id", "stars", b"stars", "team_id", b"team_id", "vacancies", b"vacancies", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,59 +313,102 @@ Global___ListPostsResponse: _TypeAlias = ListPostsResponse  # noqa: Y015
 
 @_typing.final
 class SetHeadcount(_message.Message):
-    """No RPCs: what the service itself says to a post. `occupant_ids`: who holds it by the directory, on the day of the
-    command or, of a headcount that begins later, on that day.
+    """No RPCs: what the service itself says to a post. `occupancies`: who holds it by the directory, from the day of the command
+    on, or from that of a headcount that begins later; by day.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_FIELD_NUMBER: _builtins.int
-    OCCUPANT_IDS_FIELD_NUMBER: _builtins.int
+    OCCUPANCIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request(self) -> Global___SetHeadcountRequest: ...
     @_builtins.property
-    def occupant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def occupancies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Occupancy]: ...
     def __init__(
         self,
         *,
         request: Global___SetHeadcountRequest | None = ...,
-        occupant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        occupancies: _abc.Iterable[Global___Occupancy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occupant_ids", b"occupant_ids", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["occupancies", b"occupancies", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetHeadcount: _TypeAlias = SetHeadcount  # noqa: Y015
 
 @_typing.final
+class Occupancy(_message.Message):
+    """Who holds a post by the directory from a day on, until the next one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_IDS_FIELD_NUMBER: _builtins.int
+    TOLD_IDS_FIELD_NUMBER: _builtins.int
+    from_date: _builtins.str
+    @_builtins.property
+    def employee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def told_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who has taken a seat of a claim, and of whom the directory has said since where they are: they count by that only."""
+
+    def __init__(
+        self,
+        *,
+        from_date: _builtins.str = ...,
+        employee_ids: _abc.Iterable[_builtins.str] | None = ...,
+        told_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_ids", b"employee_ids", "from_date", b"from_date", "told_ids", b"told_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Occupancy: _TypeAlias = Occupancy  # noqa: Y015
+
+@_typing.final
 class ClaimSeats(_message.Message):
-    """The same claim again changes nothing."""
+    """The same claim again changes nothing. One that nothing came of within an hour is released."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     SEATS_FIELD_NUMBER: _builtins.int
-    OCCUPANT_IDS_FIELD_NUMBER: _builtins.int
+    OCCUPANCIES_FIELD_NUMBER: _builtins.int
     ACTING_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     seats: _builtins.int
     acting: _builtins.bool
     """To be held acting: out of what nobody holds for good or on trial, nor acting, also if it is claimed."""
+    employee_id: _builtins.str
+    """Of an acting post, or of who is confirmed in one: whose it is, their appointment, and the first day; empty for a
+    competition.
+    """
+    appointment_id: _builtins.str
+    start_date: _builtins.str
     @_builtins.property
-    def occupant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def occupancies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Occupancy]: ...
     def __init__(
         self,
         *,
         claim_id: _builtins.str = ...,
         seats: _builtins.int = ...,
-        occupant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        occupancies: _abc.Iterable[Global___Occupancy] | None = ...,
         acting: _builtins.bool = ...,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+        start_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "claim_id", b"claim_id", "occupant_ids", b"occupant_ids", "seats", b"seats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "appointment_id", b"appointment_id", "claim_id", b"claim_id", "employee_id", b"employee_id", "occupancies", b"occupancies", "seats", b"seats", "start_date", b"start_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

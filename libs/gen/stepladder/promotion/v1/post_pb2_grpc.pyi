@@ -19,6 +19,11 @@ class PostServiceStub:
     two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
     another who would act.
 
+    A competition's claim asks for seats that are free for good after the last change that headcount and directory know of:
+    also of somebody who leaves on a known date, and not where somebody is to come. That of an acting post asks for every day
+    from its first on, and so does whoever is appointed. Who has taken a seat counts until the directory shows them in it, and
+    by the directory from then on.
+
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
     anything or not.
@@ -28,7 +33,8 @@ class PostServiceStub:
     SetHeadcount: _aio.UnaryUnaryMultiCallable[_post_pb2.SetHeadcountRequest, _post_pb2.Post]
     """HR. The headcount of a post from a day on, until the next one; the first makes the post. The same again changes
     nothing. Errors: NOT_FOUND `TEAM_NOT_FOUND`; FAILED_PRECONDITION `SEATS_CLAIMED` for a lower one that would leave no
-    seat to somebody for whom it is claimed; INVALID_ARGUMENT `DATE_INVALID`.
+    seat to somebody for whom it is claimed, on its first day or on a later one; INVALID_ARGUMENT
+    `DATE_INVALID`, `POSITION_UNKNOWN` for a new post that no ladder names that is in force then, with those that they name.
     """
     GetPost: _aio.UnaryUnaryMultiCallable[_post_pb2.GetPostRequest, _post_pb2.Post]
     """Errors: NOT_FOUND `POST_NOT_FOUND`, to HR and executives only."""
@@ -41,6 +47,11 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
     whatever their own team is. Competitions, and who is confirmed in it, claim seats of it before anything else happens: of
     two that want the last one, one is refused with FAILED_PRECONDITION `NO_VACANCY`. Who is acting keeps it from nobody but
     another who would act.
+
+    A competition's claim asks for seats that are free for good after the last change that headcount and directory know of:
+    also of somebody who leaves on a known date, and not where somebody is to come. That of an acting post asks for every day
+    from its first on, and so does whoever is appointed. Who has taken a seat counts until the directory shows them in it, and
+    by the directory from then on.
 
     `request_id` and `etag` work as in stepladder.performance.v1.DirectoryService. HR and executives read all posts, those
     who lead a team, or its lead, the posts of that team; PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is
@@ -55,7 +66,8 @@ class PostServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_post_pb2.Post]:
         """HR. The headcount of a post from a day on, until the next one; the first makes the post. The same again changes
         nothing. Errors: NOT_FOUND `TEAM_NOT_FOUND`; FAILED_PRECONDITION `SEATS_CLAIMED` for a lower one that would leave no
-        seat to somebody for whom it is claimed; INVALID_ARGUMENT `DATE_INVALID`.
+        seat to somebody for whom it is claimed, on its first day or on a later one; INVALID_ARGUMENT
+        `DATE_INVALID`, `POSITION_UNKNOWN` for a new post that no ladder names that is in force then, with those that they name.
         """
 
     @_abc_1.abstractmethod

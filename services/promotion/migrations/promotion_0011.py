@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "promotion_0011f"
+revision = "promotion_0011"
 down_revision = "promotion_0010"
 branch_labels = None
 depends_on = None

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "promotion_0012k"
-down_revision = "promotion_0011f"
+revision = "promotion_0012"
+down_revision = "promotion_0011"
 branch_labels = None
 depends_on = None
 
