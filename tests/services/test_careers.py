@@ -284,10 +284,10 @@ async def test_who_leads_a_team_and_goes_to_another_post_leads_it_no_more(centre
     async def lead(as_of: str) -> str:
         return str((await world.directory.GetTeam(GetTeamRequest(team_id=centre.team, as_of=as_of))).lead_id)
 
-    await centre.headcount(2, position="director", team_id=own)
-    held = Held(position="director", team_id=own)
+    await centre.headcount(2, position="deputy", team_id=own)
+    held = Held(position="deputy", team_id=own)
     for number, (start, end) in enumerate((("2090-02-01", "2090-03-01"), ("2090-04-01", "2090-05-01"))):
-        name = f"director-{number}"
+        name = f"deputy-{number}"
         request = centre.acting(centre.lead, appointment_id=name, start_date=start)
         request.held.CopyFrom(held)
         await world.careers.BeginActing(request, metadata=by(centre.hr))
