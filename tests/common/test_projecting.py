@@ -306,7 +306,7 @@ async def test_nobody_takes_over_from_who_is_at_work(
         await go_on.wait()
 
     monkeypatch.setattr(Names, "act", act)
-    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.5)
     last = await world.write(("a", "A"), ("b", "B"))
     async with running(world.follower("one")) as one, running(world.follower("two")) as two:
         await at_work.wait()
