@@ -77,6 +77,7 @@ Found = TypeVar("Found")
 Criterion = tuple[str, str, str]
 """Ladder, rung, criterion."""
 Ended = EmployeeDemoted | DemotionDismissed
+Moved = AppointmentBegun | AppointmentDecided | DemotionProposed | EmployeeDemoted
 
 MOST_BACKDATED = timedelta(days=31)
 """How late an acting post or its end may be entered: what is done monthly, as a scorecard, rests on who held what."""
@@ -90,6 +91,16 @@ def acting_claim(employee_id: str, appointment_id: str) -> str:
 def confirmed_claim(employee_id: str, appointment_id: str) -> str:
     """The claim of the seat of whoever held a post acting and is to hold it for good. Stored for ever."""
     return opaque_id("confirmed", employee_id, appointment_id)
+
+
+def with_stars(held: Held, stars: int) -> Held:
+    """What comes to be held by somebody of some stars: a post of no stars leaves them theirs."""
+    return Held(position=held.position, stars=held.stars or stars, team_id=held.team_id)
+
+
+def held_by(moved: Moved) -> Held:
+    """What an event says is to be held, or is."""
+    return Held(position=moved.position, stars=moved.stars, team_id=moved.team_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +308,13 @@ def _begin_acting(state: State, request: BeginActingRequest, place: Place, conte
     if until < context.today:
         raise _date_invalid("until_date", f"{until} is over")
     _refuse_backdated(start, "start_date", context)
-    if place.before == request.held:
+    if place.before == with_stars(request.held, place.before.stars):
         raise NotAllowed("HELD_ALREADY", f"{request.employee_id} holds this post on {start}")
     return [begun]
 
 
 def _begun(employee_id: str, held: Held, place: Place) -> AppointmentBegun:
+    held = with_stars(held, place.before.stars)
     return AppointmentBegun(
         employee_id=employee_id,
         position=held.position,
@@ -317,10 +329,10 @@ def _begun(employee_id: str, held: Held, place: Place) -> AppointmentBegun:
 
 
 def _said(begun: AppointmentBegun) -> AppointmentBegun:
-    """What was said, without what was looked up: by that a repetition is told."""
+    """What was said, without what was looked up: by that a repetition is told. The post's id has its stars."""
     said = AppointmentBegun()
     said.CopyFrom(begun)
-    for name in ("from_position", "from_stars", "from_team_id", "from_acting", "leads_team"):
+    for name in ("stars", "from_position", "from_stars", "from_team_id", "from_acting", "leads_team"):
         said.ClearField(name)
     return said
 
@@ -353,8 +365,8 @@ def _decide_appointment(state: State, looked_up: DecideAppointment, context: Con
 
 def _held_after(begun: AppointmentBegun, request: DecideAppointmentRequest) -> Held:
     if request.confirmed:
-        return Held(position=begun.position, stars=begun.stars, team_id=begun.team_id)
-    return request.held if request.HasField("held") else held_before(begun)
+        return held_by(begun)
+    return with_stars(request.held, begun.from_stars) if request.HasField("held") else held_before(begun)
 
 
 def held_before(begun: AppointmentBegun) -> Held:
@@ -422,7 +434,7 @@ def _propose(state: State, looked_up: ProposeDemotion, context: Context) -> Sequ
     if state.open_demotion is not None:
         message = f"demotion {state.open_demotion.demotion_id} waits to be decided"
         raise NotAllowed("DEMOTION_OPEN", message)
-    if not (request.held != before if request.removed else looked_up.lower):
+    if not (with_stars(request.held, before.stars) != before if request.removed else looked_up.lower):
         message = (
             "what is to be held is what is held" if request.removed else "no ladder in force has it below what is held"
         )
@@ -455,14 +467,15 @@ def _demote(state: State, looked_up: DecideDemotion, context: Context) -> Sequen
     _refuse_left(looked_up.employed, request.employee_id)
     if parse_day(request.effective_date, "effective_date") < context.today:
         raise _date_invalid("effective_date", f"{request.effective_date} is over")
+    held = with_stars(held_by(proposed), looked_up.before.stars)
     return [
         EmployeeDemoted(
             employee_id=request.employee_id,
             demotion_id=request.demotion_id,
             removed=proposed.removed,
-            position=proposed.position,
-            stars=proposed.stars,
-            team_id=proposed.team_id,
+            position=held.position,
+            stars=held.stars,
+            team_id=held.team_id,
             from_position=looked_up.before.position,
             from_stars=looked_up.before.stars,
             from_team_id=looked_up.before.team_id,
@@ -576,7 +589,7 @@ def appointment_of(state: State, appointment_id: str, day: date, crowded_post_id
         candidacy_id=begun.candidacy_id,
         state=Appointment.STATE_RUNNING,
         post_id=begun.post_id,
-        held=Held(position=begun.position, stars=begun.stars, team_id=begun.team_id),
+        held=held_by(begun),
         before=held_before(begun),
         start_date=begun.start_date,
         until_date=begun.until_date,
@@ -594,8 +607,7 @@ def appointment_of(state: State, appointment_id: str, day: date, crowded_post_id
             else Appointment.STATE_RETURNED
         )
         if not decided.left:
-            held = Held(position=decided.position, stars=decided.stars, team_id=decided.team_id)
-            appointment.decided.CopyFrom(held)
+            appointment.decided.CopyFrom(held_by(decided))
         appointment.effective_date = decided.effective_date
         appointment.decision_reason, appointment.decided_by = decided.reason, decided.decided_by
     return appointment
@@ -607,7 +619,7 @@ def _demotion(proposed: DemotionProposed, ended: Ended | None) -> Demotion:
         demotion_id=proposed.demotion_id,
         state=Demotion.STATE_PROPOSED,
         removed=proposed.removed,
-        held=Held(position=proposed.position, stars=proposed.stars, team_id=proposed.team_id),
+        held=held_by(latest),
         before=Held(position=latest.from_position, stars=latest.from_stars, team_id=latest.from_team_id),
         reason=proposed.reason,
         proposed_by=proposed.proposed_by,

@@ -25,7 +25,9 @@ from services.promotion.career import (
     appointment_of,
     confirmed_claim,
     held_before,
+    held_by,
     waivers_of,
+    with_stars,
 )
 from services.promotion.careers import Careers
 from services.promotion.post import post_id
@@ -140,7 +142,7 @@ class CareerApi:
             request=request,
             before=before,
             employed=employed_on(found, context.today),
-            lower=rungs.is_lower(request.held, before),
+            lower=rungs.is_lower(with_stars(request.held, before.stars), before),
         )
         return await self._handle(request, command, caller, context)
 
@@ -150,8 +152,7 @@ class CareerApi:
         command = pb.DecideDemotion(request=request, before=held_on(found, day), employed=employed_on(found, day))
         state = (await self._commands.load(CAREER, request.employee_id)).state
         if (proposed := state.proposed.get(request.demotion_id)) is not None:
-            held = pb.Held(position=proposed.position, stars=proposed.stars, team_id=proposed.team_id)
-            command.leads_team = (await self._rungs.on(day)).leads_team(held)
+            command.leads_team = (await self._rungs.on(day)).leads_team(held_by(proposed))
         return await self._handle(request, command, caller, context)
 
     async def DismissDemotion(self, request: pb.DismissDemotionRequest, context: Context) -> pb.Career:

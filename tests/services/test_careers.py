@@ -685,6 +685,49 @@ async def test_a_lead_holds_the_post_in_the_team_that_they_lead(centre: Centre) 
     assert counted(await centre.post(post.post_id)) == (0, 0, 2, 0)
 
 
+async def test_who_comes_to_a_post_of_no_stars_keeps_theirs(centre: Centre) -> None:
+    """Titles and positions are two things: acting, held for good, named for the way back, or after a demotion."""
+    world = centre.world
+    starred = ChangePositionRequest(employee_id=centre.agent, position="agent", stars=3, effective_date="2020-01-01")
+    await world.directory.ChangePosition(starred)
+    await centre.headcount(2)
+    await centre.headcount(2, position="agent")
+
+    async def shown() -> tuple[str, int, bool]:
+        one: Employee = await world.directory.GetEmployee(GetEmployeeRequest(employee_id=centre.agent))
+        return one.position, one.stars, one.acting
+
+    first = await centre.begin()
+    assert (first.appointments[0].held.stars, await shown()) == (3, ("deputy", 3, True))
+    assert await centre.begin() == first
+    named = Held(position="agent", team_id=centre.team)
+    await centre.decide(confirmed=False, held=named)
+    assert await shown() == ("agent", 3, False)
+    await centre.begin(appointment_id="acting-2")
+    await centre.decide(appointment_id="acting-2", confirmed=True)
+    assert await shown() == ("deputy", 3, False)
+    again = world.careers.BeginActing(centre.acting(appointment_id="acting-3"), metadata=by(centre.hr))
+    await refused(again, StatusCode.FAILED_PRECONDITION, "HELD_ALREADY")
+    same = ProposeDemotionRequest(
+        employee_id=centre.agent,
+        demotion_id="d-0",
+        removed=True,
+        held=Held(position="deputy", team_id=centre.team),
+        reason="out of the post",
+    )
+    await refused(
+        world.careers.ProposeDemotion(same, metadata=by(centre.hr)), StatusCode.FAILED_PRECONDITION, "NOT_LOWER"
+    )
+    propose = ProposeDemotionRequest(employee_id=centre.agent, demotion_id="d-1", held=named, reason="cannot do it")
+    await world.careers.ProposeDemotion(propose, metadata=by(centre.hr))
+    decide = DecideDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-1", effective_date=centre.today, reason="as it is on record"
+    )
+    await world.careers.DecideDemotion(decide, metadata=by(centre.hr2))
+    await centre.settled()
+    assert await shown() == ("agent", 3, False)
+
+
 async def test_vacant_posts_are_listed(centre: Centre) -> None:
     """By team and position; occupants by the directory, of a day."""
     world = centre.world

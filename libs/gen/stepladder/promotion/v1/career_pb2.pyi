@@ -237,6 +237,7 @@ class Held(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     position: _builtins.str
     stars: _builtins.int
+    """In a request, 0: whatever the stars; whoever comes to hold it keeps theirs."""
     team_id: _builtins.str
     def __init__(
         self,
