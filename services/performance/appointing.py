@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import structlog
 
+from libs.common.days import ONE_DAY
 from libs.common.errors import Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, Recorded
 from libs.common.projecting import Follower
@@ -36,7 +37,7 @@ class FollowCareers(Policy):
     """Who holds a post for the time being is shown as acting in it, from its first day on; then for good, or elsewhere.
 
     What they led before they lead no more, unless they go back; nor does anybody lead who has left. What the directory
-    refuses, for instance of somebody who has left, is logged; the rest of it is done all the same.
+    refuses of somebody who has left is logged: it stays so, for nobody's employment is taken up again.
     """
 
     name = "follow-careers"
@@ -50,15 +51,18 @@ class FollowCareers(Policy):
     async def react(self, event: Recorded) -> None:
         match event.event:
             case AppointmentBegun(start_date=day) as begun:
-                await self._move(begun, day, event, acting=True)
+                if not await self._transfer(begun, day, event, leads=begun.leads_team):
+                    return
                 if begun.leads_team or begun.position != begun.from_position:  # who only gets a star leads on
                     for team_id, since in await self._led_from(begun.employee_id, day, event):
                         if since == day and not (begun.leads_team and team_id == begun.team_id):
                             await self._lead(team_id, "", day, event)
                 if begun.leads_team:
                     await self._lead(begun.team_id, begun.employee_id, day, event)
+                # Last: once it is known what they hold, the directory is asked where; a lead holds it where they lead.
+                await self._change_position(begun, day, event, acting=True)
             case AppointmentDecided(left=False, effective_date=day, acting=acting) as decided:
-                await self._move(decided, day, event, acting=acting)
+                await self._move(decided, event, acting=acting)
                 if not decided.confirmed:
                     back = await self._lead_before(decided.from_team_id, decided.employee_id, day)
                     await self._give_up_lead(decided, [], event, back)
@@ -67,7 +71,7 @@ class FollowCareers(Policy):
                     for team_id in await self._led_last(decided.employee_id, day, event):
                         await self._lead(team_id, decided.employee_id, day, event)
             case EmployeeDemoted(effective_date=day) as demoted:
-                await self._move(demoted, day, event, acting=False)
+                await self._move(demoted, event)
                 await self._give_up_lead(demoted, await self._led_from(demoted.employee_id, day, event), event)
             case EmploymentStatusChanged(employee_id=employee_id, status=status, effective_date=day) if (
                 status == EMPLOYMENT_STATUS_LEFT
@@ -75,14 +79,38 @@ class FollowCareers(Policy):
                 for team_id, since in await self._led_from(employee_id, day, event):
                     await self._lead(team_id, "", since, event)
 
-    async def _move(self, to: Move, day: str, event: Recorded, *, acting: bool) -> None:
-        employee_id = to.employee_id
-        transfer = TransferEmployeeRequest(employee_id=employee_id, team_id=to.team_id, effective_date=day)
-        await self._give(EMPLOYEE, employee_id, transfer, event)
+    async def _move(self, to: Return, event: Recorded, *, acting: bool = False) -> None:
+        day, back = to.effective_date, isinstance(to, AppointmentDecided) and to.back
+        leads = to.leads_team and not back and await self._lead_of(to.team_id, day) in {"", to.employee_id}
+        if await self._transfer(to, day, event, leads=leads):
+            await self._change_position(to, day, event, acting=acting)
+
+    async def _transfer(self, to: Move, day: str, event: Recorded, *, leads: bool) -> bool:
+        """To the team of a post, or to where its lead belongs; whether the directory took it."""
+        team_id = await self._team_of_leads(to.team_id, day) if leads else to.team_id
+        transfer = TransferEmployeeRequest(employee_id=to.employee_id, team_id=team_id, effective_date=day)
+        return await self._give(EMPLOYEE, to.employee_id, transfer, event)
+
+    async def _change_position(self, to: Move, day: str, event: Recorded, *, acting: bool) -> None:
         change = ChangePositionRequest(
-            employee_id=employee_id, position=to.position, stars=to.stars, acting=acting, effective_date=day
+            employee_id=to.employee_id, position=to.position, stars=to.stars, acting=acting, effective_date=day
         )
-        await self._give(EMPLOYEE, employee_id, change, event)
+        await self._give(EMPLOYEE, to.employee_id, change, event)
+
+    async def _team_of_leads(self, team_id: str, day: str) -> str:
+        """The team of whoever led a team last before a day and was in another one; the team itself: nobody was.
+
+        Whoever leads that other team leads the lead, and is the manager of those whom the lead leads.
+        """
+        leads = (await self._service.commands.load(TEAM, team_id)).state.leads
+        end = date.fromisoformat(day)
+        for since, lead_id in reversed(leads):
+            if since <= end and lead_id:
+                lead = (await self._service.commands.load(EMPLOYEE, lead_id)).state
+                if (own := lead.team_on(max(since, end - ONE_DAY))) not in {"", team_id}:
+                    return own
+            end = min(since, end)
+        return team_id
 
     async def _give_up_lead(
         self, to: Return, others: Sequence[tuple[str, str]], event: Recorded, next_id: str = ""
@@ -134,11 +162,14 @@ class FollowCareers(Policy):
         appoint = AppointTeamLeadRequest(team_id=team_id, lead_id=lead_id, effective_date=day)
         await self._give(TEAM, team_id, appoint, event)
 
-    async def _give(self, aggregate: Aggregate[S], aggregate_id: str, command: Told, event: Recorded) -> None:
+    async def _give(self, aggregate: Aggregate[S], aggregate_id: str, command: Told, event: Recorded) -> bool:
+        """Whether the directory took it."""
         try:
             await self._service.commands.handle(aggregate, aggregate_id, command, self._context(command, event))
         except (Invalid, NotAllowed, NotFound) as refusal:
             logger.warning("career_not_followed", position=event.position, reason=refusal.reason)
+            return False
+        return True
 
     def _context(self, command: Told, event: Recorded) -> Context:
         """One event has several commands for the same employee or team: each has an id of its own."""

@@ -16,7 +16,7 @@ from services.promotion.candidacy_api import CandidacyApi
 from services.promotion.candidacy_policies import MoveNotices, TakePeerScores
 from services.promotion.candidates import Candidates
 from services.promotion.career_api import CareerApi
-from services.promotion.careers import END, Careers
+from services.promotion.careers import BEGUN, END, Careers
 from services.promotion.competition_api import CompetitionApi
 from services.promotion.competition_policies import FollowCandidacies, FollowCompetitions
 from services.promotion.competitions import CLOSE_APPLICATIONS, Competitions
@@ -92,7 +92,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     careers = Careers(metadata)
     at_careers = service.follow(careers)
     career = CareerApi(service, reaches, careers, at_careers, seats, rungs)
-    service.tick(at_careers, careers.deadlines, {END: career.end}, now=by_site)
+    service.tick(at_careers, careers.deadlines, {END: career.end, BEGUN: career.end}, now=by_site)
     stages, unfinished = Stages(metadata), Unfinished(metadata)
     service.tick(service.follow(unfinished), unfinished.deadlines, Undoing(service, seats).commands)
     at_stages = service.together(at_catalogue, service.follow(stages))

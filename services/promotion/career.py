@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from libs.facts import employee
 from services.promotion.post import post_id
 from stepladder.promotion.v1.career_pb2 import (
     Appointment,
@@ -77,7 +78,7 @@ Found = TypeVar("Found")
 Criterion = tuple[str, str, str]
 """Ladder, rung, criterion."""
 Ended = EmployeeDemoted | DemotionDismissed
-Moved = AppointmentBegun | AppointmentDecided | DemotionProposed | EmployeeDemoted
+Told = AppointmentBegun | AppointmentDecided | EmployeeDemoted
 
 MOST_BACKDATED = timedelta(days=31)
 """How late an acting post or its end may be entered: what is done monthly, as a scorecard, rests on who held what."""
@@ -98,7 +99,7 @@ def with_stars(held: Held, stars: int) -> Held:
     return Held(position=held.position, stars=held.stars or stars, team_id=held.team_id)
 
 
-def held_by(moved: Moved) -> Held:
+def held_by(moved: Told | DemotionProposed) -> Held:
     """What an event says is to be held, or is."""
     return Held(position=moved.position, stars=moved.stars, team_id=moved.team_id)
 
@@ -119,6 +120,8 @@ class State:
     decided: Mapping[str, AppointmentDecided] = field(default_factory=dict)
     proposed: Mapping[str, DemotionProposed] = field(default_factory=dict)
     ended: Mapping[str, Ended] = field(default_factory=dict)
+    latest: Told | None = None
+    """What the directory was told last."""
 
     @property
     def running(self) -> AppointmentBegun | None:
@@ -151,13 +154,16 @@ def evolve(state: State, event: Message) -> State:
         case AppointmentReleased():
             return replace(state, reserved_for="")
         case AppointmentBegun(appointment_id=appointment_id) as begun:
-            return replace(state, reserved_for="", begun={**state.begun, appointment_id: begun})
+            return replace(state, reserved_for="", begun={**state.begun, appointment_id: begun}, latest=begun)
         case AppointmentDecided(appointment_id=appointment_id) as decided:
-            return replace(state, decided={**state.decided, appointment_id: decided})
+            latest = state.latest if decided.left else decided
+            return replace(state, decided={**state.decided, appointment_id: decided}, latest=latest)
         case DemotionProposed(demotion_id=demotion_id) as proposed:
             return replace(state, proposed={**state.proposed, demotion_id: proposed})
-        case (EmployeeDemoted(demotion_id=demotion_id) | DemotionDismissed(demotion_id=demotion_id)) as ended:
-            return replace(state, ended={**state.ended, demotion_id: ended})
+        case EmployeeDemoted(demotion_id=demotion_id) as demoted:
+            return replace(state, ended={**state.ended, demotion_id: demoted}, latest=demoted)
+        case DemotionDismissed(demotion_id=demotion_id) as dismissed:
+            return replace(state, ended={**state.ended, demotion_id: dismissed})
         case unknown:
             assert_never(unknown)
 
@@ -545,15 +551,23 @@ def _date_invalid(name: str, message: str) -> Invalid:
 
 
 def to_resource(
-    employee_id: str, state: State, position: int, day: date, crowded_post_ids: Collection[str] = ()
+    employee_id: str,
+    state: State,
+    position: int,
+    day: date,
+    crowded_post_ids: Collection[str] = (),
+    found: employee.State | None = None,
 ) -> Career:
-    """The career as of a day. Of crowded posts, more are acting in them than there are seats for it."""
+    """The career as of a day. Of crowded posts, more are acting in them than there are seats for it.
+
+    `found`: what the directory has made of it; None: that is not asked.
+    """
     return Career(
         employee_id=employee_id,
         waivers=waivers_of(state, day),
         reserved_for=state.reserved_for,
-        appointments=[appointment_of(state, name, day, crowded_post_ids) for name in state.begun],
-        demotions=[_demotion(one, state.ended.get(name)) for name, one in state.proposed.items()],
+        appointments=[appointment_of(state, name, day, crowded_post_ids, found) for name in state.begun],
+        demotions=[_demotion(state, name, found) for name in state.proposed],
         etag=str(position),
         log_position=position,
     )
@@ -581,7 +595,13 @@ def waivers_of(state: State, day: date) -> list[Waiver]:
     return found
 
 
-def appointment_of(state: State, appointment_id: str, day: date, crowded_post_ids: Collection[str] = ()) -> Appointment:
+def appointment_of(
+    state: State,
+    appointment_id: str,
+    day: date,
+    crowded_post_ids: Collection[str] = (),
+    found: employee.State | None = None,
+) -> Appointment:
     begun, decided = state.begun[appointment_id], state.decided.get(appointment_id)
     appointment = Appointment(
         employee_id=begun.employee_id,
@@ -597,6 +617,7 @@ def appointment_of(state: State, appointment_id: str, day: date, crowded_post_id
         reason=begun.reason,
         begun_by=begun.begun_by,
         no_seat=decided is None and not begun.candidacy_id and begun.post_id in crowded_post_ids,
+        warning=_warning(state.latest, decided or begun, found),
     )
     if decided is not None:
         appointment.state = (
@@ -613,7 +634,8 @@ def appointment_of(state: State, appointment_id: str, day: date, crowded_post_id
     return appointment
 
 
-def _demotion(proposed: DemotionProposed, ended: Ended | None) -> Demotion:
+def _demotion(state: State, demotion_id: str, found: employee.State | None) -> Demotion:
+    proposed, ended = state.proposed[demotion_id], state.ended.get(demotion_id)
     latest = ended if isinstance(ended, EmployeeDemoted) else proposed
     demotion = Demotion(
         demotion_id=proposed.demotion_id,
@@ -629,9 +651,35 @@ def _demotion(proposed: DemotionProposed, ended: Ended | None) -> Demotion:
             demotion.state = Demotion.STATE_DEMOTED
             demotion.effective_date = ended.effective_date
             demotion.decision_reason, demotion.decided_by = ended.decision_reason, ended.decided_by
+            demotion.warning = _warning(state.latest, ended, found)
         case DemotionDismissed():
             demotion.state = Demotion.STATE_LEFT if ended.left else Demotion.STATE_DISMISSED
             demotion.decision_reason, demotion.decided_by = ended.reason, ended.dismissed_by
         case None:
             pass
     return demotion
+
+
+def _warning(latest: Told | None, told: Told, found: employee.State | None) -> str:
+    """What the directory shows instead of what it was told last, and what to do about it; empty: just that."""
+    if found is None or told != latest:
+        return ""
+    text = told.start_date if isinstance(told, AppointmentBegun) else told.effective_date
+    day = date.fromisoformat(text)
+    if found.last_day is not None and found.last_day < day:
+        return f"nothing came of it: the employment ended on {found.last_day}; there is nothing to do"
+    acting = isinstance(told, AppointmentBegun) or (isinstance(told, AppointmentDecided) and told.acting)
+    wanted, shown = employee.Position(told.position, told.stars, acting), found.position_on(day)
+    team_id = found.team_on(day)
+    if shown == wanted and (told.leads_team or team_id == told.team_id):
+        return ""
+    instead = f"on {day} the directory shows {_words(shown)} in {team_id}, not {_words(wanted)} in {told.team_id}"
+    return (
+        f"{instead}: it follows by itself within moments; if somebody has said otherwise there since, say it there"
+        " again, by ChangePosition and TransferEmployee from that day on"
+    )
+
+
+def _words(held: employee.Position) -> str:
+    stars = f" with {held.stars} stars" if held.stars else ""
+    return f"{held.name}{stars}{' (acting)' if held.acting else ''}"

@@ -162,7 +162,8 @@ class CareerApi:
     async def GetCareer(self, request: pb.GetCareerRequest, context: Context) -> pb.Career:
         _, caller = await self._about(request.employee_id, context, lambda one: one.sees or _is_executive(one))
         found = await self._commands.load(CAREER, request.employee_id)
-        return await self._shown(request.employee_id, found, caller, context)
+        shows = (await self._commands.load(EMPLOYEE, request.employee_id)).state
+        return await self._shown(request.employee_id, found, caller, context, shows)
 
     async def ListAppointments(
         self, request: pb.ListAppointmentsRequest, context: Context
@@ -173,7 +174,10 @@ class CareerApi:
         page, token = cut_page(request, listed, list)
         known = await self._commands.known(CAREER, {employee_id for _, employee_id, _ in page})
         crowded = await self._crowded([one.state for one in known.values()], context)
-        appointments = [appointment_of(known[one].state, name, context.today, crowded) for _, one, name in page]
+        shows = await self._commands.known(EMPLOYEE, known)
+        appointments = [
+            appointment_of(known[one].state, name, context.today, crowded, shows[one].state) for _, one, name in page
+        ]
         return pb.ListAppointmentsResponse(appointments=appointments, next_page_token=token)
 
     async def end(self, employee_id: str) -> None:
@@ -205,12 +209,22 @@ class CareerApi:
         handled = await self._commands.handle(CAREER, request.employee_id, command, replace(context, etag=request.etag))
         return await self._shown(request.employee_id, handled, caller, context)
 
-    async def _shown(self, employee_id: str, found: Standing[State], caller: Caller, context: Context) -> pb.Career:
-        """All of it, or for an executive who is nothing else to the employee the waivers."""
+    async def _shown(
+        self,
+        employee_id: str,
+        found: Standing[State],
+        caller: Caller,
+        context: Context,
+        shows: employee.State | None = None,
+    ) -> pb.Career:
+        """All of it, or for an executive who is nothing else to the employee the waivers.
+
+        `shows`: the directory; None where that cannot have followed yet.
+        """
         if caller.relations.isdisjoint(SEEING):
             return pb.Career(employee_id=employee_id, waivers=waivers_of(found.state, context.today))
         crowded = await self._crowded([found.state], context)
-        return career.to_resource(employee_id, found.state, found.position, context.today, crowded)
+        return career.to_resource(employee_id, found.state, found.position, context.today, crowded, shows)
 
     async def _crowded(self, states: Iterable[State], context: Context) -> list[str]:
         """Of the posts that these act in, those in which more are acting than there are seats for it today."""

@@ -15,17 +15,23 @@ from libs.facts.reaching import Reach
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged
 from stepladder.promotion.v1.career_pb2 import ListAppointmentsRequest
-from stepladder.promotion.v1.events_pb2 import AppointmentBegun, AppointmentDecided
+from stepladder.promotion.v1.events_pb2 import (
+    AppointmentBegun,
+    AppointmentDecided,
+    AppointmentReserved,
+    DemotionProposed,
+)
 
-END = "end"
-"""The deadline of an employment: when its first day after begins by the clock on the wall of the site."""
+END, BEGUN = "end", "begun"
+"""Deadlines: of an employment, when its first day after begins by the clock on the wall of the site; and of what was
+begun, at once: who began it may not have known yet that the employment has ended."""
 
 
 class Careers(ReadModel):
     """Rows: one for each appointment; deadlines of employments that end."""
 
     name = "careers"
-    version = 1
+    version = 2
     subjects = ("log.promotion.career.*", "log.performance.employee.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -52,6 +58,9 @@ class Careers(ReadModel):
                         "running": True,
                     }
                     await rows.execute(insert(self.appointments), row)
+                    await self._note_begun(rows, employee_id, recorded)
+                case AppointmentReserved(employee_id=employee_id) | DemotionProposed(employee_id=employee_id):
+                    await self._note_begun(rows, employee_id, recorded)
                 case AppointmentDecided(employee_id=employee_id, appointment_id=appointment_id):
                     mine = (columns.employee_id == employee_id) & (columns.appointment_id == appointment_id)
                     await rows.execute(update(self.appointments).where(mine).values(running=False))
@@ -65,6 +74,11 @@ class Careers(ReadModel):
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), due)
+
+    async def _note_begun(self, rows: AsyncConnection, employee_id: str, recorded: Recorded) -> None:
+        due_time = recorded.envelope.time.ToDatetime(tzinfo=UTC)
+        due = {"kind": BEGUN, "key": employee_id, "due_time": due_time, "position": recorded.position}
+        await rows.execute(upsert(self.deadlines, rows), due)
 
     async def list_appointments(
         self, engine: AsyncEngine, request: ListAppointmentsRequest, reach: Reach

@@ -29,7 +29,7 @@ from services.promotion.cycle import CYCLE
 from services.promotion.interviewing import draw
 from services.promotion.ladder import COMPETITION_RULES, ELIGIBILITY, LADDER, rung_number
 from services.promotion.notice import notice
-from services.promotion.post import post_id
+from services.promotion.post import POST, post_id
 from services.promotion.rankings import Rankings
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import competition_pb2 as pb
@@ -228,9 +228,11 @@ class CompetitionApi:
         rung = ladder.ladder.rungs[rung_number(ladder, request.rung_id)]
         eligibility = rules.of_kind_on(ELIGIBILITY, rung.eligibility_id, today)
         deciding = rules.of_kind_on(COMPETITION_RULES, rung.competition_id, today)
+        posts = [post_id(rung.position, stars, request.team_id) for stars in (rung.stars, 0)]
+        found = await self._commands.known(POST, posts)
         return pb.OpenCompetition(
             request=request,
-            post_id=post_id(rung.position, rung.stars, request.team_id),
+            post_id=next(iter(found), posts[0]),  # a post of no stars is for every rung of its position
             position=rung.position,
             stars=rung.stars,
             applications_until=request.applications_until or cycle.state.opened.applications_until,

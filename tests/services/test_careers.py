@@ -14,12 +14,11 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import StatusCode, aio
 from grpc_status import rpc_status
 
-from libs.common.eventsourcing import Context, Recorded
+from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.rpc import ACTOR_KEY
-from services.promotion.career import CAREER
+from services.promotion.career import CAREER, acting_claim
 from services.promotion.post import POST
-from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     AppointTeamLeadRequest,
@@ -49,7 +48,6 @@ from stepladder.promotion.v1.career_pb2 import (
     WaiveCriterionRequest,
     WithdrawWaiverRequest,
 )
-from stepladder.promotion.v1.events_pb2 import AppointmentDecided
 from stepladder.promotion.v1.post_pb2 import (
     ClaimSeats,
     GetPostRequest,
@@ -275,6 +273,36 @@ async def test_who_holds_a_leads_post_leads(centre: Centre) -> None:
     await centre.world.directory.ChangeEmploymentStatus(leaving)
     await centre.decide(employee_id=centre.colleague, confirmed=False, effective_date="2090-05-01")
     assert (await lead("2090-04-30"), await lead("2090-05-01")) == (centre.colleague, "")
+
+
+async def test_whoever_leads_is_led_by_who_led_the_lead_before(centre: Centre) -> None:
+    """Their own team is the one where the former lead was: in the team that they lead, nobody would be over them."""
+    world = centre.world
+    leads = (await centre.shown(centre.lead))[0]
+    post = await centre.headcount(1, position="lead")
+
+    async def over() -> tuple[str, str]:
+        """Own team and its lead, who sees those whom the lead leads, or is refused."""
+        await world.careers.GetCareer(GetCareerRequest(employee_id=centre.colleague), metadata=by(centre.manager))
+        one = await world.directory.GetEmployee(GetEmployeeRequest(employee_id=centre.agent))
+        return one.team_id, one.lead_id
+
+    await centre.begin(position="lead")
+    assert await over() == (leads, centre.manager)
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 1)
+    await centre.decide(confirmed=True)
+    assert await over() == (leads, centre.manager)
+    assert counted(await centre.post(post.post_id)) == (1, 0, 0, 0)
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-04-15"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    await centre.settled()
+    await centre.begin(centre.colleague, position="lead", start_date="2090-05-01")
+    assert await centre.shown(centre.colleague, "2090-04-30") == (centre.team, "agent", False)
+    assert await centre.shown(centre.colleague, "2090-05-01") == (leads, "lead", True)
+    await centre.decide(employee_id=centre.colleague, confirmed=False, effective_date="2090-06-01")
+    assert await centre.shown(centre.colleague, "2090-06-01") == (centre.team, "agent", False)
 
 
 async def test_who_leads_a_team_and_goes_to_another_post_leads_it_no_more(centre: Centre) -> None:
@@ -552,27 +580,101 @@ async def test_who_leaves_ends_what_runs(centre: Centre) -> None:
     assert await centre.shown(centre.colleague) == (centre.team, "deputy", True)
 
 
-async def test_what_the_directory_refuses_is_logged(centre: Centre, capsys: pytest.CaptureFixture[str]) -> None:
-    """An appointment decided for a day after which somebody turns out to have left stops nobody else's."""
+async def test_what_the_directory_refuses_is_told(centre: Centre, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody is said to have left just before they are demoted: it stops nobody else's, and the demotion says it."""
     world = centre.world
+    held = Held(position="clerk", team_id=centre.team)
     await centre.headcount(2)
-    await centre.begin()
     follower = next(one for one in world.services["performance"].followers if one.handler.name == "follow-careers")
-    decided = AppointmentDecided(
-        employee_id=centre.agent,
-        position="agent",
-        team_id=centre.team,
-        from_team_id=centre.team,
-        effective_date="2000-01-01",
+    propose = ProposeDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-1", removed=True, held=held, reason="offends"
     )
-    envelope = Envelope(event_id="made-up")
-    await follower.handler.act([Recorded(7, "log.promotion.career.x", decided, envelope)])
+    career = await world.careers.ProposeDemotion(propose, metadata=by(centre.lead))
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-04-15"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    await centre.settled()
+    service = world.services["promotion"]
+    context = Context(now=service.now(), today=service.today(), actor=f"user:{centre.hr}")
+    decide = DecideDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-1", effective_date="2090-05-01", reason="on record"
+    )
+    before = career.demotions[0].before
+    command = career_pb2.DecideDemotion(request=decide, before=before, employed=True)  # as it was looked up before
+    await service.commands.handle(CAREER, centre.agent, command, context)
+    await centre.settled()
     out = capsys.readouterr().out
     assert "career_not_followed" in out
-    assert "BEFORE_HIRE" in out
     assert centre.agent not in out.partition("career_not_followed")[2].partition("\n")[0]
+    assert (await follower.standing()).parked == 0
+    get = GetCareerRequest(employee_id=centre.agent)
+    (demotion,) = (await world.careers.GetCareer(get, metadata=by(centre.hr))).demotions
+    assert demotion.warning.startswith("nothing came of it: the employment ended on 2090-04-14")
     await centre.begin(centre.colleague)
     assert await centre.shown(centre.colleague) == (centre.team, "deputy", True)
+
+
+async def test_what_the_directory_shows_instead_is_told(centre: Centre) -> None:
+    """Of what was decided last, where HR looks at it, with what to do; no more once that is done, or later moves."""
+    world = centre.world
+    await centre.headcount(1)
+    await centre.begin()
+
+    async def warnings() -> set[str]:
+        get = GetCareerRequest(employee_id=centre.agent)
+        (shown,) = (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments
+        listing = ListAppointmentsRequest(employee_id=centre.agent, at_least=await world.end())
+        (listed,) = (await world.careers.ListAppointments(listing, metadata=by(centre.hr))).appointments
+        return {shown.warning, listed.warning}
+
+    async def change(position: str, day: str, *, acting: bool) -> None:
+        request = ChangePositionRequest(employee_id=centre.agent, position=position, acting=acting, effective_date=day)
+        await world.directory.ChangePosition(request)
+
+    assert await warnings() == {""}
+    await change("clerk", centre.today, acting=False)
+    (warning,) = await warnings()
+    assert f"on {centre.today} the directory shows clerk in {centre.team}, not deputy (acting) in" in warning
+    assert "ChangePosition" in warning
+    await change("deputy", centre.today, acting=True)
+    assert await warnings() == {""}
+    await centre.decide(confirmed=True)
+    assert await warnings() == {""}
+    await change("clerk", "2090-01-01", acting=False)
+    assert await warnings() == {""}
+
+
+async def test_who_has_left_just_before_they_begin(centre: Centre) -> None:
+    """Begins nothing that nobody could end: it ends with the employment, and its seat is free."""
+    world, service = centre.world, centre.world.services["promotion"]
+    post = await centre.headcount(1)
+    world.clock[0] = datetime(2090, 5, 2, 12, tzinfo=UTC)
+    leaving = ChangeEmploymentStatusRequest(
+        employee_id=centre.agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-05-01"
+    )
+    await world.directory.ChangeEmploymentStatus(leaving)
+    follower = next(one for one in service.followers if one.handler.name == "careers")
+
+    async def deadlines() -> int:
+        return (await follower.standing()).deadlines
+
+    await centre.settled()
+    await until(deadlines, lambda left: left == 0)
+    context = Context(now=service.now(), today=service.today(), actor=f"user:{centre.hr}")
+    claim = ClaimSeats(claim_id=acting_claim(centre.agent, "acting-1"), seats=1, acting=True)
+    await service.commands.handle(POST, post.post_id, claim, context)
+    before = Held(position="agent", team_id=centre.team)
+    begin = career_pb2.BeginActing(request=centre.acting(), place=Place(employed=True, before=before))
+    await service.commands.handle(CAREER, centre.agent, begin, context)
+
+    async def state() -> Appointment.State.ValueType:
+        get = GetCareerRequest(employee_id=centre.agent)
+        return (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments[0].state
+
+    await until(state, lambda one: one == Appointment.STATE_LEFT)
+    await centre.settled()
+    assert counted(await centre.post(post.post_id)) == (0, 0, 1, 0)
 
 
 async def test_following_again_changes_nothing(centre: Centre) -> None:

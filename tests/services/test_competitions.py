@@ -282,6 +282,24 @@ async def test_to_its_end(both: World) -> None:
     assert [step async for step in rebuild(follower)][-1].changed_rows == 0
 
 
+async def test_a_rung_with_stars(contest: Contest) -> None:
+    """Is competed for by seats of the post with these stars, or where there is none, of the one of no stars."""
+    rungs = [
+        Ladder.Rung(rung_id=f"title-{stars}", display_name="Title", position="senior", stars=stars) for stars in (2, 3)
+    ]
+    rungs[1].eligibility_id, rungs[1].competition_id = "a-year", "competitions"
+    await contest.store("titles", Ladder(display_name="Titles", rungs=rungs))
+    opened = await contest.opened(ladder_id="titles", rung_id="title-3")
+    assert (opened.post_id, opened.stars) == (contest.post_id, 3)
+    assert (await contest.vacancies()).claimed == 1
+    with_stars = SetHeadcountRequest(
+        position="senior", stars=3, team_id=contest.team, headcount=1, effective_date="2019-01-01"
+    )
+    post = await contest.world.posts.SetHeadcount(with_stars, metadata=by(contest.hr))
+    assert (await contest.opened("c-2", ladder_id="titles", rung_id="title-3")).post_id == post.post_id
+    assert await contest.opened(ladder_id="titles", rung_id="title-3") == opened
+
+
 async def test_applications_close_with_the_day_of_the_site(tmp_path: Path, nats: NatsServer) -> None:
     """By its clock on the wall; once closed by hand, the clock has nothing to do."""
     async with open_world(tmp_path, nats, site=ZoneInfo("Asia/Tokyo")) as world:

@@ -166,6 +166,7 @@ class Appointment(_message.Message):
     DECISION_REASON_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     NO_SEAT_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     appointment_id: _builtins.str
     """Of a trial: the candidacy's."""
@@ -186,6 +187,10 @@ class Appointment(_message.Message):
     no_seat: _builtins.bool
     """It runs, is acting, and nothing is left of the post for it: others have been appointed, or the headcount is lower. HR
     decides when it ends; of several who act in the post, which.
+    """
+    warning: _builtins.str
+    """The directory shows something else from the day on, of what it was told last of the employee: what, and what to do
+    about it. In `GetCareer` and `ListAppointments`; empty: nothing.
     """
     @_builtins.property
     def held(self) -> Global___Held: ...
@@ -217,10 +222,11 @@ class Appointment(_message.Message):
         decision_reason: _builtins.str = ...,
         decided_by: _builtins.str = ...,
         no_seat: _builtins.bool = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "decided", b"decided", "held", b"held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "before", b"before", "begun_by", b"begun_by", "candidacy_id", b"candidacy_id", "decided", b"decided", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "effective_date", b"effective_date", "employee_id", b"employee_id", "held", b"held", "no_seat", b"no_seat", "overdue", b"overdue", "post_id", b"post_id", "reason", b"reason", "start_date", b"start_date", "state", b"state", "until_date", b"until_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "before", b"before", "begun_by", b"begun_by", "candidacy_id", b"candidacy_id", "decided", b"decided", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "effective_date", b"effective_date", "employee_id", b"employee_id", "held", b"held", "no_seat", b"no_seat", "overdue", b"overdue", "post_id", b"post_id", "reason", b"reason", "start_date", b"start_date", "state", b"state", "until_date", b"until_date", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,6 +295,7 @@ class Demotion(_message.Message):
     EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
     DECISION_REASON_FIELD_NUMBER: _builtins.int
     DECIDED_BY_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     demotion_id: _builtins.str
     state: Global___Demotion.State.ValueType
     removed: _builtins.bool
@@ -298,6 +305,8 @@ class Demotion(_message.Message):
     effective_date: _builtins.str
     decision_reason: _builtins.str
     decided_by: _builtins.str
+    warning: _builtins.str
+    """As of an appointment."""
     @_builtins.property
     def held(self) -> Global___Held:
         """What is to be held, or is."""
@@ -319,10 +328,11 @@ class Demotion(_message.Message):
         effective_date: _builtins.str = ...,
         decision_reason: _builtins.str = ...,
         decided_by: _builtins.str = ...,
+        warning: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "held", b"held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "demotion_id", b"demotion_id", "effective_date", b"effective_date", "held", b"held", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "demotion_id", b"demotion_id", "effective_date", b"effective_date", "held", b"held", "proposed_by", b"proposed_by", "reason", b"reason", "removed", b"removed", "state", b"state", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

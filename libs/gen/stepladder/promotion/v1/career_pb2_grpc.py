@@ -115,7 +115,7 @@ class CareerServiceServicer:
 
     def BeginActing(self, request, context):
         """HR. Where nobody qualifies: somebody holds a post for the time being that nobody holds for good or on trial, nor acting.
-        Its seat stays vacant: a competition may claim it, or have claimed it. Of a post whose holder leads the team they lead it; when they go back, whoever did before them does again. Errors:
+        Its seat stays vacant: a competition may claim it, or have claimed it. Of a post whose holder leads the team they lead it, out of the team in which its lead was before; when they go back, whoever did before them does again. Errors:
         NOT_FOUND `POST_NOT_FOUND`; FAILED_PRECONDITION `NO_VACANCY`, `HELD_ALREADY`, `EMPLOYMENT_ENDED`,
         `APPOINTMENT_RUNNING` or `APPOINTMENT_RESERVED` while there is another, `ACTING_FORGONE` if the seat was claimed an hour
         ago or longer, and a crash came in between: take another id; ALREADY_EXISTS `APPOINTMENT_EXISTS` if the id is

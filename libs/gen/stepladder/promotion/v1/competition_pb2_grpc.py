@@ -112,7 +112,7 @@ class CompetitionServiceServicer:
         another cycle; later the seats are free again, and the id is used up.
         Errors: ALREADY_EXISTS `COMPETITION_EXISTS` if the id is taken by another one; NOT_FOUND `CYCLE_NOT_FOUND`,
         `TEAM_NOT_FOUND`, `POLICY_NOT_FOUND` if ladder or rules are not in force, `RUNG_NOT_FOUND` for a rung that the ladder has
-        not or that is its first, `POST_NOT_FOUND` if the post has no headcount; INVALID_ARGUMENT `DATE_INVALID` for
+        not or that is its first, `POST_NOT_FOUND` if neither the post with the rung's stars has a headcount nor the one of no stars; INVALID_ARGUMENT `DATE_INVALID` for
         applications until a day that is over; FAILED_PRECONDITION `CYCLE_CLOSED`, `NO_VACANCY` if the post has not so many
         seats, `CLAIM_TAKEN` if another number was claimed before,
         `COMPETITION_FORGONE` if it was asked for an hour ago or longer, and not opened.
