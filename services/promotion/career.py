@@ -314,6 +314,7 @@ def _begin_acting(state: State, request: BeginActingRequest, place: Place, conte
     if until < context.today:
         raise _date_invalid("until_date", f"{until} is over")
     _refuse_backdated(start, "start_date", context)
+    _refuse_before_latest(state, start, "start_date")
     if place.before == with_stars(request.held, place.before.stars):
         raise NotAllowed("HELD_ALREADY", f"{request.employee_id} holds this post on {start}")
     return [begun]
@@ -471,8 +472,10 @@ def _demote(state: State, looked_up: DecideDemotion, context: Context) -> Sequen
         raise NotAllowed("SAME_PERSON", "who has proposed a demotion does not decide it; somebody else in HR does")
     _refuse_another(state)
     _refuse_left(looked_up.employed, request.employee_id)
-    if parse_day(request.effective_date, "effective_date") < context.today:
-        raise _date_invalid("effective_date", f"{request.effective_date} is over")
+    day = parse_day(request.effective_date, "effective_date")
+    if day < context.today:
+        raise _date_invalid("effective_date", f"{day} is over")
+    _refuse_before_latest(state, day, "effective_date")
     held = with_stars(held_by(proposed), looked_up.before.stars)
     return [
         EmployeeDemoted(
@@ -544,6 +547,16 @@ def _refuse_backdated(day: date, name: str, context: Context) -> None:
     earliest = context.today - MOST_BACKDATED
     if day < earliest:
         raise _date_invalid(name, f"it is {earliest} or later: nobody's post is changed further back than a month")
+
+
+def _refuse_before_latest(state: State, day: date, name: str) -> None:
+    """The directory would show what is decided now only until that begins."""
+    if state.latest is not None and day < (since := _first_day(state.latest)):
+        raise _date_invalid(name, f"what they hold from {since} on is decided already: it is that day or later")
+
+
+def _first_day(told: Told) -> date:
+    return date.fromisoformat(told.start_date if isinstance(told, AppointmentBegun) else told.effective_date)
 
 
 def _date_invalid(name: str, message: str) -> Invalid:
@@ -664,8 +677,7 @@ def _warning(latest: Told | None, told: Told, found: employee.State | None) -> s
     """What the directory shows instead of what it was told last, and what to do about it; empty: just that."""
     if found is None or told != latest:
         return ""
-    text = told.start_date if isinstance(told, AppointmentBegun) else told.effective_date
-    day = date.fromisoformat(text)
+    day = _first_day(told)
     if found.last_day is not None and found.last_day < day:
         return f"nothing came of it: the employment ended on {found.last_day}; there is nothing to do"
     acting = isinstance(told, AppointmentBegun) or (isinstance(told, AppointmentDecided) and told.acting)

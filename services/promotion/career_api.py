@@ -108,7 +108,7 @@ class CareerApi:
         if begun is not None and not request.confirmed:
             back = held_before(begun)
             if request.HasField("held"):
-                back = request.held
+                back = with_stars(request.held, begun.from_stars)
                 await self._check_team(back.team_id)
             command.seat = await self._seats.free_for(request.employee_id, back, day)
             command.leads_team = (await self._rungs.on(day)).leads_team(back)

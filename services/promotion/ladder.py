@@ -51,6 +51,11 @@ def rung_held(ladder: Ladder, held: Held | None) -> int | None:
     return next((n for n, rung in rungs if rung.position == held.name and rung.stars in (0, held.stars)), None)
 
 
+def is_for(position: str, stars: int, rung: Ladder.Rung) -> bool:
+    """Whether who stands on a rung holds a post of a position and its stars: either may leave the stars open."""
+    return position == rung.position and (0 in (stars, rung.stars) or stars == rung.stars)
+
+
 def held_on(positions: Sequence[Held], day: date) -> Held | None:
     """What is held on a day for good: while somebody is acting elsewhere, what they held before goes on."""
     return next((held for held in reversed(positions) if held.day <= day and not held.acting), None)

@@ -10,7 +10,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.relations import Directory
-from services.promotion.ladder import ELIGIBILITY, LADDER, Held, rung_held, rung_number
+from services.promotion.ladder import ELIGIBILITY, LADDER, Held, is_for, rung_held, rung_number
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1 import career_pb2 as pb
 
@@ -29,19 +29,19 @@ class RungsInForce:
     def ladders(self) -> Sequence[Ladder]:
         return [policy.ladder for policy in self.rules.policies_on(LADDER, self.day)]
 
+    @property
+    def _rungs(self) -> list[Ladder.Rung]:
+        return [rung for ladder in self.ladders for rung in ladder.rungs]
+
     def leads_team(self, held: pb.Held) -> bool:
         """Whether a ladder says that the holder of a post leads its team."""
-        return any(
-            ladder.rungs[number].leads_team
-            for ladder in self.ladders
-            if (number := rung_held(ladder, self._held(held))) is not None
-        )
+        return any(rung.leads_team for rung in self._rungs if is_for(held.position, held.stars, rung))
 
     def check_named(self, position: str, stars: int) -> None:
-        """Raises Invalid `POSITION_UNKNOWN` unless a ladder names a position, with such stars."""
-        if any(rung_held(one, self._held(pb.Held(position=position, stars=stars))) is not None for one in self.ladders):
+        """Raises Invalid `POSITION_UNKNOWN` unless a ladder names a position, with such stars or none."""
+        if any(is_for(position, stars, rung) for rung in self._rungs):
             return
-        named = sorted({(rung.position, rung.stars) for ladder in self.ladders for rung in ladder.rungs})
+        named = sorted({(rung.position, rung.stars) for rung in self._rungs})
         shown = ", ".join(f"{name} with {number} stars" if number else name for name, number in named[:MOST_NAMED])
         more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         wanted = f"{position} with {stars} stars" if stars else position

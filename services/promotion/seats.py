@@ -67,27 +67,22 @@ class Seats:
         posts = [one.state for one in found.values()]
         holders = await self._holders.ahead({one.position for one in posts}, day, {one.team_id for one in posts})
         rungs = await self._rungs.on(day)
-        return {
-            name: Occupied(
-                one,
-                [
-                    occupancy(one.state, among, employees, on, leads_team=rungs.leads_team(held_of(one.state)))
-                    for on, among in holders.items()
-                ],
-                day,
-            )
-            for name, one in found.items()
-        }
+        occupied = {}
+        for name, one in found.items():
+            leads_team = rungs.leads_team(held_of(one.state))
+            occupancies = [
+                occupancy(one.state, among, employees, on, leads_team=leads_team) for on, among in holders.items()
+            ]
+            occupied[name] = Occupied(one, occupancies, day)
+        return occupied
 
     async def free_for(self, employee_id: str, held: Held, day: date) -> bool:
-        """Whether somebody may hold a post from a day on: it keeps no headcount, is theirs, or has a seat free."""
-        name = post_id(held.position, held.stars, held.team_id)
-        found = (await self.of([name], day)).get(name)
-        now = [one for one in found.occupancies if one.from_date <= day.isoformat()] if found else []
-        if found is None or any(employee_id in one.employee_ids for one in now):
-            return True
-        _, fewest = tightest(found.ahead)
-        return fewest.unlimited or fewest.vacant > 0
+        """Whether somebody may hold something from a day on, by the post with its stars and by that of no stars.
+
+        Each keeps no headcount, is theirs, or has a seat free.
+        """
+        names = {post_id(held.position, stars, held.team_id) for stars in (held.stars, 0)}
+        return all(_has_seat_for(employee_id, one) for one in (await self.of(names, day)).values())
 
     async def set_headcount(self, request: SetHeadcountRequest, day: date, context: Context) -> Standing[State]:
         """Sets it, with regard to who holds the post on a day."""
@@ -108,3 +103,10 @@ class Seats:
     async def release(self, name: str, claim_id: str, context: Context) -> None:
         """Gives back what nobody has taken of a claim."""
         await self._commands.handle(POST, name, ReleaseSeats(claim_id=claim_id), context)
+
+
+def _has_seat_for(employee_id: str, post: Occupied) -> bool:
+    if any(employee_id in one.employee_ids for one in post.occupancies if one.from_date <= post.day.isoformat()):
+        return True
+    _, fewest = tightest(post.ahead)
+    return fewest.unlimited or fewest.vacant > 0

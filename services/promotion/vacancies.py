@@ -1,6 +1,5 @@
 """Vacancies of rungs: what posts' headcounts leave beside those who hold them, on a day and as known at a position."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
@@ -10,7 +9,8 @@ from libs.common.commands import Commands, Standing
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from services.promotion.criteria import Vacant
-from services.promotion.holders import Holder, Holders, occupancy
+from services.promotion.holders import Holders, occupancy
+from services.promotion.ladder import is_for
 from services.promotion.post import POST, State
 from services.promotion.posts import Posts
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
@@ -40,7 +40,7 @@ class Vacancies:
             ids = await self._posts.all_posts(self._engine, position=position)
             by_position[position] = await self._states(ids, known_at)
         posts = {
-            number: [one for one in by_position[rung.position] if is_for(one.state, rung)]
+            number: [one for one in by_position[rung.position] if is_for(one.state.position, one.state.stars, rung)]
             for number, rung in rungs.items()
         }
         now = await self._counted(rungs, posts, day, known_at)
@@ -54,14 +54,11 @@ class Vacancies:
         """What there is of posts on a day, by the number of their rung."""
         states = {one.state.post_id: one.state for found in posts.values() for one in found}
         employees = await self._employees({one for post in states.values() for one in post.seated}, known_at)
-        holders: dict[tuple[str, str], list[Holder]] = defaultdict(list)
-        if kept := {one.position for one in states.values()}:
-            for one in await self._holders.of(kept, day, known_at):
-                holders[one.position, one.team_id].append(one)
+        kept = {one.position for one in states.values()}
+        holders = await self._holders.of(kept, day, known_at) if kept else {}
 
         def counted(post: State, *, leads_team: bool) -> post_pb2.Vacancies:
-            there = holders[post.position, post.team_id]
-            return post.vacancies(occupancy(post, there, employees, day, leads_team=leads_team), day)
+            return post.vacancies(occupancy(post, holders, employees, day, leads_team=leads_team), day)
 
         return {
             number: [counted(one.state, leads_team=rungs[number].leads_team) for one in found]
@@ -78,11 +75,6 @@ class Vacancies:
         if not known_at:
             return {name: one.state for name, one in (await self._commands.known(EMPLOYEE, ids)).items()}
         return {one: (await self._commands.load(EMPLOYEE, one, known_at)).state for one in ids}
-
-
-def is_for(post: State, rung: Ladder.Rung) -> bool:
-    """Whether somebody who stands on a rung holds a post: either may leave the stars open."""
-    return 0 in (rung.stars, post.stars) or post.stars == rung.stars
 
 
 def vacant(

@@ -409,6 +409,17 @@ def test_a_demotion_leads_downwards() -> None:
     given(CAREER).when(left, actor=LEAD).refused(NotAllowed, "EMPLOYMENT_ENDED")
 
 
+def test_nothing_begins_before_what_is_decided_already() -> None:
+    """The directory would show the one until the other begins, and then that again."""
+    career = given(CAREER, ACTING, CONFIRMED, PROPOSED)
+    career.when(demote(day="2026-04-15"), actor=HR).refused(Invalid, "DATE_INVALID")
+    career.when(act("a-2", SENIOR, start_date="2026-04-15", until_date="2026-05-15"), actor=HR).refused(
+        Invalid, "DATE_INVALID"
+    )
+    career.when(demote(day="2026-04-16"), actor=HR)._decide()
+    career.when(act("a-2", SENIOR, start_date="2026-04-16", until_date="2026-05-15"), actor=HR)._decide()
+
+
 def test_what_is_held_for_the_time_being_is_decided_before_a_demotion() -> None:
     given(CAREER, PROPOSED, ACTING).when(demote(), actor=HR).refused(NotAllowed, "APPOINTMENT_RUNNING")
     given(CAREER, PROPOSED, RESERVED).when(demote(), actor=HR).refused(NotAllowed, "APPOINTMENT_RESERVED")

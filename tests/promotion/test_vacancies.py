@@ -7,13 +7,14 @@ import pytest
 
 from libs.common.commands import Standing
 from services.promotion.holders import Holder, occupancy
+from services.promotion.ladder import is_for
 from services.promotion.post import State
-from services.promotion.vacancies import is_for, vacant
+from services.promotion.vacancies import vacant
 from stepladder.performance.v1.promotion_rules_pb2 import Ladder
 from stepladder.promotion.v1.events_pb2 import HeadcountSet
 
 DAY = date(2026, 3, 20)
-HOLDERS = [Holder("e-1", "agent", 1, "t"), Holder("e-2", "agent", 2, "t")]
+HOLDERS = {("agent", "t"): [Holder("e-1", 1), Holder("e-2", 2)]}
 
 
 def post(stars: int, headcount: int | None, position: int) -> Standing[State]:
@@ -41,7 +42,7 @@ def test_a_post_of_no_stars_counts_for_every_rung(
 ) -> None:
     of_rung = Ladder.Rung(position="agent", stars=rung)
     every = [post(stars, count, position) for position, (stars, count) in enumerate(headcounts.items(), start=1)]
-    posts = [one for one in every if is_for(one.state, of_rung)]
+    posts = [one for one in every if is_for("agent", one.state.stars, of_rung)]
     now = [one.state.vacancies(occupancy(one.state, HOLDERS, {}, DAY, leads_team=False), DAY) for one in posts]
     found = vacant(posts, now, now)
     assert found.number == number

@@ -485,8 +485,13 @@ async def test_what_is_refused_keeps_no_seat(centre: Centre) -> None:
     assert begun.appointments[0].state == Appointment.STATE_RUNNING
 
 
-async def test_the_old_post_may_be_taken(centre: Centre) -> None:
-    """Then HR names another, which has a seat."""
+@pytest.mark.parametrize("stars", [0, 3])
+async def test_the_old_post_may_be_taken(centre: Centre, stars: int) -> None:
+    """Then HR names another, which has a seat. A post of no stars is the old one whatever theirs."""
+    starred = ChangePositionRequest(
+        employee_id=centre.agent, position="agent", stars=stars, effective_date="2020-01-01"
+    )
+    await centre.world.directory.ChangePosition(starred)
     await centre.headcount(1)
     await centre.headcount(1, "agent")
     await centre.begin()

@@ -285,15 +285,16 @@ async def test_to_its_end(both: World) -> None:
 async def test_a_rung_with_stars(contest: Contest) -> None:
     """Is competed for by seats of the post with these stars, or where there is none, of the one of no stars."""
     rungs = [
-        Ladder.Rung(rung_id=f"title-{stars}", display_name="Title", position="senior", stars=stars) for stars in (2, 3)
+        Ladder.Rung(rung_id=f"title-{stars}", display_name="Title", position="expert", stars=stars) for stars in (2, 3)
     ]
     rungs[1].eligibility_id, rungs[1].competition_id = "a-year", "competitions"
     await contest.store("titles", Ladder(display_name="Titles", rungs=rungs))
+    whatever = SetHeadcountRequest(position="expert", team_id=contest.team, headcount=2, effective_date="2019-01-01")
+    await contest.world.posts.SetHeadcount(whatever, metadata=by(contest.hr))
     opened = await contest.opened(ladder_id="titles", rung_id="title-3")
-    assert (opened.post_id, opened.stars) == (contest.post_id, 3)
-    assert (await contest.vacancies()).claimed == 1
+    assert (opened.post_id, opened.stars) == (post_id("expert", 0, contest.team), 3)
     with_stars = SetHeadcountRequest(
-        position="senior", stars=3, team_id=contest.team, headcount=1, effective_date="2019-01-01"
+        position="expert", stars=3, team_id=contest.team, headcount=1, effective_date="2019-01-01"
     )
     post = await contest.world.posts.SetHeadcount(with_stars, metadata=by(contest.hr))
     assert (await contest.opened("c-2", ladder_id="titles", rung_id="title-3")).post_id == post.post_id

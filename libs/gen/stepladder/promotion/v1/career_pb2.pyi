@@ -433,7 +433,7 @@ class BeginActingRequest(_message.Message):
     appointment_id: _builtins.str
     """Given by the caller, so that saying it again is safe. The employee's own: others may have the same."""
     start_date: _builtins.str
-    """No more than 31 days ago."""
+    """No more than 31 days ago, and not before what was decided last begins."""
     until_date: _builtins.str
     """The last day, not before the first nor before today."""
     reason: _builtins.str
@@ -561,7 +561,7 @@ class DecideDemotionRequest(_message.Message):
     employee_id: _builtins.str
     demotion_id: _builtins.str
     effective_date: _builtins.str
-    """From today or a later day on."""
+    """From today or a later day on, and not before what was decided last begins."""
     reason: _builtins.str
     etag: _builtins.str
     def __init__(
