@@ -25,6 +25,7 @@ from stepladder.promotion.v1.career_pb2 import (
     DismissDemotionRequest,
     EndCareer,
     ForgoActing,
+    ForgoConfirming,
     Held,
     Place,
     ProposeDemotion,
@@ -40,6 +41,7 @@ from stepladder.promotion.v1.events_pb2 import (
     AppointmentDecided,
     AppointmentReleased,
     AppointmentReserved,
+    ConfirmingForgone,
     CriterionWaived,
     DemotionDismissed,
     DemotionProposed,
@@ -52,6 +54,7 @@ Command = (
     | WithdrawWaiverRequest
     | BeginActing
     | ForgoActing
+    | ForgoConfirming
     | ReserveAppointment
     | ReleaseAppointment
     | BeginAppointment
@@ -65,6 +68,7 @@ Event = (
     CriterionWaived
     | WaiverWithdrawn
     | ActingForgone
+    | ConfirmingForgone
     | AppointmentReserved
     | AppointmentReleased
     | AppointmentBegun
@@ -116,6 +120,8 @@ class State:
     """The candidacy, and its position, of which the next appointment is."""
     forgone: frozenset[str] = frozenset()
     """Appointments that never begin."""
+    unconfirmed: Mapping[str, int] = field(default_factory=dict)
+    """By appointment, the position of the latest claim by which it was not confirmed in time."""
     begun: Mapping[str, AppointmentBegun] = field(default_factory=dict)
     decided: Mapping[str, AppointmentDecided] = field(default_factory=dict)
     proposed: Mapping[str, DemotionProposed] = field(default_factory=dict)
@@ -149,6 +155,8 @@ def evolve(state: State, event: Message) -> State:
             return replace(state, withdrawn={**state.withdrawn, _criterion(taken_back): taken_back})
         case ActingForgone(appointment_id=appointment_id):
             return replace(state, forgone=state.forgone | {appointment_id})
+        case ConfirmingForgone(appointment_id=appointment_id, claim_position=position):
+            return replace(state, unconfirmed={**state.unconfirmed, appointment_id: position})
         case AppointmentReserved(candidacy_id=candidacy_id, candidacy_position=position):
             return replace(state, reserved_for=candidacy_id, reserved_at=position)
         case AppointmentReleased():
@@ -204,6 +212,10 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case ForgoActing(employee_id=employee_id, appointment_id=appointment_id):
             known = appointment_id in state.begun or appointment_id in state.forgone
             return [] if known else [ActingForgone(employee_id=employee_id, appointment_id=appointment_id)]
+        case ForgoConfirming(employee_id=employee_id, appointment_id=appointment_id, claim_position=position):
+            if appointment_id in state.decided or position <= state.unconfirmed.get(appointment_id, 0):
+                return []
+            return [ConfirmingForgone(employee_id=employee_id, appointment_id=appointment_id, claim_position=position)]
         case DecideAppointment() as looked_up:
             return _decide_appointment(state, looked_up, context)
 
@@ -364,6 +376,9 @@ def _decide_appointment(state: State, looked_up: DecideAppointment, context: Con
     _refuse_backdated(day, "effective_date", context)
     if request.confirmed:
         _check_confirming(begun, day, context)
+        if looked_up.forgone_position != state.unconfirmed.get(request.appointment_id, 0):
+            message = "it was not confirmed within the hour for which its seat was kept: say it again"
+            raise NotAllowed("CONFIRMING_FORGONE", message)
     elif not looked_up.seat:
         message = f"{decided.position} in {decided.team_id} has no seat free; name another post to go to"
         raise NotAllowed("OLD_POST_TAKEN", message)

@@ -104,7 +104,11 @@ class CareerApi:
         day = parse_day(request.effective_date, "effective_date")
         state = (await self._commands.load(CAREER, request.employee_id)).state
         begun = state.begun.get(request.appointment_id)
-        command = pb.DecideAppointment(request=request, employed=employed_on(found, day))
+        command = pb.DecideAppointment(
+            request=request,
+            employed=employed_on(found, day),
+            forgone_position=state.unconfirmed.get(request.appointment_id, 0),
+        )
         if begun is not None and not request.confirmed:
             back = held_before(begun)
             if request.HasField("held"):
@@ -130,7 +134,8 @@ class CareerApi:
         except Refused:
             now = (await self._commands.load(CAREER, request.employee_id)).state
             decided = now.decided.get(request.appointment_id)
-            if decided is None or not decided.confirmed:  # nobody else has confirmed it meanwhile
+            kept = now.unconfirmed.get(request.appointment_id, 0) == command.forgone_position
+            if kept and (decided is None or not decided.confirmed):  # nobody else has confirmed it meanwhile
                 await self._seats.release(begun.post_id, claim_id, replace(context, request_id=""))
             raise
 

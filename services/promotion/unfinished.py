@@ -17,7 +17,7 @@ from services.promotion.career import CAREER, acting_claim, confirmed_claim
 from services.promotion.competition import COMPETITION
 from services.promotion.seats import Seats
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy, LapseApproval
-from stepladder.promotion.v1.career_pb2 import ForgoActing, ReleaseAppointment
+from stepladder.promotion.v1.career_pb2 import ForgoActing, ForgoConfirming, ReleaseAppointment
 from stepladder.promotion.v1.competition_pb2 import ForgoCompetition
 from stepladder.promotion.v1.events_pb2 import AppointmentReserved, SeatsClaimed
 
@@ -25,14 +25,14 @@ KEPT = timedelta(hours=1)
 """How long what the first write took is kept for the second: far longer than any call lasts."""
 COMPETITION_CLAIM, ACTING_CLAIM, CONFIRMED_CLAIM = "competition_claim", "acting_claim", "confirmed_claim"
 RESERVATION = "reservation"
-"""Kinds of deadlines. Keys: post and competition; post, employee and appointment, for both; employee."""
+"""Kinds of deadlines. Keys: post and competition; post, employee, appointment and position, for both; employee."""
 
 
 class Unfinished(ReadModel):
     """Rows: when each claim of seats, and each reserved appointment, has been kept long enough."""
 
     name = "unfinished"
-    version = 1
+    version = 2
     subjects = ("log.promotion.post.*", "log.promotion.career.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -46,7 +46,8 @@ class Unfinished(ReadModel):
                     await self._note(rows, COMPETITION_CLAIM, f"{post_id}/{claim_id}", recorded)
                 case SeatsClaimed(post_id=post_id, employee_id=employee_id, appointment_id=appointment_id) as claimed:
                     kind = ACTING_CLAIM if claimed.acting else CONFIRMED_CLAIM
-                    await self._note(rows, kind, f"{post_id}/{employee_id}/{appointment_id}", recorded)
+                    key = f"{post_id}/{employee_id}/{appointment_id}/{recorded.position}"
+                    await self._note(rows, kind, key, recorded)
                 case AppointmentReserved(employee_id=employee_id):
                     await self._note(rows, RESERVATION, employee_id, recorded)
 
@@ -84,7 +85,7 @@ class Undoing:
 
     async def release_acting(self, key: str) -> None:
         """The claim of an acting post that has not begun."""
-        post_id, employee_id, appointment_id = key.split("/")
+        post_id, employee_id, appointment_id, _ = key.split("/")
         forgo = ForgoActing(employee_id=employee_id, appointment_id=appointment_id)
         begun = (await self._commands.handle(CAREER, employee_id, forgo, self._context())).state.begun
         if appointment_id not in begun or begun[appointment_id].post_id != post_id:
@@ -92,8 +93,10 @@ class Undoing:
 
     async def release_confirmed(self, key: str) -> None:
         """The claim of somebody who acts and was not confirmed. Whoever confirms them later claims a seat first."""
-        post_id, employee_id, appointment_id = key.split("/")
-        decided = (await self._commands.load(CAREER, employee_id)).state.decided.get(appointment_id)
+        post_id, employee_id, appointment_id, position = key.split("/")
+        forgo = ForgoConfirming(employee_id=employee_id, appointment_id=appointment_id, claim_position=int(position))
+        handled = await self._commands.handle(CAREER, employee_id, forgo, self._context())
+        decided = handled.state.decided.get(appointment_id)
         if decided is None or not decided.confirmed:
             await self._seats.release(post_id, confirmed_claim(employee_id, appointment_id), self._context())
 

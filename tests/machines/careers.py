@@ -3,7 +3,7 @@
 from google.protobuf.message import Message
 
 from services.promotion.career import CAREER, State, to_resource
-from stepladder.promotion.v1.career_pb2 import Appointment, Demotion, ForgoActing
+from stepladder.promotion.v1.career_pb2 import Appointment, Demotion, ForgoActing, ForgoConfirming
 from stepladder.promotion.v1.events_pb2 import ActingForgone
 from tests.deciding import TODAY, fold
 from tests.machines.exploring import NOTHING, Machine, Step
@@ -40,6 +40,7 @@ from tests.promotion.test_career import (
 )
 
 FORGO = ForgoActing(employee_id="e-1", appointment_id="a-1")
+UNCONFIRMED = ForgoConfirming(employee_id="e-1", appointment_id="a-1", claim_position=7)
 
 
 def after(*events: Message) -> State:
@@ -85,6 +86,7 @@ APPOINTMENTS = Machine(
         Step(RELEASE),
         Step(BEGIN),
         Step(FORGO),
+        Step(UNCONFIRMED),
         Step(act(), HR),
         Step(act(), SELF, said="by themself"),
         Step(settle(confirmed=True), HR2, TRIAL_OVER, "acting, confirmed"),

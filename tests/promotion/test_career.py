@@ -23,6 +23,7 @@ from stepladder.promotion.v1.career_pb2 import (
     DismissDemotionRequest,
     EndCareer,
     ForgoActing,
+    ForgoConfirming,
     Held,
     Place,
     ProposeDemotion,
@@ -39,6 +40,7 @@ from stepladder.promotion.v1.events_pb2 import (
     AppointmentDecided,
     AppointmentReleased,
     AppointmentReserved,
+    ConfirmingForgone,
     CriterionWaived,
     DemotionDismissed,
     DemotionProposed,
@@ -349,6 +351,22 @@ def test_what_was_given_up_never_begins() -> None:
     assert forgone.when(act("a-2"), TODAY, HR)._decide()
 
 
+def test_what_was_not_confirmed_in_time_is_confirmed_by_another_claim() -> None:
+    """Not by the claim that was given back."""
+    forgo = ForgoConfirming(employee_id="e-1", appointment_id="a-1", claim_position=7)
+    given(CAREER, ACTING, CONFIRMED).when(forgo).then()
+    forgone = (
+        given(CAREER, ACTING)
+        .when(forgo)
+        .then(ConfirmingForgone(employee_id="e-1", appointment_id="a-1", claim_position=7))
+    )
+    forgone.when(forgo).then()
+    late = settle(confirmed=True)
+    forgone.when(late, LATER, HR2).refused(NotAllowed, "CONFIRMING_FORGONE")
+    late.forgone_position = 7
+    forgone.when(late, LATER, HR2).then(CONFIRMED)
+
+
 def test_the_next_appointment_is_reserved_for_one_candidacy() -> None:
     """Nobody is appointed twice: one reservation or appointment at a time, and none without."""
     other = ReserveAppointment(employee_id="e-1", candidacy_id="c-2")
@@ -483,6 +501,12 @@ commands = st.one_of(
     st.builds(demote, demotions, dates),
     st.builds(DismissDemotionRequest, employee_id=st.just("e-1"), demotion_id=demotions, reason=st.just("no")),
     st.builds(ForgoActing, employee_id=st.just("e-1"), appointment_id=appointments),
+    st.builds(
+        ForgoConfirming,
+        employee_id=st.just("e-1"),
+        appointment_id=appointments,
+        claim_position=st.sampled_from([3, 7]),
+    ),
     *(
         st.builds(
             kind, employee_id=st.just("e-1"), candidacy_id=candidacies, candidacy_position=st.sampled_from([0, 5])

@@ -188,6 +188,35 @@ async def test_who_acts_and_was_not_confirmed(contest: Contest, monkeypatch: pyt
     assert (found.occupied, found.claimed, found.acting) == (1, 0, 0)
 
 
+async def test_confirmed_too_late(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is confirmed in a seat that was given back, and may be another's by then; said again, they are."""
+    await acting(contest)()
+    confirm = DecideAppointmentRequest(
+        employee_id=contest.agents[0],
+        appointment_id="a-1",
+        confirmed=True,
+        effective_date="2026-03-16",
+        reason="seen every day",
+    )
+
+    async def decide() -> Career:
+        career: Career = await contest.world.careers.DecideAppointment(confirm, metadata=by(contest.hr2))
+        return career
+
+    with before(CAREER, monkeypatch, by_hand=True) as slow:
+        call = asyncio.create_task(decide())
+        await slow.reached.wait()
+        later(contest.world, hours=1)
+        await until(contest.vacancies, lambda found: found.claimed == 0)
+        slow.go.set()
+        await refused(call, NOT_NOW, "CONFIRMING_FORGONE")
+    await contest.settled()
+    assert (await contest.vacancies()).occupied == 0
+    await decide()
+    await contest.settled()
+    assert (await contest.vacancies()).occupied == 1
+
+
 async def test_an_approval_that_never_came(people: Competing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The employee is free for others after an hour, and can be approved by whoever reads the candidacy again."""
     await on_the_list(people)

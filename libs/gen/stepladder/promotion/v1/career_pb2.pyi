@@ -752,12 +752,15 @@ class DecideAppointment(_message.Message):
     SEAT_FIELD_NUMBER: _builtins.int
     LEADS_TEAM_FIELD_NUMBER: _builtins.int
     EMPLOYED_FIELD_NUMBER: _builtins.int
+    FORGONE_POSITION_FIELD_NUMBER: _builtins.int
     seat: _builtins.bool
     """What the employee would go back to has a seat, or keeps no headcount."""
     leads_team: _builtins.bool
     """Its holder leads the team."""
     employed: _builtins.bool
     """On the day from which it is to hold."""
+    forgone_position: _builtins.int
+    """The claim of a seat that was forgone last, as known before one was claimed for this."""
     @_builtins.property
     def request(self) -> Global___DecideAppointmentRequest: ...
     def __init__(
@@ -767,10 +770,11 @@ class DecideAppointment(_message.Message):
         seat: _builtins.bool = ...,
         leads_team: _builtins.bool = ...,
         employed: _builtins.bool = ...,
+        forgone_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employed", b"employed", "leads_team", b"leads_team", "request", b"request", "seat", b"seat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employed", b"employed", "forgone_position", b"forgone_position", "leads_team", b"leads_team", "request", b"request", "seat", b"seat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -952,6 +956,35 @@ class ForgoActing(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForgoActing: _TypeAlias = ForgoActing  # noqa: Y015
+
+@_typing.final
+class ForgoConfirming(_message.Message):
+    """A seat was claimed for who acts, and they were not confirmed in time: who is about to confirm them by that claim does not.
+    Changes nothing if the appointment is decided.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_POSITION_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    claim_position: _builtins.int
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+        claim_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "claim_position", b"claim_position", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgoConfirming: _TypeAlias = ForgoConfirming  # noqa: Y015
 
 @_typing.final
 class BeginAppointment(_message.Message):

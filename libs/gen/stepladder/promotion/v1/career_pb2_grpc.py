@@ -129,8 +129,8 @@ class CareerServiceServicer:
         """HR. An acting post or a trial ends: held for good from a day on, or what was held before is again; where that has no
         seat any more, another post is named. A trial is confirmed on its last day or later; an acting post by another person
         than who began it, and only while its seat is vacant, and no competition's. Errors: NOT_FOUND `APPOINTMENT_NOT_FOUND`, `TEAM_NOT_FOUND`; FAILED_PRECONDITION
-        `NO_VACANCY`, `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `WRONG_STATE` when it is decided
-        otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
+        `NO_VACANCY`, `TRIAL_RUNNING`, `NOT_STARTED`, `SAME_PERSON`, `OLD_POST_TAKEN`, `EMPLOYMENT_ENDED`, `CONFIRMING_FORGONE` if the call took
+        longer than an hour: say it again, `WRONG_STATE` when it is decided otherwise already; INVALID_ARGUMENT `DATE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1580,6 +1580,36 @@ class ActingForgone(_message.Message):
 Global___ActingForgone: _TypeAlias = ActingForgone  # noqa: Y015
 
 @_typing.final
+class ConfirmingForgone(_message.Message):
+    """A seat was claimed for somebody who acts, to hold the post for good, and nobody confirmed them in time: whoever was about
+    to claims a seat again. The claim is released.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    APPOINTMENT_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_POSITION_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    appointment_id: _builtins.str
+    claim_position: _builtins.int
+    """Of the event that says that it was claimed."""
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        appointment_id: _builtins.str = ...,
+        claim_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "claim_position", b"claim_position", "employee_id", b"employee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmingForgone: _TypeAlias = ConfirmingForgone  # noqa: Y015
+
+@_typing.final
 class AppointmentBegun(_message.Message):
     """Holds a post for the time being: on trial, or acting until somebody is found. `from_…`: what was held before, to which
     there is a way back.
