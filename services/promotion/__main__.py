@@ -109,7 +109,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     )
     closing = {CLOSE_APPLICATIONS: competition.close_applications}
     service.tick(at_competitions, competitions.deadlines, closing, now=by_site)
-    drifting = Drifting(service, candidacies, at_candidacies, eligibilities, inputs)
+    drifting = Drifting(service, candidacies, at_candidacies, candidates, eligibilities, inputs)
     scorings = PeerScorings(metadata)
     candidacy = CandidacyApi(
         service,

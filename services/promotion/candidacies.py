@@ -124,7 +124,7 @@ class Candidacies(ReadModel):
                 ended = Candidacy.STATE_CONFIRMED if passed else Candidacy.STATE_RETURNED
                 await self._enter(rows, recorded, ended)
             case CandidacyDrifted():
-                drifted = event.HasField("eligibility") or event.HasField("score")
+                drifted = any(event.HasField(name) for name in ("eligibility", "score", "displacement"))
                 mine = self.candidacies.c.candidacy_id == candidacy_id
                 await rows.execute(update(self.candidacies).where(mine).values(drifted=drifted))
             case ObjectionRaised(employee_id=employee_id, raised_by=actor):

@@ -25,6 +25,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     LapseApproval,
     ListCandidacy,
     MoveNotice,
+    NoteDisplacement,
     NoteDrift,
     NotePeers,
     NoteScore,
@@ -90,6 +91,7 @@ Command = (
     | NoteTrialEnded
     | EndNotSelected
     | NoteDrift
+    | NoteDisplacement
 )
 
 APPOINTABLE_AHEAD = timedelta(days=366)
@@ -158,6 +160,8 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             events = [CandidacyNotSelected(ended_date=day)] if 0 < state.stage < until else []
         case NoteDrift() as note:
             events = _drifted(state, note) if state.stage else []
+        case NoteDisplacement() as note:
+            events = _displaced(state, note) if state.stage else []
         case unknown:
             assert_never(unknown)
     return [_of(state, event) for event in events]
@@ -511,14 +515,27 @@ def _trial_until(start: date, rules: CompetitionRules) -> date:
 
 
 def _drifted(state: State, note: NoteDrift) -> list[Event]:
-    """What would come out otherwise now; nothing where that was said already."""
+    """What would come out otherwise now, with the displacement that was noted; nothing where that was said already."""
     before, drifted = state.last(CandidacyDrifted), CandidacyDrifted(known_at=note.known_at)
+    if before.HasField("displacement"):
+        drifted.displacement.CopyFrom(before.displacement)
     if _outcome(note.eligibility) != _outcome(state.applied.eligibility):
         drifted.eligibility.CopyFrom(note.eligibility)
     if CandidacyScored in state.told and _figures(note.score) != _figures(state.last(CandidacyScored).score):
         drifted.score.CopyFrom(note.score)
     same = [_outcome(one.eligibility) + _figures(one.score) for one in (before, drifted)]
     return [] if same[0] == same[1] else [drifted]
+
+
+def _displaced(state: State, note: NoteDisplacement) -> list[Event]:
+    before, drifted = state.last(CandidacyDrifted), CandidacyDrifted()
+    drifted.CopyFrom(before)
+    drifted.known_at = note.known_at
+    drifted.ClearField("displacement")
+    if note.HasField("displacement"):
+        drifted.displacement.CopyFrom(note.displacement)
+    same = before.HasField("displacement") == note.HasField("displacement")
+    return [] if same and before.displacement == note.displacement else [drifted]
 
 
 def _outcome(one: Eligibility) -> tuple[object, ...]:

@@ -239,7 +239,7 @@ class CandidacyApi:
         if MAY[type(request)] not in found.roles and not (interviewing and found.apart):
             raise need_to_know()
         if isinstance(request, pb.ApproveCandidacyRequest):  # by an etag that knows of every fact there is
-            await self._drifting.look([request.candidacy_id])
+            await self._drifting.look_at_all(found.competition)
         command = await self._looked_up(request, found, context)
         context = replace(context, etag=etag, request=request)
         if isinstance(request, pb.ApproveCandidacyRequest):

@@ -177,7 +177,7 @@ def _at_a_glance(file: CandidacyFile, about: Table) -> Section:
         sentences.append(
             "The candidate’s personal data was erased: their name, and all that was said in the candidacy."
         )
-    if changed := drift.told(file.state):
+    if changed := drift.told(file.state, named=not file.own):
         sentences.append(changed)
     decided: list[list[Cell]] = [
         [
@@ -447,6 +447,8 @@ def _drifted(event: CandidacyDrifted) -> str:
         found.append(f"eligible: {'yes' if event.eligibility.eligible else 'no'}")
     if event.HasField("score"):
         found.append(f"total: {event.score.total or 'none'}")
+    if event.HasField("displacement"):
+        found.append(f"within the seats: {'yes' if event.displacement.within_seats else 'no'}")
     if not found:
         return "Facts changed: what would come out now is the same again."
     return f"Facts changed. What would come out now: {', '.join(found)}."

@@ -234,12 +234,10 @@ def _put_reviews(shown: Candidacy, state: State) -> None:
     if CandidacyScored in state.told:
         shown.score.CopyFrom(state.last(CandidacyScored).score)
     drifted = state.last(CandidacyDrifted)
-    if drifted.HasField("eligibility") or drifted.HasField("score"):
-        shown.drift.known_at = drifted.known_at
-        if drifted.HasField("eligibility"):
-            shown.drift.eligibility.CopyFrom(drifted.eligibility)
-        if drifted.HasField("score"):
-            shown.drift.score.CopyFrom(drifted.score)
+    for name in ("eligibility", "score", "displacement"):
+        if drifted.HasField(name):
+            shown.drift.known_at = drifted.known_at
+            getattr(shown.drift, name).CopyFrom(getattr(drifted, name))
 
 
 def _put_decisions(shown: Candidacy, state: State) -> None:
@@ -282,12 +280,15 @@ def _objection(state: State, objection_id: str) -> Candidacy.Objection:
 
 
 def _hide_others(shown: Candidacy) -> None:
-    """What HR only is told: who objected, in what words (which may tell who), whose interviews a score is made of."""
+    """What HR only is told: who objected, in what words (which may tell who), whose interviews a score is made of, and
+    whose facts displace the candidate.
+    """
     for one in shown.objections:
         one.objection_id = one.raised_by = one.reason = ""
     for part in [*shown.score.parts, *shown.drift.score.parts]:
         del part.inputs[:]
         del part.not_counted[:]
+    del shown.drift.displacement.candidacy_ids[:]
 
 
 def _hide_names(shown: Candidacy, own_id: str) -> None:

@@ -110,6 +110,11 @@ class State:
         return self.stage >= Competition.STATE_RANKED
 
     @property
+    def staying(self) -> list[Ranked]:
+        """Who was ranked and has not left, by rank."""
+        return [one for one in self.ranked.ranking if one.candidacy_id not in self.left]
+
+    @property
     def on_list(self) -> list[Ranked]:
         """Who is on the list now, by rank."""
         return [one for one in self.ranked.ranking if one.candidacy_id in self.published.keys() - self.left]
@@ -191,8 +196,9 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
                 )
             ]
         case Competition.STATE_RANKED | Competition.STATE_LISTED, PublishListRequest():
-            staying = [one for one in state.ranked.ranking if one.candidacy_id not in state.left]
-            listed = [one for one in within(staying, state.opened.seats) if one.candidacy_id not in state.published]
+            listed = [
+                one for one in within(state.staying, state.opened.seats) if one.candidacy_id not in state.published
+            ]
             if listed:
                 return [
                     ListPublished(

@@ -1,10 +1,11 @@
-"""Policy: facts have changed under candidacies; what would come out now is reckoned and told to each of them."""
+"""Policy: facts have changed under candidacies; what would come out now is reckoned and told to whomever it touches."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from libs.common.commands import Standing
 from libs.common.days import months_later
+from libs.common.errors import Refused
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.projecting import Follower
 from libs.common.reacting import Policy
@@ -12,15 +13,26 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from services.promotion.candidacies import Candidacies
 from services.promotion.candidacy import CANDIDACY
 from services.promotion.candidacy_state import State
+from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION
 from services.promotion.competition import State as CompetitionState
+from services.promotion.drift import has_changed, score_now
 from services.promotion.eligibilities import Eligibilities, Pinned
 from services.promotion.eligibility_changes import SOMEBODY, touched
 from services.promotion.history import History
 from services.promotion.ladder import rung_number
+from services.promotion.ranking import displaced
+from services.promotion.replays import is_ranked
 from services.promotion.score_inputs import ScoreInputs
-from stepladder.promotion.v1.candidacy_pb2 import NoteDrift
-from stepladder.promotion.v1.events_pb2 import CandidacyApplied, CandidacyScored
+from stepladder.promotion.v1.candidacy_pb2 import NoteDisplacement, NoteDrift
+from stepladder.promotion.v1.events_pb2 import (
+    CandidacyApplied,
+    CandidacyDrifted,
+    CandidacyScored,
+    CandidateLeft,
+    CompetitionClosed,
+    CompetitionRanked,
+)
 
 WATCHED_MONTHS = 12
 """How long a candidacy that has ended is looked after."""
@@ -31,7 +43,8 @@ class Drifting(Policy):
 
     Of a fact and a candidacy's event, whichever is seen second finds what the other one left: each look waits for
     everything that is in the log by then. Looked at are those of the employees that a batch touches, all at once: of
-    whoever has none, nothing but that is asked.
+    whoever has none, nothing but that is asked. What a candidacy is told is an event of it, at which all of its
+    competition are compared again, as when the competition itself changes.
     """
 
     name = "watch-candidacies"
@@ -44,6 +57,7 @@ class Drifting(Policy):
         "log.coaching.standing.*",
         "log.promotion.career.*",
         "log.promotion.candidacy.*",
+        "log.promotion.competition.*",
     )
 
     def __init__(
@@ -51,12 +65,14 @@ class Drifting(Policy):
         service: Service,
         candidacies: Candidacies,
         at_candidacies: Follower,
+        candidates: Candidates,
         eligibilities: Eligibilities,
         inputs: ScoreInputs,
     ) -> None:
         self._service = service
         self._candidacies = candidacies
         self._at_candidacies = at_candidacies
+        self._candidates = candidates
         self._eligibilities = eligibilities
         self._inputs = inputs
 
@@ -77,13 +93,47 @@ class Drifting(Policy):
             await self._at_candidacies.catch_up(AT_LEAST_SECONDS)
             since = months_later(self._service.today(), -WATCHED_MONTHS)
             own |= await self._candidacies.resting_on(self._service.engine, changed, since)
-        await self.look(own)
+        await self._look(own)
+        told = {event.event.candidacy_id for event in events if isinstance(event.event, CandidacyDrifted)}
+        drifted = await self._service.commands.known(CANDIDACY, sorted(told))
+        competition_ids = {one.state.applied.competition_id for one in drifted.values()} | {
+            event.event.competition_id
+            for event in events
+            if isinstance(event.event, CompetitionRanked | CandidateLeft | CompetitionClosed)
+        }
+        for found in (await self._service.commands.known(COMPETITION, sorted(competition_ids), latest=True)).values():
+            await self._compare(found.state)
 
-    async def look(self, candidacy_ids: Collection[str]) -> None:
-        """Reckons candidacies again, and tells each what would come out; it knows what is different.
+    async def look_at_all(self, competition: CompetitionState) -> None:
+        """All who were ranked, for whoever approves one of them and must not be faster than who follows the facts."""
+        await self._look([one.candidacy_id for one in competition.ranked.ranking])
+        await self._compare(competition)
 
-        Also for whoever is about to approve one, and must not be faster than who follows the facts.
-        """
+    async def _compare(self, competition: CompetitionState) -> None:
+        """Tells candidates of a ranking who of them is displaced; a cancelled competition displaces nobody."""
+        ids = [one.candidacy_id for one in competition.ranked.ranking]
+        found = await self._service.commands.known(CANDIDACY, ids, latest=True)
+        states = {candidacy_id: standing.state for candidacy_id, standing in found.items()}
+        if not any(CandidacyDrifted in state.told for state in states.values()):
+            return
+        displacements = {}
+        if is_ranked(competition):
+            displacements = displaced(
+                await self._candidates.rules_of(competition),
+                competition.ranked.lot_seed,
+                competition.opened.seats,
+                competition.staying,
+                {one: score for one, state in states.items() if (score := score_now(state))},
+                [one for one, state in states.items() if has_changed(state)],
+            )
+        known_at = max(state.last(CandidacyDrifted).known_at for state in states.values())
+        notes = [(one, NoteDisplacement(displacement=displacements.get(one), known_at=known_at)) for one in ids]
+        for outcome in await self._service.commands.handle_all(CANDIDACY, notes, self._context()):
+            if isinstance(outcome, Refused):
+                raise outcome
+
+    async def _look(self, candidacy_ids: Collection[str]) -> None:
+        """Reckons candidacies again, and tells each what would come out; it knows what is different."""
         if not candidacy_ids:
             return
         commands = self._service.commands
@@ -92,11 +142,14 @@ class Drifting(Policy):
         for candidacy_id, standing in found.items():
             by_competition.setdefault(standing.state.applied.competition_id, {})[candidacy_id] = standing
         competitions = await commands.known(COMPETITION, by_competition)
-        context = Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{self.name}")
+        context = self._context()
         for competition_id, candidacies in by_competition.items():
             states = {candidacy_id: standing.state for candidacy_id, standing in candidacies.items()}
             for candidacy_id, note in (await self._reckoned(competitions[competition_id].state, states)).items():
                 await commands.handle(CANDIDACY, candidacy_id, note, context)
+
+    def _context(self) -> Context:
+        return Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{self.name}")
 
     async def _reckoned(self, competition: CompetitionState, states: Mapping[str, State]) -> dict[str, NoteDrift]:
         """What would come out now of candidacies of a competition."""

@@ -1,6 +1,6 @@
 """The order of a competition's candidates, and what would have changed it. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from services.promotion.scoring import exact, fraction, smallest, with_part
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
-from stepladder.promotion.v1.score_pb2 import Ranked, Score
+from stepladder.promotion.v1.score_pb2 import Displacement, Ranked, Score
 from stepladder.promotion.v1.scoring_pb2 import PartChange, RankingReplay, ScoreExplanation
 
 
@@ -91,6 +91,38 @@ def replayed(
         )
         for one in ranking
     ]
+
+
+def displaced(
+    rules: CompetitionRules,
+    seed: str,
+    seats: int,
+    ranking: Sequence[Ranked],
+    scores: Mapping[str, Score],
+    changed: Collection[str],
+) -> dict[str, Displacement]:
+    """Who of a ranking would be within the seats and is not, or the other way round, by candidacy.
+
+    `scores` as they would be, with a total, of whoever would be ranked; `changed`: candidacies whose facts are others.
+    """
+    made = rank(
+        rules, seed, [_ranked_as(one, scores[one.candidacy_id]) for one in ranking if one.candidacy_id in scores]
+    )
+    seated, would_be = ({one.candidacy_id for one in within(each, seats)} for each in (ranking, made))
+    before, after = ({one.candidacy_id: one.rank for one in each} for each in (ranking, made))
+    last = len(ranking) + 1
+
+    def crossed(one: str, other: str) -> bool:
+        return one == other or (before[other] < before[one]) != (after.get(other, last) < after.get(one, last))
+
+    return {
+        one: Displacement(
+            within_seats=one in would_be,
+            candidacy_ids=[other for other in before if other in changed and crossed(one, other)],
+        )
+        for one in before
+        if (one in seated) != (one in would_be)
+    }
 
 
 def compared(rules: CompetitionRules, seed: str, one: Candidate, other: Candidate) -> list[ScoreExplanation.Comparison]:
@@ -189,8 +221,8 @@ def without_names(rules: CompetitionRules, explanation: ScoreExplanation) -> Sco
 
 
 def _ranked_as(one: Ranked, score: Score) -> Candidate:
-    """The candidate as ranked."""
-    since = date.fromisoformat(one.position_since) if one.position_since else None
+    """The candidate as ranked, with a score: where ties are told apart by the position, it says since when."""
+    since = date.fromisoformat(score.position_since) if score.position_since else None
     return Candidate(one.candidacy_id, one.employee_id, score, one.score_position, since, one.applied_position)
 
 

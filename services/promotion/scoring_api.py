@@ -79,7 +79,7 @@ class ScoreApi:
         made = explain(rules, opened.competition_id, seed, opened.seats, ranking, scores, candidacy_id)
         subject = COMPETITION.subject(opened.competition_id)
         history = (await self._commands.histories([subject]))[subject]
-        made.drift = drift.told(seen.state)
+        made.drift = drift.told(seen.state, named=Role.HR in seen.roles)
         made.ranking_position = max(one.position for one in history if isinstance(one.event, CompetitionRanked))
         return made if Role.HR in seen.roles else without_names(rules, made)
 

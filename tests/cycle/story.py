@@ -423,6 +423,7 @@ class Story:
                 # and of 2026 Latvia works on that Saturday in place of Monday the 22nd.
                 self.expect("notice of who was doubted", settled.notice_until, "2026-06-29")
         self.expect("upheld", (await self.candidacy(wrong)).state, Candidacy.STATE_REJECTED)
+        self.objected_to = wrong
         # The seat is free: whoever is next is listed for it, with a notice of their own.
         competition_id = f"senior-{second}"
         listing = competition_pb2.PublishListRequest(competition_id=competition_id)
@@ -571,7 +572,7 @@ class Story:
         self.tell(f"every number explained; papers in {self.papers}")
 
     async def correct(self) -> None:
-        """A number corrected afterwards shows which decision it touches, and no other."""
+        """A number corrected afterwards shows which decisions it touches: also whom it lets in; and no other."""
         employee, month = self.chosen[-1], MONTHS[-1]
         lower = Reading(kpi_id=QUALITY, numerators=[self.centre.quality(employee, month) - 30], denominators=[100])
         fact = Fact(employee_id=employee, date=f"{month}-10", source="work", readings=[lower])
@@ -586,10 +587,20 @@ class Story:
             HR_ONE, self.scores.GetScore, scoring_pb2.GetScoreRequest(candidacy_id=drifted.candidacy_id)
         )
         self.expect("it is said", f"{drifted.drift.score.total}, not {drifted.score.total}" in told.drift, True)
+        department = self.centre.departments[-1]
+        behind = [one for one in self.running(department) if one not in self.chosen and one != self.objected_to]
+        following = self.reckoning.ranking(behind)[0]
+        lets_in = Fraction(self.reckoning.total(following)) > Fraction(drifted.drift.score.total)
+        touched = {employee, following} if lets_in else {employee}
         request = candidacy_pb2.ListCandidaciesRequest(drifted_only=True)
-        listed = await self.ask(HR_ONE, self.runs.ListCandidacies, request)
-        self.expect("nobody else", [one.employee_id for one in listed.candidacies], [employee])
-        self.tell("a number corrected afterwards: its one decision is flagged")
+        listed = await until(
+            lambda: self.ask(HR_ONE, self.runs.ListCandidacies, request),
+            lambda found: len(found.candidacies) == len(touched),
+        )
+        self.expect("nobody else", {one.employee_id for one in listed.candidacies}, touched)
+        now_out = (await self.candidacy(employee)).drift.HasField("displacement")
+        self.expect("displaced", now_out, lets_in)
+        self.tell(f"a number corrected afterwards: {len(touched)} decisions that it touches are flagged")
 
     async def write(self, name: str, method: Callable[..., Awaitable[HttpBody]], request: Any) -> None:
         paper = await method(request, metadata=by(HR_ONE))

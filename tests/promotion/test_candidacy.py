@@ -19,6 +19,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     CountedBy,
     LapseApproval,
     MoveNotice,
+    NoteDisplacement,
     NoteDrift,
     NotePeers,
     NoteScore,
@@ -40,7 +41,7 @@ from stepladder.promotion.v1.events_pb2 import (
     PeersScored,
     PostTrainingPassed,
 )
-from stepladder.promotion.v1.score_pb2 import Exact, Score
+from stepladder.promotion.v1.score_pb2 import Displacement, Exact, Score
 from tests.deciding import fold
 from tests.machines.exploring import Step
 from tests.promotion.candidacies import (
@@ -129,6 +130,7 @@ def refused(state: State, step: Step) -> Refused:
 
 
 TWO_LEVELS = replace(APPLY, command=applying(eligible=eligibility(levels=2)))
+LET_IN = Displacement(within_seats=True, candidacy_ids=["c-another"])
 BY_STATE: dict[str, dict[str, tuple[Step, str]]] = {
     stage: {
         "ReviewAsLead": (by(LEAD, LEAD_SAYS), "WRONG_STATE"),
@@ -153,6 +155,7 @@ BY_STATE: dict[str, dict[str, tuple[Step, str]]] = {
         "EndNotSelected (cancelled)": (CANCEL, "-"),
         "Apply": (APPLY, "-"),
         "NoteDrift": (note(NoteDrift(eligibility=eligibility(met=False), score=SCORE)), "CandidacyDrifted"),
+        "NoteDisplacement": (note(NoteDisplacement(displacement=LET_IN)), "CandidacyDrifted"),
     }
     for stage in STAGES
 }
@@ -163,7 +166,7 @@ OTHERWISE: dict[str, dict[str, str]] = {
         "ListCandidacy": "WRONG_STATE",
         "RaiseObjection": "NOT_LISTED",
         "Apply": "CandidacyApplied",
-        **dict.fromkeys(["MoveNotice", "LapseApproval", "NoteTrialEnded", "NoteDrift"], "-"),
+        **dict.fromkeys(["MoveNotice", "LapseApproval", "NoteTrialEnded", "NoteDrift", "NoteDisplacement"], "-"),
         **dict.fromkeys(["NotePeers", "EndNotSelected", "EndNotSelected (cancelled)"], "-"),
     },
     "APPLIED": {"ReviewAsLead": "LeadReviewed", "ReviewTwoLevels": "ONE_LEVEL"},
@@ -272,7 +275,7 @@ def test_whoever_has_left_it_is_out(stage: str) -> None:
         assert state.stage == ended
         assert not answer(state, step)
         for name, (other, _) in BY_STATE[stage].items():
-            if name != "NoteDrift":
+            if name not in {"NoteDrift", "NoteDisplacement"}:
                 assert outcome(state, other) in {"-", "WRONG_STATE", "NOT_LISTED"}, name
 
 
@@ -627,6 +630,26 @@ def test_wording_and_positions_are_no_drift() -> None:
 
 def test_before_it_is_scored_only_eligibility_drifts() -> None:
     assert not answer(at("APPLIED"), note(NoteDrift(eligibility=eligibility(), score=SCORE)))
+
+
+def test_a_displacement_is_said_beside_the_candidates_own_drift() -> None:
+    """By others' facts it comes and goes, and leaves what was said of the candidate's own; these leave it."""
+    own = NoteDrift(eligibility=eligibility(met=False), score=SCORE, known_at=201)
+    displace = NoteDisplacement(displacement=LET_IN, known_at=202)
+    state = after(note(displace), before=after(note(own), before=at("LISTED")))
+    drifted = state.last(CandidacyDrifted)
+    assert (drifted.eligibility, drifted.displacement, drifted.known_at) == (eligibility(met=False), LET_IN, 202)
+    assert not answer(state, note(displace))
+    assert not answer(state, note(own))
+    own_gone = after(note(NoteDrift(eligibility=eligibility(), score=SCORE, known_at=203)), before=state)
+    assert own_gone.last(CandidacyDrifted).displacement == LET_IN
+    assert not own_gone.last(CandidacyDrifted).HasField("eligibility")
+    by_another = NoteDisplacement(displacement=Displacement(within_seats=True, candidacy_ids=["c-third"]))
+    assert after(note(by_another), before=state).last(CandidacyDrifted).displacement == by_another.displacement
+    gone = after(note(NoteDisplacement(known_at=204)), before=state)
+    assert not gone.last(CandidacyDrifted).HasField("displacement")
+    assert gone.last(CandidacyDrifted).HasField("eligibility")
+    assert not answer(gone, note(NoteDisplacement(known_at=205)))
 
 
 # ---- Anything twice

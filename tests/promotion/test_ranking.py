@@ -9,9 +9,10 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.promotion.ranking import Candidate, changes, compared, lot, rank, replayed, within
+from services.promotion.ranking import Candidate, changes, compared, displaced, lot, rank, replayed, within
 from services.promotion.scoring import Given, Inputs, fraction, score
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.promotion.v1.score_pb2 import Score
 from tests.promotion.rules import APPLIED_FIRST, Tie, interview, manager, pm, rules
 
 TENURE, LOT = Tie(rule=CompetitionRules.RULE_TENURE), Tie(rule=CompetitionRules.RULE_LOT)
@@ -309,3 +310,90 @@ def test_other_rules_over_a_ranking() -> None:
     ]
     once_more = replayed(rules(interview("100"), passing="85"), "c-1", 2, ranking, tried)
     assert [one.within_seats_after for one in once_more] == [False, True, False, False]
+
+
+def moved(
+    given_rules: CompetitionRules, seats: int, before: Sequence[Candidate], now: Sequence[Candidate]
+) -> dict[str, tuple[bool, list[str]]]:
+    """Who is displaced when scores are others: whether they would be within the seats, and by whose facts."""
+    ranking = rank(given_rules, "c-1", before)
+    scores = {one.candidacy_id: one.score for one in now if one.score.total}
+    changed = [was.candidacy_id for was, one in zip(before, now, strict=True) if was.score != one.score]
+    found = displaced(given_rules, "c-1", seats, ranking, scores, changed)
+    return {name: (one.within_seats, list(one.candidacy_ids)) for name, one in found.items()}
+
+
+def test_a_number_corrected_displaces_or_lets_in_another() -> None:
+    """By halves a has 80, b 75, c 70 and d 60, for two seats."""
+    halves = rules(*HALVES)
+    a, b, c, d = before = [
+        candidate(name, *given)
+        for name, given in {"a": ("70", "90"), "b": ("90", "60"), "c": ("80", "60"), "d": ("50", "70")}.items()
+    ]
+    fallen = scored_again(halves, a, "interview", Fraction(40))  # 65
+    behind = scored_again(halves, b, "interview", Fraction(85))  # 72.5
+    risen = scored_again(halves, d, "interview", Fraction(100))  # 85
+    assert moved(halves, 2, before, before) == {}
+    assert moved(halves, 2, before, [fallen, b, c, d]) == {"a": (False, ["a"]), "c": (True, ["a"])}
+    assert moved(halves, 2, before, [a, behind, c, d]) == {}
+    assert moved(halves, 2, before, [a, behind, c, risen]) == {
+        "b": (False, ["b", "d"]),
+        "d": (True, ["b", "d"]),
+    }
+    assert moved(halves, 2, before, [fallen, behind, c, risen]) == {
+        "a": (False, ["a", "b", "d"]),
+        "d": (True, ["a", "b", "d"]),
+    }
+    assert moved(halves, 4, before, [fallen, behind, c, risen]) == {}
+    unscored = without_total(a)
+    assert moved(halves, 2, before, [unscored, b, c, d]) == {"a": (False, ["a"]), "c": (True, ["a"])}
+    passed_at_70 = rules(*HALVES, passing="70")
+    assert moved(passed_at_70, 3, before, [fallen, b, c, d]) == {"a": (False, ["a"])}
+
+
+def without_total(one: Candidate) -> Candidate:
+    return replace(one, score=Score(parts=one.score.parts))
+
+
+def test_a_position_said_late_displaces_another() -> None:
+    """Where it tells ties apart: the score says since when."""
+    by_position = rules(*HALVES, ties=[TENURE, APPLIED_FIRST])
+    before = [since(candidate("a", "80", "80", "2023-01-01")), since(candidate("b", "80", "80", "2024-01-01"))]
+    now = [since(candidate("a", "80", "80", "2025-01-01")), before[1]]
+    assert moved(by_position, 1, before, now) == {"a": (False, ["a"]), "b": (True, ["a"])}
+
+
+def since(one: Candidate) -> Candidate:
+    """With the day in the score, as the rules ask for it."""
+    made = Score()
+    made.CopyFrom(one.score)
+    made.position_since = one.position_since.isoformat() if one.position_since else ""
+    return replace(one, score=made)
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(fields(), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_whoever_is_displaced_is_so_by_somebodys_facts(
+    field: tuple[CompetitionRules, list[Candidate]], seats: int, chance: random.Random
+) -> None:
+    """And nobody else is; with the facts of all of these put right, whose own have not changed is where they were."""
+    given_rules, people = field
+    before = [since(one) for one in people]
+    now = [
+        replace(one, score=since(scored_again(given_rules, one, "interview", Fraction(55))).score)
+        if chance.random() < 0.5
+        else one
+        for one in before
+    ]
+    found = moved(given_rules, seats, before, now)
+    seated, would_be = (
+        {one.candidacy_id for one in within(rank(given_rules, "c-1", each), seats)} for each in (before, now)
+    )
+    assert found.keys() == seated ^ would_be
+    for name, (within_seats, by) in found.items():
+        assert within_seats == (name in would_be)
+        assert by
+        if name in by:
+            continue
+        put_right = [was if was.candidacy_id in by else one for was, one in zip(before, now, strict=True)]
+        assert name not in moved(given_rules, seats, before, put_right)

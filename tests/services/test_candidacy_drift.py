@@ -27,8 +27,14 @@ from stepladder.performance.v1.record_pb2 import (
     Training,
     Violation,
 )
-from stepladder.promotion.v1.candidacy_pb2 import ApproveCandidacyRequest, Candidacy, ListCandidaciesRequest, NoteScore
-from stepladder.promotion.v1.score_pb2 import Score
+from stepladder.promotion.v1.candidacy_pb2 import (
+    ApproveCandidacyRequest,
+    Candidacy,
+    GetCandidacyRequest,
+    ListCandidaciesRequest,
+    NoteScore,
+)
+from stepladder.promotion.v1.score_pb2 import Displacement, Score
 from tests.promotion import rules as asked
 from tests.refusals import refused
 from tests.services.test_competitions import MORNING, Contest, by, founded
@@ -52,23 +58,26 @@ async def drifted(contest: Contest) -> list[str]:
     return [one.candidacy_id for one in found.candidacies]
 
 
-async def listed(contest: Contest) -> tuple[str, list[str]]:
+async def listed(
+    contest: Contest, readings: tuple[int, int] = (60, 80), points: tuple[int, int] = (3, 5)
+) -> tuple[str, list[str]]:
     """A competition with its list, half of the score out of a KPI: the KPI, and two candidacies, the second listed."""
     kpi_id, agents = await contest.world.kpi(), contest.agents
     measured = asked.pm("50")
     measured.kpi.kpi_id, measured.kpi.months = kpi_id, 2
     await contest.rules(measured, asked.interview("30"), asked.manager("20"))
-    await contest.world.record(fact(agents[0], "2026-02-05", kpi_id, 60), fact(agents[1], "2026-02-05", kpi_id, 80))
-    ids = await contest.competed(3, 5)
+    facts = [fact(agent, "2026-02-05", kpi_id, of) for agent, of in zip(agents[:2], readings, strict=True)]
+    await contest.world.record(*facts)
+    ids = await contest.competed(*points)
     await contest.rank()
     await contest.publish()
     assert await contest.states(ids) == ["SCORED", "LISTED"]
     return kpi_id, ids
 
 
-async def correct(contest: Contest, kpi_id: str, numerator: int) -> None:
-    """The number of the one who is listed is another."""
-    fixed = fact(contest.agents[1], "2026-02-05", kpi_id, numerator)
+async def correct(contest: Contest, kpi_id: str, numerator: int, agent: int = 1) -> None:
+    """The number of the one who is listed is another, or of another agent."""
+    fixed = fact(contest.agents[agent], "2026-02-05", kpi_id, numerator)
     await contest.world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted twice"))
 
 
@@ -103,6 +112,83 @@ async def test_a_fact_corrected_after_the_list(both: World) -> None:
     assert (await score(contest, second)).drift == ""
     (follower,) = (one for one in both.services["promotion"].followers if one.handler.name == "candidacies")
     assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def test_a_correction_that_lets_in_another(both: World) -> None:
+    """Both are told, HR alone by whose facts; put right, neither is any more."""
+    contest = await founded(both)
+    kpi_id, (first, second) = await listed(contest)
+    await correct(contest, kpi_id, 55)  # 46 in all, and the first has 64
+    assert await drifted(contest) == [second, first]
+    out, let_in = (await contest.candidacy(second)).drift, (await contest.candidacy(first)).drift
+    assert out.displacement == Displacement(within_seats=False, candidacy_ids=[second])
+    assert let_in == Candidacy.Drift(
+        known_at=let_in.known_at, displacement=Displacement(within_seats=True, candidacy_ids=[second])
+    )
+    sentence = "Facts have changed since: by what is known now "
+    assert (await score(contest, second)).drift == (
+        f"{sentence}the total would be 46.00, not 96.00, and the candidate would not be within the seats."
+    )
+    told = f"{sentence}the candidate would be within the seats, with the facts of another candidate that have changed."
+    by_hr = told.replace("candidate that", f"candidate ({second}) that")
+    assert (await score(contest, first)).drift == by_hr
+    assert by_hr in text_of(await case_file(contest, first, contest.hr))
+    own_file = text_of(await case_file(contest, first, contest.agents[0]))
+    assert told in own_file
+    assert second not in own_file
+    for person in (contest.agents[0], contest.lead, contest.manager):
+        assert (await score(contest, first, person)).drift == told
+        seen = await both.candidacies.GetCandidacy(GetCandidacyRequest(candidacy_id=first), metadata=by(person))
+        assert seen.drift.displacement == Displacement(within_seats=True)
+    await seen_again(contest)
+    assert (await contest.candidacy(first)).drift == let_in
+    await correct(contest, kpi_id, 80)
+    assert await drifted(contest) == []
+    (follower,) = (one for one in both.services["promotion"].followers if one.handler.name == "candidacies")
+    assert [step async for step in rebuild(follower)][-1].changed_rows == 0
+
+
+async def test_nobody_approves_who_is_displaced_unseen(contest: Contest) -> None:
+    """It is another's number, and the etag of the one who is listed moves, however soon."""
+    kpi_id, (first, second) = await listed(contest, readings=(60, 75), points=(4, 5))  # 70 and 86
+    contest.world.clock[0] = AFTER_NOTICE
+    before = (await contest.candidacy(second)).etag
+    await correct(contest, kpi_id, 80, agent=0)  # 90
+    approve = ApproveCandidacyRequest(candidacy_id=second, etag=before, reason="in order")
+    approving = contest.world.candidacies.ApproveCandidacy(approve, metadata=by(contest.hr2))
+    await refused(approving, StatusCode.ABORTED, "ETAG_MISMATCH")
+    displaced = (await contest.candidacy(second)).drift.displacement
+    assert displaced == Displacement(within_seats=False, candidacy_ids=[first])
+
+
+async def test_who_has_left_displaces_nobody(contest: Contest) -> None:
+    kpi_id, (first, second) = await listed(contest)
+    await correct(contest, kpi_id, 55)
+    assert await drifted(contest) == [second, first]
+    await contest.withdraw(contest.agents[1])
+    assert await drifted(contest) == [second]
+    assert not (await contest.candidacy(second)).drift.HasField("displacement")
+
+
+async def test_a_cancelled_competition_displaces_nobody(contest: Contest) -> None:
+    kpi_id, (first, second) = await listed(contest)
+    await correct(contest, kpi_id, 55)
+    assert await drifted(contest) == [second, first]
+    await contest.close(cancelled=True)
+    assert await drifted(contest) == [second]
+
+
+async def test_a_correction_after_the_competition_was_closed(contest: Contest) -> None:
+    """Touches the same; here a violation that comes late, without which nobody would have taken part."""
+    await conduct(contest)
+    first, second = await contest.competed(3, 5)
+    await contest.rank()
+    await contest.close()
+    assert await contest.states([first, second]) == ["NOT_SELECTED", "NOT_SELECTED"]
+    await noise(contest, contest.agents[1])
+    assert await drifted(contest) == [second, first]
+    let_in = (await contest.candidacy(first)).drift.displacement
+    assert let_in == Displacement(within_seats=True, candidacy_ids=[second])
 
 
 async def seen_again(contest: Contest) -> None:
@@ -240,8 +326,9 @@ async def test_a_position_that_told_a_tie_apart(contest: Contest) -> None:
     assert await drifted(contest) == []
     await move(contest.world, contest.agents[0], "trainee", "2019-01-01")
     await move(contest.world, contest.agents[0], "agent", "2020-01-01")
-    assert await drifted(contest) == [ids[0]]
+    assert await drifted(contest) == [ids[1], ids[0]]
     assert "the position would be held since 2020-01-01, not 2019-01-01" in (await score(contest, ids[0])).drift
+    assert "the candidate would be within the seats" in (await score(contest, ids[1])).drift
 
 
 async def test_it_is_looked_after_for_a_year(contest: Contest) -> None:

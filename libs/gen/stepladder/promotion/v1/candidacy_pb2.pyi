@@ -275,6 +275,7 @@ class Candidacy(_message.Message):
         ELIGIBILITY_FIELD_NUMBER: _builtins.int
         SCORE_FIELD_NUMBER: _builtins.int
         KNOWN_AT_FIELD_NUMBER: _builtins.int
+        DISPLACEMENT_FIELD_NUMBER: _builtins.int
         known_at: _builtins.int
         """Position up to which the log was read."""
         @_builtins.property
@@ -286,16 +287,21 @@ class Candidacy(_message.Message):
 
         @_builtins.property
         def score(self) -> _score_pb2.Score: ...
+        @_builtins.property
+        def displacement(self) -> _score_pb2.Displacement:
+            """Only where the candidate would be within the seats and is not, or the other way round, whosever facts have changed."""
+
         def __init__(
             self,
             *,
             eligibility: _eligibility_pb2.Eligibility | None = ...,
             score: _score_pb2.Score | None = ...,
             known_at: _builtins.int = ...,
+            displacement: _score_pb2.Displacement | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility", "score", b"score"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["displacement", b"displacement", "eligibility", b"eligibility", "score", b"score"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility", "known_at", b"known_at", "score", b"score"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["displacement", b"displacement", "eligibility", b"eligibility", "known_at", b"known_at", "score", b"score"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1393,3 +1399,30 @@ class NoteDrift(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NoteDrift: _TypeAlias = NoteDrift  # noqa: Y015
+
+@_typing.final
+class NoteDisplacement(_message.Message):
+    """Internal: where the candidate would stand now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPLACEMENT_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    known_at: _builtins.int
+    @_builtins.property
+    def displacement(self) -> _score_pb2.Displacement:
+        """Not set where it is as it was."""
+
+    def __init__(
+        self,
+        *,
+        displacement: _score_pb2.Displacement | None = ...,
+        known_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["displacement", b"displacement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["displacement", b"displacement", "known_at", b"known_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteDisplacement: _TypeAlias = NoteDisplacement  # noqa: Y015

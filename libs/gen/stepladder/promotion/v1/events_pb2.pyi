@@ -1301,8 +1301,8 @@ Global___CandidacyNotSelected: _TypeAlias = CandidacyNotSelected  # noqa: Y015
 
 @_typing.final
 class CandidacyDrifted(_message.Message):
-    """Facts have changed under what was decided: eligibility or score would come out otherwise now, or the same again. A
-    person decides what follows.
+    """Facts have changed under what was decided: eligibility, score or who is within the seats would come out otherwise now, or the
+    same again. A person decides what follows.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1311,6 +1311,7 @@ class CandidacyDrifted(_message.Message):
     ELIGIBILITY_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     KNOWN_AT_FIELD_NUMBER: _builtins.int
+    DISPLACEMENT_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     known_at: _builtins.int
     @_builtins.property
@@ -1321,6 +1322,10 @@ class CandidacyDrifted(_message.Message):
     def score(self) -> _score_pb2.Score:
         """As it would be; not set where nothing is different."""
 
+    @_builtins.property
+    def displacement(self) -> _score_pb2.Displacement:
+        """As it would be, also by facts of other candidates; not set where nothing is different."""
+
     def __init__(
         self,
         *,
@@ -1328,10 +1333,11 @@ class CandidacyDrifted(_message.Message):
         eligibility: _eligibility_pb2.Eligibility | None = ...,
         score: _score_pb2.Score | None = ...,
         known_at: _builtins.int = ...,
+        displacement: _score_pb2.Displacement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["eligibility", b"eligibility", "score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["displacement", b"displacement", "eligibility", b"eligibility", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "eligibility", b"eligibility", "known_at", b"known_at", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "displacement", b"displacement", "eligibility", b"eligibility", "known_at", b"known_at", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -258,3 +258,34 @@ class Ranked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ranked: _TypeAlias = Ranked  # noqa: Y015
+
+@_typing.final
+class Displacement(_message.Message):
+    """A candidate who was ranked would stand on the other side of the seats' end now that facts have changed: among those who
+    have not left the competition, without whoever would not have been eligible, or would have no total.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHIN_SEATS_FIELD_NUMBER: _builtins.int
+    CANDIDACY_IDS_FIELD_NUMBER: _builtins.int
+    within_seats: _builtins.bool
+    @_builtins.property
+    def candidacy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Candidacies whose own facts have changed and for which it is so, by the rank that they had: this one, and those that
+        would stand on the other side of it. Told to HR only.
+        """
+
+    def __init__(
+        self,
+        *,
+        within_seats: _builtins.bool = ...,
+        candidacy_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_ids", b"candidacy_ids", "within_seats", b"within_seats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Displacement: _TypeAlias = Displacement  # noqa: Y015
