@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 from google.protobuf.message import Message
@@ -128,7 +129,7 @@ class Competing:
         ranking = []
         for rank, person in enumerate(people or [self.candidate], 1):
             key = candidacy_key(self.id, person)
-            score = Score(candidacy_id=key, total="80", exact_total=exact(80))  # type: ignore[arg-type] # whole
+            score = Score(candidacy_id=key, total="80", exact_total=exact(Fraction(80)), weights="100")
             await self.command(CANDIDACY, key, pb.NoteScore(score=score))
             ranking.append(Ranked(candidacy_id=key, employee_id=person, total="80", rank=rank, passed=True))
         rank_all = competition_pb2.RankCompetition(competition_id=self.id, ranking=ranking)

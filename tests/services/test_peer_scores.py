@@ -169,7 +169,9 @@ async def answers(
                         elif field.type == field.TYPE_STRING:
                             setattr(request, field.name, value)
                 asked.append(answer(channel, f"/{descriptor.full_name}/{method.name}", method, request, person))
-    return await asyncio.gather(*asked)
+    found = await asyncio.gather(*asked)
+    assert not [one for one in found if str(StatusCode.INTERNAL) in one]
+    return found
 
 
 async def answer(channel: Any, path: str, method: Any, request: Message, person: str) -> str:

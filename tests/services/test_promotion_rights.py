@@ -96,8 +96,11 @@ PANEL = {"hr of the panel", "first", "second"}
 REVIEWING = {"hr", "lead", "manager"}
 
 
-async def test_while_interviews_can_be_given(told: Told) -> None:
-    """What an interviewer said only they hear, and HR who does not interview."""
+async def test_from_interviews_to_an_objection(told: Told) -> None:
+    """What an interviewer said only they hear, and HR who does not interview; once it is ranked, all who see it.
+
+    Words of an objection, and who raised it, are for HR only. Who has left is told nothing any more.
+    """
     assert await told.who_hears(MOTIVATION, REPORT, NOTES, OTHER_NOTES, CONFLICT) == {
         MOTIVATION: REVIEWING | PANEL | {"candidate"},
         REPORT: REVIEWING | {"candidate"},
@@ -105,10 +108,6 @@ async def test_while_interviews_can_be_given(told: Told) -> None:
         OTHER_NOTES: {"hr", "second"},
         CONFLICT: {"hr", "hr of the panel", "in conflict"},
     }
-
-
-async def test_once_it_is_ranked_and_objected_to(told: Told) -> None:
-    """Interviews are open to all who see the candidacy; words of an objection, and who raised it, to HR only."""
     people = told.people
     people.at("2026-03-16")
     await people.listed()
@@ -132,11 +131,6 @@ async def test_once_it_is_ranked_and_objected_to(told: Told) -> None:
         SETTLEMENT: seeing,
         CONFLICT: by_hr | {"in conflict"},
     }
-
-
-async def test_who_has_left_is_told_nothing(told: Told) -> None:
-    """An interviewer, who was told the day before."""
-    people = told.people
     await people.seen(people.panel[0])
     left = ChangeEmploymentStatusRequest(
         employee_id=people.panel[0], status=EMPLOYMENT_STATUS_LEFT, effective_date="2026-03-09"
