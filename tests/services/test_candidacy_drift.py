@@ -20,6 +20,7 @@ from stepladder.performance.v1.facts_pb2 import (
 from stepladder.performance.v1.policy_pb2 import Offence, Policy, RuleBook, SetPolicyRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, EligibilityRules
 from stepladder.performance.v1.record_pb2 import (
+    CorrectRecordRequest,
     DisputeRecordRequest,
     Record,
     RetractRecordRequest,
@@ -39,6 +40,7 @@ from tests.promotion import rules as asked
 from tests.refusals import refused
 from tests.services.test_competitions import MORNING, Contest, by, founded
 from tests.services.test_eligibilities import move, named, rate, ratings, record, tenure
+from tests.services.test_records import create, derived, evaluation, form
 from tests.services.test_scores import case_file, score, text_of
 from tests.services.world import World, fact
 
@@ -315,6 +317,39 @@ async def test_a_course_that_was_not_taken_and_rules_of_an_earlier_day(contest: 
     assert await drifted(contest) == [second]
     now = (await contest.candidacy(second)).drift.eligibility
     assert [one.name for one in now.criteria if not one.met] == ["courses"]
+
+
+async def test_a_quality_score_that_is_another(contest: Contest) -> None:
+    """An evaluation scored again, or taken back, is a drift of the candidate whose score it went into."""
+    world, agents = contest.world, contest.agents
+    quality, form_id = await derived(world, "evaluation.score", "evaluation.count", per=100), await form(world)
+    await contest.rules(asked.part_of_kpi(quality, "50"), asked.interview("30"), asked.manager("20"))
+    first_call, second_call = (
+        evaluation(form_id, agents[0], contest.interviewers[0], "2026-02-05", solution=solution)
+        for solution in (100, 50)
+    )
+    other = evaluation(form_id, agents[1], contest.interviewers[0], "2026-02-05", solution=0)
+    await create(world, first_call, second_call, other)
+    first, second = await contest.competed(4, 4)
+    await contest.rank()
+    assert await drifted(contest) == []
+    # (100 + 70) / 2 x 0.5, 80 x 0.3 and 80 x 0.2; the other has 40 x 0.5.
+    assert [(await contest.candidacy(one)).score.total for one in (first, second)] == ["82.50", "60.00"]
+    scored_again = evaluation(form_id, agents[0], contest.interviewers[0], "2026-02-05", solution=0)
+    scored_again.record_id = second_call.record_id
+    await world.records.CorrectRecord(CorrectRecordRequest(record=scored_again, reason="calibrated"))
+    assert await drifted(contest) == [first]
+    assert (await contest.candidacy(first)).drift.score.total == "75.00"
+    retract = RetractRecordRequest(record_id=first_call.record_id, reason="another's call")
+    await world.records.RetractRecord(retract)
+    assert await drifted(contest) == [first]
+    now = (await contest.candidacy(first)).drift
+    assert (now.score.total, now.HasField("displacement")) == ("60.00", False)  # who applied first stays the first
+    await world.records.RetractRecord(RetractRecordRequest(record_id=second_call.record_id, reason="another's call"))
+    assert await drifted(contest) == [second, first]
+    none = (await contest.candidacy(first)).drift
+    assert (none.score.total, [one.missing for one in none.score.parts]) == ("", ["NO_FACTS", "", ""])
+    assert (await contest.candidacy(second)).drift.displacement.within_seats
 
 
 async def test_a_position_that_told_a_tie_apart(contest: Contest) -> None:

@@ -49,7 +49,7 @@ async def create(world: World, *records: Record) -> Created:
     return answer
 
 
-async def derived(world: World, numerator: str, denominator: str = "", scale: int = 1) -> str:
+async def derived(world: World, numerator: str, denominator: str = "", scale: int = 1, per: int = 1) -> str:
     """A new KPI made of measures; lower is better."""
     kpi = Kpi(
         kpi_id=new_id("k"),
@@ -58,7 +58,7 @@ async def derived(world: World, numerator: str, denominator: str = "", scale: in
         direction=Kpi.DIRECTION_LOWER,
         aggregation=Kpi.AGGREGATION_RATIO if denominator else Kpi.AGGREGATION_SUM,
         scale_numerator=scale,
-        scale_denominator=1,
+        scale_denominator=per,
         precision=1,
         derived=Kpi.Derivation(numerator=numerator, denominator=denominator),
     )
