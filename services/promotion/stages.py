@@ -35,6 +35,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyListed,
     CandidacyNotSelected,
     CandidacyRejected,
+    CandidacyScored,
     CandidacyWithdrawn,
     CompetitionClosed,
     CompetitionOpened,
@@ -82,7 +83,7 @@ class Stages(ReadModel):
     """Rows: cycles, competitions, candidacies, and for each of these what came of a stage."""
 
     name = "stages"
-    version = 2
+    version = 3
     subjects = ("log.promotion.cycle.*", "log.promotion.competition.*", "log.promotion.candidacy.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -147,7 +148,8 @@ class Stages(ReadModel):
                     await self._note(rows, candidacy_id, StageRates.STAGE_RECOMMENDED, passed)
                 case ManagerReviewed(candidacy_id=candidacy_id, approved=passed):
                     await self._note(rows, candidacy_id, StageRates.STAGE_MANAGER_APPROVED, passed)
-                case InterviewScored(candidacy_id=candidacy_id):
+                # Whoever is ranked has come through: where the rules have no interview, nothing else says so.
+                case InterviewScored(candidacy_id=candidacy_id) | CandidacyScored(candidacy_id=candidacy_id):
                     await self._note(rows, candidacy_id, StageRates.STAGE_INTERVIEWED)
                 case CandidacyListed(candidacy_id=candidacy_id):
                     await self._note(rows, candidacy_id, StageRates.STAGE_LISTED)

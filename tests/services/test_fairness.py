@@ -22,6 +22,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyListed,
     CandidacyNotSelected,
     CandidacyRejected,
+    CandidacyScored,
     CandidacyWithdrawn,
     CompetitionClosed,
     CompetitionOpened,
@@ -232,6 +233,23 @@ async def test_rates_of_a_competition(world: World, competition: Competition) ->
     assert found.dimensions == (await competition.fairness(hr, cycle_id=competition.cycle_id)).dimensions
     assert found.dimensions == (await competition.fairness(hr, year=2020)).dimensions
     assert not (await competition.fairness(hr, year=2021)).dimensions
+
+
+async def test_a_competition_without_interviews(world: World, competition: Competition) -> None:
+    """Who was ranked and not listed was turned down by the ranking, and not before."""
+    team, hr, _ = await office(world)
+    for selected, group in ((6, "male"), (3, "female")):
+        for number in range(9):
+            events: list[Message] = [LeadReviewed(recommended=True), ManagerReviewed(approved=True), CandidacyScored()]
+            listed = [CandidacyListed(), CandidacyApproved(), CandidacyAppointed(), TrialEnded(passed=True)]
+            await competition.candidate(
+                team, [*events, *(listed if number < selected else [CandidacyNotSelected()])], sex=group
+            )
+    await competition.close()
+    (sex,) = (await competition.fairness(hr)).dimensions
+    rows = {row.stage: numbers(row) for row in sex.stages}
+    assert rows[StageRates.STAGE_INTERVIEWED] == [("female", 9, 9, "1.0000"), ("male", 9, 9, "1.0000")]
+    assert rows[StageRates.STAGE_LISTED] == [("male", 6, 9, "1.0000"), ("female", 3, 9, "0.5000")]
 
 
 async def test_who_may_not_ask(world: World, competition: Competition) -> None:

@@ -242,7 +242,7 @@ class StageRates(_message.Message):
         STAGE_MANAGER_APPROVED: StageRates._Stage.ValueType  # 3
         """The manager's review."""
         STAGE_INTERVIEWED: StageRates._Stage.ValueType  # 4
-        """The first interview scored, the executive's review of two levels before it."""
+        """The first interview scored, the executive's review of two levels before it; the ranking, where there is no interview."""
         STAGE_LISTED: StageRates._Stage.ValueType  # 5
         STAGE_APPROVED: StageRates._Stage.ValueType  # 6
         """HR's final approval."""
@@ -259,7 +259,7 @@ class StageRates(_message.Message):
     STAGE_MANAGER_APPROVED: StageRates.Stage.ValueType  # 3
     """The manager's review."""
     STAGE_INTERVIEWED: StageRates.Stage.ValueType  # 4
-    """The first interview scored, the executive's review of two levels before it."""
+    """The first interview scored, the executive's review of two levels before it; the ranking, where there is no interview."""
     STAGE_LISTED: StageRates.Stage.ValueType  # 5
     STAGE_APPROVED: StageRates.Stage.ValueType  # 6
     """HR's final approval."""
