@@ -151,7 +151,10 @@ async def test_a_correction_that_lets_in_another(both: World) -> None:
 
 
 async def test_nobody_approves_who_is_displaced_unseen(contest: Contest) -> None:
-    """It is another's number, and the etag of the one who is listed moves, however soon."""
+    """It is another's number, and the etag of the one who is listed moves, however soon.
+
+    In a competition that is cancelled nobody is displaced.
+    """
     kpi_id, (first, second) = await listed(contest, readings=(60, 75), points=(4, 5))  # 70 and 86
     contest.world.clock[0] = AFTER_NOTICE
     before = (await contest.candidacy(second)).etag
@@ -161,6 +164,8 @@ async def test_nobody_approves_who_is_displaced_unseen(contest: Contest) -> None
     await refused(approving, StatusCode.ABORTED, "ETAG_MISMATCH")
     displaced = (await contest.candidacy(second)).drift.displacement
     assert displaced == Displacement(within_seats=False, candidacy_ids=[first])
+    await contest.close(cancelled=True)
+    assert await drifted(contest) == [first]
 
 
 async def test_who_has_left_displaces_nobody(contest: Contest) -> None:
@@ -170,14 +175,6 @@ async def test_who_has_left_displaces_nobody(contest: Contest) -> None:
     await contest.withdraw(contest.agents[1])
     assert await drifted(contest) == [second]
     assert not (await contest.candidacy(second)).drift.HasField("displacement")
-
-
-async def test_a_cancelled_competition_displaces_nobody(contest: Contest) -> None:
-    kpi_id, (first, second) = await listed(contest)
-    await correct(contest, kpi_id, 55)
-    assert await drifted(contest) == [second, first]
-    await contest.close(cancelled=True)
-    assert await drifted(contest) == [second]
 
 
 async def test_a_correction_after_the_competition_was_closed(contest: Contest) -> None:
