@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
+from google.protobuf.message import Message
+
 from libs.common.commands import Standing
 from libs.common.days import months_later
 from libs.common.errors import Refused
@@ -127,10 +129,7 @@ class Drifting(Policy):
                 [one for one, state in states.items() if has_changed(state)],
             )
         known_at = max(state.last(CandidacyDrifted).known_at for state in states.values())
-        notes = [(one, NoteDisplacement(displacement=displacements.get(one), known_at=known_at)) for one in ids]
-        for outcome in await self._service.commands.handle_all(CANDIDACY, notes, self._context()):
-            if isinstance(outcome, Refused):
-                raise outcome
+        await self._tell({one: NoteDisplacement(displacement=displacements.get(one), known_at=known_at) for one in ids})
 
     async def _look(self, candidacy_ids: Collection[str]) -> None:
         """Reckons candidacies again, and tells each what would come out; it knows what is different."""
@@ -141,15 +140,17 @@ class Drifting(Policy):
         by_competition: dict[str, dict[str, Standing[State]]] = {}
         for candidacy_id, standing in found.items():
             by_competition.setdefault(standing.state.applied.competition_id, {})[candidacy_id] = standing
-        competitions = await commands.known(COMPETITION, by_competition)
-        context = self._context()
+        competitions = await commands.known(COMPETITION, by_competition, latest=True)
         for competition_id, candidacies in by_competition.items():
             states = {candidacy_id: standing.state for candidacy_id, standing in candidacies.items()}
-            for candidacy_id, note in (await self._reckoned(competitions[competition_id].state, states)).items():
-                await commands.handle(CANDIDACY, candidacy_id, note, context)
+            await self._tell(await self._reckoned(competitions[competition_id].state, states))
 
-    def _context(self) -> Context:
-        return Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{self.name}")
+    async def _tell(self, notes: Mapping[str, Message]) -> None:
+        """Tells candidacies, each by its id."""
+        context = Context(now=self._service.now(), today=self._service.today(), actor=f"policy:{self.name}")
+        for outcome in await self._service.commands.handle_all(CANDIDACY, list(notes.items()), context):
+            if isinstance(outcome, Refused):
+                raise outcome
 
     async def _reckoned(self, competition: CompetitionState, states: Mapping[str, State]) -> dict[str, NoteDrift]:
         """What would come out now of candidacies of a competition."""
