@@ -39,7 +39,7 @@ def _section(number: int, section: Section) -> str:
         for index, chart in enumerate(section.charts):
             unit = f" <span>{escape(chart.unit)}</span>" if hasattr(chart, "unit") and chart.unit else ""
             caption = f"<figcaption><bdi>{escape(chart.title)}</bdi>{unit}</figcaption>"
-            kind = "small" if isinstance(chart, Trend) else "whole" if isinstance(chart, Course) else "wide"
+            kind = "small" if isinstance(chart, Trend) else "whole" if isinstance(chart, Course) else "medium"
             made = draw(chart, PAGE, f"chart-{number}-{index}")
             parts.append(f'<figure class="{kind}">{caption}{made}</figure>')
         parts.append("</div>")
@@ -61,7 +61,7 @@ def _table(table: Table) -> str:
         rows.append(f"<tr{' class=m' if index in table.marked else ''}>{''.join(cells)}</tr>")
     made = (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
-        f"<table{' class=wide' if len(table.columns) > NARROW else ''}>"
+        f"<table{' class=cards' if len(table.columns) > NARROW else ''}>"
         f"<caption>{escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     if table.behind:

@@ -120,6 +120,17 @@ def test_a_page_needs_nothing_else_and_says_what_its_charts_show() -> None:
     assert page.count("<table>") == 4
 
 
+def test_no_table_is_laid_out_as_a_chart() -> None:
+    """How wide charts are set says nothing of tables, however many columns these have."""
+    charts = [*document().sections[0].charts, Bars("Calls", "", ["a"], [Decimal(1)]), Course("When", ["a"], [[]])]
+    tables = [Table("Few", ["a"], [["1"]]), Table("Many", list("abcde"), [list("12345")])]
+    page = page_of(Document("", "", [], [Section("", charts=charts, tables=tables)])).decode()
+    of_charts, of_tables = (set(re.findall(f'<{kind} class="?([a-z]+)', page)) for kind in ("figure", "table"))
+    assert len(of_charts) == 3
+    assert of_tables
+    assert of_charts.isdisjoint(of_tables)
+
+
 def test_texts_keep_their_lines_on_a_page() -> None:
     table = Table("Said", ["Who", "What"], [["Anna", "first\n\n<second>"]])
     page = page_of(Document("Said", "one\ntwo", [], [Section("Said", ["three\nfour"], tables=[table])])).decode()
@@ -131,7 +142,7 @@ def test_cells_of_a_wide_table_can_stand_below_each_other_each_with_its_title() 
     """So that nobody has to scroll sideways on a telephone."""
     narrow, wide = Table("A", ["a", "b", "c"], [["1", "2", "3"]]), Table("B", ["a", "b", "c", "=<d>"], [["", 2, 3, 4]])
     page = page_of(Document("", "", [], [Section("", tables=[narrow, wide])])).decode()
-    assert page.count("<table>") == page.count("<table class=wide>") == 1
+    assert page.count("<table>") == page.count("<table class=cards>") == 1
     assert '<td class="n" data-title="=&lt;d&gt;">4</td>' in page
 
 
