@@ -10,6 +10,11 @@ from typing import TypeAlias
 Cell: TypeAlias = str | int | Decimal | None
 """Text, a whole number, or a decimal with as many digits as are shown; None where there is nothing."""
 
+IN_FRONT = 250
+"""Letters of what somebody said for which there is room on a first page, beside what others did."""
+NAME = 60
+"""Letters of a name for which there is room beside others, or in a title."""
+
 _UNSTORABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 _TIME = re.compile("-?[0-9]+:[0-9]{2}:[0-9]{2}")
 

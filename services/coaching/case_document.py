@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
-from libs.documents.document import Cell, Course, Document, Section, Table
+from libs.documents.document import IN_FRONT, Cell, Course, Document, Section, Table, shortened
 from stepladder.coaching.v1.case_file_pb2 import CaseDetail, CaseEntry, CaseFigure, CaseFile
 
 PARTS = {
@@ -47,7 +47,7 @@ WORDS = {
 """What people said in a step, by the name of the detail."""
 
 IN_WORDS = frozenset({"PipDecided", "PipAppealed", "PipAppealHeard"})
-"""Of these the first page tells what people said, too: what it comes to at last."""
+"""Of these the first page tells how what people said begins, too: what it comes to at last."""
 
 TERMS = frozenset({"conducts", "consequence", "resources", "standards", "support", "support_texts"})
 """What people wrote that stands as it is now on the first page, and as it was in the record."""
@@ -112,14 +112,16 @@ def _at_a_glance(file: CaseFile, own: Iterable[CaseEntry]) -> Section:
             PARTS[entry.event],
             _actor(entry, lambda one: _named(file, one)),
             _day(entry).isoformat(),
-            "\n".join([entry.sentence, *(_said(entry) if entry.event in IN_WORDS else ())]),
+            "\n".join(
+                [entry.sentence, *(shortened(words, IN_FRONT) for words in _said(entry) if entry.event in IN_WORDS)]
+            ),
         ]
         for entry in own
         if entry.event in PARTS
     ]
     tables = [
         Table("What it is about", ["What", "How it stands"], terms),
-        *([Table("Who had which part", ["Part", "Who", "When", "What came of it"], parts)] if parts else []),
+        *([Table("Who had which part", ["Part", "Who", "When (UTC)", "What came of it"], parts)] if parts else []),
         *([_changed(file)] if changed else []),
     ]
     course = _course(file)

@@ -9,7 +9,7 @@ from typing import assert_never, cast
 from google.protobuf.message import Message
 
 from libs.common.eventsourcing import Recorded
-from libs.documents.document import Bars, Cell, Document, Section, Table, shortened
+from libs.documents.document import IN_FRONT, NAME, Bars, Cell, Document, Section, Table, shortened
 from libs.facts.values import decimal
 from services.promotion import drift
 from services.promotion.candidacy_state import Event, State
@@ -99,11 +99,6 @@ WHO: Mapping[type[Message], str] = {
 }
 """In place of others’ names; HR where it is none of these."""
 
-IN_FRONT = 250
-"""Letters of what somebody said on the first page. The whole stands in its step."""
-NAME = 60
-"""Letters of a name where it stands beside others. The whole stands in what it is about, or with the step."""
-
 _NO_SEAT = {Candidacy.STATE_WITHDRAWN, Candidacy.STATE_REJECTED, Candidacy.STATE_NOT_SELECTED}
 """Ended so, whatever the rank was."""
 
@@ -189,7 +184,7 @@ def _at_a_glance(file: CandidacyFile, about: Table) -> Section:
         for one in _told(file)
         if type(one.event) in DECIDING
     ]
-    tables = [about, Table("Who decided what", ("Step", "Who", "When", "What came of it"), decided)]
+    tables = [about, Table("Who decided what", ("Step", "Who", "When (UTC)", "What came of it"), decided)]
     charts = []
     if explained is not None and explained.score.total:
         tables.insert(1, _total(explained))

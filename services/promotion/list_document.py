@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from libs.documents.document import Cell, Document, Section, Table
+from libs.documents.document import NAME, Cell, Document, Section, Table, shortened
 from stepladder.promotion.v1.competition_pb2 import PublicList
 
 TITLE = "Who is to be appointed"
@@ -33,11 +33,12 @@ def list_document(found: PublicList, post: str, team: str, notices: Mapping[str,
         rows.append([one.rank, one.display_name, one.employee_id, notice.first, notice.last, notice.business_days])
     seats = f"{found.seats} {'seat' if found.seats == 1 else 'seats'}"
     latest = max((notices[one.candidacy_id].last for one in found.entries), default="")
+    published = f"competition {found.competition_id}, published on {found.published_date}"
     sentences = [OPEN] if rows else [NOBODY]
     columns = ("Rank", "Name", "Employee", "Public from", "To the last day", "Business days")
     return Document(
-        title=f"Public notice · {post}",
-        subtitle=f"{seats} in {team}, competition {found.competition_id}, published on {found.published_date}",
+        title=f"Public notice · {shortened(post, NAME)}",
+        subtitle=f"{seats} as {post} in {team}, {published}",
         headlines=[
             ("Seats", found.seats),
             ("To be appointed", len(found.entries)),

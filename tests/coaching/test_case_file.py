@@ -28,7 +28,9 @@ from services.coaching.sentences import sentence
 from services.performance import detection, facts, kpi, policy, rating, record, target
 from stepladder.coaching.v1.case_file_pb2 import CaseEntry, CaseFile
 from stepladder.coaching.v1.events_pb2 import (
+    PipAppealed,
     PipApproved,
+    PipDecided,
     PipDrafted,
     PipDriftReviewed,
     PipEvidenceDrifted,
@@ -476,6 +478,29 @@ def test_the_first_page_says_what_a_decision_rests_on() -> None:
     assert not words["Drafted the PIP"]
     met = after([*ACTIVATE, by(LEAD, HOLD, date(2026, 3, 30)), due("96.0")]).pips["pip-1"]
     assert {name for name, _ in pip_case(met).terms(str)}.isdisjoint({"Missed", "Not measured"})
+
+
+def test_the_first_page_is_short_and_the_whole_of_it_stands_later() -> None:
+    """What people wrote may be 5000 letters long, on many lines."""
+    words = "\n".join(["It was calm."] * 400)
+    told: list[Message] = [
+        PipDrafted(pip_id="pip-1", employee_id="e-1"),
+        PipDecided(pip_id="pip-1", employee_id="e-1", reason=words),
+        PipAppealed(pip_id="pip-1", employee_id="e-1", text=words),
+    ]
+    subject = "restricted.coaching.pip.pip-x"
+    history = [recorded(5 + place, event, subject, place) for place, event in enumerate(told)]
+    file = case_file(
+        pip_case(pip_state.evolve(pip_state.State(), told[0]).pips["pip-1"]), {subject: history}, [], [], {}, NOON
+    )
+    glance, steps, *_ = case_document(file).sections
+    _, decided, appealed = (str(row[3]).partition("\n")[2] for row in glance.tables[1].rows)
+    assert decided == f"Reason: {'It was calm. ' * 18}It was…"
+    assert appealed == f"In writing: {'It was calm. ' * 18}It…"
+    assert [str(row[1]).partition("\n")[2] for row in steps.tables[0].rows[1:]] == [
+        f"Reason: {words}",
+        f"In writing: {words}",
+    ]
 
 
 def test_a_case_of_which_little_happened() -> None:

@@ -364,6 +364,16 @@ def test_the_public_list_has_names_ranks_and_days_and_no_score() -> None:
         [2, "Ilze Kalniņa", "e-7", "2026-07-02", "2026-07-09", 5],
     ]
     assert dict(made.headlines)["To the last day"] == "2026-07-09"
+    assert (made.title, made.subtitle) == (
+        "Public notice · Team lead",
+        "2 seats as Team lead in North, competition c-1, published on 2026-07-01",
+    )
+
+
+def test_the_title_of_a_list_is_short_and_the_whole_stands_below() -> None:
+    made = list_document(PUBLIC, "客服" * 90, "North", NOTICES)
+    assert made.title == f"Public notice · {'客服' * 29}客…"
+    assert "客服" * 90 in made.subtitle
 
 
 def test_an_empty_list_says_so() -> None:
