@@ -1,9 +1,11 @@
 """Competitions as callers see them: from the seats that are claimed to those that are given back."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,6 +32,7 @@ from stepladder.promotion.v1.interview_pb2 import AnswerScore
 from stepladder.promotion.v1.post_pb2 import ClaimSeats, GetPostRequest, SetHeadcountRequest, Vacancies
 from tests.promotion import rules as asked
 from tests.refusals import refused
+from tests.servers import in_a_loop_of_its_own, running_nats
 from tests.services.world import World, caught_up, open_world, until
 
 MORNING = datetime(2026, 3, 16, 9, tzinfo=UTC)
@@ -64,7 +67,6 @@ class Contest:
     interviewers: list[str]
     hr: str
     hr2: str
-    calls: dict[str, Any] = field(default_factory=dict)
 
     @property
     def post_id(self) -> str:
@@ -188,14 +190,15 @@ class Contest:
 
 async def founded(world: World) -> Contest:
     world.clock[0] = MORNING
-    team, leads, office = await world.team(), await world.team(), await world.team()
-    lead, manager = await world.employee(leads), await world.employee(office)
+    team, leads, office = await asyncio.gather(*(world.team() for _ in range(3)))
+    lead, manager, *others = await asyncio.gather(
+        *(world.employee(one) for one in (leads, office, *[team] * 4, *[office] * 2)),
+        *(world.employee(office, job_family="hr") for _ in range(2)),
+    )
+    agents, interviewers, (hr, hr2) = others[:4], others[4:6], others[6:]
     for led, leader in ((team, lead), (leads, manager)):
         appoint = AppointTeamLeadRequest(team_id=led, lead_id=leader, effective_date="2019-01-01")
         await world.directory.AppointTeamLead(appoint)
-    agents = [await world.employee(team) for _ in range(4)]
-    interviewers = [await world.employee(office) for _ in range(2)]
-    hr, hr2 = await world.employee(office, job_family="hr"), await world.employee(office, job_family="hr")
     contest = Contest(world, team, lead, manager, agents, interviewers, hr, hr2)
     rungs = [
         Ladder.Rung(rung_id="agent", display_name="Agent", position="agent"),
@@ -210,20 +213,43 @@ async def founded(world: World) -> Contest:
     tenure = EligibilityRules.Criterion(
         criterion_id="tenure", display_name="A year", tenure=EligibilityRules.Tenure(months=12)
     )
-    await contest.store("a-year", EligibilityRules(criteria=[tenure]))
     bank = [question("q-1", compulsory=True), *(question(f"q-{number}") for number in range(2, 6))]
-    await contest.store("bank", QuestionBank(questions=bank))
+    await asyncio.gather(
+        contest.store("a-year", EligibilityRules(criteria=[tenure])),
+        contest.store("bank", QuestionBank(questions=bank)),
+        contest.cycle(),
+    )
     await contest.rules()
     await contest.store("positions", Ladder(display_name="Positions", rungs=rungs))
     headcount = SetHeadcountRequest(position="senior", team_id=team, headcount=2, effective_date="2019-01-01")
     await world.posts.SetHeadcount(headcount, metadata=by(hr))
-    await contest.cycle()
     return contest
 
 
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contest]:
+    """A contest that is founded once, with the folder in which everything of it is stored."""
+    folder = tmp_path_factory.mktemp("ground")
+
+    async def made(nats: NatsServer) -> Contest:
+        async with open_world(folder, nats) as world:
+            contest = await founded(world)
+            await contest.settled()
+            return contest
+
+    with running_nats(folder / "nats", 1) as servers:
+        contest = in_a_loop_of_its_own(made(servers[0]))
+    return folder, contest
+
+
 @pytest.fixture
-async def contest(world: World) -> Contest:
-    return await founded(world)
+async def contest(ground: tuple[Path, Contest], tmp_path: Path) -> AsyncIterator[Contest]:
+    """The same in a world of the test's own."""
+    folder, contest = ground
+    copytree(folder, tmp_path, dirs_exist_ok=True)
+    with running_nats(tmp_path / "nats", 1) as servers:
+        async with open_world(tmp_path, servers[0], now=MORNING) as world:
+            yield replace(contest, world=world)
 
 
 async def test_to_its_end(both: World) -> None:

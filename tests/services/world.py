@@ -360,9 +360,13 @@ def _databases_in(folder: Path) -> dict[str, bytes]:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, nats: NatsServer, database_url: str = "", site: ZoneInfo | None = None
+    folder: Path,
+    nats: NatsServer,
+    database_url: str = "",
+    site: ZoneInfo | None = None,
+    now: datetime | None = None,
 ) -> AsyncIterator[World]:
-    """All three services on ports of their own.
+    """All three services on ports of their own, with what is in the folder.
 
     `database_url` (with `{service}`) takes the place of SQLite, and is of databases that are migrated.
     """
@@ -378,7 +382,7 @@ async def open_world(
     for name, content in (await empty_databases()).items():
         with suppress(FileExistsError), (folder / name).open("xb") as file:
             file.write(content)
-    clock = [datetime.now(UTC)]
+    clock = [now or datetime.now(UTC)]
     async with AsyncExitStack() as stack:
         world = World({}, {}, clock)
         for name, module in MODULES.items():
