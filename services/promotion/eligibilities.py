@@ -111,11 +111,10 @@ class Eligibilities:
         return await self.ground_with(rules, ladder, steps, day, read_to, past=known_at)
 
     async def rules(self, known_at: int = 0) -> tuple[int, Rules]:
-        """Everything that was known when the log ended at a position; 0: now, and which position that is."""
-        if known_at:
-            await self._together.wait_for(known_at)
-        else:
-            known_at = await self._together.catch_up()
+        """Everything that was known when the log ended at a position (0: now), and which: none behind its end."""
+        if not 0 < known_at <= self._together.included:
+            end = await self._together.catch_up()
+            known_at = min(known_at or end, end)
         return known_at, await self._catalogue.rules(self._engine, known_at)
 
     async def ground_of(self, rules: Rules, ladder: Policy, day: date, known_at: int, *, past: int = 0) -> Ground:

@@ -335,6 +335,9 @@ async def test_the_rules_of_the_day_are_applied(world: World) -> None:
         found = await ask(world, agent, ladder, day)
         assert (found.policy_position, found.eligible) == (version, eligible)
     assert (await ask(world, agent, ladder, "2026-02-01", known_at=before)).policy_position == first
+    end = await world.end()
+    beyond = await ask(world, agent, ladder, "2026-02-01", known_at=end + 1000)
+    assert (beyond.policy_position, beyond.known_at) == (second, end)  # what is not in the log yet is not known
 
 
 async def test_lists_are_complete_over_any_pages(both: World) -> None:
