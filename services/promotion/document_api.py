@@ -3,7 +3,7 @@
 from google.api.httpbody_pb2 import HttpBody
 
 from libs.common.envelope import ERASED
-from libs.common.errors import NotAllowed
+from libs.common.errors import NotAllowed, Unavailable
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
@@ -58,6 +58,9 @@ class DocumentApi:
         found = await self._competitions.GetPublicList(asked, context)
         opened = (await self._commands.load(COMPETITION, request.competition_id)).state.opened
         listed = await self._commands.known(CANDIDACY, [one.candidacy_id for one in found.entries])
+        if not all(one.state.listed.listed_date for one in listed.values()):
+            message = "the notice of somebody new on the list is being counted; ask again in a moment"
+            raise Unavailable("NOT_YET_INCLUDED", message)
         notices = {
             candidacy_id: Notice(
                 one.state.listed.listed_date, one.state.notice_until, one.state.listed.notice_business_days

@@ -1,5 +1,6 @@
 """Scores explained, interviewers compared, and documents, as callers get them."""
 
+import asyncio
 import io
 import re
 from datetime import timedelta
@@ -13,8 +14,10 @@ from grpc import StatusCode
 from pypdf import PdfReader
 
 from libs.common.envelope import ERASED
+from libs.common.eventsourcing import Recorded
 from libs.common.keys import SqlDataKeys
 from services.promotion.candidacy import candidacy_key
+from services.promotion.competition_policies import FollowCompetitions
 from stepladder.performance.v1.directory_pb2 import Employee, UpdateEmployeeRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1 import candidacy_pb2 as told
@@ -22,6 +25,7 @@ from stepladder.promotion.v1.competition_pb2 import (
     CloseApplicationsRequest,
     GetPublicListRequest,
     ListCompetitionsRequest,
+    PublishListRequest,
 )
 from stepladder.promotion.v1.document_pb2 import (
     ExportCandidacyFileRequest,
@@ -259,6 +263,25 @@ async def approved(contest: Contest) -> str:
     )
     await contest.world.candidacies.ApproveCandidacy(request, metadata=by(contest.hr2))
     return best
+
+
+async def test_no_list_goes_on_paper_without_its_days(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks before the candidacies have heard of the list is to ask again."""
+    await contest.competed(5)
+    await contest.rank()
+    may = asyncio.Event()
+    react = FollowCompetitions.react
+
+    async def later(policy: FollowCompetitions, event: Recorded) -> None:
+        await may.wait()
+        await react(policy, event)
+
+    monkeypatch.setattr(FollowCompetitions, "react", later)
+    await contest.say(PublishListRequest(competition_id="c-1"))
+    await refused(public_list(contest, contest.hr), StatusCode.UNAVAILABLE, "NOT_YET_INCLUDED")
+    may.set()
+    await contest.settled()
+    assert "2026-03-23" in text_of(await public_list(contest, contest.hr))
 
 
 async def test_the_letter_in_two_languages(contest: Contest) -> None:

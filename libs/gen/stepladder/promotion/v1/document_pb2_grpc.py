@@ -61,7 +61,7 @@ class DocumentServiceServicer:
 
     def ExportPublicList(self, request, context):
         """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
-        (`CompetitionService`).
+        (`CompetitionService`); and UNAVAILABLE `NOT_YET_INCLUDED` while the notice of somebody new on it is being counted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,7 +21,7 @@ class DocumentServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportPublicList: _aio.UnaryUnaryMultiCallable[_document_pb2.ExportPublicListRequest, _httpbody_pb2.HttpBody]
     """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
-    (`CompetitionService`).
+    (`CompetitionService`); and UNAVAILABLE `NOT_YET_INCLUDED` while the notice of somebody new on it is being counted.
     """
     ExportLetter: _aio.UnaryUnaryMultiCallable[_document_pb2.ExportLetterRequest, _httpbody_pb2.HttpBody]
     """The letter to a candidate whom HR has approved, from the day on which it is issued. For the candidate and HR; everybody else
@@ -48,7 +48,7 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_document_pb2.ExportPublicListRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
         """Who is to be appointed: names, ranks and the days of the notice, no scores. For whom and errors: as for GetPublicList
-        (`CompetitionService`).
+        (`CompetitionService`); and UNAVAILABLE `NOT_YET_INCLUDED` while the notice of somebody new on it is being counted.
         """
 
     @_abc_1.abstractmethod
