@@ -27,7 +27,7 @@ from stepladder.performance.v1.facts_pb2 import RATING_EXCELLENT, RATING_GOOD, R
 from stepladder.performance.v1.policy_pb2 import Offence, Policy, RuleBook, SetPolicyRequest
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, EligibilityRules, Ladder
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record, Training, Violation
-from stepladder.promotion.v1.career_pb2 import WaiveCriterionRequest, WithdrawWaiverRequest
+from stepladder.promotion.v1.career_pb2 import WaiveCriterionRequest
 from stepladder.promotion.v1.eligibility_pb2 import (
     DryRunEligibilityRequest,
     Eligibility,
@@ -684,27 +684,6 @@ async def test_a_waiver_makes_eligible_while_it_lasts(world: World) -> None:
         assert waived.criteria[-1].waiver_position == await world.end()
         at(world, "2026-04-01")
         assert not (await watch.next()).eligibility.eligible
-
-
-async def test_a_waiver_that_was_used_is_withdrawn(world: World) -> None:
-    """Nobody is eligible by it any more; what was asked before is answered as it was."""
-    at(world, "2026-03-20")
-    ladder, team = await set_ladder(world, "agent", "senior"), await world.team()
-    waivable = tenure(24)
-    waivable.waivable = True
-    await set_rules(world, f"{ladder}-senior", waivable)
-    agent, executive = await world.employee(team, "2025-01-01"), await world.employee(team, job_family="executive")
-    named = {"employee_id": agent, "ladder_id": ladder, "rung_id": "senior", "criterion_id": "tenure"}
-    waive = WaiveCriterionRequest(**named, reason="Exceptional.", until_date="2026-06-30")
-    await world.careers.WaiveCriterion(waive, metadata=by(executive))
-    before = await world.end()
-    used = await ask(world, agent, ladder)
-    assert used.eligible
-    withdraw = WithdrawWaiverRequest(**named, reason="After all not.")
-    await world.careers.WithdrawWaiver(withdraw, metadata=by(executive))
-    now = await ask(world, agent, ladder)
-    assert (now.eligible, now.criteria[-1].waiver_position) == (False, 0)
-    assert (await ask(world, agent, ladder, known_at=before)).criteria == used.criteria
 
 
 async def test_read_models_are_the_same_when_they_are_built_anew(both: World) -> None:
