@@ -45,7 +45,9 @@ def _least(rules: FieldRules, _: FieldDescriptor) -> str:
 
 
 _WORDS: Mapping[str, Callable[[FieldRules, FieldDescriptor], str]] = {
-    "required": lambda *_: "must be given",
+    "required": lambda _, field: (
+        "must be said: true or false" if field.type == FieldDescriptor.TYPE_BOOL else "must be given"
+    ),
     "string.min_len": _least,
     "string.in": lambda rules, _: f"must be one of {', '.join(filter(None, getattr(rules.string, 'in')))}",
     "repeated.min_items": lambda rules, _: f"must have {rules.repeated.min_items} or more",

@@ -193,7 +193,8 @@ class Improving:
         involved = NamePipHearerRequest(**_named(bank, case), hearer_id=office.hr[0])
         await self.refused(office.hr[1], "SEPARATION_OF_DUTIES", involved)
         await self.say(office.hr[1], NamePipHearerRequest, case, hearer_id=office.hr[2])
-        heard = await self.say(office.hr[2], HearPipAppealRequest, case, reason="The trainer was there on both days.")
+        uphold: dict[str, Any] = {"overturned": False, "reason": "The trainer was there on both days."}
+        heard = await self.say(office.hr[2], HearPipAppealRequest, case, **uphold)
         bank.expect(f"{case.agent}'s PIP: end", Pip.Outcome.Name(heard.outcome), "OUTCOME_NOT_PASSED")
 
     async def look_at_late_drift(self, case: Case) -> None:

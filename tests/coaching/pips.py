@@ -179,7 +179,7 @@ FAIL = said(
 )
 APPEAL = said(AppealPipRequest, text="the mentor never came")
 NAME_HEARER = said(NamePipHearerRequest, hearer_id=NEUTRAL)
-UPHOLD = said(HearPipAppealRequest, reason="the mentor came twice a week")
+UPHOLD = said(HearPipAppealRequest, overturned=False, reason="the mentor came twice a week")
 OVERTURN = said(HearPipAppealRequest, overturned=True, reason="there was no help")
 WITHDRAW = said(WithdrawPipRequest, reason="drawn up in haste")
 REVIEW_DRIFT = said(ReviewPipDriftRequest, etag="1", note="it changes nothing")

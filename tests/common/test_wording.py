@@ -117,6 +117,7 @@ HEADCOUNT = post_pb2.SetHeadcountRequest(position="agent", stars=6, team_id="t-1
         ),
         (cycle_pb2.OpenCycleRequest(), {"cycle": "must have exactly one of regular, own"}),
         (policy_pb2.SetPolicyRequest(), {"policy": "must be given"}),
+        (candidacy_pb2.SettleObjectionRequest(), {"upheld": "must be said: true or false"}),
         (
             QuestionBank.Text(language="english", text=""),
             {

@@ -525,7 +525,7 @@ class Story:
             await self.holds(employee, before if employee == failed else RUNG, acting=False)
         self.failed = failed
         for department in self.centre.departments:
-            close = competition_pb2.CloseCompetitionRequest(competition_id=f"senior-{department}")
+            close = competition_pb2.CloseCompetitionRequest(competition_id=f"senior-{department}", cancelled=False)
             await self.say(HR_ONE, self.competitions.CloseCompetition, close)
             for employee in self.running(department):
                 if employee not in self.chosen and (await self.candidacy(employee)).state != Candidacy.STATE_REJECTED:

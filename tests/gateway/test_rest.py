@@ -25,6 +25,7 @@ from stepladder.coaching.v1.plan_pb2 import ListPlansRequest, ListPlansResponse,
 from stepladder.common.v1.operations_pb2 import RebuildFollowerResponse
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, GetEmployeeRequest, Team
 from stepladder.performance.v1.facts_pb2 import RecordFactsRequest, StreamFactsRequest, StreamFactsResponse
+from stepladder.promotion.v1.candidacy_pb2 import ReviewAsManagerRequest
 from tests.gateway.world import World, fact
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -251,6 +252,19 @@ async def test_unknown_field_of_a_body_is_ignored(world: World) -> None:
     """Envoy passes over what the contract does not know in a body; its transcoder cannot be told otherwise."""
     body = {"team": {"teamId": "t1", "displayName": "One", "nobodyKnowsThis": 1}}
     assert (await world.http("POST", "/v1/teams", body)).status == 200
+
+
+async def test_a_mistyped_decision_is_no_decision(world: World) -> None:
+    """A no that is said arrives; a yes whose name is dropped from the body is missed, and does not count as a no."""
+    path, report = "/v1/candidacies/c1:reviewAsManager", {"report": "so"}
+    answer = await world.http("POST", path, {**report, "aproved": True})
+    assert (answer.status, answer.reasons[0]) == (400, "INVALID_FIELDS")
+    (bad,) = (detail for detail in answer.json["details"] if detail["@type"].endswith("BadRequest"))
+    assert [violation["field"] for violation in bad["fieldViolations"]] == ["approved"]
+    assert "ReviewAsManager" not in world.promotion.heard
+    assert (await world.http("POST", path, {**report, "approved": False})).status == 200
+    (request,) = world.promotion.heard["ReviewAsManager"].requests
+    assert request == ReviewAsManagerRequest(candidacy_id="c1", approved=False, report="so")
 
 
 async def test_every_request_is_logged(world: World) -> None:

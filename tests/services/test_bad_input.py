@@ -22,6 +22,8 @@ from stepladder.performance.v1 import detection_pb2 as detection
 from stepladder.performance.v1 import directory_pb2 as directory
 from stepladder.performance.v1 import facts_pb2 as facts
 from stepladder.performance.v1 import kpi_pb2 as kpis
+from stepladder.performance.v1 import scorecard_pb2 as scorecards
+from stepladder.promotion.v1 import candidacy_pb2 as candidacies
 from stepladder.promotion.v1 import career_pb2 as careers
 from stepladder.promotion.v1 import eligibility_pb2 as eligibility
 from stepladder.promotion.v1 import post_pb2 as posts
@@ -96,7 +98,7 @@ ACTING = careers.BeginActingRequest(
     employee_id="e-1", appointment_id="a-1", held=DEPUTY, start_date="2020-01-01", until_date="2020-02-01", reason="so"
 )
 DECISION = careers.DecideAppointmentRequest(
-    employee_id="e-1", appointment_id="a-1", held=DEPUTY, effective_date="2020-02-01", reason="so"
+    employee_id="e-1", appointment_id="a-1", effective_date="2020-02-01", reason="so"
 )
 
 MISTAKES = [
@@ -119,8 +121,25 @@ MISTAKES = [
     wrong("posts", "ListPosts", posts.ListPostsRequest(as_of="today"), "as_of"),
     wrong("careers", "BeginActing", but(ACTING, reason="x" * 5001), "reason"),
     wrong("careers", "BeginActing", but(ACTING, held=careers.Held(stars=6)), "held.stars"),
-    wrong("careers", "DecideAppointment", but(DECISION, confirmed=True), ""),
-    wrong("careers", "DecideAppointment", but(DECISION, effective_date="soon"), "effective_date"),
+    wrong("careers", "DecideAppointment", but(DECISION, confirmed=True, held=DEPUTY), ""),
+    wrong("careers", "DecideAppointment", but(DECISION, confirmed=False, effective_date="soon"), "effective_date"),
+    # Decisions that are not said
+    wrong("careers", "DecideAppointment", DECISION, "confirmed"),
+    wrong(
+        "candidacies", "ReviewAsManager", candidacies.ReviewAsManagerRequest(candidacy_id="c-1", report="so"), "approved"
+    ),
+    wrong(
+        "candidacies",
+        "SettleObjection",
+        candidacies.SettleObjectionRequest(candidacy_id="c-1", objection_id="o-1", reason="so"),
+        "upheld",
+    ),
+    wrong(
+        "scorecards",
+        "DecideRating",
+        scorecards.DecideRatingRequest(employee_id="e-1", month="2020-01", reason="so so"),
+        "approve",
+    ),
     wrong("careers", "GetCareer", careers.GetCareerRequest(), "employee_id"),
     wrong("kpis", "CreateKpi", kpis.CreateKpiRequest(kpi=but(KPI, unit=99)), "kpi.unit"),
     wrong("kpis", "CreateKpi", kpis.CreateKpiRequest(kpi=but(KPI, precision=7)), "kpi.precision"),

@@ -496,7 +496,11 @@ async def test_the_old_post_may_be_taken(centre: Centre, stars: int) -> None:
     await centre.headcount(1, "agent")
     await centre.begin()
     request = DecideAppointmentRequest(
-        employee_id=centre.agent, appointment_id="acting-1", effective_date=centre.today, reason="as seen"
+        employee_id=centre.agent,
+        appointment_id="acting-1",
+        confirmed=False,
+        effective_date=centre.today,
+        reason="as seen",
     )
     decide, mine = centre.world.careers.DecideAppointment, by(centre.hr)
     await refused(decide(request, metadata=mine), StatusCode.FAILED_PRECONDITION, "OLD_POST_TAKEN")
@@ -526,6 +530,7 @@ async def test_a_demotion_takes_two_people(centre: Centre) -> None:
     propose = ProposeDemotionRequest(
         employee_id=centre.agent,
         demotion_id="d-1",
+        removed=False,
         held=Held(position="deputy", team_id=centre.team),
         reason="cannot lead",
     )
@@ -553,7 +558,11 @@ async def test_a_demotion_takes_two_people(centre: Centre) -> None:
     planned = [await lead(later, f"{year}-06-01") for year in (2090, 2091, 2092)]
     assert planned == ["", centre.colleague, ""]
     up = ProposeDemotionRequest(
-        employee_id=centre.agent, demotion_id="d-2", held=Held(position="lead", team_id=centre.team), reason="up"
+        employee_id=centre.agent,
+        demotion_id="d-2",
+        removed=False,
+        held=Held(position="lead", team_id=centre.team),
+        reason="up",
     )
     upwards = world.careers.ProposeDemotion(up, metadata=by(centre.hr))
     await refused(upwards, StatusCode.FAILED_PRECONDITION, "NOT_LOWER")
@@ -825,7 +834,9 @@ async def test_who_comes_to_a_post_of_no_stars_keeps_theirs(centre: Centre) -> N
     await refused(
         world.careers.ProposeDemotion(same, metadata=by(centre.hr)), StatusCode.FAILED_PRECONDITION, "NOT_LOWER"
     )
-    propose = ProposeDemotionRequest(employee_id=centre.agent, demotion_id="d-1", held=named, reason="cannot do it")
+    propose = ProposeDemotionRequest(
+        employee_id=centre.agent, demotion_id="d-1", removed=False, held=named, reason="cannot do it"
+    )
     await world.careers.ProposeDemotion(propose, metadata=by(centre.hr))
     decide = DecideDemotionRequest(
         employee_id=centre.agent, demotion_id="d-1", effective_date=centre.today, reason="as it is on record"

@@ -660,7 +660,7 @@ async def test_only_hr(contest: Contest) -> None:
             pb.SetPanelRequest(competition_id=competition_id, interviewer_ids=contest.interviewers),
             pb.RankCompetitionRequest(competition_id=competition_id),
             pb.PublishListRequest(competition_id=competition_id),
-            pb.CloseCompetitionRequest(competition_id=competition_id),
+            pb.CloseCompetitionRequest(competition_id=competition_id, cancelled=False),
         ):
             for caller in (contest.lead, "nobody"):
                 await refused(contest.say(request, caller), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")

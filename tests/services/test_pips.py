@@ -380,11 +380,11 @@ async def test_who_is_no_lead_any_more_hears_no_appeal(desk: Desk) -> None:
     await desk.say(desk.agent, AppealPipRequest, text="nobody helped")
     await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
     await appoint(world, desk.led_by_hearer, desk.other_lead, str(world.services["coaching"].today()))
-    hear = desk.say(desk.hearer, HearPipAppealRequest, reason="looked into it")
+    hear = desk.say(desk.hearer, HearPipAppealRequest, overturned=False, reason="looked into it")
     await refused(hear, StatusCode.FAILED_PRECONDITION, "HEARER_UNFIT")
     hr3 = await world.employee(desk.elsewhere, job_family="hr")
     await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=hr3)
-    heard = await desk.say(hr3, HearPipAppealRequest, reason="looked into it")
+    heard = await desk.say(hr3, HearPipAppealRequest, overturned=False, reason="looked into it")
     assert heard.outcome == Pip.OUTCOME_NOT_PASSED
 
 
@@ -974,7 +974,7 @@ async def test_who_leaves_may_still_appeal(desk: Desk) -> None:
     await until(ahead, lambda left: left == 0)
     assert (await desk.say(desk.agent, AppealPipRequest, text="nobody helped")).state == Pip.STATE_APPEALED
     await desk.say(desk.hr2, NamePipHearerRequest, hearer_id=desk.hearer)
-    heard = await desk.say(desk.hearer, HearPipAppealRequest, reason="looked into it")
+    heard = await desk.say(desk.hearer, HearPipAppealRequest, overturned=False, reason="looked into it")
     assert heard.outcome == Pip.OUTCOME_NOT_PASSED
 
 

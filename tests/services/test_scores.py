@@ -364,7 +364,9 @@ async def test_of_whoever_was_erased_no_name_and_no_word_comes_back(contest: Con
     candidacies = contest.world.candidacies
     objection = told.RaiseObjectionRequest(candidacy_id=best, objection_id="o-1", reason="The nights were mine")
     raised = await candidacies.RaiseObjection(objection, metadata=by(objector))
-    settle = told.SettleObjectionRequest(candidacy_id=best, objection_id=raised.objection_id, reason="They were shared")
+    settle = told.SettleObjectionRequest(
+        candidacy_id=best, objection_id=raised.objection_id, upheld=False, reason="They were shared"
+    )
     await candidacies.SettleObjection(settle, metadata=by(contest.hr))
     contest.world.clock[0] += timedelta(days=20)
     etag = (await contest.candidacy(best)).etag

@@ -205,7 +205,7 @@ async def test_nobody_else_learns_anything(centre: Centre) -> None:
                 (sessions.AcknowledgeSession, AcknowledgeSessionRequest(session_id=session_id)),
                 (
                     sessions.FollowUpAction,
-                    FollowUpActionRequest(session_id=session_id, number=1, date=today(centre.world)),
+                    FollowUpActionRequest(session_id=session_id, number=1, done=True, date=today(centre.world)),
                 ),
                 (sessions.ListSessions, ListSessionsRequest(employee_id=centre.agent)),
                 (sessions.ListSessions, ListSessionsRequest(employee_id="none")),

@@ -181,7 +181,7 @@ async def test_overdue_and_escalated(centre: Centre) -> None:
 async def test_who_reads(centre: Centre) -> None:
     """The agent, the lead whom it is addressed to, and HR; a complaint about the lead never reaches them."""
     to_lead = await centre.raise_()
-    to_hr = await centre.raise_(kind=COMPLAINT, addressee=HR)
+    to_hr = await centre.raise_(kind=COMPLAINT, addressee=HR, about_lead=False)
     about = await centre.raise_(kind=COMPLAINT, addressee=HR, about_lead=True)
     all_three = [about.suggestion_id, to_hr.suggestion_id, to_lead.suggestion_id]
     readable = {
@@ -248,11 +248,13 @@ async def test_nobody_raises_for_others(centre: Centre) -> None:
     for who in (centre.manager, centre.hr_lead):  # in a team that nobody leads, or that they lead themself
         call = stub.RaiseSuggestion(raising(who), metadata=by(who))
         await refused(call, StatusCode.FAILED_PRECONDITION, "NO_LEAD")
-    about_lead = raising(centre.agent, about_lead=True)
-    refusal = await refused(
-        stub.RaiseSuggestion(about_lead, metadata=by(centre.agent)), StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"
-    )
-    assert "addressed to HR" in refusal.message
+    for wrong, why in (
+        ({"about_lead": True}, "addressed to HR"),
+        ({"kind": COMPLAINT, "addressee": HR}, "about_lead, true or false"),
+    ):
+        call = stub.RaiseSuggestion(raising(centre.agent, **wrong), metadata=by(centre.agent))
+        refusal = await refused(call, StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+        assert why in refusal.message
 
 
 async def test_who_has_left(centre: Centre) -> None:

@@ -178,15 +178,22 @@ class RecordRepetitionRequest(_message.Message):
         repetition_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
         date: _builtins.str = ...,
-        alone: _builtins.bool = ...,
-        correct: _builtins.bool = ...,
+        alone: _builtins.bool | None = ...,
+        correct: _builtins.bool | None = ...,
         note: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alone", b"_alone", "_correct", b"_correct", "alone", b"alone", "correct", b"correct"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "correct", b"correct", "date", b"date", "employee_id", b"employee_id", "note", b"note", "repetition_id", b"repetition_id", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alone", b"_alone", "_correct", b"_correct", "alone", b"alone", "correct", b"correct", "date", b"date", "employee_id", b"employee_id", "note", b"note", "repetition_id", b"repetition_id", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__alone: _TypeAlias = _typing.Literal["alone"]  # noqa: Y015
+    _WhichOneofArgType__alone: _TypeAlias = _typing.Literal["_alone", b"_alone"]  # noqa: Y015
+    _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
+    _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alone) -> _WhichOneofReturnType__alone | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correct) -> _WhichOneofReturnType__correct | None: ...
 
 Global___RecordRepetitionRequest: _TypeAlias = RecordRepetitionRequest  # noqa: Y015
 

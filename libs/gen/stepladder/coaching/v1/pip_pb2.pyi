@@ -1430,14 +1430,16 @@ class HearPipAppealRequest(_message.Message):
         request_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         pip_id: _builtins.str = ...,
-        overturned: _builtins.bool = ...,
+        overturned: _builtins.bool | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overturned", b"_overturned", "overturned", b"overturned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "overturned", b"overturned", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overturned", b"_overturned", "employee_id", b"employee_id", "overturned", b"overturned", "pip_id", b"pip_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__overturned: _TypeAlias = _typing.Literal["overturned"]  # noqa: Y015
+    _WhichOneofArgType__overturned: _TypeAlias = _typing.Literal["_overturned", b"_overturned"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overturned) -> _WhichOneofReturnType__overturned | None: ...
 
 Global___HearPipAppealRequest: _TypeAlias = HearPipAppealRequest  # noqa: Y015
 

@@ -706,14 +706,16 @@ class FollowUpActionRequest(_message.Message):
         session_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         number: _builtins.int = ...,
-        done: _builtins.bool = ...,
+        done: _builtins.bool | None = ...,
         note: _builtins.str = ...,
         date: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_done", b"_done", "done", b"done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "done", b"done", "etag", b"etag", "note", b"note", "number", b"number", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_done", b"_done", "date", b"date", "done", b"done", "etag", b"etag", "note", b"note", "number", b"number", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__done: _TypeAlias = _typing.Literal["done"]  # noqa: Y015
+    _WhichOneofArgType__done: _TypeAlias = _typing.Literal["_done", b"_done"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__done) -> _WhichOneofReturnType__done | None: ...
 
 Global___FollowUpActionRequest: _TypeAlias = FollowUpActionRequest  # noqa: Y015

@@ -188,6 +188,7 @@ class RaiseSuggestionRequest(_message.Message):
     kind: Global___Suggestion.Kind.ValueType
     addressee: Global___Suggestion.Addressee.ValueType
     about_lead: _builtins.bool
+    """Kept from the lead, even one in HR."""
     text: _builtins.str
     def __init__(
         self,
@@ -197,14 +198,16 @@ class RaiseSuggestionRequest(_message.Message):
         employee_id: _builtins.str = ...,
         kind: Global___Suggestion.Kind.ValueType = ...,
         addressee: Global___Suggestion.Addressee.ValueType = ...,
-        about_lead: _builtins.bool = ...,
+        about_lead: _builtins.bool | None = ...,
         text: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_about_lead", b"_about_lead", "about_lead", b"about_lead"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_lead", b"about_lead", "addressee", b"addressee", "employee_id", b"employee_id", "kind", b"kind", "request_id", b"request_id", "suggestion_id", b"suggestion_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_about_lead", b"_about_lead", "about_lead", b"about_lead", "addressee", b"addressee", "employee_id", b"employee_id", "kind", b"kind", "request_id", b"request_id", "suggestion_id", b"suggestion_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__about_lead: _TypeAlias = _typing.Literal["about_lead"]  # noqa: Y015
+    _WhichOneofArgType__about_lead: _TypeAlias = _typing.Literal["_about_lead", b"_about_lead"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__about_lead) -> _WhichOneofReturnType__about_lead | None: ...
 
 Global___RaiseSuggestionRequest: _TypeAlias = RaiseSuggestionRequest  # noqa: Y015
 

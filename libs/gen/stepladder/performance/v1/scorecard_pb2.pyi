@@ -714,13 +714,15 @@ class DecideRatingRequest(_message.Message):
         request_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         month: _builtins.str = ...,
-        approve: _builtins.bool = ...,
+        approve: _builtins.bool | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approve", b"_approve", "approve", b"approve"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "employee_id", b"employee_id", "month", b"month", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approve", b"_approve", "approve", b"approve", "employee_id", b"employee_id", "month", b"month", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__approve: _TypeAlias = _typing.Literal["approve"]  # noqa: Y015
+    _WhichOneofArgType__approve: _TypeAlias = _typing.Literal["_approve", b"_approve"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__approve) -> _WhichOneofReturnType__approve | None: ...
 
 Global___DecideRatingRequest: _TypeAlias = DecideRatingRequest  # noqa: Y015

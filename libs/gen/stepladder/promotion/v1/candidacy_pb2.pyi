@@ -505,15 +505,17 @@ class ReviewAsLeadRequest(_message.Message):
         request_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
         etag: _builtins.str = ...,
-        recommended: _builtins.bool = ...,
+        recommended: _builtins.bool | None = ...,
         interview_date: _builtins.str = ...,
         report: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recommended", b"_recommended", "recommended", b"recommended"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "etag", b"etag", "interview_date", b"interview_date", "recommended", b"recommended", "report", b"report", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recommended", b"_recommended", "candidacy_id", b"candidacy_id", "etag", b"etag", "interview_date", b"interview_date", "recommended", b"recommended", "report", b"report", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recommended: _TypeAlias = _typing.Literal["recommended"]  # noqa: Y015
+    _WhichOneofArgType__recommended: _TypeAlias = _typing.Literal["_recommended", b"_recommended"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recommended) -> _WhichOneofReturnType__recommended | None: ...
 
 Global___ReviewAsLeadRequest: _TypeAlias = ReviewAsLeadRequest  # noqa: Y015
 
@@ -540,15 +542,17 @@ class ReviewAsManagerRequest(_message.Message):
         request_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
         etag: _builtins.str = ...,
-        approved: _builtins.bool = ...,
+        approved: _builtins.bool | None = ...,
         score: _builtins.str = ...,
         report: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "approved", b"approved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "candidacy_id", b"candidacy_id", "etag", b"etag", "report", b"report", "request_id", b"request_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "approved", b"approved", "candidacy_id", b"candidacy_id", "etag", b"etag", "report", b"report", "request_id", b"request_id", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__approved: _TypeAlias = _typing.Literal["approved"]  # noqa: Y015
+    _WhichOneofArgType__approved: _TypeAlias = _typing.Literal["_approved", b"_approved"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__approved) -> _WhichOneofReturnType__approved | None: ...
 
 Global___ReviewAsManagerRequest: _TypeAlias = ReviewAsManagerRequest  # noqa: Y015
 
@@ -572,14 +576,16 @@ class ReviewTwoLevelsRequest(_message.Message):
         request_id: _builtins.str = ...,
         candidacy_id: _builtins.str = ...,
         etag: _builtins.str = ...,
-        approved: _builtins.bool = ...,
+        approved: _builtins.bool | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "approved", b"approved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "candidacy_id", b"candidacy_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_approved", b"_approved", "approved", b"approved", "candidacy_id", b"candidacy_id", "etag", b"etag", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__approved: _TypeAlias = _typing.Literal["approved"]  # noqa: Y015
+    _WhichOneofArgType__approved: _TypeAlias = _typing.Literal["_approved", b"_approved"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__approved) -> _WhichOneofReturnType__approved | None: ...
 
 Global___ReviewTwoLevelsRequest: _TypeAlias = ReviewTwoLevelsRequest  # noqa: Y015
 
@@ -691,14 +697,16 @@ class SettleObjectionRequest(_message.Message):
         candidacy_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         objection_id: _builtins.str = ...,
-        upheld: _builtins.bool = ...,
+        upheld: _builtins.bool | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_upheld", b"_upheld", "upheld", b"upheld"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "etag", b"etag", "objection_id", b"objection_id", "reason", b"reason", "request_id", b"request_id", "upheld", b"upheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_upheld", b"_upheld", "candidacy_id", b"candidacy_id", "etag", b"etag", "objection_id", b"objection_id", "reason", b"reason", "request_id", b"request_id", "upheld", b"upheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__upheld: _TypeAlias = _typing.Literal["upheld"]  # noqa: Y015
+    _WhichOneofArgType__upheld: _TypeAlias = _typing.Literal["_upheld", b"_upheld"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upheld) -> _WhichOneofReturnType__upheld | None: ...
 
 Global___SettleObjectionRequest: _TypeAlias = SettleObjectionRequest  # noqa: Y015
 

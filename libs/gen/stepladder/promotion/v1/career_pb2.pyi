@@ -494,17 +494,19 @@ class DecideAppointmentRequest(_message.Message):
         request_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         appointment_id: _builtins.str = ...,
-        confirmed: _builtins.bool = ...,
+        confirmed: _builtins.bool | None = ...,
         effective_date: _builtins.str = ...,
         held: Global___Held | None = ...,
         reason: _builtins.str = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirmed", b"_confirmed", "confirmed", b"confirmed", "held", b"held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment_id", b"appointment_id", "confirmed", b"confirmed", "effective_date", b"effective_date", "employee_id", b"employee_id", "etag", b"etag", "held", b"held", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirmed", b"_confirmed", "appointment_id", b"appointment_id", "confirmed", b"confirmed", "effective_date", b"effective_date", "employee_id", b"employee_id", "etag", b"etag", "held", b"held", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__confirmed: _TypeAlias = _typing.Literal["confirmed"]  # noqa: Y015
+    _WhichOneofArgType__confirmed: _TypeAlias = _typing.Literal["_confirmed", b"_confirmed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirmed) -> _WhichOneofReturnType__confirmed | None: ...
 
 Global___DecideAppointmentRequest: _TypeAlias = DecideAppointmentRequest  # noqa: Y015
 
@@ -534,16 +536,18 @@ class ProposeDemotionRequest(_message.Message):
         request_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
         demotion_id: _builtins.str = ...,
-        removed: _builtins.bool = ...,
+        removed: _builtins.bool | None = ...,
         held: Global___Held | None = ...,
         reason: _builtins.str = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_removed", b"_removed", "held", b"held", "removed", b"removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["demotion_id", b"demotion_id", "employee_id", b"employee_id", "etag", b"etag", "held", b"held", "reason", b"reason", "removed", b"removed", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_removed", b"_removed", "demotion_id", b"demotion_id", "employee_id", b"employee_id", "etag", b"etag", "held", b"held", "reason", b"reason", "removed", b"removed", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__removed: _TypeAlias = _typing.Literal["removed"]  # noqa: Y015
+    _WhichOneofArgType__removed: _TypeAlias = _typing.Literal["_removed", b"_removed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__removed) -> _WhichOneofReturnType__removed | None: ...
 
 Global___ProposeDemotionRequest: _TypeAlias = ProposeDemotionRequest  # noqa: Y015
 
