@@ -223,7 +223,8 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
             reviewed = ManagerReviewed(approved=yes, score=score, report=report, reviewed_by=actor)
             return [reviewed] if yes else [reviewed, _rejected(report, context)]
         case stage, ReviewTwoLevelsRequest(approved=yes, reason=reason) if stage < Candidacy.STATE_LISTED:
-            return _two_levels_reviewed(state, yes, reason, context)
+            parts = _judges(state, act, actor) | state.over
+            return _two_levels_reviewed(state, yes, reason, parts, context)
         case Candidacy.STATE_MANAGER_REVIEWED, ScoreInterviewRequest() as interview:
             return [_interviewed(state, interview, act.interview, actor)]
         case Candidacy.STATE_LISTED, RaiseObjectionRequest(objection_id=objection_id, reason=reason):
@@ -233,12 +234,15 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
         case _, RaiseObjectionRequest():
             raise NotAllowed("NOT_LISTED", "only a candidacy on a public list that is not approved can be objected to")
         case Candidacy.STATE_LISTED, SettleObjectionRequest() as settlement:
+            message = "who reviewed, interviewed or scored the candidate, or objected to them, settles no objection"
+            parts = _judges(state, act, actor) | _objecting(state)
+            _refuse_involved(actor, parts, f"{message}: somebody else in HR does")
             return _settled(state, settlement, act.calendar, context)
         case Candidacy.STATE_LISTED, ApproveCandidacyRequest(reason=reason):
-            parts = state.reviewers | _objecting(state) | {one.settled_by for one in state.settled.values()}
-            _refuse_involved(
-                actor, parts, "who reviewed it, objected to it or settled an objection does not approve it"
-            )
+            parts = _judges(state, act, actor) | _objecting(state)
+            parts |= {one.settled_by for one in state.settled.values()}
+            message = "who reviewed, interviewed or scored the candidate, objected to them or settled an objection"
+            _refuse_involved(actor, parts, f"{message} does not approve them: somebody else in HR does")
             return [_approved(state, reason, act, context)]
         case Candidacy.STATE_APPROVED, IssueLetterRequest():
             return [LetterIssued(issued_date=text, issued_by=actor)]
@@ -298,6 +302,11 @@ def _is_said(state: State, request: Request, actor: str) -> bool:
 
 def _objecting(state: State) -> frozenset[str]:
     return frozenset(one.raised_by for one in state.objections.values())
+
+
+def _judges(state: State, act: ActOnCandidacy, actor: str) -> frozenset[str]:
+    """Actors who have judged the candidate; of their peers nobody is known but the caller."""
+    return state.judges | ({actor} if act.is_peer else frozenset())
 
 
 def _refuse_conflict(state: State, act: ActOnCandidacy, actor: str) -> None:
@@ -363,14 +372,18 @@ def lacking(state: State, interviewer_ids: Sequence[str], rules: CompetitionRule
     return missing
 
 
-def _two_levels_reviewed(state: State, approved: bool, reason: str, context: Context) -> list[Event]:
+def _two_levels_reviewed(
+    state: State, approved: bool, reason: str, parts: frozenset[str], context: Context
+) -> list[Event]:
+    """`parts`: who has, or is to have, another part in it."""
     if not state.applied.two_levels:
         raise NotAllowed("ONE_LEVEL", "this candidacy is for the next rung: there is nothing to review")
     if TwoLevelsReviewed in state.told:
         raise NotAllowed("WRONG_STATE", "the two levels have been reviewed")
-    interviewers = frozenset(f"user:{one}" for one in state.interviews)
-    message = "who reviews it as the lead or the manager, or interviewed, does not review it again"
-    _refuse_involved(context.actor, state.reviewers | state.over | interviewers, message)
+    message = (
+        "who reviews it as the lead or the manager, or interviewed or scored the candidate, does not review it again"
+    )
+    _refuse_involved(context.actor, parts, message)
     reviewed = TwoLevelsReviewed(approved=approved, reason=reason, reviewed_by=context.actor)
     return [reviewed] if approved else [reviewed, _rejected(reason, context)]
 
@@ -446,8 +459,6 @@ def _settled(state: State, request: SettleObjectionRequest, calendar: CountedBy,
         raise NotFound("OBJECTION_NOT_FOUND", f"there is no objection {objection_id}")
     if objection_id in state.settled:
         raise NotAllowed("OBJECTION_SETTLED", f"objection {objection_id} has been settled")
-    parts = state.reviewers | _objecting(state)
-    _refuse_involved(actor, parts, "who reviewed the candidate or objected to them settles no objection")
     settled = ObjectionSettled(
         objection_id=objection_id,
         upheld=request.upheld,

@@ -27,6 +27,7 @@ from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities, Pinned
 from services.promotion.histories import Histories, Months
 from services.promotion.interviewing import add_up, full_points
+from services.promotion.peer_scores import PEER_SCORES
 from services.promotion.post import tightest
 from services.promotion.seats import Seats
 from stepladder.promotion.v1 import candidacy_pb2 as pb
@@ -40,6 +41,7 @@ _FIELDS = {one.message_type: one.name for one in pb.ActOnCandidacy.DESCRIPTOR.on
 BY_RULES = (pb.ReviewAsManagerRequest, pb.PassPostTrainingRequest, pb.AppointCandidacyRequest)
 BY_CALENDAR = (pb.SettleObjectionRequest, pb.ApproveCandidacyRequest)
 BY_SEATS = (pb.ApproveCandidacyRequest, pb.AppointCandidacyRequest)
+BY_PEERS = (pb.ReviewTwoLevelsRequest, pb.SettleObjectionRequest, pb.ApproveCandidacyRequest)
 """What is looked up for which requests."""
 
 
@@ -275,6 +277,9 @@ class CandidacyApi:
         if isinstance(request, BY_SEATS):
             await self._look_for_seat(command, request, found, context)
             command.employed = found.directory.employed(applied.employee_id, context.today)
+        if isinstance(request, BY_PEERS):
+            scoring = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state
+            command.is_peer = caller_id(context) in scoring.given  # of nobody else is anything looked up
         if isinstance(request, pb.ScoreInterviewRequest):
             command.conflict = found.apart
             if not found.apart:

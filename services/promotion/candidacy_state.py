@@ -107,6 +107,11 @@ class State:
         return frozenset(one.reviewed_by for one in reviews) - {""}
 
     @property
+    def judges(self) -> frozenset[str]:
+        """Actors who have reviewed it or interviewed the candidate."""
+        return self.reviewers | {f"user:{one}" for one in self.interviews}
+
+    @property
     def over(self) -> frozenset[str]:
         """Actors: who led the candidate on the day of the application, and whoever led that one."""
         return frozenset(f"user:{one}" for one in (self.applied.lead_id, self.applied.manager_id) if one)

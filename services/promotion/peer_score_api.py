@@ -66,9 +66,11 @@ class PeerScoreApi:
         caller, today = caller_id(context), context.today
         if not (await directory_around(self._commands, caller, today)).employed(caller, today):
             raise need_to_know()
-        competition_id = (await self._commands.load(CANDIDACY, request.candidacy_id)).state.applied.competition_id
-        if await self._competing(competition_id, [caller]):
+        candidacy = (await self._commands.load(CANDIDACY, request.candidacy_id)).state
+        if await self._competing(candidacy.applied.competition_id, [caller]):
             raise need_to_know()
+        if context.actor in candidacy.reviewers:
+            raise NotAllowed("SEPARATION_OF_DUTIES", "who reviewed the candidate gives no peer's score")
         await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)
         return pb.GivePeerScoreResponse()
 

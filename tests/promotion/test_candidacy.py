@@ -360,6 +360,7 @@ def test_a_managers_score_counts_or_is_not_given(
         ("LISTED", AGENT, APPROVE, "CONFLICT_OF_INTEREST"),
         ("LISTED", LEAD, APPROVE, "SEPARATION_OF_DUTIES"),
         ("LISTED", MANAGER, APPROVE, "SEPARATION_OF_DUTIES"),
+        ("LISTED", PANEL[0], APPROVE, "SEPARATION_OF_DUTIES"),
         ("APPROVED", AGENT, LETTER, "CONFLICT_OF_INTEREST"),
         ("LETTER_ISSUED", AGENT, TRAINING, "CONFLICT_OF_INTEREST"),
         ("TRAINED", AGENT, APPOINT, "CONFLICT_OF_INTEREST"),
@@ -386,6 +387,9 @@ def test_a_conflict_that_was_looked_up(stage: str) -> None:
 def test_two_levels_need_the_executive() -> None:
     """Without a yes nobody is listed; with a no it is over."""
     scored = after(TWO_LEVELS, *WAY[1:7])
+    peer = Step(act(CHAIR_SAYS, is_peer=True), f"user:{CHAIR}", APPLIED_ON)
+    assert refused(scored, peer).reason == "SEPARATION_OF_DUTIES"
+    assert refused(scored, by(PANEL[0], CHAIR_SAYS)).reason == "SEPARATION_OF_DUTIES"
     assert lacking(scored, PANEL, RULES) == ["the executive's review of two levels"]
     assert refused(scored, note(LIST, LISTED_ON)).reason == "TWO_LEVELS"
     assert refused(scored, by(LEAD, CHAIR_SAYS)).reason == "SEPARATION_OF_DUTIES"
@@ -497,9 +501,9 @@ def test_an_objection_upheld_ends_it() -> None:
 
 
 def test_who_settles_an_objection() -> None:
-    """Nobody who raised one or reviewed the candidate, and whoever does it approves nothing."""
+    """Nobody who raised one, reviewed the candidate or interviewed them, and whoever does it approves nothing."""
     state = after(objecting("o-1", MONDAY), objecting("o-2", MONDAY, HR), before=at("LISTED"))
-    for person in (COLLEAGUE, HR, LEAD, MANAGER):
+    for person in (COLLEAGUE, HR, LEAD, MANAGER, PANEL[1]):
         assert refused(state, by(person, DISMISS, MONDAY)).reason == "SEPARATION_OF_DUTIES"
     settled = after(dismissing("o-1", MONDAY), dismissing("o-2", MONDAY), before=state)
     for person in (MEDIATOR, HR):
@@ -543,6 +547,16 @@ def test_a_calendar_that_changes_while_an_objection_pauses() -> None:
     state = after(objecting("o-1", MONDAY), before=at("LISTED"))
     assert not answer(state, note(MoveNotice(calendar=longer), MONDAY))
     assert after(dismissing("o-1", MONDAY, longer), before=state).notice_until == "2026-03-31"  # 24 25 27 30 31
+
+
+def test_a_peer_decides_nothing() -> None:
+    """Who gave a score is told what a reviewer is told: from the words of a refusal nobody learns of a score."""
+    listed = after(objecting("o-1", MONDAY), before=at("LISTED"))
+    for state, request in ((at("LISTED"), APPROVE), (listed, DISMISS)):
+        peer = refused(state, Step(act(request, is_peer=True), f"user:{HR}", AFTER_NOTICE))
+        reviewer = refused(state, by(MANAGER, request, AFTER_NOTICE))
+        assert (peer.reason, peer.message) == (reviewer.reason, reviewer.message)
+        assert peer.reason == "SEPARATION_OF_DUTIES"
 
 
 # ---- From the approval to the post

@@ -45,6 +45,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     ReviewAsLeadRequest,
     ReviewAsManagerRequest,
     ReviewTwoLevelsRequest,
+    ScoreInterviewRequest,
     SettleObjectionRequest,
     WithdrawCandidacyRequest,
 )
@@ -78,6 +79,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyRejected,
     CandidacyWithdrawn,
     CompetitionClosed,
+    InterviewScored,
     LeadReviewed,
     ListPublished,
     ManagerReviewed,
@@ -100,8 +102,8 @@ from tests.deciding import fold
 from tests.promotion.candidacies import CHAIR, LEAD, RULES, act, applying, counted_by, eligibility
 
 MONDAY = date(2026, 3, 16)
-HR_PEOPLE = ("e-hr1", "e-hr2", "e-hr3")
-"""The first of them reviews all candidates, for they have no manager."""
+HR_PEOPLE = ("e-hr1", "e-hr2", "e-hr3", "e-hr4")
+"""The first of them reviews all candidates, for they have no manager; the last has interviewed them."""
 COMPETITIONS: dict[str, tuple[str, ...]] = {"c-1": ("e-1", "e-2"), "c-2": ("e-1", "e-3")}
 """Who competes in which, by rank. It is two levels for the last one."""
 CANDIDACIES = {candidacy_key(of, who): (of, who) for of, people in COMPETITIONS.items() for who in people}
@@ -153,6 +155,7 @@ class Promotions(RuleBasedStateMachine):
         self.touched: dict[str, set[date]] = {key: set() for key in CANDIDACIES}
         self.open: dict[str, set[str]] = {key: set() for key in CANDIDACIES}
         self.involved: dict[str, set[str]] = {key: set() for key in CANDIDACIES}
+        self.settlers: dict[str, set[str]] = {key: set() for key in CANDIDACIES}
         self.approved: set[str] = set()
         self.sitting: set[str] = set()
         self.executive: set[str] = set()
@@ -266,6 +269,7 @@ class Promotions(RuleBasedStateMachine):
         self.give(CANDIDACY, key, application, f"user:{who}")
         self.say(key, ReviewAsLeadRequest(recommended=True, interview_date=day, report="x"), LEAD)
         self.say(key, ReviewAsManagerRequest(approved=True, score="80", report="x"), "e-hr1")
+        self.say(key, ScoreInterviewRequest(notes="x"), "e-hr4")
         self.give(CANDIDACY, key, NoteScore(score=Score(total="80")))
 
     @rule(data=st.data())
@@ -486,7 +490,7 @@ class Promotions(RuleBasedStateMachine):
         of, who = CANDIDACIES[key]
         self.happened[type(event)] += 1
         match event:
-            case LeadReviewed() | ManagerReviewed():
+            case LeadReviewed() | ManagerReviewed() | InterviewScored():
                 self.involved[key].add(actor)
             case TwoLevelsReviewed(approved=True):
                 self.executive.add(key)
@@ -500,10 +504,11 @@ class Promotions(RuleBasedStateMachine):
                 self.open[key].add(objection_id)
                 self.touched[key].add(self.today)
             case ObjectionSettled(objection_id=objection_id):
-                self.involved[key].add(actor)
+                assert actor not in self.involved[key]
+                self.settlers[key].add(actor)
                 self.open[key].discard(objection_id)
             case CandidacyApproved():
-                assert actor not in self.involved[key]
+                assert actor not in self.involved[key] | self.settlers[key]
                 assert not self.open[key]
                 assert len(self.notice(key)) >= 5
                 self.approved.add(key)

@@ -12,6 +12,7 @@ from grpc import StatusCode
 from libs.common.eventsourcing import Aggregate, Context, Recorded
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.career import CAREER
+from services.promotion.competition import COMPETITION
 from services.promotion.rankings import Rankings
 from stepladder.promotion.v1 import candidacy_pb2 as told
 from stepladder.promotion.v1 import competition_pb2 as pb
@@ -241,6 +242,42 @@ async def test_who_interviews_does_not_apply(contest: Contest) -> None:
     await refused(contest.rank(), NOT_NOW, "INTERVIEWER_IS_CANDIDATE")
     await contest.panel()
     assert [one.candidacy_id for one in (await contest.rank()).ranking] == [first]
+
+
+async def test_who_judged_the_candidate_decides_nothing(people: Competing) -> None:
+    """Somebody of HR who interviewed, or as a peer gave a score: neither settles an objection nor approves."""
+    interviewer, peer = people.hr[2], await people.world.employee(people.team, job_family="hr")
+    people.panel.append(interviewer)
+    people.agents.append(peer)
+    panel = (await people.service.commands.load(COMPETITION, people.id)).state.panel
+    larger = pb.SetPanel(
+        request=pb.SetPanelRequest(competition_id=people.id, interviewer_ids=people.panel),
+        minimum_interviewers=2,
+        question_ids=panel.question_ids,
+        bank_position=panel.bank_position,
+    )
+    await people.command(COMPETITION, people.id, larger)
+    await people.apply()
+    await people.reviewed()
+    await people.interviewed()
+    await people.peers("80", "70", "90")
+    people.at("2026-03-16")
+    await people.listed()
+    raising = told.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="the calls were mine")
+    objection_id = (await people.say(raising, people.lead)).objection_id
+    settling = told.SettleObjectionRequest(candidacy_id=people.key, objection_id=objection_id, reason="they were not")
+    people.at("2026-03-24")
+    for person in (interviewer, peer):
+        await refused(people.say(settling, person), NOT_NOW, "SEPARATION_OF_DUTIES")
+    await people.say(settling, people.hr[0])
+    people.at("2026-04-09")
+    refusals = [
+        await refused(people.approve(person), NOT_NOW, "SEPARATION_OF_DUTIES")
+        for person in (people.hr[0], interviewer, peer)
+    ]
+    assert len({one.message for one in refusals}) == 1
+    assert await reserved(people) == ""
+    assert (await people.approve()).state == Candidacy.STATE_APPROVED
 
 
 async def test_who_leads_the_candidate_by_now_does_not_interview(people: Competing) -> None:

@@ -23,8 +23,10 @@ import stepladder.promotion.v1
 from libs.common.streams import LOG_RESTRICTED
 from services.promotion.peer_scores import PEER_SCORES
 from stepladder.promotion.v1 import peer_score_pb2 as pb
+from stepladder.promotion.v1.candidacy_pb2 import ReviewTwoLevelsRequest
 from tests.refusals import refused
 from tests.services.competing import Competing, competing
+from tests.services.test_candidacies import another
 from tests.services.test_check_ins import by
 from tests.services.world import World, caught_up
 
@@ -113,6 +115,18 @@ async def test_who_competes_by_now_gives_no_score(people: Competing) -> None:
     await peers(people, pb.ClosePeersRequest(candidacy_id=people.key), people.hr[0])
     seen = await people.seen()
     assert (seen.peers, seen.peers_mean.value) == (3, "80")
+
+
+async def test_who_reviewed_the_candidate_gives_no_score(people: Competing) -> None:
+    """Though they were asked: nobody judges somebody in two parts, whichever comes first."""
+    people = await another(people, "head")
+    chair = await people.world.employee(people.team, job_family="executive")
+    people.agents.append(chair)
+    await people.apply()
+    await people.reviewed()
+    await people.peers(close=False)
+    await people.act(ReviewTwoLevelsRequest, chair, approved=True, reason="did the work of two")
+    await refused(peers(people, give(people, "80"), chair), NOT_NOW, "SEPARATION_OF_DUTIES")
 
 
 @pytest.mark.parametrize("score", ["101", "-1", "80.123", "1e1", "", "８０"])

@@ -1064,11 +1064,14 @@ class ActOnCandidacy(_message.Message):
     SEAT_FIELD_NUMBER: _builtins.int
     EMPLOYED_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
+    IS_PEER_FIELD_NUMBER: _builtins.int
     conflict: _builtins.str
     """ScoreInterview: why the caller must not judge this candidate, besides what the candidacy itself tells; empty: nothing."""
     seat: _builtins.bool
     """The same: the competition has a seat for the candidate."""
     employed: _builtins.bool
+    is_peer: _builtins.bool
+    """ReviewTwoLevels, SettleObjection, ApproveCandidacy: the caller has given a peer's score."""
     @_builtins.property
     def apply(self) -> Global___ApplyRequest: ...
     @_builtins.property
@@ -1144,10 +1147,11 @@ class ActOnCandidacy(_message.Message):
         seat: _builtins.bool = ...,
         employed: _builtins.bool = ...,
         passed: _abc.Iterable[Global___ActOnCandidacy.CoursePassed] | None = ...,
+        is_peer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "apply", b"apply", "appoint", b"appoint", "approve", b"approve", "calendar", b"calendar", "interview", b"interview", "issue_letter", b"issue_letter", "pass_post_training", b"pass_post_training", "raise_objection", b"raise_objection", "reject", b"reject", "request", b"request", "review_as_lead", b"review_as_lead", "review_as_manager", b"review_as_manager", "review_two_levels", b"review_two_levels", "rules", b"rules", "score_interview", b"score_interview", "settle_objection", b"settle_objection", "vacancies", b"vacancies", "withdraw", b"withdraw"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "apply", b"apply", "appoint", b"appoint", "approve", b"approve", "calendar", b"calendar", "conflict", b"conflict", "employed", b"employed", "interview", b"interview", "issue_letter", b"issue_letter", "pass_post_training", b"pass_post_training", "passed", b"passed", "raise_objection", b"raise_objection", "reject", b"reject", "request", b"request", "review_as_lead", b"review_as_lead", "review_as_manager", b"review_as_manager", "review_two_levels", b"review_two_levels", "rules", b"rules", "score_interview", b"score_interview", "seat", b"seat", "settle_objection", b"settle_objection", "vacancies", b"vacancies", "withdraw", b"withdraw"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "apply", b"apply", "appoint", b"appoint", "approve", b"approve", "calendar", b"calendar", "conflict", b"conflict", "employed", b"employed", "interview", b"interview", "is_peer", b"is_peer", "issue_letter", b"issue_letter", "pass_post_training", b"pass_post_training", "passed", b"passed", "raise_objection", b"raise_objection", "reject", b"reject", "request", b"request", "review_as_lead", b"review_as_lead", "review_as_manager", b"review_as_manager", "review_two_levels", b"review_two_levels", "rules", b"rules", "score_interview", b"score_interview", "seat", b"seat", "settle_objection", b"settle_objection", "vacancies", b"vacancies", "withdraw", b"withdraw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["apply", "review_as_lead", "review_as_manager", "review_two_levels", "score_interview", "raise_objection", "settle_objection", "approve", "issue_letter", "pass_post_training", "appoint", "withdraw", "reject"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015

@@ -40,7 +40,8 @@ class CandidacyServiceStub:
     an interviewer and nothing else until then; the candidate all of their own but others' names, interviews
     before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
     `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
-    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`, for a part
+    that the caller has themself.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -145,7 +146,8 @@ class CandidacyServiceServicer:
     an interviewer and nothing else until then; the candidate all of their own but others' names, interviews
     before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
     `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
-    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`, for a part
+    that the caller has themself.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in
@@ -180,8 +182,8 @@ class CandidacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReviewTwoLevels(self, request, context):
-        """The executive, who is neither the candidate's lead nor manager, of a candidacy for two levels at once, before it is
-        LISTED; a no is final: REJECTED.
+        """The executive, who is neither the candidate's lead nor manager, and has neither interviewed them nor given a peer's
+        score, of a candidacy for two levels at once, before it is LISTED; a no is final: REJECTED.
         Errors: FAILED_PRECONDITION `ONE_LEVEL`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -211,8 +213,8 @@ class CandidacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SettleObjection(self, request, context):
-        """HR, and not who raised it. The reason is read by the candidate, and by who leads them: it says in HR's words what was
-        objected and what came of it, so that nothing tells by whom. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
+        """HR, and nobody who objected to the candidate, reviewed or interviewed them, or gave a peer's score. The reason is read by the
+        candidate, and by who leads them: it says in HR's words what was objected and what came of it, so that nothing tells by whom. Upheld: the candidacy is REJECTED. Dismissed: the notice goes on; where the rules say so, by
         the business days on which no objection was open.
         Errors: NOT_FOUND `OBJECTION_NOT_FOUND`; FAILED_PRECONDITION `CALENDAR_ENDS` and others of the calendar.
         """
@@ -221,7 +223,8 @@ class CandidacyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveCandidacy(self, request, context):
-        """HR, and nobody who reviewed it, raised an objection or settled one. LISTED → APPROVED, from the day after the notice's
+        """HR, and nobody who reviewed it, interviewed the candidate, gave a peer's score, raised an objection or settled one;
+        all of these are refused in the same words, so that those tell of no score. LISTED → APPROVED, from the day after the notice's
         last, which is counted anew by the calendar as it is known now.
         Errors: FAILED_PRECONDITION `NOTICE_RUNNING`, `OBJECTION_OPEN`, `NO_SEAT`, `NOT_EMPLOYED`, and `APPOINTMENT_RESERVED` or
         `APPOINTMENT_RUNNING` when the employee is to hold another post. What a crash leaves reserved is free again an hour later;
@@ -386,7 +389,8 @@ class CandidacyService:
     an interviewer and nothing else until then; the candidate all of their own but others' names, interviews
     before they were scored, and who objected. Everybody else, and whoever competes for the same post, is PERMISSION_DENIED
     `NEED_TO_KNOW`, in the same words whatever there is. Nobody decides on their own candidacy: FAILED_PRECONDITION
-    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`.
+    `CONFLICT_OF_INTEREST`; nor where somebody else has to: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`, for a part
+    that the caller has themself.
 
     A command in another state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes
     nothing. NOT_FOUND `CANDIDACY_NOT_FOUND` is told to HR. `request_id`, `etag` and `at_least` work as in

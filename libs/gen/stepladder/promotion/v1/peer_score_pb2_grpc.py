@@ -98,7 +98,7 @@ class PeerScoreServiceServicer:
     def GivePeerScore(self, request, context):
         """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
         as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
-        Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
+        Errors: FAILED_PRECONDITION `PEERS_CLOSED`, `SEPARATION_OF_DUTIES` for who has reviewed the candidate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class PeerScoreServiceStub:
     GivePeerScore: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.GivePeerScoreRequest, _peer_score_pb2.GivePeerScoreResponse]
     """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
     as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
-    Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
+    Errors: FAILED_PRECONDITION `PEERS_CLOSED`, `SEPARATION_OF_DUTIES` for who has reviewed the candidate.
     """
     ClosePeers: _aio.UnaryUnaryMultiCallable[_peer_score_pb2.ClosePeersRequest, _peer_score_pb2.PeerScoring]
     """HR, or the candidate's manager, once and for ever: at any time, whether all have given or not. What somebody gave who
@@ -84,7 +84,7 @@ class PeerScoreServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_peer_score_pb2.GivePeerScoreResponse]:
         """A peer who was asked, as long as it is open, and does not compete for the same post by now. It takes the place of what they gave before, so saying it again is safe
         as long as nothing else was said. Answers nothing: who could read it again could be made to show it.
-        Errors: FAILED_PRECONDITION `PEERS_CLOSED`.
+        Errors: FAILED_PRECONDITION `PEERS_CLOSED`, `SEPARATION_OF_DUTIES` for who has reviewed the candidate.
         """
 
     @_abc_1.abstractmethod
