@@ -97,6 +97,12 @@ Command = (
 APPOINTABLE_AHEAD = timedelta(days=366)
 """How far ahead the first day of a trial may lie."""
 
+MOST_BY_ONE = 3
+"""How often one person may object to a candidacy, settled or not: nobody keeps it waiting for ever with new words."""
+MOST_OPEN = 100
+"""How many objections to a candidacy are open at once. HR reads all of them in one message of at most 4 MiB, and the
+longest words of so many are half of it. Settled ones are read there, too, but are no more than HR settles."""
+
 
 def candidacy_key(competition_id: str, employee_id: str) -> str:
     """The id of an employee's candidacy in a competition: nobody has two. Stored for ever."""
@@ -230,6 +236,7 @@ def _step(state: State, request: Request, act: ActOnCandidacy, context: Context)
         case Candidacy.STATE_LISTED, RaiseObjectionRequest(objection_id=objection_id, reason=reason):
             if objection_id in state.objections:
                 raise AlreadyExists("OBJECTION_EXISTS", "this id is of another objection of the caller's")
+            _refuse_too_many(state, actor)
             return [ObjectionRaised(objection_id=objection_id, reason=reason, raised_by=actor, raised_date=text)]
         case _, RaiseObjectionRequest():
             raise NotAllowed("NOT_LISTED", "only a candidacy on a public list that is not approved can be objected to")
@@ -307,6 +314,15 @@ def _objecting(state: State) -> frozenset[str]:
 def _judges(state: State, act: ActOnCandidacy, actor: str) -> frozenset[str]:
     """Actors who have judged the candidate; of their peers nobody is known but the caller."""
     return state.judges | ({actor} if act.is_peer else frozenset())
+
+
+def _refuse_too_many(state: State, actor: str) -> None:
+    if sum(one.raised_by == actor for one in state.objections.values()) >= MOST_BY_ONE:
+        message = f"one person objects to a candidacy at most {MOST_BY_ONE} times: tell HR what else there is"
+        raise NotAllowed("TOO_MANY_OBJECTIONS", message)
+    if len(state.open_objections) >= MOST_OPEN:
+        message = "HR has too many objections open: say it again when some are settled, or tell HR"
+        raise NotAllowed("TOO_MANY_OBJECTIONS", message)
 
 
 def _refuse_conflict(state: State, act: ActOnCandidacy, actor: str) -> None:

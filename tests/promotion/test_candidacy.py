@@ -8,7 +8,10 @@ import pytest
 from google.protobuf.message import Message
 
 from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound, Refused
+from libs.common.rpc import MAX_MESSAGE_BYTES
+from services.promotion import competition
 from services.promotion.candidacy import CANDIDACY, lacking
+from services.promotion.candidacy_rights import Role, to_resource
 from services.promotion.candidacy_state import State
 from stepladder.performance.v1.policy_pb2 import Calendar
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
@@ -37,6 +40,7 @@ from stepladder.promotion.v1.events_pb2 import (
     CandidacyDrifted,
     CandidacyListed,
     NoticeMoved,
+    ObjectionRaised,
     ObjectionSettled,
     PeersScored,
     PostTrainingPassed,
@@ -518,6 +522,32 @@ def test_objections_by_their_ids() -> None:
     settled = after(dismissing("o-1", MONDAY), before=state)
     assert not answer(settled, dismissing("o-1", date(2026, 3, 24)))
     assert refused(settled, by("e-hr3", UPHOLD, MONDAY)).reason == "OBJECTION_SETTLED"
+
+
+def test_one_person_objects_three_times() -> None:
+    """Those that were settled count, too; what was said before may be said again, and others are free to object."""
+    three = after(*(objecting(f"o-{one}", MONDAY) for one in range(3)), before=at("LISTED"))
+    three = after(dismissing("o-0", MONDAY), before=three)
+    refusal = refused(three, objecting("o-3", MONDAY))
+    assert (refusal.reason, "at most 3 times" in refusal.message) == ("TOO_MANY_OBJECTIONS", True)
+    assert not answer(three, objecting("o-1", MONDAY))
+    assert answer(three, objecting("o-3", MONDAY, "e-other"))
+
+
+def test_as_many_objections_as_a_message_holds() -> None:
+    """One hundred are open at once, of the longest words there are; when one is settled, there is room for one."""
+    longest = "\N{GRINNING FACE}" * 5000
+    raised = [
+        ObjectionRaised(objection_id=f"o-{one}", reason=longest, raised_by=f"user:e-{one // 3}-objects")
+        for one in range(100)
+    ]
+    full = fold(CANDIDACY, at("LISTED"), raised)
+    refusal = refused(full, objecting("o-100", MONDAY, "e-other"))
+    assert (refusal.reason, "settled" in refusal.message) == ("TOO_MANY_OBJECTIONS", True)
+    shown = to_resource(full, competition.State(), 1, frozenset({Role.HR}), HR)
+    assert len(shown.objections) == 100
+    assert shown.ByteSize() < MAX_MESSAGE_BYTES
+    assert answer(after(dismissing("o-0", MONDAY), before=full), objecting("o-100", MONDAY, "e-other"))
 
 
 def test_a_calendar_that_changes_in_mid_notice() -> None:

@@ -206,7 +206,7 @@ class CandidacyServiceServicer:
         taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
         HR says when it is settled.
         Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
-        `NOT_LISTED`.
+        `NOT_LISTED`, `TOO_MANY_OBJECTIONS` for who has objected to this candidacy three times, settled or not, and while a hundred are open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

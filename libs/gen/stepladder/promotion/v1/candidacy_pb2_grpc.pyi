@@ -68,7 +68,7 @@ class CandidacyServiceStub:
     taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
     HR says when it is settled.
     Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
-    `NOT_LISTED`.
+    `NOT_LISTED`, `TOO_MANY_OBJECTIONS` for who has objected to this candidacy three times, settled or not, and while a hundred are open.
     """
     SettleObjection: _aio.UnaryUnaryMultiCallable[_candidacy_pb2.SettleObjectionRequest, _candidacy_pb2.Candidacy]
     """HR, and nobody who objected to the candidate, reviewed or interviewed them, or gave a peer's score. The reason is read by the
@@ -197,7 +197,7 @@ class CandidacyServiceServicer(metaclass=_abc_1.ABCMeta):
         taken down: what it is about is not for everybody. Its words and who raised it are for HR only; the candidate reads what
         HR says when it is settled.
         Errors: ALREADY_EXISTS `OBJECTION_EXISTS` if the caller has used the id with other words; FAILED_PRECONDITION
-        `NOT_LISTED`.
+        `NOT_LISTED`, `TOO_MANY_OBJECTIONS` for who has objected to this candidacy three times, settled or not, and while a hundred are open.
         """
 
     @_abc_1.abstractmethod
