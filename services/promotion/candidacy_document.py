@@ -236,9 +236,12 @@ def _came_out(state: State, explained: ScoreExplanation | None) -> str:
     ranked = explained.ranked
     seats = f"{explained.seats} {'seat' if explained.seats == 1 else 'seats'}"
     place = f"With {ranked.total} points at rank {ranked.rank} of {explained.candidates}, for {seats}"
-    if explained.within_seats:
-        ended = state.stage in _NO_SEAT
-        return f"{place}; then the candidacy ended: {STATES[state.stage]}." if ended else f"{place}: within the seats."
+    if moved_up := CandidacyListed in state.told and not explained.within_seats:
+        place += ", listed later, as others had left"
+    if explained.within_seats or moved_up:
+        if state.stage in _NO_SEAT:
+            return f"{place}; then the candidacy ended: {STATES[state.stage]}."
+        return f"{place}." if moved_up else f"{place}: within the seats."
     return f"{place}: not within the seats." if ranked.passed else f"{place}: below the pass mark."
 
 
@@ -326,8 +329,10 @@ def _outcome(explained: ScoreExplanation) -> Section | None:
         tables.append(Table("Compared with the one before, who has the same total", ("By", "Own", before), rows))
     if not tables:
         return None
+    if not explained.changes:
+        return Section("What told apart those with the same total", (), (), tables)
     sentence = "Each line says what one part would have had to be for a seat, if all else had been as it was."
-    return Section("What would have changed the outcome", [sentence] if explained.changes else (), (), tables)
+    return Section("What would have changed the outcome", [sentence], (), tables)
 
 
 def _eligibility(file: CandidacyFile) -> Section:

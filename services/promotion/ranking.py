@@ -178,8 +178,13 @@ def explain(
     ranking: Sequence[Ranked],
     scores: Mapping[str, Score],
     candidacy_id: str,
+    *,
+    listed: bool = False,
 ) -> ScoreExplanation:
-    """How a candidate of a ranking came out, and what would have changed it. `scores` by candidacy, of all of them."""
+    """How a candidate of a ranking came out, and what would have changed it, unless they were listed later after all.
+
+    `scores` by candidacy, of all of them.
+    """
     candidates = {one.candidacy_id: _ranked_as(one, scores[one.candidacy_id]) for one in ranking}
     place = next(place for place, one in enumerate(ranking) if one.candidacy_id == candidacy_id)
     ranked, mine = ranking[place], candidates[candidacy_id]
@@ -196,14 +201,17 @@ def explain(
         within_seats=seated,
         lot_seed=seed,
         comparisons=compared(rules, seed, mine, before) if before else [],
-        changes=[] if seated else changes(rules, seed, list(candidates.values()), candidacy_id, seats),
+        changes=[] if seated or listed else changes(rules, seed, list(candidates.values()), candidacy_id, seats),
     )
 
 
 def without_names(rules: CompetitionRules, explanation: ScoreExplanation) -> ScoreExplanation:
-    """For those who are not told who the interviewers and the other candidates are."""
+    """For those who are not told who the interviewers and the other candidates are, nor what these came to: what would
+    have been enough gives away the total of the last within the seats.
+    """
     told = ScoreExplanation()
     told.CopyFrom(explanation)
+    del told.changes[:]
     for comparison in told.comparisons:
         comparison.other = ""
     sources = {part.part_id: part.WhichOneof("source") for part in rules.parts}

@@ -27,7 +27,7 @@ from services.promotion.stages import Stages
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1 import scoring_pb2 as pb
 from stepladder.promotion.v1.competition_pb2 import Competition
-from stepladder.promotion.v1.events_pb2 import CandidacyScored, CompetitionRanked
+from stepladder.promotion.v1.events_pb2 import CandidacyListed, CandidacyScored, CompetitionRanked
 
 
 class ScoreApi:
@@ -76,7 +76,8 @@ class ScoreApi:
         found = await self._commands.known(CANDIDACY, [one.candidacy_id for one in ranking], latest=True)
         scores = {one: standing.state.last(CandidacyScored).score for one, standing in found.items()}
         seed = seen.competition.ranked.lot_seed
-        made = explain(rules, opened.competition_id, seed, opened.seats, ranking, scores, candidacy_id)
+        listed = CandidacyListed in seen.state.told
+        made = explain(rules, opened.competition_id, seed, opened.seats, ranking, scores, candidacy_id, listed=listed)
         subject = COMPETITION.subject(opened.competition_id)
         history = (await self._commands.histories([subject]))[subject]
         made.drift = drift.told(seen.state, named=Role.HR in seen.roles)

@@ -189,7 +189,9 @@ def test_the_first_page_says_how_it_came_out_and_adds_up() -> None:
         "Notice to": "2026-07-10",
     }
     first = made.sections[0]
-    assert first.sentences == ["With 84.02 points at rank 3 of 3, for 1 seat: not within the seats."]
+    assert first.sentences == ["With 84.02 points at rank 3 of 3, for 1 seat, listed later, as others had left."]
+    unlisted = candidacy_document(told(STEPS[:8])).sections[0]
+    assert unlisted.sentences == ["With 84.02 points at rank 3 of 3, for 1 seat: not within the seats."]
     rows = [[shown(cell) for cell in row] for row in tables(made)["The score"].rows]
     assert rows[1] == ["PM score", "10", "76", "8 of 10", "80", "8"]
     assert rows[-1] == ["Total", "100", "", "", "", "84.02"]
@@ -264,6 +266,14 @@ def test_what_told_ties_apart_and_what_would_have_changed_the_outcome() -> None:
     changes = {row[0]: row[2] for row in made["What each part alone would have had to be"].rows}
     assert changes["PM score"] == "not even 100"
     assert shown(changes["Interview"]) == "93.994445"
+
+
+def test_the_candidate_cannot_reckon_the_total_of_another() -> None:
+    """What would have been enough is that of the last within the seats: for HR only."""
+    made = candidacy_document(told(own=True))
+    assert "What each part alone would have had to be" not in tables(made)
+    assert "93.99" not in text_of(made)
+    assert "What told apart those with the same total" in text_of(made)
 
 
 def test_eligibility_and_each_step_are_told() -> None:

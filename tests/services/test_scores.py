@@ -182,12 +182,30 @@ async def test_only_hr_is_told_names_and_only_those_concerned_a_score(contest: C
         assert not set(re.findall(r"e-\w+", str(explained))) & {*interviewers, other}
         by_part = {part.part_id: part for part in explained.score.parts}
         assert [one.name for one in by_part["interview"].inputs] == ["interviewer-1", "interviewer-2"]
+        assert not explained.changes
     told_of_second = await score(contest, second, other)
+    assert (await score(contest, second)).changes  # of which the total of the first can be reckoned
     assert [one.other for one in told_of_second.comparisons] == [""]
+    assert not told_of_second.changes
     for caller in (other, outsider, *interviewers):
         await refused(score(contest, first, caller), *NO)
         await refused(score(contest, "c-none", caller), *NO)
     await refused(score(contest, "c-none"), StatusCode.NOT_FOUND, "CANDIDACY_NOT_FOUND")
+
+
+async def test_whoever_moves_up_reads_that_they_did(contest: Contest) -> None:
+    """Not that they are outside of the seats, nor what would have put them within."""
+    _, second = await contest.competed(5, 3)
+    await contest.rank()
+    assert (await score(contest, second)).changes
+    await contest.withdraw(contest.agents[0])
+    await contest.publish()
+    assert not (await score(contest, second)).changes
+    for caller in (contest.hr, contest.agents[1]):
+        page = text_of(await case_file(contest, second, caller))
+        assert "at rank 2 of 2, for 1 seat, listed later, as others had left." in page
+        assert "not within the seats" not in page
+        assert contest.agents[0] not in page
 
 
 async def test_there_is_no_score_of_who_has_left(contest: Contest) -> None:

@@ -115,7 +115,9 @@ class ScoreExplanation(_message.Message):
 
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartChange]:
-        """For who is not within the seats: for each part what it alone would have had to be, all else as it was."""
+        """For who is not within the seats, and was not listed later as others left: for each part what it alone would have had
+        to be, all else as it was. Told to HR only: it gives away the total of the last within the seats.
+        """
 
     def __init__(
         self,

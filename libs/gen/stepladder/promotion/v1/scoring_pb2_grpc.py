@@ -57,13 +57,14 @@ class ScoreServiceServicer:
     """
 
     def GetScore(self, request, context):
-        """What a candidate's total is made of, what it rests on, the rank that it gave and what told ties apart, and what would
-        have changed the outcome.
+        """What a candidate's total is made of, what it rests on, the rank that it gave and what told ties apart, and, for HR, what
+        would have changed the outcome.
 
         For whoever may see the score in the candidacy (`CandidacyService`), but for interviewers: the candidate, who leads or
         manages them, HR, and for two levels at once the executive. Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`,
-        whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are; everybody
-        else reads `interviewer-1` and so on, by what they gave.
+        whether there is such a candidacy or not. Only HR is told who the interviewers and the other candidates are, and what
+        would have changed the outcome, which gives away another's total; everybody else reads `interviewer-1` and so on, by
+        what they gave.
         Errors: NOT_FOUND `CANDIDACY_NOT_FOUND`, for HR; FAILED_PRECONDITION `NOT_SCORED` before the competition is ranked, and
         for who has left it before. Once applications are closed, HR is told what would come out now instead (`provisional`).
         """
