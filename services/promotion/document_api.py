@@ -63,7 +63,10 @@ class DocumentApi:
             raise Unavailable("NOT_YET_INCLUDED", message)
         notices = {
             candidacy_id: Notice(
-                one.state.listed.listed_date, one.state.notice_until, one.state.listed.notice_business_days
+                one.state.listed.listed_date,
+                one.state.notice_until,
+                one.state.listed.notice_business_days,
+                one.state.last(CandidacyApproved).approved_date,
             )
             for candidacy_id, one in listed.items()
         }

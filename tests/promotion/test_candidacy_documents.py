@@ -21,7 +21,7 @@ from libs.documents.print import pdf_of
 from services.promotion.candidacy_document import CandidacyFile, candidacy_document
 from services.promotion.candidacy_state import State, evolve
 from services.promotion.letter import ENGLISH, LANGUAGES, TEXTS, Letter, letter_document
-from services.promotion.list_document import Notice, list_document
+from services.promotion.list_document import APPROVED, HOW, OPEN, Notice, list_document
 from services.promotion.ranking import Candidate, explain, rank, without_names
 from services.promotion.scoring import Given, Inputs, exact, score
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
@@ -363,21 +363,32 @@ PUBLIC = PublicList(
         PublicList.Entry(rank=2, candidacy_id="7", employee_id="e-7", display_name="Ilze Kalniņa"),
     ],
 )
-NOTICES = {"8": Notice("2026-07-01", "2026-07-08", 5), "7": Notice("2026-07-02", "2026-07-09", 5)}
+NOTICES = {"8": Notice("2026-07-01", "2026-07-08", 5, "2026-07-20"), "7": Notice("2026-07-02", "2026-07-09", 5, "")}
 
 
 def test_the_public_list_has_names_ranks_and_days_and_no_score() -> None:
     made = list_document(PUBLIC, "Team lead", "North", NOTICES)
     (table,) = made.sections[0].tables
     assert table.rows == [
-        [1, "客服代表", "e-8", "2026-07-01", "2026-07-08", 5],
-        [2, "Ilze Kalniņa", "e-7", "2026-07-02", "2026-07-09", 5],
+        [1, "客服代表", "e-8", "2026-07-01", "2026-07-08", 5, "no longer: approved on 2026-07-20", "8"],
+        [2, "Ilze Kalniņa", "e-7", "2026-07-02", "2026-07-09", 5, "until the approval", "7"],
     ]
     assert dict(made.headlines)["To the last day"] == "2026-07-09"
     assert (made.title, made.subtitle) == (
         "Public notice · Team lead",
         "2 seats as Team lead in North, competition c-1, published on 2026-07-01",
     )
+
+
+def test_a_list_asks_for_objections_only_while_they_are_taken() -> None:
+    """To whoever is not approved, however long the notice is over."""
+    assert list_document(PUBLIC, "Team lead", "North", NOTICES).sections[0].sentences == [OPEN, HOW, APPROVED]
+    none_yet = {one: replace(notice, approved="") for one, notice in NOTICES.items()}
+    assert list_document(PUBLIC, "Team lead", "North", none_yet).sections[0].sentences == [OPEN, HOW]
+    everybody = {one: replace(notice, approved="2026-07-20") for one, notice in NOTICES.items()}
+    made = list_document(PUBLIC, "Team lead", "North", everybody)
+    assert made.sections[0].sentences == [APPROVED]
+    assert "To the last day" not in dict(made.headlines)
 
 
 def test_the_title_of_a_list_is_short_and_the_whole_stands_below() -> None:

@@ -276,11 +276,14 @@ async def approved(contest: Contest) -> str:
     await contest.publish()
     contest.world.clock[0] += timedelta(days=9)
     await contest.settled()
-    request: Any = told.ApproveCandidacyRequest(
-        candidacy_id=best, etag=(await contest.candidacy(best)).etag, reason="best"
-    )
-    await contest.world.candidacies.ApproveCandidacy(request, metadata=by(contest.hr2))
+    await approve(contest, best)
     return best
+
+
+async def approve(contest: Contest, candidacy_id: str) -> None:
+    etag = (await contest.candidacy(candidacy_id)).etag
+    request: Any = told.ApproveCandidacyRequest(candidacy_id=candidacy_id, etag=etag, reason="best")
+    await contest.world.candidacies.ApproveCandidacy(request, metadata=by(contest.hr2))
 
 
 async def test_no_list_goes_on_paper_without_its_days(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,6 +303,32 @@ async def test_no_list_goes_on_paper_without_its_days(contest: Contest, monkeypa
     may.set()
     await contest.settled()
     assert "2026-03-23" in text_of(await public_list(contest, contest.hr))
+
+
+async def test_a_list_says_until_when_objections_are_taken(contest: Contest) -> None:
+    """As the candidacies take them: after the last day of the notice, too, and none once it is approved."""
+    _, best = await contest.competed(3, 5)
+    await contest.rank()
+    await contest.publish()
+    contest.world.clock[0] += timedelta(days=9)
+    await contest.settled()
+    outsider = contest.agents[3]
+    page = text_of(await public_list(contest, outsider))
+    assert "until the approval" in page
+    assert best in page
+    raised = told.RaiseObjectionRequest(candidacy_id=best, objection_id="o-1", reason="too new")
+    await contest.world.candidacies.RaiseObjection(raised, metadata=by(outsider))
+    key = (await contest.candidacy(best)).objections[0].objection_id
+    settle = told.SettleObjectionRequest(
+        candidacy_id=best, objection_id=key, reason="not so", etag=(await contest.candidacy(best)).etag
+    )
+    await contest.world.candidacies.SettleObjection(settle, metadata=by(contest.hr))
+    await approve(contest, best)
+    page = text_of(await public_list(contest, outsider))
+    assert "until the approval" not in page
+    assert "no longer: approved on 2026-03-25" in page
+    raised.objection_id = "o-2"
+    await refused(contest.world.candidacies.RaiseObjection(raised, metadata=by(outsider)), REFUSED, "NOT_LISTED")
 
 
 async def test_the_letter_in_two_languages(contest: Contest) -> None:
