@@ -89,15 +89,21 @@ DECIDING: Mapping[type[Message], str] = {
 """Who decided: told on the first page."""
 
 WHO: Mapping[type[Message], str] = {
-    LeadReviewed: "the lead",
-    ManagerReviewed: "the manager",
     TwoLevelsReviewed: "the executive",
     InterviewScored: "an interviewer",
     ConflictDeclared: "an interviewer, or HR",
     ObjectionRaised: "a colleague",
-    CandidacyRejected: "whoever decided",
+    CandidacyScored: "HR",
+    CandidacyListed: "HR",
+    ObjectionSettled: "HR",
+    CandidacyApproved: "HR",
+    LetterIssued: "HR",
+    PostTrainingPassed: "HR",
+    CandidacyAppointed: "HR",
 }
-"""In place of others’ names; HR where it is none of these."""
+"""In place of others’ names, whoever it was. Of anything else it is told if it was the lead or the manager of the day of
+the application: in their place it may have been somebody else.
+"""
 
 _NO_SEAT = {Candidacy.STATE_WITHDRAWN, Candidacy.STATE_REJECTED, Candidacy.STATE_NOT_SELECTED}
 """Ended so, whatever the rank was."""
@@ -484,8 +490,10 @@ def _actor(file: CandidacyFile, one: Recorded) -> str:
     kind, _, name = one.envelope.actor.partition(":")
     if kind != "user":
         return f"the {kind} {name}"
-    if file.own and name != file.state.applied.employee_id:
-        return WHO.get(type(one.event), "HR")
+    applied = file.state.applied
+    if file.own and name != applied.employee_id:
+        over = {applied.lead_id: "the lead", applied.manager_id: "the manager"}
+        return WHO.get(type(one.event)) or over.get(name, "")
     return _named(file, name)
 
 

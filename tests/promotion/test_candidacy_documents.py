@@ -126,6 +126,8 @@ STEPS: Sequence[tuple[str, Message]] = (
             motivation=MOTIVATION,
             applied_date="2026-06-02",
             eligibility=ELIGIBILITY,
+            lead_id="e-lead",
+            manager_id="e-manager",
         ),
     ),
     (
@@ -136,7 +138,7 @@ STEPS: Sequence[tuple[str, Message]] = (
     ("user:e-manager", ManagerReviewed(approved=True, score="88", report="Ready.", reviewed_by="user:e-manager")),
     ("user:i-1", InterviewScored(interviewer_id="i-1", points=28, full_points=40, notes=NOTES)),
     ("user:i-2", InterviewScored(interviewer_id="i-2", points=30, full_points=40)),
-    ("policy:tell-peers", PeersScored(peers=3, mean=exact(Fraction(260, 3)))),
+    ("user:e-manager", PeersScored(peers=3, mean=exact(Fraction(260, 3)))),
     ("user:e-hr", CandidacyScored(score=SCORES["7"])),
     (
         "policy:list",
@@ -306,6 +308,27 @@ def test_the_candidate_is_told_everything_but_others_names() -> None:
         "Ilze",
     ):
         assert open_to_them in found
+
+
+@pytest.mark.parametrize(
+    ("actor", "event", "who"),
+    [
+        ("e-manager", PeersScored(peers=2), "the manager"),
+        ("e-hr", PeersScored(peers=2), ""),
+        ("e-hr", LeadReviewed(), ""),  # in the lead's place
+        ("e-hr", TrialEnded(), ""),
+        ("e-hr", CandidacyApproved(), "HR"),
+        ("e-manager", CandidacyRejected(), "the manager"),
+        ("e-lead", ObjectionRaised(objection_id="o-2"), "a colleague"),
+        ("e-lead", InterviewScored(interviewer_id="e-lead"), "an interviewer"),
+        ("e-7", CandidacyWithdrawn(), "Ilze Kalniņa (e-7)"),
+    ],
+)
+def test_the_candidate_is_told_who_acted_as_what_or_nothing(actor: str, event: Message, who: str) -> None:
+    """Never as what they did not, and never who is hidden."""
+    steps = [*STEPS, (f"user:{actor}", event)]
+    assert tables(candidacy_document(told(steps, own=True)))["Step by step"].rows[-1][2] == who
+    assert tables(candidacy_document(told(steps)))["Step by step"].rows[-1][2] == f"{NAMES[actor]} ({actor})"
 
 
 def test_the_candidate_reads_nothing_of_interviews_and_peers_before_the_competition_is_ranked() -> None:
