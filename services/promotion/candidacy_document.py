@@ -1,6 +1,6 @@
 """All of a candidacy as people read and print it: a page to understand it, then every number and every step. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,8 +13,10 @@ from libs.documents.document import IN_FRONT, NAME, Bars, Cell, Document, Sectio
 from libs.facts.values import decimal
 from services.promotion import drift
 from services.promotion.candidacy_state import Event, State
+from services.promotion.interviewing import full_points
 from services.promotion.scoring import fraction
 from stepladder.common.v1.envelope_pb2 import CommandNoted
+from stepladder.performance.v1.promotion_rules_pb2 import QuestionBank
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.events_pb2 import (
     ApprovalLapsed,
@@ -40,8 +42,9 @@ from stepladder.promotion.v1.events_pb2 import (
     TrialEnded,
     TwoLevelsReviewed,
 )
+from stepladder.promotion.v1.interview_pb2 import AnswerScore
 from stepladder.promotion.v1.score_pb2 import Exact, PartScore
-from stepladder.promotion.v1.scoring_pb2 import ScoreExplanation
+from stepladder.promotion.v1.scoring_pb2 import InterviewSpread, ScoreExplanation
 
 STATES: Mapping[Candidacy.State.ValueType, str] = {
     Candidacy.STATE_APPLIED: "applied",
@@ -101,9 +104,8 @@ WHO: Mapping[type[Message], str] = {
     PostTrainingPassed: "HR",
     CandidacyAppointed: "HR",
 }
-"""In place of others’ names, whoever it was. Of anything else it is told if it was the lead or the manager of the day of
-the application: in their place it may have been somebody else.
-"""
+"""In place of others’ names, whoever it was. Of anything else it is told if it was the lead or the manager of the day
+of the application: in their place it may have been somebody else."""
 
 _NO_SEAT = {Candidacy.STATE_WITHDRAWN, Candidacy.STATE_REJECTED, Candidacy.STATE_NOT_SELECTED}
 """Ended so, whatever the rank was."""
@@ -117,6 +119,8 @@ class CandidacyFile:
         history: every event of the candidacy, and conflicts of interest that were declared about it, in order.
         explanation: of the score, as the reader may see it; None: there is none yet, or none that they may see.
         post, team: as they are called.
+        spread: of the interviews that count, for HR.
+        banks: from which questions were asked, by their positions, for HR.
         names: of people, by id.
         own: the reader is the candidate, who is not told others' names, nor what interviewers and peers gave before the
             competition was ranked.
@@ -131,6 +135,8 @@ class CandidacyFile:
     team: str
     made: datetime
     own: bool
+    spread: InterviewSpread = field(default_factory=InterviewSpread)
+    banks: Mapping[int, QuestionBank] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     erased: bool = False
 
@@ -149,6 +155,7 @@ def candidacy_document(file: CandidacyFile) -> Document:
     sections = [
         _at_a_glance(brief, _about(file)),
         *([_parts(brief, explained), _outcome(explained)] if explained is not None else []),
+        *([_interviews(file)] if file.state.interviews and not file.own else []),
         _eligibility(file),
         _steps(file),
     ]
@@ -339,6 +346,63 @@ def _outcome(explained: ScoreExplanation) -> Section | None:
         return Section("What told apart those with the same total", (), (), tables)
     sentence = "Each line says what one part would have had to be for a seat, if all else had been as it was."
     return Section("What would have changed the outcome", [sentence], (), tables)
+
+
+def _interviews(file: CandidacyFile) -> Section:
+    """What was asked, what each answer got, and how far the interviewers are apart."""
+    counted = {one.interviewer_id: one for panel in file.spread.candidates for one in panel.given}
+    given: list[list[Cell]] = []
+    answered: list[list[Cell]] = []
+    for who, scored in file.state.interviews.items():
+        judged = counted.get(who)
+        given.append(
+            [
+                _named(file, who),
+                scored.points,
+                scored.full_points,
+                _read(judged.percent) if judged else None,
+                _read(judged.difference) if judged else None,
+                "yes" if judged else "no: conflict of interest",
+                scored.notes,
+            ]
+        )
+        questions = {one.question_id: one for one in file.banks[scored.bank_position].questions}
+        answered += [_answer(file, who, one, questions[one.question_id]) for one in scored.answers]
+    sentences = [
+        f"On average {one.mean.value} % of the full points, {one.spread.value} from the lowest to the highest."
+        for one in file.spread.candidates
+    ]
+    columns = ("Interviewer", "Points", "Of", "In %", "Off the mean", "Counts", "Notes")
+    each = Table("What each interviewer gave", columns, given)
+    return Section(
+        "The interviews",
+        sentences,
+        (),
+        [each, Table("What each answer got", ("Interviewer", "Question", "Points", "Of", "For"), answered)],
+    )
+
+
+def _answer(file: CandidacyFile, who: str, answer: AnswerScore, question: QuestionBank.Question) -> list[Cell]:
+    match answer.WhichOneof("given"):
+        case "zero":
+            rule = next(one for one in question.zero_rules if one.rule_id == answer.zero.rule_id)
+            points, reason = 0, f"0 at once ({rule.rule_id}): {_text(rule.texts)}"
+        case "band":
+            band = next(one for one in question.bands if one.band_id == answer.band.band_id)
+            points = answer.band.points
+            reason = f"{band.band_id}, {band.lower} to {band.upper}: {_text(band.texts)}"
+        case _:
+            worth = {one.key_point_id: one for one in question.key_points}
+            scores = [(one.points, worth[one.key_point_id]) for one in answer.key_points.scores]
+            points = sum(got for got, _ in scores)
+            reason = "\n".join(f"{got} of {one.points}: {_text(one.texts)}" for got, one in scores)
+    asked = f"{_text(question.texts)} ({question.question_id})"
+    return [_named(file, who), asked, points, full_points([question]), reason]
+
+
+def _text(texts: Iterable[QuestionBank.Text]) -> str:
+    """In English, as the file, if there is one."""
+    return min(texts, key=lambda one: one.language != "en").text
 
 
 def _eligibility(file: CandidacyFile) -> Section:

@@ -18,8 +18,10 @@ from services.promotion.candidacy_document import CandidacyFile, candidacy_docum
 from services.promotion.candidacy_rights import Role
 from services.promotion.competition import COMPETITION
 from services.promotion.competition_api import CompetitionApi
+from services.promotion.interviewing import spread
 from services.promotion.letter import Letter, letter_document
 from services.promotion.list_document import Notice, list_document
+from services.promotion.score_inputs import interviews_of
 from services.promotion.scoring_api import ScoreApi
 from stepladder.performance.v1.policy_pb2 import Policy
 from stepladder.promotion.v1 import document_pb2 as pb
@@ -31,6 +33,7 @@ from stepladder.promotion.v1.events_pb2 import (
     ConflictDeclared,
     LetterIssued,
 )
+from stepladder.promotion.v1.scoring_pb2 import InterviewSpread
 
 
 class DocumentApi:
@@ -110,6 +113,10 @@ class DocumentApi:
         history = sorted([*histories[subject], *conflicts], key=lambda one: one.position)
         explanation = await self._scores.explained(seen)
         names = await names_of(self._commands, people_in(history, explanation))
+        own = Role.CANDIDATE in seen.roles
+        judges = seen.competition.judges_of(request.candidacy_id)
+        counted = [one for one in interviews_of(histories[subject]) if one.interviewer_id in judges]
+        positions = {one.bank_position for one in seen.state.interviews.values()}
         file = CandidacyFile(
             candidacy_id=request.candidacy_id,
             state=seen.state,
@@ -118,7 +125,9 @@ class DocumentApi:
             post=await self._post(opened),
             team=await self._team(opened),
             made=context.now,
-            own=Role.CANDIDATE in seen.roles,
+            own=own,
+            spread=InterviewSpread() if own else spread(counted, harshness=""),
+            banks={} if own else {one: (await self._policy(one)).question_bank for one in positions},
             names=names,
             erased=names[seen.state.applied.employee_id] == ERASED,
         )

@@ -20,12 +20,14 @@ from libs.documents.page import page_of
 from libs.documents.print import pdf_of
 from services.promotion.candidacy_document import CandidacyFile, candidacy_document
 from services.promotion.candidacy_state import State, evolve
+from services.promotion.interviewing import spread
 from services.promotion.letter import ENGLISH, LANGUAGES, TEXTS, Letter, letter_document
 from services.promotion.list_document import APPROVED, HOW, OPEN, Notice, list_document
 from services.promotion.ranking import Candidate, explain, rank, without_names
+from services.promotion.score_inputs import interviews_of
 from services.promotion.scoring import Given, Inputs, exact, score
 from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
-from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, QuestionBank
 from stepladder.promotion.v1.competition_pb2 import PublicList
 from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility
 from stepladder.promotion.v1.events_pb2 import (
@@ -50,6 +52,8 @@ from stepladder.promotion.v1.events_pb2 import (
     TrialEnded,
     TwoLevelsReviewed,
 )
+from stepladder.promotion.v1.interview_pb2 import AnswerScore
+from stepladder.promotion.v1.scoring_pb2 import InterviewSpread
 from tests.promotion.rules import APPLIED_FIRST, Tie, rules
 
 RULES = rules(ties=[Tie(part_id="interview"), APPLIED_FIRST])
@@ -116,6 +120,46 @@ ELIGIBILITY = Eligibility(
     ],
 )
 
+
+def texts(english: str, german: str = "…") -> list[QuestionBank.Text]:
+    return [QuestionBank.Text(language="de", text=german), QuestionBank.Text(language="en", text=english)]
+
+
+BANK = QuestionBank(
+    questions=[
+        QuestionBank.Question(
+            question_id="q-calm",
+            texts=texts("A caller shouts. What do you do?"),
+            bands=[
+                QuestionBank.RubricBand(band_id="low", lower=0, upper=9, texts=texts("Shouts back.")),
+                QuestionBank.RubricBand(band_id="high", lower=10, upper=20, texts=texts("Hears them out.")),
+            ],
+            zero_rules=[QuestionBank.ZeroRule(rule_id="rude", texts=texts("Is rude."))],
+        ),
+        QuestionBank.Question(
+            question_id="q-queue",
+            texts=texts("The queue grows. What now?"),
+            key_points=[
+                QuestionBank.KeyPoint(key_point_id="see", points=10, texts=texts("Sees it early.")),
+                QuestionBank.KeyPoint(key_point_id="tell", points=10, texts=texts("Tells the lead.")),
+            ],
+        ),
+    ]
+)
+
+
+def in_band(question_id: str, points: int) -> AnswerScore:
+    return AnswerScore(question_id=question_id, band=AnswerScore.BandScore(band_id="high", points=points))
+
+
+def by_key_points(question_id: str, *points: int) -> AnswerScore:
+    scores = [
+        AnswerScore.KeyPointScore(key_point_id=one, points=got)
+        for one, got in zip(("see", "tell"), points, strict=True)
+    ]
+    return AnswerScore(question_id=question_id, key_points=AnswerScore.KeyPointScores(scores=scores))
+
+
 STEPS: Sequence[tuple[str, Message]] = (
     (
         "user:e-7",
@@ -136,8 +180,33 @@ STEPS: Sequence[tuple[str, Message]] = (
     ),
     ("user:e-lead", CommandNoted()),
     ("user:e-manager", ManagerReviewed(approved=True, score="88", report="Ready.", reviewed_by="user:e-manager")),
-    ("user:i-1", InterviewScored(interviewer_id="i-1", points=28, full_points=40, notes=NOTES)),
-    ("user:i-2", InterviewScored(interviewer_id="i-2", points=30, full_points=40)),
+    (
+        "user:i-1",
+        InterviewScored(
+            candidacy_id="7",
+            interviewer_id="i-1",
+            points=28,
+            full_points=40,
+            notes=NOTES,
+            bank_position=15,
+            answers=[in_band("q-calm", 18), by_key_points("q-queue", 6, 4)],
+        ),
+    ),
+    (
+        "user:i-2",
+        InterviewScored(
+            candidacy_id="7",
+            interviewer_id="i-2",
+            points=20,
+            full_points=40,
+            notes="Swore at the end.",
+            bank_position=15,
+            answers=[
+                AnswerScore(question_id="q-calm", zero=AnswerScore.Zero(rule_id="rude")),
+                by_key_points("q-queue", 10, 10),
+            ],
+        ),
+    ),
     ("user:e-manager", PeersScored(peers=3, mean=exact(Fraction(260, 3)))),
     ("user:e-hr", CandidacyScored(score=SCORES["7"])),
     (
@@ -169,6 +238,8 @@ def told(steps: Sequence[tuple[str, Message]] = STEPS, *, own: bool = False) -> 
         team="North",
         made=datetime(2026, 7, 20, 10, tzinfo=UTC),
         own=own,
+        spread=InterviewSpread() if own else spread(interviews_of(history), harshness=""),
+        banks={} if own else {15: BANK},
         names=NAMES,
     )
 
@@ -278,6 +349,30 @@ def test_the_candidate_cannot_reckon_the_total_of_another() -> None:
     assert "What told apart those with the same total" in text_of(made)
 
 
+def test_hr_reads_what_each_answer_got_and_how_far_interviewers_are_apart() -> None:
+    """28 and 20 of 40 are 70 and 50 %; in English, as the file."""
+    made = candidacy_document(told())
+    (section,) = (one for one in made.sections if one.title == "The interviews")
+    assert section.sentences == ["On average 60 % of the full points, 20 from the lowest to the highest."]
+    first, second = "Andris Ozols (i-1)", "李伟 (i-2)"
+    assert tables(made)["What each interviewer gave"].rows == [
+        [first, 28, 40, Decimal(70), Decimal(10), "yes", NOTES],
+        [second, 20, 40, Decimal(50), Decimal(-10), "yes", "Swore at the end."],
+    ]
+    calm, queue = "A caller shouts. What do you do? (q-calm)", "The queue grows. What now? (q-queue)"
+    assert tables(made)["What each answer got"].rows == [
+        [first, calm, 18, 20, "high, 10 to 20: Hears them out."],
+        [first, queue, 10, 20, "6 of 10: Sees it early.\n4 of 10: Tells the lead."],
+        [second, calm, 0, 20, "0 at once (rude): Is rude."],
+        [second, queue, 20, 20, "10 of 10: Sees it early.\n10 of 10: Tells the lead."],
+    ]
+    apart = replace(told(), spread=InterviewSpread())
+    assert {row[5] for row in tables(candidacy_document(apart))["What each interviewer gave"].rows} == {
+        "no: conflict of interest"
+    }
+    assert "The interviews" not in {one.title for one in candidacy_document(told(own=True)).sections}
+
+
 def test_eligibility_and_each_step_are_told() -> None:
     made = tables(candidacy_document(told()))
     assert made["Criteria"].rows[1] == ["Course", "c-lead", "none", "waived", "44"]
@@ -320,7 +415,7 @@ def test_the_candidate_is_told_everything_but_others_names() -> None:
         ("e-hr", CandidacyApproved(), "HR"),
         ("e-manager", CandidacyRejected(), "the manager"),
         ("e-lead", ObjectionRaised(objection_id="o-2"), "a colleague"),
-        ("e-lead", InterviewScored(interviewer_id="e-lead"), "an interviewer"),
+        ("e-lead", InterviewScored(interviewer_id="e-lead", full_points=40, bank_position=15), "an interviewer"),
         ("e-7", CandidacyWithdrawn(), "Ilze Kalniņa (e-7)"),
     ],
 )
@@ -337,7 +432,7 @@ def test_the_candidate_reads_nothing_of_interviews_and_peers_before_the_competit
     assert "28 of 40" not in found
     assert "3 peers" not in found
     assert "There is no score yet." in found
-    for_hr = text_of(candidacy_document(replace(open_yet, own=False)))
+    for_hr = text_of(candidacy_document(replace(told(STEPS[:7]), explanation=None)))
     assert "28 of 40" in for_hr
     assert "3 peers" in for_hr
 

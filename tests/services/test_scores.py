@@ -358,6 +358,9 @@ async def test_the_case_file_for_hr_and_for_the_candidate(contest: Contest) -> N
     for words in ("92.00", "within the seats", "I train the new ones", "Interviewed: 30 of 30 points.", "clear"):
         assert words in for_hr
         assert words in for_them
+    for words in ("What did you do? (q-1)", "5 of 5: What did you do?", "On average 100 % of the full points, 0 from"):
+        assert words in for_hr
+        assert words not in for_them
     named = {contest.lead, contest.manager, contest.hr, contest.hr2, *contest.interviewers}
     assert all(one in for_hr for one in named)
     assert not [one for one in named if one in for_them]
