@@ -23,6 +23,7 @@ from stepladder.promotion.v1.candidacy_pb2 import (
     SettleObjectionRequest,
     WithdrawCandidacyRequest,
 )
+from stepladder.promotion.v1.competition_pb2 import Competition
 from stepladder.promotion.v1.events_pb2 import (
     CandidacyAppointed,
     CandidacyApproved,
@@ -172,7 +173,7 @@ def to_resource(
             shown.eligibility.ClearField(name)
         return shown
     _put_reviews(shown, state)
-    _put_decisions(shown, state)
+    _put_decisions(shown, state, competition)
     if Role.HR in held or CandidacyScored in state.told:
         peers = state.last(PeersScored)
         shown.peers_closed, shown.peers = PeersScored in state.told, peers.peers
@@ -240,8 +241,9 @@ def _put_reviews(shown: Candidacy, state: State) -> None:
             getattr(shown.drift, name).CopyFrom(getattr(drifted, name))
 
 
-def _put_decisions(shown: Candidacy, state: State) -> None:
-    shown.rank, shown.listed_date, shown.notice_until = state.listed.rank, state.listed.listed_date, state.notice_until
+def _put_decisions(shown: Candidacy, state: State, competition: CompetitionState) -> None:
+    shown.rank = competition.rank_of(state.applied.candidacy_id)
+    shown.listed_date, shown.notice_until = state.listed.listed_date, state.notice_until
     shown.objections.extend(_objection(state, one) for one in state.objections)
     approved = state.last(CandidacyApproved)
     shown.approved_date, shown.approved_by = approved.approved_date, approved.approved_by
@@ -255,10 +257,23 @@ def _put_decisions(shown: Candidacy, state: State) -> None:
     appointed = state.last(CandidacyAppointed)
     shown.start_date, shown.trial_until = appointed.start_date, appointed.trial_until
     withdrawn, rejected = state.last(CandidacyWithdrawn), state.last(CandidacyRejected)
-    shown.ended_reason = withdrawn.reason or rejected.reason
+    shown.ended_reason = withdrawn.reason or rejected.reason or _not_selected(state, competition)
     shown.ended_by = withdrawn.withdrawn_by or rejected.rejected_by
     dates = (withdrawn.withdrawn_date, rejected.rejected_date, state.last(CandidacyNotSelected).ended_date)
     shown.ended_date = max(dates)
+
+
+def _not_selected(state: State, competition: CompetitionState) -> str:
+    """Why; empty for who was, or who ended otherwise."""
+    if CandidacyNotSelected not in state.told:
+        return ""
+    if competition.stage == Competition.STATE_CANCELLED:
+        return "The competition was cancelled."
+    rank, seats = competition.rank_of(state.applied.candidacy_id), competition.opened.seats
+    if not rank:
+        return "The competition was closed."
+    of = f"{rank} of {len(competition.ranked.ranking)} for {seats} {'seat' if seats == 1 else 'seats'}"
+    return f"The competition was closed: ranked {of}."
 
 
 def _objection(state: State, objection_id: str) -> Candidacy.Objection:

@@ -114,6 +114,10 @@ class State:
         """Who was ranked and has not left, by rank."""
         return [one for one in self.ranked.ranking if one.candidacy_id not in self.left]
 
+    def rank_of(self, candidacy_id: str) -> int:
+        """0: not ranked."""
+        return next((one.rank for one in self.ranked.ranking if one.candidacy_id == candidacy_id), 0)
+
     @property
     def on_list(self) -> list[Ranked]:
         """Who is on the list now, by rank."""

@@ -208,6 +208,34 @@ async def test_whoever_moves_up_reads_that_they_did(contest: Contest) -> None:
         assert contest.agents[0] not in page
 
 
+async def test_whoever_was_not_selected_reads_their_rank_and_why(contest: Contest) -> None:
+    first, second = await contest.competed(5, 3)
+    asking = told.GetCandidacyRequest(candidacy_id=second)
+
+    async def seen(caller: str) -> tuple[int, str]:
+        found = await contest.world.candidacies.GetCandidacy(asking, metadata=by(caller))
+        return found.rank, found.ended_reason
+
+    own = contest.agents[1]
+    assert await seen(own) == (0, "")
+    await contest.rank()
+    await contest.publish()
+    assert await seen(own) == (2, "")
+    assert await seen(contest.interviewers[0]) == (0, "")
+    await contest.withdraw(contest.agents[0])
+    await contest.close()
+    assert await seen(own) == (2, "The competition was closed: ranked 2 of 2 for 1 seat.")
+    assert (await contest.candidacy(first)).ended_reason == "another plan"
+
+
+async def test_who_was_not_selected_reads_that_the_competition_was_cancelled(contest: Contest) -> None:
+    (one,) = await contest.competed(5)
+    await contest.rank()
+    await contest.close(cancelled=True)
+    found = await contest.candidacy(one)
+    assert (found.rank, found.ended_reason) == (1, "The competition was cancelled.")
+
+
 async def test_there_is_no_score_of_who_has_left(contest: Contest) -> None:
     first, _ = await contest.competed(3, 3)
     await contest.withdraw(contest.agents[0])

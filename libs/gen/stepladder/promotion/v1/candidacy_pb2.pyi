@@ -356,6 +356,7 @@ class Candidacy(_message.Message):
     peers: _builtins.int
     """How many gave a score, and their mean, unless they were too few."""
     rank: _builtins.int
+    """Of whoever was ranked, on the list or not; 0 before."""
     listed_date: _builtins.str
     notice_until: _builtins.str
     """The last day of the notice as it was last counted; it stands still while an objection pauses it."""
@@ -368,7 +369,9 @@ class Candidacy(_message.Message):
     """The trial's first day and last."""
     trial_until: _builtins.str
     ended_reason: _builtins.str
-    """Withdrawn or rejected: why, by whom, when; also when it was not selected."""
+    """Withdrawn or rejected: why, by whom, when; of one that was not selected what became of the competition, with the rank,
+    and when.
+    """
     ended_by: _builtins.str
     ended_date: _builtins.str
     etag: _builtins.str
