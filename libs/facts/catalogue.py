@@ -1,6 +1,6 @@
 """Read model: KPIs, targets and policies, every version of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -221,23 +221,25 @@ class Catalogue(ReadModel):
 
     async def list_kpis(self, engine: AsyncEngine, request: ListKpisRequest) -> list[Kpi]:
         """A page of KPIs by id, one more than asked for when there are more."""
-        return [_read(Kpi(), row) for row in await self._page(engine, request, KPI)]
+        return [_read(Kpi(), row) for row in await self._page(engine, request, [KPI])]
 
-    async def list_policies(self, engine: AsyncEngine, request: ListPoliciesRequest) -> list[Policy]:
-        """A page of policies' versions by id and day, one more than asked for when there are more."""
-        return [_read(Policy(), row) for row in await self._page(engine, request, request.kind)]
+    async def list_policies(
+        self, engine: AsyncEngine, request: ListPoliciesRequest, kinds: Collection[str]
+    ) -> list[Policy]:
+        """A page of versions of policies of some kinds by id and day, one more than asked for when there are more."""
+        return [_read(Policy(), row) for row in await self._page(engine, request, kinds)]
 
     async def list_targets(self, engine: AsyncEngine, request: ListTargetsRequest) -> list[Target]:
         """A page of targets by KPI, scope and day, one more than asked for when there are more."""
-        return [_read(Target(), row) for row in await self._page(engine, request, TARGET, request.kpi_id)]
+        return [_read(Target(), row) for row in await self._page(engine, request, [TARGET], request.kpi_id)]
 
     async def _page(
-        self, engine: AsyncEngine, request: Message, kind: str, kpi_id: str = ""
+        self, engine: AsyncEngine, request: Message, kinds: Collection[str], kpi_id: str = ""
     ) -> Sequence[Row[tuple[object, ...]]]:
         columns = self.versions.c
         key = (columns.rule_id, columns.effective_date)
         query = select(self.versions).where(known(self.versions)).order_by(*key).limit(page_size(request) + 1)
-        query = query.where(columns.kind == kind if kind else columns.kind.not_in((KPI, TARGET)))
+        query = query.where(columns.kind.in_(kinds))
         if kpi_id:
             query = query.where(columns.rule_id > f"{kpi_id} ", columns.rule_id < f"{kpi_id}!")
         if (start := page_start(request)) is not None:

@@ -17,6 +17,8 @@ from stepladder.performance.v1.promotion_rules_pb2 import (
     QuestionBank,
 )
 
+QUESTION_BANK = "question_bank"
+"""The kind of policies that tell candidates what they will be asked: for HR only."""
 ALWAYS_ASKED = {"employment", "step"}
 """Criteria that all rules have: employed, and on a rung one or two below."""
 ONCE = {"interview", "manager", "peers"}

@@ -14,7 +14,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.people import FOR_EVER
-from libs.facts.promotion_rules import interview_in, too_many_questions
+from libs.facts.promotion_rules import QUESTION_BANK, interview_in, too_many_questions
+from libs.facts.reaching import callers_to, check_hr
+from libs.facts.relations import Relation
 from services.performance.kpi import KPI
 from services.performance.policy import POLICY, kpis_of, policies_of, wrong_in
 from stepladder.performance.v1 import policy_pb2 as pb
@@ -63,14 +65,19 @@ class PolicyApi:
         policy = rules.policy_on(request.policy_id, day)
         if policy is None:
             raise NotFound("POLICY_NOT_FOUND", f"there is no policy {request.policy_id} in force on {day}")
+        if policy.WhichOneof("content") == QUESTION_BANK:
+            await check_hr(self._commands, context)
         return policy
 
-    async def ListPolicies(self, request: pb.ListPoliciesRequest, _: Context) -> pb.ListPoliciesResponse:
+    async def ListPolicies(self, request: pb.ListPoliciesRequest, context: Context) -> pb.ListPoliciesResponse:
         if request.kind and request.kind not in KINDS:
             message = f"must be one of {', '.join(KINDS)}"
             raise Invalid("KIND_INVALID", message, (FieldViolation("kind", message),))
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._catalogue.list_policies(self._engine, request)
+        (caller,) = (await callers_to(self._commands, context, [""])).values()
+        hidden = "" if Relation.HR in caller.relations else QUESTION_BANK
+        kinds = {request.kind} if request.kind else {*KINDS}
+        listed = await self._catalogue.list_policies(self._engine, request, kinds - {hidden})
         policies, token = cut_page(request, listed, lambda one: [one.policy_id, one.effective_date])
         return pb.ListPoliciesResponse(policies=policies, next_page_token=token)
 

@@ -117,7 +117,6 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         candidacies,
         at_candidacies,
         candidates,
-        catalogue,
         eligibilities,
         histories,
         at_histories,

@@ -12,7 +12,6 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
-from libs.facts.catalogue import Catalogue
 from libs.facts.reaching import Reaches, check_hr
 from libs.facts.relations import Directory, Relation, need_to_know, relations
 from services.promotion import competition
@@ -75,7 +74,6 @@ class CandidacyApi:
         candidacies: Candidacies,
         at_candidacies: Follower,
         candidates: Candidates,
-        catalogue: Catalogue,
         eligibilities: Eligibilities,
         histories: Histories,
         at_histories: Follower,
@@ -88,7 +86,6 @@ class CandidacyApi:
         self._candidacies = candidacies
         self._at_candidacies = at_candidacies
         self._candidates = candidates
-        self._catalogue = catalogue
         self._eligibilities = eligibilities
         self._histories = histories
         self._at_histories = at_histories
@@ -307,16 +304,14 @@ class CandidacyApi:
         self, request: pb.ScoreInterviewRequest, found: competition.State
     ) -> pb.ActOnCandidacy.InterviewPoints:
         """What the answers come to. Raises Invalid `ANSWERS_INVALID`."""
-        position = found.panel.bank_position
-        bank = (await self._catalogue.rules(self._service.engine, position)).version(position).question_bank
-        questions = [one for one in bank.questions if one.question_id in found.panel.question_ids]
+        questions = await self._candidates.questions_of(found)
         subject = COMPETITION.subject(found.opened.competition_id)
         history = (await self._commands.histories([subject]))[subject]
         return pb.ActOnCandidacy.InterviewPoints(
             points=add_up(request.answers, questions, request.notes),
             full_points=full_points(questions),
             panel_position=max(one.position for one in history if isinstance(one.event, PanelSet)),
-            bank_position=position,
+            bank_position=found.panel.bank_position,
         )
 
     async def _passed(self, employee_id: str) -> list[pb.ActOnCandidacy.CoursePassed]:

@@ -15,7 +15,7 @@ from services.promotion.competition import COMPETITION
 from services.promotion.competition import State as CompetitionState
 from services.promotion.counting import counted_by
 from services.promotion.post import State as PostState
-from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
+from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules, QuestionBank
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy, CountedBy
 
 
@@ -65,6 +65,16 @@ class Candidates:
         position = competition.opened.rules_position
         await self._at_catalogue.wait_for(position, AT_LEAST_SECONDS)
         return (await self._catalogue.rules(self._engine, position)).version(position).competition
+
+    async def questions_of(self, competition: CompetitionState) -> list[QuestionBank.Question]:
+        """What all of them are asked, in the order in which it was drawn; nothing before there is a panel."""
+        position = competition.panel.bank_position
+        if not position:
+            return []
+        await self._at_catalogue.wait_for(position, AT_LEAST_SECONDS)
+        bank = (await self._catalogue.rules(self._engine, position)).version(position).question_bank
+        by_id = {one.question_id: one for one in bank.questions}
+        return [by_id[one] for one in competition.panel.question_ids]
 
     async def counted_by(self, competition: CompetitionState) -> CountedBy:
         """By what the business days of a competition are counted, as it is known now."""

@@ -16,8 +16,9 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.employee import EMPLOYEE
+from libs.facts.promotion_rules import QUESTION_BANK
 from libs.facts.reaching import Caller, callers_to, check_employed, check_hr
-from libs.facts.relations import Relation, relations
+from libs.facts.relations import Relation, need_to_know, relations
 from libs.facts.team import TEAM
 from services.promotion import competition
 from services.promotion.candidacy import CANDIDACY
@@ -35,9 +36,6 @@ from services.promotion.seats import Seats
 from stepladder.promotion.v1 import competition_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.post_pb2 import ClaimSeats
-
-QUESTION_BANK = "question_bank"
-"""The kind of policies."""
 
 
 class CompetitionApi:
@@ -192,6 +190,23 @@ class CompetitionApi:
             raise NotAllowed("LIST_NOT_PUBLISHED", "there is no list, or no longer")
         people = await self._commands.known(EMPLOYEE, [one.employee_id for one in state.on_list])
         return to_public_list(state, {one: person.state.display_name for one, person in people.items()})
+
+    async def GetInterviewQuestions(
+        self, request: pb.GetInterviewQuestionsRequest, context: Context
+    ) -> pb.InterviewQuestions:
+        (caller,) = (await callers_to(self._commands, context, [""])).values()
+        found = await self._commands.load(COMPETITION, request.competition_id)
+        panel = found.state.panel
+        judges = caller.employee_id in panel.interviewer_ids
+        is_candidate = bool(await self._candidates.own([request.competition_id], context))
+        if is_candidate or not (judges or Relation.HR in caller.relations):
+            raise need_to_know()
+        _check_opened(found, request.competition_id)
+        return pb.InterviewQuestions(
+            competition_id=request.competition_id,
+            questions=await self._candidates.questions_of(found.state),
+            bank_position=panel.bank_position,
+        )
 
     async def _apart(
         self, candidacies: Iterable[State], interviewer_ids: Collection[str], context: Context

@@ -210,7 +210,8 @@ async def another(people: Competing, rung: str) -> Competing:
     """The same people in another competition."""
     positions = {}
     for suffix in ("", "-bank", "-who", "-how"):
-        policy = await people.world.policies.GetPolicy(GetPolicyRequest(policy_id=f"{people.ladder}{suffix}"))
+        asked = GetPolicyRequest(policy_id=f"{people.ladder}{suffix}")
+        policy = await people.world.policies.GetPolicy(asked, metadata=by(people.hr[0]))
         positions[suffix] = policy.log_position
     other = replace(people, id=new_id("c"))
     await opened(other, positions, rung)

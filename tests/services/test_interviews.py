@@ -6,13 +6,14 @@ import pytest
 from grpc import StatusCode
 
 from services.promotion.candidacy import CANDIDACY
+from stepladder.performance.v1.promotion_rules_pb2 import QuestionBank
 from stepladder.promotion.v1 import candidacy_pb2 as pb
-from stepladder.promotion.v1.competition_pb2 import DeclareConflictRequest
+from stepladder.promotion.v1.competition_pb2 import DeclareConflictRequest, GetInterviewQuestionsRequest
 from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility
 from tests.refusals import refused
 from tests.services.test_appointing_rightly import command
 from tests.services.test_check_ins import appoint
-from tests.services.test_competitions import Contest, by, founded
+from tests.services.test_competitions import Contest, by, founded, question
 from tests.services.test_scores import case_file, score, spread, text_of
 from tests.services.world import World
 
@@ -83,6 +84,32 @@ async def test_hr_on_the_panel_is_an_interviewer_only_until_the_ranking(contest:
     assert (await score(contest, key, hr)).score.total
     assert len((await spread(contest, hr)).candidates[0].given) == 3
     assert "ready" in text_of(await case_file(contest, key, hr))
+
+
+async def test_only_the_panel_and_hr_read_its_questions(contest: Contest) -> None:
+    """As they were drawn, with how they are scored, whatever the bank has become; nobody else, whatever there is."""
+    rival = await contest.world.employee(contest.team, job_family="hr")
+    await contest.opened()
+    await contest.apply(contest.agents[0], rival)
+    first, second = contest.interviewers
+    asked = GetInterviewQuestionsRequest(competition_id="c-1")
+    assert not (await contest.say(asked)).questions
+    await refused(contest.say(asked, first), *NO)
+    drawn = list((await contest.panel(first, second)).question_ids)
+    later = [question(one, compulsory=one == "q-1") for one in ("q-1", "q-6", "q-7")]
+    await contest.store("bank", QuestionBank(questions=later))
+    for caller in (first, second, contest.hr):
+        questions = (await contest.say(asked, caller)).questions
+        assert list(questions) == [question(one, compulsory=one == "q-1") for one in drawn]
+    nobody = (contest.agents[0], contest.agents[1], rival, contest.lead, contest.manager, "nobody")
+    for caller in nobody:
+        await refused(contest.say(asked, caller), *NO)
+    none = GetInterviewQuestionsRequest(competition_id="none")
+    await refused(contest.say(none), StatusCode.NOT_FOUND, "COMPETITION_NOT_FOUND")
+    await refused(contest.say(none, first), *NO)
+    await contest.panel(first, contest.agents[3])
+    await refused(contest.say(asked, second), *NO)
+    assert (await contest.say(asked, contest.agents[3])).questions
 
 
 async def test_hr_who_may_have_read_interviews_does_not_join_the_panel(contest: Contest) -> None:

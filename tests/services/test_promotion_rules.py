@@ -1,12 +1,20 @@
 """Rules of promotion through the service that stores them: the presets, what they name, those of earlier logs."""
 
+from typing import Any
+
 from grpc import StatusCode
 
 from libs.cli.importing import import_centre, preset_requests
 from libs.cli.presets import load_policies
 from libs.common.eventsourcing import Aggregate, Context
 from stepladder.performance.v1.facts_pb2 import RATING_EXCELLENT
-from stepladder.performance.v1.policy_pb2 import GetPolicyRequest, ListPoliciesRequest, Policy, SetPolicyRequest
+from stepladder.performance.v1.policy_pb2 import (
+    Calendar,
+    GetPolicyRequest,
+    ListPoliciesRequest,
+    Policy,
+    SetPolicyRequest,
+)
 from stepladder.performance.v1.promotion_rules_pb2 import (
     CompetitionRules,
     CycleRules,
@@ -17,8 +25,9 @@ from stepladder.performance.v1.promotion_rules_pb2 import (
 from stepladder.promotion.v1.eligibility_pb2 import EligibilityPolicy
 from stepladder.promotion.v1.events_pb2 import EligibilityPolicyCreated
 from tests.refusals import refused
-from tests.services.competing import part
-from tests.services.world import World
+from tests.services.competing import BANK, part
+from tests.services.test_check_ins import by
+from tests.services.world import World, new_id
 
 EARLY, DAY, LATER = "1999-12-31", "2000-01-01", "2026-01-01"
 
@@ -36,13 +45,50 @@ async def test_all_presets_are_stored(world: World) -> None:
     assert (result.sent, result.existing) == (len(requests), ())
     again = await import_centre(world.channels["performance"], requests)
     assert (again.sent, again.existing, again.log_position) == (len(requests), (), result.log_position)
-    listed = await world.policies.ListPolicies(ListPoliciesRequest(page_size=100, at_least=result.log_position))
+    everything = ListPoliciesRequest(page_size=100, at_least=result.log_position)
+    hr = await world.employee(await world.team(), job_family="hr")
+    listed = await world.policies.ListPolicies(everything, metadata=by(hr))
     stored = {one.policy_id: one for one in listed.policies}
     for one in stored.values():
         one.log_position, one.recorded_date = 0, ""
     assert stored == {one.policy_id: one for one in load_policies()}
     kinds = {one.WhichOneof("content") for one in stored.values()}
     assert kinds >= {"ladder", "eligibility", "competition", "question_bank", "cycles"}
+
+
+async def test_only_hr_reads_a_question_bank(both: World) -> None:
+    """No version of it, on no day; whoever else lists policies is not told that there is one."""
+    world = both
+    team = await world.team()
+    hr, agent = await world.employee(team, job_family="hr"), await world.employee(team)
+    bank_id, stored = new_id("bank"), []
+    for day in (DAY, LATER):
+        policy = Policy(policy_id=bank_id, effective_date=day, question_bank=BANK)
+        stored.append(await world.policies.SetPolicy(SetPolicyRequest(policy=policy)))
+    first, end = stored[0].log_position, stored[1].log_position
+    calendar = Policy(policy_id=f"{bank_id}-days", effective_date=DAY, calendar=Calendar())
+    await world.policies.SetPolicy(SetPolicyRequest(policy=calendar))
+
+    async def ids(caller: tuple[tuple[str, str], ...], **asked: Any) -> list[str]:
+        found, token = list[str](), ""
+        while True:
+            request = ListPoliciesRequest(page_token=token, at_least=await world.end(), **asked)
+            page = await world.policies.ListPolicies(request, metadata=caller)
+            found += [one.policy_id for one in page.policies if one.policy_id.startswith(bank_id)]
+            if not (token := page.next_page_token):
+                return found
+
+    for asked in ({}, {"as_of": DAY}, {"known_at": first, "as_of": DAY}):
+        request = GetPolicyRequest(policy_id=bank_id, at_least=end, **asked)
+        assert (await world.policies.GetPolicy(request, metadata=by(hr))).question_bank == BANK
+        for caller in (by(agent), ()):
+            refusal = world.policies.GetPolicy(request, metadata=caller)
+            await refused(refusal, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    assert await ids(by(hr)) == [bank_id, bank_id, f"{bank_id}-days"]
+    assert await ids(by(hr), kind="question_bank") == [bank_id, bank_id]
+    for caller in (by(agent), ()):
+        assert await ids(caller, page_size=1) == [f"{bank_id}-days"]
+        assert await ids(caller, kind="question_bank") == []
 
 
 def test_the_question_bank_speaks_both_languages() -> None:

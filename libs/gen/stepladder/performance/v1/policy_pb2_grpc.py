@@ -70,14 +70,15 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """The version in force on a day. Errors: NOT_FOUND `POLICY_NOT_FOUND`.
+        """The version in force on a day. Question banks are for HR: PERMISSION_DENIED `NEED_TO_KNOW` for others; interviewers read
+        what was drawn of them by stepladder.promotion.v1.CompetitionService. Errors: NOT_FOUND `POLICY_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicies(self, request, context):
-        """Every version, by id, day and position.
+        """Every version, by id, day and position; without question banks for whoever is not in HR.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

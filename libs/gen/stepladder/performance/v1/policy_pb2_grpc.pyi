@@ -26,9 +26,11 @@ class PolicyServiceStub:
     of another kind, `SCOPE_TAKEN` if another policy has coaching rules of the same scope from the same day.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyRequest, _policy_pb2.Policy]
-    """The version in force on a day. Errors: NOT_FOUND `POLICY_NOT_FOUND`."""
+    """The version in force on a day. Question banks are for HR: PERMISSION_DENIED `NEED_TO_KNOW` for others; interviewers read
+    what was drawn of them by stepladder.promotion.v1.CompetitionService. Errors: NOT_FOUND `POLICY_NOT_FOUND`.
+    """
     ListPolicies: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListPoliciesRequest, _policy_pb2.ListPoliciesResponse]
-    """Every version, by id, day and position."""
+    """Every version, by id, day and position; without question banks for whoever is not in HR."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every version of every policy stays; a decision keeps the position of the version that it was made under."""
@@ -54,7 +56,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.GetPolicyRequest,
         context: _aio.ServicerContext[_policy_pb2.GetPolicyRequest, _abc.Awaitable[_policy_pb2.Policy]],
     ) -> _abc.Awaitable[_policy_pb2.Policy]:
-        """The version in force on a day. Errors: NOT_FOUND `POLICY_NOT_FOUND`."""
+        """The version in force on a day. Question banks are for HR: PERMISSION_DENIED `NEED_TO_KNOW` for others; interviewers read
+        what was drawn of them by stepladder.promotion.v1.CompetitionService. Errors: NOT_FOUND `POLICY_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def ListPolicies(
@@ -62,6 +66,6 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.ListPoliciesRequest,
         context: _aio.ServicerContext[_policy_pb2.ListPoliciesRequest, _abc.Awaitable[_policy_pb2.ListPoliciesResponse]],
     ) -> _abc.Awaitable[_policy_pb2.ListPoliciesResponse]:
-        """Every version, by id, day and position."""
+        """Every version, by id, day and position; without question banks for whoever is not in HR."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _aio.Server) -> None: ...

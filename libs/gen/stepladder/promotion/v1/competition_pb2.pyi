@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.performance.v1 import promotion_rules_pb2 as _promotion_rules_pb2
 from stepladder.promotion.v1 import score_pb2 as _score_pb2
 import builtins as _builtins
 import sys
@@ -316,6 +317,36 @@ class PublicList(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublicList: _TypeAlias = PublicList  # noqa: Y015
+
+@_typing.final
+class InterviewQuestions(_message.Message):
+    """Output only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    BANK_POSITION_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    bank_position: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[_promotion_rules_pb2.QuestionBank.Question]:
+        """In the order in which they were drawn, of the version of the bank at the position; none before the first panel is set."""
+
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+        questions: _abc.Iterable[_promotion_rules_pb2.QuestionBank.Question] | None = ...,
+        bank_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_position", b"bank_position", "competition_id", b"competition_id", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterviewQuestions: _TypeAlias = InterviewQuestions  # noqa: Y015
 
 @_typing.final
 class OpenCompetitionRequest(_message.Message):
@@ -863,3 +894,22 @@ class GetPublicListRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPublicListRequest: _TypeAlias = GetPublicListRequest  # noqa: Y015
+
+@_typing.final
+class GetInterviewQuestionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPETITION_ID_FIELD_NUMBER: _builtins.int
+    competition_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        competition_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["competition_id", b"competition_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetInterviewQuestionsRequest: _TypeAlias = GetInterviewQuestionsRequest  # noqa: Y015

@@ -93,6 +93,11 @@ class CompetitionServiceStub:
                 request_serializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetPublicListRequest.SerializeToString,
                 response_deserializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.PublicList.FromString,
                 _registered_method=True)
+        self.GetInterviewQuestions = channel.unary_unary(
+                '/stepladder.promotion.v1.CompetitionService/GetInterviewQuestions',
+                request_serializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetInterviewQuestionsRequest.SerializeToString,
+                response_deserializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.InterviewQuestions.FromString,
+                _registered_method=True)
 
 
 class CompetitionServiceServicer:
@@ -206,6 +211,15 @@ class CompetitionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetInterviewQuestions(self, request, context):
+        """What the candidates are asked, with how it is scored. For its panel and for HR who is no candidate of it; everybody else
+        is PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a competition or not.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CompetitionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -258,6 +272,11 @@ def add_CompetitionServiceServicer_to_server(servicer, server):
                     servicer.GetPublicList,
                     request_deserializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetPublicListRequest.FromString,
                     response_serializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.PublicList.SerializeToString,
+            ),
+            'GetInterviewQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInterviewQuestions,
+                    request_deserializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetInterviewQuestionsRequest.FromString,
+                    response_serializer=stepladder_dot_promotion_dot_v1_dot_competition__pb2.InterviewQuestions.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -539,6 +558,33 @@ class CompetitionService:
             '/stepladder.promotion.v1.CompetitionService/GetPublicList',
             stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetPublicListRequest.SerializeToString,
             stepladder_dot_promotion_dot_v1_dot_competition__pb2.PublicList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInterviewQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.promotion.v1.CompetitionService/GetInterviewQuestions',
+            stepladder_dot_promotion_dot_v1_dot_competition__pb2.GetInterviewQuestionsRequest.SerializeToString,
+            stepladder_dot_promotion_dot_v1_dot_competition__pb2.InterviewQuestions.FromString,
             options,
             channel_credentials,
             insecure,

@@ -80,6 +80,11 @@ class CompetitionServiceStub:
     """The latest first."""
     GetPublicList: _aio.UnaryUnaryMultiCallable[_competition_pb2.GetPublicListRequest, _competition_pb2.PublicList]
     """For everybody who is employed. Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `LIST_NOT_PUBLISHED`."""
+    GetInterviewQuestions: _aio.UnaryUnaryMultiCallable[_competition_pb2.GetInterviewQuestionsRequest, _competition_pb2.InterviewQuestions]
+    """What the candidates are asked, with how it is scored. For its panel and for HR who is no candidate of it; everybody else
+    is PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a competition or not.
+    Errors: NOT_FOUND `COMPETITION_NOT_FOUND`.
+    """
 
 class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """A competition runs OPEN → APPLICATIONS_CLOSED → RANKED → LISTED → CLOSED, or is CANCELLED before it is closed. A command
@@ -207,5 +212,16 @@ class CompetitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_competition_pb2.GetPublicListRequest, _abc.Awaitable[_competition_pb2.PublicList]],
     ) -> _abc.Awaitable[_competition_pb2.PublicList]:
         """For everybody who is employed. Errors: NOT_FOUND `COMPETITION_NOT_FOUND`; FAILED_PRECONDITION `LIST_NOT_PUBLISHED`."""
+
+    @_abc_1.abstractmethod
+    def GetInterviewQuestions(
+        self,
+        request: _competition_pb2.GetInterviewQuestionsRequest,
+        context: _aio.ServicerContext[_competition_pb2.GetInterviewQuestionsRequest, _abc.Awaitable[_competition_pb2.InterviewQuestions]],
+    ) -> _abc.Awaitable[_competition_pb2.InterviewQuestions]:
+        """What the candidates are asked, with how it is scored. For its panel and for HR who is no candidate of it; everybody else
+        is PERMISSION_DENIED `NEED_TO_KNOW`, whether there is such a competition or not.
+        Errors: NOT_FOUND `COMPETITION_NOT_FOUND`.
+        """
 
 def add_CompetitionServiceServicer_to_server(servicer: CompetitionServiceServicer, server: _aio.Server) -> None: ...
