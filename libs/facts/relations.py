@@ -96,5 +96,6 @@ def role_of(one: employee.State) -> Relation | None:
 def need_to_know() -> Forbidden:
     """One refusal, in the same words whatever is behind it."""
     return Forbidden(
-        "NEED_TO_KNOW", "only those who have to know this may ask or say it; the contract says who they are"
+        "NEED_TO_KNOW",
+        "you are not among those who may see or do this; the API's description of this call says who may",
     )

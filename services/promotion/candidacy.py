@@ -193,7 +193,9 @@ def _applied(state: State, act: ActOnCandidacy, context: Context) -> list[Event]
     if found.closed:
         raise NotAllowed("APPLICATIONS_CLOSED", found.closed)
     if missing := [one for one in found.eligibility.criteria if not (one.met or one.waiver_position)]:
-        what = "; ".join(f"{one.display_name or one.name}: {one.required}, but {one.actual}" for one in missing)
+        what = "; ".join(
+            f"{one.display_name or one.name} (asked for: {one.required}; found: {one.actual})" for one in missing
+        )
         raise NotAllowed("NOT_ELIGIBLE", f"not every criterion is met: {what}")
     if not found.eligibility.eligible:
         raise NotAllowed("NOT_ELIGIBLE", "nobody steps onto this rung from the position that this employee holds")

@@ -132,8 +132,10 @@ class OneStep(Test):
     def shown(self) -> Shown:
         held, number = held_on(self.history.positions, self.day), self.held(self.day)
         rungs = self.step.ladder.ladder.rungs
-        actual = "no rung of the ladder" if number is None else rungs[number].rung_id
-        return Shown(self._required(), actual, [held.position] if held else [])
+        if held is None:
+            return Shown(self._required(), "no position")
+        actual = f"{held.name}, which is on no rung of this ladder" if number is None else rungs[number].rung_id
+        return Shown(self._required(), actual, [held.position])
 
     def _required(self) -> str:
         number = self.step.number

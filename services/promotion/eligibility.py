@@ -15,7 +15,7 @@ from stepladder.performance.v1.promotion_rules_pb2 import EligibilityRules
 from stepladder.promotion.v1.eligibility_pb2 import Criterion, Eligibility, OutcomeChange
 
 _EMPLOYMENT = EligibilityRules.Criterion(criterion_id="employment", display_name="Employed")
-_STEP = EligibilityRules.Criterion(criterion_id="step", display_name="One rung below, or two")
+_STEP = EligibilityRules.Criterion(criterion_id="step", display_name="Rung held, one or two below")
 """Criteria that all rules have."""
 
 _WAIVED = Lack("to be waived by the executive", BY_EVENT)

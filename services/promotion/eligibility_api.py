@@ -203,15 +203,20 @@ def _resumed(resume: str) -> int:
 
 
 def _months(request: pb.DryRunEligibilityRequest, today: date) -> list[str]:
-    first, last = request.first_month, request.last_month
-    if not f"{today:%Y-%m}" >= last >= first:
-        message = f"must lie between {first} and the month that runs, {today:%Y-%m}"
-        raise Invalid("MONTHS_INVALID", f"last_month {message}", (FieldViolation("last_month", message),))
+    first, last, current = request.first_month, request.last_month, f"{today:%Y-%m}"
+    for field, month in (("first_month", first), ("last_month", last)):
+        if month > current:
+            raise _wrong_months(field, f"must not be after the current month, {current}")
+    if last < first:
+        raise _wrong_months("last_month", f"must not be before {first}, the first month")
     names = months_between(first, last)
     if len(names) > MOST_MONTHS:
-        message = f"more than {MOST_MONTHS} months: try it on fewer"
-        raise Invalid("MONTHS_INVALID", message, (FieldViolation("first_month", message),))
+        raise _wrong_months("first_month", f"more than {MOST_MONTHS} months: try it on fewer")
     return names
+
+
+def _wrong_months(field: str, message: str) -> Invalid:
+    return Invalid("MONTHS_INVALID", f"{field}: {message}", (FieldViolation(field, message),))
 
 
 def _tried(request: pb.DryRunEligibilityRequest, rules: Rules) -> Policy:

@@ -290,7 +290,7 @@ def test_a_criterion_that_is_not_met_is_named() -> None:
     refusal = refused(CANDIDACY.initial, replace(APPLY, command=applying(eligible=eligibility(met=False))))
     assert (refusal.reason, refusal.message) == (
         "NOT_ELIGIBLE",
-        "not every criterion is met: tenure: 12 full months, but 9",
+        "not every criterion is met: tenure (asked for: 12 full months; found: 9)",
     )
 
 

@@ -368,6 +368,19 @@ def test_a_step_is_of_one_rung_or_two(position: str, levels: int, met: bool) -> 
     assert not judged(history(), "2026-01-01", TENURE, onto=3).eligible()
 
 
+@pytest.mark.parametrize(
+    ("positions", "required", "actual"),
+    [
+        ([held("2020-01-01", "cook")], "senior or agent", "cook, which is on no rung of this ladder"),
+        ([held("2020-01-01", "lead")], "senior or agent", "lead"),
+        ([], "senior or agent", "no position"),
+    ],
+)
+def test_what_is_held_is_named(positions: list[Held], required: str, actual: str) -> None:
+    step = judged(history(positions=positions), "2026-01-01", TENURE, onto=2).shown(99).criteria[1]
+    assert (step.display_name, step.required, step.actual) == ("Rung held, one or two below", required, actual)
+
+
 def test_all_criteria_count_and_the_last_to_come_decides_when() -> None:
     """Each shows its own day; a planned change of position that breaks the tenure is seen."""
     positions = [held("2025-06-01"), held("2026-09-01", "cook")]

@@ -553,21 +553,26 @@ async def test_rules_are_tried_over_months(both: World) -> None:
     end = stored = await set_rules(world, f"{ladder}-senior", tenure(6), day="2026-06-01")
     (before, after) = await tried("2025-12", "2026-01", policy_position=stored)
     assert (list(before.become_ids), list(after.become_ids)) == ([], [young])
-    for asked, code, reason in (
-        ({"rung_id": "none", "rules": draft}, StatusCode.NOT_FOUND, "RUNG_NOT_FOUND"),
-        ({"ladder_id": "none", "rules": draft}, StatusCode.NOT_FOUND, "POLICY_NOT_FOUND"),
-        ({"policy_position": 10**9}, StatusCode.NOT_FOUND, "POLICY_NOT_FOUND"),
-        ({"rules": draft, "last_month": "2026-04"}, StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"),
-        ({"rules": draft, "first_month": "2020-01"}, StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"),
+    not_after = "must not be after the current month, 2026-03"
+    wrong, missing = (StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"), StatusCode.NOT_FOUND
+    for asked, because, sentence in (
+        ({"rung_id": "none"}, (missing, "RUNG_NOT_FOUND"), "has no rung none"),
+        ({"ladder_id": "none"}, (missing, "POLICY_NOT_FOUND"), "none"),
+        ({"policy_position": 10**9}, (missing, "POLICY_NOT_FOUND"), str(10**9)),
+        ({"last_month": "2026-04"}, wrong, f"last_month: {not_after}"),
+        ({"first_month": "2027-01", "last_month": "2027-02"}, wrong, f"first_month: {not_after}"),
+        ({"first_month": "2026-02", "last_month": "2026-01"}, wrong, "last_month: must not be before 2026-02"),
+        ({"first_month": "2020-01"}, wrong, "first_month: more than 60 months"),
     ):
         default: dict[str, Any] = {
             "ladder_id": ladder,
             "rung_id": "senior",
             "first_month": "2026-01",
             "last_month": "2026-03",
+            "rules": None if "policy_position" in asked else draft,
         }
         call = world.eligibility.DryRunEligibility(DryRunEligibilityRequest(**{**default, **asked}), metadata=by(HR))
-        await refused(anext(aiter(call)), code, reason)
+        assert sentence in (await refused(anext(aiter(call)), *because)).message
 
 
 async def test_the_adverse_impact_of_rules_that_are_tried(world: World) -> None:

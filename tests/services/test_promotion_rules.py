@@ -82,8 +82,9 @@ async def test_only_hr_reads_a_question_bank(both: World) -> None:
         request = GetPolicyRequest(policy_id=bank_id, at_least=end, **asked)
         assert (await world.policies.GetPolicy(request, metadata=by(hr))).question_bank == BANK
         for caller in (by(agent), ()):
-            refusal = world.policies.GetPolicy(request, metadata=caller)
-            await refused(refusal, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+            reading = world.policies.GetPolicy(request, metadata=caller)
+            refusal = await refused(reading, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+            assert refusal.message.startswith("you are not among those who may see or do this")
     assert await ids(by(hr)) == [bank_id, bank_id, f"{bank_id}-days"]
     assert await ids(by(hr), kind="question_bank") == [bank_id, bank_id]
     for caller in (by(agent), ()):
