@@ -176,20 +176,26 @@ async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
 
 
 def _check_ports(settings: Settings) -> None:
-    wanted: Sequence[tuple[str, int]] = [
-        *((f"{name}_address", int(settings.address_of(name).rpartition(":")[2])) for name in SERVICES),
-        ("public_port", settings.public_port),
+    """Raises CannotStart with every port that is taken, so that all can be changed at once."""
+    wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
+    wanted["public_port"] = str(settings.public_port)
+    taken = [
+        f"{PREFIX}{setting.upper()}={value}"
+        for setting, value in wanted.items()
+        if _is_taken(int(value.rpartition(":")[2]))
     ]
-    for setting, port in wanted:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                variable = f"{PREFIX}{setting.upper()}"
-                raise CannotStart(
-                    f"port {port} is taken by another program; set {variable} to use another one"
-                ) from None
+    if taken:
+        raise CannotStart(f"other programs have these ports; set their variables to others: {', '.join(taken)}")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 @contextmanager
