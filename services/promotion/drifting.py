@@ -36,8 +36,8 @@ from stepladder.promotion.v1.events_pb2 import (
     CompetitionRanked,
 )
 
-WATCHED_MONTHS = 12
-"""How long a candidacy that has ended is looked after."""
+WATCHED_MONTHS = 36
+"""How long a candidacy that has ended is looked after: what is corrected a year later still shows what it touches."""
 
 
 class Drifting(Policy):

@@ -363,7 +363,7 @@ async def test_a_position_that_told_a_tie_apart(contest: Contest) -> None:
     assert "the candidate would be within the seats" in (await score(contest, ids[1])).drift
 
 
-async def test_it_is_looked_after_for_a_year(contest: Contest) -> None:
+async def test_it_is_looked_after_for_three_years(contest: Contest) -> None:
     """What ended longer ago stays as it is."""
     await conduct(contest)
     await contest.opened()
@@ -371,7 +371,7 @@ async def test_it_is_looked_after_for_a_year(contest: Contest) -> None:
     await contest.withdraw(contest.agents[0])
     contest.world.clock[0] = MORNING + timedelta(days=1)
     await contest.withdraw(contest.agents[1])
-    contest.world.clock[0] = MORNING.replace(year=2027) + timedelta(days=1)
+    contest.world.clock[0] = MORNING.replace(year=2029) + timedelta(days=1)
     for agent in contest.agents[:2]:
         await noise(contest, agent)
     assert await drifted(contest) == [second]

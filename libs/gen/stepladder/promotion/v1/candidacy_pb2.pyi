@@ -408,7 +408,7 @@ class Candidacy(_message.Message):
     @_builtins.property
     def drift(self) -> Global___Candidacy.Drift:
         """What would come out now, when facts have changed since; not set where nothing is different. Whether there is one is looked
-        after while the candidacy runs and for a year after it has ended, and moves the etag: nobody approves unseen.
+        after while the candidacy runs and for three years after it has ended, and moves the etag: nobody approves unseen.
         """
 
     def __init__(
