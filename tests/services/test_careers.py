@@ -906,10 +906,13 @@ WHOSE: Mapping[str, tuple[set[str], Mapping[str, Any]]] = {
             "reason": "so",
         },
     ),
-    "CareerService.DecideAppointment": ({"hr"}, {"appointmentId": "a", "effectiveDate": "2020-01-01", "reason": "so"}),
+    "CareerService.DecideAppointment": (
+        {"hr"},
+        {"appointmentId": "a", "confirmed": True, "effectiveDate": "2020-01-01", "reason": "so"},
+    ),
     "CareerService.ProposeDemotion": (
         {"hr", "lead", "manager"},
-        {"demotionId": "{new}", "held": HELD, "reason": "so"},
+        {"demotionId": "{new}", "removed": False, "held": HELD, "reason": "so"},
     ),
     "CareerService.DecideDemotion": ({"hr"}, {"demotionId": "d", "effectiveDate": "2020-01-01", "reason": "so"}),
     "CareerService.DismissDemotion": ({"hr"}, {"demotionId": "d", "reason": "so"}),

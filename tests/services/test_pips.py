@@ -689,6 +689,7 @@ def requests(desk: Desk, pip_id: str) -> list[Message]:
         "date": "2027-03-30",
         "witness_id": desk.witness,
         "hearer_id": desk.hearer,
+        "overturned": True,
     }
     made: list[Message] = []
     for kind in MAY:
