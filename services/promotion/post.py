@@ -37,11 +37,13 @@ class Claim:
     """Seats for a competition, for good, or to be held acting. By employee who has taken one: from which day they sit.
 
     Attributes:
+        employee_id: whose it is; empty for a competition's.
         over_date: of one that was released, the first day on which they do not sit by it; empty if they sit for good.
     """
 
     seats: int
     acting: bool = False
+    employee_id: str = ""
     filled: Mapping[str, str] = field(default_factory=dict)
     released: bool = False
     over_date: str = ""
@@ -77,14 +79,15 @@ class State:
         """What there is on a day on which these hold the post by the directory; `position` is of the latest event.
 
         Who has taken a seat counts until the directory has said where they are: it may not know of them yet. Who is
-        acting does not: the seat is there for whoever qualifies.
+        acting does not, from the claim on, for the directory may know of them first: the seat is there for whoever
+        qualifies.
         """
         headcount = in_force(self.headcounts, day) or HeadcountSet()
         covers = [claim for claim in self.claims.values() if claim.acting]
         acting = {
             employee_id
             for claim in covers
-            for employee_id in claim.filled
+            for employee_id in (claim.employee_id, *claim.filled)
             if not claim.released or day.isoformat() < claim.over_date
         }
         coming = self.seated.keys() - set(occupancy.told_ids)
@@ -119,8 +122,8 @@ def evolve(state: State, event: Message) -> State:
                 team_id=headcount.team_id,
                 headcounts=holding_from(state.headcounts, date.fromisoformat(text), headcount),
             )
-        case SeatsClaimed(claim_id=claim_id, seats=seats, acting=acting):
-            return _with_claim(state, claim_id, Claim(seats, acting))
+        case SeatsClaimed(claim_id=claim_id, seats=seats, acting=acting, employee_id=employee_id):
+            return _with_claim(state, claim_id, Claim(seats, acting, employee_id))
         case SeatFilled(claim_id=claim_id, employee_id=employee_id, start_date=day):
             claim = state.claims.get(claim_id, OVER)
             return _with_claim(state, claim_id, replace(claim, filled={**claim.filled, employee_id: day}))

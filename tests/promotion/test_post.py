@@ -188,6 +188,8 @@ def test_who_acts_keeps_the_seat_from_nobody() -> None:
     second = ClaimSeats(claim_id="second", seats=1, acting=True, occupancies=[holding("a", "b")])
     post.when(second).refused(NotAllowed, "NO_VACANCY")
     assert counted(*begun, occupants=("a", "b")) == (1, 1, 0)
+    covered.employee_id = "a"  # the directory shows them before they have taken the seat
+    assert counted(was_set(2), claimed(1), covered, occupants=("a", "b")) == (1, 1, 0)
     over = SeatsReleased(post_id=ID, claim_id="cover", over_date=NEXT_MONTH)
     post.when(ReleaseSeats(claim_id="cover", over_date=NEXT_MONTH)).then(over).when(second).then(
         SeatsClaimed(
