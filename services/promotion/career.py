@@ -86,6 +86,8 @@ Told = AppointmentBegun | AppointmentDecided | EmployeeDemoted
 
 MOST_BACKDATED = timedelta(days=31)
 """How late an acting post or its end may be entered: what is done monthly, as a scorecard, rests on who held what."""
+LONGEST_ACTING = timedelta(days=366)
+"""How long after its first day an acting post may end."""
 
 
 def acting_claim(employee_id: str, appointment_id: str) -> str:
@@ -325,6 +327,9 @@ def _begin_acting(state: State, request: BeginActingRequest, place: Place, conte
         raise _date_invalid("until_date", f"it begins on {start}")
     if until < context.today:
         raise _date_invalid("until_date", f"{until} is over")
+    if until - start > LONGEST_ACTING:
+        message = f"it is {start + LONGEST_ACTING} or earlier: within a year who acts is confirmed, or goes back"
+        raise _date_invalid("until_date", message)
     _refuse_backdated(start, "start_date", context)
     _refuse_before_latest(state, start, "start_date")
     if place.before == with_stars(request.held, place.before.stars):

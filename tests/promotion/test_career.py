@@ -275,11 +275,24 @@ def test_an_acting_post_begins_once() -> None:
         (act(start_date="2026-01-16", until_date="2026-03-15"), Invalid, "DATE_INVALID"),
         (act(start_date="2026-02-29"), Invalid, "DATE_INVALID"),
         (act(start_date="2026-02-12"), Invalid, "DATE_INVALID"),
+        (act(until_date="2027-03-18"), Invalid, "DATE_INVALID"),
+        (act(until_date="2127-03-16"), Invalid, "DATE_INVALID"),
         (act(held=AGENT), NotAllowed, "HELD_ALREADY"),
     ],
 )
 def test_what_cannot_be_acted_is_refused(command: BeginActing, kind: Any, reason: str) -> None:
     given(CAREER).when(command, actor=HR).refused(kind, reason)
+
+
+def test_nobody_acts_for_longer_than_a_year() -> None:
+    """The last day of the year is one of it, and the refusal names it and the way out."""
+    longest = AppointmentBegun()
+    longest.CopyFrom(ACTING)
+    longest.until_date = "2027-03-17"
+    given(CAREER).when(act(until_date="2027-03-17"), actor=HR).then(longest)
+    refusal = given(CAREER).when(act(until_date="2027-03-18"), actor=HR).refused(Invalid, "DATE_INVALID")
+    assert "2027-03-17 or earlier" in refusal.message
+    assert [one.field for one in refusal.violations] == ["until_date"]
 
 
 def test_nobodys_post_is_changed_long_ago() -> None:

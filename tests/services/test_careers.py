@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -78,7 +78,11 @@ class Centre:
 
     @property
     def today(self) -> str:
-        return self.world.services["promotion"].today().isoformat()
+        return self.later(0)
+
+    def later(self, days: int) -> str:
+        """The day so many days from today."""
+        return (self.world.services["promotion"].today() + timedelta(days=days)).isoformat()
 
     async def headcount(self, headcount: int, position: str = "deputy", **more: Any) -> Post:
         request = SetHeadcountRequest(
@@ -89,12 +93,13 @@ class Centre:
         return answer
 
     def acting(self, employee_id: str = "", position: str = "deputy", **more: Any) -> BeginActingRequest:
+        start = date.fromisoformat(more.get("start_date", self.today))
         request = BeginActingRequest(
             employee_id=employee_id or self.agent,
             appointment_id="acting-1",
             held=Held(position=position, team_id=self.team),
             start_date=self.today,
-            until_date="2199-01-01",
+            until_date=(start + timedelta(days=180)).isoformat(),
             reason="nobody else qualifies",
         )
         request.MergeFrom(BeginActingRequest(**more))
@@ -398,7 +403,9 @@ async def test_a_post_is_held_acting_until_a_competition_decides(centre: Centre)
     async def give(aggregate: Any, name: str, command: Any) -> None:
         await service.commands.handle(aggregate, name, command, context)
 
-    await centre.begin()
+    begun = await careers.BeginActing(centre.acting(), metadata=by(centre.hr))
+    assert begun.appointments[0].no_seat is False
+    await centre.settled()
     await centre.seats_for_competition(post.post_id)
     assert counted(await centre.post(post.post_id)) == (0, 1, 0, 1)
     await refused(centre.decide(confirmed=True), StatusCode.FAILED_PRECONDITION, "NO_VACANCY")
@@ -709,8 +716,9 @@ async def test_what_is_due_is_listed(centre: Centre) -> None:
     """By last day; nothing is decided by the clock."""
     world = centre.world
     await centre.headcount(3)
-    await centre.begin(until_date="2090-02-01")
-    later = await centre.begin(centre.colleague, until_date="2090-03-01")
+    first_until = centre.later(60)
+    await centre.begin(until_date=first_until)
+    later = await centre.begin(centre.colleague, until_date=centre.later(90))
 
     async def due(caller: str, **more: Any) -> list[str]:
         request = ListAppointmentsRequest(at_least=later.log_position, **more)
@@ -719,7 +727,7 @@ async def test_what_is_due_is_listed(centre: Centre) -> None:
 
     for caller in (centre.hr, centre.lead, centre.manager):
         assert await due(caller) == [centre.agent, centre.colleague]
-    assert await due(centre.hr, until_date="2090-02-01") == [centre.agent]
+    assert await due(centre.hr, until_date=first_until) == [centre.agent]
     assert await due(centre.hr, employee_id=centre.colleague) == [centre.colleague]
     assert await due(centre.agent) == [centre.agent]
     assert await due(centre.executive) == []
@@ -728,7 +736,7 @@ async def test_what_is_due_is_listed(centre: Centre) -> None:
     assert [
         one.employee_id for one in (await world.careers.ListAppointments(second, metadata=by(centre.hr))).appointments
     ] == [centre.colleague]
-    world.clock[0] = datetime(2090, 2, 10, 12, tzinfo=UTC)
+    world.clock[0] += timedelta(days=70)
     (one, two) = (
         await world.careers.ListAppointments(ListAppointmentsRequest(running_only=True), metadata=by(centre.hr))
     ).appointments

@@ -435,7 +435,7 @@ class BeginActingRequest(_message.Message):
     start_date: _builtins.str
     """No more than 31 days ago, and not before what was decided last begins."""
     until_date: _builtins.str
-    """The last day, not before the first nor before today."""
+    """The last day, not before the first nor before today, and no more than 366 days after the first."""
     reason: _builtins.str
     etag: _builtins.str
     @_builtins.property
