@@ -11,7 +11,7 @@ from libs.documents.document import Course, Document, Section, Table, Trend, sho
 NARROW = 3
 """So many columns have room beside each other on a telephone; the cells of more stand below each other there."""
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?")
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
@@ -70,7 +70,7 @@ def _table(table: Table) -> str:
 
 
 def _class(table: Table, column: int) -> str:
-    """Numbers stand to the right; neither they nor days are broken."""
+    """Numbers stand to the right; neither they nor days and moments are broken."""
     if table.is_number(column):
         return ' class="n"'
     said = {shown(row[column]) for row in table.rows} - {""}

@@ -311,7 +311,7 @@ def _parts(file: CandidacyFile, explained: ScoreExplanation) -> Section:
         sentences.append(
             f"Before it was rounded the total was {exact.numerator}/{exact.denominator}, which is {exact.value}."
         )
-    columns = ("Part", "Of", "Value", "Exactly", "", "Facts in the log")
+    columns = ("Part", "Of", "Value", "Exactly", "Remark", "Facts in the log")
     return Section(
         "What the score is made of", sentences, (), [Table("Inputs", columns, rows, disputed)], own_page=True
     )
@@ -421,7 +421,7 @@ def _eligibility(file: CandidacyFile) -> Section:
         f"As of {found.as_of}, the day of the application, by the rules at position {found.policy_position} of the log"
         + (": for two levels at once." if file.state.applied.two_levels else ".")
     )
-    columns = ("Criterion", "Asked for", "How it was", "", "Facts in the log")
+    columns = ("Criterion", "Asked for", "How it was", "Standing", "Facts in the log")
     return Section("Whether the candidate was eligible", [sentence], (), [Table("Criteria", columns, rows)])
 
 

@@ -321,6 +321,12 @@ def test_whoever_ended_without_a_seat_is_not_told_of_one(event: Message, state: 
     assert "Public notice" not in {row[0] for row in tables(early)["What it is about"].rows}
 
 
+def test_every_column_has_a_heading_and_no_moment_is_broken() -> None:
+    made = candidacy_document(told())
+    assert not [table.title for table in tables(made).values() if "" in table.columns]
+    assert '<th scope="row" class="day" data-title="When (UTC)">2026-06-02 09:00</th>' in page_of(made).decode()
+
+
 def test_every_number_stands_with_its_facts_exactly() -> None:
     rows = tables(candidacy_document(told()))["Inputs"].rows
     assert ["Work", "2026-02", 92, "92", "", "102"] in rows
