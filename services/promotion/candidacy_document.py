@@ -69,6 +69,7 @@ MISSING = {
     "NO_INTERVIEWS": "too few interviews",
     "NO_REVIEW": "no review with a score",
     "TOO_FEW_PEERS": "too few peers",
+    "PEERS_NOT_CLOSED": "the peers’ scores are not closed",
 }
 """Why a part has no score."""
 

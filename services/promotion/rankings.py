@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 
 from libs.common.errors import Conflict, NotAllowed, Refused
 from libs.common.eventsourcing import Context, Recorded
@@ -12,10 +13,11 @@ from services.promotion.candidates import Candidates
 from services.promotion.competition import State as CompetitionState
 from services.promotion.ranking import Candidate, rank
 from services.promotion.score_inputs import ScoreInputs, histories_of
+from services.promotion.scoring import NO_SCORECARDS, months_before
 from stepladder.performance.v1.promotion_rules_pb2 import CompetitionRules
 from stepladder.promotion.v1.candidacy_pb2 import NoteScore
 from stepladder.promotion.v1.events_pb2 import CandidacyScored, InterviewScored, ManagerReviewed, PeersScored
-from stepladder.promotion.v1.score_pb2 import Ranked
+from stepladder.promotion.v1.score_pb2 import PartScore, Ranked
 
 
 class Rankings:
@@ -43,7 +45,7 @@ class Rankings:
         if known_at < latest_said(await histories_of(self._commands, running)):
             known_at = 0
         candidates = await self._inputs.candidates(competition, list(running), known_at)
-        refuse_unscored(candidates)
+        refuse_unscored(candidates, rules, date.fromisoformat(competition.applications.closed_date))
         notes = [(one.candidacy_id, NoteScore(score=one.score)) for one in candidates]
         by_itself = replace(context, request_id="", etag="", request=None)  # the same score again changes nothing
         for outcome in await self._commands.handle_all(CANDIDACY, notes, by_itself):
@@ -85,13 +87,26 @@ def refuse_incomplete(competition: CompetitionState, running: Mapping[str, State
         raise NotAllowed("CANDIDACIES_INCOMPLETE", "; ".join(texts))
 
 
-def refuse_unscored(candidates: Sequence[Candidate]) -> None:
-    """Raises NotAllowed `NO_SCORE`, naming candidacies without a total and the parts that have no score."""
+def refuse_unscored(candidates: Sequence[Candidate], rules: CompetitionRules, closed: date) -> None:
+    """Raises NotAllowed `NO_SCORE`, naming candidacies without a total and the parts that have no score.
+
+    `closed`: the day on which applications closed, which says of which months a scorecard is missing.
+    """
+    asked = {one.part_id: months_before(closed, one.scorecards.months) for one in rules.parts}
     missing = {
-        one.candidacy_id: [f"{part.part_id} ({part.missing})" for part in one.score.parts if part.missing]
+        one.candidacy_id: [_without(part, asked[part.part_id]) for part in one.score.parts if part.missing]
         for one in candidates
         if not one.score.total
     }
     if missing:
         texts = [f"{candidacy_id}: {', '.join(parts)}" for candidacy_id, parts in missing.items()]
         raise NotAllowed("NO_SCORE", f"the rules rank nobody without these parts: {'; '.join(texts)}")
+
+
+def _without(part: PartScore, asked: Sequence[str]) -> str:
+    """A part that has no score, and why; `asked`: the months of its scorecards."""
+    if part.missing != NO_SCORECARDS:
+        return f"{part.part_id} ({part.missing})"
+    closed = {one.name for one in part.inputs}
+    months = ", ".join(one for one in asked if one not in closed)
+    return f"{part.part_id} ({part.missing}: none closed of {months})"

@@ -168,11 +168,12 @@ def _manager(history: Sequence[Recorded]) -> Given | None:
     return None
 
 
-def _peers(history: Sequence[Recorded]) -> tuple[int, Given] | None:
+def _peers(history: Sequence[Recorded]) -> tuple[int, Given | None] | None:
     for one in history:
         match one.event:
-            case PeersScored(peers=peers, mean=mean) as scored if scored.HasField("mean"):
-                return peers, Given(f"{peers} peers", fraction(mean), (one.position,))
+            case PeersScored(peers=peers, mean=mean) as scored:
+                together = Given(f"{peers} peers", fraction(mean), (one.position,)) if scored.HasField("mean") else None
+                return peers, together
     return None
 
 

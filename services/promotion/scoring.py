@@ -20,12 +20,13 @@ DIGITS = 6
 WEIGHT_DIGITS = 9
 """As many as a decimal of the contracts has, so that none falls away."""
 
-NO_SCORECARDS, NO_FACTS, NO_INTERVIEWS, NO_REVIEW, TOO_FEW_PEERS = (
+NO_SCORECARDS, NO_FACTS, NO_INTERVIEWS, NO_REVIEW, TOO_FEW_PEERS, PEERS_NOT_CLOSED = (
     "NO_SCORECARDS",
     "NO_FACTS",
     "NO_INTERVIEWS",
     "NO_REVIEW",
     "TOO_FEW_PEERS",
+    "PEERS_NOT_CLOSED",
 )
 """Why a part has no score."""
 
@@ -58,7 +59,7 @@ class Inputs:
         interviews: by interviewer, in per cent of the full points.
         not_counted: interviews by those who must not judge the candidate.
         manager: out of 100.
-        peers: how many gave a score, and their mean, out of 100.
+        peers: how many gave a score, and their mean, out of 100, unless they were too few; None before they are closed.
     """
 
     closed: date
@@ -67,7 +68,7 @@ class Inputs:
     interviews: Sequence[Given] = ()
     not_counted: Sequence[Given] = ()
     manager: Given | None = None
-    peers: tuple[int, Given] | None = None
+    peers: tuple[int, Given | None] | None = None
 
 
 def score(rules: CompetitionRules, inputs: Inputs) -> Score:
@@ -174,9 +175,12 @@ def _source(part: CompetitionRules.Part, inputs: Inputs) -> tuple[Sequence[Given
         case "manager":
             return ([inputs.manager], inputs.manager.value, "") if inputs.manager else ((), None, NO_REVIEW)
         case _:
-            if inputs.peers and inputs.peers[0] >= part.peers.minimum:
-                return [inputs.peers[1]], inputs.peers[1].value, ""
-            return (), None, TOO_FEW_PEERS
+            if inputs.peers is None:
+                return (), None, PEERS_NOT_CLOSED
+            peers, together = inputs.peers
+            if together is None or peers < part.peers.minimum:
+                return (), None, TOO_FEW_PEERS
+            return [together], together.value, ""
 
 
 def _mean_of(given: Sequence[Given], fewest: int, missing: str) -> tuple[Fraction | None, str]:

@@ -145,7 +145,7 @@ def test_a_part_that_is_rounded_to_whole_numbers_is() -> None:
     assert by_part(score(rules(whole), KNOWN))["peers"].score.value == "87"
 
 
-WITHOUT_PEERS = replace(KNOWN, peers=None)
+WITHOUT_PEERS = replace(KNOWN, peers=(2, None))
 
 
 def test_a_missing_part_is_spread_over_the_others_and_the_score_shows_it() -> None:
@@ -183,7 +183,7 @@ def test_of_nothing_there_is_no_total() -> None:
         "pm": "NO_FACTS",
         "interview": "NO_INTERVIEWS",
         "manager": "NO_REVIEW",
-        "peers": "TOO_FEW_PEERS",
+        "peers": "PEERS_NOT_CLOSED",
     }
 
 
@@ -271,7 +271,7 @@ def competitions(draw: st.DrawFn) -> tuple[CompetitionRules, Inputs]:
         kpis={("pm", 6): Given("months", draw(numbers))} if draw(st.booleans()) else {},
         interviews=[Given(f"i-{place}", value) for place, value in enumerate(draw(st.lists(numbers, max_size=5)))],
         manager=draw(st.none() | st.builds(Given, st.just("m"), numbers)),
-        peers=draw(st.none() | st.tuples(st.integers(0, 9), st.builds(Given, st.just("9"), numbers))),
+        peers=draw(st.none() | st.tuples(st.integers(0, 9), st.none() | st.builds(Given, st.just("9"), numbers))),
     )
     return given_rules, inputs
 

@@ -465,7 +465,8 @@ async def test_nobody_is_ranked_without_a_part_that_must_be_there(contest: Conte
     await contest.say(pb.CloseApplicationsRequest(competition_id="c-1"))
     await contest.reviewed(one, "80")
     message = (await refused(contest.rank(), StatusCode.FAILED_PRECONDITION, "NO_SCORE")).message
-    assert f"{one}: work (NO_SCORECARDS)" in message
+    months = "2025-09, 2025-10, 2025-11, 2025-12, 2026-01, 2026-02"
+    assert f"{one}: work (NO_SCORECARDS: none closed of {months})" in message
     assert await contest.states(ids) == ["MANAGER_REVIEWED"]
     await contest.withdraw(contest.agents[0])
     assert not (await contest.rank()).ranking

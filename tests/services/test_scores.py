@@ -529,7 +529,7 @@ async def test_rules_are_tried_on_a_ranked_competition(contest: Contest) -> None
     asked_of_nobody, _ = await replayed(contest, contest.hr2, rules=peers, cycle_id="spring")
     assert [(one[2], one[4], one[6]) for one in moved(asked_of_nobody)] == [(0, "", False)] * 2
     assert [[(part.part_id, part.missing) for part in one.missing] for one in asked_of_nobody.replay.candidates] == [
-        [("peers", "TOO_FEW_PEERS")]
+        [("peers", "PEERS_NOT_CLOSED")]
     ] * 2
     assert await contest.world.end() == end
 

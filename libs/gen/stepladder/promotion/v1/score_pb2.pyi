@@ -132,7 +132,9 @@ class PartScore(_message.Message):
     """The points of the band it lies in, of how many; empty without bands."""
     full_points: _builtins.str
     missing: _builtins.str
-    """Why there is no score: `NO_SCORECARDS`, `NO_FACTS`, `TOO_FEW_PEERS`, `NO_INTERVIEWS`, `NO_REVIEW`; empty otherwise."""
+    """Why there is no score: `NO_SCORECARDS`, `NO_FACTS`, `TOO_FEW_PEERS`, `PEERS_NOT_CLOSED` (none were asked, or they can
+    still give a score), `NO_INTERVIEWS`, `NO_REVIEW`; empty otherwise.
+    """
     @_builtins.property
     def source(self) -> Global___Exact:
         """What the source says, such as a mean, before bands."""
