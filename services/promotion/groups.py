@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never, cast
+from unicodedata import normalize
 
 from google.protobuf.message import Message
 
@@ -55,10 +56,12 @@ def _by_dimension(given: Iterable[DeclaredGroup]) -> dict[str, str]:
     """Raises Invalid `GROUPS_INVALID` for a dimension that is there twice."""
     groups: dict[str, str] = {}
     for index, one in enumerate(given):
-        if one.dimension in groups:
-            message = f"{one.dimension} is there twice: name one group of it"
+        # What looks the same is the same, whether an accent is a character of its own or not.
+        dimension, group = normalize("NFC", one.dimension), normalize("NFC", one.group)
+        if dimension in groups:
+            message = f"{dimension} is there twice: name one group of it"
             raise Invalid("GROUPS_INVALID", message, (FieldViolation(f"groups[{index}].dimension", message),))
-        groups[one.dimension] = one.group
+        groups[dimension] = group
     return groups
 
 

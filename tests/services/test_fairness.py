@@ -1,5 +1,6 @@
 """Fairness through the service: who declares, who may ask, and what of a competition is told."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -169,6 +170,47 @@ async def office(world: World) -> tuple[str, str, str]:
 
 def numbers(row: StageRates) -> list[tuple[str, int, int, str]]:
     return [(one.group, one.selected, one.candidates, one.ratio) for one in row.groups]
+
+
+async def test_groups_in_any_script(world: World) -> None:
+    """As they were written; an accent that is a character of its own makes no other group."""
+    team, *_ = await office(world)
+    agent = await world.employee(team)
+    for dimension, group in (
+        ("性别", "女"),
+        ("возраст", "до-30-лет"),
+        ("लिंग", "महिला"),
+        ("sex", "vīrietis"),
+        ("a" * 63, "1"),
+    ):
+        await declare(world, agent, **{dimension: unicodedata.normalize("NFD", group)})
+        mine = await world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by(agent))
+        assert [(one.dimension, one.group) for one in mine.groups] == [(dimension, group)]
+
+
+async def test_groups_that_are_no_words(world: World) -> None:
+    """Without capitals, so that none is there twice, and of nothing but letters, digits and hyphens."""
+    team, *_ = await office(world)
+    agent = await world.employee(team)
+    no_words = [
+        "",
+        "Female",
+        "女 ",
+        "女\n男",
+        "a=b",
+        "a\u2028b",
+        "a\u200bb",
+        "\u0301",
+        "-女",
+        "女" * 64,
+        "<b>",
+        "a\x00b",
+    ]
+    for wrong in no_words:
+        for one in (DeclaredGroup(dimension="sex", group=wrong), DeclaredGroup(dimension=wrong, group="x")):
+            declaring = world.fairness.DeclareGroups(DeclareGroupsRequest(groups=[one]), metadata=by(agent))
+            refusal = await refused(declaring, StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+            assert "letters of any script" in refusal.message
 
 
 async def test_declaring_is_ones_own(world: World) -> None:

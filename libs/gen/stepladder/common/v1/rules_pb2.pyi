@@ -21,6 +21,7 @@ DECIMAL_FIELD_NUMBER: _builtins.int
 POINTS_OF_100_FIELD_NUMBER: _builtins.int
 LOG_SUBJECT_FIELD_NUMBER: _builtins.int
 MEASURE_NAME_FIELD_NUMBER: _builtins.int
+PLAIN_WORD_FIELD_NUMBER: _builtins.int
 personal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """The field holds free text or a name. It never reaches the log in clear: it is sealed with the
 data key of the employee named by the message's `data_subject` field.
@@ -45,3 +46,5 @@ log_subject: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules
 """The subject of an aggregate in the log."""
 measure_name: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
 """What is measured: a KPI's id, or a measure such as `conduct.points`."""
+plain_word: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
+"""What people call something in their own language, where it is compared as it is written."""

@@ -49,9 +49,9 @@ class DeclaredGroup(_message.Message):
     DIMENSION_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     dimension: _builtins.str
-    """Such as `sex`. Once each."""
+    """Such as `sex` or `性别`. Once each."""
     group: _builtins.str
-    """Such as `female`."""
+    """Such as `female` or `女`. Both are kept in Unicode's normal form C."""
     def __init__(
         self,
         *,
