@@ -65,8 +65,8 @@ def _row(follower: Follower) -> str:
         f'<td{_bad(state == "stopped")} data-name="state">{state}',
         f'<td data-name="behind">{behind}',
         f'<td{_bad(follower.parked_events > 0)} data-name="parked">{follower.parked_events:,}',
-        f'<td data-name="last event">{follower.position or "none yet"}',
-        f'<td data-name="end of its log">{follower.end}',
+        f'<td data-name="last event">{f"{follower.position:,}" if follower.position else "none yet"}',
+        f'<td data-name="end of its log">{follower.end:,}',
     ]
     error = f'\n<tr><td colspan="6" class="bad">{escape(follower.error)}</tr>' if follower.error else ""
     return f"<tr>{''.join(cells)}</tr>{error}"

@@ -48,10 +48,10 @@ async def test_page_shows_followers(world: World) -> None:
     assert words[first : first + 7] == [
         "plans",
         "stopped",
-        "1,234,567",
-        "1,234,599",
         "3 (2 s)",
         "2",
+        "1,234,567",
+        "1,234,599",
         "the disk is full",
     ]
     assert not any("away" in word for word in words)

@@ -265,7 +265,9 @@ async def test_who_judged_the_candidate_decides_nothing(people: Competing) -> No
     await people.listed()
     raising = told.RaiseObjectionRequest(candidacy_id=people.key, objection_id="o-1", reason="the calls were mine")
     objection_id = (await people.say(raising, people.lead)).objection_id
-    settling = told.SettleObjectionRequest(candidacy_id=people.key, objection_id=objection_id, reason="they were not")
+    settling = told.SettleObjectionRequest(
+        candidacy_id=people.key, objection_id=objection_id, upheld=False, reason="they were not"
+    )
     people.at("2026-03-24")
     for person in (interviewer, peer):
         await refused(people.say(settling, person), NOT_NOW, "SEPARATION_OF_DUTIES")

@@ -348,7 +348,11 @@ async def test_a_list_says_until_when_objections_are_taken(contest: Contest) -> 
     await contest.world.candidacies.RaiseObjection(raised, metadata=by(outsider))
     key = (await contest.candidacy(best)).objections[0].objection_id
     settle = told.SettleObjectionRequest(
-        candidacy_id=best, objection_id=key, reason="not so", etag=(await contest.candidacy(best)).etag
+        candidacy_id=best,
+        objection_id=key,
+        upheld=False,
+        reason="not so",
+        etag=(await contest.candidacy(best)).etag,
     )
     await contest.world.candidacies.SettleObjection(settle, metadata=by(contest.hr))
     await approve(contest, best)
