@@ -124,7 +124,7 @@ class AppointCandidates(Policy):
             await commands.handle(CAREER, applied.employee_id, begin, self._context(event))
         except NotAllowed as refusal:
             logger.warning("trial_not_begun", position=event.position, reason=refusal.reason)
-            failed = NoteTrialEnded(passed=False, career_position=0)
+            failed = NoteTrialEnded(passed=False, reason=str(refusal), ended_date=appointed.start_date)
             await commands.handle(CANDIDACY, appointed.candidacy_id, failed, self._context(event))
 
     async def _candidacy(self, candidacy_id: str) -> candidacy_state.State:
@@ -145,8 +145,14 @@ class EndTrials(Policy):
 
     async def react(self, event: Recorded) -> None:
         match event.event:
-            case AppointmentDecided(candidacy_id=candidacy_id, confirmed=confirmed) if candidacy_id:
+            case AppointmentDecided(candidacy_id=candidacy_id) as decided if candidacy_id:
                 service = self._service
-                ended = NoteTrialEnded(passed=confirmed, career_position=event.position)
+                ended = NoteTrialEnded(
+                    passed=decided.confirmed,
+                    career_position=event.position,
+                    reason=decided.reason,
+                    decided_by=decided.decided_by,
+                    ended_date=decided.effective_date,
+                )
                 context = reaction(self.name, event, service.now(), service.today())
                 await service.commands.handle(CANDIDACY, candidacy_id, ended, context)

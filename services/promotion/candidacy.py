@@ -157,9 +157,16 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             taken = 0 < state.stage < Candidacy.STATE_SCORED and PeersScored not in state.told
             scored = PeersScored(peers=peers, mean=mean if mean.denominator else None)
             events = [scored] if taken else []
-        case NoteTrialEnded(passed=passed, career_position=position):
-            on_trial = state.stage == Candidacy.STATE_APPOINTED
-            events = [TrialEnded(passed=passed, career_position=position)] if on_trial else []
+        case NoteTrialEnded() as note:
+            ended = TrialEnded(
+                employee_id=state.applied.employee_id,
+                passed=note.passed,
+                career_position=note.career_position,
+                reason=note.reason,
+                decided_by=note.decided_by,
+                ended_date=note.ended_date,
+            )
+            events = [ended] if state.stage == Candidacy.STATE_APPOINTED else []
         case EndNotSelected(cancelled=cancelled):
             until = Candidacy.STATE_APPOINTED if cancelled else Candidacy.STATE_APPROVED
             day = context.today.isoformat()

@@ -87,12 +87,14 @@ DECIDING: Mapping[type[Message], str] = {
     TwoLevelsReviewed: "Reviewed two levels at once",
     CandidacyApproved: "Approved",
     CandidacyAppointed: "Appointed",
+    TrialEnded: "Decided the trial",
     CandidacyWithdrawn: "Withdrew",
     CandidacyRejected: "Rejected",
 }
 """Who decided: told on the first page."""
 
 WHO: Mapping[type[Message], str] = {
+    TrialEnded: "HR",
     TwoLevelsReviewed: "the executive",
     InterviewScored: "an interviewer",
     ConflictDeclared: "an interviewer, or HR",
@@ -172,7 +174,8 @@ def candidacy_document(file: CandidacyFile) -> Document:
 
 def people_in(history: Sequence[Recorded], explanation: ScoreExplanation | None) -> set[str]:
     """Ids of those who may be named in a file, and of others."""
-    actors = {one.envelope.actor.removeprefix("user:") for one in history}
+    decided = [one.event.decided_by for one in history if isinstance(one.event, TrialEnded)]
+    actors = {one.removeprefix("user:") for one in (*(one.envelope.actor for one in history), *decided)}
     candidates = {one.event.employee_id for one in history if isinstance(one.event, CandidacyApplied)}
     apart = {one.event.interviewer_id for one in history if isinstance(one.event, ConflictDeclared)}
     parts = explanation.score.parts if explanation is not None else []
@@ -545,6 +548,7 @@ def _words(file: CandidacyFile, event: Message) -> list[str]:
             | CandidacyApproved(reason=words)
             | CandidacyWithdrawn(reason=words)
             | CandidacyRejected(reason=words)
+            | TrialEnded(reason=words)
         ):
             return [f"Reason: {words}"] if words else []
         case _:
@@ -552,7 +556,8 @@ def _words(file: CandidacyFile, event: Message) -> list[str]:
 
 
 def _actor(file: CandidacyFile, one: Recorded) -> str:
-    kind, _, name = one.envelope.actor.partition(":")
+    decided_by = one.event.decided_by if isinstance(one.event, TrialEnded) else ""  # a policy has told of it
+    kind, _, name = (decided_by or one.envelope.actor).partition(":")
     if kind != "user":
         return f"the {kind} {name}"
     applied = file.state.applied

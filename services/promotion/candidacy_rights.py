@@ -40,6 +40,7 @@ from stepladder.promotion.v1.events_pb2 import (
     ObjectionSettled,
     PeersScored,
     PostTrainingPassed,
+    TrialEnded,
     TwoLevelsReviewed,
 )
 
@@ -257,10 +258,10 @@ def _put_decisions(shown: Candidacy, state: State, competition: CompetitionState
     appointed = state.last(CandidacyAppointed)
     shown.start_date, shown.trial_until = appointed.start_date, appointed.trial_until
     withdrawn, rejected = state.last(CandidacyWithdrawn), state.last(CandidacyRejected)
-    shown.ended_reason = withdrawn.reason or rejected.reason or _not_selected(state, competition)
-    shown.ended_by = withdrawn.withdrawn_by or rejected.rejected_by
-    dates = (withdrawn.withdrawn_date, rejected.rejected_date, state.last(CandidacyNotSelected).ended_date)
-    shown.ended_date = max(dates)
+    tried, closed = state.last(TrialEnded), state.last(CandidacyNotSelected)
+    shown.ended_reason = withdrawn.reason or rejected.reason or tried.reason or _not_selected(state, competition)
+    shown.ended_by = withdrawn.withdrawn_by or rejected.rejected_by or tried.decided_by
+    shown.ended_date = max(withdrawn.withdrawn_date, rejected.rejected_date, tried.ended_date, closed.ended_date)
 
 
 def _not_selected(state: State, competition: CompetitionState) -> str:

@@ -417,7 +417,7 @@ def test_the_candidate_is_told_everything_but_others_names() -> None:
         ("e-manager", PeersScored(peers=2), "the manager"),
         ("e-hr", PeersScored(peers=2), ""),
         ("e-hr", LeadReviewed(), ""),  # in the lead's place
-        ("e-hr", TrialEnded(), ""),
+        ("e-hr", TrialEnded(decided_by="user:e-hr", reason="Late."), "HR"),
         ("e-hr", CandidacyApproved(), "HR"),
         ("e-manager", CandidacyRejected(), "the manager"),
         ("e-lead", ObjectionRaised(objection_id="o-2"), "a colleague"),
@@ -456,6 +456,7 @@ ENDS: Sequence[tuple[Message, str, str]] = (
     ),
     (TrialEnded(passed=True), "The trial was passed.", "confirmed"),
     (TrialEnded(), "not passed: back to the post held before", "back in the post held before"),
+    (TrialEnded(reason="Late, often."), "Reason: Late, often.", "back in the post held before"),
     (CandidacyWithdrawn(reason="Moving away."), "Reason: Moving away.", "withdrawn"),
     (CandidacyRejected(reason="Upheld."), "Rejected.", "rejected"),
     (CandidacyNotSelected(), "without a seat", "not selected"),

@@ -19,7 +19,7 @@ from stepladder.performance.v1.directory_pb2 import (
     GetEmployeeRequest,
     HireEmployeeRequest,
 )
-from stepladder.promotion.v1.candidacy_pb2 import Candidacy
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy, GetCandidacyRequest
 from stepladder.promotion.v1.career_pb2 import DecideAppointmentRequest, ReserveAppointment
 from stepladder.promotion.v1.post_pb2 import ClaimSeats, GetPostRequest, Post, SetHeadcountRequest
 from tests.promotion.candidacies import AGENT, APPOINT, HR, ID, REJECT, STAGES, START, WAY, by
@@ -128,6 +128,10 @@ async def test_a_trial_is_failed(trial: Trial) -> None:
     await trial.decide(confirmed=False)
     assert await trial.shown("2026-05-02") == ("agent", 2, False)
     assert await trial.stage() == Candidacy.STATE_RETURNED
+    request = GetCandidacyRequest(candidacy_id=ID)
+    told: Candidacy = await trial.world.candidacies.GetCandidacy(request, metadata=actors.by(HR))
+    assert (told.ended_by, told.ended_date) == (f"user:{HR}", "2026-05-02")
+    assert told.ended_reason == "seen every day"
     found = (await trial.post()).vacancies
     assert (found.occupied, found.claimed, found.vacant) == (0, 1, 0)
 

@@ -369,7 +369,7 @@ class Candidacy(_message.Message):
     """The trial's first day and last."""
     trial_until: _builtins.str
     ended_reason: _builtins.str
-    """Withdrawn or rejected: why, by whom, when; of one that was not selected what became of the competition, with the rank,
+    """Withdrawn, rejected or back from the trial: why, by whom, when; of one that was not selected what became of the competition, with the rank,
     and when.
     """
     ended_by: _builtins.str
@@ -1345,17 +1345,26 @@ class NoteTrialEnded(_message.Message):
 
     PASSED_FIELD_NUMBER: _builtins.int
     CAREER_POSITION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    ENDED_DATE_FIELD_NUMBER: _builtins.int
     passed: _builtins.bool
     career_position: _builtins.int
+    reason: _builtins.str
+    decided_by: _builtins.str
+    ended_date: _builtins.str
     def __init__(
         self,
         *,
         passed: _builtins.bool = ...,
         career_position: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        ended_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["career_position", b"career_position", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["career_position", b"career_position", "decided_by", b"decided_by", "ended_date", b"ended_date", "passed", b"passed", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1194,20 +1194,33 @@ class TrialEnded(_message.Message):
     CANDIDACY_ID_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     CAREER_POSITION_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    ENDED_DATE_FIELD_NUMBER: _builtins.int
     candidacy_id: _builtins.str
     passed: _builtins.bool
     career_position: _builtins.int
-    """Position of the career's event."""
+    """Position of the career's event; none if the trial could not begin any more."""
+    employee_id: _builtins.str
+    reason: _builtins.str
+    """As the career says it."""
+    decided_by: _builtins.str
+    ended_date: _builtins.str
     def __init__(
         self,
         *,
         candidacy_id: _builtins.str = ...,
         passed: _builtins.bool = ...,
         career_position: _builtins.int = ...,
+        employee_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        ended_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "career_position", b"career_position", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidacy_id", b"candidacy_id", "career_position", b"career_position", "decided_by", b"decided_by", "employee_id", b"employee_id", "ended_date", b"ended_date", "passed", b"passed", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
