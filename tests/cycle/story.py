@@ -579,7 +579,11 @@ class Story:
         await self.world.facts.CorrectFact(CorrectFactRequest(fact=fact, reason="Counted twice."))
         drifted = await until(lambda: self.candidacy(employee), lambda found: found.drift.HasField("score"))
         was, now = (
-            {one.part_id: Fraction(int(one.score.numerator), int(one.score.denominator)) for one in score.parts}
+            {
+                one.part_id: Fraction(int(one.score.numerator), int(one.score.denominator))
+                for one in score.parts
+                if one.HasField("score")  # where too few peers gave theirs, there is none
+            }
             for score in (drifted.score, drifted.drift.score)
         )
         self.expect("what would come out now", now, {**was, "work": was["work"] - Fraction(30, len(MONTHS))})

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -238,8 +238,14 @@ async def _unrest(address: str, service: str) -> str:
             return f"{service} does not tell of its followers: {error.code().name} {error.details()}"
     if parked := [f for f in answer.followers if f.parked_events or f.error]:
         raise AssertionError(f"parked or stopped: {parked}")
-    restless = [f for f in answer.followers if f.lag or f.deadlines or f.state != f.STATE_RUNNING]
+    now = datetime.now(UTC)
+    restless = [f for f in answer.followers if f.lag or _is_due(f, now) or f.state != f.STATE_RUNNING]
     return f"{service} is not at rest: {', '.join(map(_told, restless))}" if restless else ""
+
+
+def _is_due(follower: Follower, now: datetime) -> bool:
+    """Whether its clock has something to do: what is kept for an hour is none of that."""
+    return follower.deadlines > 0 and follower.next_deadline_time.ToDatetime(UTC) <= now
 
 
 def _told(follower: Follower) -> str:
