@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.commands import Commands
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import ANONYMOUS, Context, is_id
+from libs.common.rpc import Standing
 from libs.facts import employee, team
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Directory, need_to_know, relations
+from libs.facts.relations import NEED_TO_KNOW, Directory, relations
 from libs.facts.team import TEAM
 
 
@@ -33,6 +35,19 @@ async def directory_around(
     employees |= await _employees(commands, {found.lead_of(one, day) for one in teams} - {"", *employees})
     teams |= await _teams(commands, {found.team_of(one, day) for one in employees} - {"", *teams})
     return found
+
+
+def standing_in(commands: Commands) -> Standing:
+    """Tells what callers are to the whole centre, by the directory as the log's leader knows it."""
+
+    async def standing(context: Context) -> frozenset[str]:
+        caller = caller_id(context)
+        directory = await directory_around(commands, caller, context.today)
+        if not directory.employed(caller, context.today):
+            return frozenset()
+        return frozenset({"employee", *(one.value for one in relations(directory, caller, "", context.today))})
+
+    return standing
 
 
 async def check_need_to_know(commands: Commands, context: Context, employee_id: str) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from libs.common.errors import Forbidden
 from libs.facts import employee, team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 
@@ -91,11 +90,3 @@ def _roles(directory: Directory, caller_id: str, day: date) -> frozenset[Relatio
 def role_of(one: employee.State) -> Relation | None:
     """What an employee is to everyone, as long as they are employed."""
     return ROLES.get(one.hired.job_family)
-
-
-def need_to_know() -> Forbidden:
-    """One refusal, in the same words whatever is behind it."""
-    return Forbidden(
-        "NEED_TO_KNOW",
-        "you are not among those who may see or do this; the API's description of this call says who may",
-    )

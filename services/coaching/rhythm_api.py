@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.days import month_of, months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -11,7 +12,7 @@ from libs.common.paging import page_of
 from libs.common.service import Service
 from libs.facts.callers import caller_id, check_need_to_know, directory_around
 from libs.facts.reaching import CARING, SAYING, callers_to
-from libs.facts.relations import Relation, need_to_know, relations_to_team
+from libs.facts.relations import Relation, relations_to_team
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource

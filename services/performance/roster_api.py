@@ -7,6 +7,7 @@ from datetime import date
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -21,7 +22,7 @@ from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
 from libs.facts.readings import Readings
-from libs.facts.relations import Relation, need_to_know, relations_to_team
+from libs.facts.relations import Relation, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
