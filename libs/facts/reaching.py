@@ -15,7 +15,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.people import People
-from libs.facts.relations import NEED_TO_KNOW, Relation, relations, relations_to_team
+from libs.facts.relations import NEED_TO_KNOW, Relation, relations, relations_to_team, words
 
 S = TypeVar("S")
 
@@ -33,6 +33,11 @@ class Caller:
 
     employee_id: str
     relations: frozenset[Relation]
+
+    @property
+    def held(self) -> frozenset[str]:
+        """What they are to the employee, as rules say who may: see `words`."""
+        return words(self.relations, employed=bool(self.employee_id))
 
     @property
     def says(self) -> bool:

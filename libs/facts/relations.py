@@ -68,6 +68,13 @@ def relations(directory: Directory, caller_id: str, employee_id: str, day: date)
     return relations_to_team(directory, caller_id, directory.team_of(employee_id, day), day)
 
 
+def words(found: frozenset[Relation], *, employed: bool) -> frozenset[str]:
+    """What somebody is, in the words of `libs/common/access.toml`: to themself everybody is `self` only."""
+    if Relation.SELF in found:
+        return frozenset({Relation.SELF.value})
+    return frozenset({one.value for one in found} | ({"employee"} if employed else set()))
+
+
 def relations_to_team(directory: Directory, caller_id: str, team_id: str, day: date) -> frozenset[Relation]:
     """What a caller is to every other member of a team."""
     found = _roles(directory, caller_id, day)
