@@ -35,6 +35,7 @@ from services.performance.revising import Revising
 from services.performance.roster_api import AtRiskApi
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
+from stepladder.common.v1 import audit_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
@@ -53,7 +54,7 @@ from stepladder.performance.v1 import (
 )
 from stepladder.promotion.v1 import events_pb2 as promotion_events
 
-EVENTS = (events_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
+EVENTS = (events_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:

@@ -15,6 +15,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
+from libs.facts.audit import audited
 from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
@@ -26,7 +27,7 @@ from libs.facts.relations import Relation, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
-from services.performance.check_in import CHECK_IN, check_in_key
+from services.performance.check_in import CHECK_IN, CHECK_IN_READS, check_in_key
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
@@ -121,6 +122,11 @@ class AtRiskApi:
             answer.entries.extend(await self._entries(watched, rules, as_of, sensitive=sensitive))
             await asyncio.sleep(0)  # others have their turn
         answer.entries.sort(key=lambda entry: (-entry.points, entry.employee_id))
+        shown = {
+            entry.employee_id: sorted({one.check_in_id for signal in entry.signals for one in signal.check_ins})
+            for entry in answer.entries
+        }
+        await audited(self._commands, CHECK_IN_READS, context, {one: ids for one, ids in shown.items() if ids})
         return answer
 
     async def ExportAtRiskRoster(self, request: pb.ExportAtRiskRosterRequest, context: Context) -> HttpBody:
