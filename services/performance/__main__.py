@@ -25,6 +25,7 @@ from services.performance.judging import Judging
 from services.performance.kpi_api import KpiApi
 from services.performance.lead_comparison_api import LeadComparisonApi
 from services.performance.months import Months
+from services.performance.narrowing import Narrowing
 from services.performance.policy_api import PolicyApi
 from services.performance.record_api import RecordApi
 from services.performance.records import Records
@@ -81,21 +82,24 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     )
     # Apart: what there was before a policy may take minutes, and nothing new should wait for it.
     service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
+    narrowing = Narrowing(service, people, at_people)
     records = Records(metadata)
     service.follow(FollowCareers(service, people, at_people))
-    record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
+    record = RecordApi(
+        service, records, service.follow(records), violations, at_results, catalogue, at_catalogue, narrowing
+    )
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)
     assessment = AssessmentApi(service, catalogue, at_catalogue)
-    directory = DirectoryApi(service, people, at_people)
+    directory = DirectoryApi(service, people, at_people, narrowing)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
-    facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
+    facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards, narrowing)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
     reports = Reports(service, months, people, catalogue, results, scorecards)
-    report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards])
-    detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
+    report = ReportApi(service, reports, [at_people, at_catalogue, at_results, at_scorecards])
+    detection = DetectionApi(service, judging, people, at_people, detections, at_detections, narrowing)
     check_ins = CheckIns(metadata)
     at_check_ins = service.follow(check_ins)
     check_in = CheckInApi(service, check_ins, at_check_ins)

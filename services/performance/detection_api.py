@@ -6,11 +6,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import check_held
 from libs.facts.people import People
 from services.performance import detection
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.judging import Judging
+from services.performance.narrowing import Narrowing
 from services.performance.policy import wrong_in
 from services.performance.policy_api import missing_kpis, refuse_wrong, wrong_total
 from stepladder.performance.v1 import detection_pb2 as pb
@@ -30,7 +32,9 @@ class DetectionApi:
         people_follower: Follower,
         detections: Detections,
         detections_follower: Follower,
+        narrowing: Narrowing,
     ) -> None:
+        self._narrowing = narrowing
         self._commands = service.commands
         self._engine = service.engine
         self._judging = judging
@@ -39,15 +43,19 @@ class DetectionApi:
         self._detections = detections
         self._detections_follower = detections_follower
 
-    async def GetDetection(self, request: pb.GetDetectionRequest, _: Context) -> pb.Detection:
+    async def GetDetection(self, request: pb.GetDetectionRequest, context: Context) -> pb.Detection:
         found = await self._commands.load(DETECTION, request.detection_id, request.known_at)
+        await check_held(self._commands, context, [found.state.detection.employee_id])
         if not found.position:
             raise NotFound("DETECTION_NOT_FOUND", f"there is no detection {request.detection_id}")
         return detection.to_resource(found.state, found.position)
 
-    async def ListDetections(self, request: pb.ListDetectionsRequest, _: Context) -> pb.ListDetectionsResponse:
+    async def ListDetections(self, request: pb.ListDetectionsRequest, context: Context) -> pb.ListDetectionsResponse:
+        if request.employee_id:
+            await check_held(self._commands, context, [request.employee_id])
+        seen = await self._narrowing.of(context)
         await self._detections_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._detections.list_detections(self._engine, request)
+        listed = await self._detections.list_detections(self._engine, request, seen.employees)
         page, token = cut_page(request, listed, lambda one: [one[1]])
         found = (await self._commands.known(DETECTION, [detection_id for detection_id, _ in page])).values()
         detections = [detection.to_resource(one.state, one.position) for one in found]

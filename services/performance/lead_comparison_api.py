@@ -9,6 +9,7 @@ from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from libs.facts.adding import Counted
+from libs.facts.callers import check_held
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.leading import Led
 from libs.facts.people import People
@@ -53,8 +54,9 @@ class LeadComparisonApi:
         self._readings = readings
         self._scorecards = scorecards
 
-    async def CompareLeads(self, request: pb.CompareLeadsRequest, _: Context) -> pb.LeadComparison:
+    async def CompareLeads(self, request: pb.CompareLeadsRequest, context: Context) -> pb.LeadComparison:
         lead_ids, known_at = request.lead_ids, request.known_at
+        await check_held(self._commands, context, lead_ids)
         months = months_from(request.start_month, request.end_month)
         known = await self._commands.known(EMPLOYEE, lead_ids, check=False)
         if unknown := [lead_id for lead_id in lead_ids if lead_id not in known]:

@@ -719,7 +719,7 @@ async def another_instance(world: World) -> AsyncIterator[World]:
     async with (
         open_service("performance", settings, performance.EVENTS, now=lambda: world.clock[0]) as service,
         service.serving(performance.build(service)) as serving,
-        aio.insecure_channel(serving.address) as channel,
+        connect(serving.address, retry=False, token=SYSTEM) as channel,
     ):
         yield World(world.channels | {"performance": channel}, world.services | {"performance": service}, world.clock)
 
