@@ -22,8 +22,17 @@ RELATIONS = frozenset({"self", "lead", "manager"})
 """What a person is to an employee, by the directory as of the day."""
 IN_A_MATTER = frozenset(
     {
+        "addressee",
+        "drafter",
+        "hearer",
+        "holder",
         "led",
+        "member",
+        "mentor",
+        "owner",
         "reviewer",
+        "trainer",
+        "witness",
     }
 )
 """What a person is in one matter only, such as the witness of a delivery."""

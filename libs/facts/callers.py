@@ -1,16 +1,15 @@
 """Who calls, and what they are to those whom they ask about: as the directory has it now."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import date
 
-from libs.common.access import need_to_know
 from libs.common.commands import Commands
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import ANONYMOUS, Context, is_id
 from libs.common.rpc import Standing
 from libs.facts import employee, team
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import Directory, relations, relations_to_team, words
+from libs.facts.relations import Directory, relations, words
 from libs.facts.team import TEAM
 
 
@@ -55,48 +54,16 @@ async def check_related(commands: Commands, context: Context, employee_id: str) 
 
     Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may know that of anybody.
     """
-    await check_held(commands, context, [employee_id])
-    if not await commands.known(EMPLOYEE, [employee_id], check=False):
+    if not context.admission.granted:
+        caller = caller_id(context)
+        directory = await directory_around(commands, caller, context.today, employee_ids=[employee_id])
+        found = relations(directory, caller, employee_id, context.today)
+        context.admission.check(words(found, employed=directory.employed(caller, context.today)))
+        exists = employee_id in directory.employees
+    else:
+        exists = bool(await commands.known(EMPLOYEE, [employee_id]))
+    if not exists:
         raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
-
-
-async def check_held(
-    commands: Commands, context: Context, employee_ids: Collection[str], in_the_matter: Collection[str] = ()
-) -> None:
-    """Refuses whoever is not to each of these employees what the call's rule names: asked once in a call.
-
-    An empty id is nobody's: of what does not exist. `in_the_matter`: what the caller is besides, while employed.
-    Raises Forbidden `NEED_TO_KNOW`.
-    """
-    if context.admission.granted:
-        return
-    caller, today = caller_id(context), context.today
-    directory = await directory_around(commands, caller, today, employee_ids=[one for one in employee_ids if one])
-    employed = directory.employed(caller, today)
-    for employee_id in employee_ids:
-        held = words(relations(directory, caller, employee_id, today), employed=employed)
-        context.admission.check(held.union(in_the_matter if employed else ()))
-
-
-async def check_over(commands: Commands, context: Context, team_id: str) -> frozenset[str]:
-    """Refuses whoever is not to a team, or for an empty id to the centre, what the call's rule names.
-
-    Answers what they are: nothing for systems. Raises Forbidden `NEED_TO_KNOW`, whether there is such a team or not.
-    """
-    if context.admission.granted:
-        return frozenset()
-    caller, today = caller_id(context), context.today
-    directory = await directory_around(commands, caller, today, team_ids=[team_id])
-    found = relations_to_team(directory, caller, team_id, today)
-    held = words(found, employed=directory.employed(caller, today))
-    context.admission.check(held)
-    return held
-
-
-def refuse_own(context: Context, employee_id: str) -> None:
-    """Refuses who would decide about themself, whatever they are to the centre. Raises Forbidden `NEED_TO_KNOW`."""
-    if caller_id(context) == employee_id:
-        raise need_to_know()
 
 
 async def _employees(commands: Commands, ids: Iterable[str]) -> dict[str, employee.State]:

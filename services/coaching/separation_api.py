@@ -11,7 +11,6 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
-from libs.facts.reaching import check_hr
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 
@@ -44,9 +43,8 @@ class SeparationApi:
         return report
 
     async def StreamSeparation(
-        self, request: pb.StreamSeparationRequest, context: Context
+        self, request: pb.StreamSeparationRequest, _context: Context
     ) -> AsyncIterator[pb.StreamSeparationResponse]:
-        await check_hr(self._service.commands, context)
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
             message = "the last day must not be before the first"

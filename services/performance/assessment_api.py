@@ -6,11 +6,12 @@ from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, check_held, check_related, directory_around
+from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue
 from libs.facts.relations import Relation, relations
 from services.performance import assessment
 from services.performance.assessment import ASSESSMENT, MonthSpan, months_of
+from services.performance.callers import check_held
 from services.performance.months import months_from, span_of
 from services.performance.policy_api import rules_with
 from stepladder.performance.v1 import assessment_pb2 as pb

@@ -13,12 +13,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, check_held
+from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
 from libs.facts.values import decimal
 from services.performance import calibration
 from services.performance.calibration import CALIBRATION
 from services.performance.calibrations import Calibrations
+from services.performance.callers import check_held
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.policy_api import rules_with

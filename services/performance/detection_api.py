@@ -6,13 +6,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_held
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.performance import detection
+from services.performance.callers import check_held, seen_by_caller
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.judging import Judging
-from services.performance.narrowing import Narrowing
 from services.performance.policy import wrong_in
 from services.performance.policy_api import missing_kpis, refuse_wrong, wrong_total
 from stepladder.performance.v1 import detection_pb2 as pb
@@ -32,9 +32,9 @@ class DetectionApi:
         people_follower: Follower,
         detections: Detections,
         detections_follower: Follower,
-        narrowing: Narrowing,
+        reaches: Reaches,
     ) -> None:
-        self._narrowing = narrowing
+        self._reaches = reaches
         self._commands = service.commands
         self._engine = service.engine
         self._judging = judging
@@ -53,7 +53,7 @@ class DetectionApi:
     async def ListDetections(self, request: pb.ListDetectionsRequest, context: Context) -> pb.ListDetectionsResponse:
         if request.employee_id:
             await check_held(self._commands, context, [request.employee_id])
-        seen = await self._narrowing.of(context)
+        seen = await seen_by_caller(self._reaches, context)
         await self._detections_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._detections.list_detections(self._engine, request, seen.employees)
         page, token = cut_page(request, listed, lambda one: [one[1]])

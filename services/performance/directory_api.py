@@ -13,12 +13,12 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_held, refuse_own
 from libs.facts.employee import State
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.performance import employee, team
+from services.performance.callers import check_held, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
-from services.performance.narrowing import Narrowing
 from services.performance.team import TEAM
 from stepladder.performance.v1 import directory_pb2 as pb
 
@@ -26,8 +26,8 @@ from stepladder.performance.v1 import directory_pb2 as pb
 class DirectoryApi:
     """Implements the service: resources out of the log, lists by way of the read model."""
 
-    def __init__(self, service: Service, people: People, follower: Follower, narrowing: Narrowing) -> None:
-        self._narrowing = narrowing
+    def __init__(self, service: Service, people: People, follower: Follower, reaches: Reaches) -> None:
+        self._reaches = reaches
         self._commands = service.commands
         self._engine = service.engine
         self._people = people
@@ -88,7 +88,7 @@ class DirectoryApi:
         return employee.to_resource(found.state, found.position, day, lead_id)
 
     async def ListEmployees(self, request: pb.ListEmployeesRequest, context: Context) -> pb.ListEmployeesResponse:
-        seen = await self._narrowing.of(context)
+        seen = await seen_by_caller(self._reaches, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         day = _day(request.as_of, context)
         listed = await self._people.list_employees(self._engine, request, day, seen.employees)

@@ -13,10 +13,12 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, check_held, refuse_own
+from libs.facts.callers import caller_id
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from libs.facts.readings import Readings
 from libs.facts.values import format_value, kpi_value
+from services.performance.callers import Seen, check_held, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import (
     FACTS,
@@ -28,7 +30,6 @@ from services.performance.facts import (
     sift,
 )
 from services.performance.kpi import KPI
-from services.performance.narrowing import Narrow, Narrowing
 from services.performance.rating import RATING, rating_id
 from services.performance.scorecards import Scorecards
 from stepladder.performance.v1 import facts_pb2 as pb
@@ -51,9 +52,9 @@ class FactsApi:
         people_follower: Follower,
         scorecards: Scorecards,
         scorecards_follower: Follower,
-        narrowing: Narrowing,
+        reaches: Reaches,
     ) -> None:
-        self._narrowing = narrowing
+        self._reaches = reaches
         self._commands = service.commands
         self._engine = service.engine
         self._stream = service.stream
@@ -147,7 +148,7 @@ class FactsApi:
         return pb.ListFactsResponse(readings=readings, next_page_token=token)
 
     async def ListKpiResults(self, request: pb.ListKpiResultsRequest, context: Context) -> pb.ListKpiResultsResponse:
-        narrow = _narrowed(request, await self._narrowing.of(context))
+        narrow = _narrowed(request, await seen_by_caller(self._reaches, context))
         _check_span(request)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         await self._people_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
@@ -248,17 +249,17 @@ def _fault(fact: pb.Fact, kpis: dict[str, Kpi]) -> tuple[str, str]:
     return "", ""
 
 
-def _narrowed(request: pb.ListKpiResultsRequest, seen: Narrow) -> Narrow:
-    """Whom results are taken from. Raises Forbidden `NEED_TO_KNOW` for somebody, or a sum, not for the caller to see."""
+def _narrowed(request: pb.ListKpiResultsRequest, seen: Seen) -> Seen:
+    """Whom results are taken from. Raises Forbidden `NEED_TO_KNOW` for somebody, or a sum, not for them to see."""
     if seen.employees is None or seen.teams is None or request.employee_id in seen.employees:
-        return Narrow()
+        return Seen()
     if not request.employee_id:
         if request.group_by == request.GROUP_BY_EMPLOYEE:
-            return Narrow(employees=seen.employees)
+            return Seen(employees=seen.employees)
         if request.team_id in seen.teams:
-            return Narrow()
+            return Seen()
         if request.group_by == request.GROUP_BY_TEAM and not request.team_id:
-            return Narrow(teams=seen.teams)
+            return Seen(teams=seen.teams)
     raise need_to_know()
 
 

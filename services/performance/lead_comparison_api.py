@@ -9,7 +9,6 @@ from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from libs.facts.adding import Counted
-from libs.facts.callers import check_held
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.leading import Led
 from libs.facts.people import People
@@ -17,6 +16,7 @@ from libs.facts.readings import Readings
 from libs.facts.values import decimal
 from services.performance import assessment, rating
 from services.performance.assessment import ASSESSMENT, MonthSpan
+from services.performance.callers import check_held
 from services.performance.comparing import attrition, compare, count, movements
 from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, months_from, span_of

@@ -13,14 +13,15 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, check_held
+from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.conduct import counted
+from libs.facts.reaching import Reaches
 from libs.facts.violations import Violations
 from services.performance import record
+from services.performance.callers import check_held, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
-from services.performance.narrowing import Narrowing
 from services.performance.outcome import policy_of
 from services.performance.policy_api import rules_with
 from services.performance.record import RECORD
@@ -43,9 +44,9 @@ class RecordApi:
         results_follower: Follower,
         catalogue: Catalogue,
         catalogue_follower: Follower,
-        narrowing: Narrowing,
+        reaches: Reaches,
     ) -> None:
-        self._narrowing = narrowing
+        self._reaches = reaches
         self._service = service
         self._commands = service.commands
         self._engine = service.engine
@@ -97,7 +98,7 @@ class RecordApi:
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         if request.employee_id:
             await check_held(self._commands, context, [request.employee_id])
-        seen = await self._narrowing.of(context)
+        seen = await seen_by_caller(self._reaches, context)
         if request.kind and request.kind not in KINDS:
             message = f"must be one of {', '.join(KINDS)}"
             raise Invalid("KIND_INVALID", message, (FieldViolation("kind", message),))

@@ -15,7 +15,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
 from libs.facts.audit import audited
-from libs.facts.callers import caller_id, check_over, check_related, directory_around
+from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
 from libs.facts.conduct import Offending
@@ -25,6 +25,7 @@ from libs.facts.readings import Readings
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
+from services.performance.callers import check_over
 from services.performance.check_in import CHECK_IN, CHECK_IN_READS, check_in_key
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections

@@ -11,9 +11,9 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page, page_size, page_start
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_held, check_over
 from libs.facts.catalogue import Catalogue
 from services.performance import rating
+from services.performance.callers import check_held, check_over
 from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id

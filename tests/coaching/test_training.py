@@ -131,18 +131,6 @@ def test_asked_for() -> None:
     after.when(asking("they do not ask")).refused(AlreadyExists, "TRAINING_EXISTS")
 
 
-def test_only_the_trainer() -> None:
-    """Accepts, schedules and holds it."""
-    for before, command in (
-        ((), ACCEPT),
-        ((ACCEPTED,), SCHEDULE),
-        ((ACCEPTED, SCHEDULED), HOLD),
-        ((ACCEPTED,), ACCEPT),
-        ((ACCEPTED, SCHEDULED, HELD), HOLD),
-    ):
-        by_another(given(TRAINING, REQUESTED, *before), command).refused(NotAllowed, "NOT_THE_TRAINER")
-
-
 def test_scheduled_anew() -> None:
     """For another day, not for one that is over."""
     other = ScheduleTrainingRequest(training_id="t-1", date="2026-03-30")
