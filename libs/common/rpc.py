@@ -102,7 +102,9 @@ def add_service(server: aio.Server, service: ServiceDescriptor, implementation: 
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(address: str, *, retry: bool = True, token: str = "") -> aio.Channel:
+def connect(
+    address: str, *, retry: bool = True, token: str = "", credentials: grpc.ChannelCredentials | None = None
+) -> aio.Channel:
     """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
 
     `token` goes with each call that brings none of its own.
@@ -116,18 +118,18 @@ def connect(address: str, *, retry: bool = True, token: str = "") -> aio.Channel
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
-    return aio.insecure_channel(
-        address,
-        interceptors=with_token(token) if token else None,
-        options=[
-            ("grpc.service_config", config),
-            ("grpc.enable_retries", int(retry)),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
-        ],
-    )
+    interceptors = with_token(token) if token else None
+    options = [
+        ("grpc.service_config", config),
+        ("grpc.enable_retries", int(retry)),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
+    ]
+    if credentials is None:
+        return aio.insecure_channel(address, interceptors=interceptors, options=options)
+    return aio.secure_channel(address, credentials, interceptors=interceptors, options=options)
 
 
 class _WithToken:

@@ -10,6 +10,7 @@ from libs.common.server import Serving, run, serve, until_stopped
 from libs.common.service import clock_of
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from libs.common.tls import channel_credentials
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
 from stepladder.coaching.v1 import (
@@ -106,9 +107,12 @@ logger = structlog.get_logger()
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     """Serves while the context lasts, whether or not the services are there."""
     async with AsyncExitStack() as stack:
+        credentials = channel_credentials(settings)
         services = {
             name: OperationsServiceStub(
-                await stack.enter_async_context(connect(settings.address_of(name), retry=False))
+                await stack.enter_async_context(
+                    connect(settings.address_of(name), retry=False, credentials=credentials)
+                )
             )
             for name in SERVICES
         }
