@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
+import nats
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -100,10 +101,8 @@ async def test_who_shows_a_certificate_of_the_authority_is_answered(world: World
 async def test_others_are_not(world: World) -> None:
     """In plain text, without a certificate, or with another authority's: nothing is answered."""
     other = Authority("another").issue(world.folder / "other")
-    stranger = grpc.ssl_channel_credentials(
-        world.authority.pem, Path(other.tls_key).read_bytes(), Path(other.tls_certificate).read_bytes()
-    )
-    for credentials in (None, grpc.ssl_channel_credentials(world.authority.pem), stranger):
+    stranger = other.model_copy(update={"tls_authority": world.settings.tls_authority})
+    for credentials in (None, grpc.ssl_channel_credentials(world.authority.pem), channel_credentials(stranger)):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await world.told(credentials)
         assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN}
@@ -135,8 +134,9 @@ class NatsWithTls(NatsServer):
     settings: Settings
 
     def _configuration(self, ports: Path) -> str:
-        files = f'cert_file: "{self.settings.tls_certificate}", key_file: "{self.settings.tls_key}"'
-        return f'{super()._configuration(ports)}tls {{ {files}, ca_file: "{self.settings.tls_authority}", verify: true }}\n'
+        ours = self.settings
+        files = f'cert_file: "{ours.tls_certificate}", key_file: "{ours.tls_key}", ca_file: "{ours.tls_authority}"'
+        return f"{super()._configuration(ports)}tls {{ {files}, verify: true }}\n"
 
 
 async def test_the_log_by_tls(tmp_path: Path) -> None:
@@ -160,7 +160,5 @@ async def test_the_log_by_tls(tmp_path: Path) -> None:
 
 async def connect_once(url: str, settings: Settings) -> None:
     """Raises what keeps the connection from coming about."""
-    import nats
-
     client = await nats.connect(url, tls=client_context(settings), allow_reconnect=False, connect_timeout=5)
     await client.close()
