@@ -41,6 +41,8 @@ Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
 
 TRACEPARENT_KEY = "traceparent"
+HOW_TO_AUTHENTICATE = ("www-authenticate", "Bearer")
+"""What HTTP wants said with 401 (RFC 9110, 11.6.1; RFC 6750, 3); over REST it becomes a header."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -215,7 +217,10 @@ class _Method:
             span.set_attribute("rpc.grpc.status_code", status.code)
             if status.code == code_pb2.INTERNAL:
                 span.set_status(StatusCode.ERROR)
-        return await call.abort_with_status(rpc_status.to_status(status))
+        ended: Any = rpc_status.to_status(status)  # a named tuple, which its type does not say
+        if status.code == code_pb2.UNAUTHENTICATED:
+            ended = ended._replace(trailing_metadata=(*ended.trailing_metadata, HOW_TO_AUTHENTICATE))  # noqa: SLF001 - as above
+        return await call.abort_with_status(ended)
 
     async def _admitted(self, authorization: str) -> Context:
         """What a caller's call comes with, as far as can be told without its request."""
