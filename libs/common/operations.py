@@ -1,6 +1,6 @@
 """OperationsService for one service: its followers, what they parked, and rebuilds."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
 from libs.common.days import timestamp
@@ -91,7 +91,7 @@ class Operations:
 
     async def RebuildFollower(
         self, request: pb.RebuildFollowerRequest, _: Context
-    ) -> AsyncIterator[pb.RebuildFollowerResponse]:
+    ) -> AsyncGenerator[pb.RebuildFollowerResponse, None]:
         async with aclosing(rebuild(self._follower(request.service, request.follower))) as steps:
             async for step in steps:
                 yield pb.RebuildFollowerResponse(

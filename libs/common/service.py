@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -109,6 +109,10 @@ class Service:
         self.followers.append(follower)
         return follower
 
+    def operations(self) -> Operations:
+        """What operators ask of the followers that were added."""
+        return Operations(self.name, self.followers)
+
     def together(self, *followers: Follower) -> Together:
         """Followers of one stream whose read models are read together."""
         return Together(followers[0].stream, followers)
@@ -125,15 +129,20 @@ class Service:
         self.clocks.append(Clock(follower, table, self.engine, now or self.now, commands, together))
 
     @asynccontextmanager
-    async def serving(self, implementations: Mapping[ServiceDescriptor, object]) -> AsyncIterator[Serving]:
-        """Serves and follows while the context lasts; then answers running calls, and lets go of the followers."""
-        operations = {
-            operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: Operations(self.name, self.followers)
-        }
+    async def serving(
+        self, implementations: Mapping[ServiceDescriptor, object], *, behind: Iterable[ServiceDescriptor] = ()
+    ) -> AsyncIterator[Serving]:
+        """Serves and follows while the context lasts; then answers running calls, and lets go of the followers.
+
+        `behind`: see `server.serve`.
+        """
+        operations = {operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: self.operations()}
         running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
-            serve(self.settings, self.name, {**implementations, **operations}, clock=self.now) as serving,
+            serve(
+                self.settings, self.name, {**operations, **implementations}, clock=self.now, behind=behind
+            ) as serving,
         ):
             logger.info("service_ready", address=serving.address)
             yield serving

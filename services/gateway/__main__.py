@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import structlog
+from sqlalchemy import MetaData
 
+from libs.common.operations import Operations
 from libs.common.rpc import connect
-from libs.common.server import Serving, run, serve, until_stopped
-from libs.common.service import clock_of
+from libs.common.server import Serving, run, until_stopped
+from libs.common.service import clock_of, open_service
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from libs.facts.people import People
 from services.gateway.home_api import HomeApi
-from services.gateway.operations_api import OperationsApi
+from services.gateway.operations_api import Elsewhere, OperationsApi
 from stepladder.coaching.v1 import (
     case_file_pb2,
     comparison_pb2,
@@ -45,6 +47,7 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
+from stepladder.performance.v1 import events_pb2 as performance_events
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -58,6 +61,7 @@ from stepladder.promotion.v1 import (
     scoring_pb2,
 )
 
+EVENTS = (performance_events.DESCRIPTOR,)
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
@@ -99,34 +103,30 @@ CONTRACTS = (
 )
 """Of the services behind the front door; callers find them by reflection here."""
 
-logger = structlog.get_logger()
-
 
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
-    """Serves while the context lasts, whether or not the services are there."""
+    """Serves while the context lasts, whether or not the services behind it are there."""
     async with AsyncExitStack() as stack:
-        services = {
-            name: OperationsServiceStub(
-                await stack.enter_async_context(connect(settings.address_of(name), retry=False))
-            )
-            for name in SERVICES
-        }
+        service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
+        service.follow(People(MetaData()))
+        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        for name in SERVICES:
+            channel = await stack.enter_async_context(connect(settings.address_of(name), retry=False))
+            services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
-        async with serve(settings, "gateway", implementations, clock=clock_of(settings), behind=behind) as serving:
-            yield serving
+        yield await stack.enter_async_context(service.serving(implementations, behind=behind))
 
 
 async def main() -> None:
     settings = load_settings()
     start_logging("gateway", settings)
     with tracing("gateway", settings):
-        async with open_gateway(settings) as serving:
-            logger.info("service_ready", address=serving.address)
+        async with open_gateway(settings):
             await until_stopped()
 
 
