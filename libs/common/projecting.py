@@ -247,6 +247,11 @@ class Follower:
         self._waiting = 0
         self._hurry = asyncio.Event()
 
+    @property
+    def name(self) -> str:
+        """By which operators know it."""
+        return self.handler.name
+
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
         try:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -21,13 +22,13 @@ from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_con
 from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
-from libs.common.operations import Operations
+from libs.common.operations import Following, Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings, load_settings
-from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
+from libs.common.streams import EVENTS, LOG, PREFIXES, NoAnswer, NoResponders, OneWriterStream, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from stepladder.common.v1 import operations_pb2
 
@@ -70,9 +71,15 @@ class Together:
         return end
 
 
+class Relaying(Following, Protocol):
+    """What follows a stream in a way of its own."""
+
+    async def run(self) -> None: ...
+
+
 @dataclass
 class Service:
-    """One service's parts. Followers and clocks that are added run while the service does."""
+    """One service's parts. Followers, relays and clocks that are added run while the service does."""
 
     name: str
     settings: Settings
@@ -80,8 +87,11 @@ class Service:
     engine: AsyncEngine
     readings: Mapping[str, Reading]
     codec: Codec
+    public: OneWriterStream
+    """EVENTS, which the relay writes."""
     now: Callable[[], datetime] = utc_now
     followers: list[Follower] = field(default_factory=list)
+    relays: list[Relaying] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
@@ -96,7 +106,11 @@ class Service:
 
     def today(self) -> date:
         """The calendar day at the site."""
-        return self.now().astimezone(self.settings.site_time_zone).date()
+        return self.day(self.now())
+
+    def day(self, moment: datetime) -> date:
+        """The calendar day at the site at a moment."""
+        return moment.astimezone(self.settings.site_time_zone).date()
 
     def site_clock(self) -> datetime:
         """What the clock on the wall says at the site, written as if it were UTC: for days that begin there."""
@@ -111,7 +125,7 @@ class Service:
 
     def operations(self) -> Operations:
         """What operators ask of the followers that were added."""
-        return Operations(self.name, self.followers)
+        return Operations(self.name, [*self.followers, *self.relays])
 
     def together(self, *followers: Follower) -> Together:
         """Followers of one stream whose read models are read together."""
@@ -137,7 +151,11 @@ class Service:
         `behind`: see `server.serve`.
         """
         operations = {operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: self.operations()}
-        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+        running = [
+            *(follower.run() for follower in self.followers),
+            *(relay.run() for relay in self.relays),
+            *(clock.run() for clock in self.clocks),
+        ]
         async with (
             in_background(*running),
             serve(
@@ -197,7 +215,9 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, now)
+        yield Service(
+            name, settings, Commands(logs, codec), engine, readings, codec, JetStreamStream(client, EVENTS), now
+        )
 
 
 async def _close(client: Client) -> None:

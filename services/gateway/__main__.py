@@ -14,6 +14,7 @@ from libs.common.telemetry import start_logging, tracing
 from libs.facts.people import People
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.relay import Relay
 from stepladder.coaching.v1 import (
     case_file_pb2,
     comparison_pb2,
@@ -29,6 +30,7 @@ from stepladder.coaching.v1 import (
     training_pb2,
     worklist_pb2,
 )
+from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import home_pb2
@@ -60,8 +62,9 @@ from stepladder.promotion.v1 import (
     post_pb2,
     scoring_pb2,
 )
+from stepladder.promotion.v1 import events_pb2 as promotion_events
 
-EVENTS = (performance_events.DESCRIPTOR,)
+EVENTS = (performance_events.DESCRIPTOR, coaching_events.DESCRIPTOR, promotion_events.DESCRIPTOR)
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
@@ -110,6 +113,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
         service.follow(People(MetaData()))
+        service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
         services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
         for name in SERVICES:
             channel = await stack.enter_async_context(connect(settings.address_of(name), retry=False))
