@@ -26,7 +26,8 @@ from libs.common.operations import Following, Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
-from libs.common.server import Serving, serve, until_stopped
+from libs.common.rpc import Standing
+from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import EVENTS, LOG, PREFIXES, NoAnswer, NoResponders, OneWriterStream, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
@@ -90,6 +91,7 @@ class Service:
     public: OneWriterStream
     """EVENTS, which the relay writes."""
     now: Callable[[], datetime] = utc_now
+    standing: Standing = nothing_to_anybody
     followers: list[Follower] = field(default_factory=list)
     relays: list[Relaying] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
@@ -159,7 +161,12 @@ class Service:
         async with (
             in_background(*running),
             serve(
-                self.settings, self.name, {**operations, **implementations}, clock=self.now, behind=behind
+                self.settings,
+                self.name,
+                {**operations, **implementations},
+                clock=self.now,
+                standing=self.standing,
+                behind=behind,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address)

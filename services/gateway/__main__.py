@@ -11,6 +11,7 @@ from libs.common.server import Serving, run, until_stopped
 from libs.common.service import clock_of, open_service
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from libs.facts.callers import standing_in
 from libs.facts.people import People
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
@@ -112,6 +113,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     """Serves while the context lasts, whether or not the services behind it are there."""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
+        service.standing = standing_in(service.commands)
         service.follow(People(MetaData()))
         service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
         services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
