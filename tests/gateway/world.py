@@ -260,9 +260,8 @@ def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"127.0.0.1:{free_port()}",
             shutdown_grace_seconds=0,
-            token_keys=TOKEN_KEYS,
         ),
-    )
+    ).model_copy(update={"token_keys": TOKEN_KEYS})
     make_key(settings.kek_file)
     in_a_loop_of_its_own(migrate_all(settings))
     envoy = Envoy(settings, folder)
