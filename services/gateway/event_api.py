@@ -49,18 +49,11 @@ class Stopped(Exception):  # noqa: N818 - states what is the case
 class EventApi:
     """Implements stepladder.gateway.v1.EventService. All its streams share one reading of EVENTS."""
 
-    def __init__(
-        self,
-        service: Service,
-        reaches: Reaches,
-        publications: Mapping[str, Publication],
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
-    ) -> None:
+    def __init__(self, service: Service, reaches: Reaches, publications: Mapping[str, Publication]) -> None:
         self._service = service
         self._reaches = reaches
         self._types = types_of(publications.values())
         self._audiences = {one.type: one.audience for one in publications.values()}
-        self._heartbeat_seconds = heartbeat_seconds
         self._reading = Reading(service.public, PublicCodec())
         self._reading.add([f"{STREAMS[EVENTS]}.>"])
         self._listeners: set[Listener[PublicEvent]] = set()
@@ -101,7 +94,7 @@ class EventApi:
             relevant = min(last, max([await self._service.public.last_position(one) for one in asked.subjects()]))
             looked_at = 0
             while position < relevant and len(found) < page_size(request) and looked_at < LOOKED_AT:
-                entries = await feed.next(BATCH, self._heartbeat_seconds)
+                entries = await feed.next(BATCH, HEARTBEAT_SECONDS)
                 if not entries:
                     break
                 looked_at += len(entries)
@@ -148,7 +141,7 @@ class EventApi:
             self._listeners.add(listener)
             try:
                 while not self._stopping:
-                    heard = await listener.next(BATCH, self._heartbeat_seconds)
+                    heard = await listener.next(BATCH, HEARTBEAT_SECONDS)
                     came = [one.outcome for one in heard if isinstance(one.outcome, PublicEvent)]
                     events = [one for one in (await sight.shown(came) if sight else came) if asked.takes(one)]
                     position = heard[-1].position if heard else position

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -16,6 +16,10 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode, aio
 
+from libs.cli.envoy import Envoy
+from libs.common.rpc import connect
+from services.gateway import event_api
+from services.gateway.__main__ import open_gateway
 from stepladder.gateway.v1.event_stream_pb2 import ListEventsRequest, PublicEvent, WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
@@ -34,7 +38,7 @@ EVENTS = as_system("events")
 class Centre:
     """People of the test's own in a log that others write to, too."""
 
-    world: World
+    port: int
     log: Log
     service: EventServiceStub
 
@@ -57,8 +61,7 @@ class Centre:
     ) -> AsyncIterator["Frames"]:
         """A stream as browsers read it."""
         headers = dict(metadata) | ({"Last-Event-ID": last_event_id} if last_event_id else {})
-        port = self.world.envoy.settings.public_port
-        url = f"http://127.0.0.1:{port}/v1/events:stream?{urlencode(query, doseq=True)}"
+        url = f"http://127.0.0.1:{self.port}/v1/events:stream?{urlencode(query, doseq=True)}"
         async with (
             ClientSession(timeout=ClientTimeout(total=60)) as session,
             session.get(url, headers=headers) as answer,
@@ -102,7 +105,7 @@ class Frames:
 @pytest.fixture
 async def centre(world: World, tmp_path: Path) -> AsyncIterator[Centre]:
     async with open_log(world.envoy.settings.nats_url, tmp_path) as log:
-        yield Centre(world, log, EventServiceStub(world.channel))
+        yield Centre(world.envoy.settings.public_port, log, EventServiceStub(world.channel))
 
 
 def cloud_event(answer: PublicEvent) -> dict[str, Any]:
@@ -243,10 +246,10 @@ async def test_pages_have_both_bounds(centre: Centre) -> None:
     ],
 )
 async def test_what_cannot_be_streamed_is_refused(
-    centre: Centre, query: str, headers: dict[str, str], reason: str
+    world: World, query: str, headers: dict[str, str], reason: str
 ) -> None:
     """With the status of a refusal, upon which browsers do not connect again."""
-    answer = await centre.world.http("GET", f"/v1/events:stream?{query}", headers=dict(EVENTS) | headers)
+    answer = await world.http("GET", f"/v1/events:stream?{query}", headers=dict(EVENTS) | headers)
     assert (answer.status, answer.reasons) == (400, [reason])
 
 
@@ -380,3 +383,36 @@ async def test_one_who_does_not_read_delays_nobody(centre: Centre) -> None:
             await frames.event()
     end = await centre.end()
     assert [one.position for one in await watched(slow, end)] == list(range(start + 1, end + 1))
+
+
+async def test_streams_end_cleanly_when_the_service_stops(envoy: Envoy, tmp_path: Path) -> None:
+    """Nobody is cut off in the middle: a browser connects again, and goes on where it was."""
+    async with (
+        open_log(envoy.settings.nats_url, tmp_path) as log,
+        connect(f"127.0.0.1:{envoy.settings.public_port}") as channel,
+    ):
+        centre = Centre(envoy.settings.public_port, log, EventServiceStub(channel))
+        async with AsyncExitStack() as stack:
+            async with open_gateway(envoy.settings):
+                anna = await centre.person("riga")
+                await centre.end()
+                frames = await stack.enter_async_context(centre.sse())
+                call = centre.service.WatchEvents(WatchEventsRequest(), metadata=EVENTS)
+                await anext(aiter(call))
+                await log.fact(anna, source="before")
+                await frames.event()
+            with pytest.raises(EOFError):
+                await frames.next()
+            with pytest.raises(EOFError):
+                await watched(call, 10**9)
+        await log.fact(anna, source="meanwhile")
+        async with open_gateway(envoy.settings), centre.sse(last_event_id=frames.last_event_id) as frames:
+            assert (await frames.event())["data"]["fact"]["source"] == "meanwhile"
+
+
+async def test_a_quiet_stream_says_that_it_is_there(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word now and then, with the position behind which to go on."""
+    monkeypatch.setattr(event_api, "HEARTBEAT_SECONDS", 0.1)
+    end = await centre.end()
+    async with centre.sse() as frames:
+        assert [await frames.next() for _ in range(3)] == [{"id": str(end)}] * 3
