@@ -29,7 +29,7 @@ from libs.common.migrating import migrate
 from libs.common.settings import EMBEDDED, PREFIX, Settings
 
 SERVICES = ("performance", "coaching", "promotion", "gateway")
-DATABASES = ("performance", "coaching", "promotion", "keys")
+DATABASES = (*SERVICES, "keys")
 
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0

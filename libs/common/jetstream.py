@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from libs.common.streams import LOG, PREFIXES, Append, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
+from libs.common.streams import LOG, STREAMS, Append, Entry, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
 
 logger = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
     """The one right configuration of a stream. What is stored is never removed by it (D4)."""
     return {
         "name": name,
-        "subjects": [f"{PREFIXES[name]}.>"],
+        "subjects": [f"{STREAMS[name]}.>"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,
@@ -59,6 +59,10 @@ def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
         "no_ack": False,
         "compression": "none",
     }
+
+
+_Message = tuple[str, dict[str, str], bytes]
+"""Subject, headers and payload."""
 
 
 class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
@@ -99,7 +103,7 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
 
 async def create_streams(client: Client, replicas: int) -> None:
     """Creates the streams that are missing. For set-up jobs only: services never change streams."""
-    for name in PREFIXES:
+    for name in STREAMS:
         answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
         if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
@@ -128,7 +132,7 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str, t
     version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
     if version < (2, 15, 1):
         problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    for name in PREFIXES:
+    for name in STREAMS:
         answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
         if "error" in answer:
             problems.append(f"stream {name}: {answer['error']['description']}")
@@ -144,7 +148,7 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str, t
 
 
 class JetStreamStream:
-    """Fulfils `streams.Stream` on one JetStream stream. One instance a process and stream."""
+    """Fulfils `streams.OneWriterStream` on one JetStream stream. One instance a process and stream."""
 
     def __init__(self, client: Client, name: str = LOG, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.name = name
@@ -156,12 +160,26 @@ class JetStreamStream:
         self._subscribed: asyncio.Task[None] | None = None
 
     async def publish(self, batch: Sequence[Append]) -> int:
+        return await self._send([*_messages(batch)])
+
+    async def publish_behind(self, position: int, entries: Sequence[tuple[str, Entry]]) -> int:
+        messages = [(subject, _headers(entry), entry.payload) for subject, entry in entries]
+        messages[0][1]["Nats-Expected-Last-Sequence"] = str(position)
+        return await self._send(messages)
+
+    async def _send(self, messages: list[_Message]) -> int:
+        """Writes all messages or none, in one atomic batch."""
         if not self._client.is_connected:  # and nothing is kept for when it is: whoever asks again has it still
             raise NoResponders
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[int] = loop.create_future()
-        messages = list(_messages(batch, self.name))
-        atomic = len(messages) > 1
+        messages[0][1]["Nats-Expected-Stream"] = self.name
+        if atomic := len(messages) > 1:
+            batch_id = uuid4().hex
+            for number, (_, headers, _) in enumerate(messages, 1):
+                headers["Nats-Batch-Id"] = batch_id
+                headers["Nats-Batch-Sequence"] = str(number)
+            messages[-1][1]["Nats-Batch-Commit"] = "1"
 
         def on_answer(message: Msg) -> None:
             if not answered.done():
@@ -205,6 +223,8 @@ class JetStreamStream:
             found.append(_stored_at_leader(answer["message"]))
 
     async def read_at(self, position: int) -> Stored | None:
+        if position < 1:  # the server would refuse to look
+            return None
         answer = await self._api(f"STREAM.MSG.GET.{self.name}", {"seq": position})
         if "error" in answer:
             if answer["error"]["err_code"] == NOT_FOUND:
@@ -310,29 +330,19 @@ class JetStreamStream:
         await self._client.subscribe(f"{self._inbox}.*", cb=dispatch)
 
 
-_Message = tuple[str, dict[str, str], bytes]
+def _headers(entry: Entry) -> dict[str, str]:
+    return {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
 
 
-def _messages(batch: Sequence[Append], stream: str) -> Iterator[_Message]:
+def _messages(batch: Sequence[Append]) -> Iterator[_Message]:
     """Subject, headers and payload of every entry."""
-    total = sum(len(append.entries) for append in batch)
-    batch_id = uuid4().hex if total > 1 else ""
-    number = 0
     for append in batch:
         expected = str(append.expected)
         for entry in append.entries:
-            number += 1
-            headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+            headers = _headers(entry)
             if expected:
                 headers["Nats-Expected-Last-Subject-Sequence"] = expected
                 expected = ""
-            if batch_id:
-                headers["Nats-Batch-Id"] = batch_id
-                headers["Nats-Batch-Sequence"] = str(number)
-                if number == total:
-                    headers["Nats-Batch-Commit"] = "1"
-            if number == 1:
-                headers["Nats-Expected-Stream"] = stream
             yield append.subject, headers, entry.payload
 
 

@@ -78,6 +78,7 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Touched,
         Unfinished,
     ],
+    "gateway": [People],
 }
 
 
@@ -94,7 +95,7 @@ def tables_of(database: str) -> MetaData:
     return metadata
 
 
-@pytest.mark.parametrize("database", ["performance", "coaching", "promotion", "keys"])
+@pytest.mark.parametrize("database", [*MODELS, "keys"])
 async def test_migrations_make_the_tables_of_the_code(engine: AsyncEngine, database: str) -> None:
     """After migrating, the database is what the code defines; migrating again changes nothing."""
     with pytest.raises(NotMigrated, match="stepladder migrate"):

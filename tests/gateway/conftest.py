@@ -1,4 +1,4 @@
-"""One Envoy a session; the services behind it are new for each test."""
+"""One Envoy and one log a session; the services behind it are new for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,11 +7,13 @@ import pytest
 
 from libs.cli.envoy import Envoy
 from tests.gateway.world import World, running_envoy, running_world
+from tests.servers import running_nats
 
 
 @pytest.fixture(scope="session")
 def envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
-    with running_envoy(Path(tmp_path_factory.mktemp("envoy"))) as running:
+    folder = Path(tmp_path_factory.mktemp("envoy"))
+    with running_nats(folder / "nats", 1) as (nats,), running_envoy(folder, nats) as running:
         yield running
 
 
