@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from libs.common.errors import Forbidden, Invalid, NotAllowed, NotFound
-from services.gateway.deliveries import KEPT_ATTEMPTS
-from services.gateway.delivering import AT_ONCE
-from services.gateway.retrying import SCHEDULE
+from services.gateway import delivering
+from services.gateway.deliveries import KEPT_ATTEMPTS, LIVE
+from services.gateway.delivering import AT_ONCE, Endpoint
+from services.gateway.retrying import SCHEDULE, Answer, Item
 from services.gateway.webhook_api import MOST_WEBHOOKS
 from stepladder.gateway.v1 import webhook_pb2 as pb
 from tests.gateway.webhook_world import OWNER, Received, Receiver, World, open_world, running_receiver, until
@@ -440,6 +441,41 @@ async def test_a_process_that_ends_half_way(world: World, receiver: Receiver) ->
     async with world.delivering():
         await until(lambda: len({one.event_id for one in receiver.taken}) == 90)
     assert len(receiver.taken) <= 90 + 3 * AT_ONCE
+
+
+class Careless(Endpoint):
+    """Moves on before events are sent."""
+
+    async def _send_new(self, items: Sequence[Item]) -> list[tuple[Item, Answer | None]]:
+        if items:
+            await self._keep([], {LIVE: items[-1].position})
+        return await super()._send_new(items)
+
+
+@pytest.mark.parametrize("careless", [False, True])
+async def test_what_was_under_way(
+    world: World, receiver: Receiver, careless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is sent again. Negative control: where rows move before events are sent, it is lost."""
+    if careless:
+        monkeypatch.setattr(delivering, "Endpoint", Careless)
+    released = asyncio.Event()
+
+    async def hang(_: Received) -> web.Response:
+        await released.wait()
+        return status(200)
+
+    receiver.behaviour = hang
+    await world.create(receiver)
+    async with world.delivering():
+        await world.happen(3)
+        await until(lambda: bool(receiver.heard))
+    receiver.behaviour = lambda _: status(200)
+    async with world.delivering():
+        await world.happen()
+        await until(lambda: 4 in receiver.numbers)
+        await until(lambda: _position(world, 4))
+    assert (1 in receiver.numbers) is not careless
 
 
 async def test_a_restored_stream(world: World, receiver: Receiver) -> None:
