@@ -8,14 +8,12 @@ import time
 from pathlib import Path
 from string import Template
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
 from libs.cli.child import ChildProcess
+from libs.common.contracts import load_contracts
 from libs.common.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _TEMPLATE = _ROOT / "deploy" / "envoy" / "envoy.yaml"
-_DESCRIPTORS = _ROOT / "libs" / "gen" / "descriptors.binpb"
 
 
 def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
@@ -23,7 +21,7 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
 
     Every service in the contracts is reachable by REST; a package that is new needs a route in the template.
     """
-    contracts = FileDescriptorSet.FromString(_DESCRIPTORS.read_bytes())
+    contracts = load_contracts().files
     for file in contracts.file:
         file.ClearField("source_code_info")  # comments: two thirds of it
     values = {
