@@ -10,6 +10,7 @@ from libs.common.server import Serving, run, serve, until_stopped
 from libs.common.service import clock_of
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from services.gateway.docs_api import DocsApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import OperationsApi
 from stepladder.coaching.v1 import (
@@ -29,7 +30,7 @@ from stepladder.coaching.v1 import (
 )
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
-from stepladder.gateway.v1 import home_pb2
+from stepladder.gateway.v1 import docs_pb2, home_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
@@ -114,6 +115,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         }
         implementations = {
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
+            docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
