@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from libs.cli.child import ChildProcess
+from libs.cli.front_door import local_replies
 from libs.common.contracts import load_contracts
 from libs.common.settings import Settings
 
@@ -28,6 +29,7 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
         "listen": {"address": host, "port_value": settings.public_port},
         "descriptors": base64.b64encode(contracts.SerializeToString()).decode(),
         "services": [f"{file.package}.{service.name}" for file in contracts.file for service in file.service],
+        "refusals": local_replies(),
         "performance": _socket(settings.performance_address),
         "coaching": _socket(settings.coaching_address),
         "promotion": _socket(settings.promotion_address),
