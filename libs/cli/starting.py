@@ -15,6 +15,7 @@ from grpc import aio
 
 from libs.cli.call_mapping import load_mapping
 from libs.cli.calls import CallFacts, read_calls
+from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
 from libs.cli.importing import (
     PATIENCE_SECONDS,
@@ -25,12 +26,14 @@ from libs.cli.importing import (
     send_patiently,
     staff_requests,
 )
+from libs.cli.issuer import Issuer
 from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
 from libs.cli.sample_talks import Talk
+from libs.common.auth import bearer
 from libs.common.operations import troubles
-from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.rpc import connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
@@ -70,7 +73,8 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
     address = f"127.0.0.1:{settings.public_port}"
     print("Starting nats-server, Envoy and four services ...", flush=True)
     async with running(folder, settings) as system:
-        found = await _troubles(address)
+        token = issuer_of(folder).system("up")
+        found = await _troubles(address, token)
         print(f"{'Running' if found else 'Everything is healthy'} after {time.monotonic() - began:.1f} s.", flush=True)
         _print_troubles(found)
         if days_ahead:
@@ -82,10 +86,9 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
         try:
             await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                loading.result()
-                _print_what_to_try(settings.public_port)
+                _print_what_to_try(settings.public_port, loading.result())
                 await stopping
-            _print_troubles(found := await _troubles(address))
+            _print_troubles(found := await _troubles(address, token))
             print("Stopping ...", flush=True)
         finally:
             for task in (loading, watching, stopping):
@@ -96,10 +99,10 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
     return int(bool(found))
 
 
-async def _troubles(address: str) -> list[str]:
+async def _troubles(address: str, token: str) -> list[str]:
     """What an operator has to look at, once every follower has begun, or could not."""
     deadline = time.monotonic() + BEGINNING_SECONDS
-    async with connect(address) as channel:
+    async with connect(address, token=token) as channel:
         stub = OperationsServiceStub(channel)
         while True:
             try:
@@ -119,42 +122,51 @@ def _print_troubles(found: Sequence[str]) -> None:
         print("  What to do: docs/operate.md", flush=True)
 
 
-async def import_calls(file: Path, mapping_name: str, centre: str, report: Path) -> None:
+async def import_calls(file: Path, mapping_name: str, centre: str, report: Path, token: str) -> None:
     """Imports a call log into a running system."""
-    async with connect(f"127.0.0.1:{load_settings().public_port}") as channel:
+    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
         await _import_calls(channel, file, mapping_name, centre, report)
 
 
-async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
+async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> str:
+    """Imports what is asked for; answers the id of somebody of HR, who can look at it, empty where there is nobody."""
     if empty:
-        return
-    async with connect(address) as channel:
+        return ""
+    hr = ""
+    issuer = issuer_of(folder)
+    async with connect(address, token=issuer.system("setup")) as channel:
         if calls is not None:
             await _import_calls(channel, calls, mapping, centre, folder / "unusable.csv")
         else:
-            await _import_sample(channel, folder / "sample.json")
+            hr = await _import_sample(channel, issuer, folder / "sample.json")
         await _settle(channel)
+    return hr
 
 
-async def _import_sample(channel: aio.Channel, note: Path) -> None:
-    """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on."""
+async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> str:
+    """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on.
+
+    Answers the id of somebody of HR.
+    """
     if not note.exists() and (events := await _end_of_log(channel)):
         print(f"Everything is as it was: {events} events. The sample centre goes into a new folder only.")
-        return
+        return ""
     known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
+    centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
+    hr = centre.somebody("hr-specialist")
     if known.get("done"):
         print(f"The sample centre was imported before (up to {known['end']}).")
-        return
+        return hr
     note.write_text(json.dumps(known))
-    centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
     await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
     facts = list(centre.facts())
     await _send_facts(channel, facts, centre.digest)
     await _send_records(channel, list(centre.records()))
-    await _send_check_ins(channel, list(centre.check_ins()))
-    await _send_talks(channel, list(centre.talks()))
+    await _send_check_ins(channel, issuer, list(centre.check_ins()))
+    await _send_talks(channel, issuer, list(centre.talks()))
     await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
+    return hr
 
 
 async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
@@ -205,18 +217,18 @@ async def _send_records(channel: aio.Channel, records: Sequence[Record]) -> None
     print(f"{recorded} records recorded, {len(records) - recorded - left} known before, {left} rejected.")
 
 
-async def _send_check_ins(channel: aio.Channel, check_ins: Sequence[CheckIn]) -> None:
+async def _send_check_ins(channel: aio.Channel, issuer: Issuer, check_ins: Sequence[CheckIn]) -> None:
     """Each given by whom it is about."""
     stub = CheckInServiceStub(channel)
     with progress("check-ins", len(check_ins)) as tell:
         for done, one in enumerate(check_ins, 1):
-            create = partial(stub.CreateCheckIn, metadata=((ACTOR_KEY, f"user:{one.employee_id}"),))
+            create = partial(stub.CreateCheckIn, metadata=bearer(issuer.person(one.employee_id)))
             request = CreateCheckInRequest(check_in=one)
             await send_patiently(create, request, f"check-in {one.check_in_id}", PATIENCE_SECONDS)
             tell(done)
 
 
-async def _send_talks(channel: aio.Channel, talks: Sequence[Talk]) -> None:
+async def _send_talks(channel: aio.Channel, issuer: Issuer, talks: Sequence[Talk]) -> None:
     """Each by who leads the employee, or the employee."""
     stub = SessionServiceStub(channel)
     methods: dict[type[Message], Any] = {
@@ -227,11 +239,11 @@ async def _send_talks(channel: aio.Channel, talks: Sequence[Talk]) -> None:
     }
     with progress("sessions", len(talks)) as tell:
         for done, talk in enumerate(talks, 1):
-            schedule = partial(stub.ScheduleSession, metadata=((ACTOR_KEY, f"user:{talk.schedule.lead_id}"),))
+            schedule = partial(stub.ScheduleSession, metadata=bearer(issuer.person(talk.schedule.lead_id)))
             session = await send_patiently(schedule, talk.schedule, "a session", PATIENCE_SECONDS)
             for caller, request in talk.told:
                 request.session_id = session.session_id
-                say = partial(methods[type(request)], metadata=((ACTOR_KEY, f"user:{caller}"),))
+                say = partial(methods[type(request)], metadata=bearer(issuer.person(caller)))
                 await send_patiently(say, request, f"session {session.session_id}", PATIENCE_SECONDS)
             tell(done)
 
@@ -270,15 +282,18 @@ async def _settle(channel: aio.Channel) -> None:
     print(f"{len((await detections).detections)} detections.")
 
 
-def _print_what_to_try(port: int) -> None:
+def _print_what_to_try(port: int, hr: str) -> None:
+    token = f"token {hr}" if hr else "token stepladder --role facts"
+    whom = "somebody of HR" if hr else "a system"
     print(
         f"""
 Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # REST: who fell short, with the facts under it
-  curl 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
+  # a token that speaks for {whom}: for that page, and for REST: who fell short, with the facts under it
+  TOKEN=$(.venv/bin/stepladder {token})
+  curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
 Ctrl-C stops everything.""",
