@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.access import RULES
 from libs.common.contracts import load_contracts
 from libs.common.eventsourcing import Context
 from services.gateway.docs_page import docs_page
@@ -29,5 +30,5 @@ class DocsApi:
 @cache
 def _made() -> tuple[bytes, bytes]:
     """The document and the page: half a second of work, and the same until the next start."""
-    document = openapi_document(load_contracts(), version("stepladder"))
+    document = openapi_document(load_contracts(), RULES, version("stepladder"))
     return json.dumps(document, ensure_ascii=False).encode(), docs_page(document).encode()

@@ -47,7 +47,8 @@ def _service(tag: Mapping[str, str], calls: Sequence[str]) -> str:
 
 def _call(verb: str, path: str, operation: Mapping[str, Any]) -> str:
     name = operation["operationId"]
-    parts = [_prose(operation.get("description", ""))]
+    may = ", ".join(f"<code>{escape(word)}</code>" for word in operation["x-who-may"])
+    parts = [_prose(operation.get("description", "")), f'<p class="quiet">Who may: {may}</p>']
     for place, heading in (("path", "In the path"), ("query", "In the query")):
         parameters = [one for one in operation.get("parameters", ()) if one["in"] == place]
         if parameters:

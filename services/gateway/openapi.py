@@ -1,12 +1,13 @@
 """The OpenAPI 3.1 document of everything that Envoy answers over REST, out of the contracts (google.api.http)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.api.annotations_pb2 import http as http_rule
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from libs.common.access import EVERYONE
 from libs.common.contracts import Contracts
 from services.gateway.json_schema import JsonSchemas, Schema, required_fields
 
@@ -19,7 +20,11 @@ _ABOUT = """Every RPC of every service, as REST. The same calls are there as gRP
 
 Names are written as here or as in the contracts (`team_id`); 64-bit numbers are texts. Fields that a request does not
 have are refused in a query, and ignored in a body. Every refusal is a `google.rpc.Status`; the reason in its
-`google.rpc.ErrorInfo` is stable, and where fields are wrong `google.rpc.BadRequest` names them."""
+`google.rpc.ErrorInfo` is stable, and where fields are wrong `google.rpc.BadRequest` names them.
+
+Each call says who may make it (`x-who-may`): `everyone` without a token; `employee`, `hr`, `qa` and `executive` by what
+they are today; `self`, `lead` and `manager` by what they are to the employee whom the call is about; `system:` and a role
+for systems. Only those among them to whom it matters may: the text of each service says more."""
 
 _REFUSALS = {
     400: ("Wrong", "It is wrong in itself, or the state of things forbids it now."),
@@ -68,14 +73,15 @@ _ERRORS: dict[str, Schema] = {
 }
 
 
-def openapi_document(contracts: Contracts, version: str) -> dict[str, Any]:
-    """The whole document as JSON values; `version` is that of the program."""
-    return _Document(contracts).whole(version)
+def openapi_document(contracts: Contracts, rules: Mapping[str, frozenset[str]], version: str) -> dict[str, Any]:
+    """The whole document as JSON values; `rules` say who may call what, `version` is that of the program."""
+    return _Document(contracts, rules).whole(version)
 
 
 class _Document:
-    def __init__(self, contracts: Contracts) -> None:
+    def __init__(self, contracts: Contracts, rules: Mapping[str, frozenset[str]]) -> None:
         self._contracts = contracts
+        self._rules = rules
         self._written = JsonSchemas(contracts, "#/components/schemas/", written=True)
         self._answered = JsonSchemas(contracts, "#/components/schemas/", written=False)
 
@@ -97,6 +103,7 @@ class _Document:
             "components": {
                 "schemas": dict(sorted(schemas.items())),
                 "responses": {name: _refusal(text) for name, text in _REFUSALS.values()},
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             },
         }
 
@@ -105,7 +112,10 @@ class _Document:
 
     def _operation(self, method: MethodDescriptor, path: str, body: str) -> dict[str, Any]:
         comment = self._contracts.comments.get(method.full_name, "")
-        operation: dict[str, Any] = {"tags": [method.containing_service.name]}
+        may = self._rules.get(f"{method.containing_service.full_name}/{method.name}", frozenset())
+        operation: dict[str, Any] = {"tags": [method.containing_service.name], "x-who-may": sorted(may)}
+        if EVERYONE not in may:
+            operation["security"] = [{"bearer": []}]
         if comment:
             operation |= {"description": comment}
         in_path = set(_VARIABLE.findall(path))

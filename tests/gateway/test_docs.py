@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from libs.common.access import RULES
 from libs.common.contracts import load_contracts
 from services.gateway.docs_page import docs_page
 from services.gateway.openapi import bindings, openapi_document
 from tests.gateway.test_contracts import METHODS
 from tests.gateway.world import World
 
-DOCUMENT = openapi_document(load_contracts(), "1.2.3")
+DOCUMENT = openapi_document(load_contracts(), RULES, "1.2.3")
 
 
 def operation(path: str, verb: str) -> Any:
@@ -59,6 +60,14 @@ def test_parameters_are_where_the_contract_puts_them() -> None:
 def test_answers_have_their_media_type(path: str, verb: str, media_type: str) -> None:
     """A message is JSON, a stream is server-sent events, and a file is of any type."""
     assert list(operation(path, verb)["responses"]["200"]["content"]) == [media_type]
+
+
+def test_who_may_is_said() -> None:
+    """A call needs a token unless everyone may make it; who may is there as the rules have it."""
+    assert "security" not in operation("/docs", "get")
+    teams = operation("/v1/teams", "post")
+    assert teams["security"] == [{"bearer": []}]
+    assert set(teams["x-who-may"]) == RULES["stepladder.performance.v1.DirectoryService/CreateTeam"]
 
 
 def test_a_stream_of_requests_is_an_array() -> None:
