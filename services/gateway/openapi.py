@@ -23,8 +23,8 @@ have are refused in a query, and ignored in a body. Every refusal is a `google.r
 `google.rpc.ErrorInfo` is stable, and where fields are wrong `google.rpc.BadRequest` names them.
 
 Each call says who may make it (`x-who-may`): `everyone` without a token; `employee`, `hr`, `qa` and `executive` by what
-they are today; `self`, `lead` and `manager` by what they are to the employee whom the call is about; `system:` and a role
-for systems. Only those among them to whom it matters may: the text of each service says more."""
+they are today; `self`, `lead` and `manager` by what they are to the employee whom the call is about; `system:` and the
+role of a system. The text of each service says more."""
 
 _REFUSALS = {
     400: ("Wrong", "It is wrong in itself, or the state of things forbids it now."),
