@@ -16,7 +16,10 @@ RETRY_SECONDS = 1
 
 @dataclass(frozen=True)
 class EnvoyRefusal:
-    """`http` is the status that Envoy refuses with; `say` helps a person, over REST with Envoy's commands in it."""
+    """`http` is the status that Envoy refuses with; `say` helps a person, over REST with Envoy's commands in it.
+
+    `cause` is a part of Envoy's details of the response, where refusals with the same status differ.
+    """
 
     http: int
     code: StatusCode
@@ -24,6 +27,7 @@ class EnvoyRefusal:
     say: str
     over: Literal["REST", "gRPC", "both"] = "both"
     retry: bool = False
+    cause: str = ""
 
     @property
     def status(self) -> Status:
@@ -38,11 +42,30 @@ REFUSALS = (
     EnvoyRefusal(
         400, StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", "the request is malformed: %LOCAL_REPLY_BODY%", "REST"
     ),
+    # In the words of libs/common/auth.py, which verifies tokens for every service.
     EnvoyRefusal(
-        401, StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "say who calls by a valid token: %LOCAL_REPLY_BODY%", "REST"
+        401,
+        StatusCode.UNAUTHENTICATED,
+        "TOKEN_EXPIRED",
+        "the token has expired; get a new one",
+        cause="Jwt_is_expired",
     ),
     EnvoyRefusal(
-        401, StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "say who calls by a valid token in `authorization`", "gRPC"
+        403,
+        StatusCode.UNAUTHENTICATED,
+        "TOKEN_AUDIENCE",
+        "the token is for others: its audience is wrong",
+        cause="Audiences_in_Jwt",
+    ),
+    EnvoyRefusal(
+        401,
+        StatusCode.UNAUTHENTICATED,
+        "TOKEN_ISSUER",
+        "the token is of another issuer",
+        cause="Jwt_issuer",
+    ),
+    EnvoyRefusal(
+        401, StatusCode.UNAUTHENTICATED, "TOKEN_INVALID", "the token is not valid: its signature or form is wrong"
     ),
     EnvoyRefusal(404, StatusCode.NOT_FOUND, "UNKNOWN_PATH", "nothing answers %REQ(:METHOD)% %PATH(NQ:PATH)%", "REST"),
     EnvoyRefusal(404, StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD", "no service has this method", "gRPC"),
@@ -75,7 +98,12 @@ REFUSALS = (
 )
 _OTHER = EnvoyRefusal(500, StatusCode.UNKNOWN, "FRONT_DOOR", "%LOCAL_REPLY_BODY%", "REST")
 
-_CALLS_GRPC = [
+_HTTP = {StatusCode.UNAUTHENTICATED: 401}
+"""Where Envoy refuses with a status that is not the one of the gRPC code (google/rpc/code.proto)."""
+
+_Filter = dict[str, Any]
+
+_CALLS_GRPC: list[_Filter] = [
     {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}},
     # What became gRPC here has an original path.
     {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": False}}},
@@ -88,7 +116,7 @@ def local_replies() -> dict[str, Any]:
         "mappers": [
             *(_grpc_mapper(one) for one in REFUSALS if one.over != "REST"),
             # A refusal that has no reason, in Envoy's own words.
-            {"filter": {"and_filter": {"filters": _CALLS_GRPC}}, "body_format_override": _text("%LOCAL_REPLY_BODY%")},
+            {"filter": _all(_CALLS_GRPC), "body_format_override": _text("%LOCAL_REPLY_BODY%")},
             *(_rest_mapper(one) for one in REFUSALS if one.over != "gRPC"),
         ],
         "body_format": _json(_OTHER),
@@ -98,7 +126,7 @@ def local_replies() -> dict[str, Any]:
 def _grpc_mapper(refusal: EnvoyRefusal) -> dict[str, Any]:
     details = base64.b64encode(refusal.status.SerializeToString()).decode()
     return {
-        "filter": {"and_filter": {"filters": [*_CALLS_GRPC, _status_filter(refusal)]}},
+        "filter": _all([*_CALLS_GRPC, *_filters(refusal)]),
         "headers_to_add": [_code_header(refusal), _header("grpc-status-details-bin", details)],
         "body_format_override": _text(refusal.say),
     }
@@ -106,15 +134,28 @@ def _grpc_mapper(refusal: EnvoyRefusal) -> dict[str, Any]:
 
 def _rest_mapper(refusal: EnvoyRefusal) -> dict[str, Any]:
     return {
-        "filter": _status_filter(refusal),
+        "filter": _all(_filters(refusal)),
+        "status_code": _HTTP.get(refusal.code, refusal.http),
         "headers_to_add": [_code_header(refusal)],  # for the log, and as answers have it
         "body_format_override": _json(refusal),
     }
 
 
-def _status_filter(refusal: EnvoyRefusal) -> dict[str, Any]:
-    compared = {"default_value": refusal.http, "runtime_key": "none"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": compared}}}
+def _filters(refusal: EnvoyRefusal) -> list[_Filter]:
+    compared: _Filter = {"default_value": refusal.http, "runtime_key": "none"}
+    cause = {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        "expression": f"response.code_details.contains('{refusal.cause}')",
+    }
+    by_cause: _Filter = {
+        "extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": cause}
+    }
+    by_status: _Filter = {"status_code_filter": {"comparison": {"op": "EQ", "value": compared}}}
+    return [by_status, by_cause] if refusal.cause else [by_status]
+
+
+def _all(filters: list[_Filter]) -> _Filter:
+    return {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0]  # an "and" takes two at least
 
 
 def _code_header(refusal: EnvoyRefusal) -> dict[str, Any]:

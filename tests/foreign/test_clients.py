@@ -34,7 +34,7 @@ def test_buf_curl(tmp_path: Path, url: str, token: str) -> None:
     def call(method: str, request: object) -> subprocess.CompletedProcess[str]:
         who, body = f"authorization: Bearer {token}", json.dumps(request)
         name = f"{url}/stepladder.performance.v1.DirectoryService/{method}"
-        command = [BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "-H", who, "-d", body, name]
+        command = [str(BUF), "curl", "--protocol", "grpc", "--http2-prior-knowledge", "-H", who, "-d", body, name]
         environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

@@ -245,8 +245,8 @@ def fact(samples: int = 1) -> Fact:
 
 
 @contextmanager
-def running_envoy(folder: Path) -> Iterator[Envoy]:
-    """Envoy on ports of its own, with nothing behind it."""
+def running_envoy(folder: Path, **others: Any) -> Iterator[Envoy]:
+    """Envoy on ports of its own, with nothing behind it; `others` are settings."""
     settings = Settings(
         public_port=free_port(),
         gateway_address=f"127.0.0.1:{free_port()}",
@@ -254,7 +254,7 @@ def running_envoy(folder: Path) -> Iterator[Envoy]:
         coaching_address=f"127.0.0.1:{free_port()}",
         promotion_address=f"127.0.0.1:{free_port()}",
         shutdown_grace_seconds=0,
-        token_keys=TOKEN_KEYS,
+        **{"token_keys": TOKEN_KEYS, **others},
     )
     envoy = Envoy(settings, folder)
     envoy.start()
