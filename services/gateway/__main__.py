@@ -21,6 +21,7 @@ from libs.facts.reaching import Reaches
 from services.gateway.addresses import Addresses
 from services.gateway.deliveries import Deliveries
 from services.gateway.delivering import Delivering, Tools
+from services.gateway.docs_api import DocsApi
 from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
@@ -47,7 +48,7 @@ from stepladder.coaching.v1 import (
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
-from stepladder.gateway.v1 import event_stream_pb2, home_pb2, webhook_pb2
+from stepladder.gateway.v1 import docs_pb2, event_stream_pb2, home_pb2, webhook_pb2
 from stepladder.gateway.v1 import events_pb2 as gateway_events
 from stepladder.performance.v1 import (
     assessment_pb2,
@@ -160,6 +161,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
             webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
+            docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
