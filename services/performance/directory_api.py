@@ -17,6 +17,7 @@ from libs.facts.employee import State
 from libs.facts.people import People
 from services.performance import employee, team
 from services.performance.employee import EMPLOYEE
+from services.performance.staffing import Staffing
 from services.performance.team import TEAM
 from stepladder.performance.v1 import directory_pb2 as pb
 
@@ -29,6 +30,7 @@ class DirectoryApi:
         self._engine = service.engine
         self._people = people
         self._follower = follower
+        self._staffing = Staffing(service, people, follower)
 
     async def CreateTeam(self, request: pb.CreateTeamRequest, context: Context) -> pb.Team:
         return await self._team(request.team.team_id, request, context)
@@ -86,10 +88,24 @@ class DirectoryApi:
     async def ListEmployees(self, request: pb.ListEmployeesRequest, context: Context) -> pb.ListEmployeesResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         day = _day(request.as_of, context)
+        if request.user_name or request.external_id:
+            matching = await self._staffing.with_account(request.user_name, request.external_id)
+            found = (await self._commands.known(EMPLOYEE, matching)).values()
+            return pb.ListEmployeesResponse(employees=await self._resources(found, day))
         listed = await self._people.list_employees(self._engine, request, day)
         ids, token = cut_page(request, listed, lambda one: [one])
         found = (await self._commands.known(EMPLOYEE, ids)).values()
         return pb.ListEmployeesResponse(employees=await self._resources(found, day), next_page_token=token)
+
+    async def PlanRoster(self, request: pb.PlanRosterRequest, context: Context) -> pb.PlanRosterResponse:
+        plan = await self._staffing.plan(request.roster, context)
+        return pb.PlanRosterResponse(changes=plan.changes, unchanged=plan.unchanged, problems=plan.problems)
+
+    async def ImportRoster(self, request: pb.ImportRosterRequest, context: Context) -> pb.ImportRosterResponse:
+        plan = await self._staffing.carry_out(request.roster, context)
+        return pb.ImportRosterResponse(
+            changes=plan.changes, unchanged=plan.unchanged, problems=plan.problems, log_position=plan.log_position
+        )
 
     async def _team(self, team_id: str, command: Message, context: Context) -> pb.Team:
         handled = await self._commands.handle(TEAM, team_id, command, context)
