@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.rpc import connect
 from libs.common.settings import load_settings
 
 DESCRIPTORS = Path(__file__).parents[1] / "gen" / "descriptors.binpb"
@@ -19,7 +19,7 @@ class WrongCall(Exception):  # noqa: N818 - states what is the case
     """There is no such method, or the request does not fit it."""
 
 
-async def call(name: str, text: str, actor: str) -> None:
+async def call(name: str, text: str, token: str) -> None:
     """Calls `Service.Method` at the front door and prints what it answers, each message of a stream as it comes."""
     method = _method(name)
     if method.client_streaming:
@@ -30,13 +30,12 @@ async def call(name: str, text: str, actor: str) -> None:
         raise WrongCall(f"the request is no JSON of a {method.input_type.full_name}: {error}") from None
     path = f"/{method.containing_service.full_name}/{method.name}"
     coding = (type(request).SerializeToString, GetMessageClass(method.output_type).FromString)
-    metadata = ((ACTOR_KEY, actor),) if actor else ()
-    async with connect(f"127.0.0.1:{load_settings().public_port}") as channel:
+    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
         if method.server_streaming:
-            async for answer in channel.unary_stream(path, *coding)(request, metadata=metadata):
+            async for answer in channel.unary_stream(path, *coding)(request):
                 _show(answer)
         else:
-            _show(await channel.unary_unary(path, *coding)(request, metadata=metadata))
+            _show(await channel.unary_unary(path, *coding)(request))
 
 
 def _show(answer: Message) -> None:

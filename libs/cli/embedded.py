@@ -21,6 +21,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from libs.cli.child import ChildProcess
 from libs.cli.envoy import Envoy
+from libs.cli.issuer import KEYS_FILE, Issuer
 from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
 from libs.common.jetstream import connect, create_streams
@@ -50,7 +51,7 @@ class ServiceProcess(ChildProcess):
         self.log = log
 
     def start(self) -> None:
-        settings = {f"{PREFIX}{key.upper()}": str(value) for key, value in self.settings}
+        settings = {f"{PREFIX}{key.upper()}": str(value) for key, value in self.settings if key != "token"}
         self.spawn([sys.executable, "-m", f"services.{self.name}"], {**os.environ, **settings})
 
 
@@ -92,6 +93,7 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
     with _only_one(folder):
         _check_ports(settings)
         make_key(folder / "kek")
+        Issuer.of(folder, settings)
         nats = NatsServer(folder / "nats")
         system = Embedded(folder, stored_in(folder, settings), {"nats-server": nats})
         try:
@@ -123,6 +125,7 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "database_url": f"sqlite+aiosqlite:///{folder}/{{service}}.db",
             "keys_url": f"sqlite+aiosqlite:///{folder}/keys.db",
             "kek_file": folder / "kek",
+            "token_keys": str(folder / KEYS_FILE),
             "replicas": 1,
             "instance": EMBEDDED,
         }

@@ -11,9 +11,11 @@ from grpc import StatusCode, aio
 
 from libs.cli import calling, operating, starting, table_importing
 from libs.cli.calling import WrongCall
+from libs.cli.credentials import NoToken, issuer_of, person_token, system_token
 from libs.cli.embedded import CannotStart
 from libs.cli.importing import ImportFailed
 from libs.cli.mapping import WrongFile
+from libs.common.access import ROLES
 from libs.common.rpc import answered
 from libs.common.settings import PREFIX
 
@@ -25,7 +27,7 @@ FOLDER = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".stepladder"),
     show_default=True,
-    help="Where everything is stored.",
+    help="Where `stepladder up` stores everything, its issuer of tokens too.",
 )
 CENTRE = click.option(
     "--centre",
@@ -47,6 +49,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
                 f"nothing answers: is `make up` running, and are the same {PREFIX} variables set? ({error.details()})"
             ) from None
         raise click.ClickException(f"{error.details()} ({error.code().name})") from None
+
+
+def token_for(folder: Path, employee: str | None = None) -> str:
+    """With what a command calls. What a person can do something about ends it as in `run`."""
+    try:
+        return person_token(folder, employee) if employee else system_token(folder)
+    except NoToken as problem:
+        raise click.ClickException(str(problem)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,18 +103,20 @@ def import_() -> None:
     "--format", "mapping", default="brown-calls", show_default=True, help="A mapping that ships, or a TOML file."
 )
 @CENTRE
+@FOLDER
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to list unusable rows. [default: <file>.unusable.csv in this folder]",
 )
-def import_calls(file: Path, mapping: str, centre: str, report: Path | None) -> None:
+def import_calls(file: Path, mapping: str, centre: str, folder: Path, report: Path | None) -> None:
     """Import a log of calls.
 
     Importing the same file for the same centre again changes nothing; an import that was interrupted goes on when it is
     started again.
     """
-    run(starting.import_calls(file, mapping, centre, report or Path(f"{file.name}.unusable.csv")))
+    report = report or Path(f"{file.name}.unusable.csv")
+    run(starting.import_calls(file, mapping, centre, report, token_for(folder)))
 
 
 @import_.command(name="table")
@@ -112,12 +124,13 @@ def import_calls(file: Path, mapping: str, centre: str, report: Path | None) -> 
 @click.option("--mapping", required=True, help="What its columns mean: a mapping that ships, or a TOML file.")
 @click.option("--sheet", help="Sheet of an XLSX file. [default: as the mapping says, or the only one]")
 @CENTRE
+@FOLDER
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to list rows that were left. [default: <file>.left.csv in this folder]",
 )
-def import_table(file: Path, mapping: str, sheet: str | None, centre: str, report: Path | None) -> None:
+def import_table(file: Path, mapping: str, sheet: str | None, centre: str, folder: Path, report: Path | None) -> None:
     """Import a table (CSV or XLSX) of KPI readings or of records.
 
     Every row is taken or left by itself. The report holds the rows that were left as they stand in the file, each with
@@ -126,26 +139,27 @@ def import_table(file: Path, mapping: str, sheet: str | None, centre: str, repor
 
     Exit status: 0 when every row was taken, 3 when rows were left, 1 when the import could not be done.
     """
-    sys.exit(
-        run(table_importing.import_table_file(file, mapping, sheet, centre, report or Path(f"{file.name}.left.csv")))
-    )
+    report = report or Path(f"{file.name}.left.csv")
+    sys.exit(run(table_importing.import_table_file(file, mapping, sheet, centre, report, token_for(folder))))
 
 
 @main.command()
-def status() -> None:
+@FOLDER
+def status(folder: Path) -> None:
     """Show what follows the log, how far behind, and what is parked.
 
     Exit status: 0, or 1 when something has stopped or is parked, or nothing answers.
     """
-    sys.exit(run(operating.status()))
+    sys.exit(run(operating.status(token_for(folder))))
 
 
 @main.command()
 @click.argument("service")
 @click.argument("follower")
-def rebuild(service: str, follower: str) -> None:
+@FOLDER
+def rebuild(service: str, follower: str, folder: Path) -> None:
     """Build a read model anew from the log, beside the live one, and swap them."""
-    run(operating.rebuild(service, follower))
+    run(operating.rebuild(token_for(folder), service, follower))
 
 
 @main.group()
@@ -155,18 +169,20 @@ def parked() -> None:
 
 @parked.command(name="list")
 @click.argument("service", default="-")
-def list_parked(service: str) -> None:
+@FOLDER
+def list_parked(service: str, folder: Path) -> None:
     """List parked aggregates, of one service or of all."""
-    run(operating.list_parked(service))
+    run(operating.list_parked(token_for(folder), service))
 
 
 @parked.command()
 @click.argument("service")
 @click.argument("follower")
 @click.argument("subject")
-def retry(service: str, follower: str, subject: str) -> None:
+@FOLDER
+def retry(service: str, follower: str, subject: str, folder: Path) -> None:
     """Apply the parked events of one aggregate again."""
-    run(operating.retry_parked(service, follower, subject))
+    run(operating.retry_parked(token_for(folder), service, follower, subject))
 
 
 @parked.command()
@@ -175,21 +191,41 @@ def retry(service: str, follower: str, subject: str) -> None:
 @click.argument("subject")
 @click.argument("position", type=int)
 @click.option("--reason", required=True, help="Why; kept with the skipped event.")
-def skip(service: str, follower: str, subject: str, position: int, reason: str) -> None:
+@FOLDER
+def skip(service: str, follower: str, subject: str, position: int, reason: str, folder: Path) -> None:
     """Give up the first parked event of one aggregate, at POSITION, and apply those behind it."""
-    run(operating.skip_parked(service, follower, subject, position, reason))
+    run(operating.skip_parked(token_for(folder), service, follower, subject, position, reason))
 
 
 @main.command()
 @click.argument("method")
 @click.argument("request", default="{}")
-@click.option("--as", "actor", default="", help="Who calls, for instance user:hr-1.")
-def call(method: str, request: str, actor: str) -> None:
+@click.option("--as", "employee", help="Call as this employee. [default: as a system that may do everything]")
+@FOLDER
+def call(method: str, request: str, employee: str | None, folder: Path) -> None:
     """Call any gRPC METHOD through the front door, with a REQUEST as JSON, and print the answer as JSON.
 
-    For instance: stepladder call PlanService.ListPlans '{"state": "STATE_PROPOSED"}' --as user:hr-1
+    For instance: stepladder call PlanService.ListPlans '{"state": "STATE_PROPOSED"}' --as hr-1
     """
-    run(calling.call(method, request, actor))
+    run(calling.call(method, request, token_for(folder, employee)))
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(sorted(ROLES)), help="NAME is a system with this role."
+)
+@FOLDER
+def token(name: str, roles: tuple[str, ...], folder: Path) -> None:
+    """Print a token for trying, good for twelve hours, that speaks for the employee NAME, or with --role for a system.
+
+    For instance: curl -H "Authorization: Bearer $(stepladder token hr-1)" http://127.0.0.1:8080/v1/plans
+    """
+    try:
+        issuer = issuer_of(folder)
+    except NoToken as problem:
+        raise click.ClickException(str(problem)) from None
+    print(issuer.system(name, roles) if roles else issuer.person(name))
 
 
 @main.command()

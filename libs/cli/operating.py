@@ -1,8 +1,6 @@
 """What an operator does with a running system from the command line."""
 
 import asyncio
-import getpass
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +12,7 @@ from libs.cli.progress import progress
 from libs.common.jetstream import connect as connect_log
 from libs.common.jetstream import create_streams
 from libs.common.operations import troubles
-from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.rpc import connect
 from libs.common.settings import PREFIX, load_settings
 from libs.common.streams import NoAnswer, NoResponders
 from stepladder.common.v1 import operations_pb2 as pb
@@ -25,15 +23,15 @@ LOG_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def operations() -> AsyncIterator[OperationsServiceStub]:
+async def operations(token: str) -> AsyncIterator[OperationsServiceStub]:
     """The gateway's OperationsService, which answers for every service."""
-    async with connect(load_settings().gateway_address) as channel:
+    async with connect(load_settings().gateway_address, token=token) as channel:
         yield OperationsServiceStub(channel)
 
 
-async def status() -> int:
+async def status(token: str) -> int:
     """Prints a line for each follower, then what needs an operator; answers 1 when something does, else 0."""
-    async with operations() as stub:
+    async with operations(token) as stub:
         followers = (await stub.ListFollowers(pb.ListFollowersRequest(service="-"))).followers
     columns = ("service", "follower", "state", "stream", "position", "of", "behind", "seconds", "parked", "deadlines")
     rows = [
@@ -57,9 +55,9 @@ async def status() -> int:
     return int(bool(found))
 
 
-async def rebuild(service: str, follower: str) -> None:
+async def rebuild(token: str, service: str, follower: str) -> None:
     """Rebuilds a read model, showing how far it is."""
-    async with operations() as stub:
+    async with operations(token) as stub:
         steps = aiter(stub.RebuildFollower(pb.RebuildFollowerRequest(service=service, follower=follower)))
         last = await anext(steps)
         with progress(f"rebuilding {service}/{follower}", last.end) as tell:
@@ -69,9 +67,9 @@ async def rebuild(service: str, follower: str) -> None:
     print(f"{service}/{follower} is rebuilt; {last.changed_rows} rows came out differently")
 
 
-async def list_parked(service: str) -> None:
+async def list_parked(token: str, service: str) -> None:
     """Prints the parked aggregates."""
-    async with operations() as stub:
+    async with operations(token) as stub:
         parked = (await stub.ListParked(pb.ListParkedRequest(service=service))).parked
     if not parked:
         print("nothing is parked")
@@ -82,21 +80,20 @@ async def list_parked(service: str) -> None:
         )
 
 
-async def retry_parked(service: str, follower: str, subject: str) -> None:
+async def retry_parked(token: str, service: str, follower: str, subject: str) -> None:
     """Applies parked events again."""
-    async with operations() as stub:
+    async with operations(token) as stub:
         request = pb.RetryParkedRequest(service=service, follower=follower, subject=subject)
         print(f"{(await stub.RetryParked(request)).applied} events applied")
 
 
-async def skip_parked(service: str, follower: str, subject: str, position: int, reason: str) -> None:
-    """Gives up one parked event in the name of whoever is logged in on this machine."""
-    async with operations() as stub:
+async def skip_parked(token: str, service: str, follower: str, subject: str, position: int, reason: str) -> None:
+    """Gives up one parked event."""
+    async with operations(token) as stub:
         request = pb.SkipParkedRequest(
             service=service, follower=follower, subject=subject, position=position, reason=reason
         )
-        actor = re.sub(r"[^A-Za-z0-9._@-]", "_", getpass.getuser())
-        answer = await stub.SkipParked(request, metadata=((ACTOR_KEY, f"user:{actor}"),))
+        answer = await stub.SkipParked(request)
         print(f"the event at {position} is skipped; {answer.applied} events behind it applied")
 
 

@@ -15,6 +15,7 @@ from grpc import aio
 
 from libs.cli.call_mapping import load_mapping
 from libs.cli.calls import CallFacts, read_calls
+from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
 from libs.cli.importing import (
     PATIENCE_SECONDS,
@@ -25,12 +26,14 @@ from libs.cli.importing import (
     send_patiently,
     staff_requests,
 )
+from libs.cli.issuer import Issuer
 from libs.cli.mapping import find_mapping
 from libs.cli.progress import progress
 from libs.cli.sample import SampleCentre
 from libs.cli.sample_talks import Talk
+from libs.common.auth import bearer
 from libs.common.operations import troubles
-from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.rpc import connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
@@ -70,7 +73,8 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
     address = f"127.0.0.1:{settings.public_port}"
     print("Starting nats-server, Envoy and four services ...", flush=True)
     async with running(folder, settings) as system:
-        found = await _troubles(address)
+        token = issuer_of(folder).system("up")
+        found = await _troubles(address, token)
         print(f"{'Running' if found else 'Everything is healthy'} after {time.monotonic() - began:.1f} s.", flush=True)
         _print_troubles(found)
         if days_ahead:
@@ -85,7 +89,7 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
                 loading.result()
                 _print_what_to_try(settings.public_port)
                 await stopping
-            _print_troubles(found := await _troubles(address))
+            _print_troubles(found := await _troubles(address, token))
             print("Stopping ...", flush=True)
         finally:
             for task in (loading, watching, stopping):
@@ -96,10 +100,10 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
     return int(bool(found))
 
 
-async def _troubles(address: str) -> list[str]:
+async def _troubles(address: str, token: str) -> list[str]:
     """What an operator has to look at, once every follower has begun, or could not."""
     deadline = time.monotonic() + BEGINNING_SECONDS
-    async with connect(address) as channel:
+    async with connect(address, token=token) as channel:
         stub = OperationsServiceStub(channel)
         while True:
             try:
@@ -119,24 +123,25 @@ def _print_troubles(found: Sequence[str]) -> None:
         print("  What to do: docs/operate.md", flush=True)
 
 
-async def import_calls(file: Path, mapping_name: str, centre: str, report: Path) -> None:
+async def import_calls(file: Path, mapping_name: str, centre: str, report: Path, token: str) -> None:
     """Imports a call log into a running system."""
-    async with connect(f"127.0.0.1:{load_settings().public_port}") as channel:
+    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
         await _import_calls(channel, file, mapping_name, centre, report)
 
 
 async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
     if empty:
         return
-    async with connect(address) as channel:
+    issuer = issuer_of(folder)
+    async with connect(address, token=issuer.system("setup")) as channel:
         if calls is not None:
             await _import_calls(channel, calls, mapping, centre, folder / "unusable.csv")
         else:
-            await _import_sample(channel, folder / "sample.json")
+            await _import_sample(channel, issuer, folder / "sample.json")
         await _settle(channel)
 
 
-async def _import_sample(channel: aio.Channel, note: Path) -> None:
+async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> None:
     """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on."""
     if not note.exists() and (events := await _end_of_log(channel)):
         print(f"Everything is as it was: {events} events. The sample centre goes into a new folder only.")
@@ -151,8 +156,8 @@ async def _import_sample(channel: aio.Channel, note: Path) -> None:
     facts = list(centre.facts())
     await _send_facts(channel, facts, centre.digest)
     await _send_records(channel, list(centre.records()))
-    await _send_check_ins(channel, list(centre.check_ins()))
-    await _send_talks(channel, list(centre.talks()))
+    await _send_check_ins(channel, issuer, list(centre.check_ins()))
+    await _send_talks(channel, issuer, list(centre.talks()))
     await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
 
@@ -205,18 +210,18 @@ async def _send_records(channel: aio.Channel, records: Sequence[Record]) -> None
     print(f"{recorded} records recorded, {len(records) - recorded - left} known before, {left} rejected.")
 
 
-async def _send_check_ins(channel: aio.Channel, check_ins: Sequence[CheckIn]) -> None:
+async def _send_check_ins(channel: aio.Channel, issuer: Issuer, check_ins: Sequence[CheckIn]) -> None:
     """Each given by whom it is about."""
     stub = CheckInServiceStub(channel)
     with progress("check-ins", len(check_ins)) as tell:
         for done, one in enumerate(check_ins, 1):
-            create = partial(stub.CreateCheckIn, metadata=((ACTOR_KEY, f"user:{one.employee_id}"),))
+            create = partial(stub.CreateCheckIn, metadata=bearer(issuer.person(one.employee_id)))
             request = CreateCheckInRequest(check_in=one)
             await send_patiently(create, request, f"check-in {one.check_in_id}", PATIENCE_SECONDS)
             tell(done)
 
 
-async def _send_talks(channel: aio.Channel, talks: Sequence[Talk]) -> None:
+async def _send_talks(channel: aio.Channel, issuer: Issuer, talks: Sequence[Talk]) -> None:
     """Each by who leads the employee, or the employee."""
     stub = SessionServiceStub(channel)
     methods: dict[type[Message], Any] = {
@@ -227,11 +232,11 @@ async def _send_talks(channel: aio.Channel, talks: Sequence[Talk]) -> None:
     }
     with progress("sessions", len(talks)) as tell:
         for done, talk in enumerate(talks, 1):
-            schedule = partial(stub.ScheduleSession, metadata=((ACTOR_KEY, f"user:{talk.schedule.lead_id}"),))
+            schedule = partial(stub.ScheduleSession, metadata=bearer(issuer.person(talk.schedule.lead_id)))
             session = await send_patiently(schedule, talk.schedule, "a session", PATIENCE_SECONDS)
             for caller, request in talk.told:
                 request.session_id = session.session_id
-                say = partial(methods[type(request)], metadata=((ACTOR_KEY, f"user:{caller}"),))
+                say = partial(methods[type(request)], metadata=bearer(issuer.person(caller)))
                 await send_patiently(say, request, f"session {session.session_id}", PATIENCE_SECONDS)
             tell(done)
 
@@ -277,8 +282,9 @@ Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # REST: who fell short, with the facts under it
-  curl 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
+  # REST, with a token for trying: who fell short, with the facts under it
+  curl -H "Authorization: Bearer $(.venv/bin/stepladder token bi --role facts)" \\
+    'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
 Ctrl-C stops everything.""",

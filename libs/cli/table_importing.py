@@ -224,7 +224,9 @@ def open_table(path: Path, mapping: TableMapping, sheet: str | None) -> Table:
     return read_csv(path, delimiter=mapping.delimiter, encoding=mapping.encoding, header_row=mapping.header_row)
 
 
-async def import_table_file(file: Path, mapping_name: str, sheet: str | None, centre: str, report: Path) -> int:
+async def import_table_file(
+    file: Path, mapping_name: str, sheet: str | None, centre: str, report: Path, token: str
+) -> int:
     """Imports a table into a running system; answers the exit status."""
     if report.resolve() == file.resolve():
         raise WrongFile(f"the report would take the place of {file}; name another file with --report")
@@ -245,7 +247,7 @@ async def import_table_file(file: Path, mapping_name: str, sheet: str | None, ce
             if len(first) < SHOWN_ROWS:
                 first.append(left)
 
-        async with connect(f"127.0.0.1:{settings.public_port}") as channel:
+        async with connect(f"127.0.0.1:{settings.public_port}", token=token) as channel:
             with progress(f"importing {file.name}", table.size) as tell:
                 result = await import_table(channel, table, rows, leave=leave, tell=tell)
     _print_result(result, first, report, mapping_name)

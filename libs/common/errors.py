@@ -44,6 +44,10 @@ class NotKnown(NotAllowed):
     """What it needs is not known yet: later it may be."""
 
 
+class Unauthenticated(Refused):
+    """It is not known who calls."""
+
+
 class Forbidden(Refused):
     """It is not for this caller, however things stand."""
 

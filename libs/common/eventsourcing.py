@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from libs.common.access import Admission
 from libs.common.errors import Invalid
 from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES
 from stepladder.common.v1.envelope_pb2 import Envelope
@@ -17,6 +18,7 @@ from stepladder.common.v1.envelope_pb2 import Envelope
 S = TypeVar("S")
 
 _ID = re.compile(r"[a-z0-9_-]{1,150}")
+_NAME = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 
 
 ANONYMOUS = "anonymous"
@@ -26,6 +28,11 @@ ANONYMOUS = "anonymous"
 def is_id(text: str) -> bool:
     """Whether there can be an aggregate of that id."""
     return _ID.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be the name of an actor: an employee's id, or what a system is called."""
+    return _NAME.fullmatch(text) is not None
 
 
 def opaque_id(prefix: str, *parts: str) -> str:
@@ -47,6 +54,8 @@ class Context:
         etag: the version of the aggregate that the caller has seen; empty when it does not matter.
         cause: id of the event that a policy reacts to; empty for a command from outside.
         traceparent: W3C trace context; empty when the command is not traced.
+        admission: who may call this, and whether the caller was found to be one of them.
+        authorization: the caller's token as it came, for who passes the call on.
     """
 
     now: datetime
@@ -57,6 +66,8 @@ class Context:
     etag: str = ""
     cause: str = ""
     traceparent: str = ""
+    admission: Admission = field(default_factory=Admission, repr=False, compare=False)
+    authorization: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

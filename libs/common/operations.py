@@ -23,7 +23,7 @@ def troubles(followers: Iterable[pb.Follower]) -> list[str]:
     for one in followers:
         name = f"{one.service}/{one.name}"
         if one.state == pb.Follower.STATE_STOPPED:
-            found.append(f"{name} has stopped: {one.error}")
+            found.append(f"{name} has stopped: {one.error or 'an operator is told why'}")
         if one.parked_events:
             found.append(f"{name} has parked {one.parked_events} {'event' if one.parked_events == 1 else 'events'}")
     return found
@@ -36,8 +36,9 @@ class Operations:
         self._service = service
         self._followers = {follower.handler.name: follower for follower in followers}
 
-    async def ListFollowers(self, request: pb.ListFollowersRequest, _: Context) -> pb.ListFollowersResponse:
+    async def ListFollowers(self, request: pb.ListFollowersRequest, context: Context) -> pb.ListFollowersResponse:
         self._check(request.service)
+        for_operator = "operator" in context.admission.roles
         answers = []
         for follower in self._followers.values():
             standing = await follower.standing()
@@ -52,7 +53,7 @@ class Operations:
                     parked_events=standing.parked,
                     state=STATES[standing.state],
                     moved_time=timestamp(standing.moved) if standing.moved else None,
-                    error=standing.error,
+                    error=standing.error if for_operator else "",
                     deadlines=standing.deadlines,
                     next_deadline_time=timestamp(standing.next_deadline) if standing.next_deadline else None,
                     stream=follower.stream.name,

@@ -1,10 +1,10 @@
 """The shell around every gRPC method: decoding, field rules, context, span and the mapping of errors, in one place."""
 
 import json
-import re
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
 from itertools import islice
@@ -27,8 +27,10 @@ from protovalidate import FieldPathPb as FieldPath
 from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
+from libs.common.access import admit
+from libs.common.auth import AUTHORIZATION_KEY, Tokens, bearer
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
-from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unavailable
+from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
@@ -37,10 +39,6 @@ from libs.common.wording import in_words
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
-
-ACTOR_KEY = "x-stepladder-actor"
-"""Metadata that says who calls; over REST a header of that name."""
-SAY_WHO = f"say who calls in the header or metadata {ACTOR_KEY}, such as {ACTOR_KEY}: user:e-1042"
 
 TRACEPARENT_KEY = "traceparent"
 
@@ -51,13 +49,13 @@ CODES: dict[type[Refused], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
 _DOMAIN = "stepladder"
-_ACTOR = re.compile(r"user:[A-Za-z0-9._@-]{1,100}")  # `policy:` is what the program does itself: nobody calls as that
 _VALIDATOR = protovalidate.Validator()
 
 # A status travels in HTTP/2 headers, of which a peer takes 8 KiB in all: the message up to four times (percent-encoded,
@@ -71,27 +69,43 @@ _ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
 logger = structlog.get_logger()
 
 
-def add_service(
-    server: aio.Server, service: ServiceDescriptor, implementation: object, *, clock: Clock, time_zone: ZoneInfo
-) -> None:
+Standing = Callable[[Context], Awaitable[Collection[str]]]
+"""What a caller is to the whole centre: words of `access.STANDING`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What every method of a service goes by: the time, the site's time zone, and how it is known who calls."""
+
+    clock: Clock
+    time_zone: ZoneInfo
+    tokens: Tokens
+    standing: Standing
+
+
+def add_service(server: aio.Server, service: ServiceDescriptor, implementation: object, shell: Shell) -> None:
     """Lets `implementation` answer a service's calls. Its methods are named like the RPCs:
 
     - `async def GetPlan(self, request, context) -> Plan`
     - `async def Rebuild(self, request, context) -> AsyncIterator[Progress]`, with `yield`
     - `async def StreamFacts(self, requests: AsyncIterator[...], context) -> Summary`
 
-    They get requests that keep the rules of their contract and a `Context`; they raise `errors.Refused`. Trouble with
+    They get requests that keep the rules of their contract and a `Context`, of callers who are let on by the method's
+    row in `access.toml`. Where that depends on whom a call is about, they find out what the caller is to them, and ask
+    `context.admission`: whoever was not admitted when a method has answered gets no answer.
+    They raise `errors.Refused`. Trouble with
     the log or the database is UNAVAILABLE. Anything else raised is a fault: logged, and INTERNAL with a number to quote
     for the caller.
     Raises TypeError when a method is missing or of another shape.
     """
-    handlers = {m.name: _Method(m, implementation, clock, time_zone).handler for m in service.methods}
+    handlers = {m.name: _Method(m, implementation, shell).handler for m in service.methods}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(address: str, *, retry: bool = True) -> aio.Channel:
+def connect(address: str, *, retry: bool = True, token: str = "") -> aio.Channel:
     """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
 
+    `token` goes with each call that brings none of its own.
     Without `retry`, for one who passes calls on: retries at every step would multiply.
     """
     policy = {
@@ -104,6 +118,7 @@ def connect(address: str, *, retry: bool = True) -> aio.Channel:
     config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
     return aio.insecure_channel(
         address,
+        interceptors=with_token(token) if token else None,
         options=[
             ("grpc.service_config", config),
             ("grpc.enable_retries", int(retry)),
@@ -113,6 +128,39 @@ def connect(address: str, *, retry: bool = True) -> aio.Channel:
             ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
         ],
     )
+
+
+class _WithToken:
+    """Adds a token to calls that bring none."""
+
+    def __init__(self, token: str) -> None:
+        self._token = bearer(token)
+
+    def details(self, given: Any) -> Any:
+        metadata = tuple(given.metadata or ())
+        if any(key == AUTHORIZATION_KEY for key, _ in metadata):
+            return given
+        return given._replace(metadata=aio.Metadata(*metadata, *self._token))  # noqa: SLF001 - a named tuple's
+
+
+class _OnUnary(_WithToken, aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.details(client_call_details), request)
+
+
+class _OnServerStream(_WithToken, aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.details(client_call_details), request)
+
+
+class _OnClientStream(_WithToken, aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self.details(client_call_details), request_iterator)
+
+
+def with_token(token: str) -> list[aio.ClientInterceptor]:
+    """Lets a token go with each call of a channel that brings none of its own."""
+    return [_OnUnary(token), _OnServerStream(token), _OnClientStream(token)]
 
 
 def answered(error: aio.AioRpcError) -> Status | None:
@@ -127,7 +175,7 @@ _Call = aio.ServicerContext[Any, bytes]
 class _Method:
     """One RPC. Decodes and encodes by itself: grpc would answer a fault in that with UNKNOWN and the fault's text."""
 
-    def __init__(self, method: MethodDescriptor, implementation: object, clock: Clock, time_zone: ZoneInfo) -> None:
+    def __init__(self, method: MethodDescriptor, implementation: object, shell: Shell) -> None:
         self._name = f"{method.containing_service.full_name}/{method.name}"
         self._function: Any = getattr(implementation, method.name, None)
         fits = isasyncgenfunction if method.server_streaming else iscoroutinefunction
@@ -136,9 +184,8 @@ class _Method:
         self._decode = GetMessageClass(method.input_type).FromString
         self._reply = GetMessageClass(method.output_type)
         self._has_request_id = "request_id" in method.input_type.fields_by_name
-        self._clock = clock
-        self._time_zone = time_zone
-        self._run: Callable[[Any, _Call, str], Awaitable[bytes | None]]
+        self._shell = shell
+        self._run: Callable[[Any, _Call, Context], Awaitable[bytes | None]]
         self.handler: grpc.RpcMethodHandler[bytes, bytes]
         if method.client_streaming:
             self._run, self.handler = self._client_stream, grpc.stream_unary_rpc_method_handler(self._answer)
@@ -148,19 +195,19 @@ class _Method:
             self._run, self.handler = self._unary, grpc.unary_unary_rpc_method_handler(self._answer)
 
     async def _answer(self, incoming: Any, call: _Call) -> bytes | None:
-        actors, traceparent = list[str](), ""
+        tokens, traceparent = list[str](), ""
         for key, value in call.invocation_metadata() or ():
-            if key == ACTOR_KEY:
-                actors.append(str(value))
+            if key == AUTHORIZATION_KEY:
+                tokens.append(str(value))
             elif key == TRACEPARENT_KEY:
                 traceparent = str(value)
-        actor = ", ".join(actors) if actors else f"user:{ANONYMOUS}"  # several are none that is valid
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
         with remote_span(self._name, traceparent) as span:
             try:
-                return await self._run(incoming, call, actor)
-            except Forbidden as error:
-                status = _status_of(error if actors else Forbidden(error.reason, f"{error.message}; {SAY_WHO}"))
+                return await self._run(incoming, call, await self._admitted(", ".join(tokens)))
+            except (Unauthenticated, Forbidden) as error:
+                logger.info("call_refused", reason=error.reason)
+                status = _status_of(error)
             except Exception as error:
                 status = _status_of(error)
             span.set_attribute("rpc.grpc.status_code", status.code)
@@ -168,18 +215,40 @@ class _Method:
                 span.set_status(StatusCode.ERROR)
         return await call.abort_with_status(rpc_status.to_status(status))
 
-    async def _unary(self, raw: bytes, _call: _Call, actor: str) -> bytes:
-        request = self._valid(raw)
-        return self._encoded(await self._function(request, self._context(actor, request)))
+    async def _admitted(self, authorization: str) -> Context:
+        """What a caller's call comes with, as far as can be told without its request."""
+        caller = await self._shell.tokens.caller(authorization) if authorization else None
+        if caller is not None:
+            structlog.contextvars.bind_contextvars(actor=caller.actor)
+        admission = admit(self._name, caller)
+        now = self._shell.clock()
+        context = Context(
+            now=now,
+            today=now.astimezone(self._shell.time_zone).date(),
+            actor=caller.actor if caller else f"user:{ANONYMOUS}",
+            traceparent=current_traceparent(),
+            admission=admission,
+            authorization=authorization,
+        )
+        if admission.by_standing:
+            admission.check(await self._shell.standing(context))
+        return context
 
-    async def _server_stream(self, raw: bytes, call: _Call, actor: str) -> None:
+    async def _unary(self, raw: bytes, _call: _Call, context: Context) -> bytes:
         request = self._valid(raw)
-        async with aclosing(self._function(request, self._context(actor, request))) as responses:
+        return self._encoded(await self._function(request, self._of(request, context)))
+
+    async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
+        request = self._valid(raw)
+        async with aclosing(self._function(request, self._of(request, context))) as responses:
             async for response in responses:
                 await call.write(self._encoded(response))
 
-    async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, actor: str) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws), self._context(actor, None)))
+    async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
+        return self._encoded(await self._function(self._all_valid(raws), context))
+
+    def _of(self, request: Any, context: Context) -> Context:
+        return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
     async def _all_valid(self, raws: AsyncIterable[bytes]) -> AsyncIterator[Message]:
         number = 0
@@ -210,19 +279,6 @@ class _Method:
         if not isinstance(reply, self._reply):  # protobuf would encode it all the same
             raise TypeError(f"{self._name} was answered with {type(reply).__name__}")
         return reply.SerializeToString()
-
-    def _context(self, actor: str, request: Any) -> Context:
-        if not _ACTOR.fullmatch(actor):
-            raise Invalid("INVALID_ACTOR", f"{SAY_WHO}, once: letters, digits and . _ @ - behind user:")
-        now = self._clock()
-        return Context(
-            now=now,
-            today=now.astimezone(self._time_zone).date(),
-            actor=actor,
-            request_id=request.request_id if self._has_request_id and request is not None else "",
-            request=request,
-            traceparent=current_traceparent(),
-        )
 
 
 def field_path(field: FieldPath | None) -> str:

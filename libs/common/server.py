@@ -15,7 +15,9 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
-from libs.common.rpc import MAX_MESSAGE_BYTES, Clock, add_service
+from libs.common.auth import Tokens
+from libs.common.eventsourcing import Context
+from libs.common.rpc import MAX_MESSAGE_BYTES, Clock, Shell, Standing, add_service
 from libs.common.settings import Settings
 
 _OPTIONS = [
@@ -44,6 +46,11 @@ def collect_seldom() -> None:
     gc.freeze()
 
 
+async def nothing_to_anybody(_: Context) -> frozenset[str]:
+    """What callers are to the centre where there is no directory to tell."""
+    return frozenset()
+
+
 @dataclass(frozen=True)
 class Serving:
     """A server at work at `address` (host:port, with the port chosen where the settings say 0)."""
@@ -66,6 +73,7 @@ async def serve(
     implementations: Mapping[ServiceDescriptor, object],
     *,
     clock: Clock,
+    standing: Standing = nothing_to_anybody,
     behind: Iterable[ServiceDescriptor] = (),
 ) -> AsyncIterator[Serving]:
     """Serves `implementations` (see `rpc.add_service`) at the service's address while the context lasts.
@@ -75,8 +83,9 @@ async def serve(
     Raises TypeError for a method that is missing, RuntimeError for an address that is taken.
     """
     server = aio.server(options=_OPTIONS)
+    shell = Shell(clock, settings.site_time_zone, Tokens(settings), standing)
     for descriptor, implementation in implementations.items():
-        add_service(server, descriptor, implementation, clock=clock, time_zone=settings.site_time_zone)
+        add_service(server, descriptor, implementation, shell)
     names = [descriptor.full_name for descriptor in implementations]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

@@ -25,7 +25,8 @@ from libs.common.operations import Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
-from libs.common.server import Serving, serve, until_stopped
+from libs.common.rpc import Standing
+from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
@@ -81,6 +82,7 @@ class Service:
     readings: Mapping[str, Reading]
     codec: Codec
     now: Callable[[], datetime] = utc_now
+    standing: Standing = nothing_to_anybody
     followers: list[Follower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
@@ -141,7 +143,12 @@ class Service:
         async with (
             in_background(*running),
             serve(
-                self.settings, self.name, {**operations, **implementations}, clock=self.now, behind=behind
+                self.settings,
+                self.name,
+                {**operations, **implementations},
+                clock=self.now,
+                standing=self.standing,
+                behind=behind,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address)

@@ -81,6 +81,28 @@ class Settings(BaseSettings):
         default=Path(".stepladder/kek"), description="the key-encryption key: 32 bytes in base64, wraps the data keys"
     )
 
+    token_issuer: str = Field(
+        default="stepladder-embedded", min_length=1, description="who issues callers' tokens: their claim `iss`"
+    )
+    token_audience: str = Field(
+        default="stepladder", min_length=1, description="whom tokens are for: their claim `aud`"
+    )
+    token_keys: str = Field(
+        default=".stepladder/jwks.json",
+        min_length=1,
+        description="the issuer's public keys (JWKS): an https address or a file",
+    )
+    token_employee_claim: str = Field(
+        default="sub", min_length=1, description="the claim that holds a person's employee id"
+    )
+    token_roles_claim: str = Field(
+        default="roles", min_length=1, description="the claim that holds a system's roles, such as stepladder.facts"
+    )
+
+    token: str = Field(
+        default="", repr=False, description="what `stepladder` calls with; empty: a token of the embedded issuer"
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,

@@ -6,9 +6,10 @@ from datetime import date
 from libs.common.commands import Commands
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import ANONYMOUS, Context, is_id
+from libs.common.rpc import Standing
 from libs.facts import employee, team
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Directory, need_to_know, relations
+from libs.facts.relations import Directory, relations, words
 from libs.facts.team import TEAM
 
 
@@ -35,16 +36,33 @@ async def directory_around(
     return found
 
 
-async def check_need_to_know(commands: Commands, context: Context, employee_id: str) -> None:
-    """Refuses whoever may not know what is sensitive of an employee, whatever there is to be known.
+def standing_in(commands: Commands) -> Standing:
+    """Tells what callers are to the whole centre, by the directory as the log's leader knows it."""
+
+    async def standing(context: Context) -> frozenset[str]:
+        caller = caller_id(context)
+        directory = await directory_around(commands, caller, context.today)
+        if not directory.employed(caller, context.today):
+            return frozenset()
+        return words(relations(directory, caller, "", context.today), employed=True)
+
+    return standing
+
+
+async def check_related(commands: Commands, context: Context, employee_id: str) -> None:
+    """Refuses whoever is not to an employee what the call's rule names, whatever there is to be known.
 
     Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may know that of anybody.
     """
-    caller = caller_id(context)
-    directory = await directory_around(commands, caller, context.today, employee_ids=[employee_id])
-    if relations(directory, caller, employee_id, context.today).isdisjoint(NEED_TO_KNOW):
-        raise need_to_know()
-    if employee_id not in directory.employees:
+    if not context.admission.granted:
+        caller = caller_id(context)
+        directory = await directory_around(commands, caller, context.today, employee_ids=[employee_id])
+        found = relations(directory, caller, employee_id, context.today)
+        context.admission.check(words(found, employed=directory.employed(caller, context.today)))
+        exists = employee_id in directory.employees
+    else:
+        exists = bool(await commands.known(EMPLOYEE, [employee_id]))
+    if not exists:
         raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
 
 

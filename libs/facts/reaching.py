@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Column, ColumnElement, true
 
+from libs.common.access import need_to_know
 from libs.common.commands import Commands, Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Aggregate, Context
@@ -14,7 +15,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.people import People
-from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations, relations_to_team
+from libs.facts.relations import NEED_TO_KNOW, Relation, relations, relations_to_team, words
 
 S = TypeVar("S")
 
@@ -32,6 +33,11 @@ class Caller:
 
     employee_id: str
     relations: frozenset[Relation]
+
+    @property
+    def held(self) -> frozenset[str]:
+        """What they are to the employee, as rules say who may: see `words`."""
+        return words(self.relations, employed=bool(self.employee_id))
 
     @property
     def says(self) -> bool:

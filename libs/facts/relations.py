@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from libs.common.errors import Forbidden
 from libs.facts import employee, team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 
@@ -69,6 +68,13 @@ def relations(directory: Directory, caller_id: str, employee_id: str, day: date)
     return relations_to_team(directory, caller_id, directory.team_of(employee_id, day), day)
 
 
+def words(found: frozenset[Relation], *, employed: bool) -> frozenset[str]:
+    """What somebody is, in the words of `libs/common/access.toml`: to themself everybody is `self` only."""
+    if Relation.SELF in found:
+        return frozenset({Relation.SELF.value})
+    return frozenset({one.value for one in found} | ({"employee"} if employed else set()))
+
+
 def relations_to_team(directory: Directory, caller_id: str, team_id: str, day: date) -> frozenset[Relation]:
     """What a caller is to every other member of a team."""
     found = _roles(directory, caller_id, day)
@@ -91,11 +97,3 @@ def _roles(directory: Directory, caller_id: str, day: date) -> frozenset[Relatio
 def role_of(one: employee.State) -> Relation | None:
     """What an employee is to everyone, as long as they are employed."""
     return ROLES.get(one.hired.job_family)
-
-
-def need_to_know() -> Forbidden:
-    """One refusal, in the same words whatever is behind it."""
-    return Forbidden(
-        "NEED_TO_KNOW",
-        "you are not among those who may see or do this; the API's description of this call says who may",
-    )

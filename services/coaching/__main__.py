@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from libs.facts.callers import standing_in
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
@@ -69,7 +70,7 @@ EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, promotion_events
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
-    metadata = MetaData()
+    metadata, service.standing = MetaData(), standing_in(service.commands)
     people, catalogue, facts = People(metadata), Catalogue(metadata), Facts(metadata)
     at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.follow(facts)
     together = service.together(at_people, at_catalogue, at_facts)

@@ -7,6 +7,7 @@ from functools import reduce
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
+from libs.common.access import need_to_know
 from libs.common.errors import Forbidden
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.projecting import Follower
@@ -15,7 +16,6 @@ from libs.common.streams import LOG
 from libs.documents.files import file_of
 from libs.facts.names import names_of
 from libs.facts.reaching import Caller
-from libs.facts.relations import need_to_know
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
 from services.coaching.pip import PIP, pip_key

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.reaching import Caller, Reaches, callers_to
-from libs.facts.relations import need_to_know
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook

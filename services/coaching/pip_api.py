@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -13,7 +14,7 @@ from libs.common.streams import LOG
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Reaches
-from libs.facts.relations import Directory, Relation, need_to_know, relations
+from libs.facts.relations import Directory, Relation, relations
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
 from services.coaching.pip import PIP, pip_key

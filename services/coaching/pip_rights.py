@@ -5,7 +5,7 @@ from enum import Enum
 
 from google.protobuf.message import Message
 
-from libs.facts.relations import need_to_know
+from libs.common.access import need_to_know
 from services.coaching.pip_state import PipState, user
 from stepladder.coaching.v1.events_pb2 import (
     PipApproved,

@@ -8,6 +8,7 @@ from itertools import islice
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.days import Span, parse_day
 from libs.common.errors import Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -17,7 +18,6 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Reaches, callers_to
-from libs.facts.relations import need_to_know
 from services.coaching import goals
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition

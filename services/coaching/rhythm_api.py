@@ -4,14 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.days import month_of, months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import page_of
 from libs.common.service import Service
-from libs.facts.callers import caller_id, check_need_to_know, directory_around
+from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.reaching import CARING, SAYING, callers_to
-from libs.facts.relations import Relation, need_to_know, relations_to_team
+from libs.facts.relations import Relation, relations_to_team
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource
@@ -59,7 +60,7 @@ class RhythmApi:
 
     async def GetLeadRecord(self, request: pb.GetLeadRecordRequest, context: Context) -> pb.LeadRecord:
         lead_id = request.lead_id
-        await check_need_to_know(self._commands, context, lead_id)
+        await check_related(self._commands, context, lead_id)
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if not 0 <= (end - start).days < MOST_DAYS:
             message = f"must be a day from start_date on, at most {MOST_DAYS} days"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
@@ -13,7 +14,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Caller, callers_to, found_for
-from libs.facts.relations import Relation, need_to_know
+from libs.facts.relations import Relation
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -9,7 +10,7 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
-from libs.facts.relations import Relation, need_to_know, relations
+from libs.facts.relations import Relation, relations
 from services.coaching.rules import RuleBook
 from services.coaching.suggestion import SUGGESTION, State, suggestion_key, to_resource
 from services.coaching.suggestions import Suggestions

@@ -6,6 +6,7 @@ from datetime import date
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.commands import Commands, Standing
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Forbidden, Invalid, NotAllowed, NotFound
@@ -16,7 +17,6 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Reach, Reaches
-from libs.facts.relations import need_to_know
 from libs.facts.team import TEAM
 from services.coaching.before_after import BeforeAndAfter
 from services.coaching.measuring import Measuring, definition

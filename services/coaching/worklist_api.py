@@ -6,6 +6,7 @@ from itertools import islice
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.access import need_to_know
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
@@ -13,7 +14,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Relation, need_to_know, relations
+from libs.facts.relations import NEED_TO_KNOW, Relation, relations
 from libs.facts.team import TEAM
 from services.coaching.duties import Duties, States, is_employed
 from services.coaching.worklist import MOST, Asked, Worklists

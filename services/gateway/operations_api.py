@@ -8,10 +8,11 @@ from typing import TypeVar
 from grpc import StatusCode
 from grpc.aio import AioRpcError, UnaryUnaryMultiCallable
 
+from libs.common.auth import AUTHORIZATION_KEY
 from libs.common.errors import Unavailable
 from libs.common.eventsourcing import Context
 from libs.common.operations import Operations
-from libs.common.rpc import ACTOR_KEY, TRACEPARENT_KEY, answered
+from libs.common.rpc import TRACEPARENT_KEY, answered
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 
@@ -100,7 +101,8 @@ class OperationsApi:
 
 def _metadata(context: Context) -> tuple[tuple[str, str], ...]:
     trace = ((TRACEPARENT_KEY, context.traceparent),) if context.traceparent else ()
-    return ((ACTOR_KEY, context.actor), *trace)
+    own = ((AUTHORIZATION_KEY, context.authorization),) if context.authorization else ()
+    return (*own, *trace)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from libs.facts.callers import standing_in
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
@@ -56,7 +57,7 @@ EVENTS = (events_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
-    metadata = MetaData()
+    metadata, service.standing = MetaData(), standing_in(service.commands)
     people, catalogue, results = People(metadata), Catalogue(metadata), Results(metadata)
     detections, scorecards = Detections(metadata), Scorecards(metadata)
     readings, violations, judgements = results.facts.readings, results.facts.violations, results.judgements

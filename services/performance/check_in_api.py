@@ -7,7 +7,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_need_to_know
+from libs.facts.callers import check_related
 from libs.facts.check_ins import CheckIns
 from services.performance import check_in
 from services.performance.check_in import CHECK_IN, check_in_key
@@ -31,11 +31,11 @@ class CheckInApi:
         return await self._give(request.check_in, request, context)
 
     async def RetractCheckIn(self, request: pb.RetractCheckInRequest, context: Context) -> pb.CheckIn:
-        await check_need_to_know(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, request.employee_id)
         return await self._handle(request.employee_id, request.check_in_id, request, context)
 
     async def ListCheckIns(self, request: pb.ListCheckInsRequest, context: Context) -> pb.ListCheckInsResponse:
-        await check_need_to_know(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, request.employee_id)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._check_ins.list_check_ins(self._engine, request)
         page, token = cut_page(request, listed, lambda one: one)
@@ -47,7 +47,7 @@ class CheckInApi:
         )
 
     async def _give(self, given: pb.CheckIn, command: Message, context: Context) -> pb.CheckIn:
-        await check_need_to_know(self._commands, context, given.employee_id)
+        await check_related(self._commands, context, given.employee_id)
         if problem := day_problem(given.date, context.today):
             raise Invalid("DATE_INVALID", problem, (FieldViolation("check_in.date", problem),))
         return await self._handle(given.employee_id, given.check_in_id, command, context)

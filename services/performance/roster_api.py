@@ -7,6 +7,7 @@ from datetime import date
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -14,14 +15,14 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
-from libs.facts.callers import caller_id, check_need_to_know, directory_around
+from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
 from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
 from libs.facts.readings import Readings
-from libs.facts.relations import Relation, need_to_know, relations_to_team
+from libs.facts.relations import Relation, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
@@ -133,7 +134,7 @@ class AtRiskApi:
     async def ReviewAtRisk(self, request: pb.ReviewAtRiskRequest, context: Context) -> pb.AtRiskReview:
         if caller_id(context) == request.employee_id:
             raise need_to_know()
-        await check_need_to_know(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, request.employee_id)
         key = reviews_key(request.employee_id)
         handled = await self._commands.handle(RISK_REVIEW, key, request, context)
         return risk_review.to_resource(handled.state.reviews[-1])

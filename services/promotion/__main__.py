@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 
 from libs.common.server import run
 from libs.common.service import Service, run_service
+from libs.facts.callers import standing_in
 from libs.facts.catalogue import Catalogue
 from libs.facts.people import People
 from libs.facts.reaching import Reaches
@@ -62,7 +63,7 @@ EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, coaching_events.
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
-    metadata = MetaData()
+    metadata, service.standing = MetaData(), standing_in(service.commands)
     people, catalogue = People(metadata), Catalogue(metadata)
     at_people, at_catalogue = service.follow(people), service.follow(catalogue)
     reaches = Reaches(service, people, at_people)

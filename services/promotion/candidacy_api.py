@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing, etag_mismatch
 from libs.common.days import parse_day
 from libs.common.errors import NotAllowed, NotFound
@@ -13,7 +14,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.reaching import Reaches, check_hr
-from libs.facts.relations import Directory, Relation, need_to_know, relations
+from libs.facts.relations import Directory, Relation, relations
 from services.promotion import competition
 from services.promotion.candidacies import Candidacies
 from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat, objection_key

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import NotFound, Refused
@@ -15,7 +16,7 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import SEEING, Caller, Reaches, callers_to
-from libs.facts.relations import Relation, need_to_know
+from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.promotion import career
 from services.promotion.career import (

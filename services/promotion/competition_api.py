@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import AlreadyExists, Conflict, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -18,7 +19,7 @@ from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.employee import EMPLOYEE
 from libs.facts.promotion_rules import QUESTION_BANK
 from libs.facts.reaching import Caller, callers_to, check_employed, check_hr
-from libs.facts.relations import Relation, need_to_know, relations
+from libs.facts.relations import Relation, relations
 from libs.facts.team import TEAM
 from services.promotion import competition
 from services.promotion.candidacy import CANDIDACY

@@ -2,6 +2,7 @@
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.access import need_to_know
 from libs.common.envelope import ERASED
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.eventsourcing import Context
@@ -10,7 +11,6 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.catalogue import Catalogue
 from libs.facts.names import names_of
-from libs.facts.relations import need_to_know
 from libs.facts.team import TEAM
 from services.promotion.candidacy import CANDIDACY
 from services.promotion.candidacy_api import CandidacyApi, Seen

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from libs.common.access import need_to_know
 from libs.common.days import months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
@@ -14,7 +15,7 @@ from libs.facts.catalogue import Rules
 from libs.facts.people import People
 from libs.facts.promotion_rules import wrong_in_eligibility
 from libs.facts.reaching import Caller, Reach, Reaches, callers_to
-from libs.facts.relations import Relation, need_to_know
+from libs.facts.relations import Relation
 from services.promotion import dry_run
 from services.promotion.declarations import declared
 from services.promotion.dry_run import Trial

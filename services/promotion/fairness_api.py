@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from libs.common.access import need_to_know
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
 from libs.facts.reaching import callers_to, check_employed
-from libs.facts.relations import Relation, need_to_know
+from libs.facts.relations import Relation
 from services.promotion import groups
 from services.promotion.declarations import closing, declared, smallest_group
 from services.promotion.fairness import Candidate, Unit, fairness

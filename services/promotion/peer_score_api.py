@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from libs.common.access import need_to_know
 from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -10,7 +11,6 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.reaching import check_employed
-from libs.facts.relations import need_to_know
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
 from services.promotion.candidacy_policies import note_peers

@@ -7,9 +7,9 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed
 from libs.common.eventsourcing import Aggregate, Context
-from libs.facts.relations import need_to_know
 from services.promotion.scoring import exact, mean
 from stepladder.promotion.v1.events_pb2 import PeersAsked, PeersClosed, PeerScored
 from stepladder.promotion.v1.peer_score_pb2 import AskPeersOf, ClosePeersOf, GivePeerScoreRequest, PeerScoring

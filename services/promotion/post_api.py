@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
+from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
@@ -11,7 +12,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.reaching import CARING, Reaches, check_hr
-from libs.facts.relations import Relation, need_to_know, relations_to_team
+from libs.facts.relations import Relation, relations_to_team
 from libs.facts.team import TEAM
 from services.promotion.post import POST, post_id, to_resource
 from services.promotion.posts import Posts

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from libs.common.access import need_to_know
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
@@ -9,7 +10,7 @@ from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.promotion_rules import wrong_in_competition
 from libs.facts.reaching import callers_to, check_hr
-from libs.facts.relations import Relation, need_to_know
+from libs.facts.relations import Relation
 from services.promotion import drift, dry_run
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen

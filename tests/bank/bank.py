@@ -23,6 +23,7 @@ from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, PipRul
 from tests.bank.reckoning import AHT, SHORT, Days, Reckoning
 from tests.policies import WEEK, rule
 from tests.services.world import World
+from tests.tokens import as_person
 
 LEAST_CALLS = 40
 MOST_SHORT = 3
@@ -207,7 +208,7 @@ class Bank:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def later(day: date, days: int) -> date:

@@ -12,6 +12,7 @@ from sqlalchemy import MetaData, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.envelope import Codec, event_types
+from libs.common.eventsourcing import Context
 from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.memory_stream import MemoryStream
@@ -19,7 +20,7 @@ from libs.common.operations import Operations
 from libs.common.projecting import METADATA, SKIPPED, Follower, State
 from libs.common.reacting import Policy
 from libs.common.reading import Reading
-from libs.common.rpc import ACTOR_KEY, connect
+from libs.common.rpc import connect
 from libs.common.server import serve
 from libs.common.settings import Settings
 from stepladder.common.v1 import operations_pb2 as pb
@@ -28,8 +29,9 @@ from stepladder.performance.v1 import events_pb2
 from tests.common.test_projecting import EPOCH, Names, running, until
 from tests.common.test_projecting import World as Log
 from tests.refusals import refused
+from tests.tokens import SYSTEM, TOKEN_KEYS, as_system
 
-SETTINGS = Settings(performance_address="127.0.0.1:0", shutdown_grace_seconds=0)
+SETTINGS = Settings(performance_address="127.0.0.1:0", shutdown_grace_seconds=0, token_keys=TOKEN_KEYS)
 OPERATIONS = pb.DESCRIPTOR.services_by_name["OperationsService"]
 A, B = "log.performance.team.a", "log.performance.team.b"
 
@@ -84,7 +86,7 @@ async def world(engine: AsyncEngine) -> AsyncIterator[World]:
         serving = await stack.enter_async_context(
             serve(SETTINGS, "performance", {OPERATIONS: implementation}, clock=lambda: EPOCH)
         )
-        channel = await stack.enter_async_context(connect(serving.address, retry=False))
+        channel = await stack.enter_async_context(connect(serving.address, retry=False, token=SYSTEM))
         await until(lambda: names.state is idle.state is State.RUNNING)
         yield World(log, names, idle, OperationsServiceStub(channel))
 
@@ -117,7 +119,7 @@ async def test_a_standby_and_a_stopped_follower_say_so(world: World) -> None:
     other = world.log.follower("two")
     async with running(other):
         operations = Operations("performance", [other])
-        context: Any = None
+        context = Context(EPOCH, EPOCH.date(), "user:anonymous")
         answer = await operations.ListFollowers(pb.ListFollowersRequest(service="performance"), context)
         assert answer.followers[0].state == pb.Follower.STATE_STANDBY
     world.names.state, world.names.error = State.STOPPED, "rebuild it"
@@ -153,12 +155,18 @@ async def test_a_retry_applies_what_was_parked(world: World) -> None:
 async def test_a_skip_keeps_who_gave_up_what_and_why(world: World) -> None:
     """The events behind the skipped one are applied."""
     await world.write(("a", "poison"), ("a", "A2"))
-    answer = await world.stub.SkipParked(skip(1), metadata=((ACTOR_KEY, "user:op"),))
+    answer = await world.stub.SkipParked(skip(1), metadata=as_system("operator"))
     assert answer.applied == 1
     assert await world.log.rows() == [("a", "A2")]
     async with world.log.engine.connect() as connection:
         row = (await connection.execute(select(SKIPPED))).one()
-    assert (row.follower, row.position, row.subject, row.reason, row.actor) == ("names", 1, A, "test data", "user:op")
+    assert (row.follower, row.position, row.subject, row.reason, row.actor) == (
+        "names",
+        1,
+        A,
+        "test data",
+        "system:tests",
+    )
 
 
 async def test_only_what_was_seen_is_skipped(world: World) -> None:

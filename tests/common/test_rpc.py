@@ -20,11 +20,11 @@ from grpc_status import rpc_status
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from libs.common.auth import bearer
 from libs.common.errors import (
     AlreadyExists,
     Conflict,
     FieldViolation,
-    Forbidden,
     Invalid,
     NotAllowed,
     NotFound,
@@ -32,7 +32,7 @@ from libs.common.errors import (
     Unavailable,
 )
 from libs.common.eventsourcing import Context
-from libs.common.rpc import ACTOR_KEY, TRACEPARENT_KEY, connect
+from libs.common.rpc import TRACEPARENT_KEY, connect
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings
 from libs.common.telemetry import tracing
@@ -58,12 +58,13 @@ from stepladder.performance.v1.facts_pb2 import (
     StreamFactsResponse,
 )
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS
 
 FACTS = facts_pb2.DESCRIPTOR.services_by_name["FactsService"]
 OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
 RECORD_FACTS = "/stepladder.performance.v1.FactsService/RecordFacts"
 
-SETTINGS = Settings(performance_address="127.0.0.1:0", site_time_zone=ZoneInfo("Asia/Shanghai"))
+SETTINGS = Settings(performance_address="127.0.0.1:0", site_time_zone=ZoneInfo("Asia/Shanghai"), token_keys=TOKEN_KEYS)
 LATE = datetime(2026, 3, 31, 16, 30, tzinfo=UTC)
 NO_DAY = "must be a day of the calendar, written YYYY-MM-DD, such as 2026-03-31"
 """Half past midnight of 1 April in Shanghai."""
@@ -154,7 +155,7 @@ async def world() -> AsyncIterator[World]:
     facts, operations = Facts(), Operations()
     async with (
         serve(SETTINGS, "performance", {FACTS: facts, OPERATIONS: operations}, clock=lambda: LATE) as serving,
-        connect(serving.address) as channel,
+        connect(serving.address, token=SYSTEM) as channel,
     ):
         yield World(facts, operations, serving, channel)
 
@@ -177,54 +178,9 @@ def details(error: aio.AioRpcError) -> tuple[ErrorInfo, list[FieldViolation]]:
 async def test_implementation_gets_request_and_context(world: World) -> None:
     """A call brings its request id and actor; the server brings the time, and the day it is at the site."""
     request = a_request("r-1")
-    answer = await world.record(request, metadata=((ACTOR_KEY, "user:anna@example.com"),))
+    answer = await world.record(request, metadata=bearer(ISSUER.system("anna@example.com")))
     assert answer.recorded == 1
-    assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "user:anna@example.com", "r-1", request)]
-
-
-async def test_caller_without_name_is_anonymous(world: World) -> None:
-    """Without the metadata the actor is user:anonymous."""
-    await world.record(a_request())
-    assert world.facts.contexts[0].actor == "user:anonymous"
-
-
-OWN = ["policy:propose-plans", "policy:", "system:import"]
-"""Names of the program's own doing, which no caller bears."""
-
-
-@pytest.mark.parametrize("actor", ["", "anna", "user:", "root:anna", "user:anna b", "user:" + "a" * 101, *OWN])
-async def test_wrong_actor_is_invalid(world: World, actor: str) -> None:
-    """An actor that is not written as one is refused before the implementation hears of it."""
-    with pytest.raises(aio.AioRpcError) as caught:
-        await world.record(a_request(), metadata=((ACTOR_KEY, actor),))
-    assert caught.value.code() == StatusCode.INVALID_ARGUMENT
-    assert details(caught.value)[0].reason == "INVALID_ACTOR"
-    assert not world.facts.contexts
-
-
-@pytest.mark.parametrize("actor", [None, "anna"])
-async def test_who_is_refused_for_not_saying_who_calls_is_told_how(world: World, actor: str | None) -> None:
-    """The header with an example: without one nobody is anything to anybody, and a wrong one is no caller."""
-    world.facts.outcomes = [Forbidden("NEED_TO_KNOW", "only some may ask")]
-    with pytest.raises(aio.AioRpcError) as caught:
-        await world.record(a_request(), metadata=((ACTOR_KEY, actor),) if actor else ())
-    assert "x-stepladder-actor: user:e-1042" in (caught.value.details() or "")
-
-
-async def test_who_says_who_calls_is_not_told_to(world: World) -> None:
-    world.facts.outcomes = [Forbidden("NEED_TO_KNOW", "only some may ask")]
-    with pytest.raises(aio.AioRpcError) as caught:
-        await world.record(a_request(), metadata=((ACTOR_KEY, "user:anna"),))
-    assert caught.value.details() == "only some may ask"
-
-
-async def test_two_actors_are_none(world: World) -> None:
-    """A header that a caller adds to that of whoever passes the call on does not take its place."""
-    both = ((ACTOR_KEY, "user:anna"), (ACTOR_KEY, "user:bert"))
-    with pytest.raises(aio.AioRpcError) as caught:
-        await world.record(a_request(), metadata=both)
-    assert details(caught.value)[0].reason == "INVALID_ACTOR"
-    assert not world.facts.contexts
+    assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "system:anna@example.com", "r-1", request)]
 
 
 @pytest.mark.parametrize(
@@ -436,7 +392,7 @@ async def test_unavailable_is_tried_again(world: World) -> None:
 async def test_one_who_passes_calls_on_does_not_try_again(world: World) -> None:
     """A channel without retries leaves it to the caller's caller."""
     world.facts.outcomes = [Unavailable("LOG_UNAVAILABLE", "not now")]
-    async with connect(world.serving.address, retry=False) as channel:
+    async with connect(world.serving.address, retry=False, token=SYSTEM) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
             await FactsServiceStub(channel).RecordFacts(a_request())
     assert caught.value.code() == StatusCode.UNAVAILABLE
@@ -529,7 +485,7 @@ async def test_stop_lets_running_calls_finish() -> None:
 
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(run(address))
-    async with connect(await address) as channel, aio.insecure_channel(await address) as other:
+    async with connect(await address, token=SYSTEM) as channel, aio.insecure_channel(await address) as other:
         running = asyncio.ensure_future(
             _answer_of(OperationsServiceStub(channel).ListFollowers(ListFollowersRequest(service="-")))
         )
@@ -586,7 +542,7 @@ async def test_call_continues_the_callers_trace() -> None:
     with tracing("performance", Settings(trace_ratio=0), exporter):
         async with (
             serve(SETTINGS, "performance", {FACTS: facts}, clock=lambda: LATE) as serving,
-            connect(serving.address) as channel,
+            connect(serving.address, token=SYSTEM) as channel,
         ):
             record = FactsServiceStub(channel).RecordFacts
             await record(a_request(), metadata=((TRACEPARENT_KEY, TRACEPARENT),))

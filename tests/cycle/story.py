@@ -67,6 +67,7 @@ from tests.cycle.centre import (
 )
 from tests.cycle.reckoning import Reckoning
 from tests.services.world import World, until
+from tests.tokens import as_person
 
 BEFORE = date(2026, 5, 29)
 OPENED = date(2026, 6, 1)
@@ -613,7 +614,7 @@ class Story:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def reason_of(error: aio.AioRpcError) -> str:

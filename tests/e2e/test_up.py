@@ -16,6 +16,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from libs.cli.issuer import Issuer
+from libs.common.auth import bearer
+from libs.common.settings import Settings
 from tests.call_records import write_calls
 from tests.servers import free_port
 
@@ -57,7 +60,7 @@ class Centre:
     def run(self, *arguments: str, status: int | None = 0) -> str:
         """Runs another command of the command line, which must end with a status if one is named."""
         done = subprocess.run(
-            [str(STEPLADDER), *arguments],
+            [str(STEPLADDER), *arguments, "--data", str(self.folder)],
             capture_output=True,
             env=dict(self.environment),
             text=True,
@@ -70,7 +73,8 @@ class Centre:
 
     def rest(self, path: str, caller: str = "", body: object = None) -> dict[str, list[dict[str, object]]]:
         data = json.dumps(body).encode() if body else None
-        headers = {"x-stepladder-actor": f"user:{caller}"} if caller else {}
+        issuer = Issuer.of(self.folder, Settings())
+        headers = dict(bearer(issuer.person(caller) if caller else issuer.system("tests")))
         with urlopen(Request(f"http://127.0.0.1:{self.port}{path}", data, headers), timeout=20) as answer:
             found: dict[str, list[dict[str, object]]] = json.load(answer)
             return found
@@ -165,7 +169,7 @@ def test_a_call_log_from_nothing_with_a_kill(centre: Centre, tmp_path: Path) -> 
         assert "nothing is parked" in centre.run("parked", "list")
         assert "there is no one method" in centre.run("call", "Nothing.Nowhere", status=1)
         assert "no follower 'x'" in centre.run("rebuild", "performance", "x", status=1)
-        assert "running on" in centre.run("up", "--data", str(centre.folder), status=1)
+        assert "running on" in centre.run("up", status=1)
     assert "ended (by SIGKILL)" in centre.output
     assert "is `make up` running" in centre.run("status", status=1)
     with centre.up():  # without naming the log again

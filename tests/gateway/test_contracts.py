@@ -12,10 +12,12 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
 
 from libs.cli.envoy import envoy_configuration
+from libs.common.access import RULES, SYSTEM
 from libs.common.settings import Settings
 from stepladder.common.v1 import operations_pb2
 from stepladder.gateway.v1 import home_pb2
 from tests.gateway.world import CONTRACTS, World
+from tests.tokens import as_system
 
 ROOT = Path(__file__).parents[2]
 FILES = [*(file for files in CONTRACTS.values() for file in files), operations_pb2.DESCRIPTOR, home_pb2.DESCRIPTOR]
@@ -45,6 +47,15 @@ def test_every_rpc_has_a_path(method: MethodDescriptor) -> None:
     assert bool(method.GetOptions().Extensions[annotations_pb2.http].body) == (verb not in {"GET", "DELETE"})
 
 
+def full_name(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.full_name}/{method.name}"
+
+
+def test_every_rpc_has_a_rule_that_says_who_may() -> None:
+    """And there is no rule for what does not exist."""
+    assert set(RULES) == {full_name(method) for method in METHODS}
+
+
 def test_no_two_rpcs_share_a_path() -> None:
     """Names of variables aside, no two RPCs have the same HTTP method and path."""
     paths = [(verb, re.sub(r"{[^}]*}", "*", path)) for verb, path in map(rest, METHODS)]
@@ -56,7 +67,9 @@ async def test_every_path_leads_to_its_service(world: World) -> None:
     for method in METHODS:
         verb, path = rest(method)
         body = None if verb == "GET" else b"[]" if method.client_streaming else b"{}"
-        answer = await world.http(verb, re.sub(r"{[^}]*}", "1", path), body)
+        by_system = all(word.startswith(SYSTEM) for word in RULES[full_name(method)])
+        headers = dict(as_system()) if by_system else {}
+        answer = await world.http(verb, re.sub(r"{[^}]*}", "1", path), body, headers)
         reached = any(method.name in backend.heard for backend in world.services.values()) or path == "/"
         assert (answer.status, reached) == (200, True) or answer.reasons[0] == "INVALID_FIELDS", method.full_name
 

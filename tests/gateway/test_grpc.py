@@ -12,7 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc import StatusCode, aio
 
 from libs.common.errors import FieldViolation, Invalid, NotFound
-from libs.common.rpc import ACTOR_KEY, TRACEPARENT_KEY, answered
+from libs.common.rpc import TRACEPARENT_KEY, answered
 from stepladder.coaching.v1.plan_pb2 import GetPlanRequest, Plan
 from stepladder.coaching.v1.plan_pb2_grpc import PlanServiceStub
 from stepladder.common.v1.operations_pb2 import RebuildFollowerRequest, RebuildFollowerResponse
@@ -25,6 +25,7 @@ from stepladder.promotion.v1.eligibility_pb2 import ListEligibilitiesRequest
 from stepladder.promotion.v1.eligibility_pb2_grpc import EligibilityServiceStub
 from tests.gateway.test_contracts import NAMES
 from tests.gateway.world import World, fact
+from tests.tokens import ISSUER, as_person, as_system
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -32,7 +33,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 async def test_call_passes_with_its_metadata(world: World) -> None:
     """A call arrives as it was sent, with who calls and the trace."""
     world.coaching.answers["GetPlan"] = [Plan(plan_id="p1")]
-    metadata = ((ACTOR_KEY, "user:li"), (TRACEPARENT_KEY, TRACEPARENT))
+    metadata = (*as_person("li"), (TRACEPARENT_KEY, TRACEPARENT))
     assert await PlanServiceStub(world.channel).GetPlan(GetPlanRequest(plan_id="p1"), metadata=metadata) == Plan(
         plan_id="p1"
     )
@@ -49,7 +50,7 @@ async def test_streams_pass(world: World) -> None:
     assert world.performance.heard["StreamFacts"].requests == requests
     world.coaching.answers["RebuildFollower"] = [RebuildFollowerResponse(position=number) for number in (1, 2)]
     rebuild = OperationsServiceStub(world.channel).RebuildFollower(
-        RebuildFollowerRequest(service="coaching", follower="plans")
+        RebuildFollowerRequest(service="coaching", follower="plans"), metadata=as_system("operator")
     )
     assert [progress.position async for progress in rebuild] == [1, 2]
 
@@ -137,7 +138,10 @@ async def buf(folder: Path, *arguments: str) -> str:
     """What `buf curl` prints; it finds the contracts by reflection."""
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).parent / "buf", "curl", "--protocol", "grpc", *arguments, env=environment, stdout=-1
+        Path(sys.executable).parent / "buf",
+        *("curl", "--protocol", "grpc", "-H", f"authorization: Bearer {ISSUER.person('li')}", *arguments),
+        env=environment,
+        stdout=-1,
     )
     printed, _ = await process.communicate()
     assert process.returncode == 0

@@ -9,7 +9,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import StatusCode, aio
 
 from libs.common.errors import NotAllowed
-from libs.common.rpc import ACTOR_KEY, TRACEPARENT_KEY, answered
+from libs.common.rpc import TRACEPARENT_KEY, answered, connect
 from stepladder.common.v1.operations_pb2 import (
     Follower,
     ListFollowersRequest,
@@ -25,13 +25,15 @@ from stepladder.common.v1.operations_pb2 import (
 )
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from tests.gateway.world import World
+from tests.tokens import SYSTEM, as_system
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
-def operations(world: World) -> OperationsServiceStub:
-    return OperationsServiceStub(world.channel)
+async def operations(world: World) -> AsyncIterator[OperationsServiceStub]:
+    async with connect(f"127.0.0.1:{world.envoy.settings.public_port}", retry=False, token=SYSTEM) as channel:
+        yield OperationsServiceStub(channel)
 
 
 async def test_dash_asks_all_services(world: World, operations: OperationsServiceStub) -> None:
@@ -56,11 +58,11 @@ async def test_commands_are_passed_on_with_who_gave_them(world: World, operation
     """The service hears who skips an event, and under which trace."""
     world.coaching.answers["SkipParked"] = [SkipParkedResponse(applied=3)]
     skip = SkipParkedRequest(service="coaching", follower="plans", subject="log.x", position=7, reason="test data")
-    metadata = ((ACTOR_KEY, "user:li"), (TRACEPARENT_KEY, TRACEPARENT))
+    metadata = (*as_system("operator"), (TRACEPARENT_KEY, TRACEPARENT))
     assert (await operations.SkipParked(skip, metadata=metadata)).applied == 3
     heard = world.coaching.heard["SkipParked"]
     assert heard.requests == [skip]
-    assert (heard.context.actor, heard.context.traceparent) == ("user:li", TRACEPARENT)
+    assert (heard.context.actor, heard.context.traceparent) == ("system:tests", TRACEPARENT)
 
 
 async def test_refusal_passes_unchanged(world: World, operations: OperationsServiceStub) -> None:

@@ -27,7 +27,9 @@ from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee,
 from stepladder.performance.v1.facts_pb2 import RecordFactsRequest, StreamFactsRequest, StreamFactsResponse
 from stepladder.promotion.v1.candidacy_pb2 import ReviewAsManagerRequest
 from tests.gateway.world import World, fact
+from tests.tokens import as_system
 
+REBUILD = "/v1/operations/coaching/followers/plans:rebuild"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -77,7 +79,7 @@ async def test_body_headers_and_trace_arrive(world: World) -> None:
         "POST",
         "/v1/teams",
         {"requestId": "r-1", "team": {"team_id": "t1", "displayName": "一队"}},
-        {"x-stepladder-actor": "user:li", "traceparent": TRACEPARENT, "content-type": "application/json"},
+        {"traceparent": TRACEPARENT, "content-type": "application/json"},
     )
     heard = world.performance.heard["CreateTeam"]
     assert heard.requests == [CreateTeamRequest(request_id="r-1", team=Team(team_id="t1", display_name="一队"))]
@@ -125,7 +127,7 @@ async def test_rebuild_streams_its_progress(world: World) -> None:
         RebuildFollowerResponse(position=5, end=9),
         RebuildFollowerResponse(position=9, end=9, done=True, changed_rows=2),
     ]
-    answer = await world.http("POST", "/v1/operations/coaching/followers/plans:rebuild", {})
+    answer = await world.http("POST", REBUILD, {}, dict(as_system("operator")))
     assert answer.json == [
         {"position": "5", "end": "9", "done": False, "changedRows": "0"},
         {"position": "9", "end": "9", "done": True, "changedRows": "2"},
@@ -190,7 +192,7 @@ async def test_rebuild_that_breaks_off_is_not_done(world: World) -> None:
         raise NotAllowed("NOT_OWNER", "another instance has taken it over")
 
     world.coaching.answers["RebuildFollower"] = broken
-    answer = await world.http("POST", "/v1/operations/coaching/followers/plans:rebuild", {})
+    answer = await world.http("POST", REBUILD, {}, dict(as_system("operator")))
     assert [progress["done"] for progress in answer.json] == [False]
 
 

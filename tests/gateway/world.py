@@ -18,6 +18,7 @@ from grpc import aio
 from libs.cli.embedded import make_key, migrate_all, stored_in
 from libs.cli.envoy import Envoy
 from libs.cli.nats_server import NatsServer
+from libs.common.access import STANDING
 from libs.common.eventsourcing import Context
 from libs.common.rpc import connect
 from libs.common.server import serve
@@ -68,6 +69,7 @@ from stepladder.promotion.v1 import (
     scoring_pb2,
 )
 from tests.servers import free_port, in_a_loop_of_its_own
+from tests.tokens import ISSUER, TOKEN_KEYS, as_person
 
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     "performance": [
@@ -117,6 +119,11 @@ CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
     ],
 }
 
+
+async def _everything(_: Context) -> frozenset[str]:
+    return STANDING
+
+
 Stream = Callable[[], AsyncIterator[Message]]
 
 
@@ -142,7 +149,7 @@ class Backend:
         services = [service for file in files for service in file.services_by_name.values()]
         implementations = {service: self._implementation(service) for service in services}
         await self.serving.enter_async_context(
-            serve(settings, self.name, implementations, clock=lambda: datetime.now(UTC))
+            serve(settings, self.name, implementations, clock=lambda: datetime.now(UTC), standing=_everything)
         )
 
     def _implementation(self, service: ServiceDescriptor) -> object:
@@ -217,9 +224,10 @@ class World:
     async def http(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """A request through the front door; a body that is not bytes is sent as JSON."""
+        """A request through the front door, of a person; a body that is not bytes is sent as JSON."""
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        return await asyncio.to_thread(self._http, method, path, content, headers or {})
+        headers = {**dict(as_person("li")), **(headers or {})}
+        return await asyncio.to_thread(self._http, method, path, content, headers)
 
     def _http(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = HTTPConnection("127.0.0.1", self.envoy.settings.public_port, timeout=20)
@@ -252,6 +260,7 @@ def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"127.0.0.1:{free_port()}",
             shutdown_grace_seconds=0,
+            token_keys=TOKEN_KEYS,
         ),
     )
     make_key(settings.kek_file)
@@ -269,7 +278,9 @@ def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
 async def running_world(envoy: Envoy) -> AsyncIterator[World]:
     """Everything behind Envoy, and a channel to it."""
     async with AsyncExitStack() as stack:
-        channel = await stack.enter_async_context(connect(f"127.0.0.1:{envoy.settings.public_port}", retry=False))
+        channel = await stack.enter_async_context(
+            connect(f"127.0.0.1:{envoy.settings.public_port}", retry=False, token=ISSUER.person("li"))
+        )
         world = World(envoy, channel)
         for backend in world.services.values():
             await backend.start(envoy.settings)

@@ -23,12 +23,13 @@ from stepladder.performance.v1.record_pb2 import Evaluation
 from tests.refusals import refused
 from tests.services.test_records import create, derived, evaluation, form, value
 from tests.services.world import World, caught_up, new_id
+from tests.tokens import as_person
 
 Answer: TypeAlias = Evaluation.Answer
 
 
 def acting(employee_id: str) -> Any:
-    return {"metadata": (("x-stepladder-actor", f"user:{employee_id}"),)}
+    return {"metadata": as_person(employee_id)}
 
 
 async def opened(

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from stepladder.promotion.v1 import candidacy_pb2, peer_score_pb2
 from tests.services.competing import Competing, answers, competing
 from tests.services.world import World
+from tests.tokens import as_person
 
 METHODS: list[MethodDescriptor] = [
     *candidacy_pb2.DESCRIPTOR.services_by_name["CandidacyService"].methods[1:],
@@ -90,7 +91,7 @@ def request_of(method: MethodDescriptor, people: Competing, key: str) -> Any:
 async def outcome(people: Competing, method: MethodDescriptor, person: str, key: str) -> tuple[str, str]:
     """The reason of a refusal with its words; empty for an answer."""
     service = people.world.peer_scores if "Peer" in method.name else people.world.candidacies
-    metadata = (("x-stepladder-actor", f"user:{person}"),)
+    metadata = as_person(person)
     try:
         await getattr(service, method.name)(request_of(method, people, key), metadata=metadata)
     except aio.AioRpcError as error:

@@ -16,7 +16,6 @@ from grpc_status import rpc_status
 
 from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
-from libs.common.rpc import ACTOR_KEY
 from services.promotion.career import CAREER, acting_claim
 from services.promotion.post import POST
 from stepladder.performance.v1.directory_pb2 import (
@@ -59,6 +58,7 @@ from stepladder.promotion.v1.post_pb2 import (
 from tests.refusals import refused
 from tests.services.test_check_ins import appoint, by
 from tests.services.world import World, caught_up, new_id, until
+from tests.tokens import as_person
 
 
 @dataclass
@@ -952,12 +952,12 @@ async def test_who_may_what(centre: Centre) -> None:
     )
     await world.directory.ChangeEmploymentStatus(leaving)
     callers = {
-        **{name: f"user:{getattr(centre, name)}" for name in ("hr", "executive", "lead", "manager", "agent")},
-        "colleague": f"user:{centre.colleague}",
-        "stranger": f"user:{stranger}",
-        "stranger's lead": f"user:{stranger_lead}",
-        "who has left": f"user:{gone}",
-        "nobody": "user:anonymous",
+        **{name: str(getattr(centre, name)) for name in ("hr", "executive", "lead", "manager", "agent")},
+        "colleague": centre.colleague,
+        "stranger": stranger,
+        "stranger's lead": stranger_lead,
+        "who has left": gone,
+        "nobody": "anonymous",
     }
 
     stubs = {"PostService": world.posts, "CareerService": world.careers}
@@ -972,7 +972,8 @@ async def test_who_may_what(centre: Centre) -> None:
             fields["employeeId"] = employee_id
         call: Any = getattr(stubs[method.containing_service.name], method.name)
         try:
-            await call(ParseDict(fields, GetMessageClass(method.input_type)()), metadata=((ACTOR_KEY, caller),))
+            request = ParseDict(fields, GetMessageClass(method.input_type)())
+            await call(request, metadata=as_person(caller))
         except aio.AioRpcError as error:
             refusal: Any = error
             info, details = ErrorInfo(), rpc_status.from_call(refusal).details

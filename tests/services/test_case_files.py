@@ -43,13 +43,14 @@ from tests.refusals import refused
 from tests.services.test_coaching_api import plan_of
 from tests.services.test_pips import FAIL, Desk, opened
 from tests.services.world import World, fact, new_id, until
+from tests.tokens import as_person
 
 KIND = CaseEntry.Kind
 Metadata = Sequence[tuple[str, str]]
 
 
 def by(employee_id: str) -> Metadata:
-    return (("x-stepladder-actor", f"user:{employee_id}"),)
+    return as_person(employee_id)
 
 
 async def hired(world: World, team: str, name: str, job_family: str = "") -> str:

@@ -35,6 +35,7 @@ from stepladder.performance.v1.directory_pb2 import (
 )
 from tests.refusals import refused
 from tests.services.world import World, new_id
+from tests.tokens import as_person
 
 NOTE = "cannot sleep since the merger"
 
@@ -64,7 +65,7 @@ class Centre:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def check_in(employee: str, mood: int = 2, stress: int = 4, *, day: str = "2020-01-07", note: str = NOTE) -> CheckIn:
@@ -132,17 +133,17 @@ async def test_nobody_else_learns_anything(centre: Centre) -> None:
     """Colleagues, managers, other leads: the same words whether there are check-ins, such people, or not."""
     there = await centre.give(centre.agent, check_in(centre.agent))
     outsiders = [centre.colleague, centre.manager, centre.other_lead, "nobody", "Somebody.Else@x", "anonymous"]
-    actors = [f"user:{one}" for one in (*outsiders, "a..b")]
+    actors = [*outsiders, "a..b"]
     heard: set[str] = set()
     stub = centre.world.check_ins
     for actor in actors:
         for employee, check_in_id in ((centre.agent, there.check_in_id), (centre.agent, "none"), ("ghost", "none")):
-            if actor == f"user:{employee}":
+            if actor == employee:
                 continue
             given = CheckIn(check_in_id=check_in_id, employee_id=employee, date="2020-01-07", mood=1, stress=1)
             ahead = CheckIn(check_in_id=check_in_id, employee_id=employee, date="2199-01-07", mood=1, stress=1)
             taken = RetractCheckInRequest(employee_id=employee, check_in_id=check_in_id)
-            who = (("x-stepladder-actor", actor),)
+            who = as_person(actor)
             listed = ListCheckInsRequest(employee_id=employee)
             calls: list[Awaitable[object]] = [
                 stub.CreateCheckIn(CreateCheckInRequest(check_in=given), metadata=who),

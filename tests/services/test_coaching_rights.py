@@ -18,7 +18,6 @@ from grpc_status import rpc_status
 
 import stepladder.coaching.v1 as contract
 from libs.common.eventsourcing import Context
-from libs.common.rpc import ACTOR_KEY
 from services.coaching.plan import PLAN
 from services.coaching.training import TRAINING
 from stepladder.coaching.v1.measure_pb2 import Measure, Measured, PinDrift
@@ -44,6 +43,7 @@ from tests.services.test_check_ins import appoint, by
 from tests.services.test_check_ins import founded as team_founded
 from tests.services.test_pips import RULES
 from tests.services.world import World, fact
+from tests.tokens import as_person
 
 TODAY, AHEAD = "2020-03-02", "2020-03-20"
 CONTENT = {
@@ -220,7 +220,7 @@ class Centre:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=reply.FromString,
         )
-        metadata = ((ACTOR_KEY, f"user:{caller}"),) if caller else ()
+        metadata = as_person(caller) if caller else ()
         try:
             answer = call(request, metadata=metadata)
             return "OK", [one async for one in answer][-1] if method.server_streaming else await answer

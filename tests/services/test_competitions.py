@@ -34,6 +34,7 @@ from tests.promotion import rules as asked
 from tests.refusals import refused
 from tests.servers import in_a_loop_of_its_own, running_nats
 from tests.services.world import World, caught_up, open_world, until
+from tests.tokens import as_person
 
 MORNING = datetime(2026, 3, 16, 9, tzinfo=UTC)
 """Of a Monday."""
@@ -43,7 +44,7 @@ FLOOR = {"ladder_id": "positions", "rung_id": "senior"}
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def question(question_id: str, *, compulsory: bool = False) -> QuestionBank.Question:

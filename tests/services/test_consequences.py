@@ -52,6 +52,7 @@ from tests.refusals import refused
 from tests.services.test_records import create, derived, evaluation, form
 from tests.services.test_scorecards import centre, close, correct, detections, leading, policy, put, scorecard, target
 from tests.services.world import World, fact, judged, new_id
+from tests.tokens import as_person
 
 
 async def periods_found(world: World, employee_id: str) -> list[list[str]]:
@@ -291,7 +292,7 @@ async def test_an_item_is_overturned_under_the_form_of_the_evaluation(world: Wor
         SettleRecordDisputeRequest(
             record_id=record.record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="it is on the recording"
         ),
-        metadata=(("x-stepladder-actor", f"user:{reviewer}"),),
+        metadata=as_person(reviewer),
     )
     assert settled.outcome.score == "100.00"
 

@@ -21,12 +21,13 @@ from stepladder.promotion.v1.cycle_pb2 import (
 )
 from tests.refusals import refused
 from tests.services.world import World, caught_up, open_world, until
+from tests.tokens import as_person
 
 CLOCK = "policy:cycle-clock"
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 async def somebody(world: World, job_family: str = "hr") -> str:

@@ -11,7 +11,6 @@ from sqlalchemy import MetaData, select
 
 from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
-from libs.common.rpc import ACTOR_KEY
 from services.promotion.eligibility_changes import Changes, Touched
 from services.promotion.post import POST
 from stepladder.performance.v1.directory_pb2 import (
@@ -41,6 +40,7 @@ from stepladder.promotion.v1.post_pb2 import ClaimSeats, SetHeadcountRequest
 from tests.refusals import refused
 from tests.services.test_fairness import declare
 from tests.services.world import HR, World, caught_up, fact, new_id, until
+from tests.tokens import as_person
 
 Rules = EligibilityRules
 COMPETITION = CompetitionRules(
@@ -60,7 +60,7 @@ NEED_TO_KNOW = (StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 
 def by(employee_id: str) -> tuple[tuple[str, str]]:
     """Who calls."""
-    return ((ACTOR_KEY, f"user:{employee_id}"),)
+    return as_person(employee_id)
 
 
 def at(world: World, day: str) -> None:

@@ -10,7 +10,6 @@ from grpc import StatusCode
 from sqlalchemy import MetaData, select
 
 from libs.common.eventsourcing import Aggregate, Context
-from libs.common.rpc import ACTOR_KEY
 from libs.common.streams import LOG_RESTRICTED
 from services.promotion.groups import GROUPS, groups_key
 from stepladder.performance.v1.policy_pb2 import Policy, SetPolicyRequest
@@ -44,12 +43,13 @@ from stepladder.promotion.v1.fairness_pb2 import (
 )
 from tests.refusals import refused
 from tests.services.world import World, new_id
+from tests.tokens import as_person
 
 Metadata = tuple[tuple[str, str], ...]
 
 
 def by(employee_id: str) -> Metadata:
-    return ((ACTOR_KEY, f"user:{employee_id}"),)
+    return as_person(employee_id)
 
 
 async def happen(world: World, aggregate: str, aggregate_id: str, *events: Message) -> int:

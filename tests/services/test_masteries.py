@@ -18,6 +18,7 @@ from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest
 from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, Scope, SetPolicyRequest
 from tests.refusals import refused
 from tests.services.world import World, new_id
+from tests.tokens import as_person
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Centre:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def recording(lead: str, **more: Any) -> RecordRepetitionRequest:

@@ -45,6 +45,7 @@ from tests.policies import DAY, detecting, rule
 from tests.refusals import refused
 from tests.services.test_records import create, evaluation, form
 from tests.services.world import HR, World, fact, new_id, until
+from tests.tokens import as_person
 
 BEFORE = ("2020-01-09", "2020-01-10")
 """Days on which 50 and 40 of 100 went wrong."""
@@ -332,7 +333,7 @@ async def test_two_leads_decide_at_once(world: World) -> None:
 
 
 def by(employee_id: str) -> tuple[tuple[str, str], ...]:
-    return (("x-stepladder-actor", f"user:{employee_id}"),)
+    return as_person(employee_id)
 
 
 async def test_every_command_repeated(world: World) -> None:

@@ -39,6 +39,7 @@ from stepladder.performance.v1.record_pb2 import CreateRecordsResponse as Create
 from tests.refusals import refused
 from tests.services.test_scorecards import close, detect, detections, policy, put, scorecard, target
 from tests.services.world import World, caught_up, fact, judged, new_id
+from tests.tokens import as_person
 
 Answer: TypeAlias = Evaluation.Answer
 RIGA = ZoneInfo("Europe/Riga")
@@ -205,7 +206,7 @@ async def test_a_disputed_item_is_settled_by_the_reviewer_named(world: World) ->
     settle = SettleRecordDisputeRequest(
         record_id=record.record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="it is on the recording"
     )
-    as_reviewer = (("x-stepladder-actor", f"user:{reviewer}"),)
+    as_reviewer = as_person(reviewer)
     await refused(world.records.SettleRecordDispute(settle), StatusCode.FAILED_PRECONDITION, "NOT_THE_REVIEWER")
     settled = await world.records.SettleRecordDispute(settle, metadata=as_reviewer)
     assert (settled.outcome.score, list(settled.dispute.overturned_item_ids)) == ("100.00", ["identity"])
@@ -215,7 +216,7 @@ async def test_a_disputed_item_is_settled_by_the_reviewer_named(world: World) ->
     assert (closed.revisions[0].before.lines[0].value, closed.scorecard.lines[0].value) == ("100.0", "0.0")
     before = await world.records.GetRecord(GetRecordRequest(record_id=record.record_id, known_at=position))
     assert before.outcome.score == "0.00"
-    own = (("x-stepladder-actor", f"user:{agent}"),)
+    own = as_person(agent)
     seen = await world.records.AcknowledgeRecord(AcknowledgeRecordRequest(record_id=record.record_id), metadata=own)
     assert seen.HasField("acknowledged_time")
 
@@ -297,7 +298,7 @@ async def test_a_violation_revoked_unwinds_what_followed_from_it(world: World) -
         SettleRecordDisputeRequest(
             record_id=first.record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="the roster says so"
         ),
-        metadata=(("x-stepladder-actor", f"user:{reviewer}"),),
+        metadata=as_person(reviewer),
     )
     assert [(one.date, one.points, one.warning) for one in (await conduct("2020-01-31")).violations] == [
         ("2020-01-12", 1, False),

@@ -49,6 +49,7 @@ from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.test_records import create, derived, form
 from tests.services.world import World, caught_up, fact, judged, new_id
+from tests.tokens import as_person
 
 OCTOBER = [date(2024, 10, 1) + timedelta(days=number) for number in range(31)]
 SEED = 7
@@ -309,7 +310,7 @@ async def test_common_errors_offences_and_complaints_are_counted_as_they_stand(b
     assert (shown.disputes.opened, shown.disputes.open) == (0, 0)  # opened now, long after October
     await world.records.SettleRecordDispute(
         SettleRecordDisputeRequest(record_id=unfair.record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="she did"),
-        metadata=(("x-stepladder-actor", f"user:{reviewer}"),),
+        metadata=as_person(reviewer),
     )
     errors = (await report(world, team_id=team)).errors
     assert [
@@ -338,7 +339,7 @@ async def test_disputes_are_open_until_they_are_settled_and_grow_old(world: Worl
     assert [(one.reviewer_id, one.open, one.oldest_days) for one in october.reviewers] == [(reviewer, 2, 10)]
     await world.facts.SettleFactDispute(
         SettleFactDisputeRequest(readings=readings, outcome=DISPUTE_OUTCOME_UPHELD, reason="it was"),
-        metadata=(("x-stepladder-actor", f"user:{reviewer}"),),
+        metadata=as_person(reviewer),
     )
     week = (await report(world, "week", "2024-10-20", team_id=team)).disputes
     assert (week.opened, week.settled, week.open) == (1, 1, 1)

@@ -63,6 +63,7 @@ from stepladder.performance.v1.scorecard_pb2 import (
 from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, fact, judged, new_id, until
+from tests.tokens import as_person
 
 Band: TypeAlias = ScorecardPolicy.Band
 BANDS = [
@@ -326,7 +327,7 @@ async def test_a_calibration_takes_two(world: World) -> None:
     await close(world)
     propose = ProposeRatingRequest(employee_id=agent, month="2020-01", rating=RATING_GOOD, reason="covered for two")
     decide = DecideRatingRequest(employee_id=agent, month="2020-01", approve=True, reason="agreed")
-    manager, other = (("x-stepladder-actor", "user:manager"),), (("x-stepladder-actor", "user:other"),)
+    manager, other = as_person("manager"), as_person("other")
     await world.scorecards.ProposeRating(propose, metadata=manager)
     await refused(
         world.scorecards.DecideRating(decide, metadata=manager), StatusCode.FAILED_PRECONDITION, "SAME_PERSON"
@@ -461,7 +462,7 @@ async def test_a_dispute_freezes_and_an_overturned_fact_unwinds(world: World) ->
     await world.record(fact(agent, "2020-01-08", kpi, 20))
     await judged(world)
     assert await detections(world, agent) == []
-    as_reviewer = (("x-stepladder-actor", f"user:{reviewer}"),)
+    as_reviewer = as_person(reviewer)
     upheld = SettleFactDisputeRequest(readings=named, outcome=DISPUTE_OUTCOME_UPHELD, reason="listened to them")
     await refused(world.facts.SettleFactDispute(upheld), StatusCode.FAILED_PRECONDITION, "NOT_THE_REVIEWER")
     await world.facts.SettleFactDispute(upheld, metadata=as_reviewer)

@@ -24,6 +24,7 @@ from stepladder.performance.v1.facts_pb2 import CorrectFactRequest
 from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, Scope, SetPolicyRequest
 from tests.refusals import refused
 from tests.services.world import World, fact, new_id
+from tests.tokens import as_person
 
 TODAY = datetime.fromisoformat("2020-03-02T09:00:00+00:00")
 HELD = date(2020, 3, 16)
@@ -65,7 +66,7 @@ class Centre:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 @pytest.fixture

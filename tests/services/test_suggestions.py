@@ -26,6 +26,7 @@ from stepladder.performance.v1.directory_pb2 import (
 from stepladder.performance.v1.policy_pb2 import Calendar, CoachingRules, Policy, Scope, SetPolicyRequest
 from tests.refusals import refused
 from tests.services.world import World, new_id
+from tests.tokens import as_person
 
 MONDAY = datetime.fromisoformat("2026-12-21T09:00:00+00:00")
 """In a week with Christmas in it."""
@@ -68,7 +69,7 @@ class Centre:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 def raising(who: str, **more: Any) -> RaiseSuggestionRequest:

@@ -31,6 +31,7 @@ from stepladder.performance.v1.policy_pb2 import CoachingRules, Policy, Scope, S
 from tests.refusals import refused
 from tests.services.test_records import create, evaluation, form
 from tests.services.world import World, fact, new_id
+from tests.tokens import as_person
 
 TODAY = datetime.fromisoformat("2020-03-02T09:00:00+00:00")
 HELD = date(2020, 3, 16)
@@ -75,7 +76,7 @@ class Centre:
 
 
 def by(caller: str) -> tuple[tuple[str, str]]:
-    return (("x-stepladder-actor", f"user:{caller}"),)
+    return as_person(caller)
 
 
 @pytest.fixture

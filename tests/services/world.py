@@ -15,7 +15,7 @@ from grpc import aio
 
 from libs.cli.embedded import make_key, migrate_all, stored_in
 from libs.cli.nats_server import NatsServer
-from libs.common.rpc import ACTOR_KEY
+from libs.common.rpc import connect
 from libs.common.service import Service, open_service
 from libs.common.settings import Settings
 from services.coaching import __main__ as coaching
@@ -66,6 +66,7 @@ from stepladder.promotion.v1.fairness_pb2_grpc import FairnessServiceStub
 from stepladder.promotion.v1.peer_score_pb2_grpc import PeerScoreServiceStub
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 from stepladder.promotion.v1.scoring_pb2_grpc import ScoreServiceStub
+from tests.tokens import SYSTEM, TOKEN_KEYS, as_person
 
 HR = "e-hr"
 """Of HR, and calls where a test does not say who, and the call is not for everybody; hired with the first such call."""
@@ -291,7 +292,7 @@ class _AsHr(aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         if not client_call_details.metadata:
             await self._hire()
-            client_call_details = client_call_details._replace(metadata=((ACTOR_KEY, f"user:{HR}"),))
+            client_call_details = client_call_details._replace(metadata=as_person(HR))
         return await continuation(client_call_details, request)
 
     async def _hire(self) -> None:
@@ -373,7 +374,7 @@ async def open_world(
     make_key(folder / "kek")
     free = {f"{name}_address": "127.0.0.1:0" for name in MODULES}
     settings = stored_in(folder, Settings(**free)).model_copy(  # type: ignore[arg-type] # all are strings
-        update={"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
+        update={"nats_url": nats.url, "nats_monitor_url": nats.monitor_url, "token_keys": TOKEN_KEYS}
     )
     if database_url:
         settings = settings.model_copy(update={"database_url": database_url})
@@ -390,7 +391,7 @@ async def open_world(
             serving = await stack.enter_async_context(service.serving(module.build(service)))
             world.services[name] = service
             world.addresses[name] = serving.address
-            world.channels[name] = await stack.enter_async_context(aio.insecure_channel(serving.address))
+            world.channels[name] = await stack.enter_async_context(connect(serving.address, retry=False, token=SYSTEM))
         as_hr = _AsHr(world)
         for channel_name, server in (("hr", "coaching"), ("hr-promotion", "promotion")):
             channel = aio.insecure_channel(world.addresses[server], interceptors=[as_hr])

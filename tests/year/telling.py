@@ -50,6 +50,7 @@ from stepladder.performance.v1.record_pb2 import (
 from stepladder.performance.v1.record_pb2 import Record as Written
 from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest, CloseMonthResponse
 from tests.services.world import World
+from tests.tokens import as_person
 from tests.year.ledger import (
     Acknowledge,
     Appeal,
@@ -298,7 +299,7 @@ class Teller:
 
 def acting(employee_id: str) -> tuple[tuple[str, str]]:
     """Metadata of a call that somebody gives themselves."""
-    return (("x-stepladder-actor", f"user:{employee_id}"),)
+    return as_person(employee_id)
 
 
 def outcome_of(step: Settle | Decide) -> "DisputeOutcome.ValueType":
