@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     gateway_address: Address = Field(
         default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
     )
+    gateway_http_address: Address = Field(
+        default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
 
     nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import MetaData
 
+from libs.common.auth import Tokens
 from libs.common.operations import Operations
 from libs.common.rpc import connect
 from libs.common.server import Serving, run, until_stopped
@@ -14,6 +15,7 @@ from libs.common.telemetry import start_logging, tracing
 from libs.facts.people import People
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.scim import serving_scim
 from stepladder.coaching.v1 import (
     case_file_pb2,
     comparison_pb2,
@@ -48,6 +50,7 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1 import events_pb2 as performance_events
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -119,7 +122,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
-        yield await stack.enter_async_context(service.serving(implementations, behind=behind))
+        serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
+        directory = DirectoryServiceStub(await stack.enter_async_context(connect(settings.performance_address)))
+        await stack.enter_async_context(serving_scim(settings.gateway_http_address, directory, Tokens(settings)))
+        yield serving
 
 
 async def main() -> None:

@@ -256,13 +256,13 @@ def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
             nats_monitor_url=nats.monitor_url,
             public_port=free_port(),
             gateway_address=f"127.0.0.1:{free_port()}",
+            gateway_http_address=f"127.0.0.1:{free_port()}",
             performance_address=f"127.0.0.1:{free_port()}",
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"127.0.0.1:{free_port()}",
             shutdown_grace_seconds=0,
-            token_keys=TOKEN_KEYS,
         ),
-    )
+    ).model_copy(update={"token_keys": TOKEN_KEYS})
     make_key(settings.kek_file)
     in_a_loop_of_its_own(migrate_all(settings))
     envoy = Envoy(settings, folder)
