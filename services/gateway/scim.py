@@ -138,15 +138,19 @@ async def serving_scim(address: str, stub: DirectoryServiceStub, tokens: Tokens)
         clear_untrusted_proxy_headers=False,
         max_request_body_size=2 * MAX_MESSAGE_BYTES,
     )
-    thread = threading.Thread(target=server.run, name="scim", daemon=True)
-    thread.start()
+    stopping = threading.Event()
 
-    def stop() -> None:
+    def run() -> None:
+        while not stopping.is_set():
+            wasyncore.loop(map=connections, count=1, use_poll=True)
         server.task_dispatcher.shutdown()
-        wasyncore.close_all(connections)
+        wasyncore.close_all(connections, ignore_all=True)
 
+    thread = threading.Thread(target=run, name="scim", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        server.trigger.pull_trigger(stop)
+        stopping.set()
+        server.trigger.pull_trigger()
         await asyncio.to_thread(thread.join)

@@ -102,7 +102,7 @@ class StepladderUser(Extension):
     """Job family."""
     position: str | None = None
     """Rung of the position ladder, such as agent."""
-    stars: int | None = None
+    stars: int | None = Field(default=None, ge=0, le=5)
     """Rung of the title ladder: 1 to 5."""
     acting: bool | None = None
     """The position is held for the time being."""

@@ -1,6 +1,7 @@
 """Rosters of the staff as callers see them: planned, imported, refused whole, and again."""
 
-from grpc import StatusCode
+import pytest
+from grpc import StatusCode, aio
 
 from libs.facts.employee import LEFT
 from stepladder.performance.v1.directory_pb2 import (
@@ -21,6 +22,7 @@ from stepladder.performance.v1.directory_pb2 import (
 from stepladder.performance.v1.facts_pb2 import ListFactsRequest
 from tests.refusals import refused
 from tests.services.world import World, new_id
+from tests.tokens import as_person, as_system
 
 DAY = "2020-03-16"
 
@@ -159,3 +161,30 @@ async def test_a_team_given_up(world: World) -> None:
     await import_(world, StaffRoster(teams=[team], effective_date="2020-04-01"))
     found = await world.directory.GetTeam(GetTeamRequest(team_id=team.team_id))
     assert (found.external_id, found.given_up, found.lead_id) == ("g-1", True, "")
+
+
+async def test_accounts_are_for_systems_of_the_directory(world: World) -> None:
+    """Nobody else is told what somebody signs in with, nor who has a user name."""
+    roster = centre()
+    ann = roster.employees[0]
+    ann.account.user_name = "ann@example.com"
+    position = (await import_(world, roster)).log_position
+    get, person = GetEmployeeRequest(employee_id=ann.employee_id), as_person(ann.employee_id)
+    assert (await world.directory.GetEmployee(get)).account.user_name == "ann@example.com"
+    for other in (person, as_system("facts")):
+        assert not (await world.directory.GetEmployee(get, metadata=other)).HasField("account")
+    by_name = ListEmployeesRequest(user_name="ann@example.com", at_least=position)
+    await refused(world.directory.ListEmployees(by_name, metadata=person), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+
+
+async def test_who_may_plan_and_import(world: World) -> None:
+    """Systems of the directory import; HR may look at what would change."""
+    team, request = await world.team(), PlanRosterRequest(roster=centre())
+    hr, agent = await world.employee(team, job_family="hr"), await world.employee(team)
+    assert (await world.directory.PlanRoster(request, metadata=as_person(hr))).changes
+    for who in (as_person(agent), as_system("facts")):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await world.directory.PlanRoster(request, metadata=who)
+        assert caught.value.code() is StatusCode.PERMISSION_DENIED
+    call = world.directory.ImportRoster(ImportRosterRequest(roster=request.roster), metadata=as_person(hr))
+    await refused(call, StatusCode.PERMISSION_DENIED, "NOT_FOR_PEOPLE")

@@ -126,7 +126,7 @@ class Employee(_message.Message):
     """Output only."""
     @_builtins.property
     def account(self) -> Global___Account:
-        """Output only. Set by `ImportRoster`."""
+        """Output only, and only for systems with the role `stepladder.directory`. Set by `ImportRoster`."""
 
     def __init__(
         self,
@@ -453,7 +453,9 @@ class ListEmployeesRequest(_message.Message):
     as_of: _builtins.str
     at_least: _builtins.int
     user_name: _builtins.str
-    """Only who has an account of this user name, whatever its case; or of this id there. Compared with everybody."""
+    """Only who has an account of this user name, whatever its case, and of this id there; whatever their team, on one page.
+    For systems with the role `stepladder.directory`; others are refused with PERMISSION_DENIED `NEED_TO_KNOW`.
+    """
     external_id: _builtins.str
     def __init__(
         self,
