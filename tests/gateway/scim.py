@@ -91,11 +91,18 @@ def over_the_wire(port: int) -> Callable[..., Iterable[bytes]]:
 
 
 @asynccontextmanager
+async def running_gateway(envoy: Envoy) -> AsyncIterator[None]:
+    """What SCIM is served by, whether or not there is a directory behind it."""
+    async with open_gateway(envoy.settings):
+        yield
+
+
+@asynccontextmanager
 async def running_scim(envoy: Envoy) -> AsyncIterator[Scim]:
     async with AsyncExitStack() as stack:
         settings = envoy.settings
         service = await stack.enter_async_context(open_service("performance", settings, performance.EVENTS))
         await stack.enter_async_context(service.serving(performance.build(service)))
-        await stack.enter_async_context(open_gateway(settings))
+        await stack.enter_async_context(running_gateway(envoy))
         channel = await stack.enter_async_context(connect(settings.performance_address, token=SYSTEM))
         yield Scim(settings.public_port, service, DirectoryServiceStub(channel))
