@@ -106,6 +106,17 @@ class Settings(BaseSettings):
         default="", repr=False, description="what `stepladder` calls with; empty: a token of the embedded issuer"
     )
 
+    tls_certificate: str = Field(
+        default="",
+        description="file with this process's certificate (PEM, with its chain); empty: plain text inside the system",
+    )
+    tls_key: str = Field(default="", description="file with the certificate's key (PEM)")
+    tls_authority: str = Field(
+        default="",
+        validate_default=True,
+        description="file with the authority (PEM) of which everybody inside the system shows a certificate",
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -141,6 +152,13 @@ class Settings(BaseSettings):
         if days and others.data.get("instance") != EMBEDDED:
             raise ValueError("a clock that is ahead is for trying: only `stepladder up --days-ahead` sets it")
         return days
+
+    @field_validator("tls_authority")
+    @classmethod
+    def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
+        if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
+            raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        return authority
 
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""

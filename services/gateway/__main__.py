@@ -12,6 +12,7 @@ from libs.common.server import Serving, run, until_stopped
 from libs.common.service import clock_of, open_service
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from libs.common.tls import channel_credentials
 from libs.facts.people import People
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
@@ -114,8 +115,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
         service.follow(People(MetaData()))
         services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        credentials = channel_credentials(settings)
         for name in SERVICES:
-            channel = await stack.enter_async_context(connect(settings.address_of(name), retry=False))
+            channel = await stack.enter_async_context(
+                connect(settings.address_of(name), retry=False, credentials=credentials)
+            )
             services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
@@ -123,8 +127,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
-        directory = DirectoryServiceStub(await stack.enter_async_context(connect(settings.performance_address)))
-        await stack.enter_async_context(serving_scim(settings.gateway_http_address, directory, Tokens(settings)))
+        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        await stack.enter_async_context(
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
+        )
         yield serving
 
 
