@@ -58,7 +58,7 @@ STATUSES = {
     EMPLOYMENT_STATUS_CONFIRMED: "confirmed",
     EMPLOYMENT_STATUS_ON_LEAVE: "on leave",
 }
-SHORTEST_ID, LONGEST_ID = 1, 63
+_LONGEST_ID = 63
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -277,8 +277,8 @@ def employee_id_of(user: User[Any]) -> str:
 def _as_id(text: str | None) -> str:
     """The text as an id; empty if it cannot be one."""
     written = (text or "").lower()
-    fits = SHORTEST_ID <= len(written) <= LONGEST_ID and _ID_CHARACTERS.issuperset(written)
-    return written if fits and not written.startswith("-") else ""
+    fits = len(written) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(written) and not written.startswith("-")
+    return written if fits else ""
 
 
 def _entry(user: User[Any], current: User[Any] | None) -> RosterEmployee:

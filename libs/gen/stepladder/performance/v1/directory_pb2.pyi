@@ -838,7 +838,9 @@ Global___RosterChange: _TypeAlias = RosterChange  # noqa: Y015
 
 @_typing.final
 class RosterProblem(_message.Message):
-    """An entry that cannot be taken, and why."""
+    """An entry that cannot be taken, and why: `TEAM_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` (of a lead), `ENTRY_INCOMPLETE`,
+    `FIXED_AT_HIRING`, `USER_NAME_TAKEN`, or what the command of the change is refused with.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
