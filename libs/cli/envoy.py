@@ -43,6 +43,7 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
         "coaching": _socket(settings.coaching_address),
         "promotion": _socket(settings.promotion_address),
         "gateway": _socket(settings.gateway_address),
+        "gateway_http": _socket(settings.gateway_http_address),
     }
     # JSON is YAML: whatever a value holds stays a value.
     whole = Template(_TEMPLATE.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
