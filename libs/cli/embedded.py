@@ -29,7 +29,7 @@ from libs.common.migrating import migrate
 from libs.common.settings import EMBEDDED, PREFIX, Settings
 
 SERVICES = ("performance", "coaching", "promotion", "gateway")
-DATABASES = ("performance", "coaching", "promotion", "keys")
+DATABASES = (*SERVICES, "keys")
 
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -128,6 +128,8 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "token_keys": str(folder / KEYS_FILE),
             "replicas": 1,
             "instance": EMBEDDED,
+            "webhook_http": True,
+            "webhook_networks": "127.0.0.0/8,::1/128",
         }
     )
 
@@ -181,6 +183,7 @@ async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
 def _check_ports(settings: Settings) -> None:
     """Raises CannotStart with every port that is taken, so that all can be changed at once."""
     wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
+    wanted["gateway_http_address"] = settings.gateway_http_address
     wanted["public_port"] = str(settings.public_port)
     taken = [
         f"{PREFIX}{setting.upper()}={value}"
