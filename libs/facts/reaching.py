@@ -113,8 +113,13 @@ class Reach:
     callers: Mapping[str, Caller]
     """By employee: themself, whom they lead, and whom those lead."""
     own_team: str
-    teams: Collection[str]
-    """That they lead, or whose lead they do."""
+    teams: Mapping[str, Caller]
+    """By team: those that they lead, or whose lead they do."""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All that they are to anybody, or to a team: of a list they get what they may see."""
+        return self.caller.held.union(*(one.held for one in (*self.callers.values(), *self.teams.values())))
 
     def to(self, employee_id: str) -> Caller:
         """What they are to an employee."""
@@ -151,13 +156,14 @@ class Reaches:
             raise need_to_know()
         holder = caller if around.employed(caller, today) else ""
         plain = Caller(holder, relations(around, caller, "", today))
+        to_teams = {one: Caller(holder, relations_to_team(around, caller, one, today)) for one in teams}
         callers = {one: Caller(holder, relations(around, caller, one, today)) for one in {caller, *members}}
         return Reach(
             everybody=Relation.HR in plain.relations,
             caller=plain,
             callers={one: to_them for one, to_them in callers.items() if to_them.sees},
             own_team=around.team_of(caller, today),
-            teams=[one for one in teams if not relations_to_team(around, caller, one, today).isdisjoint(CARING)],
+            teams={one: to_them for one, to_them in to_teams.items() if not to_them.relations.isdisjoint(CARING)},
         )
 
     async def in_charge(self, employee_id: str, day: date) -> bool:
