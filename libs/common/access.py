@@ -20,7 +20,14 @@ STANDING = frozenset({"employee", "hr", "qa", "executive"})
 """What a person is to the whole centre, whomever a call is about."""
 RELATIONS = frozenset({"self", "lead", "manager"})
 """What a person is to an employee, by the directory as of the day."""
-IN_A_MATTER = frozenset[str]()
+IN_A_MATTER = frozenset(
+    {
+        "interviewer",
+        "peer",
+        "reviewing-lead",
+        "reviewing-manager",
+    }
+)
 """What a person is in one matter only, such as the witness of a delivery."""
 
 
