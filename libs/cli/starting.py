@@ -86,8 +86,7 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
         try:
             await asyncio.wait({stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                loading.result()
-                _print_what_to_try(settings.public_port)
+                _print_what_to_try(settings.public_port, loading.result())
                 await stopping
             _print_troubles(found := await _troubles(address, token))
             print("Stopping ...", flush=True)
@@ -129,29 +128,36 @@ async def import_calls(file: Path, mapping_name: str, centre: str, report: Path,
         await _import_calls(channel, file, mapping_name, centre, report)
 
 
-async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> None:
+async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> str:
+    """Imports what is asked for; answers the id of somebody of HR, who can look at it, empty where there is nobody."""
     if empty:
-        return
+        return ""
+    hr = ""
     issuer = issuer_of(folder)
     async with connect(address, token=issuer.system("setup")) as channel:
         if calls is not None:
             await _import_calls(channel, calls, mapping, centre, folder / "unusable.csv")
         else:
-            await _import_sample(channel, issuer, folder / "sample.json")
+            hr = await _import_sample(channel, issuer, folder / "sample.json")
         await _settle(channel)
+    return hr
 
 
-async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> None:
-    """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on."""
+async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> str:
+    """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on.
+
+    Answers the id of somebody of HR.
+    """
     if not note.exists() and (events := await _end_of_log(channel)):
         print(f"Everything is as it was: {events} events. The sample centre goes into a new folder only.")
-        return
+        return ""
     known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
+    centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
+    hr = centre.somebody("hr-specialist")
     if known.get("done"):
         print(f"The sample centre was imported before (up to {known['end']}).")
-        return
+        return hr
     note.write_text(json.dumps(known))
-    centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
     await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
     facts = list(centre.facts())
     await _send_facts(channel, facts, centre.digest)
@@ -160,6 +166,7 @@ async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> No
     await _send_talks(channel, issuer, list(centre.talks()))
     await _set_up(channel, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
+    return hr
 
 
 async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
@@ -275,16 +282,18 @@ async def _settle(channel: aio.Channel) -> None:
     print(f"{len((await detections).detections)} detections.")
 
 
-def _print_what_to_try(port: int) -> None:
+def _print_what_to_try(port: int, hr: str) -> None:
+    token = f"token {hr}" if hr else "token stepladder --role facts"
+    whom = "somebody of HR" if hr else "a system"
     print(
         f"""
 Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # REST, with a token for trying: who fell short, with the facts under it
-  curl -H "Authorization: Bearer $(.venv/bin/stepladder token bi --role facts)" \\
-    'http://127.0.0.1:{port}/v1/detections?pageSize=1'
+  # a token that speaks for {whom}: for that page, and for REST: who fell short, with the facts under it
+  TOKEN=$(.venv/bin/stepladder {token})
+  curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'
 Ctrl-C stops everything.""",

@@ -26,9 +26,13 @@ IN_A_MATTER = frozenset(
         "drafter",
         "hearer",
         "holder",
+        "interviewer",
         "member",
         "mentor",
         "owner",
+        "peer",
+        "reviewing-lead",
+        "reviewing-manager",
         "trainer",
         "witness",
     }

@@ -308,7 +308,7 @@ async def test_a_rejected_fact_is_taken_by_the_same_request_once_it_can_be(stock
 @pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe"])
 async def test_bytes_that_are_no_message_are_the_callers_mistake(stocked: World, body: bytes) -> None:
     """Undecodable bytes and invalid UTF-8 are INVALID_ARGUMENT, not INTERNAL."""
-    call: Any = stocked.channels["coaching"].unary_unary("/stepladder.coaching.v1.PlanService/GetPlan")
+    call: Any = stocked.channels["hr"].unary_unary("/stepladder.coaching.v1.PlanService/GetPlan")
     with pytest.raises(aio.AioRpcError) as refused:
         await call(body)
     assert answer_of(refused.value)[:2] == (INVALID, "MALFORMED_REQUEST")
