@@ -71,7 +71,6 @@ from stepladder.performance.v1.directory_pb2 import (
 )
 from stepladder.performance.v1.facts_pb2 import (
     CorrectFactRequest,
-    DisputeFactRequest,
     Fact,
     Reading,
     ReadingsOfDay,
@@ -843,8 +842,7 @@ async def test_a_fact_that_is_named_alone_drifts(desk: Desk, change: str) -> Non
         case "retracted":
             await world.facts.RetractFact(RetractFactRequest(readings=readings, reason="somebody else"))
         case _:
-            dispute = DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=desk.witness)
-            await world.facts.DisputeFact(dispute)
+            await world.dispute(readings, desk.witness)
     drifted = await until(lambda: desk.get(desk.hr), lambda pip: bool(pip.drift.drifts))
     assert [one.pin for one in drifted.drift.drifts] == ["errors/evidence/1"]
     await refused(desk.say(desk.hr, ApprovePipRequest), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")

@@ -304,7 +304,10 @@ async def test_a_dispute_is_a_drift(world: World) -> None:
     await case.activated()
     await case.due(2, **{case.kpi: 10})
     named = ReadingsOfDay(employee_id=case.agent, date=BEFORE[0], source="calls", kpi_ids=[case.kpi])
-    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead))
+    await world.facts.DisputeFact(
+        DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead),
+        metadata=as_person(named.employee_id),
+    )
     drifted = await until(case.plan, lambda plan: plan.drift_open)
     assert [(one.pin, one.now.disputed) for one in drifted.pin_drifts] == [
         ("assessed", True),

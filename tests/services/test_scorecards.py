@@ -136,7 +136,7 @@ async def test_a_month_is_closed_once(world: World) -> None:
     team, _, first, second = await centre(world)
     open_month = await scorecard(world, first)
     assert (open_month.closed, open_month.scorecard.total) == (False, "50.0")
-    assert await close(world) == 2
+    assert await close(world, team_id=team) == 2
     closed = await scorecard(world, first)
     assert closed.closed
     assert closed.scorecard == open_month.scorecard
@@ -153,7 +153,7 @@ async def test_a_month_is_closed_once(world: World) -> None:
         [line.fact_positions[0]],
     )
     late = await world.employee(team)
-    assert await close(world) == 1
+    assert await close(world, team_id=team) == 1
     again = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01", team_id=team))
     assert (again.closed, again.unchanged) == (0, 3)
     listed = await world.scorecards.ListScorecards(

@@ -46,7 +46,14 @@ from stepladder.performance.v1.directory_pb2 import (
     Team,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
+from stepladder.performance.v1.facts_pb2 import (
+    DisputeFactRequest,
+    Fact,
+    Reading,
+    ReadingsOfDay,
+    RecordFactsRequest,
+    RecordFactsResponse,
+)
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
@@ -279,6 +286,11 @@ class World:
             RecordFactsRequest(request_id=request_id, facts=facts)
         )
         return answer
+
+    async def dispute(self, readings: ReadingsOfDay, reviewer_id: str) -> None:
+        """The employee says that readings are not theirs."""
+        request = DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=reviewer_id)
+        await self.facts.DisputeFact(request, metadata=as_person(readings.employee_id))
 
 
 class _AsHr(aio.UnaryUnaryClientInterceptor):
