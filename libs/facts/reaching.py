@@ -72,13 +72,6 @@ async def check_hr(commands: Commands, context: Context) -> None:
         raise need_to_know()
 
 
-async def check_employed(commands: Commands, context: Context) -> None:
-    """Raises Forbidden `NEED_TO_KNOW` for whoever is not employed today."""
-    (caller,) = (await callers_to(commands, context, [""])).values()
-    if not caller.employee_id:
-        raise need_to_know()
-
-
 def held_to(caller: Caller, _: object) -> frozenset[str]:
     """What a caller is to an employee, whatever there is of them."""
     return caller.held

@@ -13,11 +13,12 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
+from libs.facts.audit import audited
 from libs.facts.names import names_of
 from libs.facts.reaching import Caller
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
-from services.coaching.pip import PIP, pip_key
+from services.coaching.pip import PIP, PIP_READS, pip_key
 from services.coaching.pip_api import PipApi
 from services.coaching.plan import PLAN
 from services.coaching.plan_rights import plan_for
@@ -60,6 +61,7 @@ class CaseFileApi:
     async def _pip_file(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
         """With the coaching plan that the PIP names, whose words are for those who may see it."""
         pip, _, _ = await self._pips.readable(request.employee_id, request.pip_id, context)
+        await audited(self._commands, PIP_READS, context, {request.employee_id: [request.pip_id]})
         case, caller, subjects = pip_case(pip), None, [PIP.subject(pip_key(request.employee_id))]
         if case.plan_id:
             with suppress(Forbidden):

@@ -4,19 +4,21 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
+from libs.common.days import months_between
 from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
-from libs.common.paging import cut_page
+from libs.common.paging import cut_page, page_of
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
+from libs.facts.audit import audited, reads_in
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Reaches
 from libs.facts.relations import Directory, relations, words
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
-from services.coaching.pip import PIP, pip_key
+from services.coaching.pip import PIP, PIP_READS, pip_key
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
 from services.coaching.pip_rights import Request, held
@@ -28,6 +30,7 @@ from services.coaching.policies import RECORD_CHANGES, note_record
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.common.v1.audit_pb2 import Read
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
 from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated, RecordRetracted
 from stepladder.performance.v1.record_pb2 import Record
@@ -158,6 +161,7 @@ class PipApi:
 
     async def GetPip(self, request: pb.GetPipRequest, context: Context) -> pb.Pip:
         pip, position, is_to_it = await self.readable(request.employee_id, request.pip_id, context)
+        await audited(self._commands, PIP_READS, context, {request.employee_id: [request.pip_id]})
         return to_resource(pip, position, is_to_it)
 
     async def readable(self, employee_id: str, pip_id: str, context: Context) -> tuple[PipState, int, frozenset[str]]:
@@ -181,12 +185,27 @@ class PipApi:
         listed = await self._pips.list_pips(self._service.engine, request, caller.id)
         page, token = cut_page(request, listed, lambda one: [one[0]])
         found = await self._commands.known(PIP, {pip_key(employee_id) for _, employee_id, _ in page})
-        pips = []
+        pips, ids = list[pb.Pip](), dict[str, list[str]]()
         for _, employee_id, pip_id in page:
+            ids.setdefault(employee_id, []).append(pip_id)
             standing = found[pip_key(employee_id)]
             pip = standing.state.pips[pip_id]
             pips.append(to_resource(pip, standing.position, caller.held(pip, employee_id)))
+        await audited(self._commands, PIP_READS, context, ids)
         return pb.ListPipsResponse(pips=pips, next_page_token=token)
+
+    async def ListPipReads(self, request: pb.ListPipReadsRequest, context: Context) -> pb.ListPipReadsResponse:
+        employee_id, pip_id = request.employee_id, request.pip_id
+        pip, _, _ = await self.readable(employee_id, pip_id, context)
+        months = months_between(pip.drafted.drafted_date[:7], context.today.isoformat()[:7])
+        found = await reads_in(self._commands, PIP_READS, employee_id, months)
+        of_it = [
+            Read(reader=one.reader, time=one.time, method=one.method, ids=[pip_id])  # and of no other that may be there
+            for one in found
+            if pip_id in one.ids
+        ]
+        page, token = page_of(request, list(enumerate(of_it)), lambda one: [one[0]])
+        return pb.ListPipReadsResponse(reads=[read for _, read in page], next_page_token=token)
 
     async def call(self, key: str) -> None:
         """The clock's command: a day that a PIP waited for has passed."""

@@ -11,6 +11,8 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
+from libs.facts.audit import audited
+from services.coaching.pip import PIP_READS
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 
@@ -43,7 +45,7 @@ class SeparationApi:
         return report
 
     async def StreamSeparation(
-        self, request: pb.StreamSeparationRequest, _context: Context
+        self, request: pb.StreamSeparationRequest, context: Context
     ) -> AsyncIterator[pb.StreamSeparationResponse]:
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
@@ -76,7 +78,16 @@ class SeparationApi:
                 digest=reading.digest,
             )
         findings.tell(report)
+        await self._note_reads(report, context)
         yield pb.StreamSeparationResponse(report=report)
+
+    async def _note_reads(self, report: pb.SeparationReport, context: Context) -> None:
+        """Of the PIPs that a report tells of."""
+        ids = dict[str, list[str]]()
+        for case in report.cases:
+            if case.pip_id:
+                ids.setdefault(case.employee_id, []).append(case.pip_id)
+        await audited(self._service.commands, PIP_READS, context, ids)
 
     def _midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self._service.settings.site_time_zone)

@@ -7,8 +7,7 @@ from google.protobuf.message import Message
 from hypothesis import strategies as st
 
 from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound
-from libs.common.eventsourcing import Context
-from services.coaching.training import TRAINING, State
+from services.coaching.training import TRAINING
 from stepladder.coaching.v1.events_pb2 import (
     TrainingAccepted,
     TrainingCancelled,
@@ -28,7 +27,7 @@ from stepladder.coaching.v1.training_pb2 import (
     ScheduleTrainingRequest,
     SharedProblem,
 )
-from tests.deciding import Given, When, context, given, twice_is_once
+from tests.deciding import given, twice_is_once
 
 LATER = date(2026, 3, 24)
 MEASURE = Measure(form_item=FormItem(form_id="calls", item_id="solution"))
@@ -85,11 +84,6 @@ SCHEDULED = TrainingScheduled(training_id="t-1", date="2026-03-23")
 HELD = TrainingHeld(training_id="t-1", date="2026-03-23", participant_ids=["e-1", "e-2"])
 CLOSED = TrainingClosed(training_id="t-1", employee_id="l-1", reason="they listen now")
 CANCELLED = TrainingCancelled(training_id="t-1", employee_id="l-1", reason="no room")
-
-
-def by_another(state: Given[State], command: Message) -> When[State]:
-    """By somebody else than `u-1`, who is the trainer."""
-    return When(state, command, Context(now=context(LATER).now, today=LATER, actor="user:l-1"))
 
 
 def test_to_its_end() -> None:

@@ -25,6 +25,10 @@ REFUSED = {
     ("PERMISSION_DENIED", "ROLE_MISSING"),
 }
 
+INVALID, FAULT = ("INVALID_ARGUMENT", "INVALID_FIELDS"), ("INTERNAL", "INTERNAL")
+WATCHING_SECONDS = 0.5
+"""So long a stream is listened to that may have nothing to tell those who are let on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -87,9 +91,13 @@ def reads(method: MethodDescriptor) -> bool:
 
 
 async def ask(
-    channel: aio.Channel, method: MethodDescriptor, request: Message, metadata: Sequence[tuple[str, str]]
+    channel: aio.Channel,
+    method: MethodDescriptor,
+    request: Message,
+    metadata: Sequence[tuple[str, str]],
+    seconds: float | None = None,
 ) -> Ended:
-    """Calls with nothing but this metadata; of a stream of answers the last counts."""
+    """Calls with nothing but this metadata, and waits so long; of a stream of answers the first counts."""
     kind: Any = getattr(
         channel,
         f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}",
@@ -97,11 +105,13 @@ async def ask(
     reply = GetMessageClass(method.output_type)
     call = kind(f"/{path(method)}", lambda message: message.SerializeToString(), reply.FromString)
     try:
-        answer = call(_once(request) if method.client_streaming else request, metadata=metadata)
-        told = [one async for one in answer][-1] if method.server_streaming else await answer
+        answer = call(_once(request) if method.client_streaming else request, metadata=metadata, timeout=seconds)
+        told = await anext(aiter(answer)) if method.server_streaming else await answer
+        answer.cancel()
     except aio.AioRpcError as error:
         info, refusal = ErrorInfo(), error
-        for detail in rpc_status.from_call(refusal).details:  # type: ignore[arg-type] # an error of grpc.aio serves as well
+        status = rpc_status.from_call(refusal)  # type: ignore[arg-type] # an error of grpc.aio serves as well
+        for detail in status.details if status else ():
             detail.Unpack(info)
         return Ended((error.code().name, info.reason), error.details() or "", reply())
     return Ended(("OK", ""), "", told)
@@ -147,7 +157,8 @@ async def differences(
                 elif one.there != one.none and await ask(channel, method, one.none, caller.metadata) != ended:
                     wrong.append(f"{path(method)} {name}: hears whether there is something\n{one.there}")
     for method, one, name in sorted(allowed, key=lambda each: not reads(each[0])):
-        ended = await ask(channel, method, one.there, callers[name].metadata)
-        if ended.how in REFUSED or ended.how[1] == "INVALID_FIELDS":
+        seconds = WATCHING_SECONDS if method.server_streaming else None
+        ended = await ask(channel, method, one.there, callers[name].metadata, seconds)
+        if ended.how in {*REFUSED, INVALID, FAULT}:
             wrong.append(f"{path(method)} {name}: {sorted(rules[path(method)])} name them, {ended}\n{one.there}")
     return wrong

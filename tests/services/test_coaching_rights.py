@@ -103,6 +103,7 @@ ASKED: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "PipService.ReviewPipDrift": [{"etag": "1", "note": "seen"}],
     "PipService.GetPip": [{}],
     "PipService.ListPips": [{}, {"employeeId": None, "only": {"hr"}}],
+    "PipService.ListPipReads": [{}],
     "PlanService.ProposePlan": [{"planId": "p-2"}],
     "PlanService.GetPlan": [{}],
     "PlanService.ListPlans": [

@@ -695,7 +695,7 @@ def requests(desk: Desk, pip_id: str) -> list[Message]:
         names = {one.name for one in kind.DESCRIPTOR.fields}
         request = kind(**ids, **{name: value for name, value in fields.items() if name in names})
         if "result" in names:
-            request.result = Pip.RESULT_PASSED  # type: ignore[attr-defined] # the two that have one
+            request.result = Pip.RESULT_PASSED
         made.append(request)
     return made
 

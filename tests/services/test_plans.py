@@ -382,7 +382,7 @@ async def test_the_employee_speaks_for_themself(world: World) -> None:
     case = await coached(world)
     view = GivePlanViewRequest(plan_id=case.plan_id, view="nobody told me")
     call = world.plans.GivePlanView(view, metadata=by(case.lead))
-    await refused(call, StatusCode.FAILED_PRECONDITION, "NOT_THE_EMPLOYEE")
+    await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await world.plans.GivePlanView(view, metadata=by(case.agent))
     assess = AssessPlanRequest(plan_id=case.plan_id, assessment="serious", employee_view="has doubts")
     plan = await world.plans.AssessPlan(assess)

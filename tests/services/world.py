@@ -213,11 +213,11 @@ class World:
 
     @property
     def posts(self) -> PostServiceStub:
-        return PostServiceStub(self.channels["promotion"])
+        return PostServiceStub(self.channels["hr-promotion"])
 
     @property
     def careers(self) -> CareerServiceStub:
-        return CareerServiceStub(self.channels["promotion"])
+        return CareerServiceStub(self.channels["hr-promotion"])
 
     @property
     def scores(self) -> ScoreServiceStub:
@@ -229,7 +229,7 @@ class World:
 
     @property
     def candidacies(self) -> CandidacyServiceStub:
-        return CandidacyServiceStub(self.channels["promotion"])
+        return CandidacyServiceStub(self.channels["hr-promotion"])
 
     @property
     def peer_scores(self) -> PeerScoreServiceStub:
