@@ -6,6 +6,8 @@ from statistics import median
 from grpc.aio import Channel
 
 from libs.cli.embedded import running
+from libs.cli.issuer import Issuer
+from libs.common.auth import bearer
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.rpc import connect as open_channel
 from stepladder.common.v1.envelope_pb2 import Envelope
@@ -71,7 +73,7 @@ def _facts(agent: int, month: str, days: int) -> list[Fact]:
     ]
 
 
-async def _tell(channel: Channel, months: list[str], days: int) -> None:
+async def _tell(channel: Channel, issuer: Issuer, months: list[str], days: int) -> None:
     """A team with its lead, closed months, and a detection with a plan for everybody."""
     directory, kpis, policies = DirectoryServiceStub(channel), KpiServiceStub(channel), PolicyServiceStub(channel)
     await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-1", display_name="One")))
@@ -104,10 +106,11 @@ async def _tell(channel: Channel, months: list[str], days: int) -> None:
     await policies.SetPolicy(_policy("leads", ScorecardPolicy.BASIS_TEAM, "team-lead"))
     await policies.SetPolicy(detecting("misses", rule(KPIS[0], streak=2)))
     facts, cards = FactsServiceStub(channel), ScorecardServiceStub(channel)
+    as_lead = bearer(issuer.person(f"e-{AGENTS}"))
     for month in months:
         for agent in range(AGENTS):
             await facts.RecordFacts(RecordFactsRequest(facts=_facts(agent, month, days)))
-        await cards.CloseMonth(CloseMonthRequest(month=month))
+        await cards.CloseMonth(CloseMonthRequest(month=month, team_id="t-1"), metadata=as_lead)
 
 
 async def correction_ms(quick: bool) -> Measured:
@@ -122,8 +125,9 @@ async def correction_ms(quick: bool) -> Measured:
             settings = system.settings
             client = await connect(settings.nats_url, "bench")
             stream = JetStreamStream(client)
-            channel = open_channel(settings.performance_address)
-            await _tell(channel, months, days)
+            issuer = Issuer.of(system.folder, settings)
+            channel = open_channel(settings.performance_address, token=issuer.system("bench"))
+            await _tell(channel, issuer, months, days)
             own: list[float] = []
             whole: list[float] = []
             for number in range(times):

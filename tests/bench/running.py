@@ -12,8 +12,10 @@ from nats.aio.client import Client
 from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect
+from libs.common.rpc import connect as open_channel
 from libs.common.settings import Settings
 from tests.servers import free_port, running_nats
+from tests.tokens import SYSTEM, TOKEN_KEYS
 
 
 @contextmanager
@@ -51,7 +53,7 @@ async def running_performance() -> AsyncIterator[Performance]:
         async with running_log(folder) as (nats, client):
             address = f"127.0.0.1:{free_port()}"
             at = {"performance_address": address, "nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
-            settings = stored_in(folder, Settings()).model_copy(update=at)
+            settings = stored_in(folder, Settings()).model_copy(update={**at, "token_keys": TOKEN_KEYS})
             make_key(folder / "kek")
             await migrate_all(settings)
             system = Embedded(folder, settings, {})
@@ -60,7 +62,7 @@ async def running_performance() -> AsyncIterator[Performance]:
             service.start()
             try:
                 await wait_serving(system, ["performance"])
-                async with aio.insecure_channel(address) as channel:
+                async with open_channel(address, retry=False, token=SYSTEM) as channel:
                     yield Performance(channel, client)
             finally:
                 service.stop()
