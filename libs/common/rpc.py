@@ -41,6 +41,7 @@ Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
 
 TRACEPARENT_KEY = "traceparent"
+LAST_EVENT_ID_KEY = "last-event-id"
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -195,16 +196,19 @@ class _Method:
             self._run, self.handler = self._unary, grpc.unary_unary_rpc_method_handler(self._answer)
 
     async def _answer(self, incoming: Any, call: _Call) -> bytes | None:
-        tokens, traceparent = list[str](), ""
+        tokens, traceparent, last_event_id = list[str](), "", ""
         for key, value in call.invocation_metadata() or ():
             if key == AUTHORIZATION_KEY:
                 tokens.append(str(value))
             elif key == TRACEPARENT_KEY:
                 traceparent = str(value)
+            elif key == LAST_EVENT_ID_KEY:
+                last_event_id = str(value)
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
         with remote_span(self._name, traceparent) as span:
             try:
-                return await self._run(incoming, call, await self._admitted(", ".join(tokens)))
+                context = replace(await self._admitted(", ".join(tokens)), last_event_id=last_event_id)
+                return await self._run(incoming, call, context)
             except (Unauthenticated, Forbidden) as error:
                 logger.info("call_refused", reason=error.reason)
                 status = _status_of(error)

@@ -18,6 +18,7 @@ from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
 from libs.common.envelope import Codec, event_types
+from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
 from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
@@ -86,7 +87,7 @@ class Service:
     settings: Settings
     commands: Commands
     engine: AsyncEngine
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, Reading[Recorded]]
     codec: Codec
     public: OneWriterStream
     """EVENTS, which the relay writes."""

@@ -16,11 +16,14 @@ from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
 from libs.facts.callers import standing_in
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.gateway.addresses import Addresses
 from services.gateway.deliveries import Deliveries
 from services.gateway.delivering import Delivering, Tools
+from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.public_events import types_of
 from services.gateway.publication import publications
 from services.gateway.relay import Relay
 from services.gateway.sending import open_sender
@@ -44,8 +47,8 @@ from stepladder.coaching.v1 import (
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder.gateway.v1 import event_stream_pb2, home_pb2, webhook_pb2
 from stepladder.gateway.v1 import events_pb2 as gateway_events
-from stepladder.gateway.v1 import home_pb2, webhook_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
@@ -130,15 +133,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
         service.standing = standing_in(service.commands)
-        service.follow(People(MetaData()))
+        metadata, published = MetaData(), publications(EVENTS)
+        people, webhooks = People(metadata), Webhooks(metadata)
+        at_people, at_webhooks = service.follow(people), service.follow(webhooks)
+        events = EventApi(service, Reaches(service, people, at_people), published)
         service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
-        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
-        for name in SERVICES:
-            channel = await stack.enter_async_context(connect(settings.address_of(name), retry=False))
-            services[name] = Elsewhere(name, OperationsServiceStub(channel))
-        metadata = MetaData()
-        webhooks = Webhooks(metadata)
-        at_webhooks = service.follow(webhooks)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         tools = Tools(
             service,
@@ -148,15 +147,22 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             Sealer(settings.key_encryption_key()),
             Random(),  # noqa: S311 - spreads attempts, nothing secret
         )
-        types = frozenset(one.type for one in publications(EVENTS).values())
+        webhook_api = WebhookApi(tools, at_webhooks, addresses, types_of(published.values()))
+        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        for name in SERVICES:
+            channel = await stack.enter_async_context(connect(settings.address_of(name), retry=False))
+            services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
-            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
+            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: webhook_api,
+            event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
-        yield await stack.enter_async_context(service.serving(implementations, behind=behind))
+        serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
+        stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
+        yield serving
 
 
 async def main() -> None:

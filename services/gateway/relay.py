@@ -53,8 +53,9 @@ BATCH_BYTES = 4_000_000
 WAIT_SECONDS = 2.5
 AGAIN_SECONDS = 0.5
 """Pause before it starts anew, in trouble or before what it cannot read."""
+FAR_BEHIND = 1000
 TELL_SECONDS = 10.0
-"""How often a relay that is behind says so in its log."""
+"""How often a relay that is that many events behind says so in its log."""
 REMEMBERED = 50_000
 """Employees, and aggregates, of which it remembers what it has read."""
 SKIPPED_TYPE = "stepladder.gateway.event-skipped.v1"
@@ -339,7 +340,7 @@ class Relay:
 
     def _tell(self, pending: int) -> None:
         now = asyncio.get_running_loop().time()
-        if pending and now > self._told + TELL_SECONDS:
+        if pending > FAR_BEHIND and now > self._told + TELL_SECONDS:
             self._told = now
             logger.info("relay_behind", position=self._position, events=pending)
 

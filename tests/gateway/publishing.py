@@ -17,9 +17,8 @@ from typing import Any
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
-from libs.common.envelope import Codec, event_types
+from libs.common.envelope import Codec, chain_start, event_types
 from libs.common.eventsourcing import Context
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import METADATA as KEYS
@@ -47,24 +46,33 @@ def day(moment: datetime) -> date:
     return moment.date()
 
 
+def fact_recorded(employee_id: str, day: str, source: str, samples: int = 1) -> FactRecorded:
+    """An event of a fact with so many samples."""
+    reading = Reading(kpi_id="aht", numerators=[300] * samples, denominators=[1] * samples)
+    return FactRecorded(fact=Fact(employee_id=employee_id, date=day, source=source, readings=[reading]))
+
+
 @dataclass
 class Log:
     """LOG and EVENTS on a server, and a codec to write with."""
 
-    nats: NatsServer
+    nats_url: str
     codec: Codec
     engine: AsyncEngine
     log: JetStreamStream
     events: JetStreamStream
     positions: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, bytes] = field(default_factory=dict)
 
     async def write(self, subject: str, *events: Message, time: datetime = NOON) -> int:
         """Appends events of one command to an aggregate; answers the last position."""
         context = Context(now=time, today=time.date(), actor="user:test")
         command = f"c{next(NUMBERS)}-{os.getpid()}"
+        previous = self.hashes.get(subject) or chain_start(subject)
         encoded = await self.codec.encode(
-            subject, events, command_id=command, command_digest=b"", context=context, previous_hash=b""
+            subject, events, command_id=command, command_digest=b"", context=context, previous_hash=previous
         )
+        self.hashes[subject] = encoded.last_hash
         return await self._append(subject, encoded.entries)
 
     async def write_unknown(self, subject: str) -> int:
@@ -104,9 +112,9 @@ class Log:
 
     async def fact(self, employee_id: str, day: str = "2026-03-01", source: str = "acd") -> int:
         """A fact of an employee's."""
-        recorded = FactRecorded(fact=Fact(employee_id=employee_id, date=day, source=source))
-        recorded.fact.readings.append(Reading(kpi_id="aht", numerators=[300], denominators=[1]))
-        return await self.write(f"log.performance.facts.{employee_id}_{day[:7]}", recorded)
+        return await self.write(
+            f"log.performance.facts.{employee_id}_{day[:7]}", fact_recorded(employee_id, day, source)
+        )
 
     def relay(self, events: OneWriterStream | None = None) -> Relay:
         """A relay of its own memory."""
@@ -156,16 +164,16 @@ class Forgetful:
 
 
 @asynccontextmanager
-async def open_log(nats: NatsServer, folder: Path) -> AsyncIterator[Log]:
+async def open_log(nats_url: str, folder: Path) -> AsyncIterator[Log]:
     """A log on a server."""
     engine = open_database(f"sqlite+aiosqlite:///{folder}/keys.db")
     async with engine.begin() as connection:
         await connection.run_sync(KEYS.create_all)
         await connection.run_sync(FOLLOWING.create_all)
-    client = await connect(nats.url, "test")
+    client = await connect(nats_url, "test")
     try:
         codec = Codec(event_types(CONTRACTS), SqlDataKeys(engine, b"k" * 32))
-        yield Log(nats, codec, engine, JetStreamStream(client, LOG), JetStreamStream(client, EVENTS))
+        yield Log(nats_url, codec, engine, JetStreamStream(client, LOG), JetStreamStream(client, EVENTS))
     finally:
         await client.close()
         await engine.dispose()
@@ -181,7 +189,7 @@ async def main(url: str, database: str) -> None:
 async def start_relay(log: Log) -> asyncio.subprocess.Process:
     """Starts a relay that can be killed."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.gateway.publishing", log.nats.url, str(log.engine.url)),
+        *(sys.executable, "-m", "tests.gateway.publishing", log.nats_url, str(log.engine.url)),
         stderr=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
     )

@@ -35,7 +35,7 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 async def log(nats: NatsServer, tmp_path: Path) -> AsyncIterator[Log]:
-    async with open_log(nats, tmp_path) as log:
+    async with open_log(nats.url, tmp_path) as log:
         yield log
 
 
@@ -197,7 +197,7 @@ async def test_another_log_is_refused(log: Log, tmp_path: Path) -> None:
     with running_nats(tmp_path / "other", 1) as (other,):
         async with AsyncExitStack() as stack:
             (tmp_path / "db").mkdir()
-            new = await stack.enter_async_context(open_log(other, tmp_path / "db"))
+            new = await stack.enter_async_context(open_log(other.url, tmp_path / "db"))
             await new.hire("bert", "riga")
             relay = new.relay(log.events)
             async with in_background(relay.run()):

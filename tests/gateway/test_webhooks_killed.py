@@ -32,7 +32,7 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 async def log(nats: NatsServer, tmp_path: Path) -> AsyncIterator[Log]:
-    async with open_log(nats, tmp_path) as log:
+    async with open_log(nats.url, tmp_path) as log:
         yield log
 
 
