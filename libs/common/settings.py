@@ -57,6 +57,10 @@ DatabaseUrl = Annotated[
 ]
 HttpUrl = Annotated[str, _written(r"https?://.+", "must start with http:// or https://")]
 OptionalHttpUrl = Annotated[str, _written(r"(https?://.+)?", "must start with http:// or https://, or be empty")]
+Origins = Annotated[
+    str,
+    _written(r"(https?://[^\s/]+( https?://[^\s/]+)*)?", "must be such as https://hr.example, separated by spaces"),
+]
 NatsUrl = Annotated[str, _written(r"(nats|tls)://.+", "must start with nats:// or tls://")]
 
 
@@ -71,7 +75,19 @@ class Settings(BaseSettings):
     gateway_address: Address = Field(
         default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
     )
+    gateway_http_address: Address = Field(
+        default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
+    allowed_origins: Origins = Field(
+        default="", description="origins of web pages whose scripts may call (CORS), separated by spaces; empty: none"
+    )
+    calls_per_second: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="what one caller may keep up; ten seconds of it at once. Each Envoy counts for itself",
+    )
 
     nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
     nats_monitor_url: HttpUrl = Field(
@@ -117,6 +133,17 @@ class Settings(BaseSettings):
         default="", repr=False, description="what `stepladder` calls with; empty: a token of the embedded issuer"
     )
 
+    tls_certificate: str = Field(
+        default="",
+        description="file with this process's certificate (PEM, with its chain); empty: plain text inside the system",
+    )
+    tls_key: str = Field(default="", description="file with the certificate's key (PEM)")
+    tls_authority: str = Field(
+        default="",
+        validate_default=True,
+        description="file with the authority (PEM) of which everybody inside the system shows a certificate",
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -157,6 +184,13 @@ class Settings(BaseSettings):
         if days and others.data.get("instance") != EMBEDDED:
             raise ValueError("a clock that is ahead is for trying: only `stepladder up --days-ahead` sets it")
         return days
+
+    @field_validator("tls_authority")
+    @classmethod
+    def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
+        if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
+            raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        return authority
 
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""

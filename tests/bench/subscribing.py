@@ -25,7 +25,7 @@ from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from tests.bench.figures import Figure, Measured, Stopwatch, tell
 from tests.bench.running import new_folder
-from tests.bench.system import own_ports
+from tests.servers import own_ports
 
 LATENCY_LIMIT_MS = 25.0
 SUBSCRIBERS = 1000
@@ -84,7 +84,7 @@ async def running_centre() -> AsyncIterator[Centre]:
 
 
 async def subscriber_p99(quick: bool) -> Measured:
-    """Milliseconds from a fact's acknowledgement until a subscriber by server-sent events has it; nothing else happens."""
+    """Milliseconds from a fact's acknowledgement until a subscriber by server-sent events has it, on a quiet system."""
     async with running_centre() as centre, centre.subscriber() as reader:
         found: list[float] = []
         for number in range(20 if quick else 300):
