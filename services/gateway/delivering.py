@@ -213,25 +213,34 @@ class Endpoint:
         return True
 
     async def _turn(self, lanes: Sequence[Lane]) -> None:
-        """Sends a few of what waits and is due, or else of each lane."""
+        """Sends a few of what waits and is due, or else of each lane.
+
+        To a receiver that takes nothing, one that is new goes with each attempt of the first that waits: it may be that
+        it cannot take only those.
+        """
+        most = AT_ONCE
         held = self._standing.held_until
         if held is not None and self._now() < held:
             await asyncio.sleep(IDLE_SECONDS)
             return
         due = await self._tools.deliveries.due(self._webhook_id, self._now(), AT_ONCE) if self._waits else []
         if due:
+            first = await self._tools.deliveries.first_waiting(self._webhook_id)
             await self._keep(await asyncio.gather(*(self._send_again(one) for one in due)), {})
+            if not self._standing.down or all(one.position != first for one in due):
+                return
+            lanes, most = lanes[-1:], 1
         elif self._standing.down or self._waits >= MOST_WAITING:
             await asyncio.sleep(IDLE_SECONDS)
-        else:
-            for lane in lanes:
-                before = lane.position
-                entries = await lane.feed.next(AT_ONCE, IDLE_SECONDS / len(lanes))
-                if self._changed():
-                    return
-                results = await self._send_new([item_of(one) for one in lane.cut(entries)])
-                if lane.position > before:
-                    await self._keep(results, {lane.number: lane.position})
+            return
+        for lane in lanes:
+            before = lane.position
+            entries = await lane.feed.next(most, IDLE_SECONDS / len(lanes))
+            if self._changed():
+                return
+            results = await self._send_new([item_of(one) for one in lane.cut(entries)])
+            if lane.position > before:
+                await self._keep(results, {lane.number: lane.position})
 
     async def _send_again(self, waiting: Waiting) -> tuple[Item, Answer | None]:
         stored = await self._tools.events.read_at(waiting.position)

@@ -205,6 +205,22 @@ async def _tried(world: World, position: int, count: int) -> bool:
     return len(await world.attempts(position=position)) == count
 
 
+async def test_many_events_that_nobody_can_take(world: World, receiver: Receiver) -> None:
+    """When all fail that are under way, something new is tried, so that they do not hold up what it can take."""
+    kind = "stepladder.coaching.plan-proposed.v1"
+    receiver.behaviour = lambda one: status(422 if json.loads(one.body)["type"] == kind else 200)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.happen(AT_ONCE, kind="plan-proposed")
+        await until(lambda: _waiting(world, AT_ONCE))
+        await world.happen(20)
+        await asyncio.sleep(0.3)
+        assert not receiver.taken
+        await world.later(timedelta(seconds=6))
+        await until(lambda: len(receiver.taken) == 20)
+        assert (await world.get()).state == pb.Webhook.STATE_ACTIVE
+
+
 async def test_gone(world: World, receiver: Receiver) -> None:
     """410 pauses the webhook at once."""
     receiver.behaviour = lambda _: status(410)
