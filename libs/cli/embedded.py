@@ -128,6 +128,8 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "token_keys": str(folder / KEYS_FILE),
             "replicas": 1,
             "instance": EMBEDDED,
+            "webhook_http": True,
+            "webhook_networks": "127.0.0.0/8,::1/128",
         }
     )
 

@@ -20,6 +20,7 @@ from libs.common.operations import troubles
 from libs.common.rpc import connect
 from libs.common.settings import PREFIX, Settings, load_settings
 from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
+from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 
@@ -131,7 +132,7 @@ async def _log(settings: Settings) -> AsyncIterator[Client]:
     """A connection to the log, for a set-up."""
     try:
         async with asyncio.timeout(LOG_SECONDS):
-            client = await connect_log(settings.nats_url, "setup")
+            client = await connect_log(settings.nats_url, "setup", client_context(settings))
             yield client
             await client.close()
     except (TimeoutError, NoAnswer, NoResponders):

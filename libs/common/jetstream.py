@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http.client import HTTPException
+from ssl import SSLContext
 from typing import Any, cast
 from urllib.request import urlopen
 from uuid import uuid4
@@ -80,7 +81,7 @@ class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
     """The server or a stream is not set up as the code demands; starting would risk acknowledged events."""
 
 
-async def connect(url: str, name: str) -> Client:
+async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     """A connection that reconnects for ever, with an inbox of its own."""
 
     async def on_error(error: Exception) -> None:
@@ -97,6 +98,7 @@ async def connect(url: str, name: str) -> Client:
     await client.connect(
         url,
         name=name,
+        tls=tls,
         inbox_prefix=f"_INBOX_{name}_{uuid4().hex[:8]}".encode(),
         allow_reconnect=True,
         max_reconnect_attempts=-1,
@@ -140,22 +142,22 @@ async def create_consumer(client: Client, name: str, subject: str) -> None:
         raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
 
-def _read_varz(monitor_url: str) -> dict[str, Any]:
+def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:
     try:
-        with urlopen(f"{monitor_url}/varz", timeout=5) as answer:  # noqa: S310 - the address is the operator's setting
+        with urlopen(f"{monitor_url}/varz", timeout=5, context=tls) as answer:  # noqa: S310 - the address is the operator's setting
             varz: dict[str, Any] = json.load(answer)
             return varz
     except HTTPException as broken:
         raise OSError(f"the answer of {monitor_url} broke off") from broken
 
 
-async def check_configuration(client: Client, replicas: int, monitor_url: str) -> None:
+async def check_configuration(client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None) -> None:
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored can vanish (D4).
 
     `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer,
     NoAnswer or NoResponders when the streams do not, the latter also while the server has yet to open its store.
     """
-    varz = await asyncio.to_thread(_read_varz, monitor_url)
+    varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
     config = varz.get("jetstream", {}).get("config")
     if config is None:  # monitoring begins before; a server without a store would not answer for streams either
         raise NoResponders

@@ -32,6 +32,7 @@ from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import EVENTS, LOG, PREFIXES, NoAnswer, NoResponders, OneWriterStream, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
+from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2
 
 logger = structlog.get_logger()
@@ -195,7 +196,8 @@ async def open_service(
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
-        client = await connect(settings.nats_url, name)
+        tls = client_context(settings)
+        client = await connect(settings.nats_url, name, tls)
         stack.push_async_callback(_close, client)
         engine = open_database(settings.database_for(name), disposable=True)
         stack.push_async_callback(engine.dispose)
@@ -207,7 +209,7 @@ async def open_service(
         try:
             while True:
                 try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url)
+                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls)
                     break
                 except (OSError, NoAnswer, NoResponders) as trouble:
                     logger.warning("log_away", error=type(trouble).__name__)

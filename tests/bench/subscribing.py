@@ -84,7 +84,7 @@ async def running_centre() -> AsyncIterator[Centre]:
 
 
 async def subscriber_p99(quick: bool) -> Measured:
-    """Milliseconds from a fact's acknowledgement until a subscriber by server-sent events has it, in a quiet system."""
+    """Milliseconds from a fact's acknowledgement until a subscriber by server-sent events has it, on a quiet system."""
     async with running_centre() as centre, centre.subscriber() as reader:
         found: list[float] = []
         for number in range(20 if quick else 300):
