@@ -57,6 +57,10 @@ DatabaseUrl = Annotated[
 ]
 HttpUrl = Annotated[str, _written(r"https?://.+", "must start with http:// or https://")]
 OptionalHttpUrl = Annotated[str, _written(r"(https?://.+)?", "must start with http:// or https://, or be empty")]
+Origins = Annotated[
+    str,
+    _written(r"(https?://[^\s/]+( https?://[^\s/]+)*)?", "must be such as https://hr.example, separated by spaces"),
+]
 NatsUrl = Annotated[str, _written(r"(nats|tls)://.+", "must start with nats:// or tls://")]
 
 
@@ -71,7 +75,19 @@ class Settings(BaseSettings):
     gateway_address: Address = Field(
         default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
     )
+    gateway_http_address: Address = Field(
+        default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
+    allowed_origins: Origins = Field(
+        default="", description="origins of web pages whose scripts may call (CORS), separated by spaces; empty: none"
+    )
+    calls_per_second: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="what one caller may keep up; ten seconds of it at once. Each Envoy counts for itself",
+    )
 
     nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
     nats_monitor_url: HttpUrl = Field(

@@ -6,6 +6,7 @@ from random import Random
 
 from sqlalchemy import MetaData
 
+from libs.common.auth import Tokens
 from libs.common.background import in_background
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
@@ -21,11 +22,13 @@ from libs.facts.reaching import Reaches
 from services.gateway.addresses import Addresses
 from services.gateway.deliveries import Deliveries
 from services.gateway.delivering import Delivering, Tools
+from services.gateway.docs_api import DocsApi
 from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
 from services.gateway.publication import publications
 from services.gateway.relay import Relay
+from services.gateway.scim import serving_scim
 from services.gateway.sending import open_sender
 from services.gateway.webhook_api import WebhookApi
 from services.gateway.webhooks import Webhooks
@@ -47,7 +50,7 @@ from stepladder.coaching.v1 import (
 from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
-from stepladder.gateway.v1 import event_stream_pb2, home_pb2, webhook_pb2
+from stepladder.gateway.v1 import docs_pb2, event_stream_pb2, home_pb2, webhook_pb2
 from stepladder.gateway.v1 import events_pb2 as gateway_events
 from stepladder.performance.v1 import (
     assessment_pb2,
@@ -65,6 +68,7 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1 import events_pb2 as performance_events
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -160,10 +164,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
             webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
+            docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
+        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        await stack.enter_async_context(
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
+        )
         serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
         stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
         yield serving

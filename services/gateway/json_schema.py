@@ -102,14 +102,14 @@ class JsonSchemas:
             texts += [_rule(cel.message) for cel in message.GetOptions().Extensions[rules_pb2.message].cel]
         return _described(schema, texts)
 
-    def field(self, field: FieldDescriptor) -> Schema:
-        """A field's value, with its comment and, as callers write it, its rules."""
+    def field(self, field: FieldDescriptor, *, given: bool = False) -> Schema:
+        """A field's value, with its comment and, as callers write it, its rules; `given`: it is not left empty."""
         schema = self._value(field)
         texts = [self._comments.get(field.full_name, "")]
         if self._written:
             free, rules = dict(schema), field.GetOptions().Extensions[rules_pb2.field]
             texts += _apply(rules, schema, field.enum_type)
-            if rules.ignore == rules_pb2.IGNORE_IF_ZERO_VALUE and schema != free:
+            if rules.ignore == rules_pb2.IGNORE_IF_ZERO_VALUE and schema != free and not given:
                 schema = {"anyOf": [{"const": _zero(field)}, schema]}
         return _described(schema, texts)
 

@@ -25,7 +25,7 @@ from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from tests.bench.figures import Figure, Measured, Stopwatch, tell
 from tests.bench.running import new_folder
-from tests.bench.system import own_ports
+from tests.servers import own_ports
 
 LATENCY_LIMIT_MS = 25.0
 SUBSCRIBERS = 1000

@@ -15,13 +15,14 @@ from libs.cli.envoy import envoy_configuration
 from libs.common.access import RULES, SYSTEM
 from libs.common.settings import Settings
 from stepladder.common.v1 import operations_pb2
-from stepladder.gateway.v1 import event_stream_pb2, home_pb2, webhook_pb2
+from stepladder.gateway.v1 import docs_pb2, event_stream_pb2, home_pb2, webhook_pb2
 from tests.gateway.world import CONTRACTS, World
-from tests.tokens import as_system
+from tests.tokens import TOKEN_KEYS, as_system
 
 ROOT = Path(__file__).parents[2]
-GATEWAY = [home_pb2.DESCRIPTOR, event_stream_pb2.DESCRIPTOR, webhook_pb2.DESCRIPTOR]
+GATEWAY = [docs_pb2.DESCRIPTOR, home_pb2.DESCRIPTOR, event_stream_pb2.DESCRIPTOR, webhook_pb2.DESCRIPTOR]
 FILES = [*(file for files in CONTRACTS.values() for file in files), operations_pb2.DESCRIPTOR, *GATEWAY]
+CONFIGURATION = envoy_configuration(Settings(token_keys=TOKEN_KEYS))
 METHODS = [method for file in FILES for service in file.services_by_name.values() for method in service.methods]
 NAMES = {method.containing_service.full_name for method in METHODS}
 
@@ -88,7 +89,7 @@ async def test_every_path_leads_to_its_service(world: World) -> None:
 
 def test_every_service_is_transcoded() -> None:
     """The configuration names every service."""
-    (line,) = re.findall(r"services: (\[.*\])", envoy_configuration(Settings()))
+    (line,) = re.findall(r"services: (\[.*\])", CONFIGURATION)
     assert set(json.loads(line)) == NAMES
 
 
@@ -96,7 +97,9 @@ def test_every_service_is_transcoded() -> None:
 def test_streams_have_no_time_limit(method: MethodDescriptor) -> None:
     """A stream is not cut off after the time that a single call may take."""
     path = re.escape(f"/{method.containing_service.full_name}/{method.name}")
-    assert re.search(path + r"}\s+route: {cluster: \w+, timeout: 0s", envoy_configuration(Settings()))
+    assert re.search(
+        path + r"}\s+route: {cluster: \w+, timeout: 0s", envoy_configuration(Settings(token_keys=TOKEN_KEYS))
+    )
 
 
 def test_configuration_of_a_cluster_is_valid(tmp_path: Path) -> None:
@@ -105,6 +108,8 @@ def test_configuration_of_a_cluster_is_valid(tmp_path: Path) -> None:
         performance_address="performance.stepladder.svc.cluster.local:7100",
         coaching_address="[::1]:7100",
         public_port=80,
+        token_keys="https://login.example/keys",
+        allowed_origins="https://hr.example https://wall.example:8443",
     )
     file = tmp_path / "envoy.yaml"
     file.write_text(envoy_configuration(settings, host="0.0.0.0"))  # noqa: S104 - as in a container

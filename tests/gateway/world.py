@@ -247,8 +247,11 @@ def fact(samples: int = 1) -> Fact:
 
 
 @contextmanager
-def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
-    """Envoy on ports of its own, with nothing behind it; its settings name a log and databases for the gateway."""
+def running_envoy(folder: Path, nats: NatsServer, **others: Any) -> Iterator[Envoy]:
+    """Envoy on ports of its own, with nothing behind it; its settings name a log and databases for the gateway.
+
+    `others` are settings besides.
+    """
     settings = stored_in(
         folder,
         Settings(
@@ -256,12 +259,13 @@ def running_envoy(folder: Path, nats: NatsServer) -> Iterator[Envoy]:
             nats_monitor_url=nats.monitor_url,
             public_port=free_port(),
             gateway_address=f"127.0.0.1:{free_port()}",
+            gateway_http_address=f"127.0.0.1:{free_port()}",
             performance_address=f"127.0.0.1:{free_port()}",
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"127.0.0.1:{free_port()}",
             shutdown_grace_seconds=0,
         ),
-    ).model_copy(update={"token_keys": TOKEN_KEYS})
+    ).model_copy(update={"token_keys": TOKEN_KEYS, **others})
     make_key(settings.kek_file)
     in_a_loop_of_its_own(migrate_all(settings))
     envoy = Envoy(settings, folder)
