@@ -2,9 +2,8 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nats
@@ -19,7 +18,6 @@ from libs.common.streams import LOG
 from tests.gateway.publishing import Log, open_log
 
 ROOT = Path(__file__).parents[2]
-FOREIGN = ROOT / "tests" / "foreign"
 PREFIX = "STEPLADDER.API"
 PASSWORDS = {
     "STEPLADDER_NATS_PASSWORD": "services",
@@ -42,33 +40,47 @@ class WithAccounts(NatsServer):
         return f"nats://stepladder:services@127.0.0.1:{self.port}"
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WithAccounts]:
-    for name, password in PASSWORDS.items():
-        monkeypatch.setenv(name, password)
-    server = WithAccounts(tmp_path / "nats")
-    server.start()
-    try:
-        server.wait_ready()
-        monkeypatch.setenv("STEPLADDER_NATS_URL", server.url)
-        yield server
-    finally:
-        server.stop()
+@contextmanager
+def running_server(folder: Path) -> Iterator[WithAccounts]:
+    """Such a server; the environment names the users' passwords, and where it is."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, password in PASSWORDS.items():
+            environment.setenv(name, password)
+        server = WithAccounts(folder / "nats")
+        server.start()
+        try:
+            server.wait_ready()
+            environment.setenv("STEPLADDER_NATS_URL", server.url)
+            yield server
+        finally:
+            server.stop()
 
 
-@pytest.fixture
-async def log(server: WithAccounts, tmp_path: Path) -> AsyncIterator[Log]:
-    """With an event of each of two teams in EVENTS, and the two subscribers' consumers."""
+@asynccontextmanager
+async def two_events(server: WithAccounts, folder: Path) -> AsyncIterator[Log]:
+    """An event of each of two teams in EVENTS, and the two subscribers' consumers."""
     client = await nats.connect(server.url)
     await create_streams(client, 1)
     await client.close()
-    async with open_log(server.url, tmp_path) as log:
+    async with open_log(server.url, folder) as log:
         await log.hire("anna", "riga")
         end = await log.hire("bert", "oslo")
         async with in_background(log.relay().run()):
             await log.relayed(end)
         await operating.add_subscriber("hr-platform", "")
         await operating.add_subscriber("riga", "riga")
+        yield log
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WithAccounts]:
+    with running_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def log(server: WithAccounts, tmp_path: Path) -> AsyncIterator[Log]:
+    async with two_events(server, tmp_path) as log:
         yield log
 
 
@@ -155,19 +167,3 @@ async def test_an_answer_cannot_be_sent_into_the_log(server: WithAccounts, log: 
     await services.request(f"$JS.API.STREAM.INFO.{LOG}", b"", timeout=10)
     assert (await log.log.state()).last == 3
     await services.close()
-
-
-@pytest.mark.usefixtures("log")
-@pytest.mark.skipif(
-    not (FOREIGN / "node_modules" / "@nats-io").exists(), reason="needs node, and npm ci in tests/foreign"
-)
-async def test_a_client_in_node_reads(server: WithAccounts) -> None:
-    """@nats-io/jetstream, unchanged, with the subscriber's user."""
-    url = f"nats://127.0.0.1:{server.port}"
-    command = ["node", "jetstream.mjs", url, "hr-platform", "one", "2"]
-    done = await asyncio.to_thread(
-        subprocess.run, command, cwd=FOREIGN, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    kind = "stepladder.performance.employee-hired.v1"
-    assert done.stdout.splitlines() == [f"1 {kind}", f"2 {kind}"]
