@@ -136,7 +136,7 @@ class _Document:
         for name in sorted(in_path):
             field = _field(message, name)
             yield {
-                "name": _camel(name),
+                "name": _in_path(name),
                 "in": "path",
                 "required": True,
                 "schema": self._written.field(field, given=True),
