@@ -23,6 +23,8 @@ GOALS = {
     "ready_seconds": 1.0,
     "rss_mb": 1.0,
     "dry_run": 1.0,
+    "rest_p50": 1.8,
+    "rest_rate": 0.5,
 }
 
 
