@@ -5,6 +5,7 @@ import binascii
 import re
 import socket
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Never
 from zoneinfo import ZoneInfo
@@ -30,6 +31,19 @@ def _one_or_three(value: int) -> int:
     if value not in (1, 3):
         raise ValueError("must be 1 (embedded) or 3 (cluster)")
     return value
+
+
+def _networks(value: str) -> str:
+    parse_networks(value)
+    return value
+
+
+def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Networks with commas between them. Raises ValueError."""
+    try:
+        return [ip_network(one.strip()) for one in text.split(",") if one.strip()]
+    except ValueError:
+        raise ValueError("must be networks with commas between them, such as 10.1.0.0/16,fd00::/8") from None
 
 
 Address = Annotated[
@@ -116,6 +130,17 @@ class Settings(BaseSettings):
         default="", repr=False, description="what `stepladder` calls with; empty: a token of the embedded issuer"
     )
 
+    tls_certificate: str = Field(
+        default="",
+        description="file with this process's certificate (PEM, with its chain); empty: plain text inside the system",
+    )
+    tls_key: str = Field(default="", description="file with the certificate's key (PEM)")
+    tls_authority: str = Field(
+        default="",
+        validate_default=True,
+        description="file with the authority (PEM) of which everybody inside the system shows a certificate",
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -141,6 +166,11 @@ class Settings(BaseSettings):
         default=0.1, ge=0, le=1, description="share traced of the calls whose caller does not say; needs otlp_endpoint"
     )
 
+    webhook_http: bool = Field(default=False, description="webhooks may go to http://, too: for development")
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="", description="internal networks to which webhooks may go, such as 10.1.0.0/16,fd00::/8"
+    )
+
     shutdown_grace_seconds: float = Field(
         default=10.0, ge=0, description="how long running calls may go on after a stop"
     )
@@ -152,6 +182,13 @@ class Settings(BaseSettings):
             raise ValueError("a clock that is ahead is for trying: only `stepladder up --days-ahead` sets it")
         return days
 
+    @field_validator("tls_authority")
+    @classmethod
+    def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
+        if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
+            raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        return authority
+
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""
         return self.database_url.replace("{service}", service)
@@ -160,6 +197,10 @@ class Settings(BaseSettings):
         """Where a service listens, by its name."""
         address: str = getattr(self, f"{service}_address")
         return address
+
+    def allowed_networks(self) -> list[IPv4Network | IPv6Network]:
+        """Those of `webhook_networks`."""
+        return parse_networks(self.webhook_networks)
 
     def key_encryption_key(self) -> bytes:
         """The 32 bytes in `kek_file`. Without them there is nothing to do: ends the process as `load_settings` does."""

@@ -8,7 +8,7 @@ import logging
 import structlog
 
 from libs.common.server import collect_seldom
-from tests.bench import commanding, correcting, following, fronting, ingesting, reporting, system, trying
+from tests.bench import commanding, correcting, following, fronting, ingesting, reporting, subscribing, system, trying
 from tests.bench.figures import tell
 
 FIGURES = {
@@ -20,6 +20,7 @@ FIGURES = {
         *correcting.FIGURES,
         *reporting.FIGURES,
         *fronting.FIGURES,
+        *subscribing.FIGURES,
         *system.FIGURES,
         *trying.FIGURES,
     )

@@ -35,7 +35,7 @@ def hr(system: Embedded, url: str, token: str) -> str:
     person = Employee(employee_id=ANYBODY, display_name="A", team_id=ANYBODY, job_family="hr", hire_date="2020-01-01")
     person.position, person.position_since = "hr", "2020-01-01"
     with insecure_channel(url.removeprefix("http://")) as channel:
-        directory: Any = DirectoryServiceStub(channel)  # typed for asynchronous channels
+        directory: Any = DirectoryServiceStub(channel)  # type: ignore[arg-type] # stubs are typed for asynchronous channels
         team = Team(team_id=ANYBODY, display_name="T")
         directory.CreateTeam(CreateTeamRequest(team=team), metadata=bearer(token), timeout=30)
         directory.HireEmployee(HireEmployeeRequest(employee=person), metadata=bearer(token), timeout=30)

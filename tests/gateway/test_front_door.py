@@ -14,6 +14,7 @@ from grpc import StatusCode, aio
 
 from libs.cli.envoy import Envoy
 from libs.cli.issuer import Issuer
+from libs.cli.nats_server import NatsServer
 from libs.common.auth import bearer
 from libs.common.rpc import answered, connect
 from libs.common.settings import Settings
@@ -64,7 +65,7 @@ async def test_no_token_is_for_the_service_to_judge(world: World) -> None:
     assert answer.status in {400, 401}
 
 
-async def test_keys_can_lie_at_an_address(tmp_path: Path) -> None:
+async def test_keys_can_lie_at_an_address(tmp_path: Path, log_server: NatsServer) -> None:
     """The issuer's keys are fetched from where the settings say."""
 
     class Keys(BaseHTTPRequestHandler):
@@ -80,7 +81,7 @@ async def test_keys_can_lie_at_an_address(tmp_path: Path) -> None:
     thread = Thread(target=issuer.serve_forever)
     thread.start()
     try:
-        with running_envoy(tmp_path, token_keys=f"http://127.0.0.1:{issuer.server_port}/keys") as envoy:
+        with running_envoy(tmp_path, log_server, token_keys=f"http://127.0.0.1:{issuer.server_port}/keys") as envoy:
             async with running_world(envoy) as world:
                 assert (await world.http("GET", "/v1/teams")).status == 200
                 forged = dict(bearer(STRANGER.person("li")))
@@ -92,10 +93,10 @@ async def test_keys_can_lie_at_an_address(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def narrow_envoy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+def narrow_envoy(tmp_path_factory: pytest.TempPathFactory, log_server: NatsServer) -> Iterator[Envoy]:
     """Lets each caller make ten calls at once, and pages of one origin."""
     folder = tmp_path_factory.mktemp("narrow")
-    with running_envoy(folder, calls_per_second=1, allowed_origins="https://hr.example") as running:
+    with running_envoy(folder, log_server, calls_per_second=1, allowed_origins="https://hr.example") as running:
         yield running
 
 

@@ -350,3 +350,13 @@ async def test_a_file_comes_as_it_is(world: World) -> None:
     assert answer.body == data
     (asked,) = world.performance.heard["ExportReport"].requests
     assert (asked.period, asked.date, asked.format, asked.team_id) == ("month", "2026-10-01", "pdf", "north")
+
+
+@pytest.mark.parametrize("token", ["", "Bearer x.y.z", "Basic YTpi"])
+async def test_who_calls_must_be_known(world: World, token: str) -> None:
+    """401, with how to authenticate; the page is for everybody."""
+    answer = await world.http("GET", "/v1/plans", headers={"authorization": token})
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.reasons[0].startswith("TOKEN_")
+    assert not world.coaching.heard
+    assert (await world.http("GET", "/", headers={"authorization": ""})).status == 200
