@@ -58,6 +58,7 @@ def _issuer(settings: Settings) -> dict[str, object]:
         "from_headers": [{"name": AUTHORIZATION_KEY, "value_prefix": "Bearer "}],
         "claim_to_headers": [{"header_name": "x-stepladder-subject", "claim_name": "sub"}],
         "forward": True,
+        "jwt_cache_config": {"jwt_cache_size": 1000},
         "require_expiration": True,
         "clock_skew_seconds": LEEWAY_SECONDS,
         **_keys(settings.token_keys),

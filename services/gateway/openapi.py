@@ -158,12 +158,13 @@ class _Document:
         return self._written.message(resource, leave_out=inside)  # type: ignore[arg-type] # a body is a message
 
     def _answer(self, method: MethodDescriptor) -> dict[str, Any]:
-        if method.output_type.full_name == _FILE:
+        raw = method.output_type.full_name == _FILE
+        if raw and not method.server_streaming:
             return {"description": "A file or page, of the type that its header says.", "content": {"*/*": {}}}
-        schema = self._answered.reference(method.output_type)
+        schema = {"type": "object"} if raw else self._answered.reference(method.output_type)
         if method.server_streaming:
             data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
-            event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+            event = {"type": "object", "properties": {"data": data}}
             content = {"text/event-stream": {"schema": event}}
             return {"description": "Server-sent events as they come; this is the schema of each.", "content": content}
         return {"description": "Done, or found.", "content": {"application/json": {"schema": schema}}}

@@ -54,6 +54,7 @@ def test_parameters_are_where_the_contract_puts_them() -> None:
     [
         ("/v1/teams", "get", "application/json"),
         ("/v1/eligibilities:watch", "get", "text/event-stream"),
+        ("/v1/events:stream", "get", "text/event-stream"),
         ("/v1/worklist:export", "get", "*/*"),
     ],
 )
