@@ -6,6 +6,7 @@ from random import Random
 
 from sqlalchemy import MetaData
 
+from libs.common.auth import Tokens
 from libs.common.background import in_background
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
@@ -27,6 +28,7 @@ from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
 from services.gateway.publication import publications
 from services.gateway.relay import Relay
+from services.gateway.scim import serving_scim
 from services.gateway.sending import open_sender
 from services.gateway.webhook_api import WebhookApi
 from services.gateway.webhooks import Webhooks
@@ -66,6 +68,7 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1 import events_pb2 as performance_events
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -166,6 +169,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
+        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        await stack.enter_async_context(
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
+        )
         serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
         stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
         yield serving
