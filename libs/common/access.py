@@ -20,7 +20,25 @@ STANDING = frozenset({"employee", "hr", "qa", "executive"})
 """What a person is to the whole centre, whomever a call is about."""
 RELATIONS = frozenset({"self", "lead", "manager"})
 """What a person is to an employee, by the directory as of the day."""
-IN_A_MATTER = frozenset[str]()
+IN_A_MATTER = frozenset(
+    {
+        "addressee",
+        "drafter",
+        "hearer",
+        "holder",
+        "interviewer",
+        "led",
+        "member",
+        "mentor",
+        "owner",
+        "peer",
+        "reviewer",
+        "reviewing-lead",
+        "reviewing-manager",
+        "trainer",
+        "witness",
+    }
+)
 """What a person is in one matter only, such as the witness of a delivery."""
 
 

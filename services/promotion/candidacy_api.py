@@ -13,12 +13,12 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
-from libs.facts.reaching import Reaches, check_hr
+from libs.facts.reaching import Reaches
 from libs.facts.relations import Directory, Relation, relations
 from services.promotion import competition
 from services.promotion.candidacies import Candidacies
 from services.promotion.candidacy import CANDIDACY, Request, candidacy_key, has_seat, objection_key
-from services.promotion.candidacy_rights import MAY, Role, roles, to_resource, why_apart
+from services.promotion.candidacy_rights import Role, roles, to_resource, why_apart
 from services.promotion.candidacy_state import State
 from services.promotion.candidates import Candidates
 from services.promotion.career import CAREER
@@ -64,6 +64,11 @@ class Seen:
     def state(self) -> State:
         return self.standing.state
 
+    @property
+    def held(self) -> frozenset[str]:
+        """What the caller is, in the words of `libs/common/access.toml`."""
+        return frozenset(role.value for role in self.roles)
+
 
 class CandidacyApi:
     """Implements the service. Before anything is looked at, the caller must be one who may say or see it."""
@@ -95,9 +100,6 @@ class CandidacyApi:
 
     async def Apply(self, request: pb.ApplyRequest, context: Context) -> pb.Candidacy:
         caller, today = caller_id(context), context.today
-        directory = await directory_around(self._commands, caller, today, employee_ids=[caller])
-        if not directory.employed(caller, today):
-            raise need_to_know()
         found = (await self._commands.load(COMPETITION, request.competition_id)).state
         if not found.stage:
             raise NotFound("COMPETITION_NOT_FOUND", f"there is no competition {request.competition_id}")
@@ -132,10 +134,6 @@ class CandidacyApi:
         return await self._act(request, context)
 
     async def RaiseObjection(self, request: pb.RaiseObjectionRequest, context: Context) -> pb.RaiseObjectionResponse:
-        caller, today = caller_id(context), context.today
-        directory = await directory_around(self._commands, caller, today)
-        if not directory.employed(caller, today):
-            raise need_to_know()
         candidacy_id = request.candidacy_id
         key = objection_key(candidacy_id, context.actor, request.objection_id)
         command = pb.ActOnCandidacy(raise_objection=request)
@@ -170,9 +168,10 @@ class CandidacyApi:
         return _shown(seen, context)
 
     async def ListCandidacies(self, request: pb.ListCandidaciesRequest, context: Context) -> pb.ListCandidaciesResponse:
-        if request.drifted_only:
-            await check_hr(self._commands, context)
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
+        if request.drifted_only and Relation.HR not in reach.caller.relations:
+            raise need_to_know()
         await self._at_candidacies.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._candidacies.list_candidacies(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[0]])
@@ -183,13 +182,12 @@ class CandidacyApi:
         return pb.ListCandidaciesResponse(candidacies=shown, next_page_token=token)
 
     async def seen(self, candidacy_id: str, context: Context) -> Seen:
-        """A candidacy, for a caller who may see it. Whether there is one is told to HR only.
+        """A candidacy, for a caller who may make the call. Whether there is one is told to HR only.
 
         Raises Forbidden `NEED_TO_KNOW`; NotFound `CANDIDACY_NOT_FOUND`.
         """
         found = await self._found(candidacy_id, context)
-        if not found.roles:
-            raise need_to_know()
+        context.admission.check(found.held)
         return found
 
     async def _found(self, candidacy_id: str, context: Context) -> Seen:
@@ -197,9 +195,8 @@ class CandidacyApi:
         if not standing.position:
             caller, today = caller_id(context), context.today
             directory = await directory_around(self._commands, caller, today)
-            if Relation.HR in relations(directory, caller, "", today):
-                raise NotFound("CANDIDACY_NOT_FOUND", f"there is no candidacy {candidacy_id}")
-            raise need_to_know()
+            context.admission.check({Role.HR.value} if Relation.HR in relations(directory, caller, "", today) else ())
+            raise NotFound("CANDIDACY_NOT_FOUND", f"there is no candidacy {candidacy_id}")
         (found,) = await self._seen_all([standing], context)
         return found
 
@@ -235,9 +232,8 @@ class CandidacyApi:
 
     async def _act(self, request: Request, context: Context, etag: str = "") -> pb.Candidacy:
         found = await self._found(request.candidacy_id, context)
-        interviewing = isinstance(request, pb.ScoreInterviewRequest)
-        if MAY[type(request)] not in found.roles and not (interviewing and found.apart):
-            raise need_to_know()
+        # One of the panel who must not judge the candidate is told why.
+        context.admission.check(found.held | ({Role.INTERVIEWER.value} if found.apart else set()))
         if isinstance(request, pb.ApproveCandidacyRequest):  # by an etag that knows of every fact there is
             await self._drifting.look_at_all(found.competition)
         command = await self._looked_up(request, found, context)

@@ -1,28 +1,12 @@
-"""Who may say what of a candidacy, and what each is shown: by what they are to it. Pure."""
+"""What somebody is to a candidacy, and what each is shown of it. Pure."""
 
-from collections.abc import Mapping
 from datetime import date
 from enum import Enum
-
-from google.protobuf.message import Message
 
 from libs.facts.relations import Directory, Relation, relations
 from services.promotion.candidacy_state import State
 from services.promotion.competition import State as CompetitionState
-from stepladder.promotion.v1.candidacy_pb2 import (
-    AppointCandidacyRequest,
-    ApproveCandidacyRequest,
-    Candidacy,
-    IssueLetterRequest,
-    PassPostTrainingRequest,
-    RejectCandidacyRequest,
-    ReviewAsLeadRequest,
-    ReviewAsManagerRequest,
-    ReviewTwoLevelsRequest,
-    ScoreInterviewRequest,
-    SettleObjectionRequest,
-    WithdrawCandidacyRequest,
-)
+from stepladder.promotion.v1.candidacy_pb2 import Candidacy
 from stepladder.promotion.v1.competition_pb2 import Competition
 from stepladder.promotion.v1.events_pb2 import (
     CandidacyAppointed,
@@ -46,37 +30,23 @@ from stepladder.promotion.v1.events_pb2 import (
 
 
 class Role(Enum):
-    """What somebody is to a candidacy."""
+    """What somebody is to a candidacy, in the words of `libs/common/access.toml`."""
 
-    CANDIDATE = "candidate"
+    CANDIDATE = "self"
     LEAD = "lead"
-    """Gives the lead's review, as the next one the manager's."""
+    """Leads the candidate today, as the next one leads their lead."""
     MANAGER = "manager"
-    OVER = "over"
-    """Leads the candidate today, or whoever leads them."""
+    REVIEWING_LEAD = "reviewing-lead"
+    """Gives the lead's review, as the next one the manager's."""
+    REVIEWING_MANAGER = "reviewing-manager"
     EXECUTIVE = "executive"
     INTERVIEWER = "interviewer"
     HR = "hr"
 
 
-MAY: Mapping[type[Message], Role] = {
-    ReviewAsLeadRequest: Role.LEAD,
-    ReviewAsManagerRequest: Role.MANAGER,
-    ReviewTwoLevelsRequest: Role.EXECUTIVE,
-    ScoreInterviewRequest: Role.INTERVIEWER,
-    SettleObjectionRequest: Role.HR,
-    ApproveCandidacyRequest: Role.HR,
-    IssueLetterRequest: Role.HR,
-    PassPostTrainingRequest: Role.HR,
-    AppointCandidacyRequest: Role.HR,
-    RejectCandidacyRequest: Role.HR,
-    WithdrawCandidacyRequest: Role.CANDIDATE,
-}
-"""Who may say what. Anybody who is employed may object to a candidacy that is public."""
-
-CHANGING = frozenset({Role.LEAD, Role.MANAGER, Role.EXECUTIVE, Role.HR})
+CHANGING = frozenset({Role.REVIEWING_LEAD, Role.REVIEWING_MANAGER, Role.EXECUTIVE, Role.HR})
 """Who needs an etag."""
-REVIEWING = CHANGING | {Role.OVER}
+REVIEWING = CHANGING | {Role.LEAD, Role.MANAGER}
 """Who reads what was said of the candidate by name, but for interviews and objections."""
 
 
@@ -132,15 +102,16 @@ def roles(
     interviewing = {Role.INTERVIEWER} if on_panel and not apart else set[Role]()
     held = relations(directory, caller_id, employee_id, day)
     lead = directory.lead_over(employee_id, day)
+    manager = directory.lead_over(lead, day)
     reviewing = {
-        Role.LEAD: _reviewer(directory, state.applied.lead_id, lead, rivals, day),
-        Role.MANAGER: _reviewer(directory, state.applied.manager_id, directory.lead_over(lead, day), rivals, day),
+        Role.REVIEWING_LEAD: _reviewer(directory, state.applied.lead_id, lead, rivals, day),
+        Role.REVIEWING_MANAGER: _reviewer(directory, state.applied.manager_id, manager, rivals, day),
     }
     judges_apart = on_panel and (not competition.is_judged or apart)
     by_hr = Relation.HR in held and not judges_apart
     found = interviewing | {role for role, one in reviewing.items() if one == caller_id or (not one and by_hr)}
     found |= {Role.HR} if by_hr else set()
-    found |= {Role.OVER} if held & {Relation.LEAD, Relation.MANAGER} else set()
+    found |= {Role(one.value) for one in held & {Relation.LEAD, Relation.MANAGER}}
     found |= {Role.EXECUTIVE} if Relation.EXECUTIVE in held and state.applied.two_levels else set()
     return frozenset(found)
 

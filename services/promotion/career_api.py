@@ -1,11 +1,10 @@
 """gRPC: stepladder.promotion.v1.CareerService."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import NotFound, Refused
@@ -16,7 +15,6 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import SEEING, Caller, Reaches, callers_to
-from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.promotion import career
 from services.promotion.career import (
@@ -59,7 +57,7 @@ class CareerApi:
         self._rungs = rungs
 
     async def WaiveCriterion(self, request: pb.WaiveCriterionRequest, context: Context) -> pb.Career:
-        found, caller = await self._about(request.employee_id, context, _is_executive)
+        found, caller = await self._about(request.employee_id, context)
         rungs = await self._rungs.on(context.today)
         command = pb.WaiveCriterion(
             request=request,
@@ -69,11 +67,11 @@ class CareerApi:
         return await self._handle(request, command, caller, context)
 
     async def WithdrawWaiver(self, request: pb.WithdrawWaiverRequest, context: Context) -> pb.Career:
-        _, caller = await self._about(request.employee_id, context, _is_executive)
+        _, caller = await self._about(request.employee_id, context)
         return await self._handle(request, request, caller, context)
 
     async def BeginActing(self, request: pb.BeginActingRequest, context: Context) -> pb.Career:
-        found, caller = await self._about(request.employee_id, context, _is_hr)
+        found, caller = await self._about(request.employee_id, context)
         start = parse_day(request.start_date, "start_date")
         command = pb.BeginActing(request=request, place=(await self._rungs.on(start)).place(found, request.held))
         held, appointment_id = request.held, request.appointment_id
@@ -101,7 +99,7 @@ class CareerApi:
             raise
 
     async def DecideAppointment(self, request: pb.DecideAppointmentRequest, context: Context) -> pb.Career:
-        found, caller = await self._about(request.employee_id, context, _is_hr)
+        found, caller = await self._about(request.employee_id, context)
         day = parse_day(request.effective_date, "effective_date")
         state = (await self._commands.load(CAREER, request.employee_id)).state
         begun = state.begun.get(request.appointment_id)
@@ -141,7 +139,7 @@ class CareerApi:
             raise
 
     async def ProposeDemotion(self, request: pb.ProposeDemotionRequest, context: Context) -> pb.Career:
-        found, caller = await self._about(request.employee_id, context, lambda one: one.cares)
+        found, caller = await self._about(request.employee_id, context)
         await self._check_team(request.held.team_id)
         before, rungs = held_on(found, context.today), await self._rungs.on(context.today)
         command = pb.ProposeDemotion(
@@ -153,7 +151,7 @@ class CareerApi:
         return await self._handle(request, command, caller, context)
 
     async def DecideDemotion(self, request: pb.DecideDemotionRequest, context: Context) -> pb.Career:
-        found, caller = await self._about(request.employee_id, context, _is_hr)
+        found, caller = await self._about(request.employee_id, context)
         day = parse_day(request.effective_date, "effective_date")
         command = pb.DecideDemotion(request=request, before=held_on(found, day), employed=employed_on(found, day))
         state = (await self._commands.load(CAREER, request.employee_id)).state
@@ -162,11 +160,11 @@ class CareerApi:
         return await self._handle(request, command, caller, context)
 
     async def DismissDemotion(self, request: pb.DismissDemotionRequest, context: Context) -> pb.Career:
-        _, caller = await self._about(request.employee_id, context, _is_hr)
+        _, caller = await self._about(request.employee_id, context)
         return await self._handle(request, request, caller, context)
 
     async def GetCareer(self, request: pb.GetCareerRequest, context: Context) -> pb.Career:
-        _, caller = await self._about(request.employee_id, context, lambda one: one.sees or _is_executive(one))
+        _, caller = await self._about(request.employee_id, context)
         found = await self._commands.load(CAREER, request.employee_id)
         shows = (await self._commands.load(EMPLOYEE, request.employee_id)).state
         return await self._shown(request.employee_id, found, caller, context, shows)
@@ -175,6 +173,7 @@ class CareerApi:
         self, request: pb.ListAppointmentsRequest, context: Context
     ) -> pb.ListAppointmentsResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._careers.list_appointments(self._service.engine, request, reach)
         page, token = cut_page(request, listed, list)
@@ -196,16 +195,14 @@ class CareerApi:
         end = pb.EndCareer(employee_id=employee_id, left_date=state.statuses[-1][0].isoformat())
         await self._commands.handle(CAREER, employee_id, end, context)
 
-    async def _about(
-        self, employee_id: str, context: Context, may: Callable[[Caller], bool]
-    ) -> tuple[employee.State, Caller]:
+    async def _about(self, employee_id: str, context: Context) -> tuple[employee.State, Caller]:
         """Whom it is about, for a caller who may.
 
         Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may about anybody.
         """
         (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        if not may(caller):
-            raise need_to_know()
+        if not context.admission.granted:
+            context.admission.check(caller.held)
         found = await self._commands.known(EMPLOYEE, [employee_id], latest=True)
         if not found:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
@@ -252,11 +249,3 @@ Said = (
     | pb.DecideDemotionRequest
     | pb.DismissDemotionRequest
 )
-
-
-def _is_hr(caller: Caller) -> bool:
-    return Relation.HR in caller.relations
-
-
-def _is_executive(caller: Caller) -> bool:
-    return Relation.EXECUTIVE in caller.relations

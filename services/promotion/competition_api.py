@@ -7,7 +7,6 @@ from secrets import token_hex
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import AlreadyExists, Conflict, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -18,7 +17,7 @@ from libs.facts.callers import caller_id, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.employee import EMPLOYEE
 from libs.facts.promotion_rules import QUESTION_BANK
-from libs.facts.reaching import Caller, callers_to, check_employed, check_hr
+from libs.facts.reaching import Caller, callers_to
 from libs.facts.relations import Relation, relations
 from libs.facts.team import TEAM
 from services.promotion import competition
@@ -64,7 +63,6 @@ class CompetitionApi:
         self._rankings = rankings
 
     async def OpenCompetition(self, request: pb.OpenCompetitionRequest, context: Context) -> pb.Competition:
-        await check_hr(self._commands, context)
         competition_id, asked = request.competition_id, replace(context, request=request)
         found = await self._commands.load(COMPETITION, competition_id)
         if found.position:  # whatever it is, its seats are claimed
@@ -83,11 +81,11 @@ class CompetitionApi:
             raise
 
     async def CloseApplications(self, request: pb.CloseApplicationsRequest, context: Context) -> pb.Competition:
-        await self._found_for_hr(request.competition_id, context)
+        await self._to_decide(request.competition_id, context)
         return await self._transition(request, request, context)
 
     async def SetPanel(self, request: pb.SetPanelRequest, context: Context) -> pb.Competition:
-        state = (await self._found_for_hr(request.competition_id, context)).state
+        state = (await self._to_decide(request.competition_id, context)).state
         directory = await directory_around(
             self._commands, caller_id(context), context.today, employee_ids=request.interviewer_ids
         )
@@ -120,9 +118,11 @@ class CompetitionApi:
     async def DeclareConflict(self, request: pb.DeclareConflictRequest, context: Context) -> pb.Competition:
         (caller,) = (await callers_to(self._commands, context, [""])).values()
         found = await self._commands.load(COMPETITION, request.competition_id)
-        of_themself = caller.employee_id == request.interviewer_id in found.state.panel.interviewer_ids
-        if not of_themself:
-            await self._found_for_hr(request.competition_id, context)
+        if caller.employee_id == request.interviewer_id in found.state.panel.interviewer_ids:
+            context.admission.check({"interviewer"})
+        else:
+            context.admission.check(caller.held)
+            await self._to_decide(request.competition_id, context)
         candidacy = (await self._commands.load(CANDIDACY, request.candidacy_id)).state
         if candidacy.applied.competition_id != request.competition_id:
             raise NotFound("CANDIDACY_NOT_FOUND", f"the competition has no candidacy {request.candidacy_id}")
@@ -130,7 +130,7 @@ class CompetitionApi:
         return _shown(await self._transition(request, command, context), caller, is_candidate=False)
 
     async def RankCompetition(self, request: pb.RankCompetitionRequest, context: Context) -> pb.Competition:
-        found = await self._found_for_hr(request.competition_id, context)
+        found = await self._to_decide(request.competition_id, context)
         command = pb.RankCompetition(competition_id=request.competition_id, lot_seed=token_hex(16))
         if found.state.stage != pb.Competition.STATE_APPLICATIONS_CLOSED:
             return await self._transition(request, command, context)
@@ -145,13 +145,13 @@ class CompetitionApi:
             return await self._transition(request, command, context)  # somebody else ranked it in this moment
 
     async def PublishList(self, request: pb.PublishListRequest, context: Context) -> pb.Competition:
-        state = (await self._found_for_hr(request.competition_id, context)).state
+        state = (await self._to_decide(request.competition_id, context)).state
         rules = await self._candidates.rules_of(state)
         notice(context.today, rules.notice_business_days, await self._candidates.counted_by(state))  # or it is refused
         return await self._transition(request, request, context)
 
     async def CloseCompetition(self, request: pb.CloseCompetitionRequest, context: Context) -> pb.Competition:
-        state = (await self._found_for_hr(request.competition_id, context)).state
+        state = (await self._to_decide(request.competition_id, context)).state
         on_list = [one.candidacy_id for one in state.on_list]
         listed = await self._commands.known(CANDIDACY, on_list, latest=True)
         command = pb.CloseCompetition(
@@ -164,7 +164,6 @@ class CompetitionApi:
         return await self._transition(request, command, context)
 
     async def GetCompetition(self, request: pb.GetCompetitionRequest, context: Context) -> pb.Competition:
-        await check_employed(self._commands, context)
         found = await self._commands.load(COMPETITION, request.competition_id)
         _check_opened(found, request.competition_id)
         (shown,) = await self._shown_to_caller({request.competition_id: found}, context)
@@ -173,7 +172,6 @@ class CompetitionApi:
     async def ListCompetitions(
         self, request: pb.ListCompetitionsRequest, context: Context
     ) -> pb.ListCompetitionsResponse:
-        await check_employed(self._commands, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._competitions.list_competitions(self._service.engine, request)
         page, token = cut_page(request, listed, lambda one: [one[1]])
@@ -182,8 +180,7 @@ class CompetitionApi:
             competitions=await self._shown_to_caller(found, context), next_page_token=token
         )
 
-    async def GetPublicList(self, request: pb.GetPublicListRequest, context: Context) -> pb.PublicList:
-        await check_employed(self._commands, context)
+    async def GetPublicList(self, request: pb.GetPublicListRequest, _: Context) -> pb.PublicList:
         found = await self._commands.load(COMPETITION, request.competition_id)
         _check_opened(found, request.competition_id)
         state = found.state
@@ -198,10 +195,9 @@ class CompetitionApi:
         (caller,) = (await callers_to(self._commands, context, [""])).values()
         found = await self._commands.load(COMPETITION, request.competition_id)
         panel = found.state.panel
-        judges = caller.employee_id in panel.interviewer_ids
+        judges = {"interviewer"} if caller.employee_id in panel.interviewer_ids else set()
         is_candidate = bool(await self._candidates.own([request.competition_id], context))
-        if is_candidate or not (judges or Relation.HR in caller.relations):
-            raise need_to_know()
+        context.admission.check(set() if is_candidate else caller.held | judges)
         _check_opened(found, request.competition_id)
         return pb.InterviewQuestions(
             competition_id=request.competition_id,
@@ -262,9 +258,8 @@ class CompetitionApi:
         await self._at_catalogue.catch_up(AT_LEAST_SECONDS)
         return await self._catalogue.rules(self._service.engine)
 
-    async def _found_for_hr(self, competition_id: str, context: Context) -> Standing[competition.State]:
-        """A competition, for HR who is no candidate of it. Raises as the contract says."""
-        await check_hr(self._commands, context)
+    async def _to_decide(self, competition_id: str, context: Context) -> Standing[competition.State]:
+        """A competition, to be decided by who is no candidate of it. Raises as the contract says."""
         found = await self._commands.load(COMPETITION, competition_id)
         _check_opened(found, competition_id)
         if await self._candidates.own([competition_id], context):

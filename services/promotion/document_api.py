@@ -2,7 +2,6 @@
 
 from google.api.httpbody_pb2 import HttpBody
 
-from libs.common.access import need_to_know
 from libs.common.envelope import ERASED
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.eventsourcing import Context
@@ -13,7 +12,7 @@ from libs.facts.catalogue import Catalogue
 from libs.facts.names import names_of
 from libs.facts.team import TEAM
 from services.promotion.candidacy import CANDIDACY
-from services.promotion.candidacy_api import CandidacyApi, Seen
+from services.promotion.candidacy_api import CandidacyApi
 from services.promotion.candidacy_document import CandidacyFile, candidacy_document, people_in
 from services.promotion.candidacy_rights import Role
 from services.promotion.competition import COMPETITION
@@ -77,7 +76,7 @@ class DocumentApi:
         return await file_of(lambda: list_document(found, post, team, notices), request.format)
 
     async def ExportLetter(self, request: pb.ExportLetterRequest, context: Context) -> HttpBody:
-        seen = await self._seen(request.candidacy_id, context)
+        seen = await self._candidacies.seen(request.candidacy_id, context)
         state, opened = seen.state, seen.competition.opened
         issued, approved = state.last(LetterIssued), state.last(CandidacyApproved)
         if not issued.issued_date:
@@ -101,7 +100,7 @@ class DocumentApi:
         return await file_of(lambda: letter_document(letter, request.language or "en"), request.format)
 
     async def ExportCandidacyFile(self, request: pb.ExportCandidacyFileRequest, context: Context) -> HttpBody:
-        seen = await self._seen(request.candidacy_id, context)
+        seen = await self._candidacies.seen(request.candidacy_id, context)
         opened, subject = seen.competition.opened, CANDIDACY.subject(request.candidacy_id)
         around = COMPETITION.subject(opened.competition_id)
         histories = await self._commands.histories([subject, around])
@@ -132,13 +131,6 @@ class DocumentApi:
             erased=names[seen.state.applied.employee_id] == ERASED,
         )
         return await file_of(lambda: candidacy_document(file), request.format)
-
-    async def _seen(self, candidacy_id: str, context: Context) -> Seen:
-        """A candidacy, for HR and the candidate. Raises as `CandidacyApi.seen`."""
-        seen = await self._candidacies.seen(candidacy_id, context)
-        if seen.roles.isdisjoint({Role.HR, Role.CANDIDATE}):
-            raise need_to_know()
-        return seen
 
     async def _post(self, opened: CompetitionOpened) -> str:
         """What the post is called: as the rung of the ladder by which it is decided."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from libs.common.access import need_to_know
 from libs.common.days import months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
@@ -33,10 +32,8 @@ IDLE_SECONDS = 1.0
 """How often a watch looks by itself, for changes that another instance has made."""
 TELL_SECONDS = 1.0
 
-MAY = frozenset({Relation.SELF, Relation.LEAD, Relation.MANAGER, Relation.HR, Relation.EXECUTIVE})
-"""Who may know of an employee's eligibility."""
 OF_ALL = frozenset({Relation.HR, Relation.EXECUTIVE})
-"""To whom that is of everybody."""
+"""Who sees everybody's."""
 
 
 class EligibilityApi:
@@ -53,8 +50,7 @@ class EligibilityApi:
 
     async def GetEligibility(self, request: pb.GetEligibilityRequest, context: Context) -> pb.Eligibility:
         (caller,) = (await callers_to(self._service.commands, context, [request.employee_id])).values()
-        if caller.relations.isdisjoint(MAY):
-            raise need_to_know()
+        context.admission.check(caller.held)
         return await self._eligibilities.of(
             request.employee_id, request.ladder_id, request.rung_id, _day(request.as_of, context), request.known_at
         )
@@ -62,7 +58,7 @@ class EligibilityApi:
     async def ListEligibilities(
         self, request: pb.ListEligibilitiesRequest, context: Context
     ) -> pb.ListEligibilitiesResponse:
-        reach, day = await self._reaches.of(context), _day(request.as_of, context)
+        reach, day = await self._reach(context), _day(request.as_of, context)
         ground = await self._eligibilities.ground(request.ladder_id, day)
         number = rung_number(ground.ladder, request.rung_id) if request.rung_id else 0
         after = str((page_start(request) or [""])[0])
@@ -85,7 +81,7 @@ class EligibilityApi:
         sequence = _resumed(request.resume)
         while True:
             now = replace(context, now=self._service.now(), today=self._service.today())
-            reach, seen = await self._reaches.of(now), self._changes.latest
+            reach, seen = await self._reach(now), self._changes.latest
             everybody = _sees_all(reach.caller)
             found = await self._changes.behind(self._service, sequence, request, reach, everybody=everybody)
             for eligibility, sequence in found:
@@ -94,7 +90,7 @@ class EligibilityApi:
                 await self._changes.wait(seen, IDLE_SECONDS)
 
     async def ListTalents(self, request: pb.ListTalentsRequest, context: Context) -> pb.ListTalentsResponse:
-        reach = await self._reaches.of(context)
+        reach = await self._reach(context)
         ground = await self._eligibilities.ground(request.ladder_id, context.today)
         number = rung_number(ground.ladder, request.rung_id)
         teams = await self._teams(ground)
@@ -127,9 +123,6 @@ class EligibilityApi:
     async def DryRunEligibility(
         self, request: pb.DryRunEligibilityRequest, context: Context
     ) -> AsyncIterator[pb.DryRunEligibilityResponse]:
-        (caller,) = (await callers_to(self._service.commands, context, [""])).values()
-        if not _sees_all(caller):
-            raise need_to_know()
         names = _months(request, context.today)
         known_at, rules = await self._eligibilities.rules()
         trial = Trial(request.ladder_id, request.rung_id, _tried(request, rules), names)
@@ -153,6 +146,11 @@ class EligibilityApi:
             months=[month.told(groups_of) for month in months],
             known_at=known_at,
         )
+
+    async def _reach(self, context: Context) -> Reach:
+        reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
+        return reach
 
     async def _seen(self, reach: Reach, ground: Ground, team_id: str) -> list[str]:
         """Ids in order of the employees whom somebody sees, of a team's members on the day where one is asked for."""

@@ -3,13 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from libs.common.access import need_to_know
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
-from libs.facts.reaching import callers_to, check_employed
-from libs.facts.relations import Relation
+from libs.facts.reaching import callers_to
 from services.promotion import groups
 from services.promotion.declarations import closing, declared, smallest_group
 from services.promotion.fairness import Candidate, Unit, fairness
@@ -29,7 +27,6 @@ class FairnessApi:
         self._together = together
 
     async def DeclareGroups(self, request: pb.DeclareGroupsRequest, context: Context) -> pb.DeclaredGroups:
-        await check_employed(self._commands, context)
         employee_id = caller_id(context)
         command = pb.DeclareOwnGroups(employee_id=employee_id, groups=request.groups)
         handled = await self._commands.handle(GROUPS, groups_key(employee_id), command, context)
@@ -38,15 +35,11 @@ class FairnessApi:
     async def GetDeclaredGroups(self, _: pb.GetDeclaredGroupsRequest, context: Context) -> pb.DeclaredGroups:
         employee_id = caller_id(context)
         (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        if Relation.SELF not in caller.relations:
-            raise need_to_know()
+        context.admission.check(caller.held)
         found = await self._commands.load(GROUPS, groups_key(employee_id))
         return groups.to_resource(found.state, found.position)
 
     async def GetFairness(self, request: pb.GetFairnessRequest, context: Context) -> pb.Fairness:
-        (caller,) = (await callers_to(self._commands, context, [""])).values()
-        if caller.relations.isdisjoint({Relation.HR, Relation.EXECUTIVE}):
-            raise need_to_know()
         await self._together.wait_for(request.at_least)
         known_at = await self._together.catch_up()
         held = await self._stages.held(self._engine, request)

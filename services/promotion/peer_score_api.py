@@ -3,25 +3,20 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from libs.common.access import need_to_know
 from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
-from libs.facts.reaching import check_employed
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
 from services.promotion.candidacy_policies import note_peers
-from services.promotion.candidacy_rights import Role
 from services.promotion.candidates import Candidates
 from services.promotion.peer_scores import PEER_SCORES, not_asked, to_resource
 from services.promotion.peer_scorings import PeerScorings
 from stepladder.promotion.v1 import peer_score_pb2 as pb
 from stepladder.promotion.v1.candidacy_pb2 import Candidacy
-
-ASKING = frozenset({Role.HR, Role.MANAGER})
 
 
 class PeerScoreApi:
@@ -43,7 +38,7 @@ class PeerScoreApi:
         self._at_scorings = at_scorings
 
     async def AskPeers(self, request: pb.AskPeersRequest, context: Context) -> pb.PeerScoring:
-        seen = await self._asking(request.candidacy_id, context)
+        seen = await self._candidacies.seen(request.candidacy_id, context)
         asked = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.is_asked
         if not asked and seen.state.stage != Candidacy.STATE_MANAGER_REVIEWED:
             message = "peers are asked between the manager's review and the ranking"
@@ -64,18 +59,18 @@ class PeerScoreApi:
 
     async def GivePeerScore(self, request: pb.GivePeerScoreRequest, context: Context) -> pb.GivePeerScoreResponse:
         caller, today = caller_id(context), context.today
-        if not (await directory_around(self._commands, caller, today)).employed(caller, today):
-            raise need_to_know()
+        asked = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.asked
         candidacy = (await self._commands.load(CANDIDACY, request.candidacy_id)).state
-        if await self._competing(candidacy.applied.competition_id, [caller]):
-            raise need_to_know()
+        employed = (await directory_around(self._commands, caller, today)).employed(caller, today)
+        competes = await self._competing(candidacy.applied.competition_id, [caller])
+        context.admission.check({"peer"} if caller in asked.peer_ids and employed and not competes else ())
         if context.actor in candidacy.reviewers:
             raise NotAllowed("SEPARATION_OF_DUTIES", "who reviewed the candidate gives no peer's score")
         await self._commands.handle(PEER_SCORES, request.candidacy_id, request, context)
         return pb.GivePeerScoreResponse()
 
     async def ClosePeers(self, request: pb.ClosePeersRequest, context: Context) -> pb.PeerScoring:
-        seen = await self._asking(request.candidacy_id, context)
+        seen = await self._candidacies.seen(request.candidacy_id, context)
         asked = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state.asked
         rivals = await self._competing(seen.state.applied.competition_id, asked.peer_ids)
         command, own = pb.ClosePeersOf(request=request, rival_ids=rivals), replace(context, request=request)
@@ -86,7 +81,7 @@ class PeerScoreApi:
         return to_resource(state)
 
     async def GetPeerScoring(self, request: pb.GetPeerScoringRequest, context: Context) -> pb.PeerScoring:
-        await self._asking(request.candidacy_id, context)
+        await self._candidacies.seen(request.candidacy_id, context)
         state = (await self._commands.load(PEER_SCORES, request.candidacy_id)).state
         if not state.is_asked:
             raise not_asked()
@@ -95,7 +90,6 @@ class PeerScoreApi:
     async def ListPeerScoringsAskedOfMe(
         self, request: pb.ListPeerScoringsAskedOfMeRequest, context: Context
     ) -> pb.ListPeerScoringsAskedOfMeResponse:
-        await check_employed(self._commands, context)
         await self._at_scorings.catch_up(AT_LEAST_SECONDS)
         found = await self._scorings.asked_of(self._engine, request, caller_id(context))
         page, token = cut_page(request, found, lambda one: [one[0]])
@@ -103,12 +97,6 @@ class PeerScoreApi:
             pb.ListPeerScoringsAskedOfMeResponse.PeerAsked(candidacy_id=one, employee_id=of) for _, one, of in page
         ]
         return pb.ListPeerScoringsAskedOfMeResponse(asked=asked, next_page_token=token)
-
-    async def _asking(self, candidacy_id: str, context: Context) -> Seen:
-        seen = await self._candidacies.seen(candidacy_id, context)
-        if seen.roles.isdisjoint(ASKING):
-            raise need_to_know()
-        return seen
 
     async def _possible(self, request: pb.AskPeersRequest, seen: Seen, context: Context) -> list[str]:
         """Those named who are in the candidate's team today, neither them nor their lead, nor in the competition."""

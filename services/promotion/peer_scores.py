@@ -7,7 +7,6 @@ from typing import assert_never, cast
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed
 from libs.common.eventsourcing import Aggregate, Context
 from services.promotion.scoring import exact, mean
@@ -55,8 +54,6 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
         case AskPeersOf() as asking:
             return [_asked(asking, context.actor)]
 
-        case GivePeerScoreRequest() if peer_id not in state.asked.peer_ids:
-            raise need_to_know()
         case GivePeerScoreRequest() if state.closed:
             raise NotAllowed("PEERS_CLOSED", "no more scores are taken")
         case GivePeerScoreRequest(score=score) if state.given.get(peer_id) == Fraction(score):

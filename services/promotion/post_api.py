@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date
 
-from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
@@ -11,8 +10,8 @@ from libs.common.paging import page_of
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
-from libs.facts.reaching import CARING, Reaches, check_hr
-from libs.facts.relations import Relation, relations_to_team
+from libs.facts.reaching import Reaches
+from libs.facts.relations import Relation, relations_to_team, words
 from libs.facts.team import TEAM
 from services.promotion.post import POST, post_id, to_resource
 from services.promotion.posts import Posts
@@ -38,7 +37,6 @@ class PostApi:
         self._rungs = rungs
 
     async def SetHeadcount(self, request: pb.SetHeadcountRequest, context: Context) -> pb.Post:
-        await check_hr(self._commands, context)
         if not await self._commands.known(TEAM, [request.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
         day = max(parse_day(request.effective_date, "effective_date"), context.today)
@@ -53,14 +51,14 @@ class PostApi:
         caller, today, team_id = caller_id(context), context.today, found.state.team_id
         around = await directory_around(self._commands, caller, today, team_ids=[team_id])
         to_team = relations_to_team(around, caller, team_id, today)
-        if to_team.isdisjoint(CARING | SEEING_ALL if found.position else SEEING_ALL):
-            raise need_to_know()
+        context.admission.check(words(to_team, employed=around.employed(caller, today)))
         if not found.position:
             raise NotFound("POST_NOT_FOUND", f"there is no post {request.post_id}")
         return await self._resource(request.post_id, _day(request.as_of, context))
 
     async def ListPosts(self, request: pb.ListPostsRequest, context: Context) -> pb.ListPostsResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         everything = not reach.caller.relations.isdisjoint(SEEING_ALL)
         teams = [request.team_id] if request.team_id else None

@@ -9,12 +9,10 @@ from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.promotion_rules import wrong_in_competition
-from libs.facts.reaching import callers_to, check_hr
-from libs.facts.relations import Relation
 from services.promotion import drift, dry_run
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from services.promotion.candidacy_api import CandidacyApi, Seen
-from services.promotion.candidacy_rights import REVIEWING, Role
+from services.promotion.candidacy_rights import Role
 from services.promotion.candidates import Candidates
 from services.promotion.competition import COMPETITION
 from services.promotion.declarations import smallest_group
@@ -57,8 +55,6 @@ class ScoreApi:
 
     async def GetScore(self, request: pb.GetScoreRequest, context: Context) -> pb.ScoreExplanation:
         seen = await self._candidacies.seen(request.candidacy_id, context)
-        if seen.roles.isdisjoint(REVIEWING | {Role.CANDIDATE}):
-            raise need_to_know()
         explanation = await self.explained(seen)
         if explanation is not None:
             return explanation
@@ -100,9 +96,6 @@ class ScoreApi:
     async def DryRunRanking(
         self, request: pb.DryRunRankingRequest, context: Context
     ) -> AsyncIterator[pb.DryRunRankingResponse]:
-        (caller,) = (await callers_to(self._commands, context, [""])).values()
-        if caller.relations.isdisjoint({Relation.HR, Relation.EXECUTIVE}):
-            raise need_to_know()
         known_at = await self._together.catch_up()
         rules = await self._catalogue.rules(self._engine, known_at)
         held = {one.competition_id: one for one in await self._stages.held(self._engine, request)}
@@ -131,7 +124,6 @@ class ScoreApi:
 
     async def GetInterviewSpread(self, request: pb.GetInterviewSpreadRequest, context: Context) -> pb.InterviewSpread:
         competition_id = request.competition_id
-        await check_hr(self._commands, context)
         state = (await self._commands.load(COMPETITION, competition_id)).state
         caller = caller_id(context)
         still_judges = caller in state.panel.interviewer_ids and not state.is_judged

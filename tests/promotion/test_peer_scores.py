@@ -3,7 +3,7 @@
 import pytest
 from google.protobuf.message import Message
 
-from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed
+from libs.common.errors import AlreadyExists, Invalid, NotAllowed
 from services.promotion.peer_scores import PEER_SCORES, State, to_resource
 from stepladder.promotion.v1.events_pb2 import PeersAsked, PeersClosed, PeerScored
 from stepladder.promotion.v1.peer_score_pb2 import (
@@ -64,16 +64,6 @@ def test_an_erased_peer_counts_no_more() -> None:
     """Their number is gone; what was closed before stays."""
     three = after(scored("e-2", "80"), scored("e-3", "60"), scored("e-4", "(erased)"))
     three.when(CLOSE).then(PeersClosed(candidacy_id="k-1", peers=2))
-
-
-def test_only_who_was_asked_may_give() -> None:
-    """Before anybody was asked, after, and when it is closed: in the same words."""
-    words = {
-        before.when(give("80"), actor=actor).refused(Forbidden, "NEED_TO_KNOW").message
-        for before in (given(PEER_SCORES), after(), after(PeersClosed(candidacy_id="k-1")))
-        for actor in ("user:e-1", "user:u-1", "user:e-9", "policy:x")
-    }
-    assert len(words) == 1
 
 
 def test_asked_once() -> None:

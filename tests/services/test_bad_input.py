@@ -199,7 +199,6 @@ MISTAKES = [
     Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, cause_note="?"), FORBIDDEN, "WRONG_STATE"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", etag="1"), STALE, "ETAG_MISMATCH"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01", end_date="2020-01-02"), FORBIDDEN, "NO_FACTS"),
-    Mistake("plans", "GivePlanView", plans.GivePlanViewRequest(plan_id="p-1", view="?"), FORBIDDEN, "NOT_THE_EMPLOYEE"),
     Mistake("plans", "ReviewPlanDrift", plans.ReviewPlanDriftRequest(plan_id="p-1", drift_position=1, note="?"), FORBIDDEN, "NO_DRIFT"),
     Mistake("directory", "UpdateTeam", UpdateTeam(team=but(TEAM, display_name="Two", etag="999")), STALE, "ETAG_MISMATCH"),
     Mistake("directory", "CreateTeam", directory.CreateTeamRequest(team=but(TEAM, display_name="Two")), TAKEN, "TEAM_EXISTS"),
@@ -309,7 +308,7 @@ async def test_a_rejected_fact_is_taken_by_the_same_request_once_it_can_be(stock
 @pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe"])
 async def test_bytes_that_are_no_message_are_the_callers_mistake(stocked: World, body: bytes) -> None:
     """Undecodable bytes and invalid UTF-8 are INVALID_ARGUMENT, not INTERNAL."""
-    call: Any = stocked.channels["coaching"].unary_unary("/stepladder.coaching.v1.PlanService/GetPlan")
+    call: Any = stocked.channels["hr"].unary_unary("/stepladder.coaching.v1.PlanService/GetPlan")
     with pytest.raises(aio.AioRpcError) as refused:
         await call(body)
     assert answer_of(refused.value)[:2] == (INVALID, "MALFORMED_REQUEST")

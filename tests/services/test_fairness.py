@@ -229,9 +229,8 @@ async def test_declaring_is_ones_own(world: World) -> None:
     mine = await world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by(agent))
     assert not mine.groups
     for call in (
-        world.fairness.DeclareGroups(DeclareGroupsRequest()),
-        world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest()),
         world.fairness.DeclareGroups(DeclareGroupsRequest(), metadata=by("nobody")),
+        world.fairness.GetDeclaredGroups(GetDeclaredGroupsRequest(), metadata=by("nobody")),
     ):
         await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     twice = DeclareGroupsRequest(groups=[DeclaredGroup(dimension="sex", group=one) for one in ("male", "female")])
