@@ -35,8 +35,8 @@ from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
 from tests.bench.figures import Figure, Measured, Stopwatch
 from tests.bench.running import new_folder
-from tests.bench.system import own_ports
 from tests.policies import detecting, rule
+from tests.servers import own_ports
 
 CASCADE_LIMIT_MS = 100.0
 AGENTS = 20
