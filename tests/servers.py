@@ -20,8 +20,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from libs.cli.embedded import Embedded, running
 from libs.cli.nats_server import Cluster, NatsServer
 from libs.common.jetstream import connect, create_streams
+from libs.common.settings import Settings
 from libs.common.streams import NoAnswer, NoResponders, Rejected
 
 T = TypeVar("T")
@@ -32,6 +34,25 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def own_ports() -> Settings:
+    """Settings with ports of their own for every service."""
+    names = ("performance", "coaching", "promotion", "gateway")
+    addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in names}
+    return Settings(**addresses, public_port=free_port())  # type: ignore[arg-type] # addresses are strings
+
+
+@contextmanager
+def running_system(folder: Path, settings: Settings) -> Iterator[Embedded]:
+    """Everything that `stepladder up` starts, empty, for a fixture that is not asynchronous."""
+    opened = running(folder, settings)
+    with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:
+        system = thread.submit(runner.run, opened.__aenter__()).result()
+        try:
+            yield system
+        finally:
+            thread.submit(runner.run, opened.__aexit__(None, None, None)).result()
 
 
 @contextmanager

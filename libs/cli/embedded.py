@@ -29,7 +29,7 @@ from libs.common.migrating import migrate
 from libs.common.settings import EMBEDDED, PREFIX, Settings
 
 SERVICES = ("performance", "coaching", "promotion", "gateway")
-DATABASES = ("performance", "coaching", "promotion", "keys")
+DATABASES = (*SERVICES, "keys")
 
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -128,6 +128,8 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "token_keys": str(folder / KEYS_FILE),
             "replicas": 1,
             "instance": EMBEDDED,
+            "webhook_http": True,
+            "webhook_networks": "127.0.0.0/8,::1/128",
         }
     )
 

@@ -7,15 +7,19 @@ import sys
 import time
 from pathlib import Path
 from string import Template
-
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from urllib.parse import urlsplit
 
 from libs.cli.child import ChildProcess
+from libs.cli.front_door import RETRY_SECONDS, local_replies
+from libs.common.auth import AUTHORIZATION_KEY, KEYS_LAST_SECONDS, KEYS_TIMEOUT_SECONDS, LEEWAY_SECONDS, fetch_keys
+from libs.common.contracts import load_contracts
 from libs.common.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+"""Whom to trust with TLS, where Envoy runs."""
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _TEMPLATE = _ROOT / "deploy" / "envoy" / "envoy.yaml"
-_DESCRIPTORS = _ROOT / "libs" / "gen" / "descriptors.binpb"
 
 
 def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
@@ -23,20 +27,75 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
 
     Every service in the contracts is reachable by REST; a package that is new needs a route in the template.
     """
-    contracts = FileDescriptorSet.FromString(_DESCRIPTORS.read_bytes())
+    contracts = load_contracts().files
     for file in contracts.file:
         file.ClearField("source_code_info")  # comments: two thirds of it
     values = {
         "listen": {"address": host, "port_value": settings.public_port},
         "descriptors": base64.b64encode(contracts.SerializeToString()).decode(),
         "services": [f"{file.package}.{service.name}" for file in contracts.file for service in file.service],
+        "refusals": local_replies(),
+        "retry_after": str(RETRY_SECONDS),
+        "issuer": _issuer(settings),
+        "bucket": _bucket(settings.calls_per_second),
+        "origins": [{"exact": origin} for origin in settings.allowed_origins.split()],
         "performance": _socket(settings.performance_address),
         "coaching": _socket(settings.coaching_address),
         "promotion": _socket(settings.promotion_address),
         "gateway": _socket(settings.gateway_address),
     }
     # JSON is YAML: whatever a value holds stays a value.
-    return Template(_TEMPLATE.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
+    whole = Template(_TEMPLATE.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
+    issuer = _issuer_cluster(settings.token_keys)
+    return f"{whole}    - {json.dumps(issuer)}\n" if issuer else whole  # the clusters are last in the template
+
+
+def _issuer(settings: Settings) -> dict[str, object]:
+    """Whose tokens are good (jwt_authn's provider): as the services verify them, which do it again."""
+    return {
+        "issuer": settings.token_issuer,
+        "audiences": [settings.token_audience],
+        "from_headers": [{"name": AUTHORIZATION_KEY, "value_prefix": "Bearer "}],
+        "claim_to_headers": [{"header_name": "x-stepladder-subject", "claim_name": "sub"}],
+        "forward": True,
+        "require_expiration": True,
+        "clock_skew_seconds": LEEWAY_SECONDS,
+        **_keys(settings.token_keys),
+    }
+
+
+def _keys(address: str) -> dict[str, object]:
+    """Keys at an address are asked for again and again; those in a file are read once."""
+    if not address.startswith(("https://", "http://")):
+        return {"local_jwks": {"inline_string": fetch_keys(address)}}
+    uri = {"uri": address, "cluster": "issuer", "timeout": f"{KEYS_TIMEOUT_SECONDS:.0f}s"}
+    remote = {"http_uri": uri, "cache_duration": f"{KEYS_LAST_SECONDS:.0f}s", "async_fetch": {}}
+    return {"remote_jwks": remote}
+
+
+def _issuer_cluster(address: str) -> dict[str, object] | None:
+    """Where keys are asked for, if they are at an address."""
+    url = urlsplit(address)
+    if url.scheme not in {"https", "http"}:
+        return None
+    port = url.port or (443 if url.scheme == "https" else 80)
+    at = {"endpoint": {"address": {"socket_address": {"address": url.hostname, "port_value": port}}}}
+    cluster: dict[str, object] = {
+        "name": "issuer",
+        "type": "STRICT_DNS",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": "issuer", "endpoints": [{"lb_endpoints": [at]}]},
+    }
+    if url.scheme == "https":
+        alternative_names = [{"san_type": "DNS", "matcher": {"exact": url.hostname}}]
+        trusted = {"trusted_ca": {"filename": _CERTIFICATES}, "match_typed_subject_alt_names": alternative_names}
+        tls = {"@type": _TLS, "sni": url.hostname, "common_tls_context": {"validation_context": trusted}}
+        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+    return cluster
+
+
+def _bucket(per_second: int) -> dict[str, object]:
+    return {"max_tokens": 10 * per_second, "tokens_per_fill": per_second, "fill_interval": "1s"}
 
 
 def _socket(address: str) -> dict[str, str | int]:

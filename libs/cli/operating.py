@@ -15,6 +15,7 @@ from libs.common.operations import troubles
 from libs.common.rpc import connect
 from libs.common.settings import PREFIX, load_settings
 from libs.common.streams import NoAnswer, NoResponders
+from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 
@@ -104,7 +105,7 @@ async def set_up() -> None:
     print("databases: up to date")
     try:
         async with asyncio.timeout(LOG_SECONDS):
-            client = await connect_log(settings.nats_url, "setup")
+            client = await connect_log(settings.nats_url, "setup", client_context(settings))
             await create_streams(client, settings.replicas)
     except (TimeoutError, NoAnswer, NoResponders):
         raise CannotStart(

@@ -128,7 +128,7 @@ class Tokens:
                 return
             self._asked = now
             try:
-                text = await asyncio.to_thread(_fetch, self._settings.token_keys)
+                text = await asyncio.to_thread(fetch_keys, self._settings.token_keys)
                 keys = _keys_in(text)
             except (OSError, ValueError, jwt.PyJWTError) as error:
                 logger.warning("issuer_away", error=type(error).__name__)
@@ -158,7 +158,7 @@ def _away() -> Unavailable:
     return Unavailable("ISSUER_AWAY", "the issuer of tokens does not answer; send the same request again in a moment")
 
 
-def _fetch(address: str) -> str:
+def fetch_keys(address: str) -> str:
     """What lies at an address, or in a file."""
     url = address if ":" in address else Path(address).absolute().as_uri()
     with urlopen(url, timeout=KEYS_TIMEOUT_SECONDS) as answer:  # noqa: S310 - of the settings

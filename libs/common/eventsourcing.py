@@ -56,6 +56,7 @@ class Context:
         traceparent: W3C trace context; empty when the command is not traced.
         admission: who may call this, and whether the caller was found to be one of them.
         authorization: the caller's token as it came, for who passes the call on.
+        last_event_id: what a browser says that it has seen last of a stream of events (HTML, 9.2.3); empty otherwise.
     """
 
     now: datetime
@@ -68,6 +69,7 @@ class Context:
     traceparent: str = ""
     admission: Admission = field(default_factory=Admission, repr=False, compare=False)
     authorization: str = field(default="", repr=False, compare=False)
+    last_event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

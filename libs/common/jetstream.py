@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http.client import HTTPException
+from ssl import SSLContext
 from typing import Any, cast
 from urllib.request import urlopen
 from uuid import uuid4
@@ -19,7 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from libs.common.streams import LOG, PREFIXES, Append, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
+from libs.common.streams import LOG, STREAMS, Append, Entry, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
 
 logger = structlog.get_logger()
 
@@ -37,7 +38,7 @@ def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
     """The one right configuration of a stream. What is stored is never removed by it (D4)."""
     return {
         "name": name,
-        "subjects": [f"{PREFIXES[name]}.>"],
+        "subjects": [f"{STREAMS[name]}.>"],
         "retention": "limits",
         "storage": "file",
         "num_replicas": replicas,
@@ -60,11 +61,15 @@ def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
     }
 
 
+_Message = tuple[str, dict[str, str], bytes]
+"""Subject, headers and payload."""
+
+
 class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
     """The server or a stream is not set up as the code demands; starting would risk acknowledged events."""
 
 
-async def connect(url: str, name: str) -> Client:
+async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     """A connection that reconnects for ever, with an inbox of its own."""
 
     async def on_error(error: Exception) -> None:
@@ -81,6 +86,7 @@ async def connect(url: str, name: str) -> Client:
     await client.connect(
         url,
         name=name,
+        tls=tls,
         inbox_prefix=f"_INBOX_{name}_{uuid4().hex[:8]}".encode(),
         allow_reconnect=True,
         max_reconnect_attempts=-1,
@@ -97,28 +103,28 @@ async def connect(url: str, name: str) -> Client:
 
 async def create_streams(client: Client, replicas: int) -> None:
     """Creates the streams that are missing. For set-up jobs only: services never change streams."""
-    for name in PREFIXES:
+    for name in STREAMS:
         answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
         if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
 
-def _read_varz(monitor_url: str) -> dict[str, Any]:
+def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:
     try:
-        with urlopen(f"{monitor_url}/varz", timeout=5) as answer:  # noqa: S310 - the address is the operator's setting
+        with urlopen(f"{monitor_url}/varz", timeout=5, context=tls) as answer:  # noqa: S310 - the address is the operator's setting
             varz: dict[str, Any] = json.load(answer)
             return varz
     except HTTPException as broken:
         raise OSError(f"the answer of {monitor_url} broke off") from broken
 
 
-async def check_configuration(client: Client, replicas: int, monitor_url: str) -> None:
+async def check_configuration(client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None) -> None:
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored can vanish (D4).
 
     `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer,
     NoAnswer or NoResponders when the streams do not, the latter also while the server has yet to open its store.
     """
-    varz = await asyncio.to_thread(_read_varz, monitor_url)
+    varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
     config = varz.get("jetstream", {}).get("config")
     if config is None:  # monitoring begins before; a server without a store would not answer for streams either
         raise NoResponders
@@ -126,7 +132,7 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str) -
     version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
     if version < (2, 15, 1):
         problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    for name in PREFIXES:
+    for name in STREAMS:
         answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
         if "error" in answer:
             problems.append(f"stream {name}: {answer['error']['description']}")
@@ -142,7 +148,7 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str) -
 
 
 class JetStreamStream:
-    """Fulfils `streams.Stream` on one JetStream stream. One instance a process and stream."""
+    """Fulfils `streams.OneWriterStream` on one JetStream stream. One instance a process and stream."""
 
     def __init__(self, client: Client, name: str = LOG, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.name = name
@@ -154,12 +160,26 @@ class JetStreamStream:
         self._subscribed: asyncio.Task[None] | None = None
 
     async def publish(self, batch: Sequence[Append]) -> int:
+        return await self._send([*_messages(batch)])
+
+    async def publish_behind(self, position: int, entries: Sequence[tuple[str, Entry]]) -> int:
+        messages = [(subject, _headers(entry), entry.payload) for subject, entry in entries]
+        messages[0][1]["Nats-Expected-Last-Sequence"] = str(position)
+        return await self._send(messages)
+
+    async def _send(self, messages: list[_Message]) -> int:
+        """Writes all messages or none, in one atomic batch."""
         if not self._client.is_connected:  # and nothing is kept for when it is: whoever asks again has it still
             raise NoResponders
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[int] = loop.create_future()
-        messages = list(_messages(batch, self.name))
-        atomic = len(messages) > 1
+        messages[0][1]["Nats-Expected-Stream"] = self.name
+        if atomic := len(messages) > 1:
+            batch_id = uuid4().hex
+            for number, (_, headers, _) in enumerate(messages, 1):
+                headers["Nats-Batch-Id"] = batch_id
+                headers["Nats-Batch-Sequence"] = str(number)
+            messages[-1][1]["Nats-Batch-Commit"] = "1"
 
         def on_answer(message: Msg) -> None:
             if not answered.done():
@@ -203,6 +223,8 @@ class JetStreamStream:
             found.append(_stored_at_leader(answer["message"]))
 
     async def read_at(self, position: int) -> Stored | None:
+        if position < 1:  # the server would refuse to look
+            return None
         answer = await self._api(f"STREAM.MSG.GET.{self.name}", {"seq": position})
         if "error" in answer:
             if answer["error"]["err_code"] == NOT_FOUND:
@@ -308,29 +330,19 @@ class JetStreamStream:
         await self._client.subscribe(f"{self._inbox}.*", cb=dispatch)
 
 
-_Message = tuple[str, dict[str, str], bytes]
+def _headers(entry: Entry) -> dict[str, str]:
+    return {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
 
 
-def _messages(batch: Sequence[Append], stream: str) -> Iterator[_Message]:
+def _messages(batch: Sequence[Append]) -> Iterator[_Message]:
     """Subject, headers and payload of every entry."""
-    total = sum(len(append.entries) for append in batch)
-    batch_id = uuid4().hex if total > 1 else ""
-    number = 0
     for append in batch:
         expected = str(append.expected)
         for entry in append.entries:
-            number += 1
-            headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+            headers = _headers(entry)
             if expected:
                 headers["Nats-Expected-Last-Subject-Sequence"] = expected
                 expected = ""
-            if batch_id:
-                headers["Nats-Batch-Id"] = batch_id
-                headers["Nats-Batch-Sequence"] = str(number)
-                if number == total:
-                    headers["Nats-Batch-Commit"] = "1"
-            if number == 1:
-                headers["Nats-Expected-Stream"] = stream
             yield append.subject, headers, entry.payload
 
 

@@ -44,6 +44,25 @@ class WrongKey(Exception):  # noqa: N818 - states what is the case
     """The key-encryption key is another one than before; every name would be unreadable."""
 
 
+class Sealer:
+    """Seals small secrets with AES-256-GCM under the key-encryption key (`kek`, 32 bytes).
+
+    Each is bound to what it is of, and opens as nothing else: an employee's id, a webhook's subject.
+    """
+
+    def __init__(self, kek: bytes) -> None:
+        self._cipher = AESGCM(kek)
+
+    def seal(self, secret: bytes, of: str) -> bytes:
+        """The nonce and the ciphertext."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, secret, of.encode())
+
+    def unseal(self, sealed: bytes, of: str) -> bytes:
+        """The secret. Raises InvalidTag for another key, or for what was sealed as something else's."""
+        return self._cipher.decrypt(sealed[:12], sealed[12:], of.encode())
+
+
 class DataKeys(Protocol):
     """Where the codec gets keys from."""
 
@@ -62,13 +81,13 @@ class SqlDataKeys:
 
     def __init__(self, engine: AsyncEngine, kek: bytes) -> None:
         self._engine = engine
-        self._kek = AESGCM(kek)
+        self._sealer = Sealer(kek)
         self._cache: dict[str, tuple[float, bytes]] = {}
 
     async def get_or_create(self, employee_id: str) -> bytes:
         if (key := self._cached(employee_id)) is not None:
             return key
-        fresh = self._wrap(employee_id, AESGCM.generate_key(256))
+        fresh = self._sealer.seal(AESGCM.generate_key(256), employee_id)
         async with writing(self._engine) as transaction:
             await transaction.execute(
                 insert_new(DATA_KEYS, transaction), {"employee_id": employee_id, "wrapped": fresh}
@@ -85,7 +104,7 @@ class SqlDataKeys:
             wrapped = await connection.scalar(select(DATA_KEYS.c.wrapped).where(DATA_KEYS.c.employee_id == employee_id))
         if wrapped is None:
             return None
-        key = self._unwrap(employee_id, wrapped)
+        key = self._sealer.unseal(wrapped, employee_id)
         self._keep(employee_id, key)
         return key
 
@@ -101,7 +120,7 @@ class SqlDataKeys:
                 rows = await connection.execute(query.where(some, DATA_KEYS.c.wrapped.is_not(None)))
                 found.update(tuple(row) for row in rows)
         for employee_id, wrapped in found.items():
-            self._keep(employee_id, self._unwrap(employee_id, wrapped))
+            self._keep(employee_id, self._sealer.unseal(wrapped, employee_id))
         return frozenset(unsure) - found.keys()
 
     async def check(self) -> None:
@@ -110,7 +129,7 @@ class SqlDataKeys:
             row = (await connection.execute(select(DATA_KEYS).where(DATA_KEYS.c.wrapped.is_not(None)).limit(1))).first()
         try:
             if row is not None:
-                self._unwrap(row.employee_id, row.wrapped)
+                self._sealer.unseal(row.wrapped, row.employee_id)
         except InvalidTag as error:
             raise WrongKey("the key-encryption key is not the one that wrapped the data keys: restore it") from error
 
@@ -131,10 +150,3 @@ class SqlDataKeys:
     def _cached(self, employee_id: str) -> bytes | None:
         until, key = self._cache.get(employee_id, (0.0, b""))
         return key if time.monotonic() < until else None
-
-    def _unwrap(self, employee_id: str, wrapped: bytes) -> bytes:
-        return self._kek.decrypt(wrapped[:12], wrapped[12:], employee_id.encode())
-
-    def _wrap(self, employee_id: str, key: bytes) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._kek.encrypt(nonce, key, employee_id.encode())

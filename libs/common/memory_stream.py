@@ -16,6 +16,7 @@ from libs.common.streams import (
     OVERLAPPING_SUBJECTS,
     WRONG_LAST_SEQUENCE,
     Append,
+    Entry,
     Feed,
     NoAnswer,
     NoResponders,
@@ -28,7 +29,7 @@ from libs.common.streams import (
 
 
 class MemoryStream:
-    """Fulfils `streams.Stream`.
+    """Fulfils `streams.OneWriterStream`.
 
     Attributes:
         replicas: 1 or 3. Tells how a repeated append is refused and whether `read` may lag behind.
@@ -77,6 +78,21 @@ class MemoryStream:
             self._grown.notify_all()
         if self._random.random() < self.lost_acks:
             raise NoAnswer
+        return len(self._entries)
+
+    async def publish_behind(self, position: int, entries: Sequence[tuple[str, Entry]]) -> int:
+        await asyncio.sleep(0)
+        if self.away:
+            raise NoResponders
+        if position != len(self._entries):
+            raise Rejected(WRONG_LAST_SEQUENCE, "wrong last sequence")
+        for subject, entry in entries:
+            stored = Stored(len(self._entries) + 1, subject, entry.payload, entry.event_id)
+            self._entries.append(stored)
+            self._written.append(datetime.now(UTC))
+            self._by_subject[subject].append(stored)
+        async with self._grown:
+            self._grown.notify_all()
         return len(self._entries)
 
     async def read(self, subject: str, after: int = 0) -> list[Stored]:

@@ -1,13 +1,15 @@
 """OperationsService for one service: its followers, what they parked, and rebuilds."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from libs.common.days import timestamp
-from libs.common.errors import NotFound
+from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
-from libs.common.projecting import Follower, State
+from libs.common.projecting import Follower, ParkedAggregate, Standing, State
 from libs.common.rebuilding import rebuild
+from libs.common.streams import Stream
 from stepladder.common.v1 import operations_pb2 as pb
 
 STATES = {
@@ -29,12 +31,30 @@ def troubles(followers: Iterable[pb.Follower]) -> list[str]:
     return found
 
 
+class Following(Protocol):
+    """Whatever follows a stream, as operators see it. See `Follower` for what each does."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stream(self) -> Stream: ...
+
+    async def standing(self) -> Standing: ...
+
+    async def parked(self) -> list[ParkedAggregate]: ...
+
+    async def retry(self, subject: str) -> int: ...
+
+    async def skip(self, subject: str, position: int, reason: str, actor: str) -> int: ...
+
+
 class Operations:
     """Implements stepladder.common.v1.OperationsService."""
 
-    def __init__(self, service: str, followers: Sequence[Follower]) -> None:
+    def __init__(self, service: str, followers: Sequence[Following]) -> None:
         self._service = service
-        self._followers = {follower.handler.name: follower for follower in followers}
+        self._followers = {follower.name: follower for follower in followers}
 
     async def ListFollowers(self, request: pb.ListFollowersRequest, context: Context) -> pb.ListFollowersResponse:
         self._check(request.service)
@@ -92,14 +112,17 @@ class Operations:
 
     async def RebuildFollower(
         self, request: pb.RebuildFollowerRequest, _: Context
-    ) -> AsyncIterator[pb.RebuildFollowerResponse]:
-        async with aclosing(rebuild(self._follower(request.service, request.follower))) as steps:
+    ) -> AsyncGenerator[pb.RebuildFollowerResponse, None]:
+        follower = self._follower(request.service, request.follower)
+        if not isinstance(follower, Follower):
+            raise NotAllowed("NOT_REBUILDABLE", f"{follower.name} keeps no rows that could be built anew")
+        async with aclosing(rebuild(follower)) as steps:
             async for step in steps:
                 yield pb.RebuildFollowerResponse(
                     position=step.position, end=step.end, done=step.done, changed_rows=step.changed_rows
                 )
 
-    def _follower(self, service: str, name: str) -> Follower:
+    def _follower(self, service: str, name: str) -> Following:
         self._check(service)
         if name not in self._followers:
             known = ", ".join(sorted(self._followers))

@@ -45,9 +45,14 @@ def cut_page(request: Message, items: Sequence[T], key: Callable[[T], Sequence[s
     size = page_size(request)
     if len(items) <= size:
         return items, ""
-    last = list(key(items[size - 1]))
+    return items[:size], page_token(request, key(items[size - 1]))
+
+
+def page_token(request: Message, key: Sequence[str | int]) -> str:
+    """The token for the page that starts behind a sort key."""
+    last = list(key)
     content = json.dumps([_digest(request, last), last])
-    return items[:size], base64.urlsafe_b64encode(content.encode()).decode()
+    return base64.urlsafe_b64encode(content.encode()).decode()
 
 
 def page_of(request: Message, items: Iterable[T], key: Callable[[T], Sequence[str | int]]) -> tuple[Sequence[T], str]:

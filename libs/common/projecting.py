@@ -217,7 +217,7 @@ class Follower:
     def __init__(
         self,
         handler: Handler,
-        reading: Reading,
+        reading: Reading[Recorded],
         engine: AsyncEngine,
         *,
         instance: str,
@@ -246,6 +246,11 @@ class Follower:
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._hurry = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """By which operators know it."""
+        return self.handler.name
 
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
@@ -445,7 +450,7 @@ class Follower:
                         async with asyncio.timeout(REST_SECONDS):
                             await self._hurry.wait()
 
-    async def _step(self, entries: Sequence[Heard]) -> None:
+    async def _step(self, entries: Sequence[Heard[Recorded]]) -> None:
         events, parkings = sort(entries, set(self.poisoned))
         last = entries[-1].position
         traceparent = next((event.envelope.traceparent for event in events if event.envelope.traceparent), "")
@@ -631,7 +636,7 @@ class Follower:
         self.state = State.STANDBY
 
 
-def sort(entries: Sequence[Heard], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
+def sort(entries: Sequence[Heard[Recorded]], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
     """The events of entries; aside those that are none, and those behind `poisoned` ones, which grow by them.
 
     Raises what else kept an entry from being decoded: trouble with its key.

@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
 from libs.common.background import ended
-from libs.common.envelope import Codec
-from libs.common.eventsourcing import Recorded
 from libs.common.streams import Feed, NoAnswer, Stored, Stream, matches
 
 BATCH = 2000
@@ -22,36 +21,46 @@ ROOM_BYTES = 4_000_000
 """How much payload may wait for one listener. Who is so far behind gets no more and reads on by itself."""
 
 
+T = TypeVar("T")
+Made_co = TypeVar("Made_co", covariant=True)
+
+
+class Decoder(Protocol[Made_co]):
+    """Makes of an entry what its readers work with."""
+
+    async def decode(self, stored: Stored, /) -> Made_co: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """An entry of the log with its event, or with what keeps it from being one. Several read it: it is not changed."""
+class Heard(Generic[T]):
+    """An entry of a stream with its event, or with what keeps it from being one. Several read it: it is not changed."""
 
     position: int
     subject: str
     size: int
-    outcome: Recorded | Exception
+    outcome: T | Exception
 
 
-async def hear(codec: Codec, entry: Stored) -> Heard:
+async def hear(codec: Decoder[T], entry: Stored) -> Heard[T]:
     """Decodes an entry."""
     try:
-        outcome: Recorded | Exception = await codec.decode(entry)
+        outcome: T | Exception = await codec.decode(entry)
     except Exception as fault:
         outcome = fault
     return Heard(entry.position, entry.subject, len(entry.payload), outcome)
 
 
-class Reading:
+class Reading(Generic[T]):
     """Reads a stream for the listeners of a process, while there are any."""
 
-    def __init__(self, stream: Stream, codec: Codec) -> None:
+    def __init__(self, stream: Stream, codec: Decoder[T]) -> None:
         self.stream = stream
         self.codec = codec
         self._subjects: set[str] = set()
         self._feeds = 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener[T]] = []
         """Those who are handed what comes."""
-        self._by_kind: dict[str, list[Listener]] = {}
+        self._by_kind: dict[str, list[Listener[T]]] = {}
         self._position = 0
         """Everything up to here was handed on."""
         self._created: datetime | None = None
@@ -66,7 +75,7 @@ class Reading:
         self._subjects.update(subjects)
 
     @asynccontextmanager
-    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator["Listener"]:
+    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator["Listener[T]"]:
         """Follows subjects behind a position, as a stream's own feed does."""
         self._feeds += 1
         try:
@@ -81,7 +90,7 @@ class Reading:
             if not self._feeds and self._task is not None:
                 await ended({self._task})
 
-    async def join(self, listener: "Listener") -> int:
+    async def join(self, listener: "Listener[T]") -> int:
         """Hands a listener everything behind a position, which is answered."""
         async with self._starting:
             heard = self._position
@@ -95,13 +104,13 @@ class Reading:
         self._by_kind.clear()
         return self._position
 
-    def leave(self, listener: "Listener") -> None:
+    def leave(self, listener: "Listener[T]") -> None:
         """Hands a listener nothing more."""
         if listener in self._listeners:
             self._listeners.remove(listener)
             self._by_kind.clear()
 
-    def is_joined(self, listener: "Listener") -> bool:
+    def is_joined(self, listener: "Listener[T]") -> bool:
         """Whether a listener is handed what comes."""
         return listener in self._listeners
 
@@ -128,29 +137,29 @@ class Reading:
             for listener in failed:
                 listener.fail(trouble)
 
-    def _wanting(self, entry: Stored) -> Sequence["Listener"]:
+    def _wanting(self, entry: Stored) -> Sequence["Listener[T]"]:
         kind = entry.subject.rpartition(".")[0]
         if kind not in self._by_kind:
             self._by_kind[kind] = [one for one in self._listeners if one.wants(entry.subject)]
         return self._by_kind[kind]
 
 
-class Listener:
+class Listener(Generic[T]):
     """What one follower reads: by itself up to where it joined the others, then what they all are handed."""
 
-    def __init__(self, reading: Reading, subjects: Sequence[str], after: int, own: AsyncExitStack) -> None:
+    def __init__(self, reading: Reading[T], subjects: Sequence[str], after: int, own: AsyncExitStack) -> None:
         self._reading = reading
         self._subjects = subjects
         self._position = after
         self._alone_until = 0
         self._own = own
         self._own_feed: Feed | None = None
-        self._handed: deque[Heard] = deque()
+        self._handed: deque[Heard[T]] = deque()
         self._size = 0
         self._news = asyncio.Event()
         self._trouble: Exception | None = None
 
-    async def next(self, most: int, wait_seconds: float) -> list[Heard]:
+    async def next(self, most: int, wait_seconds: float) -> list[Heard[T]]:
         """Up to `most` entries as soon as there is one; none when `wait_seconds` have passed. Raises as the stream."""
         if not self._handed and self._trouble is None and not self._reading.is_joined(self):
             await self._join()
@@ -173,7 +182,7 @@ class Listener:
         """Whether it follows a subject."""
         return any(matches(subject, pattern) for pattern in self._subjects)
 
-    def take(self, heard: Heard) -> None:
+    def take(self, heard: Heard[T]) -> None:
         """Keeps what was handed on, or leaves when too much waits already."""
         if self._handed and self._size + heard.size > ROOM_BYTES:
             self._reading.leave(self)
@@ -193,7 +202,7 @@ class Listener:
         last = max([await self._reading.stream.last_position(subject) for subject in self._subjects])
         self._alone_until = min(joined, last)
 
-    async def _read_alone(self, most: int, wait_seconds: float) -> list[Heard]:
+    async def _read_alone(self, most: int, wait_seconds: float) -> list[Heard[T]]:
         if self._own_feed is None:
             feed = self._reading.stream.feed(self._subjects, self._position)
             self._own_feed = await self._own.enter_async_context(feed)

@@ -41,6 +41,9 @@ Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
 
 TRACEPARENT_KEY = "traceparent"
+HOW_TO_AUTHENTICATE = ("www-authenticate", "Bearer")
+"""What HTTP wants said with 401 (RFC 9110, 11.6.1; RFC 6750, 3); over REST it becomes a header."""
+LAST_EVENT_ID_KEY = "last-event-id"
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -102,7 +105,9 @@ def add_service(server: aio.Server, service: ServiceDescriptor, implementation: 
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(address: str, *, retry: bool = True, token: str = "") -> aio.Channel:
+def connect(
+    address: str, *, retry: bool = True, token: str = "", credentials: grpc.ChannelCredentials | None = None
+) -> aio.Channel:
     """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
 
     `token` goes with each call that brings none of its own.
@@ -116,18 +121,18 @@ def connect(address: str, *, retry: bool = True, token: str = "") -> aio.Channel
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
-    return aio.insecure_channel(
-        address,
-        interceptors=with_token(token) if token else None,
-        options=[
-            ("grpc.service_config", config),
-            ("grpc.enable_retries", int(retry)),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
-        ],
-    )
+    interceptors = with_token(token) if token else None
+    options = [
+        ("grpc.service_config", config),
+        ("grpc.enable_retries", int(retry)),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
+    ]
+    if credentials is None:
+        return aio.insecure_channel(address, interceptors=interceptors, options=options)
+    return aio.secure_channel(address, credentials, interceptors=interceptors, options=options)
 
 
 class _WithToken:
@@ -195,16 +200,19 @@ class _Method:
             self._run, self.handler = self._unary, grpc.unary_unary_rpc_method_handler(self._answer)
 
     async def _answer(self, incoming: Any, call: _Call) -> bytes | None:
-        tokens, traceparent = list[str](), ""
+        tokens, traceparent, last_event_id = list[str](), "", ""
         for key, value in call.invocation_metadata() or ():
             if key == AUTHORIZATION_KEY:
                 tokens.append(str(value))
             elif key == TRACEPARENT_KEY:
                 traceparent = str(value)
+            elif key == LAST_EVENT_ID_KEY:
+                last_event_id = str(value)
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
         with remote_span(self._name, traceparent) as span:
             try:
-                return await self._run(incoming, call, await self._admitted(", ".join(tokens)))
+                context = replace(await self._admitted(", ".join(tokens)), last_event_id=last_event_id)
+                return await self._run(incoming, call, context)
             except (Unauthenticated, Forbidden) as error:
                 logger.info("call_refused", reason=error.reason)
                 status = _status_of(error)
@@ -213,7 +221,10 @@ class _Method:
             span.set_attribute("rpc.grpc.status_code", status.code)
             if status.code == code_pb2.INTERNAL:
                 span.set_status(StatusCode.ERROR)
-        return await call.abort_with_status(rpc_status.to_status(status))
+        ended: Any = rpc_status.to_status(status)  # a named tuple, which its type does not say
+        if status.code == code_pb2.UNAUTHENTICATED:
+            ended = ended._replace(trailing_metadata=(*ended.trailing_metadata, HOW_TO_AUTHENTICATE))  # noqa: SLF001 - as above
+        return await call.abort_with_status(ended)
 
     async def _admitted(self, authorization: str) -> Context:
         """What a caller's call comes with, as far as can be told without its request."""

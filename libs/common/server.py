@@ -19,6 +19,7 @@ from libs.common.auth import Tokens
 from libs.common.eventsourcing import Context
 from libs.common.rpc import MAX_MESSAGE_BYTES, Clock, Shell, Standing, add_service
 from libs.common.settings import Settings
+from libs.common.tls import server_credentials
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -92,7 +93,11 @@ async def serve(
     shown = [*names, *(descriptor.full_name for descriptor in behind), health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(shown, server)
     host, _, _ = settings.address_of(service).rpartition(":")
-    port = server.add_insecure_port(settings.address_of(service))
+    credentials = server_credentials(settings)
+    if credentials is None:
+        port = server.add_insecure_port(settings.address_of(service))
+    else:
+        port = server.add_secure_port(settings.address_of(service), credentials)
     await server.start()
     serving = Serving(f"{host}:{port}", (health.OVERALL_HEALTH, *names), checks)
     await serving.set_serving(True)

@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -17,19 +18,21 @@ from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
 from libs.common.envelope import Codec, event_types
+from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
 from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
-from libs.common.operations import Operations
+from libs.common.operations import Following, Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
 from libs.common.rpc import Standing
 from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
 from libs.common.settings import Settings, load_settings
-from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
+from libs.common.streams import EVENTS, LOG, PREFIXES, NoAnswer, NoResponders, OneWriterStream, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
+from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2
 
 logger = structlog.get_logger()
@@ -71,19 +74,28 @@ class Together:
         return end
 
 
+class Relaying(Following, Protocol):
+    """What follows a stream in a way of its own."""
+
+    async def run(self) -> None: ...
+
+
 @dataclass
 class Service:
-    """One service's parts. Followers and clocks that are added run while the service does."""
+    """One service's parts. Followers, relays and clocks that are added run while the service does."""
 
     name: str
     settings: Settings
     commands: Commands
     engine: AsyncEngine
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, Reading[Recorded]]
     codec: Codec
+    public: OneWriterStream
+    """EVENTS, which the relay writes."""
     now: Callable[[], datetime] = utc_now
     standing: Standing = nothing_to_anybody
     followers: list[Follower] = field(default_factory=list)
+    relays: list[Relaying] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
@@ -98,7 +110,11 @@ class Service:
 
     def today(self) -> date:
         """The calendar day at the site."""
-        return self.now().astimezone(self.settings.site_time_zone).date()
+        return self.day(self.now())
+
+    def day(self, moment: datetime) -> date:
+        """The calendar day at the site at a moment."""
+        return moment.astimezone(self.settings.site_time_zone).date()
 
     def site_clock(self) -> datetime:
         """What the clock on the wall says at the site, written as if it were UTC: for days that begin there."""
@@ -110,6 +126,10 @@ class Service:
         follower = Follower(handler, reading, self.engine, instance=self.settings.instance, now=self.now)
         self.followers.append(follower)
         return follower
+
+    def operations(self) -> Operations:
+        """What operators ask of the followers that were added."""
+        return Operations(self.name, [*self.followers, *self.relays])
 
     def together(self, *followers: Follower) -> Together:
         """Followers of one stream whose read models are read together."""
@@ -127,16 +147,28 @@ class Service:
         self.clocks.append(Clock(follower, table, self.engine, now or self.now, commands, together))
 
     @asynccontextmanager
-    async def serving(self, implementations: Mapping[ServiceDescriptor, object]) -> AsyncIterator[Serving]:
-        """Serves and follows while the context lasts; then answers running calls, and lets go of the followers."""
-        operations = {
-            operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: Operations(self.name, self.followers)
-        }
-        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+    async def serving(
+        self, implementations: Mapping[ServiceDescriptor, object], *, behind: Iterable[ServiceDescriptor] = ()
+    ) -> AsyncIterator[Serving]:
+        """Serves and follows while the context lasts; then answers running calls, and lets go of the followers.
+
+        `behind`: see `server.serve`.
+        """
+        operations = {operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: self.operations()}
+        running = [
+            *(follower.run() for follower in self.followers),
+            *(relay.run() for relay in self.relays),
+            *(clock.run() for clock in self.clocks),
+        ]
         async with (
             in_background(*running),
             serve(
-                self.settings, self.name, {**implementations, **operations}, clock=self.now, standing=self.standing
+                self.settings,
+                self.name,
+                {**operations, **implementations},
+                clock=self.now,
+                standing=self.standing,
+                behind=behind,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address)
@@ -164,7 +196,8 @@ async def open_service(
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
-        client = await connect(settings.nats_url, name)
+        tls = client_context(settings)
+        client = await connect(settings.nats_url, name, tls)
         stack.push_async_callback(_close, client)
         engine = open_database(settings.database_for(name), disposable=True)
         stack.push_async_callback(engine.dispose)
@@ -176,7 +209,7 @@ async def open_service(
         try:
             while True:
                 try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url)
+                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls)
                     break
                 except (OSError, NoAnswer, NoResponders) as trouble:
                     logger.warning("log_away", error=type(trouble).__name__)
@@ -192,7 +225,9 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, now)
+        yield Service(
+            name, settings, Commands(logs, codec), engine, readings, codec, JetStreamStream(client, EVENTS), now
+        )
 
 
 async def _close(client: Client) -> None:

@@ -5,6 +5,7 @@ import binascii
 import re
 import socket
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Never
 from zoneinfo import ZoneInfo
@@ -32,6 +33,19 @@ def _one_or_three(value: int) -> int:
     return value
 
 
+def _networks(value: str) -> str:
+    parse_networks(value)
+    return value
+
+
+def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """Networks with commas between them. Raises ValueError."""
+    try:
+        return [ip_network(one.strip()) for one in text.split(",") if one.strip()]
+    except ValueError:
+        raise ValueError("must be networks with commas between them, such as 10.1.0.0/16,fd00::/8") from None
+
+
 Address = Annotated[
     str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
 ]
@@ -43,6 +57,10 @@ DatabaseUrl = Annotated[
 ]
 HttpUrl = Annotated[str, _written(r"https?://.+", "must start with http:// or https://")]
 OptionalHttpUrl = Annotated[str, _written(r"(https?://.+)?", "must start with http:// or https://, or be empty")]
+Origins = Annotated[
+    str,
+    _written(r"(https?://[^\s/]+( https?://[^\s/]+)*)?", "must be such as https://hr.example, separated by spaces"),
+]
 NatsUrl = Annotated[str, _written(r"(nats|tls)://.+", "must start with nats:// or tls://")]
 
 
@@ -58,6 +76,15 @@ class Settings(BaseSettings):
         default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
     )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
+    allowed_origins: Origins = Field(
+        default="", description="origins of web pages whose scripts may call (CORS), separated by spaces; empty: none"
+    )
+    calls_per_second: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="what one caller may keep up; ten seconds of it at once. Each Envoy counts for itself",
+    )
 
     nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
     nats_monitor_url: HttpUrl = Field(
@@ -103,6 +130,17 @@ class Settings(BaseSettings):
         default="", repr=False, description="what `stepladder` calls with; empty: a token of the embedded issuer"
     )
 
+    tls_certificate: str = Field(
+        default="",
+        description="file with this process's certificate (PEM, with its chain); empty: plain text inside the system",
+    )
+    tls_key: str = Field(default="", description="file with the certificate's key (PEM)")
+    tls_authority: str = Field(
+        default="",
+        validate_default=True,
+        description="file with the authority (PEM) of which everybody inside the system shows a certificate",
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -128,6 +166,11 @@ class Settings(BaseSettings):
         default=0.1, ge=0, le=1, description="share traced of the calls whose caller does not say; needs otlp_endpoint"
     )
 
+    webhook_http: bool = Field(default=False, description="webhooks may go to http://, too: for development")
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="", description="internal networks to which webhooks may go, such as 10.1.0.0/16,fd00::/8"
+    )
+
     shutdown_grace_seconds: float = Field(
         default=10.0, ge=0, description="how long running calls may go on after a stop"
     )
@@ -139,6 +182,13 @@ class Settings(BaseSettings):
             raise ValueError("a clock that is ahead is for trying: only `stepladder up --days-ahead` sets it")
         return days
 
+    @field_validator("tls_authority")
+    @classmethod
+    def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
+        if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
+            raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        return authority
+
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""
         return self.database_url.replace("{service}", service)
@@ -147,6 +197,10 @@ class Settings(BaseSettings):
         """Where a service listens, by its name."""
         address: str = getattr(self, f"{service}_address")
         return address
+
+    def allowed_networks(self) -> list[IPv4Network | IPv6Network]:
+        """Those of `webhook_networks`."""
+        return parse_networks(self.webhook_networks)
 
     def key_encryption_key(self) -> bytes:
         """The 32 bytes in `kek_file`. Without them there is nothing to do: ends the process as `load_settings` does."""

@@ -11,7 +11,12 @@ LOG_RESTRICTED = "LOG_RESTRICTED"
 """What only few people may read. Its positions say nothing about those of LOG: neither is before the other."""
 
 PREFIXES = {LOG: "log", LOG_RESTRICTED: "restricted"}
-"""What the subjects of each stream begin with. Stored for ever."""
+"""What the subjects of each stream of the log begin with. Stored for ever."""
+
+EVENTS = "EVENTS"
+"""What the world outside is shown of LOG, in its order: written by the relay only, and no part of the log."""
+STREAMS = {**PREFIXES, EVENTS: "events"}
+"""What the subjects of every stream begin with."""
 
 MAX_BATCH = 1000
 """Most entries of one atomic batch (JetStream's limit)."""
@@ -158,3 +163,10 @@ class Stream(Protocol):
 
     async def state(self) -> StreamState:
         """Where the stream stands, asked of the leader."""
+
+
+class OneWriterStream(Stream, Protocol):
+    """A stream that is written as a whole: whoever writes knows where it ends."""
+
+    async def publish_behind(self, position: int, entries: Sequence[tuple[str, Entry]]) -> int:
+        """Writes entries, each under its subject, iff the stream ends at a position; otherwise as `publish`."""

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import metrics, trace
@@ -17,12 +17,10 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, SamplingResu
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import Processor, WrappedLogger
 
 from libs.common.settings import Settings
-
-if TYPE_CHECKING:  # the gateway does without SQLAlchemy
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Fields = MutableMapping[str, Any]
 
@@ -133,7 +131,7 @@ class _RemoteSpansByRatio(TraceIdRatioBased):
         return super().should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
 
-def instrument_engine(engine: "AsyncEngine") -> None:
+def instrument_engine(engine: AsyncEngine) -> None:
     """Makes a span of every SQL statement (its text, without parameters), if `tracing` is on."""
     if _Process.tracer is None:
         return

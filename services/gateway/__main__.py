@@ -2,16 +2,34 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 
-import structlog
+from sqlalchemy import MetaData
 
+from libs.common.background import in_background
+from libs.common.keys import Sealer
+from libs.common.operations import Operations
 from libs.common.rpc import connect
-from libs.common.server import Serving, run, serve, until_stopped
-from libs.common.service import clock_of
+from libs.common.server import Serving, run, until_stopped
+from libs.common.service import clock_of, open_service, utc_now
 from libs.common.settings import Settings, load_settings
 from libs.common.telemetry import start_logging, tracing
+from libs.common.tls import channel_credentials
+from libs.facts.callers import standing_in
+from libs.facts.people import People
+from libs.facts.reaching import Reaches
+from services.gateway.addresses import Addresses
+from services.gateway.deliveries import Deliveries
+from services.gateway.delivering import Delivering, Tools
+from services.gateway.docs_api import DocsApi
+from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
-from services.gateway.operations_api import OperationsApi
+from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.publication import publications
+from services.gateway.relay import Relay
+from services.gateway.sending import open_sender
+from services.gateway.webhook_api import WebhookApi
+from services.gateway.webhooks import Webhooks
 from stepladder.coaching.v1 import (
     case_file_pb2,
     comparison_pb2,
@@ -27,9 +45,11 @@ from stepladder.coaching.v1 import (
     training_pb2,
     worklist_pb2,
 )
+from stepladder.coaching.v1 import events_pb2 as coaching_events
 from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
-from stepladder.gateway.v1 import home_pb2
+from stepladder.gateway.v1 import docs_pb2, event_stream_pb2, home_pb2, webhook_pb2
+from stepladder.gateway.v1 import events_pb2 as gateway_events
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
@@ -45,6 +65,7 @@ from stepladder.performance.v1 import (
     roster_pb2,
     scorecard_pb2,
 )
+from stepladder.performance.v1 import events_pb2 as performance_events
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -57,7 +78,14 @@ from stepladder.promotion.v1 import (
     post_pb2,
     scoring_pb2,
 )
+from stepladder.promotion.v1 import events_pb2 as promotion_events
 
+EVENTS = (
+    performance_events.DESCRIPTOR,
+    coaching_events.DESCRIPTOR,
+    promotion_events.DESCRIPTOR,
+    gateway_events.DESCRIPTOR,
+)
 SERVICES = ("performance", "coaching", "promotion")
 CONTRACTS = (
     plan_pb2,
@@ -99,34 +127,55 @@ CONTRACTS = (
 )
 """Of the services behind the front door; callers find them by reflection here."""
 
-logger = structlog.get_logger()
-
 
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
-    """Serves while the context lasts, whether or not the services are there."""
+    """Serves while the context lasts, whether or not the services behind it are there."""
     async with AsyncExitStack() as stack:
-        services = {
-            name: OperationsServiceStub(
-                await stack.enter_async_context(connect(settings.address_of(name), retry=False))
-            )
-            for name in SERVICES
-        }
+        service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
+        service.standing = standing_in(service.commands)
+        people = People(MetaData())
+        at_people = service.follow(people)
+        events = EventApi(service, Reaches(service, people, at_people), publications(EVENTS))
+        service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
+        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        credentials = channel_credentials(settings)
+        for name in SERVICES:
+            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            channel = await stack.enter_async_context(opened)
+            services[name] = Elsewhere(name, OperationsServiceStub(channel))
+        metadata = MetaData()
+        webhooks = Webhooks(metadata)
+        at_webhooks = service.follow(webhooks)
+        addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
+        tools = Tools(
+            service,
+            webhooks,
+            Deliveries(metadata, service.engine),
+            await stack.enter_async_context(open_sender(addresses, utc_now)),
+            Sealer(settings.key_encryption_key()),
+            Random(),  # noqa: S311 - spreads attempts, nothing secret
+        )
+        types = frozenset(one.type for one in publications(EVENTS).values())
         implementations = {
+            event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
+            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
+            docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
-        async with serve(settings, "gateway", implementations, clock=clock_of(settings), behind=behind) as serving:
-            yield serving
+        await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
+        serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
+        stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
+        yield serving
 
 
 async def main() -> None:
     settings = load_settings()
     start_logging("gateway", settings)
     with tracing("gateway", settings):
-        async with open_gateway(settings) as serving:
-            logger.info("service_ready", address=serving.address)
+        async with open_gateway(settings):
             await until_stopped()
 
 

@@ -13,8 +13,10 @@ from google.api.httpbody_pb2 import HttpBody
 from grpc.aio import AioRpcError
 
 from libs.common.eventsourcing import Context
+from libs.common.operations import Operations
+from libs.common.projecting import RETRY
+from services.gateway.operations_api import Elsewhere
 from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
-from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1.home_pb2 import GetHomeRequest
 
 ANSWER_SECONDS = 2.0
@@ -30,12 +32,14 @@ _STATES = {Follower.STATE_RUNNING: "running", Follower.STATE_STANDBY: "standby",
 class HomeApi:
     """Implements stepladder.gateway.v1.HomeService; asks each service, by name, how its followers are."""
 
-    def __init__(self, services: Mapping[str, OperationsServiceStub], public_port: int) -> None:
+    def __init__(self, services: Mapping[str, Operations | Elsewhere], public_port: int) -> None:
         self._services = services
         self._public_port = public_port
 
     async def GetHome(self, _: GetHomeRequest, context: Context) -> HttpBody:
-        standings = await asyncio.gather(*(_standing(name, stub) for name, stub in self._services.items()))
+        standings = await asyncio.gather(
+            *(_standing(name, service, context) for name, service in self._services.items())
+        )
         page = _PAGE.substitute(
             services="\n".join(standings),
             address=f"localhost:{self._public_port}",
@@ -48,13 +52,14 @@ class HomeApi:
         return HttpBody(content_type="text/html; charset=utf-8", data=page.encode())
 
 
-async def _standing(service: str, stub: OperationsServiceStub) -> str:
+async def _standing(name: str, service: Operations | Elsewhere, context: Context) -> str:
     """A service's part of the page."""
     try:
-        answer = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=ANSWER_SECONDS)
-    except AioRpcError as error:
-        return f'<h3>{escape(service)} <span class="bad">away ({error.code().name})</span></h3>'
-    return f"<h3>{escape(service)}</h3>\n{_table(answer.followers)}"
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await service.ListFollowers(ListFollowersRequest(service=name), context)
+    except (AioRpcError, TimeoutError, *RETRY):
+        return f'<h3>{escape(name)} <span class="bad">away</span></h3>'
+    return f"<h3>{escape(name)}</h3>\n{_table(answer.followers)}"
 
 
 def _table(followers: Sequence[Follower]) -> str:

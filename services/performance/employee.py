@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
+from libs.common.updates import updated
 from libs.facts import employee
 from libs.facts.employee import Position, State
-from services.performance.updates import updated
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,

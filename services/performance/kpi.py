@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Aggregate, Context
-from services.performance.updates import updated
+from libs.common.updates import updated
 from stepladder.performance.v1.events_pb2 import KpiCreated, KpiUpdated
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, UpdateKpiRequest
 

@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from libs.common.days import parse_day
 from libs.common.errors import AlreadyExists, NotFound
 from libs.common.eventsourcing import Context
+from libs.common.updates import updated
 from libs.facts import team
 from libs.facts.team import State
-from services.performance.updates import updated
 from stepladder.performance.v1.directory_pb2 import AppointTeamLeadRequest, CreateTeamRequest, Team, UpdateTeamRequest
 from stepladder.performance.v1.events_pb2 import TeamCreated, TeamLeadAppointed, TeamRenamed
 

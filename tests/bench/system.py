@@ -12,24 +12,16 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from libs.cli.embedded import running
 from libs.common.jetstream import JetStreamStream
 from libs.common.log import EventLog
-from libs.common.settings import Settings
 from libs.common.streams import Append, Entry
 from tests.bench.figures import Figure, Measured, Stopwatch, compare
 from tests.bench.running import new_folder, running_log
-from tests.servers import free_port, running_postgres
+from tests.servers import own_ports, running_postgres
 
 READY_LIMIT_SECONDS = 5.0
 MEMORY_LIMIT_MB = 400.0
 WRITERS = 64
 EVENTS = 10
 PAYLOAD = b"x" * 300
-
-
-def own_ports() -> Settings:
-    """Settings with ports of their own for every service."""
-    names = ("performance", "coaching", "promotion", "gateway")
-    addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in names}
-    return Settings(**addresses, public_port=free_port())  # type: ignore[arg-type] # addresses are strings
 
 
 async def ready_seconds(quick: bool) -> Measured:

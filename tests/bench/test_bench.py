@@ -22,6 +22,8 @@ GOALS = {
     "peer_append": 5,
     "ready_seconds": 1.0,
     "rss_mb": 1.0,
+    "subscriber_p99": 1.0,
+    "sse_subscribers": 1.0,
     "dry_run": 1.0,
 }
 

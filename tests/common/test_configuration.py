@@ -17,7 +17,7 @@ from libs.common.jetstream import (
     create_streams,
     stream_configuration,
 )
-from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, NoResponders, Rejected
+from libs.common.streams import EVENTS, LOG, LOG_RESTRICTED, STREAMS, NoResponders, Rejected
 from tests.servers import running_nats
 
 
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 async def client(server: NatsServer) -> AsyncIterator[Client]:
     """A connection to it, with the streams gone; each test makes those that it needs."""
     client = await connect(server.url, "test")
-    for name in PREFIXES:
+    for name in STREAMS:
         await jetstream._request(client, f"$JS.API.STREAM.DELETE.{name}", {})
     yield client
     await client.close()
@@ -97,10 +97,10 @@ async def test_a_server_that_does_not_sync_every_write_is_refused(tmp_path: Path
         server.stop()
 
 
-@pytest.mark.parametrize("missing", list(PREFIXES))
+@pytest.mark.parametrize("missing", list(STREAMS))
 async def test_a_missing_stream_is_named(client: Client, server: NatsServer, missing: str) -> None:
     """Services never make streams themselves."""
-    for name in PREFIXES:
+    for name in STREAMS:
         if name != missing:
             await make(client, name)
     assert await problems(client, server) == [f"stream {missing}: stream not found"]
@@ -131,6 +131,7 @@ ALTERED: list[tuple[str, Any]] = [
 async def test_an_altered_stream_is_refused(client: Client, server: NatsServer, key: str, value: object) -> None:
     """Whatever could lose an event, or an answer about one, is named with what it must be."""
     await make(client, LOG_RESTRICTED)
+    await make(client, EVENTS)
     await make(client, LOG, **{key: value})
     wanted = stream_configuration(LOG, 1)[key]
     (problem,) = await problems(client, server)
@@ -141,6 +142,7 @@ async def test_an_altered_stream_is_refused(client: Client, server: NatsServer, 
 async def test_roll_ups_are_refused(client: Client, server: NatsServer) -> None:
     """The server takes them only where purging is allowed; both are named."""
     await make(client, LOG_RESTRICTED)
+    await make(client, EVENTS)
     await make(client, LOG, allow_rollup_hdrs=True, deny_purge=False)
     found = await problems(client, server)
     assert [problem.split(" is ")[0] for problem in found] == [
@@ -186,6 +188,7 @@ async def test_every_problem_is_told_at_once(client: Client, server: NatsServer)
         "stream LOG: max_age",
         "stream LOG: deny_delete",
         "stream LOG_RESTRICTED: stream not found",
+        "stream EVENTS: stream not found",
     ]
 
 

@@ -22,6 +22,8 @@ from services.coaching.sessions import Sessions
 from services.coaching.sharings import Sharings
 from services.coaching.suggestions import Suggestions
 from services.coaching.trainings import Trainings
+from services.gateway.deliveries import Deliveries
+from services.gateway.webhooks import Webhooks
 from services.performance.calibrations import Calibrations
 from services.performance.detections import Detections
 from services.performance.records import Records as PerformanceRecords
@@ -78,10 +80,11 @@ MODELS: dict[str, list[type[ReadModel]]] = {
         Touched,
         Unfinished,
     ],
+    "gateway": [People, Webhooks],
 }
 
 
-def tables_of(database: str) -> MetaData:
+def tables_of(database: str, engine: AsyncEngine) -> MetaData:
     if database == "keys":
         return keys.METADATA
     metadata = MetaData()
@@ -89,12 +92,14 @@ def tables_of(database: str) -> MetaData:
         model(metadata)
     if database == "promotion":
         Changes(metadata)
+    if database == "gateway":
+        Deliveries(metadata, engine)
     for table in projecting.METADATA.sorted_tables:
         table.to_metadata(metadata)
     return metadata
 
 
-@pytest.mark.parametrize("database", ["performance", "coaching", "promotion", "keys"])
+@pytest.mark.parametrize("database", [*MODELS, "keys"])
 async def test_migrations_make_the_tables_of_the_code(engine: AsyncEngine, database: str) -> None:
     """After migrating, the database is what the code defines; migrating again changes nothing."""
     with pytest.raises(NotMigrated, match="stepladder migrate"):
@@ -105,6 +110,6 @@ async def test_migrations_make_the_tables_of_the_code(engine: AsyncEngine, datab
     assert set(ScriptDirectory.from_config(configuration(database)).get_heads()) == latest(database)
     async with engine.connect() as connection:
         differences = await connection.run_sync(
-            lambda c: compare_metadata(MigrationContext.configure(c), tables_of(database))
+            lambda c: compare_metadata(MigrationContext.configure(c), tables_of(database, engine))
         )
     assert [d for d in differences if "alembic_version" not in str(d)] == []

@@ -67,16 +67,16 @@ async def no_answer(*_: object) -> list[Stored]:
     raise NoAnswer
 
 
-def reading_of(*subjects: str) -> tuple[MemoryStream, CountingCodec, Reading]:
+def reading_of(*subjects: str) -> tuple[MemoryStream, CountingCodec, Reading[Recorded]]:
     stream, codec = MemoryStream(EPOCH), CountingCodec()
     reading = Reading(stream, codec)
     reading.add(subjects)
     return stream, codec, reading
 
 
-async def take(listener: Listener, count: int) -> list[Heard]:
+async def take(listener: Listener[Recorded], count: int) -> list[Heard[Recorded]]:
     """So many entries, however many portions they come in."""
-    heard: list[Heard] = []
+    heard: list[Heard[Recorded]] = []
     async with asyncio.timeout(5):
         while len(heard) < count:
             heard += await listener.next(count - len(heard), 0.5)
@@ -268,7 +268,7 @@ class Others(Policy):
         self.heard += [event.position for event in events]
 
 
-def follow(world: World, reading: Reading, handler: Handler, instance: str = "one") -> Follower:
+def follow(world: World, reading: Reading[Recorded], handler: Handler, instance: str = "one") -> Follower:
     return Follower(handler, reading, world.engine, instance=instance, now=world.now, pause=0.01)
 
 
@@ -377,7 +377,7 @@ def slow_to_close(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> tupl
     return ending, go_on
 
 
-async def come_and_go(reading: Reading) -> None:
+async def come_and_go(reading: Reading[Recorded]) -> None:
     """Listens for a moment."""
     async with reading.feed([TEAMS], 0) as listener:
         await listener.next(1, 0.01)

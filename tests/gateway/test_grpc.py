@@ -70,6 +70,14 @@ async def test_refusal_passes_with_its_details(world: World) -> None:
     assert bad.field_violations[0].field == "plan_id"
 
 
+def reason(error: aio.AioRpcError) -> str:
+    """The stable reason in an error's details."""
+    status, info = answered(error), ErrorInfo()
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    return str(info.reason)
+
+
 async def test_unknown_method_is_unimplemented(world: World) -> None:
     """What nobody answers is UNIMPLEMENTED, whether or not there is such a service."""
     for path in ("/stepladder.coaching.v1.PlanService/FlyPlan", "/somebody.elses.v1.Service/Call"):
@@ -77,6 +85,7 @@ async def test_unknown_method_is_unimplemented(world: World) -> None:
         with pytest.raises(aio.AioRpcError) as caught:
             await call(b"")
         assert caught.value.code() == StatusCode.UNIMPLEMENTED
+    assert reason(caught.value) == "UNKNOWN_METHOD"
 
 
 async def test_service_that_is_away_is_unavailable(world: World) -> None:
@@ -88,13 +97,20 @@ async def test_service_that_is_away_is_unavailable(world: World) -> None:
         )
     assert caught.value.code() == StatusCode.UNAVAILABLE
     assert "{" not in (caught.value.details() or "")
+    assert reason(caught.value) == "SERVICE_AWAY"
 
 
 async def test_too_large_message_is_refused(world: World) -> None:
-    """A message of more than 4 MiB is refused by the service."""
+    """A message of 4 MiB arrives, a larger one is refused with the same reason as over REST."""
+    plans, size = PlanServiceStub(world.channel), 4 * 1024 * 1024
+    fitting = GetPlanRequest(plan_id="p" * (size - 5))
+    assert fitting.ByteSize() == size
     with pytest.raises(aio.AioRpcError) as caught:
-        await PlanServiceStub(world.channel).GetPlan(GetPlanRequest(plan_id="p" * 4 * 1024 * 1024))
-    assert caught.value.code() == StatusCode.RESOURCE_EXHAUSTED
+        await plans.GetPlan(fitting)
+    assert (caught.value.code(), reason(caught.value)) == (StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await plans.GetPlan(GetPlanRequest(plan_id="p" * (size - 4)))
+    assert (caught.value.code(), reason(caught.value)) == (StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE")
 
 
 GRPC_WEB = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}

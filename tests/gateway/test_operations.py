@@ -42,7 +42,7 @@ async def test_dash_asks_all_services(world: World, operations: OperationsServic
         backend.answers["ListFollowers"] = [ListFollowersResponse(followers=[Follower(service=name, name="f")])]
         backend.answers["ListParked"] = [ListParkedResponse(parked=[ParkedAggregate(service=name)])]
     followers = (await operations.ListFollowers(ListFollowersRequest(service="-"))).followers
-    assert [follower.service for follower in followers] == ["performance", "coaching", "promotion"]
+    assert {follower.service for follower in followers} == {"gateway", "performance", "coaching", "promotion"}
     assert world.coaching.heard["ListFollowers"].requests == [ListFollowersRequest(service="coaching")]
     parked = (await operations.ListParked(ListParkedRequest(service="-"))).parked
     assert [aggregate.service for aggregate in parked] == ["performance", "coaching", "promotion"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 from google.api.httpbody_pb2 import HttpBody
@@ -26,7 +27,7 @@ from stepladder.common.v1.operations_pb2 import RebuildFollowerResponse
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Employee, GetEmployeeRequest, Team
 from stepladder.performance.v1.facts_pb2 import RecordFactsRequest, StreamFactsRequest, StreamFactsResponse
 from stepladder.promotion.v1.candidacy_pb2 import ReviewAsManagerRequest
-from tests.gateway.world import World, fact
+from tests.gateway.world import Answer, World, fact
 from tests.tokens import as_system
 
 REBUILD = "/v1/operations/coaching/followers/plans:rebuild"
@@ -121,17 +122,47 @@ async def test_facts_can_be_streamed(world: World) -> None:
     assert world.performance.heard["StreamFacts"].requests == requests
 
 
-async def test_rebuild_streams_its_progress(world: World) -> None:
-    """A stream of answers is a JSON array."""
+def events(answer: Answer) -> list[Any]:
+    """Data of server-sent events, each a JSON object."""
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+    lines = [line for line in answer.body.decode().split("\n\n") if line]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream", "application/json"])
+async def test_rebuild_streams_its_progress(world: World, accept: str) -> None:
+    """A stream of answers is server-sent events, whatever else a caller would like."""
     world.coaching.answers["RebuildFollower"] = [
         RebuildFollowerResponse(position=5, end=9),
         RebuildFollowerResponse(position=9, end=9, done=True, changed_rows=2),
     ]
-    answer = await world.http("POST", REBUILD, {}, dict(as_system("operator")))
-    assert answer.json == [
+    headers = {"accept": accept, **dict(as_system("operator"))}
+    assert events(await world.http("POST", REBUILD, {}, headers)) == [
         {"position": "5", "end": "9", "done": False, "changedRows": "0"},
         {"position": "9", "end": "9", "done": True, "changedRows": "2"},
     ]
+
+
+async def test_an_event_comes_when_it_is_there(world: World) -> None:
+    """The first event of a stream is read while the second has not happened yet."""
+    read = asyncio.Event()
+
+    async def waiting() -> AsyncIterator[Message]:
+        yield RebuildFollowerResponse(position=5, end=9)
+        await read.wait()
+        yield RebuildFollowerResponse(position=9, end=9, done=True)
+
+    world.coaching.answers["RebuildFollower"] = waiting
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.envoy.settings.public_port)
+    try:
+        ((name, token),) = as_system("operator")
+        writer.write(f"POST {REBUILD} HTTP/1.1\r\nhost: x\r\n{name}: {token}\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+        async with asyncio.timeout(20):
+            assert b'"done":false' in await reader.readuntil(b"\n\n")
+            read.set()
+            assert b'"done":true' in await reader.readuntil(b"\n\n")
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +216,7 @@ async def test_many_violations_arrive(world: World) -> None:
 
 
 async def test_rebuild_that_breaks_off_is_not_done(world: World) -> None:
-    """HTTP/1.1 has no place for a refusal behind the first message: the array ends without a `done`."""
+    """HTTP has no place for a refusal behind the first message: the events end without a `done`."""
 
     async def broken() -> AsyncIterator[Message]:
         yield RebuildFollowerResponse(position=5, end=9)
@@ -193,7 +224,7 @@ async def test_rebuild_that_breaks_off_is_not_done(world: World) -> None:
 
     world.coaching.answers["RebuildFollower"] = broken
     answer = await world.http("POST", REBUILD, {}, dict(as_system("operator")))
-    assert [progress["done"] for progress in answer.json] == [False]
+    assert [progress["done"] for progress in events(answer)] == [False]
 
 
 @pytest.mark.parametrize(
@@ -269,17 +300,45 @@ async def test_a_mistyped_decision_is_no_decision(world: World) -> None:
     assert request == ReviewAsManagerRequest(candidacy_id="c1", approved=False, report="so")
 
 
-async def test_every_request_is_logged(world: World) -> None:
-    """A line of JSON names method, path, RPC, outcome and trace, without the query."""
+@pytest.mark.parametrize("headers", [{"x-large": "x" * 62_000}, {f"x-{number}": "x" for number in range(200)}])
+async def test_too_large_headers_are_refused(world: World, headers: Mapping[str, str]) -> None:
+    """Too many or too long headers are refused in the shape of every other error."""
+    answer = await world.http("GET", "/v1/teams", headers=headers)
+    assert (answer.status, answer.json["code"], answer.reasons) == (431, 8, ["HEADERS_TOO_LARGE"])
+
+
+async def test_nothing_is_kept_on_the_way(world: World) -> None:
+    """Answers are about people: no cache keeps one unless its service says so, and no browser guesses its type."""
+    answer = await world.http("GET", "/v1/teams")
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+async def logged(world: World, path: str) -> Any:
+    """Calls a path; what is logged of it."""
     trace = f"00-{time.time_ns():032x}-b7ad6b7169203331-01"
-    await world.http("GET", "/v1/teams?pageToken=private", headers={"traceparent": trace})
+    await world.http("GET", path, headers={"traceparent": trace})
     async with asyncio.timeout(10):
-        while trace not in (log := (world.envoy.folder / "envoy.log").read_text()):
+        while trace not in (log := world.envoy.log.read_text()):
             await asyncio.sleep(0.05)
     (line,) = (line for line in map(json.loads, log.splitlines()) if line.get("traceparent") == trace)
+    return line
+
+
+async def test_every_request_is_logged(world: World) -> None:
+    """A line of JSON names method, path, RPC, outcome and trace, without the query."""
+    line = await logged(world, "/v1/teams?pageToken=private")
     assert (line["event"], line["method"], line["path"], line["code"]) == ("request", "GET", "/v1/teams", 200)
-    assert line["rpc"] == "/stepladder.performance.v1.DirectoryService/ListTeams"
-    assert "private" not in log
+    assert (line["rpc"], line["grpc_code"]) == ("/stepladder.performance.v1.DirectoryService/ListTeams", 0)
+    assert "private" not in world.envoy.log.read_text()
+
+
+async def test_a_refusal_is_logged_with_its_code(world: World) -> None:
+    """The log has the gRPC code that a refusal had, over REST as well, whoever refused."""
+    world.coaching.answers["GetPlan"] = NotAllowed("NOT_NOW", "later")
+    line = await logged(world, "/v1/plans/p1")
+    assert (line["code"], line["grpc_code"]) == (400, 9)
+    line = await logged(world, "/v1/nowhere")
+    assert (line["code"], line["grpc_code"]) == (404, 5)
 
 
 async def test_a_file_comes_as_it_is(world: World) -> None:
@@ -291,3 +350,13 @@ async def test_a_file_comes_as_it_is(world: World) -> None:
     assert answer.body == data
     (asked,) = world.performance.heard["ExportReport"].requests
     assert (asked.period, asked.date, asked.format, asked.team_id) == ("month", "2026-10-01", "pdf", "north")
+
+
+@pytest.mark.parametrize("token", ["", "Bearer x.y.z", "Basic YTpi"])
+async def test_who_calls_must_be_known(world: World, token: str) -> None:
+    """401, with how to authenticate; the page is for everybody."""
+    answer = await world.http("GET", "/v1/plans", headers={"authorization": token})
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.reasons[0].startswith("TOKEN_")
+    assert not world.coaching.heard
+    assert (await world.http("GET", "/", headers={"authorization": ""})).status == 200

@@ -15,7 +15,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
+from libs.cli.embedded import make_key, migrate_all, stored_in
 from libs.cli.envoy import Envoy
+from libs.cli.nats_server import NatsServer
 from libs.common.access import STANDING
 from libs.common.eventsourcing import Context
 from libs.common.rpc import connect
@@ -66,7 +68,7 @@ from stepladder.promotion.v1 import (
     post_pb2,
     scoring_pb2,
 )
-from tests.servers import free_port
+from tests.servers import free_port, in_a_loop_of_its_own
 from tests.tokens import ISSUER, TOKEN_KEYS, as_person
 
 CONTRACTS: Mapping[str, Sequence[FileDescriptor]] = {
@@ -245,17 +247,26 @@ def fact(samples: int = 1) -> Fact:
 
 
 @contextmanager
-def running_envoy(folder: Path) -> Iterator[Envoy]:
-    """Envoy on ports of its own, with nothing behind it."""
-    settings = Settings(
-        public_port=free_port(),
-        gateway_address=f"127.0.0.1:{free_port()}",
-        performance_address=f"127.0.0.1:{free_port()}",
-        coaching_address=f"127.0.0.1:{free_port()}",
-        promotion_address=f"127.0.0.1:{free_port()}",
-        shutdown_grace_seconds=0,
-        token_keys=TOKEN_KEYS,
-    )
+def running_envoy(folder: Path, nats: NatsServer, **others: Any) -> Iterator[Envoy]:
+    """Envoy on ports of its own, with nothing behind it; its settings name a log and databases for the gateway.
+
+    `others` are settings besides.
+    """
+    settings = stored_in(
+        folder,
+        Settings(
+            nats_url=nats.url,
+            nats_monitor_url=nats.monitor_url,
+            public_port=free_port(),
+            gateway_address=f"127.0.0.1:{free_port()}",
+            performance_address=f"127.0.0.1:{free_port()}",
+            coaching_address=f"127.0.0.1:{free_port()}",
+            promotion_address=f"127.0.0.1:{free_port()}",
+            shutdown_grace_seconds=0,
+        ),
+    ).model_copy(update={"token_keys": TOKEN_KEYS, **others})
+    make_key(settings.kek_file)
+    in_a_loop_of_its_own(migrate_all(settings))
     envoy = Envoy(settings, folder)
     envoy.start()
     try:

@@ -16,6 +16,7 @@ from tests.machines.sessions import INTERVIEWS, SESSIONS
 from tests.machines.sharings import SHARINGS
 from tests.machines.suggestions import SUGGESTIONS
 from tests.machines.trainings import TRAININGS
+from tests.machines.webhooks import WEBHOOKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "state-machines.md"
 MACHINES: list[Machine[Any]] = [
@@ -34,6 +35,7 @@ MACHINES: list[Machine[Any]] = [
     APPOINTMENTS,
     DEMOTIONS,
     WAIVERS,
+    WEBHOOKS,
 ]
 
 

@@ -4,16 +4,92 @@ isort:skip_file
 Field rules and marks shared by every contract."""
 
 from buf.validate import validate_pb2 as _validate_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
+import sys
+import typing as _typing
+
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
+else:
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Audience:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AudienceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Audience.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIENCE_UNSPECIFIED: _Audience.ValueType  # 0
+    AUDIENCE_EMPLOYED: _Audience.ValueType  # 1
+    """Everybody who is employed."""
+    AUDIENCE_SEEING: _Audience.ValueType  # 2
+    """The employee, their lead, their manager and HR; of an event about a team: its members, their lead, their manager and HR."""
+    AUDIENCE_NEED_TO_KNOW: _Audience.ValueType  # 3
+    """The employee, their lead and HR."""
+
+class Audience(_Audience, metaclass=_AudienceEnumTypeWrapper):
+    """Who among people sees an event. Systems that may read events see all."""
+
+AUDIENCE_UNSPECIFIED: Audience.ValueType  # 0
+AUDIENCE_EMPLOYED: Audience.ValueType  # 1
+"""Everybody who is employed."""
+AUDIENCE_SEEING: Audience.ValueType  # 2
+"""The employee, their lead, their manager and HR; of an event about a team: its members, their lead, their manager and HR."""
+AUDIENCE_NEED_TO_KNOW: Audience.ValueType  # 3
+"""The employee, their lead and HR."""
+Global___Audience: _TypeAlias = Audience  # noqa: Y015
+
+@_typing.final
+class Publication(_message.Message):
+    """What the public stream shows of an event, and to whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELDS_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_FIELD_NUMBER: _builtins.int
+    TEAM_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    employee: _builtins.str
+    """Path of the field that holds the id of the employee whom the event is about, and of the team. Where the event does not
+    say, it is as the first event of its aggregate says; a team that is nowhere said is that of the employee on the day.
+    """
+    team: _builtins.str
+    audience: Global___Audience.ValueType
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of the fields shown, such as `fact.readings.kpi_id`; each leads to a value, never to a message as a whole, so that
+        a field added to it is not shown until it is listed. Personal fields cannot be.
+        """
+
+    def __init__(
+        self,
+        *,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        employee: _builtins.str | None = ...,
+        team: _builtins.str | None = ...,
+        audience: Global___Audience.ValueType | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "employee", b"employee", "fields", b"fields", "team", b"team"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "employee", b"employee", "fields", b"fields", "team", b"team"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Publication: _TypeAlias = Publication  # noqa: Y015
 
 PERSONAL_FIELD_NUMBER: _builtins.int
 DATA_SUBJECT_FIELD_NUMBER: _builtins.int
 SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+PUBLICATION_FIELD_NUMBER: _builtins.int
 RESOURCE_ID_FIELD_NUMBER: _builtins.int
 ISO_DATE_FIELD_NUMBER: _builtins.int
 ISO_MONTH_FIELD_NUMBER: _builtins.int
@@ -31,6 +107,10 @@ data_subject: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOpt
 schema_version: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, _builtins.int]
 """Marks an event and states the version of its schema, from 1. The full name of a marked message is
 the type stored in the log: it never changes.
+"""
+publication: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___Publication]
+"""What the public stream shows of an event. An event without it is private. Events of restricted aggregates are never
+public, whatever is said here.
 """
 resource_id: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
 """A resource id: 1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen."""
