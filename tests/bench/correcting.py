@@ -5,6 +5,7 @@ from statistics import median
 
 from grpc.aio import Channel
 
+from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.rpc import connect as open_channel
@@ -39,6 +40,7 @@ from tests.servers import own_ports
 
 CASCADE_LIMIT_MS = 100.0
 AGENTS = 20
+HR = "e-hr"
 KPIS = [f"kpi-{number}" for number in range(8)]
 MONTHS = [f"2024-{number:02}" for number in range(1, 13)]
 OWN = ("MonthRevised", "DetectionDrifted", "PlanEvidenceDrifted")
@@ -71,7 +73,7 @@ def _facts(agent: int, month: str, days: int) -> list[Fact]:
     ]
 
 
-async def _tell(channel: Channel, months: list[str], days: int) -> None:
+async def _tell(channel: Channel, as_hr: Channel, months: list[str], days: int) -> None:
     """A team with its lead, closed months, and a detection with a plan for everybody."""
     directory, kpis, policies = DirectoryServiceStub(channel), KpiServiceStub(channel), PolicyServiceStub(channel)
     await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-1", display_name="One")))
@@ -103,7 +105,10 @@ async def _tell(channel: Channel, months: list[str], days: int) -> None:
     await policies.SetPolicy(_policy("agents", ScorecardPolicy.BASIS_OWN))
     await policies.SetPolicy(_policy("leads", ScorecardPolicy.BASIS_TEAM, "team-lead"))
     await policies.SetPolicy(detecting("misses", rule(KPIS[0], streak=2)))
-    facts, cards = FactsServiceStub(channel), ScorecardServiceStub(channel)
+    await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-hr", display_name="Of HR")))
+    person = Employee(employee_id=HR, display_name="Somebody", hire_date="2023-01-01", team_id="t-hr", job_family="hr")
+    await directory.HireEmployee(HireEmployeeRequest(employee=person))
+    facts, cards = FactsServiceStub(channel), ScorecardServiceStub(as_hr)
     for month in months:
         for agent in range(AGENTS):
             await facts.RecordFacts(RecordFactsRequest(facts=_facts(agent, month, days)))
@@ -122,8 +127,10 @@ async def correction_ms(quick: bool) -> Measured:
             settings = system.settings
             client = await connect(settings.nats_url, "bench")
             stream = JetStreamStream(client)
-            channel = open_channel(settings.performance_address)
-            await _tell(channel, months, days)
+            issuer = issuer_of(system.folder)
+            channel = open_channel(settings.performance_address, token=issuer.system("bench"))
+            async with open_channel(settings.performance_address, token=issuer.person(HR)) as as_hr:
+                await _tell(channel, as_hr, months, days)
             own: list[float] = []
             whole: list[float] = []
             for number in range(times):

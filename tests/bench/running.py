@@ -14,6 +14,7 @@ from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect
 from libs.common.settings import Settings
 from tests.servers import free_port, running_nats
+from tests.tokens import TOKEN_KEYS
 
 
 @contextmanager
@@ -38,7 +39,7 @@ async def running_log(folder: Path) -> AsyncIterator[tuple[NatsServer, Client]]:
 
 @dataclass(frozen=True)
 class Performance:
-    """The performance service at work: a channel to it, and a connection to its log."""
+    """The performance service at work: a channel to it, without a token, and a connection to its log."""
 
     channel: aio.Channel
     client: Client
@@ -50,7 +51,12 @@ async def running_performance() -> AsyncIterator[Performance]:
     with new_folder() as folder:
         async with running_log(folder) as (nats, client):
             address = f"127.0.0.1:{free_port()}"
-            at = {"performance_address": address, "nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
+            at = {
+                "performance_address": address,
+                "nats_url": nats.url,
+                "nats_monitor_url": nats.monitor_url,
+                "token_keys": TOKEN_KEYS,
+            }
             settings = stored_in(folder, Settings()).model_copy(update=at)
             make_key(folder / "kek")
             await migrate_all(settings)
