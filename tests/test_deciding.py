@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 from hypothesis import strategies as st
 
-from libs.facts import employee, team
+from libs.facts import employee, reads, team
 from services.coaching import mastery, pip, plan, session, sharing, standing, suggestion, training
 from services.gateway import webhook
 from services.performance import (
@@ -28,6 +28,7 @@ from services.performance import (
 from services.performance.team import TEAM
 from services.promotion import candidacy_state, career, competition, cycle, groups, peer_scores, post
 from stepladder.coaching.v1 import events_pb2 as coaching_events
+from stepladder.common.v1 import audit_pb2
 from stepladder.common.v1.rules_pb2 import schema_version
 from stepladder.gateway.v1 import events_pb2 as gateway_events
 from stepladder.performance.v1 import events_pb2 as performance_events
@@ -71,9 +72,10 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
             promotion_events.DESCRIPTOR,
             [candidacy_state, career, competition, cycle, groups, peer_scores, post],
         ),
+        (audit_pb2.DESCRIPTOR, [reads]),
         (gateway_events.DESCRIPTOR, [webhook]),
     ],
-    ids=["performance", "coaching", "promotion", "gateway"],
+    ids=["performance", "coaching", "promotion", "audit", "gateway"],
 )
 def test_every_event_belongs_to_one_aggregate(contract: FileDescriptor, aggregates: list[ModuleType]) -> None:
     """An event that no aggregate names in its `Event` would escape the type check of `evolve`."""

@@ -218,6 +218,15 @@ def preset_requests() -> list[SetupRequest]:
     ]
 
 
+def lead_of(centre: str) -> str:
+    """Id of who leads the team of a call file's agents."""
+    return employee_id(centre, _lead_name(centre))
+
+
+def _lead_name(centre: str) -> str:
+    return f"Lead of {centre}"
+
+
 def staff_requests(calls: CallFacts) -> list[SetupRequest]:
     """The agents found in a call file as one team with a lead. A call file knows no more of them than their names.
 
@@ -226,8 +235,7 @@ def staff_requests(calls: CallFacts) -> list[SetupRequest]:
     if calls.first_date is None:
         return []
     team_id = f"t-{calls.centre}"
-    lead_name = f"Lead of {calls.centre}"
-    lead_id = employee_id(calls.centre, lead_name)
+    lead_name, lead_id = _lead_name(calls.centre), lead_of(calls.centre)
     eve = calls.first_date - timedelta(days=1)
     leap_day = (eve.month, eve.day) == (2, 29)
     hired = eve.replace(year=eve.year - 1, day=28 if leap_day else eve.day).isoformat()

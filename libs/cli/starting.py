@@ -22,6 +22,7 @@ from libs.cli.importing import (
     SetupRequest,
     import_centre,
     import_facts,
+    lead_of,
     preset_requests,
     send_patiently,
     staff_requests,
@@ -129,34 +130,38 @@ async def import_calls(file: Path, mapping_name: str, centre: str, report: Path,
 
 
 async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> str:
-    """Imports what is asked for; answers the id of somebody of HR, who can look at it, empty where there is nobody."""
+    """Answers the id of somebody who sees what was imported; empty where nothing was, now or before."""
     if empty:
         return ""
-    hr = ""
     issuer = issuer_of(folder)
     async with connect(address, token=issuer.system("setup")) as channel:
         if calls is not None:
             await _import_calls(channel, calls, mapping, centre, folder / "unusable.csv")
+            seeing = lead_of(centre)
         else:
-            hr = await _import_sample(channel, issuer, folder / "sample.json")
-        await _settle(channel)
-    return hr
+            seeing = await _import_sample(channel, address, issuer, folder / "sample.json")
+        end = await _settle(channel)
+        if seeing:
+            asked = ListDetectionsRequest(page_size=1000, at_least=end)
+            as_them = bearer(issuer.person(seeing))
+            found = await DetectionServiceStub(channel).ListDetections(asked, metadata=as_them)
+            print(f"{len(found.detections)} detections.")
+    return seeing
 
 
-async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> str:
+async def _import_sample(channel: aio.Channel, address: str, issuer: Issuer, note: Path) -> str:
     """Imports the sample centre once, into an empty log; `note` remembers up to which day, so that it can go on.
 
-    Answers the id of somebody of HR.
+    Answers the id of somebody of HR; empty if the log has something else.
     """
     if not note.exists() and (events := await _end_of_log(channel)):
         print(f"Everything is as it was: {events} events. The sample centre goes into a new folder only.")
         return ""
     known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
     centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
-    hr = centre.somebody("hr-specialist")
     if known.get("done"):
         print(f"The sample centre was imported before (up to {known['end']}).")
-        return hr
+        return centre.hr
     note.write_text(json.dumps(known))
     await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
     facts = list(centre.facts())
@@ -164,9 +169,10 @@ async def _import_sample(channel: aio.Channel, issuer: Issuer, note: Path) -> st
     await _send_records(channel, list(centre.records()))
     await _send_check_ins(channel, issuer, list(centre.check_ins()))
     await _send_talks(channel, issuer, list(centre.talks()))
-    await _set_up(channel, centre.closings(), "months to close")
+    async with connect(address, token=issuer.person(centre.hr)) as as_hr:
+        await _set_up(as_hr, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
-    return hr
+    return centre.hr
 
 
 async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
@@ -258,8 +264,8 @@ def _log_end(followers: Sequence[Follower]) -> int:
     return max(one.end for one in followers if one.stream == LOG)
 
 
-async def _settle(channel: aio.Channel) -> None:
-    """Waits until every follower has caught up and nothing is about to fall due, then says what came of it."""
+async def _settle(channel: aio.Channel) -> int:
+    """Waits until every follower has caught up and nothing is about to fall due; answers the end of the log."""
     stub = OperationsServiceStub(channel)
     deadline = time.monotonic() + SETTLING_SECONDS
     followers: Sequence[Follower] = ()
@@ -277,22 +283,19 @@ async def _settle(channel: aio.Channel) -> None:
             tell(max(0, total - now))
             await asyncio.sleep(0.5)
         tell(total)
-    end = _log_end(followers)
-    detections = DetectionServiceStub(channel).ListDetections(ListDetectionsRequest(page_size=1000, at_least=end))
-    print(f"{len((await detections).detections)} detections.")
+    return _log_end(followers)
 
 
-def _print_what_to_try(port: int, hr: str) -> None:
-    token = f"token {hr}" if hr else "token stepladder --role facts"
-    whom = "somebody of HR" if hr else "a system"
+def _print_what_to_try(port: int, seeing: str) -> None:
+    """`seeing`: the id of somebody who sees what was imported; empty: nobody is known."""
     print(
         f"""
 Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # a token that speaks for {whom}: for that page, and for REST: who fell short, with the facts under it
-  TOKEN=$(.venv/bin/stepladder {token})
+  # a token for trying: for that page, and for REST: who fell short, with the facts under it
+  TOKEN=$(.venv/bin/stepladder token {seeing or "<id of somebody of HR>"})
   curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'

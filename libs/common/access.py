@@ -22,10 +22,21 @@ RELATIONS = frozenset({"self", "lead", "manager"})
 """What a person is to an employee, by the directory as of the day."""
 IN_A_MATTER = frozenset(
     {
+        "addressee",
+        "drafter",
+        "hearer",
+        "holder",
         "interviewer",
+        "led",
+        "member",
+        "mentor",
+        "owner",
         "peer",
+        "reviewer",
         "reviewing-lead",
         "reviewing-manager",
+        "trainer",
+        "witness",
     }
 )
 """What a person is in one matter only, such as the witness of a delivery."""

@@ -69,18 +69,24 @@ class People(ReadModel):
         """Ids of a page of teams, one more than asked for when there are more."""
         return await _page(engine, select(self.teams.c.team_id), self.teams.c.team_id, request)
 
-    async def list_employees(self, engine: AsyncEngine, request: ListEmployeesRequest, day: date) -> list[str]:
-        """Ids of a page of employees, of one team's members on a day where the request names one."""
-        if not request.team_id:
-            return await _page(engine, select(self.employees.c.employee_id), self.employees.c.employee_id, request)
-        spans = self.memberships.c
-        query = select(spans.employee_id).where(
-            spans.team_id == request.team_id,
-            spans.from_date <= day.isoformat(),
-            spans.until_date > day.isoformat(),
-            known(self.memberships),
-        )
-        return await _page(engine, query, spans.employee_id, request)
+    async def list_employees(
+        self, engine: AsyncEngine, request: ListEmployeesRequest, day: date, among: Collection[str] | None = None
+    ) -> list[str]:
+        """Ids of a page of employees, of one team's members on a day where the request names one.
+
+        `among`: of these only; None: of everybody.
+        """
+        spans, key = self.memberships.c, self.employees.c.employee_id
+        query = select(key)
+        if request.team_id:
+            key = spans.employee_id
+            query = select(key).where(
+                spans.team_id == request.team_id,
+                spans.from_date <= day.isoformat(),
+                spans.until_date > day.isoformat(),
+                known(self.memberships),
+            )
+        return await _page(engine, query if among is None else query.where(key.in_(among)), key, request)
 
     async def everyone(self, engine: AsyncEngine) -> list[str]:
         """Ids of all employees, those who left among them."""

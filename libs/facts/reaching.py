@@ -19,44 +19,34 @@ from libs.facts.relations import NEED_TO_KNOW, Relation, relations, relations_to
 
 S = TypeVar("S")
 
-SAYING = frozenset({Relation.LEAD, Relation.HR})
-"""Who coaches: says and decides about an employee, unless that is themself."""
 SEEING = NEED_TO_KNOW | {Relation.MANAGER}
 """Who sees that there is something of an employee, and what became of it."""
-CARING = SAYING | {Relation.MANAGER}
-"""Who cares for a team as a whole, and for what its members learn and show, unless that is about themself."""
+CARING = SEEING - {Relation.SELF}
+"""Who cares for a team as a whole."""
+IN_CHARGE = CARING - {Relation.MANAGER}
+"""Who coaches, and hears what others decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls (empty: nobody who is employed today), and what they are to an employee today."""
+    """Who calls (empty: nobody who is employed today), and what they are to an employee, or a team, today."""
 
     employee_id: str
     relations: frozenset[Relation]
 
     @property
     def held(self) -> frozenset[str]:
-        """What they are to the employee, as rules say who may: see `words`."""
+        """What they are to them, as rules say who may: see `words`."""
         return words(self.relations, employed=bool(self.employee_id))
 
     @property
-    def says(self) -> bool:
-        """Whether they say and decide about the employee."""
-        return Relation.SELF not in self.relations and not self.relations.isdisjoint(SAYING)
-
-    @property
-    def cares(self) -> bool:
-        """Whether they care for the employee, as those who say or as their manager."""
-        return Relation.SELF not in self.relations and not self.relations.isdisjoint(CARING)
-
-    @property
     def knows(self) -> bool:
-        """Whether they may read everything."""
+        """Whether an answer shows them everything."""
         return not self.relations.isdisjoint(NEED_TO_KNOW)
 
     @property
     def sees(self) -> bool:
-        """Whether they may know that there is something."""
+        """Whether an answer shows them that there is something."""
         return not self.relations.isdisjoint(SEEING)
 
 
@@ -68,6 +58,13 @@ async def callers_to(commands: Commands, context: Context, employee_ids: Collect
     return {one: Caller(holder, relations(around, caller, one, today)) for one in employee_ids}
 
 
+async def caller_to_team(commands: Commands, context: Context, team_id: str) -> Caller:
+    """What the caller is to every other member of a team, or to everybody where none is named."""
+    caller, today = caller_id(context), context.today
+    around = await directory_around(commands, caller, today, team_ids=[team_id])
+    return Caller(caller if around.employed(caller, today) else "", relations_to_team(around, caller, team_id, today))
+
+
 async def check_hr(commands: Commands, context: Context) -> None:
     """Raises Forbidden `NEED_TO_KNOW` for whoever is not in HR."""
     (caller,) = (await callers_to(commands, context, [""])).values()
@@ -75,11 +72,9 @@ async def check_hr(commands: Commands, context: Context) -> None:
         raise need_to_know()
 
 
-async def check_employed(commands: Commands, context: Context) -> None:
-    """Raises Forbidden `NEED_TO_KNOW` for whoever is not employed today."""
-    (caller,) = (await callers_to(commands, context, [""])).values()
-    if not caller.employee_id:
-        raise need_to_know()
+def held_to(caller: Caller, _: object) -> frozenset[str]:
+    """What a caller is to an employee, whatever there is of them."""
+    return caller.held
 
 
 async def found_for(
@@ -88,20 +83,19 @@ async def found_for(
     aggregate_id: str,
     context: Context,
     employee_of: Callable[[S], str],
-    may: Callable[[Caller, S], bool],
+    held: Callable[[Caller, S], frozenset[str]] = held_to,
 ) -> tuple[Standing[S], Caller]:
-    """What there is under an id, for a caller who may deal with it so. Whether there is anything is told to HR only.
+    """What there is under an id, for a caller whom the call's rule names by what they are to it (`held`).
 
-    Raises Forbidden `NEED_TO_KNOW`; NotFound, such as `PLAN_NOT_FOUND`.
+    Raises Forbidden `NEED_TO_KNOW`; NotFound, such as `PLAN_NOT_FOUND`, to those who are named whatever there is.
     """
     found = await commands.load(aggregate, aggregate_id)
     (caller,) = (await callers_to(commands, context, [employee_of(found.state)])).values()
-    if found.position and may(caller, found.state):
-        return found, caller
-    if not found.position and Relation.HR in caller.relations:
+    context.admission.check(held(caller, found.state))
+    if not found.position:
         name = aggregate.name.rpartition(".")[2]
         raise NotFound(f"{name.upper()}_NOT_FOUND", f"there is no {name} {aggregate_id}")
-    raise need_to_know()
+    return found, caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +118,10 @@ class Reach:
     def to(self, employee_id: str) -> Caller:
         """What they are to an employee."""
         return self.callers.get(employee_id, self.caller)
+
+    def to_team(self, team_id: str) -> Caller:
+        """What they are to a team."""
+        return self.teams.get(team_id, self.caller)
 
     def of(self, column: Column[str]) -> ColumnElement[bool]:
         """Rows about employees whom they see, by the column that names them."""
@@ -172,4 +170,4 @@ class Reaches:
         _, teams = await self._people.under(self._engine, employee_id, day.isoformat())
         around = await directory_around(self._commands, employee_id, day, team_ids=teams)
         to_teams = (relations_to_team(around, employee_id, one, day) for one in ["", *teams])
-        return not frozenset[Relation]().union(*to_teams).isdisjoint(SAYING)
+        return not frozenset[Relation]().union(*to_teams).isdisjoint(IN_CHARGE)

@@ -265,9 +265,18 @@ class Readings:
         return sorted(found)
 
     async def list_results(
-        self, engine: AsyncEngine, request: ListKpiResultsRequest, people: People
+        self,
+        engine: AsyncEngine,
+        request: ListKpiResultsRequest,
+        people: People,
+        *,
+        among: Collection[str] | None = None,
+        in_teams: Collection[str] | None = None,
     ) -> list[KpiResult]:
-        """A page of results, without values, by group and KPI; one more than asked for when there are more."""
+        """A page of results, without values, by group and KPI; one more than asked for when there are more.
+
+        `among`: of these employees only. `in_teams`: by team, and of these only. None: of all.
+        """
         readings, spans = self.readings.c, people.memberships.c
         now = request.known_at
         groups = {
@@ -299,6 +308,9 @@ class Readings:
         for wanted, column in (*filters, (request.kpi_id, parts.kpi_id)):
             if wanted:
                 query = query.where(column == wanted)
+        for ids, column in ((among, readings.employee_id), (in_teams, spans.team_id)):
+            if ids is not None:
+                query = query.where(column.in_(ids))
         if (start := page_start(request)) is not None:
             query = query.where(tuple_(*key) > tuple_(*start))
         async with engine.connect() as connection:

@@ -63,10 +63,11 @@ from stepladder.coaching.v1 import (
 )
 from stepladder.coaching.v1.pip_pb2 import NotePipDrift
 from stepladder.coaching.v1.plan_pb2 import NotePinDrift
+from stepladder.common.v1 import audit_pb2
 from stepladder.performance.v1 import events_pb2 as performance_events
 from stepladder.promotion.v1 import events_pb2 as promotion_events
 
-EVENTS = (events_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, promotion_events.DESCRIPTOR)
+EVENTS = (events_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR, performance_events.DESCRIPTOR, promotion_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:

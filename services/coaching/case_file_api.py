@@ -7,22 +7,21 @@ from functools import reduce
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToJson
 
-from libs.common.access import need_to_know
 from libs.common.errors import Forbidden
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
 from libs.documents.files import file_of
+from libs.facts.audit import audited
 from libs.facts.names import names_of
 from libs.facts.reaching import Caller
 from services.coaching.case_document import case_document
 from services.coaching.case_file import Case, case_file, employees_in, kind_of, pip_case, plan_case, references
-from services.coaching.pip import PIP, pip_key
+from services.coaching.pip import PIP, PIP_READS, pip_key
 from services.coaching.pip_api import PipApi
-from services.coaching.pip_rights import Role
 from services.coaching.plan import PLAN
-from services.coaching.plan_rights import knows, plan_for
+from services.coaching.plan_rights import plan_for
 from services.coaching.session import SESSION
 from services.coaching.session import State as SessionState
 from services.coaching.session_api import reads
@@ -45,7 +44,7 @@ class CaseFileApi:
     async def GetCaseFile(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
         if request.pip_id:
             return await self._pip_file(request, context)
-        plan, caller = await plan_for(self._commands, request.plan_id, context, knows)
+        plan, caller = await plan_for(self._commands, request.plan_id, context)
         subjects = await self._plan_subjects(request.plan_id, max(request.at_least, plan.position))
         return await self._file(plan_case(plan.state), subjects, caller, context)
 
@@ -61,13 +60,12 @@ class CaseFileApi:
 
     async def _pip_file(self, request: pb.GetCaseFileRequest, context: Context) -> pb.CaseFile:
         """With the coaching plan that the PIP names, whose words are for those who may see it."""
-        pip, _, held = await self._pips.readable(request.employee_id, request.pip_id, context)
-        if held == {Role.WITNESS}:
-            raise need_to_know()
+        pip, _, _ = await self._pips.readable(request.employee_id, request.pip_id, context)
+        await audited(self._commands, PIP_READS, context, {request.employee_id: [request.pip_id]})
         case, caller, subjects = pip_case(pip), None, [PIP.subject(pip_key(request.employee_id))]
         if case.plan_id:
             with suppress(Forbidden):
-                _, caller = await plan_for(self._commands, case.plan_id, context, knows)
+                _, caller = await plan_for(self._commands, case.plan_id, context)
             plan = await self._commands.load(PLAN, case.plan_id)
             if plan.state.proposed.employee_id == request.employee_id:
                 subjects += await self._plan_subjects(case.plan_id, max(request.at_least, plan.position))

@@ -15,7 +15,7 @@ from libs.facts.relations import Relation
 from services.coaching.comparison import everything, fate_of, told
 from services.coaching.patterns import Found, Patterns
 from services.coaching.plan import PLAN, State, evidence_days, plan_id
-from services.coaching.plan_rights import knows, plan_for
+from services.coaching.plan_rights import plan_for
 from services.coaching.rules import rules_in_force
 from services.coaching.standing import STANDING
 from services.coaching.standing import State as Standing
@@ -33,7 +33,7 @@ class ComparisonApi:
         self._together = together
 
     async def GetComparison(self, request: pb.GetComparisonRequest, context: Context) -> pb.Comparison:
-        found, caller = await plan_for(self._commands, request.plan_id, context, knows)
+        found, caller = await plan_for(self._commands, request.plan_id, context)
         comparison, own_id = _pattern(found.state), found.state.proposed.employee_id
         last = date.fromisoformat(comparison.end_date)
         await self._together.wait_for(max(request.at_least, found.position))

@@ -12,7 +12,6 @@ from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.catalogue import Rules
-from libs.facts.reaching import check_hr
 from libs.facts.values import kpi_value
 from services.coaching.effect import Case, groups_of
 from services.coaching.goals import measure_of
@@ -70,7 +69,6 @@ class EffectApi:
         self._measuring = measuring
 
     async def GetEffect(self, request: pb.GetEffectRequest, context: Context) -> pb.Effect:
-        await check_hr(self._commands, context)
         start, end = _span(request)
         days = request.days or DAYS
         known_at = await self._together.catch_up()

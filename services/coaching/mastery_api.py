@@ -1,15 +1,14 @@
 """gRPC: stepladder.coaching.v1.MasteryService."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.reaching import Caller, Reaches, callers_to
+from libs.facts.callers import check_related
+from libs.facts.reaching import Reaches
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook
@@ -35,7 +34,7 @@ class MasteryApi:
         self._rule_book = rule_book
 
     async def RecordRepetition(self, request: pb.RecordRepetitionRequest, context: Context) -> pb.Mastery:
-        await self._check(request.employee_id, context, lambda caller: caller.cares)
+        await check_related(self._commands, context, request.employee_id)
         found = await self._rule_book.of(request.employee_id, context.today)
         named = request.task_id in {task.task_id for task in found.rules.lead_tasks}
         command = pb.RecordRepetition(
@@ -47,31 +46,26 @@ class MasteryApi:
         return _shown(request.employee_id, handled, found)
 
     async def WithdrawMastery(self, request: pb.WithdrawMasteryRequest, context: Context) -> pb.Mastery:
-        await self._check(request.employee_id, context, lambda caller: caller.cares)
+        await check_related(self._commands, context, request.employee_id)
         found = await self._rule_book.of(request.employee_id, context.today)
         context = replace(context, etag=request.etag)
         handled = await self._commands.handle(MASTERY, request.employee_id, request, context)
         return _shown(request.employee_id, handled, found)
 
     async def GetMastery(self, request: pb.GetMasteryRequest, context: Context) -> pb.Mastery:
-        await self._check(request.employee_id, context, lambda caller: caller.sees)
+        await check_related(self._commands, context, request.employee_id)
         found = await self._rule_book.of(request.employee_id, context.today)
         return _shown(request.employee_id, await self._commands.load(MASTERY, request.employee_id), found)
 
     async def ListMasteries(self, request: pb.ListMasteriesRequest, context: Context) -> pb.ListMasteriesResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._masteries.list_masteries(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda employee_id: [employee_id])
         known, rules = await self._commands.known(MASTERY, page), await self._rule_book.of_all(page, context.today)
         shown = [_shown(one, standing, rules[one]) for one, standing in known.items()]
         return pb.ListMasteriesResponse(masteries=shown, next_page_token=token)
-
-    async def _check(self, employee_id: str, context: Context, may: Callable[[Caller], bool]) -> None:
-        """Raises Forbidden `NEED_TO_KNOW` for whoever may not, whatever there is."""
-        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        if not may(caller):
-            raise need_to_know()
 
 
 def _shown(employee_id: str, found: Standing[State], rules: CoachingRulesInForce) -> pb.Mastery:

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from libs.common.days import ONE_DAY, parse_day
 from libs.common.errors import AlreadyExists, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from libs.facts.reads import reads_of
 from services.coaching.pins import drifts_of, is_told, known_at
 from services.coaching.pip_content import (
     content_of,
@@ -177,6 +178,7 @@ def _of(employee_id: str, pip_id: str, actor: str, event: Event) -> Event:
 
 
 PIP = Aggregate(name="coaching.pip", initial=State(), evolve=evolve, decide=decide, restricted=True)
+PIP_READS = reads_of("coaching.pipread")
 
 
 def _drafted(state: State, draft: DraftPipRequest, act: ActOnPip, context: Context) -> list[Event]:

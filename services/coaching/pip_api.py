@@ -4,23 +4,24 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
-from libs.common.access import need_to_know
+from libs.common.days import months_between
 from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
-from libs.common.paging import cut_page
+from libs.common.paging import cut_page, page_of
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.common.streams import LOG
+from libs.facts.audit import audited, reads_in
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Reaches
-from libs.facts.relations import Directory, Relation, relations
+from libs.facts.relations import Directory, relations, words
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring
-from services.coaching.pip import PIP, pip_key
+from services.coaching.pip import PIP, PIP_READS, pip_key
 from services.coaching.pip_content import result_of
 from services.coaching.pip_resource import to_resource
-from services.coaching.pip_rights import Request, Role, refuse_unless_may, roles
+from services.coaching.pip_rights import Request, held
 from services.coaching.pip_schedule import span_of
 from services.coaching.pip_state import LAST_DAY, PipState, State, records
 from services.coaching.pips import Pips
@@ -29,6 +30,7 @@ from services.coaching.policies import RECORD_CHANGES, note_record
 from services.coaching.rules import CoachingRulesInForce, RuleBook
 from stepladder.coaching.v1 import pip_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
+from stepladder.common.v1.audit_pb2 import Read
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT, EMPLOYMENT_STATUS_ON_LEAVE
 from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated, RecordRetracted
 from stepladder.performance.v1.record_pb2 import Record
@@ -55,19 +57,18 @@ BY_DAYS = (
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """Who calls, and what they are to an employee today; to themself nothing else."""
+    """Who calls, and what they are to an employee today, in words of rules."""
 
     id: str
     actor: str
     directory: Directory
-    by_hr: bool
-    by_lead: bool
-    employed: bool
+    is_to_them: frozenset[str]
 
-    def roles(self, pip: PipState, employee_id: str) -> frozenset[Role]:
-        if not self.employed and self.id != employee_id:
+    def held(self, pip: PipState, employee_id: str) -> frozenset[str]:
+        """What they are to a PIP of the employee; nothing any more when they have left, unless it is their own."""
+        if not self.is_to_them:
             return frozenset()
-        return roles(pip, self.actor, by_hr=self.by_hr, by_lead=self.by_lead)
+        return held(pip, employee_id, self.actor, by_hr="hr" in self.is_to_them, by_lead="lead" in self.is_to_them)
 
 
 class PipApi:
@@ -159,37 +160,52 @@ class PipApi:
         return await self._act(request, context, request.etag)
 
     async def GetPip(self, request: pb.GetPipRequest, context: Context) -> pb.Pip:
-        pip, position, held = await self.readable(request.employee_id, request.pip_id, context)
-        return to_resource(pip, position, held)
+        pip, position, is_to_it = await self.readable(request.employee_id, request.pip_id, context)
+        await audited(self._commands, PIP_READS, context, {request.employee_id: [request.pip_id]})
+        return to_resource(pip, position, is_to_it)
 
-    async def readable(self, employee_id: str, pip_id: str, context: Context) -> tuple[PipState, int, frozenset[Role]]:
-        """A PIP and its position, for whoever may know of it, and what they are to it.
+    async def readable(self, employee_id: str, pip_id: str, context: Context) -> tuple[PipState, int, frozenset[str]]:
+        """A PIP and its position, for a caller whom the call's rule names, and what they are to it.
 
         Raises Forbidden `NEED_TO_KNOW`; NotFound `PIP_NOT_FOUND`.
         """
         caller = await self._caller(context, employee_id)
         found = await self._commands.load(PIP, pip_key(employee_id))
         pip = found.state.pips.get(pip_id, PipState())
-        if not (held := caller.roles(pip, employee_id)):
-            raise need_to_know()
+        is_to_it = caller.held(pip, employee_id)
+        context.admission.check(is_to_it)
         if pip_id not in found.state.pips:
             raise NotFound("PIP_NOT_FOUND", "there is no such PIP")
-        return pip, found.position, held
+        return pip, found.position, is_to_it
 
     async def ListPips(self, request: pb.ListPipsRequest, context: Context) -> pb.ListPipsResponse:
         caller = await self._caller(context, request.employee_id)
-        if not (caller.by_hr or caller.by_lead or (request.employee_id and caller.id == request.employee_id)):
-            raise need_to_know()
+        context.admission.check(caller.is_to_them)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._pips.list_pips(self._service.engine, request, caller.id)
         page, token = cut_page(request, listed, lambda one: [one[0]])
         found = await self._commands.known(PIP, {pip_key(employee_id) for _, employee_id, _ in page})
-        pips = []
+        pips, ids = list[pb.Pip](), dict[str, list[str]]()
         for _, employee_id, pip_id in page:
+            ids.setdefault(employee_id, []).append(pip_id)
             standing = found[pip_key(employee_id)]
             pip = standing.state.pips[pip_id]
-            pips.append(to_resource(pip, standing.position, caller.roles(pip, employee_id)))
+            pips.append(to_resource(pip, standing.position, caller.held(pip, employee_id)))
+        await audited(self._commands, PIP_READS, context, ids)
         return pb.ListPipsResponse(pips=pips, next_page_token=token)
+
+    async def ListPipReads(self, request: pb.ListPipReadsRequest, context: Context) -> pb.ListPipReadsResponse:
+        employee_id, pip_id = request.employee_id, request.pip_id
+        pip, _, _ = await self.readable(employee_id, pip_id, context)
+        months = months_between(pip.drafted.drafted_date[:7], context.today.isoformat()[:7])
+        found = await reads_in(self._commands, PIP_READS, employee_id, months)
+        of_it = [
+            Read(reader=one.reader, time=one.time, method=one.method, ids=[pip_id])  # and of no other that may be there
+            for one in found
+            if pip_id in one.ids
+        ]
+        page, token = page_of(request, list(enumerate(of_it)), lambda one: [one[0]])
+        return pb.ListPipReadsResponse(reads=[read for _, read in page], next_page_token=token)
 
     async def call(self, key: str) -> None:
         """The clock's command: a day that a PIP waited for has passed."""
@@ -237,32 +253,23 @@ class PipApi:
         """What the caller is to an employee today, or to everybody where none is named."""
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
-        held = relations(directory, caller, employee_id, today)
-        own = Relation.SELF in held
-        return _Caller(
-            id=caller,
-            actor=context.actor,
-            directory=directory,
-            by_hr=Relation.HR in held and not own,
-            by_lead=Relation.LEAD in held and not own,
-            employed=directory.employed(caller, today),
-        )
+        found = relations(directory, caller, employee_id, today)
+        is_to_them = words(found, employed=directory.employed(caller, today))
+        return _Caller(caller, context.actor, directory, is_to_them)
 
     async def _act(self, request: Request, context: Context, etag: str = "", *, named: str = "") -> pb.Pip:
         employee_id, key = request.employee_id, pip_key(request.employee_id)
         caller = await self._caller(context, employee_id)
         state = (await self._commands.load(PIP, key)).state
         pip = state.pips.get(request.pip_id, PipState())
-        if not caller.roles(pip, employee_id):
-            raise need_to_know()
-        refuse_unless_may(pip, request, context.actor, by_hr=caller.by_hr, by_lead=caller.by_lead)
+        context.admission.check(caller.held(pip, employee_id))
         if employee_id not in caller.directory.employees:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
         if isinstance(request, BY_FACTS):
             await self._look(state, pip)
         if named:
             await self._check_employed(named, context.today)
-        act = pb.ActOnPip(by_hr=caller.by_hr, by_lead=caller.by_lead)
+        act = pb.ActOnPip(by_hr="hr" in caller.is_to_them, by_lead="lead" in caller.is_to_them)
         getattr(act, _FIELDS[request.DESCRIPTOR]).CopyFrom(request)
         await self._look_up(act, request, pip, caller, context.today)
         try:
@@ -270,7 +277,7 @@ class PipApi:
         except Conflict as conflict:
             raise await self._told(conflict, request) from conflict
         pip = handled.state.pips[request.pip_id]
-        return to_resource(pip, handled.position, caller.roles(pip, employee_id))
+        return to_resource(pip, handled.position, caller.held(pip, employee_id))
 
     async def _look(self, state: State, pip: PipState) -> None:
         """Has the facts under a PIP looked at once more: nobody decides faster than what follows them."""

@@ -1,6 +1,5 @@
 """A PIP as those who may know of it see it. Pure."""
 
-from services.coaching.pip_rights import HR_ROLES, WRITERS, Role
 from services.coaching.pip_state import PipState, results_now
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
@@ -22,8 +21,8 @@ from stepladder.coaching.v1.events_pb2 import (
 from stepladder.coaching.v1.pip_pb2 import Pip, PipDrift, PipRecordChange
 
 
-def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
-    """A PIP as those of some roles may see it; a witness sees what there is to witness."""
+def to_resource(pip: PipState, position: int, held: frozenset[str]) -> Pip:
+    """A PIP as somebody may see it by what they are to it; a witness sees what there is to witness."""
     delivered, closed, decided = pip.last(PipDelivered), pip.last(PipClosed), pip.last(PipDecided)
     proposed, reviewed = pip.last(PipResultProposed), pip.last(PipDriftReviewed)
     seen = Pip(
@@ -35,7 +34,7 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
         witness_id=pip.last(PipWitnessNamed).witness_id,
         refusal_note=pip.last(PipRefusalWitnessed).note,
     )
-    if held == {Role.WITNESS}:
+    if held == {"witness"}:
         return seen
     drift = PipDrift(
         drifts=pip.drifts,
@@ -85,6 +84,6 @@ def to_resource(pip: PipState, position: int, held: frozenset[Role]) -> Pip:
             drift=drift if pip.drifted else None,
         )
     )
-    if held & (WRITERS | HR_ROLES):
+    if held & {"lead", "drafter", "hr"}:
         seen.etag, seen.log_position = str(position), position
     return seen

@@ -6,7 +6,7 @@ from datetime import date
 
 from google.protobuf.message import Message
 
-from services.coaching.pip_rights import HR_ROLES, MAY, Role, apart
+from services.coaching.pip_rights import apart, may
 from services.coaching.pip_schedule import is_over
 from services.coaching.pip_state import PipState, user
 from stepladder.coaching.v1.events_pb2 import (
@@ -145,22 +145,22 @@ def _turn(
     hr_only: bool = False,
 ) -> Turn:
     """Whose turn it is: of those who may, in this order. Where nobody is left who may, HR can only withdraw it."""
-    may = HR_ROLES if hr_only else MAY[REQUESTS[kind]]
+    those = frozenset({"hr"}) if hr_only else may(REQUESTS[kind])
     kept, since = apart(pip, REQUESTS[kind]), _since(kind, pip)
     drafter_id = pip.drafted.by.removeprefix("user:")
-    if Role.EMPLOYEE in may:
+    if "self" in those:
         return Turn(kind, since, WorkItem.PARTY_EMPLOYEE, pip.drafted.employee_id, due)
-    if Role.WITNESS in may:
+    if "witness" in those:
         return Turn(kind, since, WorkItem.PARTY_WITNESS, pip.last(PipWitnessNamed).witness_id, due)
-    if Role.HEARER in may:
+    if "hearer" in those:
         return Turn(kind, since, WorkItem.PARTY_HEARER, pip.last(PipHearerNamed).hearer_id, due)
-    for role, party, person_id in (
-        (Role.LEAD, WorkItem.PARTY_LEAD, people.lead_id),
-        (Role.DRAFTER, WorkItem.PARTY_DRAFTER, drafter_id),
+    for word, party, person_id in (
+        ("lead", WorkItem.PARTY_LEAD, people.lead_id),
+        ("drafter", WorkItem.PARTY_DRAFTER, drafter_id),
     ):
-        if role in may and person_id in people.employed and user(person_id) not in kept:
+        if word in those and person_id in people.employed and user(person_id) not in kept:
             return Turn(kind, since, party, person_id, due, number)
-    if Role.HR in may:
+    if "hr" in those:
         return Turn(kind, since, WorkItem.PARTY_HR, due_date=due, number=number, apart=kept)
     return Turn(WorkItem.KIND_WITHDRAW_PIP, since, WorkItem.PARTY_HR, due_date=due)
 

@@ -8,7 +8,6 @@ from itertools import islice
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.days import Span, parse_day
 from libs.common.errors import Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -22,7 +21,7 @@ from services.coaching import goals
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
 from services.coaching.plan import PLAN, State, coached_since, described, evidence_days, to_resource
-from services.coaching.plan_rights import knows, plan_for, says, sees, shown
+from services.coaching.plan_rights import plan_for, shown
 from services.coaching.plans import Plans
 from services.coaching.rules import RuleBook
 from stepladder.coaching.v1 import plan_pb2 as pb
@@ -62,8 +61,7 @@ class PlanApi:
             message = "evidence comes from the log by way of a detection; leave it empty and name the KPI"
             raise Invalid("EVIDENCE_NOT_TAKEN", message, (FieldViolation("evidence", message),))
         (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        if not caller.says:
-            raise need_to_know()
+        context.admission.check(caller.held)
         named = pb.ProposePlanRequest()
         named.CopyFrom(request)
         proposed = (await self._commands.load(PLAN, request.plan_id)).state.proposed
@@ -75,7 +73,7 @@ class PlanApi:
         return await self._handle(request.plan_id, named, context)
 
     async def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.Plan:
-        _, caller = await plan_for(self._commands, request.plan_id, context, sees)
+        _, caller = await plan_for(self._commands, request.plan_id, context)
         subject = PLAN.subject(request.plan_id)
         await self._watch_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         history = (await self._commands.histories([subject]))[subject]
@@ -98,6 +96,7 @@ class PlanApi:
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._plans.list_plans(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
@@ -119,7 +118,7 @@ class PlanApi:
         return await self._transition(request, pb.AssessPlan(request=request, measured=measured), context)
 
     async def GivePlanView(self, request: pb.GivePlanViewRequest, context: Context) -> pb.Plan:
-        await plan_for(self._commands, request.plan_id, context, knows)
+        await plan_for(self._commands, request.plan_id, context)
         return await self._transition(request, request, context)
 
     async def DiagnosePlan(self, request: pb.DiagnosePlanRequest, context: Context) -> pb.Plan:
@@ -184,8 +183,8 @@ class PlanApi:
         await self._commands.handle(PLAN, plan_id, command, context)
 
     async def _coached(self, request: "Transition", context: Context) -> State:
-        """The plan as it is, for whoever decides about it. Raises as `plan_for`."""
-        found, _ = await plan_for(self._commands, request.plan_id, context, says)
+        """The plan as it is. Raises as `plan_for`."""
+        found, _ = await plan_for(self._commands, request.plan_id, context)
         return found.state
 
     async def _lead_for(self, request: pb.ProposePlanRequest, today: date) -> str:

@@ -1,6 +1,6 @@
 """Who may read and say what of a coaching plan."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from libs.common.commands import Commands, Standing
 from libs.common.eventsourcing import Context
@@ -8,8 +8,6 @@ from libs.facts.reaching import Caller, found_for
 from libs.facts.relations import Relation
 from services.coaching.plan import PLAN, State
 from stepladder.coaching.v1.plan_pb2 import Plan
-
-May = Callable[[Caller, State], bool]
 
 FOR_ALL_WHO_SEE = (
     "plan_id",
@@ -46,24 +44,14 @@ def mentors_of(state: State) -> Collection[str]:
     return {support.mentor_id for support in state.activated.supports} - {""}
 
 
-def sees(caller: Caller, state: State) -> bool:
-    """Whether they know of a plan."""
-    return caller.sees or caller.employee_id in mentors_of(state)
+def held(caller: Caller, state: State) -> frozenset[str]:
+    """What somebody is to a plan."""
+    return caller.held | ({"mentor"} if caller.employee_id in mentors_of(state) else set())
 
 
-def knows(caller: Caller, _: State) -> bool:
-    """Whether they read everything of a plan."""
-    return caller.knows
-
-
-def says(caller: Caller, _: State) -> bool:
-    """Whether they decide about a plan."""
-    return caller.says
-
-
-async def plan_for(commands: Commands, plan_id: str, context: Context, may: May) -> tuple[Standing[State], Caller]:
-    """A plan, for a caller who may deal with it so. Raises as `found_for`."""
-    return await found_for(commands, PLAN, plan_id, context, lambda state: state.proposed.employee_id, may)
+async def plan_for(commands: Commands, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
+    """A plan, for a caller whom the call's rule names. Raises as `found_for`."""
+    return await found_for(commands, PLAN, plan_id, context, lambda state: state.proposed.employee_id, held)
 
 
 def shown(plan: Plan, state: State, caller: Caller) -> Plan:

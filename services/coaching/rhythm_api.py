@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from libs.common.access import need_to_know
 from libs.common.days import month_of, months_between, months_later, parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import page_of
 from libs.common.service import Service
-from libs.facts.callers import caller_id, check_related, directory_around
-from libs.facts.reaching import CARING, SAYING, callers_to
-from libs.facts.relations import Relation, relations_to_team
+from libs.facts.callers import check_related
+from libs.facts.reaching import caller_to_team, callers_to
+from libs.facts.relations import Relation
+from libs.facts.team import TEAM
 from services.coaching.duties import Duties, Interview
 from services.coaching.rhythm import Due
 from services.coaching.session import SESSION, interview_id, to_resource
@@ -43,7 +43,7 @@ class RhythmApi:
         self._sessions = sessions
 
     async def ListInterviews(self, request: pb.ListInterviewsRequest, context: Context) -> pb.ListInterviewsResponse:
-        is_to_them = await self._relations_to(request.team_id, context, CARING)
+        in_hr = await self._check_team(request.team_id, context)
         await self._duties.catch_up()
         today, last = context.today, month_of(date.fromisoformat(f"{request.month}-01")).end
         states = await self._duties.members(request.team_id, min(last, today), max(last, today))
@@ -55,7 +55,7 @@ class RhythmApi:
             if request.team_id in ("", state.team_on(day)):
                 found.append(_interview(one, state.team_on(day), leads.of(state, day), today))
         page, token = page_of(request, found, lambda one: (one.team_id, one.employee_id))
-        await self._tell_actions(page, context, everything=Relation.HR in is_to_them)
+        await self._tell_actions(page, context, everything=in_hr)
         return pb.ListInterviewsResponse(interviews=page, shares=_shares(found), next_page_token=token)
 
     async def GetLeadRecord(self, request: pb.GetLeadRecordRequest, context: Context) -> pb.LeadRecord:
@@ -72,7 +72,7 @@ class RhythmApi:
         return pb.LeadRecord(lead_id=lead_id, duties=duties, counts=_counts(duties), problems=problems)
 
     async def ListCheckInsDue(self, request: pb.ListCheckInsDueRequest, context: Context) -> pb.ListCheckInsDueResponse:
-        await self._relations_to(request.team_id, context, SAYING)
+        await self._check_team(request.team_id, context)
         await self._duties.catch_up()
         today = context.today
         states = await self._duties.members(request.team_id, today, today)
@@ -91,16 +91,16 @@ class RhythmApi:
             next_page_token=token,
         )
 
-    async def _relations_to(self, team_id: str, context: Context, wanted: Iterable[Relation]) -> frozenset[Relation]:
-        """What the caller is to a team, or the centre for an empty id. Refuses whoever is none of `wanted` to it."""
-        caller = caller_id(context)
-        around = await directory_around(self._commands, caller, context.today, team_ids=[team_id])
-        is_to_them = relations_to_team(around, caller, team_id, context.today)
-        if is_to_them.isdisjoint(wanted):
-            raise need_to_know()
-        if team_id and team_id not in around.teams:
+    async def _check_team(self, team_id: str, context: Context) -> bool:
+        """Refuses whoever is not to a team, or to the centre for an empty id, what the call's rule names.
+
+        Answers whether the caller is in HR.
+        """
+        caller = await caller_to_team(self._commands, context, team_id)
+        context.admission.check(caller.held)
+        if team_id and team_id not in await self._commands.known(TEAM, [team_id]):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
-        return is_to_them
+        return Relation.HR in caller.relations
 
     async def _tell_actions(self, interviews: Iterable[pb.Interview], context: Context, *, everything: bool) -> None:
         """Says what was agreed; in words to whoever reads the session, or of `everything`."""

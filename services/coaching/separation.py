@@ -144,6 +144,7 @@ class _Decision:
     """One decision of an aggregate, as far as it has come."""
 
     employee_id: str = ""
+    pip_id: str = ""
     acts: list[SeparationAct] = field(default_factory=list)
 
 
@@ -221,9 +222,10 @@ def checked(history: Sequence[Stored], after: int) -> tuple[list[SeparationCase]
         if not decision.acts or decision.acts[-1].position <= after:
             continue
         found = [*_wrong_in(subject, decision)]
-        cases.append(
-            SeparationCase(subject=subject, employee_id=decision.employee_id, acts=decision.acts, violated=bool(found))
-        )
+        case = SeparationCase(subject=subject, employee_id=decision.employee_id, pip_id=decision.pip_id)
+        case.acts.extend(decision.acts)
+        case.violated = bool(found)
+        cases.append(case)
         violations += found
     return cases, [one for one in violations if max(one.positions) > after]
 
@@ -253,7 +255,8 @@ def _decisions(history: Sequence[Stored], violations: list[SeparationViolation])
             continue
         event = kind.FromString(envelope.event)
         rounds += isinstance(event, RatingProposed)
-        decision = found.setdefault(getattr(event, "pip_id", str(rounds)), _Decision())
+        pip_id = getattr(event, "pip_id", "")
+        decision = found.setdefault(pip_id or str(rounds), _Decision(pip_id=pip_id))
         decision.employee_id = about(event) or decision.employee_id
         where = SeparationAct(position=entry.position, event=kind.DESCRIPTOR.name, time=envelope.time)
         for role, actor in _parts(event, envelope.actor):

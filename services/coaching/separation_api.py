@@ -11,7 +11,8 @@ from libs.common.eventsourcing import Context
 from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
-from libs.facts.reaching import check_hr
+from libs.facts.audit import audited
+from services.coaching.pip import PIP_READS
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
 
@@ -46,7 +47,6 @@ class SeparationApi:
     async def StreamSeparation(
         self, request: pb.StreamSeparationRequest, context: Context
     ) -> AsyncIterator[pb.StreamSeparationResponse]:
-        await check_hr(self._service.commands, context)
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
             message = "the last day must not be before the first"
@@ -78,7 +78,16 @@ class SeparationApi:
                 digest=reading.digest,
             )
         findings.tell(report)
+        await self._note_reads(report, context)
         yield pb.StreamSeparationResponse(report=report)
+
+    async def _note_reads(self, report: pb.SeparationReport, context: Context) -> None:
+        """Of the PIPs that a report tells of."""
+        ids = dict[str, list[str]]()
+        for case in report.cases:
+            if case.pip_id:
+                ids.setdefault(case.employee_id, []).append(case.pip_id)
+        await audited(self._service.commands, PIP_READS, context, ids)
 
     def _midnight(self, day: date) -> datetime:
         return datetime(day.year, day.month, day.day, tzinfo=self._service.settings.site_time_zone)

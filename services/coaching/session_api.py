@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
@@ -14,12 +13,14 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import Caller, callers_to, found_for
-from libs.facts.relations import Relation
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import session_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
+
+IsToIt = Callable[[Caller, State], frozenset[str]]
+"""What somebody is to a session, in words of rules."""
 
 
 class SessionApi:
@@ -33,8 +34,7 @@ class SessionApi:
 
     async def ScheduleSession(self, request: pb.ScheduleSessionRequest, context: Context) -> pb.Session:
         (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        if not caller.says:
-            raise need_to_know()
+        context.admission.check(caller.held)
         known = await self._commands.known(EMPLOYEE, [request.employee_id, request.lead_id], check=False)
         if absent := {request.employee_id, request.lead_id} - known.keys():
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(sorted(absent))}")
@@ -48,15 +48,13 @@ class SessionApi:
         return await self._handle(command, named.session_id, replace(context, request=request), caller)
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.Session:
-        found, caller = await self._found(request.session_id, context, sees)
+        found, caller = await self._found(request.session_id, context)
         return _shown(found, context, caller)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
         (asking,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        of_them = request.employee_id != "" and asking.sees
         their_own = request.lead_id != "" and request.lead_id == asking.employee_id
-        if not (of_them or their_own or Relation.HR in asking.relations):
-            raise need_to_know()
+        context.admission.check(asking.held | ({"holder"} if their_own else set()))
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._sessions.list_sessions(self._engine, request, context.today)
         page, token = cut_page(request, listed, lambda one: one)
@@ -66,10 +64,10 @@ class SessionApi:
         return pb.ListSessionsResponse(sessions=shown, next_page_token=token)
 
     async def RescheduleSession(self, request: pb.RescheduleSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, plans)
+        return await self._transition(request, context)
 
     async def HoldSession(self, request: pb.HoldSessionRequest, context: Context) -> pb.Session:
-        found, caller = await self._found(request.session_id, context, plans)
+        found, caller = await self._found(request.session_id, context)
         scheduled = found.state.scheduled
         command = pb.HoldSession(request=request)
         if scheduled.month:
@@ -81,34 +79,32 @@ class SessionApi:
         return await self._handle(command, request.session_id, context, caller)
 
     async def AcknowledgeSession(self, request: pb.AcknowledgeSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, sees)
+        return await self._transition(request, context)
 
     async def MissSession(self, request: pb.MissSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, plans)
+        return await self._transition(request, context)
 
     async def CancelSession(self, request: pb.CancelSessionRequest, context: Context) -> pb.Session:
-        return await self._transition(request, context, plans)
+        return await self._transition(request, context)
 
     async def FollowUpAction(self, request: pb.FollowUpActionRequest, context: Context) -> pb.Session:
         return await self._transition(
-            request, context, lambda caller, state: plans(caller, state) or _owns(caller, state, request.number)
+            request, context, lambda caller, state: held(caller, state) | _owned(caller, state, request.number)
         )
 
-    async def _transition(
-        self, command: "Transition", context: Context, may: Callable[[Caller, State], bool]
-    ) -> pb.Session:
-        _, caller = await self._found(command.session_id, context, may)
+    async def _transition(self, command: "Transition", context: Context, is_to_it: IsToIt | None = None) -> pb.Session:
+        _, caller = await self._found(command.session_id, context, is_to_it)
         return await self._handle(command, command.session_id, replace(context, etag=command.etag), caller)
 
     async def _handle(self, command: Message, session_id: str, context: Context, caller: Caller) -> pb.Session:
         return _shown(await self._commands.handle(SESSION, session_id, command, context), context, caller)
 
     async def _found(
-        self, session_id: str, context: Context, may: Callable[[Caller, State], bool]
+        self, session_id: str, context: Context, is_to_it: IsToIt | None = None
     ) -> tuple[Standing[State], Caller]:
-        """A session that the caller may deal with so."""
+        """A session, for a caller whom the call's rule names."""
         return await found_for(
-            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, may
+            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, is_to_it or held
         )
 
 
@@ -121,27 +117,26 @@ Transition = (
 )
 
 
-def plans(caller: Caller, state: State) -> bool:
-    """Whether they plan and hold a session."""
-    named = caller.employee_id == state.scheduled.lead_id and Relation.SELF not in caller.relations
-    return named or caller.says
+def held(caller: Caller, state: State) -> frozenset[str]:
+    """What somebody is to a session."""
+    named = caller.employee_id and caller.employee_id in {state.scheduled.lead_id, _held_by(state)}
+    return caller.held | ({"holder"} if named and "self" not in caller.held else set())
 
 
-def sees(caller: Caller, state: State) -> bool:
-    """Whether they know of a session."""
-    return plans(caller, state) or reads(caller, state) or caller.sees
+def _owned(caller: Caller, state: State, number: int) -> frozenset[str]:
+    """What somebody is to an agreed action."""
+    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
+    return frozenset({"owner"} if owner and owner == caller.employee_id else ())
 
 
 def reads(caller: Caller, state: State) -> bool:
     """Whether they read what was said and agreed in a session."""
-    held_by = state.held.held_by or f"user:{state.scheduled.lead_id}"
-    return held_by == f"user:{caller.employee_id}" or caller.knows
+    return caller.knows or (caller.employee_id != "" and caller.employee_id == _held_by(state))
 
 
-def _owns(caller: Caller, state: State, number: int) -> bool:
-    """Whether an action is the caller's, who still sees the session."""
-    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
-    return sees(caller, state) and owner == caller.employee_id
+def _held_by(state: State) -> str:
+    """Who held a session, or is to."""
+    return state.held.held_by.removeprefix("user:") or state.scheduled.lead_id
 
 
 def _shown(found: Standing[State], context: Context, caller: Caller) -> pb.Session:

@@ -7,12 +7,13 @@ from google.protobuf.message import Message
 
 from libs.common.commands import Standing
 from libs.common.days import parse_day
-from libs.common.errors import FieldViolation, Forbidden, Invalid, NotAllowed
+from libs.common.errors import FieldViolation, Invalid, NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.reaching import Reaches, callers_to, found_for
+from libs.facts.callers import check_related
+from libs.facts.reaching import Reaches, found_for
 from services.coaching.before_after import BeforeAndAfter
 from services.coaching.measuring import Measuring
 from services.coaching.rules import RuleBook
@@ -46,8 +47,7 @@ class SharingApi:
         self._rule_book = rule_book
 
     async def PrepareSharing(self, request: pb.PrepareSharingRequest, context: Context) -> pb.Sharing:
-        await self._check_leading(request.employee_id, context)
-        await check_employees(self._commands, [request.employee_id])
+        await check_related(self._commands, context, request.employee_id)
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
             message = f"must be {start} or later"
@@ -69,6 +69,7 @@ class SharingApi:
 
     async def ListSharings(self, request: pb.ListSharingsRequest, context: Context) -> pb.ListSharingsResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._sharings.list_sharings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
@@ -77,12 +78,12 @@ class SharingApi:
         return pb.ListSharingsResponse(sharings=shown, next_page_token=token)
 
     async def HoldSharing(self, request: pb.HoldSharingRequest, context: Context) -> pb.Sharing:
-        await self._led(request.sharing_id, context)
+        await self._found(request.sharing_id, context)
         await check_employees(self._commands, request.participant_ids)
         return await self._transition(request, context)
 
     async def CancelSharing(self, request: pb.CancelSharingRequest, context: Context) -> pb.Sharing:
-        await self._led(request.sharing_id, context)
+        await self._found(request.sharing_id, context)
         return await self._transition(request, context)
 
     async def GetSharingEffect(self, request: pb.GetSharingEffectRequest, context: Context) -> BeforeAfter:
@@ -110,21 +111,8 @@ class SharingApi:
         return to_resource(handled.state, handled.position)
 
     async def _found(self, sharing_id: str, context: Context) -> Standing[State]:
-        """A sharing that the caller may see."""
+        """A sharing, for a caller whom the call's rule names by what they are to the example."""
         found, _ = await found_for(
-            self._commands,
-            SHARING,
-            sharing_id,
-            context,
-            lambda state: state.prepared.employee_id,
-            lambda caller, _: caller.sees,
+            self._commands, SHARING, sharing_id, context, lambda state: state.prepared.employee_id
         )
         return found
-
-    async def _led(self, sharing_id: str, context: Context) -> None:
-        await self._check_leading((await self._found(sharing_id, context)).state.prepared.employee_id, context)
-
-    async def _check_leading(self, employee_id: str, context: Context) -> None:
-        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        if not caller.cares:
-            raise Forbidden("NOT_THEIR_LEAD", f"who leads {employee_id}, or their lead, or is in HR says this")

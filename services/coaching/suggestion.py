@@ -119,8 +119,6 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             raise NotFound("SUGGESTION_NOT_FOUND", "the employee has raised no such suggestion")
 
         case _, EscalateSuggestionRequest(reason=reason):
-            if context.actor != f"user:{employee_id}":
-                raise NotAllowed("NOT_THE_EMPLOYEE", "only who raised it escalates it")
             if state.is_escalated and reason == state.escalated.reason:
                 return []
             if state.stage != Suggestion.STATE_RAISED:
@@ -136,13 +134,13 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             return [SuggestionEscalated(**about, reason=reason, escalated_date=today)]
 
         case Suggestion.STATE_RAISED, AcceptSuggestionRequest(reason=reason):
-            _refuse_unless_addressee(state, context)
+            _refuse_lead_once_escalated(state, context)
             return [SuggestionAccepted(**about, reason=reason, accepted_by=context.actor, accepted_date=today)]
         case Suggestion.STATE_RAISED | Suggestion.STATE_ACCEPTED, DeclineSuggestionRequest(reason=reason):
-            _refuse_unless_addressee(state, context)
+            _refuse_lead_once_escalated(state, context)
             return [SuggestionDeclined(**about, reason=reason, declined_by=context.actor, declined_date=today)]
         case Suggestion.STATE_ACCEPTED, CompleteSuggestionRequest(reason=reason):
-            _refuse_unless_addressee(state, context)
+            _refuse_lead_once_escalated(state, context)
             return [SuggestionCompleted(**about, reason=reason, completed_by=context.actor, completed_date=today)]
 
         # The same said again in the state that it led to.
@@ -151,7 +149,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             | (Suggestion.STATE_DECLINED, DeclineSuggestionRequest(reason=state.declined.reason))
             | (Suggestion.STATE_DONE, CompleteSuggestionRequest(reason=state.completed.reason))
         ):
-            _refuse_unless_addressee(state, context)
+            _refuse_lead_once_escalated(state, context)
             return []
         case stage, _:
             raise _wrong_state(stage)
@@ -176,12 +174,9 @@ def _content(given: RaiseSuggestionRequest | SuggestionRaised) -> tuple[int, int
     return given.kind, given.addressee, given.about_lead, given.text
 
 
-def _refuse_unless_addressee(state: State, context: Context) -> None:
-    """Of those who may read it, who raised it does not answer it, nor does the lead any more once it is escalated."""
-    raiser, lead = f"user:{state.raised.employee_id}", f"user:{state.reading_lead}"
-    if context.actor == raiser or (state.is_escalated and context.actor == lead):
-        who = "HR" if state.is_escalated or not state.reading_lead else f"{state.reading_lead} or HR"
-        raise NotAllowed("NOT_THE_ADDRESSEE", f"it is for {who} to answer")
+def _refuse_lead_once_escalated(state: State, context: Context) -> None:
+    if state.is_escalated and context.actor == f"user:{state.reading_lead}":
+        raise NotAllowed("NOT_THE_ADDRESSEE", "it was escalated: it is for HR to answer")
 
 
 def to_resource(state: State, position: int, today: date) -> Suggestion:

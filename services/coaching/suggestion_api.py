@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -18,7 +17,7 @@ from stepladder.coaching.v1 import suggestion_pb2 as pb
 
 
 class SuggestionApi:
-    """Implements the service. Before anything is answered, the caller must be one who may know it."""
+    """Implements the service."""
 
     def __init__(self, service: Service, suggestions: Suggestions, follower: Follower, rule_book: RuleBook) -> None:
         self._commands = service.commands
@@ -29,8 +28,7 @@ class SuggestionApi:
 
     async def RaiseSuggestion(self, request: pb.RaiseSuggestionRequest, context: Context) -> pb.Suggestion:
         employee_id, today = request.employee_id, context.today
-        if caller_id(context) != employee_id:
-            raise need_to_know()
+        context.admission.check({"self"} if caller_id(context) == employee_id else ())
         directory = await directory_around(self._commands, employee_id, today)
         if not directory.employed(employee_id, today):
             raise NotAllowed("NOT_EMPLOYED", f"{employee_id} is not employed on {today}")
@@ -55,9 +53,10 @@ class SuggestionApi:
         return to_resource(found.state, found.position, context.today)
 
     async def ListSuggestions(self, request: pb.ListSuggestionsRequest, context: Context) -> pb.ListSuggestionsResponse:
-        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today)
+        context.admission.check({"self"} if caller in directory.employees else ())
+        await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._suggestions.list_suggestions(
             self._engine,
             request,
@@ -91,31 +90,33 @@ class SuggestionApi:
         return to_resource(handled.state, handled.position, context.today)
 
     async def _readable(self, request: "Transition | pb.GetSuggestionRequest", context: Context) -> Standing[State]:
-        """The suggestion, for those who may read it.
+        """The suggestion, for a caller whom the call's rule names by what they are to it.
 
-        Raises Forbidden `NEED_TO_KNOW`; NotFound `SUGGESTION_NOT_FOUND` to HR, and to the employee themself.
+        Raises Forbidden `NEED_TO_KNOW`; NotFound `SUGGESTION_NOT_FOUND` to HR, also of one that is nothing to them, and
+        to the employee themself.
         """
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today)
         found = await self._commands.load(SUGGESTION, suggestion_key(request.employee_id, request.suggestion_id))
         hr = Relation.HR in relations(directory, caller, "", today)
-        if may_read(found.state, caller, employed=directory.employed(caller, today), hr=hr):
-            return found
-        if hr or caller == request.employee_id:
+        is_to_it = held(found.state, caller, employed=directory.employed(caller, today), hr=hr)
+        of_any = {"self"} if caller == request.employee_id else {"hr"} if hr else set[str]()
+        context.admission.check(is_to_it or of_any)
+        if not is_to_it:
             raise NotFound("SUGGESTION_NOT_FOUND", f"{request.employee_id} has raised no such suggestion")
-        raise need_to_know()
+        return found
 
 
-def may_read(state: State, caller: str, *, employed: bool, hr: bool) -> bool:
-    """Whether a suggestion is for a caller who is employed now or not, in HR or not."""
+def held(state: State, caller: str, *, employed: bool, hr: bool) -> frozenset[str]:
+    """What a caller is to a suggestion, who is employed now or not, in HR or not; nothing: they may not read it."""
     raised = state.raised
     if not raised.employee_id or not caller:
-        return False
-    return (
-        caller == raised.employee_id
-        or (employed and caller == state.reading_lead)
-        or (hr and not (raised.about_lead and caller == raised.lead_id))
-    )
+        return frozenset()
+    if caller == raised.employee_id:
+        return frozenset({"self"})
+    addressee = {"addressee"} if employed and caller == state.reading_lead else set[str]()
+    of_hr = {"hr"} if hr and not (raised.about_lead and caller == raised.lead_id) else set[str]()
+    return frozenset(addressee | of_hr)
 
 
 Transition = (

@@ -121,7 +121,7 @@ class Suggestions(ReadModel):
     ) -> list[tuple[str, int]]:
         """Aggregates' ids and positions of a page of what a caller may read, the latest first, and of one more.
 
-        The conditions are those of `may_read`.
+        The conditions are those of `suggestion_api.held`.
         """
         columns = self.suggestions.c
         readable = [columns.employee_id == caller]

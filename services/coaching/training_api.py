@@ -6,10 +6,9 @@ from datetime import date
 
 from google.protobuf.message import Message
 
-from libs.common.access import need_to_know
 from libs.common.commands import Commands, Standing
 from libs.common.days import parse_day
-from libs.common.errors import FieldViolation, Forbidden, Invalid, NotAllowed, NotFound
+from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
@@ -58,8 +57,8 @@ class TrainingApi:
         self, request: pb.ListSharedProblemsRequest, context: Context
     ) -> pb.ListSharedProblemsResponse:
         reach = await self._reaches.of(context)
-        if not (reach.cares_for(request.team_id) or await self._is_trainer(reach.caller.employee_id, context.today)):
-            raise need_to_know()
+        trains = await self._is_trainer(reach.caller.employee_id, context.today)
+        context.admission.check(reach.to_team(request.team_id).held | ({"trainer"} if trains else set()))
         await self._check_team(request.team_id)
         _check_days(request.start_date, request.end_date)
         found, known_at = await self._shared_problems.of_team(request.team_id, request.start_date, request.end_date)
@@ -70,7 +69,7 @@ class TrainingApi:
         )
 
     async def RequestTraining(self, request: pb.RequestTrainingRequest, context: Context) -> pb.Training:
-        _check_asking(request.team_id, await self._reaches.of(context))
+        context.admission.check((await self._reaches.of(context)).to_team(request.team_id).held)
         await self._check_team(request.team_id)
         _check_days(request.start_date, request.end_date)
         found, known_at = await self._shared_problems.of_team(request.team_id, request.start_date, request.end_date)
@@ -96,6 +95,7 @@ class TrainingApi:
 
     async def ListTrainings(self, request: pb.ListTrainingsRequest, context: Context) -> pb.ListTrainingsResponse:
         reach = await self._reaches.of(context)
+        context.admission.check(reach.held | ({"member"} if reach.own_team else set()))
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._trainings.list_trainings(self._service.engine, request, reach)
         page, token = cut_page(request, listed, lambda one: [one[1]])
@@ -116,21 +116,16 @@ class TrainingApi:
         return await self._transition(request, context)
 
     async def CloseTraining(self, request: pb.CloseTrainingRequest, context: Context) -> pb.Training:
-        found, reach = await self._found(request.training_id, context)
-        _check_asking(found.state.requested.team_id, reach)
+        await self._found(request.training_id, context)
         return await self._transition(request, context)
 
     async def CancelTraining(self, request: pb.CancelTrainingRequest, context: Context) -> pb.Training:
-        found, reach = await self._found(request.training_id, context)
-        if not _gives(reach, found.state):
-            _check_asking(found.state.requested.team_id, reach)
+        await self._found(request.training_id, context)
         return await self._transition(request, context)
 
     async def GetTrainingEffect(self, request: pb.GetTrainingEffectRequest, context: Context) -> BeforeAfter:
-        found, reach = await self._found(request.training_id, context)
+        found, _ = await self._found(request.training_id, context)
         state = found.state
-        if not _reads(reach, state):
-            raise need_to_know()
         if not state.held.date:
             raise NotAllowed("NOT_HELD", "it was not held yet")
         rules = rules_of_team(await self._measuring.rules(), state.requested.team_id, context.today).rules
@@ -152,11 +147,9 @@ class TrainingApi:
         return to_resource(handled.state, handled.position)
 
     async def _found(self, training_id: str, context: Context) -> tuple[Standing[State], Reach]:
-        """A training that the caller may see, and whom else they see. Whether there is any is told to HR only."""
+        """A training, for a caller whom the call's rule names, and whom else they see."""
         reach, found = await self._reaches.of(context), await self._commands.load(TRAINING, training_id)
-        own = found.state.requested.team_id == reach.own_team != ""
-        if not (own or _reads(reach, found.state)):
-            raise need_to_know()
+        context.admission.check(_held(reach, found.state))
         if not found.position:
             raise NotFound("TRAINING_NOT_FOUND", f"there is no training {training_id}")
         return found, reach
@@ -186,23 +179,17 @@ async def check_employees(commands: Commands, employee_ids: Collection[str]) -> 
         raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
 
 
-def _check_asking(team_id: str, reach: Reach) -> None:
-    if not reach.cares_for(team_id):
-        raise Forbidden("NOT_THEIR_LEAD", f"who leads {team_id}, or its lead, or is in HR asks for a training of it")
-
-
-def _gives(reach: Reach, state: State) -> bool:
-    return reach.caller.employee_id == state.requested.trainer_id != ""
-
-
-def _reads(reach: Reach, state: State) -> bool:
-    """Whether they read the words, and what came of it."""
-    return reach.cares_for(state.requested.team_id) or _gives(reach, state)
+def _held(reach: Reach, state: State) -> frozenset[str]:
+    """What somebody is to a training."""
+    team_id, trainer_id = state.requested.team_id, state.requested.trainer_id
+    found = {"member"} if reach.own_team == team_id != "" else set[str]()
+    found |= {"trainer"} if reach.caller.employee_id == trainer_id != "" else set()
+    return reach.to_team(team_id).held | found
 
 
 def _shown(found: Standing[State], reach: Reach) -> pb.Training:
     training = to_resource(found.state, found.position)
-    if not _reads(reach, found.state):
+    if _held(reach, found.state).isdisjoint({"lead", "manager", "trainer", "hr"}):
         training.ClearField("note")
         training.ClearField("reason")
     return training

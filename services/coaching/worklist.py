@@ -20,7 +20,7 @@ from services.coaching.rules import Lookup, lookup
 from services.coaching.session import interview_id
 from services.coaching.sessions import Sessions
 from services.coaching.suggestion import SUGGESTION
-from services.coaching.suggestion_api import may_read
+from services.coaching.suggestion_api import held
 from services.coaching.suggestions import Suggestions
 from services.coaching.training import TRAINING
 from services.coaching.trainings import Trainings
@@ -270,7 +270,7 @@ class Worklists:
             )
             for one in found
             if asked.person == ("" if one.is_escalated or one.reading_lead in gone else one.reading_lead)
-            and may_read(one, asked.reader, employed=True, hr=asked.in_hr)
+            and held(one, asked.reader, employed=True, hr=asked.in_hr)
         ]
 
     async def _leads_who_left(self, today: date) -> list[str]:

@@ -6,15 +6,15 @@ from itertools import islice
 
 from google.api.httpbody_pb2 import HttpBody
 
-from libs.common.access import need_to_know
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
-from libs.facts.callers import caller_id, directory_around
+from libs.facts.callers import caller_id
 from libs.facts.employee import EMPLOYEE
-from libs.facts.relations import NEED_TO_KNOW, Relation, relations
+from libs.facts.reaching import callers_to
+from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.coaching.duties import Duties, States, is_employed
 from services.coaching.worklist import MOST, Asked, Worklists
@@ -80,14 +80,12 @@ class WorklistApi:
 
     async def _check(self, request: pb.GetWorklistRequest, context: Context) -> bool:
         """Refuses whoever may not see the list. Answers whether the caller is in HR."""
-        caller, today, person = caller_id(context), context.today, request.lead_id or request.employee_id
-        around = await directory_around(self._commands, caller, today, employee_ids=[person] if person else [])
-        is_to_them = relations(around, caller, person, today)
-        allowed = NEED_TO_KNOW if request.employee_id else frozenset({Relation.HR})
-        if request.lead_id and around.employed(caller, today):
-            allowed |= {Relation.SELF}
-        if is_to_them.isdisjoint(allowed):
-            raise need_to_know()
-        if person and person not in around.employees:
+        person = request.lead_id or request.employee_id
+        (caller,) = (await callers_to(self._commands, context, [person])).values()
+        held = caller.held
+        if request.lead_id:  # for themself while they are employed, and HR
+            held -= {"lead"} if caller.employee_id else {"self"}
+        context.admission.check(held)
+        if person and person not in await self._commands.known(EMPLOYEE, [person]):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {person}")
-        return Relation.HR in is_to_them
+        return Relation.HR in caller.relations

@@ -11,6 +11,7 @@ from libs.facts.callers import standing_in
 from libs.facts.catalogue import Catalogue
 from libs.facts.check_ins import CheckIns
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.performance.appointing import FollowCareers
 from services.performance.assessment_api import AssessmentApi
 from services.performance.calibration_api import CalibrationApi
@@ -35,6 +36,7 @@ from services.performance.revising import Revising
 from services.performance.roster_api import AtRiskApi
 from services.performance.scorecard_api import ScorecardApi
 from services.performance.scorecards import Scorecards
+from stepladder.common.v1 import audit_pb2
 from stepladder.performance.v1 import (
     assessment_pb2,
     calibration_pb2,
@@ -53,7 +55,7 @@ from stepladder.performance.v1 import (
 )
 from stepladder.promotion.v1 import events_pb2 as promotion_events
 
-EVENTS = (events_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
+EVENTS = (events_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR, promotion_events.DESCRIPTOR)
 
 
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
@@ -80,21 +82,24 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     )
     # Apart: what there was before a policy may take minutes, and nothing new should wait for it.
     service.tick(at_results, judgements.deadlines, {JUDGE_PAST: judging.judge_past})
+    reaches = Reaches(service, people, at_people)
     records = Records(metadata)
     service.follow(FollowCareers(service, people, at_people))
-    record = RecordApi(service, records, service.follow(records), violations, at_results, catalogue, at_catalogue)
+    record = RecordApi(
+        service, records, service.follow(records), violations, at_results, catalogue, at_catalogue, reaches
+    )
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)
     assessment = AssessmentApi(service, catalogue, at_catalogue)
-    directory = DirectoryApi(service, people, at_people)
+    directory = DirectoryApi(service, people, at_people, reaches)
     kpis = KpiApi(service, catalogue, at_catalogue)
     policies = PolicyApi(service, catalogue, at_catalogue)
-    facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards)
+    facts = FactsApi(service, readings, at_results, people, at_people, scorecards, at_scorecards, reaches)
     cards = ScorecardApi(service, months, catalogue, scorecards, at_scorecards)
     comparison = LeadComparisonApi(service, months, people, catalogue, readings, scorecards)
     reports = Reports(service, months, people, catalogue, results, scorecards)
-    report = ReportApi(reports, [at_people, at_catalogue, at_results, at_scorecards])
-    detection = DetectionApi(service, judging, people, at_people, detections, at_detections)
+    report = ReportApi(service, reports, [at_people, at_catalogue, at_results, at_scorecards])
+    detection = DetectionApi(service, judging, people, at_people, detections, at_detections, reaches)
     check_ins = CheckIns(metadata)
     at_check_ins = service.follow(check_ins)
     check_in = CheckInApi(service, check_ins, at_check_ins)

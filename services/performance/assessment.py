@@ -13,7 +13,6 @@ from libs.facts.values import decimal
 from stepladder.performance.v1.assessment_pb2 import (
     ASSESSOR_RELATION_MANAGER,
     ASSESSOR_RELATION_TEAM,
-    ASSESSOR_RELATION_UNSPECIFIED,
     AssessedBehaviour,
     Assessment,
     BehaviourMean,
@@ -155,9 +154,6 @@ def months_of(
 
 def _given(standing: Assessing, give: GiveAssessment, context: Context) -> list[Message]:
     request, model, assessor_id = give.request, give.policy.competency_model, context.actor.removeprefix("user:")
-    if context.actor != f"user:{assessor_id}" or give.relation == ASSESSOR_RELATION_UNSPECIFIED:
-        message = "an employee is assessed by the lead of their team, and by the members of teams that they lead"
-        raise NotAllowed("NOT_AN_ASSESSOR", message)
     if request.comment and give.relation == ASSESSOR_RELATION_TEAM:
         message = "words of one of the team would tell who they are: leave them out"
         raise Invalid("COMMENT_NOT_SHOWN", message, (FieldViolation("comment", message),))

@@ -2,16 +2,16 @@
 
 from google.protobuf.message import Message
 
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
+from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue
 from libs.facts.relations import Relation, relations
 from services.performance import assessment
 from services.performance.assessment import ASSESSMENT, MonthSpan, months_of
-from services.performance.employee import EMPLOYEE
+from services.performance.callers import check_held
 from services.performance.months import months_from, span_of
 from services.performance.policy_api import rules_with
 from stepladder.performance.v1 import assessment_pb2 as pb
@@ -28,12 +28,12 @@ class AssessmentApi:
         self._catalogue_follower = catalogue_follower
 
     async def OpenAssessment(self, request: pb.OpenAssessmentRequest, context: Context) -> pb.Assessment:
+        await check_related(self._commands, context, request.employee_id)
         months = months_of(request)
         months_from(months.start, months.end)
         if months.end > context.today.isoformat()[:7]:
             message = "must not be a month to come"
             raise Invalid("MONTHS_INVALID", f"end_month {message}", (FieldViolation("end_month", message),))
-        await self._check_employee(request.employee_id)
         # Said again it is the same assessment, whatever version of the model has come since.
         position = await self._version(request.employee_id, months)
         if not position:
@@ -45,26 +45,28 @@ class AssessmentApi:
 
     async def GiveAssessment(self, request: pb.GiveAssessmentRequest, context: Context) -> pb.Assessment:
         months = months_of(request)
-        await self._check_employee(request.employee_id)
+        relation = await self._related(request.employee_id, context)
         command = pb.GiveAssessment(
-            request=request,
-            relation=await self._relation(request.employee_id, context),
-            policy=await self._model(request.employee_id, months),
+            request=request, relation=relation, policy=await self._model(request.employee_id, months)
         )
-        return await self._handle(request.employee_id, months, command, context)
+        return _shown(await self._handle(request.employee_id, months, command, context), relation)
 
     async def CloseAssessment(self, request: pb.CloseAssessmentRequest, context: Context) -> pb.Assessment:
+        await check_held(self._commands, context, [request.employee_id])
         months = months_of(request)
         command = pb.CloseAssessment(request=request, policy=await self._model(request.employee_id, months))
         return await self._handle(request.employee_id, months, command, context)
 
     async def CancelAssessment(self, request: pb.CancelAssessmentRequest, context: Context) -> pb.Assessment:
+        await check_held(self._commands, context, [request.employee_id])
         return await self._handle(request.employee_id, months_of(request), request, context)
 
-    async def ListAssessments(self, request: pb.ListAssessmentsRequest, _: Context) -> pb.ListAssessmentsResponse:
-        await self._check_employee(request.employee_id)
+    async def ListAssessments(self, request: pb.ListAssessmentsRequest, context: Context) -> pb.ListAssessmentsResponse:
+        relation = await self._related(request.employee_id, context)
         found = await self._commands.load(ASSESSMENT, request.employee_id, request.known_at)
-        return pb.ListAssessmentsResponse(assessments=assessment.to_resources(found.state))
+        return pb.ListAssessmentsResponse(
+            assessments=[_shown(one, relation) for one in assessment.to_resources(found.state)]
+        )
 
     async def _handle(self, employee_id: str, months: MonthSpan, command: Message, context: Context) -> pb.Assessment:
         handled = await self._commands.handle(ASSESSMENT, employee_id, command, context)
@@ -82,16 +84,24 @@ class AssessmentApi:
         await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
         return (await self._catalogue.rules(self._service.engine, version)).version(version)
 
-    async def _relation(self, employee_id: str, context: Context) -> pb.AssessorRelation.ValueType:
-        """What the directory says today that the caller is to whom they assess."""
+    async def _related(self, employee_id: str, context: Context) -> pb.AssessorRelation.ValueType:
+        """As whom a caller whom the call's rule names would assess somebody, by the directory today."""
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
         if Relation.LEAD in relations(directory, caller, employee_id, today):
-            return pb.ASSESSOR_RELATION_MANAGER
-        if Relation.LEAD in relations(directory, employee_id, caller, today):
-            return pb.ASSESSOR_RELATION_TEAM
-        return pb.ASSESSOR_RELATION_UNSPECIFIED
+            relation = pb.ASSESSOR_RELATION_MANAGER
+        elif Relation.LEAD in relations(directory, employee_id, caller, today):
+            relation = pb.ASSESSOR_RELATION_TEAM
+        else:
+            relation = pb.ASSESSOR_RELATION_UNSPECIFIED
+        await check_held(
+            self._commands, context, [employee_id], ["led"] if relation == pb.ASSESSOR_RELATION_TEAM else []
+        )
+        return relation
 
-    async def _check_employee(self, employee_id: str) -> None:
-        if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+
+def _shown(one: pb.Assessment, relation: pb.AssessorRelation.ValueType) -> pb.Assessment:
+    """What managers gave is not for those whom the assessed leads."""
+    if relation == pb.ASSESSOR_RELATION_TEAM:
+        del one.managers[:]
+    return one

@@ -112,8 +112,6 @@ def deviations(calibration: Calibration, result: CalibrationResult) -> dict[str,
 
 def _scored(state: State, given: ScoreCalibration, context: Context) -> list[Message]:
     calibration, reviewer_id = state.calibration, context.actor.removeprefix("user:")
-    if context.actor != f"user:{reviewer_id}" or reviewer_id not in calibration.reviewer_ids:
-        raise NotAllowed("NOT_A_REVIEWER", "only the reviewers of the round score it, each by themself")
     evaluation = Evaluation(form_id=calibration.form_id, evaluator_id=reviewer_id, answers=given.answers)
     outcome = outcome_of(Record(date=calibration.date, evaluation=evaluation), given.policy)
     scores = CalibrationScores(

@@ -6,17 +6,20 @@ from itertools import groupby
 
 from google.protobuf.message import Message
 
+from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
 from libs.facts.values import decimal
 from services.performance import calibration
 from services.performance.calibration import CALIBRATION
 from services.performance.calibrations import Calibrations
+from services.performance.callers import check_held
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.policy_api import rules_with
@@ -66,25 +69,30 @@ class CalibrationApi:
         return await self._handle(given.calibration_id, command, context)
 
     async def GetCalibration(self, request: pb.GetCalibrationRequest, context: Context) -> pb.Calibration:
-        found = await self._commands.load(CALIBRATION, request.calibration_id, request.known_at)
+        found = await self._found(request.calibration_id, context)
+        if request.known_at:
+            found = await self._commands.load(CALIBRATION, request.calibration_id, request.known_at)
         if not found.position:
-            raise NotFound("CALIBRATION_NOT_FOUND", f"there is no calibration {request.calibration_id}")
+            raise NotFound("CALIBRATION_NOT_FOUND", f"there was no calibration {request.calibration_id} then")
         return calibration.to_resource(found.state, found.position, context.actor)
 
     async def ListCalibrations(
         self, request: pb.ListCalibrationsRequest, context: Context
     ) -> pb.ListCalibrationsResponse:
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        listed = await self._calibrations.list_calibrations(self._engine, request)
+        standing, reviewer_id = await self._service.standing(context), ""
+        if not context.admission.admits(standing):
+            reviewer_id = caller_id(context)
+            reviews = "employee" in standing and await self._calibrations.has_reviewer(self._engine, reviewer_id)
+            context.admission.check(["reviewer"] if reviews else [])
+        listed = await self._calibrations.list_calibrations(self._engine, request, reviewer_id)
         page, token = cut_page(request, listed, lambda one: one)
         found = (await self._commands.known(CALIBRATION, [round_id for _, round_id in page])).values()
         shown = [calibration.to_resource(one.state, one.position, context.actor) for one in found]
         return pb.ListCalibrationsResponse(calibrations=shown, next_page_token=token)
 
     async def ScoreCalibration(self, request: pb.ScoreCalibrationRequest, context: Context) -> pb.Calibration:
-        found = await self._commands.load(CALIBRATION, request.calibration_id)
-        if not found.position:
-            raise NotFound("CALIBRATION_NOT_FOUND", f"there is no calibration {request.calibration_id}")
+        found = await self._found(request.calibration_id, context)
         version = found.state.calibration.policy_position
         await self._catalogue_follower.wait_for(version, AT_LEAST_SECONDS)
         rules = await self._catalogue.rules(self._engine, version)
@@ -124,6 +132,16 @@ class CalibrationApi:
         return pb.ListReviewerDriftResponse(
             reviewers=reviewers, next_page_token=token, minimum_rounds=minimum, tolerance=tolerance
         )
+
+    async def _found(self, calibration_id: str, context: Context) -> Standing[calibration.State]:
+        """A round, for those whom the call's rule names; whether there is one is told to no others."""
+        found = await self._commands.load(CALIBRATION, calibration_id)
+        given = found.state.calibration
+        reviews = caller_id(context) in given.reviewer_ids
+        await check_held(self._commands, context, [given.employee_id], ["reviewer"] if reviews else [])
+        if not found.position:
+            raise NotFound("CALIBRATION_NOT_FOUND", f"there is no calibration {calibration_id}")
+        return found
 
     async def _handle(self, calibration_id: str, command: Message, context: Context) -> pb.Calibration:
         handled = await self._commands.handle(CALIBRATION, calibration_id, command, context)

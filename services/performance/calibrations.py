@@ -79,8 +79,19 @@ class Calibrations(ReadModel):
         mine = self.reviews.c.calibration_id == calibration.calibration_id
         await supersede(rows, self.reviews, mine, wanted, position)
 
-    async def list_calibrations(self, engine: AsyncEngine, request: ListCalibrationsRequest) -> list[tuple[str, str]]:
-        """Days and ids of a page of rounds, one more than asked for when there are more."""
+    async def has_reviewer(self, engine: AsyncEngine, reviewer_id: str) -> bool:
+        """Whether somebody is a reviewer of any round."""
+        query = select(self.reviews.c.reviewer_id).where(self.reviews.c.reviewer_id == reviewer_id).limit(1)
+        async with engine.connect() as connection:
+            return await connection.scalar(query) is not None
+
+    async def list_calibrations(
+        self, engine: AsyncEngine, request: ListCalibrationsRequest, reviewed_by: str = ""
+    ) -> list[tuple[str, str]]:
+        """Days and ids of a page of rounds, one more than asked for when there are more.
+
+        `reviewed_by`: only rounds that they score; empty: all.
+        """
         columns = self.reviews.c
         key = (columns.date, columns.calibration_id)
         query = select(*key).distinct().where(known(self.reviews)).order_by(*key).limit(page_size(request) + 1)
@@ -90,6 +101,9 @@ class Calibrations(ReadModel):
         ):
             if wanted:
                 query = query.where(column == wanted)
+        if reviewed_by:
+            own = select(columns.calibration_id).where(columns.reviewer_id == reviewed_by, known(self.reviews))
+            query = query.where(columns.calibration_id.in_(own))
         if request.start_date:
             query = query.where(columns.date >= request.start_date)
         if request.end_date:

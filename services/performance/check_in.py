@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from libs.common.errors import AlreadyExists, NotAllowed, NotFound
 from libs.common.eventsourcing import Aggregate, Context, opaque_id
+from libs.facts.reads import reads_of
 from stepladder.performance.v1.check_in_pb2 import (
     CheckIn,
     CorrectCheckInRequest,
@@ -82,6 +83,7 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
 
 
 CHECK_IN = Aggregate(name="performance.checkin", initial=State(), evolve=evolve, decide=decide, restricted=True)
+CHECK_IN_READS = reads_of("performance.checkinread")
 
 
 def _stored(given: CheckIn) -> CheckIn:

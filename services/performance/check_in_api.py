@@ -4,14 +4,16 @@ from google.protobuf.message import Message
 
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
-from libs.common.paging import cut_page
+from libs.common.paging import cut_page, page_of
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.audit import audited, reads_in
 from libs.facts.callers import check_related
 from libs.facts.check_ins import CheckIns
 from services.performance import check_in
-from services.performance.check_in import CHECK_IN, check_in_key
+from services.performance.check_in import CHECK_IN, CHECK_IN_READS, check_in_key
 from services.performance.facts import day_problem
+from services.performance.months import months_from
 from stepladder.performance.v1 import check_in_pb2 as pb
 
 
@@ -31,8 +33,11 @@ class CheckInApi:
         return await self._give(request.check_in, request, context)
 
     async def RetractCheckIn(self, request: pb.RetractCheckInRequest, context: Context) -> pb.CheckIn:
-        await check_related(self._commands, context, request.employee_id)
-        return await self._handle(request.employee_id, request.check_in_id, request, context)
+        employee_id = request.employee_id
+        await check_related(self._commands, context, employee_id)
+        taken = await self._handle(employee_id, request.check_in_id, request, context)
+        await audited(self._commands, CHECK_IN_READS, context, {employee_id: [taken.check_in_id]})
+        return taken
 
     async def ListCheckIns(self, request: pb.ListCheckInsRequest, context: Context) -> pb.ListCheckInsResponse:
         await check_related(self._commands, context, request.employee_id)
@@ -41,10 +46,19 @@ class CheckInApi:
         page, token = cut_page(request, listed, lambda one: one)
         keys = [check_in_key(request.employee_id, check_in_id) for _, check_in_id in page]
         found = (await self._commands.known(CHECK_IN, keys)).values()
-        return pb.ListCheckInsResponse(
-            check_ins=[check_in.to_resource(one.state, one.position) for one in found if not one.state.retracted],
-            next_page_token=token,
-        )
+        shown = [check_in.to_resource(one.state, one.position) for one in found if not one.state.retracted]
+        ids = [one.check_in_id for one in shown]
+        await audited(self._commands, CHECK_IN_READS, context, {request.employee_id: ids})
+        return pb.ListCheckInsResponse(check_ins=shown, next_page_token=token)
+
+    async def ListCheckInReads(
+        self, request: pb.ListCheckInReadsRequest, context: Context
+    ) -> pb.ListCheckInReadsResponse:
+        await check_related(self._commands, context, request.employee_id)
+        months = months_from(request.start_month, request.end_month)
+        found = await reads_in(self._commands, CHECK_IN_READS, request.employee_id, months)
+        page, token = page_of(request, list(enumerate(found)), lambda one: [one[0]])
+        return pb.ListCheckInReadsResponse(reads=[read for _, read in page], next_page_token=token)
 
     async def _give(self, given: pb.CheckIn, command: Message, context: Context) -> pb.CheckIn:
         await check_related(self._commands, context, given.employee_id)

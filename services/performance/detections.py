@@ -53,12 +53,19 @@ class Detections(ReadModel):
         async with engine.connect() as connection:
             return list(await connection.scalars(query))
 
-    async def list_detections(self, engine: AsyncEngine, request: ListDetectionsRequest) -> list[tuple[str, int]]:
-        """Ids and positions of a page of detections, one more than asked for when there are more."""
+    async def list_detections(
+        self, engine: AsyncEngine, request: ListDetectionsRequest, among: Collection[str] | None = None
+    ) -> list[tuple[str, int]]:
+        """Ids and positions of a page of detections, one more than asked for when there are more.
+
+        `among`: of these employees only; None: of all.
+        """
         columns = self.detections.c
         query = select(columns.detection_id, columns.position).order_by(columns.position.desc())
         if request.employee_id:
             query = query.where(columns.employee_id == request.employee_id)
+        if among is not None:
+            query = query.where(columns.employee_id.in_(among))
         if request.policy_id:
             query = query.where(columns.policy_id == request.policy_id)
         if (start := page_start(request)) is not None:

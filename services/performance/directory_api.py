@@ -15,7 +15,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import State
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from services.performance import employee, team
+from services.performance.callers import check_held, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.team import TEAM
 from stepladder.performance.v1 import directory_pb2 as pb
@@ -24,7 +26,8 @@ from stepladder.performance.v1 import directory_pb2 as pb
 class DirectoryApi:
     """Implements the service: resources out of the log, lists by way of the read model."""
 
-    def __init__(self, service: Service, people: People, follower: Follower) -> None:
+    def __init__(self, service: Service, people: People, follower: Follower, reaches: Reaches) -> None:
+        self._reaches = reaches
         self._commands = service.commands
         self._engine = service.engine
         self._people = people
@@ -74,6 +77,7 @@ class DirectoryApi:
         return await self._employee(request.employee_id, request, context)
 
     async def GetEmployee(self, request: pb.GetEmployeeRequest, context: Context) -> pb.Employee:
+        await check_held(self._commands, context, [request.employee_id])
         found = await self._commands.load(EMPLOYEE, request.employee_id, request.known_at)
         if not found.position:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
@@ -84,9 +88,10 @@ class DirectoryApi:
         return employee.to_resource(found.state, found.position, day, lead_id)
 
     async def ListEmployees(self, request: pb.ListEmployeesRequest, context: Context) -> pb.ListEmployeesResponse:
+        seen = await seen_by_caller(self._reaches, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         day = _day(request.as_of, context)
-        listed = await self._people.list_employees(self._engine, request, day)
+        listed = await self._people.list_employees(self._engine, request, day, seen.employees)
         ids, token = cut_page(request, listed, lambda one: [one])
         found = (await self._commands.known(EMPLOYEE, ids)).values()
         return pb.ListEmployeesResponse(employees=await self._resources(found, day), next_page_token=token)
@@ -96,6 +101,7 @@ class DirectoryApi:
         return team.to_resource(handled.state, handled.position, context.today)
 
     async def _employee(self, employee_id: str, command: Message, context: Context) -> pb.Employee:
+        refuse_own(context, employee_id)
         handled = await self._commands.handle(EMPLOYEE, employee_id, command, context)
         (resource,) = await self._resources([handled], context.today)
         return resource

@@ -267,6 +267,11 @@ def _reviewers(state: State, named: ReadingsOfDay) -> set[str]:
     return {"" if one is None or one.outcome else one.reviewer_id for one in disputes}
 
 
+def reviewers_of(state: State, named: ReadingsOfDay) -> set[str]:
+    """Who is to settle the latest dispute about any of these readings, or has settled it."""
+    return {one.reviewer_id for key in _keys(named) if (one := state.disputes.get(key)) is not None}
+
+
 @lru_cache(1024)
 def day_problem(text: str, today: date) -> str:
     """What is wrong with the day of a fact (`DATE_INVALID`); empty if nothing is."""

@@ -6,17 +6,29 @@ from datetime import UTC
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id
 from libs.facts.people import People
+from libs.facts.reaching import Reaches
 from libs.facts.readings import Readings
 from libs.facts.values import format_value, kpi_value
+from services.performance.callers import Seen, check_held, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
-from services.performance.facts import FACTS, changed_readings, check_reading, day_problem, facts_id, sift
+from services.performance.facts import (
+    FACTS,
+    changed_readings,
+    check_reading,
+    day_problem,
+    facts_id,
+    reviewers_of,
+    sift,
+)
 from services.performance.kpi import KPI
 from services.performance.rating import RATING, rating_id
 from services.performance.scorecards import Scorecards
@@ -40,7 +52,9 @@ class FactsApi:
         people_follower: Follower,
         scorecards: Scorecards,
         scorecards_follower: Follower,
+        reaches: Reaches,
     ) -> None:
+        self._reaches = reaches
         self._commands = service.commands
         self._engine = service.engine
         self._stream = service.stream
@@ -95,15 +109,18 @@ class FactsApi:
 
     async def CorrectFact(self, request: pb.CorrectFactRequest, context: Context) -> pb.CorrectFactResponse:
         fact = request.fact
+        refuse_own(context, fact.employee_id)
         await self._check(fact.readings, fact.date, "fact.readings")
         handled = await self._commands.handle(FACTS, facts_id(fact.employee_id, fact.date), request, context)
         changed = len(changed_readings(handled.before, fact))
         return pb.CorrectFactResponse(changed=changed, log_position=handled.position)
 
     async def RetractFact(self, request: pb.RetractFactRequest, context: Context) -> pb.RetractFactResponse:
+        refuse_own(context, request.readings.employee_id)
         return pb.RetractFactResponse(log_position=await self._on_readings(request.readings, request, context))
 
     async def DisputeFact(self, request: pb.DisputeFactRequest, context: Context) -> pb.DisputeFactResponse:
+        await check_held(self._commands, context, [request.readings.employee_id])
         if not await self._commands.known(EMPLOYEE, [request.reviewer_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.reviewer_id} to review it")
         return pb.DisputeFactResponse(log_position=await self._on_readings(request.readings, request, context))
@@ -111,10 +128,16 @@ class FactsApi:
     async def SettleFactDispute(
         self, request: pb.SettleFactDisputeRequest, context: Context
     ) -> pb.SettleFactDisputeResponse:
-        await self._check(request.corrected, request.readings.date, "corrected")
+        named = request.readings
+        parse_day(named.date, "readings.date")
+        found = await self._commands.load(FACTS, facts_id(named.employee_id, named.date))
+        reviews = caller_id(context) in reviewers_of(found.state, named)
+        await check_held(self._commands, context, [named.employee_id], ["reviewer"] if reviews else [])
+        await self._check(request.corrected, named.date, "corrected")
         return pb.SettleFactDisputeResponse(log_position=await self._on_readings(request.readings, request, context))
 
-    async def ListFacts(self, request: pb.ListFactsRequest, _: Context) -> pb.ListFactsResponse:
+    async def ListFacts(self, request: pb.ListFactsRequest, context: Context) -> pb.ListFactsResponse:
+        await check_held(self._commands, context, [request.employee_id])
         _check_span(request)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         readings, token = cut_page(
@@ -124,7 +147,8 @@ class FactsApi:
         )
         return pb.ListFactsResponse(readings=readings, next_page_token=token)
 
-    async def ListKpiResults(self, request: pb.ListKpiResultsRequest, _: Context) -> pb.ListKpiResultsResponse:
+    async def ListKpiResults(self, request: pb.ListKpiResultsRequest, context: Context) -> pb.ListKpiResultsResponse:
+        narrow = _narrowed(request, await seen_by_caller(self._reaches, context))
         _check_span(request)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         await self._people_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
@@ -134,7 +158,11 @@ class FactsApi:
             request.GROUP_BY_CENTRE: lambda one: [one.kpi_id],
         }[request.group_by]
         results, token = cut_page(
-            request, await self._readings.list_results(self._engine, request, self._people), group
+            request,
+            await self._readings.list_results(
+                self._engine, request, self._people, among=narrow.employees, in_teams=narrow.teams
+            ),
+            group,
         )
         kpis = await self._commands.known(KPI, {result.kpi_id for result in results})
         for result in results:
@@ -154,6 +182,7 @@ class FactsApi:
         return pb.FindPositionResponse(log_position=position)
 
     async def RateMonth(self, request: pb.RateMonthRequest, context: Context) -> pb.MonthRating:
+        refuse_own(context, request.employee_id)
         if not await self._commands.known(EMPLOYEE, [request.employee_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
         handled = await self._commands.handle(RATING, rating_id(request.employee_id, request.month), request, context)
@@ -164,7 +193,8 @@ class FactsApi:
             log_position=handled.position,
         )
 
-    async def ListRatings(self, request: pb.ListRatingsRequest, _: Context) -> pb.ListRatingsResponse:
+    async def ListRatings(self, request: pb.ListRatingsRequest, context: Context) -> pb.ListRatingsResponse:
+        await check_held(self._commands, context, [request.employee_id])
         await self._scorecards_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         listed = await self._scorecards.list_ratings(self._engine, request)
         ratings, token = cut_page(request, listed, lambda one: [one.month])
@@ -217,6 +247,20 @@ def _fault(fact: pb.Fact, kpis: dict[str, Kpi]) -> tuple[str, str]:
         if message := check_reading(reading, kpi, fact.date):
             return "READING_INVALID", f"{kpi_id}: {message}"
     return "", ""
+
+
+def _narrowed(request: pb.ListKpiResultsRequest, seen: Seen) -> Seen:
+    """Whom results are taken from. Raises Forbidden `NEED_TO_KNOW` for somebody, or a sum, not for them to see."""
+    if seen.employees is None or seen.teams is None or request.employee_id in seen.employees:
+        return Seen()
+    if not request.employee_id:
+        if request.group_by == request.GROUP_BY_EMPLOYEE:
+            return Seen(employees=seen.employees)
+        if request.team_id in seen.teams:
+            return Seen()
+        if request.group_by == request.GROUP_BY_TEAM and not request.team_id:
+            return Seen(teams=seen.teams)
+    raise need_to_know()
 
 
 def _check_span(request: pb.ListFactsRequest | pb.ListKpiResultsRequest) -> None:

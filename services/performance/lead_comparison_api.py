@@ -16,6 +16,7 @@ from libs.facts.readings import Readings
 from libs.facts.values import decimal
 from services.performance import assessment, rating
 from services.performance.assessment import ASSESSMENT, MonthSpan
+from services.performance.callers import check_held
 from services.performance.comparing import attrition, compare, count, movements
 from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, months_from, span_of
@@ -53,8 +54,9 @@ class LeadComparisonApi:
         self._readings = readings
         self._scorecards = scorecards
 
-    async def CompareLeads(self, request: pb.CompareLeadsRequest, _: Context) -> pb.LeadComparison:
+    async def CompareLeads(self, request: pb.CompareLeadsRequest, context: Context) -> pb.LeadComparison:
         lead_ids, known_at = request.lead_ids, request.known_at
+        await check_held(self._commands, context, lead_ids)
         months = months_from(request.start_month, request.end_month)
         known = await self._commands.known(EMPLOYEE, lead_ids, check=False)
         if unknown := [lead_id for lead_id in lead_ids if lead_id not in known]:

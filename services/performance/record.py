@@ -123,8 +123,6 @@ def decide(state: State, command: Message, context: Context) -> Sequence[Message
             _refuse_while_disputed(state)
             return [RecordRetracted(record_id=record_id, employee_id=employee_id, reason=reason)]
         case _, AcknowledgeRecordRequest():
-            if context.actor != f"user:{employee_id}":
-                raise NotAllowed("NOT_THE_EMPLOYEE", "only the employee whom it is about acknowledges it")
             if state.acknowledged is not None:
                 return []
             return [

@@ -6,16 +6,20 @@ from datetime import UTC, date
 
 from google.protobuf.message import Message
 
+from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.conduct import counted
+from libs.facts.reaching import Reaches
 from libs.facts.violations import Violations
 from services.performance import record
+from services.performance.callers import check_held, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.outcome import policy_of
@@ -40,7 +44,9 @@ class RecordApi:
         results_follower: Follower,
         catalogue: Catalogue,
         catalogue_follower: Follower,
+        reaches: Reaches,
     ) -> None:
+        self._reaches = reaches
         self._service = service
         self._commands = service.commands
         self._engine = service.engine
@@ -53,6 +59,7 @@ class RecordApi:
         self._catalogue_follower = catalogue_follower
 
     async def CreateRecords(self, request: pb.CreateRecordsRequest, context: Context) -> pb.CreateRecordsResponse:
+        await check_held(self._commands, context, {given.employee_id for given in request.records})
         answer = pb.CreateRecordsResponse()
         rules = await self._rules(request.records)
         people = await self._people(request.records)
@@ -80,41 +87,51 @@ class RecordApi:
         answer.rejections.sort(key=lambda rejection: rejection.index)
         return answer
 
-    async def GetRecord(self, request: pb.GetRecordRequest, _: Context) -> pb.Record:
-        found = await self._commands.load(RECORD, request.record_id, request.known_at)
+    async def GetRecord(self, request: pb.GetRecordRequest, context: Context) -> pb.Record:
+        found = await self._found(request.record_id, context)
+        if request.known_at:
+            found = await self._commands.load(RECORD, request.record_id, request.known_at)
         if not found.position:
-            raise NotFound("RECORD_NOT_FOUND", f"there is no record {request.record_id}")
+            raise NotFound("RECORD_NOT_FOUND", f"there was no record {request.record_id} then")
         return record.to_resource(found.state, found.position)
 
-    async def ListRecords(self, request: pb.ListRecordsRequest, _: Context) -> pb.ListRecordsResponse:
+    async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
+        if request.employee_id:
+            await check_held(self._commands, context, [request.employee_id])
+        seen = await seen_by_caller(self._reaches, context)
         if request.kind and request.kind not in KINDS:
             message = f"must be one of {', '.join(KINDS)}"
             raise Invalid("KIND_INVALID", message, (FieldViolation("kind", message),))
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
-        page, token = cut_page(request, await self._records.list_records(self._engine, request), lambda one: one)
+        listed = await self._records.list_records(self._engine, request, seen.employees)
+        page, token = cut_page(request, listed, lambda one: one)
         found = (await self._commands.known(RECORD, [record_id for _, record_id in page])).values()
         return pb.ListRecordsResponse(
             records=[record.to_resource(one.state, one.position) for one in found], next_page_token=token
         )
 
     async def CorrectRecord(self, request: pb.CorrectRecordRequest, context: Context) -> pb.Record:
+        await self._found(request.record.record_id, context)
         rules, people = await self._rules([request.record]), await self._people([request.record])
         checked = self._create(request.record, rules, people, context)
         command = pb.CorrectRecord(record=checked.record, policy=checked.policy, reason=request.reason)
         return await self._handle(request.record.record_id, command, context)
 
     async def RetractRecord(self, request: pb.RetractRecordRequest, context: Context) -> pb.Record:
+        await self._found(request.record_id, context)
         return await self._handle(request.record_id, request, context)
 
     async def AcknowledgeRecord(self, request: pb.AcknowledgeRecordRequest, context: Context) -> pb.Record:
+        await self._found(request.record_id, context)
         return await self._handle(request.record_id, request, context)
 
     async def DisputeRecord(self, request: pb.DisputeRecordRequest, context: Context) -> pb.Record:
+        await self._found(request.record_id, context)
         await self._check_employee(request.reviewer_id)
         return await self._handle(request.record_id, request, context)
 
     async def SettleRecordDispute(self, request: pb.SettleRecordDisputeRequest, context: Context) -> pb.Record:
-        found = await self._commands.load(RECORD, request.record_id)
+        found = await self._found(request.record_id, context)
         version = found.state.outcome.policy_position
         rules = await self._catalogue.rules(self._engine, version) if version else None
         policy = rules.version(version) if rules else Policy()
@@ -122,6 +139,7 @@ class RecordApi:
         return await self._handle(request.record_id, command, context)
 
     async def GetConduct(self, request: pb.GetConductRequest, context: Context) -> pb.Conduct:
+        await check_held(self._commands, context, [request.employee_id])
         await self._results_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         await self._check_employee(request.employee_id)
         as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
@@ -135,6 +153,15 @@ class RecordApi:
             dismissal_grade=any(one.dismissal_grade for one in standing),
             violations=found,
         )
+
+    async def _found(self, record_id: str, context: Context) -> Standing[record.State]:
+        """A record, for those whom the call's rule names; whether there is one is told to no others."""
+        found = await self._commands.load(RECORD, record_id)
+        reviews = caller_id(context) in {found.state.dispute.reviewer_id} - {""}
+        await check_held(self._commands, context, [found.state.record.employee_id], ["reviewer"] if reviews else [])
+        if not found.position:
+            raise NotFound("RECORD_NOT_FOUND", f"there is no record {record_id}")
+        return found
 
     async def _handle(self, record_id: str, command: Message, context: Context) -> pb.Record:
         handled = await self._commands.handle(RECORD, record_id, command, context)

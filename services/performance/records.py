@@ -1,6 +1,6 @@
 """Read model: which records there are, whose, of what kind, at which day."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Column, MetaData, String, Table, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -45,14 +45,21 @@ class Records(ReadModel):
         if found:
             await rows.execute(upsert(self.records, rows), list(found.values()))
 
-    async def list_records(self, engine: AsyncEngine, request: ListRecordsRequest) -> list[tuple[str, str]]:
-        """Days and ids of a page of records, one more than asked for when there are more."""
+    async def list_records(
+        self, engine: AsyncEngine, request: ListRecordsRequest, among: Collection[str] | None = None
+    ) -> list[tuple[str, str]]:
+        """Days and ids of a page of records, one more than asked for when there are more.
+
+        `among`: of these employees only; None: of all.
+        """
         columns = self.records.c
         key = (columns.date, columns.record_id)
         query = select(*key).order_by(*key).limit(page_size(request) + 1)
         for column, wanted in ((columns.employee_id, request.employee_id), (columns.kind, request.kind)):
             if wanted:
                 query = query.where(column == wanted)
+        if among is not None:
+            query = query.where(columns.employee_id.in_(among))
         if request.start_date:
             query = query.where(columns.date >= request.start_date)
         if request.end_date:

@@ -7,7 +7,6 @@ from datetime import date
 
 from google.api.httpbody_pb2 import HttpBody
 
-from libs.common.access import need_to_know
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -15,6 +14,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
+from libs.facts.audit import audited
 from libs.facts.callers import caller_id, check_related, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
@@ -22,11 +22,11 @@ from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
 from libs.facts.readings import Readings
-from libs.facts.relations import Relation, relations_to_team
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
-from services.performance.check_in import CHECK_IN, check_in_key
+from services.performance.callers import check_over
+from services.performance.check_in import CHECK_IN, CHECK_IN_READS, check_in_key
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.employee import EMPLOYEE
@@ -43,8 +43,8 @@ from stepladder.performance.v1 import roster_pb2 as pb
 from stepladder.performance.v1.check_in_pb2 import CheckIn
 from stepladder.performance.v1.policy_pb2 import Policy
 
-REVIEWERS = frozenset({Relation.LEAD, Relation.HR})
-"""Who sees all of a roster and reviews those on it, unless it is about themself."""
+REVIEWERS = frozenset({"lead", "hr"})
+"""Who sees all of a roster, also what is made of check-ins."""
 AT_ONCE = 100
 """Employees looked at together."""
 
@@ -87,12 +87,8 @@ class AtRiskApi:
 
     async def GetAtRiskRoster(self, request: pb.GetAtRiskRosterRequest, context: Context) -> pb.AtRiskRoster:
         caller, today = caller_id(context), context.today
-        around = await directory_around(self._commands, caller, today, team_ids=[request.team_id])
-        is_to_them = relations_to_team(around, caller, request.team_id, today)
-        sensitive = not is_to_them.isdisjoint(REVIEWERS)
-        if not sensitive and Relation.MANAGER not in is_to_them:
-            raise need_to_know()
-        if request.team_id and request.team_id not in around.teams:
+        sensitive = not REVIEWERS.isdisjoint(await check_over(self._commands, context, request.team_id))
+        if request.team_id and not await self._commands.known(TEAM, [request.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
         as_of = _day(request.as_of, today)
         await self._catch_up(sensitive=sensitive)
@@ -121,6 +117,11 @@ class AtRiskApi:
             answer.entries.extend(await self._entries(watched, rules, as_of, sensitive=sensitive))
             await asyncio.sleep(0)  # others have their turn
         answer.entries.sort(key=lambda entry: (-entry.points, entry.employee_id))
+        shown = {
+            entry.employee_id: sorted({one.check_in_id for signal in entry.signals for one in signal.check_ins})
+            for entry in answer.entries
+        }
+        await audited(self._commands, CHECK_IN_READS, context, {one: ids for one, ids in shown.items() if ids})
         return answer
 
     async def ExportAtRiskRoster(self, request: pb.ExportAtRiskRosterRequest, context: Context) -> HttpBody:
@@ -132,8 +133,6 @@ class AtRiskApi:
         return await file_of(lambda: roster_document(found, request.team_id, names), request.format)
 
     async def ReviewAtRisk(self, request: pb.ReviewAtRiskRequest, context: Context) -> pb.AtRiskReview:
-        if caller_id(context) == request.employee_id:
-            raise need_to_know()
         await check_related(self._commands, context, request.employee_id)
         key = reviews_key(request.employee_id)
         handled = await self._commands.handle(RISK_REVIEW, key, request, context)

@@ -13,6 +13,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.catalogue import Catalogue
 from services.performance import rating
+from services.performance.callers import check_held, check_over
 from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id
@@ -40,8 +41,9 @@ class ScorecardApi:
         self._scorecards = scorecards
         self._follower = follower
 
-    async def GetScorecard(self, request: pb.GetScorecardRequest, _: Context) -> pb.MonthlyScorecard:
+    async def GetScorecard(self, request: pb.GetScorecardRequest, context: Context) -> pb.MonthlyScorecard:
         employee_id, month, known_at = request.employee_id, request.month, request.known_at
+        await check_held(self._commands, context, [employee_id])
         aggregate_id = rating_id(employee_id, month)
         found = await self._commands.load(RATING, aggregate_id, known_at)
         shown = rating.to_resource(found.state, found.position)
@@ -68,7 +70,8 @@ class ScorecardApi:
         shown.scorecard.CopyFrom(computed.cards[employee_id])
         return shown
 
-    async def ListScorecards(self, request: pb.ListScorecardsRequest, _: Context) -> pb.ListScorecardsResponse:
+    async def ListScorecards(self, request: pb.ListScorecardsRequest, context: Context) -> pb.ListScorecardsResponse:
+        await check_over(self._commands, context, request.team_id)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         ties = await self._ties(request.month, request.known_at)
         start = page_start(request)
@@ -86,6 +89,7 @@ class ScorecardApi:
         return pb.ListScorecardsResponse(scorecards=[card for _, card in page], next_page_token=token)
 
     async def CloseMonth(self, request: pb.CloseMonthRequest, context: Context) -> pb.CloseMonthResponse:
+        await check_over(self._commands, context, request.team_id)
         span = span_of(request.month)
         if span.end >= context.today:
             raise NotAllowed("MONTH_NOT_OVER", f"{request.month} lasts until {span.end}")
@@ -105,6 +109,7 @@ class ScorecardApi:
         return await self._calibrate(request.employee_id, request.month, request, context)
 
     async def _calibrate(self, employee_id: str, month: str, command: Message, context: Context) -> pb.MonthlyScorecard:
+        await check_held(self._commands, context, [employee_id])
         handled = await self._commands.handle(RATING, rating_id(employee_id, month), command, context)
         return rating.to_resource(handled.state, handled.position)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import protovalidate
 import pytest
@@ -14,7 +14,7 @@ from libs.common.errors import AlreadyExists, Forbidden, Invalid, NotAllowed, No
 from services.coaching.pip import PIP, pip_key
 from services.coaching.pip_content import content_of, put_texts, result_of
 from services.coaching.pip_resource import to_resource
-from services.coaching.pip_rights import MAY, roles
+from services.coaching.pip_rights import Request, held, may
 from services.coaching.pip_schedule import span_of
 from services.coaching.pip_state import State, pins_of
 from stepladder.coaching.v1.events_pb2 import PipClosed, PipDrafted, PipEdited
@@ -191,7 +191,7 @@ EVERYONE = [AGENT, LEAD, HR, NEUTRAL, WITNESS, "stranger"]
 
 def test_who_may_say_what() -> None:
     """In every state everybody for whom a command is not hears the same, whatever would come of it."""
-    assert {type(request) for request, _ in COMMANDS.values()} == set(MAY)
+    assert {type(request) for request, _ in COMMANDS.values()} == set(get_args(Request))
     heard = set()
     for path in PATHS.values():
         state = after(path)
@@ -199,10 +199,10 @@ def test_who_may_say_what() -> None:
         for request, _ in COMMANDS.values():
             for actor in EVERYONE:
                 command = act(request, actor)
-                held = pip and roles(pip, f"user:{actor}", by_hr=command.by_hr, by_lead=command.by_lead)
+                words = pip and held(pip, AGENT, f"user:{actor}", by_hr=command.by_hr, by_lead=command.by_lead)
                 if pip is None and actor in {LEAD, HR}:
                     continue
-                if not held or held.isdisjoint(MAY[type(request)]):
+                if not words or words.isdisjoint(may(type(request))):
                     with pytest.raises(Forbidden) as refused:
                         events_of(state, by(actor, request))
                     heard.add((refused.value.reason, refused.value.message))
@@ -428,7 +428,7 @@ def test_a_witness_is_nobody_concerned(witness: str) -> None:
     state = after([tick(date(2026, 3, 19)), by(LEAD, NAME_WITNESS, date(2026, 3, 19))], state)
     assert state.pips["pip-1"].overdue
     state = after([by(WITNESS, WITNESS_REFUSAL, date(2026, 3, 19))], state)
-    pip = to_resource(state.pips["pip-1"], 1, roles(state.pips["pip-1"], "user:x", by_hr=True, by_lead=False))
+    pip = to_resource(state.pips["pip-1"], 1, held(state.pips["pip-1"], AGENT, "user:x", by_hr=True, by_lead=False))
     assert (pip.state, pip.acknowledged_by, pip.refusal_note, pip.overdue) == (
         Pip.STATE_ACTIVE,
         f"user:{WITNESS}",
@@ -448,7 +448,7 @@ def test_a_rule_of_no_days_is_none() -> None:
 
 def one(state: State) -> Pip:
     """The PIP as HR sees it."""
-    return to_resource(state.pips["pip-1"], 1, roles(state.pips["pip-1"], "user:x", by_hr=True, by_lead=False))
+    return to_resource(state.pips["pip-1"], 1, held(state.pips["pip-1"], AGENT, "user:x", by_hr=True, by_lead=False))
 
 
 def test_the_period_counts_business_days() -> None:
@@ -988,7 +988,8 @@ def test_who_sees_what() -> None:
     """A witness sees that there is something to witness; an etag is for those who may change it."""
     pip = after([*PATHS["DELIVERED"], by(LEAD, NAME_WITNESS, date(2026, 3, 19))]).pips["pip-1"]
     hr, employee, witness = (
-        to_resource(pip, 42, roles(pip, f"user:{who}", by_hr=who == HR, by_lead=False)) for who in (HR, AGENT, WITNESS)
+        to_resource(pip, 42, held(pip, AGENT, f"user:{who}", by_hr=who == HR, by_lead=False))
+        for who in (HR, AGENT, WITNESS)
     )
     assert (hr.etag, hr.log_position, hr.content) == ("42", 42, content())
     assert (employee.etag, employee.log_position, employee.content) == ("", 0, content())

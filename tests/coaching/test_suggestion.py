@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from libs.common.errors import AlreadyExists, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from services.coaching.suggestion import SUGGESTION, State, suggestion_key
-from services.coaching.suggestion_api import may_read
+from services.coaching.suggestion_api import held
 from stepladder.coaching.v1.events_pb2 import (
     SuggestionAccepted,
     SuggestionCompleted,
@@ -140,7 +140,6 @@ def test_escalated_when_overdue() -> None:
     """Not on the last day for an answer, but on the day after; then the lead answers no more, and HR does."""
     before = given(SUGGESTION, RAISED)
     when(before, ESCALATE, "e-1", DUE).refused(NotAllowed, "NOT_OVERDUE")
-    when(before, ESCALATE, "l-1", LATE).refused(NotAllowed, "NOT_THE_EMPLOYEE")
     after = when(before, ESCALATE, "e-1", LATE).then(ESCALATED)
     when(after, ESCALATE, "e-1", LATE).then()
     again = EscalateSuggestionRequest(employee_id="e-1", suggestion_id="s-1", reason="once more")
@@ -158,12 +157,6 @@ def test_never_escalated(command: RaiseSuggestion) -> None:
 
 def test_what_is_answered_is_not_escalated() -> None:
     when(given(SUGGESTION, RAISED, ACCEPTED), ESCALATE, "e-1", LATE).refused(NotAllowed, "WRONG_STATE")
-
-
-@pytest.mark.parametrize("command", [ACCEPT, DECLINE])
-def test_nobody_answers_themself(command: Message) -> None:
-    """Not even in HR."""
-    when(given(SUGGESTION, RAISED), command, "e-1", DUE).refused(NotAllowed, "NOT_THE_ADDRESSEE")
 
 
 @pytest.mark.parametrize(
@@ -188,10 +181,10 @@ def test_who_reads(command: RaiseSuggestion, readers: set[str]) -> None:
             ("in HR", "e-3", True, True),
             ("nobody", "", False, False),
         )
-        if may_read(state, caller, employed=employed, hr=hr)
+        if held(state, caller, employed=employed, hr=hr)
     }
     assert found == readers
-    assert not may_read(SUGGESTION.initial, "", employed=True, hr=True)
+    assert not held(SUGGESTION.initial, "", employed=True, hr=True)
 
 
 def test_keys_tell_nothing() -> None:

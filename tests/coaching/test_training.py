@@ -7,8 +7,7 @@ from google.protobuf.message import Message
 from hypothesis import strategies as st
 
 from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound
-from libs.common.eventsourcing import Context
-from services.coaching.training import TRAINING, State
+from services.coaching.training import TRAINING
 from stepladder.coaching.v1.events_pb2 import (
     TrainingAccepted,
     TrainingCancelled,
@@ -28,7 +27,7 @@ from stepladder.coaching.v1.training_pb2 import (
     ScheduleTrainingRequest,
     SharedProblem,
 )
-from tests.deciding import Given, When, context, given, twice_is_once
+from tests.deciding import given, twice_is_once
 
 LATER = date(2026, 3, 24)
 MEASURE = Measure(form_item=FormItem(form_id="calls", item_id="solution"))
@@ -87,11 +86,6 @@ CLOSED = TrainingClosed(training_id="t-1", employee_id="l-1", reason="they liste
 CANCELLED = TrainingCancelled(training_id="t-1", employee_id="l-1", reason="no room")
 
 
-def by_another(state: Given[State], command: Message) -> When[State]:
-    """By somebody else than `u-1`, who is the trainer."""
-    return When(state, command, Context(now=context(LATER).now, today=LATER, actor="user:l-1"))
-
-
 def test_to_its_end() -> None:
     """From the request to what came of it; each step said again changes nothing."""
     after = given(TRAINING).when(ASK).then(REQUESTED)
@@ -129,18 +123,6 @@ def test_asked_for() -> None:
     after = given(TRAINING, REQUESTED)
     after.when(asking(missed=4, known_at=120, trainer=False), LATER).then()
     after.when(asking("they do not ask")).refused(AlreadyExists, "TRAINING_EXISTS")
-
-
-def test_only_the_trainer() -> None:
-    """Accepts, schedules and holds it."""
-    for before, command in (
-        ((), ACCEPT),
-        ((ACCEPTED,), SCHEDULE),
-        ((ACCEPTED, SCHEDULED), HOLD),
-        ((ACCEPTED,), ACCEPT),
-        ((ACCEPTED, SCHEDULED, HELD), HOLD),
-    ):
-        by_another(given(TRAINING, REQUESTED, *before), command).refused(NotAllowed, "NOT_THE_TRAINER")
 
 
 def test_scheduled_anew() -> None:

@@ -58,7 +58,7 @@ from stepladder.performance.v1.facts_pb2 import (
     StreamFactsResponse,
 )
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
-from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS
+from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS, as_person
 
 FACTS = facts_pb2.DESCRIPTOR.services_by_name["FactsService"]
 OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
@@ -297,7 +297,7 @@ async def test_a_rule_about_the_whole_request_names_no_field(world: World) -> No
     settled = SettleFactDisputeRequest(readings=of_day, outcome=DISPUTE_OUTCOME_UPHELD, reason="as it was")
     settled.corrected.add(kpi_id="calls", numerators=[1])
     with pytest.raises(aio.AioRpcError) as caught:
-        await FactsServiceStub(world.channel).SettleFactDispute(settled)
+        await FactsServiceStub(world.channel).SettleFactDispute(settled, metadata=as_person("anna"))
     assert (caught.value.details() or "").startswith("corrected readings belong to the outcome")
 
 

@@ -136,11 +136,11 @@ def test_what_has_stopped_is_said_and_days_can_pass(centre: Centre) -> None:
         assert "coaching/plans has stopped: " in centre.run("status", status=1)
         with urlopen(f"http://127.0.0.1:{centre.port}/", timeout=20) as page:
             assert '<td class="bad" data-name="state">stopped' in page.read().decode()
-        centre.rest("/v1/teams", "hr", {"team": {"teamId": "t", "displayName": "T"}})
+        centre.rest("/v1/teams", body={"team": {"teamId": "t", "displayName": "T"}})
         day = datetime.now(UTC).date() + timedelta(days=40)
         told = {"employeeId": "e-hr", "displayName": "H", "teamId": "t", "jobFamily": "hr", "position": "hr"}
         dates = {"hireDate": "2020-01-01", "positionSince": "2020-01-01"}
-        centre.rest("/v1/employees", "hr", {"employee": {**told, **dates}})
+        centre.rest("/v1/employees", body={"employee": {**told, **dates}})
         later = {"endDate": str(day + timedelta(days=20)), "applicationsUntil": str(day + timedelta(days=10))}
         opened = centre.rest("/v1/cycles", "e-hr", {"own": {"cycleId": "c", "displayName": "C", **later}})
         assert str(opened["openedDate"]) == str(day)

@@ -11,7 +11,6 @@ from services.performance.assessment import ASSESSMENT, State, to_resources
 from stepladder.performance.v1.assessment_pb2 import (
     ASSESSOR_RELATION_MANAGER,
     ASSESSOR_RELATION_TEAM,
-    ASSESSOR_RELATION_UNSPECIFIED,
     AssessedBehaviour,
     Assessment,
     AssessorRelation,
@@ -140,10 +139,6 @@ def test_an_assessor_gives_it_again() -> None:
     after.when(give()).then()
     after = after.when(give(sense=5)).then(gave("u-1", sense=5))
     assert len(after.state.assessments[SPAN].given) == 1  # type: ignore[index] # a tuple of its kind
-
-
-def test_who_is_no_assessor_is_refused() -> None:
-    under_way().when(give(relation=ASSESSOR_RELATION_UNSPECIFIED)).refused(NotAllowed, "NOT_AN_ASSESSOR")
 
 
 def test_only_the_manager_comments() -> None:

@@ -137,11 +137,6 @@ def test_a_reviewer_scores_and_changes_their_mind_until_it_is_closed() -> None:
     closed.when(score(0, 100)).refused(NotAllowed, "CALIBRATION_CLOSED")
 
 
-def test_only_reviewers_score() -> None:
-    others = given(CALIBRATION, opened(calibration(reviewers=("u-2", "u-3"))))
-    others.when(score(100, 100)).refused(NotAllowed, "NOT_A_REVIEWER")
-
-
 def test_answers_are_those_of_an_evaluation() -> None:
     """One for each item of the form, as for a record."""
     missing = ScoreCalibration(answers=answers(100, 100)[:2], policy=FORM)

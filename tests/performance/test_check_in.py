@@ -1,11 +1,14 @@
-"""A check-in, and reviews of somebody at risk."""
+"""A check-in, who reads it, and reviews of somebody at risk."""
 
 import pytest
 from hypothesis import strategies as st
 
+from libs.common.days import timestamp
 from libs.common.errors import AlreadyExists, Invalid, NotAllowed, NotFound
-from services.performance.check_in import CHECK_IN, State, check_in_key, to_resource
+from libs.facts.reads import reads_key
+from services.performance.check_in import CHECK_IN, CHECK_IN_READS, State, check_in_key, to_resource
 from services.performance.risk_review import RISK_REVIEW, reviews_key
+from stepladder.common.v1.audit_pb2 import NoteRead, Read, ReadNoted
 from stepladder.performance.v1.check_in_pb2 import (
     CheckIn,
     CorrectCheckInRequest,
@@ -19,7 +22,7 @@ from stepladder.performance.v1.events_pb2 import (
     CheckInRetracted,
 )
 from stepladder.performance.v1.roster_pb2 import ReviewAtRiskRequest
-from tests.deciding import given, twice_is_once
+from tests.deciding import context, given, twice_is_once
 
 
 def check_in(mood: int = 2, stress: int = 4, note: str = "") -> CheckIn:
@@ -116,3 +119,21 @@ def test_a_review_said_twice_is_one() -> None:
         review, st.sampled_from(["talked", "listened"]), st.sampled_from(["2026-03-17", "2026-05-01", "2026-06-01"])
     )
     twice_is_once(RISK_REVIEW, reviews)
+
+
+def test_every_read_is_noted() -> None:
+    """Reading the same again is another read."""
+    note = NoteRead(employee_id="e-1", method="ListCheckIns", ids=["c-1"])
+    read = Read(reader="user:u-2", time=timestamp(context().now), method="ListCheckIns", ids=["c-1"])
+    noted = ReadNoted(employee_id="e-1", read=read)
+    again = given(CHECK_IN_READS, noted).when(note, actor="user:u-2").then(noted)
+    assert again.state.reads == (read, read)
+
+
+def test_reads_are_kept_by_month() -> None:
+    """Stored for ever; the subject tells nobody whose they are."""
+    assert (
+        CHECK_IN_READS.subject(reads_key("e-1", "2026-03"))
+        == "restricted.performance.checkinread.a-247gfeu7t7g3ytbcnsdhzavxax"
+    )
+    assert reads_key("e-1", "2026-04") != reads_key("e-1", "2026-03")

@@ -143,10 +143,9 @@ def test_taken_back() -> None:
 
 
 def test_acknowledged() -> None:
-    """By whom it is about, once."""
+    """Once."""
     before = given(RECORD, created(evaluation()))
     command = AcknowledgeRecordRequest(record_id="r-1")
-    before.when(command).refused(NotAllowed, "NOT_THE_EMPLOYEE")
     own = replace(context(), actor="user:e-1")
     (event,) = RECORD.decide(before.state, command, own)
     assert isinstance(event, RecordAcknowledged)

@@ -53,10 +53,14 @@ OTHERS: Mapping[str, Caller] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request about what is there, and the same about what is not; equal where it is about nobody in particular."""
+    """A request about what is there, and the same about what is not; equal where it is about nobody in particular.
+
+    `only`: of the words of the method's row those that such a request is for; None: all.
+    """
 
     there: Message
     none: Message
+    only: frozenset[str] | None = None
 
 
 class Ended(NamedTuple):
@@ -119,6 +123,7 @@ async def _once(request: Message) -> AsyncIterator[Message]:
 
 def is_allowed(row: frozenset[str], caller: Caller, asked: Asked) -> bool:
     """Whether a method's row names what a caller is."""
+    row &= row if asked.only is None else asked.only
     plain = {word for word in row if not word.startswith(SYSTEM)} <= STANDING
     held = caller.held | caller.elsewhere if plain or asked.there == asked.none else caller.held
     return EVERYONE in row or not row.isdisjoint(held)

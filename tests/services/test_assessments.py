@@ -113,7 +113,7 @@ async def test_a_lead_is_assessed_by_manager_and_team(world: World, model: Polic
     # All three gave 1, and 5: as if one of them had not.
     assert [one.mean for one in closed.team.behaviours] == ["2.00", "1.33", "3.00", "3.67", "4.67"]
     late = await world.employee(await world.team())
-    await refused(give(world, lead, late, "33333"), StatusCode.FAILED_PRECONDITION, "NOT_AN_ASSESSOR")
+    await refused(give(world, lead, late, "33333"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await refused(give(world, lead, team[0], "33333"), StatusCode.FAILED_PRECONDITION, "ASSESSMENT_CLOSED")
 
 
@@ -144,23 +144,23 @@ async def test_relations_are_those_of_the_day(world: World, model: Policy) -> No
     (home,) = {(await _employee(world, one)).team_id for one in team}
     await open_(world, lead, model.policy_id)
     for stranger in (lead, other_manager, other_lead, others[0], "anonymous", "system.one"):
-        await refused(give(world, lead, stranger, "33333"), StatusCode.FAILED_PRECONDITION, "NOT_AN_ASSESSOR")
+        await refused(give(world, lead, stranger, "33333"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     elsewhere = (await _employee(world, others[0])).team_id
     for employee_id, team_id in ((others[0], home), (team[0], elsewhere)):
         moved = TransferEmployeeRequest(employee_id=employee_id, team_id=team_id, effective_date="2020-07-15")
         await world.directory.TransferEmployee(moved)
     await give(world, lead, others[0], "33333")
-    await refused(give(world, lead, team[0], "33333"), StatusCode.FAILED_PRECONDITION, "NOT_AN_ASSESSOR")
+    await refused(give(world, lead, team[0], "33333"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await give(world, lead, team[1], "33333")
     left = ChangeEmploymentStatusRequest(
         employee_id=team[1], status=EMPLOYMENT_STATUS_LEFT, effective_date="2020-07-15"
     )
     await world.directory.ChangeEmploymentStatus(left)
-    await refused(give(world, lead, team[1], "33332"), StatusCode.FAILED_PRECONDITION, "NOT_AN_ASSESSOR")
+    await refused(give(world, lead, team[1], "33332"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await appoint(world, (await _employee(world, lead)).team_id, other_manager, "2020-07-16")
     await give(world, lead, manager, "33333")
     world.clock[0] = datetime(2020, 7, 16, 12, tzinfo=UTC)
-    await refused(give(world, lead, manager, "33332"), StatusCode.FAILED_PRECONDITION, "NOT_AN_ASSESSOR")
+    await refused(give(world, lead, manager, "33332"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await give(world, lead, other_manager, "33333")
     (shown,) = await listed(world, lead)
     assert [one.assessor_id for one in shown.managers] == [manager, other_manager]
@@ -180,7 +180,7 @@ async def test_what_cannot_be_opened_is_said(world: World, model: Policy) -> Non
         (open_(world, lead, name, end_month="2019-12"), StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"),
         (open_(world, lead, name, end_month="2020-08"), StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"),
         (open_(world, lead, name, start_month="2018-06"), StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID"),
-        (give(world, lead, lead, "33333"), StatusCode.NOT_FOUND, "ASSESSMENT_NOT_FOUND"),
+        (give(world, lead, lead, "33333"), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW"),
         (close(world, lead), StatusCode.NOT_FOUND, "ASSESSMENT_NOT_FOUND"),
         (listed(world, "nobody"), StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND"),
     ):
@@ -198,14 +198,16 @@ async def test_what_cannot_be_opened_is_said(world: World, model: Policy) -> Non
 
 
 async def test_a_repeated_request_is_answered_whatever_has_changed(world: World, model: Policy) -> None:
-    """Who gave theirs and has moved since, and an assessment opened before there was a newer version of the model."""
+    """Also after there is a newer version of the model; who gave theirs and has moved since gives nothing any more."""
     _, lead, team = await lead_with_team(world, 1)
     request = OpenAssessmentRequest(request_id="r-1", employee_id=lead, model_id=model.policy_id, **MONTHS)
     first = await world.assessments.OpenAssessment(request)
     given = await give(world, lead, team[0], "33333", request_id="r-2")
+    assert await give(world, lead, team[0], "33333", request_id="r-2") == given
     moved = TransferEmployeeRequest(employee_id=team[0], team_id=await world.team(), effective_date="2020-07-01")
     await world.directory.TransferEmployee(moved)
-    assert await give(world, lead, team[0], "33333", request_id="r-2") == given
+    again = give(world, lead, team[0], "33333", request_id="r-2")
+    await refused(again, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     cancel = CancelAssessmentRequest(employee_id=lead, reason="another model", **MONTHS)
     await world.assessments.CancelAssessment(cancel)
     model.competency_model.minimum_assessors = 5

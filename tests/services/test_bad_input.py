@@ -199,7 +199,6 @@ MISTAKES = [
     Mistake("plans", "DiagnosePlan", plans.DiagnosePlanRequest(plan_id="p-1", cause=Plan.CAUSE_SKILL, cause_note="?"), FORBIDDEN, "WRONG_STATE"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", etag="1"), STALE, "ETAG_MISMATCH"),
     Mistake("plans", "AssessPlan", plans.AssessPlanRequest(plan_id="p-1", assessment="?", start_date="2020-01-01", end_date="2020-01-02"), FORBIDDEN, "NO_FACTS"),
-    Mistake("plans", "GivePlanView", plans.GivePlanViewRequest(plan_id="p-1", view="?"), FORBIDDEN, "NOT_THE_EMPLOYEE"),
     Mistake("plans", "ReviewPlanDrift", plans.ReviewPlanDriftRequest(plan_id="p-1", drift_position=1, note="?"), FORBIDDEN, "NO_DRIFT"),
     Mistake("directory", "UpdateTeam", UpdateTeam(team=but(TEAM, display_name="Two", etag="999")), STALE, "ETAG_MISMATCH"),
     Mistake("directory", "CreateTeam", directory.CreateTeamRequest(team=but(TEAM, display_name="Two")), TAKEN, "TEAM_EXISTS"),

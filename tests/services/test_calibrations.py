@@ -22,7 +22,7 @@ from stepladder.performance.v1.policy_pb2 import GetPolicyRequest, SetPolicyRequ
 from stepladder.performance.v1.record_pb2 import Evaluation
 from tests.refusals import refused
 from tests.services.test_records import create, derived, evaluation, form, value
-from tests.services.world import World, caught_up, new_id
+from tests.services.world import HR, World, caught_up, new_id
 from tests.tokens import as_person
 
 Answer: TypeAlias = Evaluation.Answer
@@ -100,8 +100,8 @@ async def test_a_round_is_blind_until_it_is_closed(both: World) -> None:
 
     asked = ListCalibrationsRequest(reviewer_id=clara, at_least=await world.end())
     (listed,) = (await world.calibrations.ListCalibrations(asked, **acting(clara))).calibrations
-    again = await world.calibrations.OpenCalibration(OpenCalibrationRequest(calibration=one), **acting(clara))
-    for shown in (listed, again, await seen(clara), await seen(agent)):
+    again = await world.calibrations.OpenCalibration(OpenCalibrationRequest(calibration=one))
+    for shown in (listed, again, await seen(clara), await seen(HR)):
         assert (list(shown.scores), shown.HasField("result")) == ([], False)
         assert list(shown.scored_reviewer_ids) == [anna, boris]
 
@@ -110,6 +110,7 @@ async def test_a_round_is_blind_until_it_is_closed(both: World) -> None:
     assert (closed.result.spread, [each.score for each in closed.scores]) == ("30.00", ["70.00", "40.00"])
     assert (await seen(clara)).result == closed.result
     assert not (await seen(clara, while_open)).scores
+    await refused(seen(agent), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     late = score(world, one, clara, 100)
     await refused(late, StatusCode.FAILED_PRECONDITION, "CALIBRATION_CLOSED")
 
@@ -127,11 +128,11 @@ async def test_what_cannot_be_opened_or_scored_is_said(world: World) -> None:
     ):
         await refused(wrong, code, reason)
     one = await opened(world, form_id, agent, anna, boris)
-    await refused(score(world, one, agent, 100), StatusCode.FAILED_PRECONDITION, "NOT_A_REVIEWER")
+    await refused(score(world, one, agent, 100), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await refused(score(world, one, anna, 100, other=1), StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
     nothing = Calibration(calibration_id="nothing")
-    for call in (score(world, nothing, anna, 100), close(world, nothing)):
-        await refused(call, StatusCode.NOT_FOUND, "CALIBRATION_NOT_FOUND")
+    await refused(score(world, nothing, anna, 100), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    await refused(close(world, nothing), StatusCode.NOT_FOUND, "CALIBRATION_NOT_FOUND")
     missing = world.calibrations.GetCalibration(GetCalibrationRequest(calibration_id="nothing"))
     await refused(missing, StatusCode.NOT_FOUND, "CALIBRATION_NOT_FOUND")
 

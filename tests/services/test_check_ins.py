@@ -3,27 +3,31 @@
 import io
 import json
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpc import StatusCode, aio
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from libs.common.log import EventLog, StaleExpectation
 from libs.common.rebuilding import rebuild
 from libs.common.settings import Settings
-from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES
+from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Append, NoAnswer
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from libs.facts.check_ins import CheckIns
+from stepladder.common.v1.audit_pb2 import Read
 from stepladder.common.v1.operations_pb2 import ListFollowersRequest, ListParkedRequest
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1.check_in_pb2 import (
     CheckIn,
     CorrectCheckInRequest,
     CreateCheckInRequest,
+    ListCheckInReadsRequest,
     ListCheckInsRequest,
     RetractCheckInRequest,
 )
@@ -284,3 +288,72 @@ async def test_content_is_nowhere_but_in_the_restricted_stream(
     shown = (out.getvalue(), spans, rows, str(parked), *(payload.decode("latin-1") for payload in payloads.values()))
     for text in shown:
         assert "cannot sleep" not in text
+
+
+async def reads(centre: Centre, caller: str, employee: str = "", **asked: Any) -> list[Read]:
+    """All pages of who read an employee's check-ins this month."""
+    month = centre.world.clock[0].date().isoformat()[:7]
+    request = ListCheckInReadsRequest(employee_id=employee or centre.agent, start_month=month, end_month=month, **asked)
+    found: list[Read] = []
+    while True:
+        answer = await centre.world.check_ins.ListCheckInReads(request, metadata=by(caller))
+        found += answer.reads
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+async def test_who_reads_check_ins_is_noted(centre: Centre) -> None:
+    """Who, when, which and by which call; also that there are none, and what is taken back; not what is one's own."""
+    world = centre.world
+    assert await centre.list(centre.hr) == []
+    given = await centre.give(centre.lead, check_in(centre.agent))
+    for caller in (centre.agent, centre.lead, centre.lead, centre.hr):
+        assert await centre.list(caller, at_least=given.log_position) == [given]
+    retract = RetractCheckInRequest(request_id="r", employee_id=centre.agent, check_in_id=given.check_in_id)
+    for _ in range(2):
+        await world.check_ins.RetractCheckIn(retract, metadata=by(centre.hr))
+    for caller in (centre.agent, centre.hr):
+        found = await reads(centre, caller, page_size=2)
+        assert [(one.reader.removeprefix("user:"), one.method, list(one.ids)) for one in found] == [
+            (centre.hr, "ListCheckIns", []),
+            (centre.lead, "ListCheckIns", [given.check_in_id]),
+            (centre.lead, "ListCheckIns", [given.check_in_id]),
+            (centre.hr, "ListCheckIns", [given.check_in_id]),
+            (centre.hr, "RetractCheckIn", [given.check_in_id]),
+            (centre.hr, "RetractCheckIn", [given.check_in_id]),
+        ]
+        assert {one.time.ToDatetime(UTC) for one in found} == {world.clock[0]}
+    refusal = world.check_ins.ListCheckInReads(
+        ListCheckInReadsRequest(employee_id=centre.agent, start_month="2020-01", end_month="2022-01"),
+        metadata=by(centre.agent),
+    )
+    await refused(refusal, StatusCode.INVALID_ARGUMENT, "MONTHS_INVALID")
+
+
+async def test_reads_are_the_employees_business_and_hrs(centre: Centre) -> None:
+    """Not even those who may read check-ins learn who else did."""
+    for caller in (centre.lead, centre.manager, centre.colleague):
+        with pytest.raises(aio.AioRpcError) as refusal:
+            await reads(centre, caller)
+        assert refusal.value.code() is StatusCode.PERMISSION_DENIED
+
+
+async def test_a_read_that_cannot_be_noted_is_not_answered(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is away for what is to be written, not for what is read."""
+    given = await centre.give(centre.agent, check_in(centre.agent))
+    assert await centre.list(centre.lead, at_least=given.log_position) == [given]
+    append_all = EventLog.append_all
+
+    async def away(self: EventLog, appends: Sequence[Append]) -> list[int | StaleExpectation]:
+        if any(".checkinread." in append.subject for append in appends):
+            raise NoAnswer
+        return await append_all(self, appends)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EventLog, "append_all", away)
+        listed = ListCheckInsRequest(employee_id=centre.agent)
+        refusal = centre.world.check_ins.ListCheckIns(listed, metadata=by(centre.lead))
+        await refused(refusal, StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
+        assert await centre.list(centre.agent) == [given]
+    assert len(await reads(centre, centre.hr)) == 1

@@ -171,7 +171,7 @@ async def test_a_comparison_is_for_those_who_see_the_case(centre: Centre) -> Non
     """Others are refused, whether there is such a plan or not; a plan that rests on no days has no pattern."""
     world = centre.world
     for plan_id in (centre.plans[0], "p-none"):
-        for metadata in (by(centre.agents[1]), by("nobody"), ()):
+        for metadata in (by(centre.agents[1]), by("nobody")):
             call = world.outcomes.GetComparison(GetComparisonRequest(plan_id=plan_id), metadata=metadata)
             await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     call = world.outcomes.GetComparison(GetComparisonRequest(plan_id="p-none"), metadata=by(centre.hr))

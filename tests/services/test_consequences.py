@@ -202,7 +202,10 @@ async def test_a_dispute_opened_while_a_month_is_closed(world: World, monkeypatc
     named = ReadingsOfDay(employee_id=agent, date="2020-01-07", source="calls", kpi_ids=[kpi])
 
     async def dispute() -> None:
-        await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer))
+        await world.facts.DisputeFact(
+            DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer),
+            metadata=as_person(named.employee_id),
+        )
         await judged(world)
 
     while_computed(monkeypatch, dispute)
@@ -286,7 +289,8 @@ async def test_an_item_is_overturned_under_the_form_of_the_evaluation(world: Wor
     changed.form.sections[0].items.add(item_id="new", display_name="New", weight="5")
     await put(world, changed)
     await world.records.DisputeRecord(
-        DisputeRecordRequest(record_id=record.record_id, item_ids=["greeting"], reason="I did", reviewer_id=reviewer)
+        DisputeRecordRequest(record_id=record.record_id, item_ids=["greeting"], reason="I did", reviewer_id=reviewer),
+        metadata=as_person(record.employee_id),
     )
     settled = await world.records.SettleRecordDispute(
         SettleRecordDisputeRequest(
@@ -360,7 +364,8 @@ async def test_a_disputed_adjustment_freezes_what_rests_on_it(world: World) -> N
     record = Record(record_id=new_id("c"), employee_id=agent, date="2020-01-09", complaint=justified)
     await create(world, record)
     await world.records.DisputeRecord(
-        DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=reviewer)
+        DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=reviewer),
+        metadata=as_person(record.employee_id),
     )
     bad = DetectionRule(
         ratings=DetectionRule.RatingStreak(at_most=RATING_UNQUALIFIED, months=1),

@@ -39,6 +39,7 @@ from tests.services.test_measuring import measuring_of
 from tests.services.test_plans import BEFORE, coached
 from tests.services.test_records import derived
 from tests.services.world import World, fact, new_id, until
+from tests.tokens import as_person
 
 
 async def active_plan(world: World, agent: str, kpi_id: str) -> str:
@@ -77,7 +78,10 @@ async def test_what_a_plan_keeps_drifts_with_its_facts(both: World) -> None:
     await world.record(fact(agent, "2020-01-07", kpi_id, 90))
     await until(now, lambda drifts: drifts == [("goals[0].baseline", "50.0", "70.0", False)])
     named = ReadingsOfDay(employee_id=agent, date="2020-01-08", source="calls", kpi_ids=[kpi_id])
-    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer))
+    await world.facts.DisputeFact(
+        DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer),
+        metadata=as_person(named.employee_id),
+    )
     await until(now, lambda drifts: drifts == [("goals[0].baseline", "50.0", "70.0", True)])
     plan = await world.plans.GetPlan(GetPlanRequest(plan_id=plan_id))
     assert [step.event for step in plan.steps].count("PlanPinsDrifted") == 3
@@ -236,7 +240,10 @@ async def test_everything_that_a_plan_rests_on_drifts(both: World) -> None:
         fixed = fact(case.agent, day, kpi_id, 5)
         await world.facts.CorrectFact(CorrectFactRequest(fact=fixed, reason="counted again"))
     named = ReadingsOfDay(employee_id=case.agent, date="2020-01-14", source="calls", kpi_ids=[case.other])
-    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead))
+    await world.facts.DisputeFact(
+        DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead),
+        metadata=as_person(named.employee_id),
+    )
     plan = await until(case.plan, lambda plan: len(plan.pin_drifts) == 5 and plan.drift.drift_position > 0)
     assert [(one.pin, one.now.value, one.now.disputed) for one in plan.pin_drifts] == [
         ("assessed", "22.5", False),

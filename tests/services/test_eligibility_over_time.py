@@ -168,9 +168,11 @@ async def test_what_is_disputed_is_shown_so_until_it_is_settled(world: World) ->
     assert await shown() == [("conduct", False, False), ("courses", True, False), ("kpi-limit", True, False)]
     for record_id in (violation, course.record_id):
         request = DisputeRecordRequest(record_id=record_id, reason="not me", reviewer_id=reviewer)
-        await world.records.DisputeRecord(request)
+        await world.records.DisputeRecord(request, metadata=by(agent))
     readings = ReadingsOfDay(employee_id=agent, date="2026-02-04", source="calls", kpi_ids=[kpi])
-    await world.facts.DisputeFact(DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=reviewer))
+    await world.facts.DisputeFact(
+        DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=reviewer), metadata=by(agent)
+    )
     assert await shown() == [("conduct", False, True), ("courses", True, True), ("kpi-limit", True, True)]
     settle = SettleRecordDisputeRequest(outcome=DISPUTE_OUTCOME_OVERTURNED, reason="another's desk")
     for record_id in (violation, course.record_id):

@@ -23,6 +23,7 @@ from stepladder.performance.v1.kpi_pb2 import Kpi
 from stepladder.performance.v1.record_pb2 import ListRecordsRequest, Record
 from tests.services.test_records import form
 from tests.services.world import World, caught_up
+from tests.tokens import ISSUER
 
 FIRST = date(2020, 1, 1)
 
@@ -323,6 +324,7 @@ async def test_the_command(world: World, tmp_path: Path, monkeypatch: pytest.Mon
     ann = await world.employee(await world.team())
     kpi = await world.kpi(Kpi.AGGREGATION_SUM)
     monkeypatch.setenv("STEPLADDER_PUBLIC_PORT", world.addresses["performance"].rpartition(":")[2])
+    monkeypatch.setenv("STEPLADDER_TOKEN", ISSUER.system("tables", ["facts"]))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.toml").write_text(
         f'[columns]\nemployee = "A"\ndate = "D"\nsource = {{ value = "s" }}\n[readings]\n{kpi} = "N"\n'

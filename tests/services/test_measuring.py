@@ -11,6 +11,7 @@ from stepladder.performance.v1.facts_pb2 import CorrectFactRequest, DisputeFactR
 from stepladder.performance.v1.record_pb2 import DisputeRecordRequest
 from tests.services.test_records import create, evaluation, form
 from tests.services.world import World, fact
+from tests.tokens import as_person
 
 
 def measuring_of(world: World, kind: type[Measuring] = Measuring) -> Measuring:
@@ -44,7 +45,10 @@ async def test_a_kpi_over_days(both: World) -> None:
         CorrectFactRequest(fact=fact(agent, "2020-01-07", measure.kpi_id, 80), reason="counted again")
     )
     named = ReadingsOfDay(employee_id=agent, date="2020-01-06", source="calls", kpi_ids=[measure.kpi_id])
-    await both.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer))
+    await both.facts.DisputeFact(
+        DisputeFactRequest(readings=named, reason="not mine", reviewer_id=reviewer),
+        metadata=as_person(named.employee_id),
+    )
     now = await measured()
     assert (now.value, now.disputed) == ("85.0", True)
     assert now.fact_positions[-1] > first.fact_positions[-1]
@@ -67,7 +71,8 @@ async def test_an_item_of_a_form(both: World) -> None:
     assert (before.numerator, before.denominator, before.value, before.disputed) == (2, 3, "66.7", False)
 
     await both.records.DisputeRecord(
-        DisputeRecordRequest(record_id=missed.record_id, item_ids=[item_id], reason="it was done", reviewer_id=other)
+        DisputeRecordRequest(record_id=missed.record_id, item_ids=[item_id], reason="it was done", reviewer_id=other),
+        metadata=as_person(missed.employee_id),
     )
     assert (await measuring.measure(agent, measure, "2020-01-06", "2020-01-08")).disputed
     assert not (await measuring.measure(agent, measure, "2020-01-08", "2020-01-08")).disputed

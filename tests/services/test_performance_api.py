@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
 from sqlalchemy import MetaData
 
+from libs.common.rpc import connect
 from libs.common.service import open_service
 from libs.facts.people import People
 from services.performance import __main__ as performance
@@ -74,6 +75,7 @@ from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, SetPolicyR
 from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, caught_up, fact, judged, new_id
+from tests.tokens import SYSTEM
 
 BY_EMPLOYEE = ListKpiResultsRequest.GROUP_BY_EMPLOYEE
 BY_TEAM = ListKpiResultsRequest.GROUP_BY_TEAM
@@ -719,7 +721,7 @@ async def another_instance(world: World) -> AsyncIterator[World]:
     async with (
         open_service("performance", settings, performance.EVENTS, now=lambda: world.clock[0]) as service,
         service.serving(performance.build(service)) as serving,
-        aio.insecure_channel(serving.address) as channel,
+        connect(serving.address, retry=False, token=SYSTEM) as channel,
     ):
         yield World(world.channels | {"performance": channel}, world.services | {"performance": service}, world.clock)
 

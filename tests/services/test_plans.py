@@ -304,7 +304,10 @@ async def test_a_dispute_is_a_drift(world: World) -> None:
     await case.activated()
     await case.due(2, **{case.kpi: 10})
     named = ReadingsOfDay(employee_id=case.agent, date=BEFORE[0], source="calls", kpi_ids=[case.kpi])
-    await world.facts.DisputeFact(DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead))
+    await world.facts.DisputeFact(
+        DisputeFactRequest(readings=named, reason="not mine", reviewer_id=case.lead),
+        metadata=as_person(named.employee_id),
+    )
     drifted = await until(case.plan, lambda plan: plan.drift_open)
     assert [(one.pin, one.now.disputed) for one in drifted.pin_drifts] == [
         ("assessed", True),
@@ -379,7 +382,7 @@ async def test_the_employee_speaks_for_themself(world: World) -> None:
     case = await coached(world)
     view = GivePlanViewRequest(plan_id=case.plan_id, view="nobody told me")
     call = world.plans.GivePlanView(view, metadata=by(case.lead))
-    await refused(call, StatusCode.FAILED_PRECONDITION, "NOT_THE_EMPLOYEE")
+    await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await world.plans.GivePlanView(view, metadata=by(case.agent))
     assess = AssessPlanRequest(plan_id=case.plan_id, assessment="serious", employee_view="has doubts")
     plan = await world.plans.AssessPlan(assess)

@@ -194,12 +194,13 @@ async def test_a_disputed_item_is_settled_by_the_reviewer_named(world: World) ->
     )
     await refused(
         world.records.DisputeRecord(
-            DisputeRecordRequest(record_id=record.record_id, reason="no", reviewer_id=evaluator)
+            DisputeRecordRequest(record_id=record.record_id, reason="no", reviewer_id=evaluator),
+            metadata=as_person(agent),
         ),
         StatusCode.INVALID_ARGUMENT,
         "INVALID_FIELDS",
     )
-    contested = await world.records.DisputeRecord(dispute)
+    contested = await world.records.DisputeRecord(dispute, metadata=as_person(agent))
     assert (contested.dispute.reviewer_id, contested.outcome.score) == (reviewer, "0.00")
     await judged(world)
     assert await detections(world, agent) == []
@@ -207,7 +208,7 @@ async def test_a_disputed_item_is_settled_by_the_reviewer_named(world: World) ->
         record_id=record.record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="it is on the recording"
     )
     as_reviewer = as_person(reviewer)
-    await refused(world.records.SettleRecordDispute(settle), StatusCode.FAILED_PRECONDITION, "NOT_THE_REVIEWER")
+    await refused(world.records.SettleRecordDispute(settle), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     settled = await world.records.SettleRecordDispute(settle, metadata=as_reviewer)
     assert (settled.outcome.score, list(settled.dispute.overturned_item_ids)) == ("100.00", ["identity"])
     await judged(world)
@@ -292,7 +293,7 @@ async def test_a_violation_revoked_unwinds_what_followed_from_it(world: World) -
     await close(world)
     assert (await scorecard(world, agent)).scorecard.total == "80.0"
     appeal = DisputeRecordRequest(record_id=first.record_id, reason="I was on my break", reviewer_id=reviewer)
-    await world.records.DisputeRecord(appeal)
+    await world.records.DisputeRecord(appeal, metadata=as_person(agent))
     assert [one.disputed for one in (await conduct("2020-01-31")).violations] == [True, False, False]
     await world.records.SettleRecordDispute(
         SettleRecordDisputeRequest(
@@ -404,7 +405,8 @@ async def test_read_models_with_records_equal_a_fresh_fold(world: World) -> None
     await create(world, *records)
     for record in records[::4]:
         await world.records.DisputeRecord(
-            DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=await world.employee(team))
+            DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=await world.employee(team)),
+            metadata=as_person(record.employee_id),
         )
     for record in records[1::4]:
         await world.records.RetractRecord(RetractRecordRequest(record_id=record.record_id, reason="void"))

@@ -24,7 +24,6 @@ from stepladder.performance.v1.facts_pb2 import (
     DISPUTE_OUTCOME_UPHELD,
     RATING_GOOD,
     CorrectFactRequest,
-    DisputeFactRequest,
     Fact,
     RateMonthRequest,
     Reading,
@@ -304,7 +303,8 @@ async def test_common_errors_offences_and_complaints_are_counted_as_they_stand(b
     mistaken.evaluation.answers[0].achieved = 10
     await world.records.CorrectRecord(CorrectRecordRequest(record=mistaken, reason="misheard"))
     await world.records.DisputeRecord(
-        DisputeRecordRequest(record_id=unfair.record_id, item_ids=["greeting"], reason="I did", reviewer_id=reviewer)
+        DisputeRecordRequest(record_id=unfair.record_id, item_ids=["greeting"], reason="I did", reviewer_id=reviewer),
+        metadata=as_person(unfair.employee_id),
     )
     shown = await report(world, team_id=team)
     assert (shown.disputes.opened, shown.disputes.open) == (0, 0)  # opened now, long after October
@@ -332,7 +332,7 @@ async def test_disputes_are_open_until_they_are_settled_and_grow_old(world: Worl
     await world.record(*(fact(agent, f"2024-10-0{day}", kpi, 1) for day in (1, 2)))
     for day in (1, 2):
         readings = ReadingsOfDay(employee_id=agent, date=f"2024-10-0{day}", source="calls", kpi_ids=[kpi])
-        await world.facts.DisputeFact(DisputeFactRequest(readings=readings, reviewer_id=reviewer, reason="not me"))
+        await world.dispute(readings, reviewer)
         world.clock[0] += timedelta(days=5)
     october = (await report(world, team_id=team, day="2024-10-20")).disputes
     assert (october.opened, october.settled, october.open) == (2, 0, 2)
@@ -365,7 +365,7 @@ async def test_headcount_and_attrition_count_days_of_employment(world: World) ->
     assert (one.employee_days, one.days) == (31 + 21 + 20 + 1, 31)
     assert Decimal(one.attrition) == Decimal("42.5")  # 31 / 73
     centre = (await report(world)).workforce
-    assert (centre.moved_in, centre.left, centre.employee_days) == (0, 1, 31 + 21 + 20 + 31)
+    assert (centre.moved_in, centre.left, centre.employee_days) == (0, 1, 31 + 21 + 20 + 31 + 31)  # and HR, who asks
 
 
 async def test_findings_ratings_and_attendance_of_a_month(world: World) -> None:

@@ -62,7 +62,7 @@ from stepladder.performance.v1.scorecard_pb2 import (
 )
 from tests.policies import detecting, rule
 from tests.refusals import refused
-from tests.services.world import World, fact, judged, new_id, until
+from tests.services.world import HR, World, fact, judged, new_id, until
 from tests.tokens import as_person
 
 Band: TypeAlias = ScorecardPolicy.Band
@@ -136,7 +136,7 @@ async def test_a_month_is_closed_once(world: World) -> None:
     team, _, first, second = await centre(world)
     open_month = await scorecard(world, first)
     assert (open_month.closed, open_month.scorecard.total) == (False, "50.0")
-    assert await close(world) == 2
+    assert await close(world, team_id=team) == 2
     closed = await scorecard(world, first)
     assert closed.closed
     assert closed.scorecard == open_month.scorecard
@@ -153,7 +153,7 @@ async def test_a_month_is_closed_once(world: World) -> None:
         [line.fact_positions[0]],
     )
     late = await world.employee(team)
-    assert await close(world) == 1
+    assert await close(world, team_id=team) == 1
     again = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01", team_id=team))
     assert (again.closed, again.unchanged) == (0, 3)
     listed = await world.scorecards.ListScorecards(
@@ -323,18 +323,19 @@ async def test_policies_are_kept_by_version(world: World) -> None:
 
 async def test_a_calibration_takes_two(world: World) -> None:
     """A proposal is approved by another; when the numbers change later, the rating stays and is marked."""
-    _, kpi, agent, _ = await centre(world)
+    team, kpi, agent, _ = await centre(world)
     await close(world)
     propose = ProposeRatingRequest(employee_id=agent, month="2020-01", rating=RATING_GOOD, reason="covered for two")
     decide = DecideRatingRequest(employee_id=agent, month="2020-01", approve=True, reason="agreed")
-    manager, other = as_person("manager"), as_person("other")
+    lead = await world.lead(team)
+    manager, other = as_person(lead), as_person(HR)
     await world.scorecards.ProposeRating(propose, metadata=manager)
     await refused(
         world.scorecards.DecideRating(decide, metadata=manager), StatusCode.FAILED_PRECONDITION, "SAME_PERSON"
     )
     approved = await world.scorecards.DecideRating(decide, metadata=other)
     assert (approved.rating, approved.scorecard.rating) == (RATING_GOOD, RATING_QUALIFIED)
-    assert (approved.proposal.proposed_by, approved.proposal.decided_by) == ("user:manager", "user:other")
+    assert (approved.proposal.proposed_by, approved.proposal.decided_by) == (f"user:{lead}", f"user:{HR}")
     ratings = await world.facts.ListRatings(ListRatingsRequest(employee_id=agent, at_least=await world.end()))
     assert [one.rating for one in ratings.ratings] == [RATING_GOOD]
     await correct(world, agent, "2020-01-07", kpi, 90)
@@ -453,7 +454,7 @@ async def test_a_dispute_freezes_and_an_overturned_fact_unwinds(world: World) ->
     reviewer = await world.employee(team)
     named = ReadingsOfDay(employee_id=agent, date="2020-01-07", source="calls", kpi_ids=[kpi])
     dispute = DisputeFactRequest(readings=named, reason="not my calls", reviewer_id=reviewer)
-    await world.facts.DisputeFact(dispute)
+    await world.facts.DisputeFact(dispute, metadata=as_person(agent))
     asked = ListFactsRequest(
         employee_id=agent, start_date="2020-01-01", end_date="2020-01-31", at_least=await world.end()
     )
@@ -464,13 +465,14 @@ async def test_a_dispute_freezes_and_an_overturned_fact_unwinds(world: World) ->
     assert await detections(world, agent) == []
     as_reviewer = as_person(reviewer)
     upheld = SettleFactDisputeRequest(readings=named, outcome=DISPUTE_OUTCOME_UPHELD, reason="listened to them")
-    await refused(world.facts.SettleFactDispute(upheld), StatusCode.FAILED_PRECONDITION, "NOT_THE_REVIEWER")
+    own = world.facts.SettleFactDispute(upheld, metadata=as_person(agent))
+    await refused(own, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     await world.facts.SettleFactDispute(upheld, metadata=as_reviewer)
     await judged(world)
     (found,) = await detections(world, agent)
     assert not found.HasField("drift")
     dispute.reason = "there is new evidence"
-    await world.facts.DisputeFact(dispute)
+    await world.facts.DisputeFact(dispute, metadata=as_person(agent))
     await judged(world)
     (contested,) = await detections(world, agent)
     assert (contested.drift.stands, contested.drift.disputed) == (True, True)

@@ -167,7 +167,7 @@ async def test_overdue_and_escalated(centre: Centre) -> None:
     centre.later(8)
     (overdue,) = await centre.list(centre.lead, overdue=True, at_least=declined.log_position)
     assert (overdue.suggestion_id, overdue.overdue) == (one.suggestion_id, True)
-    await refused(call(escalate, metadata=by(centre.lead)), StatusCode.FAILED_PRECONDITION, "NOT_THE_EMPLOYEE")
+    await refused(call(escalate, metadata=by(centre.lead)), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     taken = await call(escalate, metadata=by(centre.agent))
     assert (taken.state, taken.escalated_date, taken.escalation_reason) == (
         *(RAISED, "2026-12-29", "a week has passed"),
@@ -192,7 +192,6 @@ async def test_who_reads(centre: Centre) -> None:
         centre.hr_lead: all_three,
         centre.colleague: [],
         centre.manager: [],
-        "nobody": [],
     }
     for caller, ids in readable.items():
         listed = await centre.list(caller, employee_id=centre.agent, at_least=about.log_position)
@@ -202,6 +201,8 @@ async def test_who_reads(centre: Centre) -> None:
                 assert await centre.get(caller, one) == one
             else:
                 await refused(centre.get(caller, one), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+    for call in (centre.list("nobody"), centre.get("nobody", to_lead)):
+        await refused(call, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     listed = await centre.list(centre.agent, page_size=2)
     assert [one.suggestion_id for one in listed] == all_three[:2]
 
@@ -222,7 +223,7 @@ async def test_a_lead_in_hr_finds_nothing_about_themself(centre: Centre) -> None
     call = centre.world.suggestions.AcceptSuggestion(accept, metadata=by(centre.hr_lead))
     assert await refused(call, StatusCode.NOT_FOUND, "SUGGESTION_NOT_FOUND") == answers[0]
     own = centre.world.suggestions.AcceptSuggestion(accept, metadata=by(centre.hr))
-    await refused(own, StatusCode.FAILED_PRECONDITION, "NOT_THE_ADDRESSEE")
+    await refused(own, StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 
 
 async def test_others_hear_the_same_whatever_there_is(centre: Centre) -> None:

@@ -46,7 +46,14 @@ from stepladder.performance.v1.directory_pb2 import (
     Team,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest, RecordFactsResponse
+from stepladder.performance.v1.facts_pb2 import (
+    DisputeFactRequest,
+    Fact,
+    Reading,
+    ReadingsOfDay,
+    RecordFactsRequest,
+    RecordFactsResponse,
+)
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
@@ -98,7 +105,7 @@ class World:
 
     @property
     def detections(self) -> DetectionServiceStub:
-        return DetectionServiceStub(self.channels["performance"])
+        return DetectionServiceStub(self.channels["hr-performance"])
 
     @property
     def policies(self) -> PolicyServiceStub:
@@ -106,27 +113,27 @@ class World:
 
     @property
     def records(self) -> RecordServiceStub:
-        return RecordServiceStub(self.channels["performance"])
+        return RecordServiceStub(self.channels["hr-performance"])
 
     @property
     def assessments(self) -> AssessmentServiceStub:
-        return AssessmentServiceStub(self.channels["performance"])
+        return AssessmentServiceStub(self.channels["hr-performance"])
 
     @property
     def calibrations(self) -> CalibrationServiceStub:
-        return CalibrationServiceStub(self.channels["performance"])
+        return CalibrationServiceStub(self.channels["hr-performance"])
 
     @property
     def reports(self) -> ReportServiceStub:
-        return ReportServiceStub(self.channels["performance"])
+        return ReportServiceStub(self.channels["hr-performance"])
 
     @property
     def scorecards(self) -> ScorecardServiceStub:
-        return ScorecardServiceStub(self.channels["performance"])
+        return ScorecardServiceStub(self.channels["hr-performance"])
 
     @property
     def comparisons(self) -> LeadComparisonServiceStub:
-        return LeadComparisonServiceStub(self.channels["performance"])
+        return LeadComparisonServiceStub(self.channels["hr-performance"])
 
     @property
     def check_ins(self) -> CheckInServiceStub:
@@ -280,6 +287,11 @@ class World:
         )
         return answer
 
+    async def dispute(self, readings: ReadingsOfDay, reviewer_id: str) -> None:
+        """The employee says that readings are not theirs."""
+        request = DisputeFactRequest(readings=readings, reason="not mine", reviewer_id=reviewer_id)
+        await self.facts.DisputeFact(request, metadata=as_person(readings.employee_id))
+
 
 class _AsHr(aio.UnaryUnaryClientInterceptor):
     """Lets HR call where nobody else does."""
@@ -393,7 +405,11 @@ async def open_world(
             world.addresses[name] = serving.address
             world.channels[name] = await stack.enter_async_context(connect(serving.address, retry=False, token=SYSTEM))
         as_hr = _AsHr(world)
-        for channel_name, server in (("hr", "coaching"), ("hr-promotion", "promotion")):
+        for channel_name, server in (
+            ("hr-performance", "performance"),
+            ("hr", "coaching"),
+            ("hr-promotion", "promotion"),
+        ):
             channel = aio.insecure_channel(world.addresses[server], interceptors=[as_hr])
             world.channels[channel_name] = await stack.enter_async_context(channel)
         yield world

@@ -186,9 +186,8 @@ class Teller:
             case Retract():
                 await facts.RetractFact(RetractFactRequest(readings=named(step.key), reason=REASON))
             case Dispute():
-                await facts.DisputeFact(
-                    DisputeFactRequest(readings=named(step.key), reason=REASON, reviewer_id=step.reviewer_id)
-                )
+                request = DisputeFactRequest(readings=named(step.key), reason=REASON, reviewer_id=step.reviewer_id)
+                await facts.DisputeFact(request, metadata=acting(request.readings.employee_id))
             case Settle():
                 await self.settle(step)
             case Write():
@@ -235,9 +234,10 @@ class Teller:
                     AcknowledgeRecordRequest(record_id=record_id), metadata=acting(employee_id)
                 )
             case Appeal(record_id=record_id, reviewer_id=reviewer_id, item_ids=item_ids):
-                await records.DisputeRecord(
-                    DisputeRecordRequest(record_id=record_id, item_ids=item_ids, reason=REASON, reviewer_id=reviewer_id)
+                request = DisputeRecordRequest(
+                    record_id=record_id, item_ids=item_ids, reason=REASON, reviewer_id=reviewer_id
                 )
+                await records.DisputeRecord(request, metadata=acting(self.ledger.subjects[record_id]))
             case Decide(record_id=record_id, reviewer_id=reviewer_id, item_ids=item_ids):
                 await records.SettleRecordDispute(
                     SettleRecordDisputeRequest(

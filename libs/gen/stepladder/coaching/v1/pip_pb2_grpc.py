@@ -38,6 +38,10 @@ class PipServiceStub:
     own PIP is nothing that they act on as HR or as a lead. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
     words whatever there is. Each RPC says who may call it.
 
+    Every read by somebody else than the employee is noted before it is answered, also by a case file or a report of
+    `SeparationService`; what cannot be noted is not answered (UNAVAILABLE). The answer to a command is none: the command is
+    in the log. Nor is a worklist, which tells that something waits and not what is said.
+
     Nobody approves, decides or hears what is their own: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`. A command in another
     state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing. While a PIP
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
@@ -173,6 +177,11 @@ class PipServiceStub:
                 request_serializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsRequest.SerializeToString,
                 response_deserializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsResponse.FromString,
                 _registered_method=True)
+        self.ListPipReads = channel.unary_unary(
+                '/stepladder.coaching.v1.PipService/ListPipReads',
+                request_serializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsRequest.SerializeToString,
+                response_deserializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsResponse.FromString,
+                _registered_method=True)
 
 
 class PipServiceServicer:
@@ -187,6 +196,10 @@ class PipServiceServicer:
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
     own PIP is nothing that they act on as HR or as a lead. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
     words whatever there is. Each RPC says who may call it.
+
+    Every read by somebody else than the employee is noted before it is answered, also by a case file or a report of
+    `SeparationService`; what cannot be noted is not answered (UNAVAILABLE). The answer to a command is none: the command is
+    in the log. Nor is a worklist, which tells that something waits and not what is said.
 
     Nobody approves, decides or hears what is their own: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`. A command in another
     state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing. While a PIP
@@ -395,6 +408,14 @@ class PipServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPipReads(self, request, context):
+        """Who else read a PIP, when and by which call, since it was drafted; the first first. HR, and the employee from its
+        delivery on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -518,6 +539,11 @@ def add_PipServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsRequest.FromString,
                     response_serializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsResponse.SerializeToString,
             ),
+            'ListPipReads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPipReads,
+                    request_deserializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsRequest.FromString,
+                    response_serializer=stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'stepladder.coaching.v1.PipService', rpc_method_handlers)
@@ -538,6 +564,10 @@ class PipService:
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
     own PIP is nothing that they act on as HR or as a lead. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
     words whatever there is. Each RPC says who may call it.
+
+    Every read by somebody else than the employee is noted before it is answered, also by a case file or a report of
+    `SeparationService`; what cannot be noted is not answered (UNAVAILABLE). The answer to a command is none: the command is
+    in the log. Nor is a worklist, which tells that something waits and not what is said.
 
     Nobody approves, decides or hears what is their own: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`. A command in another
     state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing. While a PIP
@@ -1186,6 +1216,33 @@ class PipService:
             '/stepladder.coaching.v1.PipService/ListPips',
             stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsRequest.SerializeToString,
             stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPipReads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.coaching.v1.PipService/ListPipReads',
+            stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsRequest.SerializeToString,
+            stepladder_dot_coaching_dot_v1_dot_pip__pb2.ListPipReadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

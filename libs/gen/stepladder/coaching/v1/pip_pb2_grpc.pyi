@@ -25,6 +25,10 @@ class PipServiceStub:
     own PIP is nothing that they act on as HR or as a lead. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
     words whatever there is. Each RPC says who may call it.
 
+    Every read by somebody else than the employee is noted before it is answered, also by a case file or a report of
+    `SeparationService`; what cannot be noted is not answered (UNAVAILABLE). The answer to a command is none: the command is
+    in the log. Nor is a worklist, which tells that something waits and not what is said.
+
     Nobody approves, decides or hears what is their own: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`. A command in another
     state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing. While a PIP
     is paused its clock stands still, and commands but those that say so are FAILED_PRECONDITION `PAUSED`. When facts under it
@@ -129,6 +133,10 @@ class PipServiceStub:
     """The latest first. Those of an employee for the lead, for HR and for the employee, who sees what was delivered; those of
     everybody for HR.
     """
+    ListPipReads: _aio.UnaryUnaryMultiCallable[_pip_pb2.ListPipReadsRequest, _pip_pb2.ListPipReadsResponse]
+    """Who else read a PIP, when and by which call, since it was drafted; the first first. HR, and the employee from its
+    delivery on.
+    """
 
 class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     """A PIP runs DRAFT → IN_REVIEW → APPROVED → DELIVERED → ACTIVE → DECISION_DUE → PROPOSED and then, by HR, to CLOSED as
@@ -142,6 +150,10 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     employee from its delivery on; whoever hears the appeal, and of a witness only what there is to witness. The employee's
     own PIP is nothing that they act on as HR or as a lead. Everybody else is PERMISSION_DENIED `NEED_TO_KNOW`, in the same
     words whatever there is. Each RPC says who may call it.
+
+    Every read by somebody else than the employee is noted before it is answered, also by a case file or a report of
+    `SeparationService`; what cannot be noted is not answered (UNAVAILABLE). The answer to a command is none: the command is
+    in the log. Nor is a worklist, which tells that something waits and not what is said.
 
     Nobody approves, decides or hears what is their own: FAILED_PRECONDITION `SEPARATION_OF_DUTIES`. A command in another
     state than it names is FAILED_PRECONDITION `WRONG_STATE`; saying again what is already so changes nothing. While a PIP
@@ -388,6 +400,16 @@ class PipServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_pip_pb2.ListPipsResponse]:
         """The latest first. Those of an employee for the lead, for HR and for the employee, who sees what was delivered; those of
         everybody for HR.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPipReads(
+        self,
+        request: _pip_pb2.ListPipReadsRequest,
+        context: _aio.ServicerContext[_pip_pb2.ListPipReadsRequest, _abc.Awaitable[_pip_pb2.ListPipReadsResponse]],
+    ) -> _abc.Awaitable[_pip_pb2.ListPipReadsResponse]:
+        """Who else read a PIP, when and by which call, since it was drafted; the first first. HR, and the employee from its
+        delivery on.
         """
 
 def add_PipServiceServicer_to_server(servicer: PipServiceServicer, server: _aio.Server) -> None: ...

@@ -155,7 +155,7 @@ class PlanServiceServicer:
     def GivePlanView(self, request, context):
         """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
         log.
-        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who reads all of the plan.
+        Nobody else says it for them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class PlanServiceStub:
     GivePlanView: _aio.UnaryUnaryMultiCallable[_plan_pb2.GivePlanViewRequest, _plan_pb2.Plan]
     """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
     log.
-    Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who reads all of the plan.
+    Nobody else says it for them.
     """
     DiagnosePlan: _aio.UnaryUnaryMultiCallable[_plan_pb2.DiagnosePlanRequest, _plan_pb2.Plan]
     """ASSESSED → DIAGNOSED: the cause, and any further ones, each with the facts or in words what it rests on.
@@ -145,7 +145,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_plan_pb2.Plan]:
         """In the employee's own words, in any state but CLOSED; what they say later takes its place, and all stays in the
         log.
-        Errors: FAILED_PRECONDITION `NOT_THE_EMPLOYEE` for anybody else who reads all of the plan.
+        Nobody else says it for them.
         """
 
     @_abc_1.abstractmethod

@@ -189,10 +189,13 @@ class SeparationCase(_message.Message):
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
     ACTS_FIELD_NUMBER: _builtins.int
     VIOLATED_FIELD_NUMBER: _builtins.int
+    PIP_ID_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """The aggregate's subject."""
     employee_id: _builtins.str
     violated: _builtins.bool
+    pip_id: _builtins.str
+    """Of a decision about a PIP."""
     @_builtins.property
     def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeparationAct]: ...
     def __init__(
@@ -202,10 +205,11 @@ class SeparationCase(_message.Message):
         employee_id: _builtins.str = ...,
         acts: _abc.Iterable[Global___SeparationAct] | None = ...,
         violated: _builtins.bool = ...,
+        pip_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "employee_id", b"employee_id", "subject", b"subject", "violated", b"violated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "employee_id", b"employee_id", "pip_id", b"pip_id", "subject", b"subject", "violated", b"violated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

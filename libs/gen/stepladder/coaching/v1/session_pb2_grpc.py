@@ -149,7 +149,7 @@ class SessionServiceServicer:
 
     def AcknowledgeSession(self, request, context):
         """HELD: the employee has read what was noted, and says what they think of it.
-        Errors: PERMISSION_DENIED `NOT_THE_EMPLOYEE`; FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
+        Nobody else says so for them. Errors: FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

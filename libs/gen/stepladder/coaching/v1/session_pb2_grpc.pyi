@@ -50,7 +50,7 @@ class SessionServiceStub:
     """
     AcknowledgeSession: _aio.UnaryUnaryMultiCallable[_session_pb2.AcknowledgeSessionRequest, _session_pb2.Session]
     """HELD: the employee has read what was noted, and says what they think of it.
-    Errors: PERMISSION_DENIED `NOT_THE_EMPLOYEE`; FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
+    Nobody else says so for them. Errors: FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
     """
     MissSession: _aio.UnaryUnaryMultiCallable[_session_pb2.MissSessionRequest, _session_pb2.Session]
     """SCHEDULED → MISSED, from its day on. Errors: FAILED_PRECONDITION `DAY_AHEAD`."""
@@ -133,7 +133,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_pb2.AcknowledgeSessionRequest, _abc.Awaitable[_session_pb2.Session]],
     ) -> _abc.Awaitable[_session_pb2.Session]:
         """HELD: the employee has read what was noted, and says what they think of it.
-        Errors: PERMISSION_DENIED `NOT_THE_EMPLOYEE`; FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
+        Nobody else says so for them. Errors: FAILED_PRECONDITION `ALREADY_ACKNOWLEDGED` in other words.
         """
 
     @_abc_1.abstractmethod

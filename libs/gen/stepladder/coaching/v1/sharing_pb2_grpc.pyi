@@ -16,8 +16,8 @@ GRPC_VERSION: str
 class SharingServiceStub:
     """A sharing runs PREPARED → HELD, or is cancelled before. A command in another state than it names is FAILED_PRECONDITION
     `WRONG_STATE`; saying again what is already so changes nothing. It is prepared, held and cancelled by whoever leads the
-    example or their lead, or HR, never by the example: PERMISSION_DENIED `NOT_THEIR_LEAD`. The example, their
-    lead, that one's lead, and HR see it: PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is such a sharing or not.
+    example or their lead, or HR, never by the example. The example, their lead, that one's lead, and HR see it:
+    PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is such a sharing or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 
@@ -44,8 +44,8 @@ class SharingServiceStub:
 class SharingServiceServicer(metaclass=_abc_1.ABCMeta):
     """A sharing runs PREPARED → HELD, or is cancelled before. A command in another state than it names is FAILED_PRECONDITION
     `WRONG_STATE`; saying again what is already so changes nothing. It is prepared, held and cancelled by whoever leads the
-    example or their lead, or HR, never by the example: PERMISSION_DENIED `NOT_THEIR_LEAD`. The example, their
-    lead, that one's lead, and HR see it: PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is such a sharing or not.
+    example or their lead, or HR, never by the example. The example, their lead, that one's lead, and HR see it:
+    PERMISSION_DENIED `NEED_TO_KNOW` for others, whether there is such a sharing or not.
     `request_id`, `etag` and `at_least` work as in stepladder.performance.v1.DirectoryService.
     """
 

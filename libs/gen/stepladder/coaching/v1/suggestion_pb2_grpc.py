@@ -107,7 +107,7 @@ class SuggestionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSuggestions(self, request, context):
-        """Those that the caller may read, the latest first; none for whoever may read none.
+        """Those that the caller may read, the latest first. For whoever never was an employee: `NEED_TO_KNOW`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,7 +115,7 @@ class SuggestionServiceServicer:
 
     def AcceptSuggestion(self, request, context):
         """RAISED → ACCEPTED: it will be done, with what was made of it. By the lead whom it was addressed to, unless it was
-        escalated, or by HR; never by whoever raised it: FAILED_PRECONDITION `NOT_THE_ADDRESSEE`. So are the next two.
+        escalated (FAILED_PRECONDITION `NOT_THE_ADDRESSEE`), or by HR; never by whoever raised it. So are the next two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,7 +136,7 @@ class SuggestionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EscalateSuggestion(self, request, context):
-        """From then on it is for HR to answer. By whoever raised it (FAILED_PRECONDITION `NOT_THE_EMPLOYEE`), while it is
+        """From then on it is for HR to answer. By whoever raised it, while it is
         RAISED and overdue: `NOT_OVERDUE` up to the day by which it is to be answered, and for one that HR answers anyway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

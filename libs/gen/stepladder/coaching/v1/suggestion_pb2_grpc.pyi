@@ -32,17 +32,17 @@ class SuggestionServiceStub:
     GetSuggestion: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.GetSuggestionRequest, _suggestion_pb2.Suggestion]
     """Errors: NOT_FOUND `SUGGESTION_NOT_FOUND`."""
     ListSuggestions: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.ListSuggestionsRequest, _suggestion_pb2.ListSuggestionsResponse]
-    """Those that the caller may read, the latest first; none for whoever may read none."""
+    """Those that the caller may read, the latest first. For whoever never was an employee: `NEED_TO_KNOW`."""
     AcceptSuggestion: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.AcceptSuggestionRequest, _suggestion_pb2.Suggestion]
     """RAISED → ACCEPTED: it will be done, with what was made of it. By the lead whom it was addressed to, unless it was
-    escalated, or by HR; never by whoever raised it: FAILED_PRECONDITION `NOT_THE_ADDRESSEE`. So are the next two.
+    escalated (FAILED_PRECONDITION `NOT_THE_ADDRESSEE`), or by HR; never by whoever raised it. So are the next two.
     """
     DeclineSuggestion: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.DeclineSuggestionRequest, _suggestion_pb2.Suggestion]
     """RAISED or ACCEPTED → DECLINED, with the reason."""
     CompleteSuggestion: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.CompleteSuggestionRequest, _suggestion_pb2.Suggestion]
     """ACCEPTED → DONE, with what was done."""
     EscalateSuggestion: _aio.UnaryUnaryMultiCallable[_suggestion_pb2.EscalateSuggestionRequest, _suggestion_pb2.Suggestion]
-    """From then on it is for HR to answer. By whoever raised it (FAILED_PRECONDITION `NOT_THE_EMPLOYEE`), while it is
+    """From then on it is for HR to answer. By whoever raised it, while it is
     RAISED and overdue: `NOT_OVERDUE` up to the day by which it is to be answered, and for one that HR answers anyway.
     """
 
@@ -82,7 +82,7 @@ class SuggestionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _suggestion_pb2.ListSuggestionsRequest,
         context: _aio.ServicerContext[_suggestion_pb2.ListSuggestionsRequest, _abc.Awaitable[_suggestion_pb2.ListSuggestionsResponse]],
     ) -> _abc.Awaitable[_suggestion_pb2.ListSuggestionsResponse]:
-        """Those that the caller may read, the latest first; none for whoever may read none."""
+        """Those that the caller may read, the latest first. For whoever never was an employee: `NEED_TO_KNOW`."""
 
     @_abc_1.abstractmethod
     def AcceptSuggestion(
@@ -91,7 +91,7 @@ class SuggestionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_suggestion_pb2.AcceptSuggestionRequest, _abc.Awaitable[_suggestion_pb2.Suggestion]],
     ) -> _abc.Awaitable[_suggestion_pb2.Suggestion]:
         """RAISED → ACCEPTED: it will be done, with what was made of it. By the lead whom it was addressed to, unless it was
-        escalated, or by HR; never by whoever raised it: FAILED_PRECONDITION `NOT_THE_ADDRESSEE`. So are the next two.
+        escalated (FAILED_PRECONDITION `NOT_THE_ADDRESSEE`), or by HR; never by whoever raised it. So are the next two.
         """
 
     @_abc_1.abstractmethod
@@ -116,7 +116,7 @@ class SuggestionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _suggestion_pb2.EscalateSuggestionRequest,
         context: _aio.ServicerContext[_suggestion_pb2.EscalateSuggestionRequest, _abc.Awaitable[_suggestion_pb2.Suggestion]],
     ) -> _abc.Awaitable[_suggestion_pb2.Suggestion]:
-        """From then on it is for HR to answer. By whoever raised it (FAILED_PRECONDITION `NOT_THE_EMPLOYEE`), while it is
+        """From then on it is for HR to answer. By whoever raised it, while it is
         RAISED and overdue: `NOT_OVERDUE` up to the day by which it is to be answered, and for one that HR answers anyway.
         """
 

@@ -115,7 +115,7 @@ class TrainingServiceServicer:
 
     def RequestTraining(self, request, context):
         """Asks a trainer, an employee of the job family `trainer`. The numbers of the problem are kept as they are now.
-        By whoever leads the team or its lead, or HR: PERMISSION_DENIED `NOT_THEIR_LEAD` for others. Errors: ALREADY_EXISTS
+        By whoever leads the team or its lead, or HR. Errors: ALREADY_EXISTS
         `TRAINING_EXISTS` if the id is taken; NOT_FOUND `TEAM_NOT_FOUND`, `KPI_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT
         `TRAINER_INVALID`, `DATES_INVALID`; FAILED_PRECONDITION `NOT_SHARED` if too few members have the problem.
         """
@@ -138,7 +138,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcceptTraining(self, request, context):
-        """REQUESTED → ACCEPTED. By the trainer, as are the next two: FAILED_PRECONDITION `NOT_THE_TRAINER`.
+        """REQUESTED → ACCEPTED. By the trainer, as are the next two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

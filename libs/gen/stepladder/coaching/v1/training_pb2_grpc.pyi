@@ -32,7 +32,7 @@ class TrainingServiceStub:
     """
     RequestTraining: _aio.UnaryUnaryMultiCallable[_training_pb2.RequestTrainingRequest, _training_pb2.Training]
     """Asks a trainer, an employee of the job family `trainer`. The numbers of the problem are kept as they are now.
-    By whoever leads the team or its lead, or HR: PERMISSION_DENIED `NOT_THEIR_LEAD` for others. Errors: ALREADY_EXISTS
+    By whoever leads the team or its lead, or HR. Errors: ALREADY_EXISTS
     `TRAINING_EXISTS` if the id is taken; NOT_FOUND `TEAM_NOT_FOUND`, `KPI_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT
     `TRAINER_INVALID`, `DATES_INVALID`; FAILED_PRECONDITION `NOT_SHARED` if too few members have the problem.
     """
@@ -41,7 +41,7 @@ class TrainingServiceStub:
     ListTrainings: _aio.UnaryUnaryMultiCallable[_training_pb2.ListTrainingsRequest, _training_pb2.ListTrainingsResponse]
     """The latest request first."""
     AcceptTraining: _aio.UnaryUnaryMultiCallable[_training_pb2.AcceptTrainingRequest, _training_pb2.Training]
-    """REQUESTED → ACCEPTED. By the trainer, as are the next two: FAILED_PRECONDITION `NOT_THE_TRAINER`."""
+    """REQUESTED → ACCEPTED. By the trainer, as are the next two."""
     ScheduleTraining: _aio.UnaryUnaryMultiCallable[_training_pb2.ScheduleTrainingRequest, _training_pb2.Training]
     """ACCEPTED or SCHEDULED → SCHEDULED for a day. Errors: INVALID_ARGUMENT `DATE_INVALID` for a day that is over."""
     HoldTraining: _aio.UnaryUnaryMultiCallable[_training_pb2.HoldTrainingRequest, _training_pb2.Training]
@@ -84,7 +84,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_training_pb2.RequestTrainingRequest, _abc.Awaitable[_training_pb2.Training]],
     ) -> _abc.Awaitable[_training_pb2.Training]:
         """Asks a trainer, an employee of the job family `trainer`. The numbers of the problem are kept as they are now.
-        By whoever leads the team or its lead, or HR: PERMISSION_DENIED `NOT_THEIR_LEAD` for others. Errors: ALREADY_EXISTS
+        By whoever leads the team or its lead, or HR. Errors: ALREADY_EXISTS
         `TRAINING_EXISTS` if the id is taken; NOT_FOUND `TEAM_NOT_FOUND`, `KPI_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT
         `TRAINER_INVALID`, `DATES_INVALID`; FAILED_PRECONDITION `NOT_SHARED` if too few members have the problem.
         """
@@ -111,7 +111,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.AcceptTrainingRequest,
         context: _aio.ServicerContext[_training_pb2.AcceptTrainingRequest, _abc.Awaitable[_training_pb2.Training]],
     ) -> _abc.Awaitable[_training_pb2.Training]:
-        """REQUESTED → ACCEPTED. By the trainer, as are the next two: FAILED_PRECONDITION `NOT_THE_TRAINER`."""
+        """REQUESTED → ACCEPTED. By the trainer, as are the next two."""
 
     @_abc_1.abstractmethod
     def ScheduleTraining(

@@ -95,8 +95,8 @@ class AssessmentServiceServicer:
         that the employee is in today; or of the team, a member today of a team that the employee leads today.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
         INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
-        cancelled and opened under another model at the same time: read it again.
+        FAILED_PRECONDITION `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was cancelled and opened under another
+        model at the same time: read it again; PERMISSION_DENIED `NEED_TO_KNOW` for anyone else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +120,8 @@ class AssessmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAssessments(self, request, context):
-        """Every assessment of an employee by span. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+        """Every assessment of an employee by span. Those whom the employee leads see of them what the team gave, not what
+        managers did. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

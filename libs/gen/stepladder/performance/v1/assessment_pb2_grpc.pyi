@@ -36,8 +36,8 @@ class AssessmentServiceStub:
     that the employee is in today; or of the team, a member today of a team that the employee leads today.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
     INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-    FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
-    cancelled and opened under another model at the same time: read it again.
+    FAILED_PRECONDITION `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was cancelled and opened under another
+    model at the same time: read it again; PERMISSION_DENIED `NEED_TO_KNOW` for anyone else.
     """
     CloseAssessment: _aio.UnaryUnaryMultiCallable[_assessment_pb2.CloseAssessmentRequest, _assessment_pb2.Assessment]
     """Closes an assessment and shows what the team gave. Closing again changes nothing.
@@ -49,7 +49,9 @@ class AssessmentServiceStub:
     (`known_at`). Errors: NOT_FOUND `ASSESSMENT_NOT_FOUND`; FAILED_PRECONDITION `ASSESSMENT_CLOSED`.
     """
     ListAssessments: _aio.UnaryUnaryMultiCallable[_assessment_pb2.ListAssessmentsRequest, _assessment_pb2.ListAssessmentsResponse]
-    """Every assessment of an employee by span. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`."""
+    """Every assessment of an employee by span. Those whom the employee leads see of them what the team gave, not what
+    managers did. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+    """
 
 class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """An assessment of an employee is opened for a span of months under a competency model, given by their manager and by
@@ -85,8 +87,8 @@ class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
         that the employee is in today; or of the team, a member today of a team that the employee leads today.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, `ASSESSMENT_NOT_FOUND`, `BEHAVIOUR_NOT_FOUND`, `LEVEL_NOT_FOUND`;
         INVALID_ARGUMENT `BEHAVIOUR_MISSING`, `BEHAVIOUR_TWICE`, `COMMENT_NOT_SHOWN` for words of one of the team;
-        FAILED_PRECONDITION `NOT_AN_ASSESSOR` for anyone else, `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was
-        cancelled and opened under another model at the same time: read it again.
+        FAILED_PRECONDITION `ASSESSMENT_CLOSED`, `CANCELLED`; ABORTED `REOPENED` if it was cancelled and opened under another
+        model at the same time: read it again; PERMISSION_DENIED `NEED_TO_KNOW` for anyone else.
         """
 
     @_abc_1.abstractmethod
@@ -116,6 +118,8 @@ class AssessmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _assessment_pb2.ListAssessmentsRequest,
         context: _aio.ServicerContext[_assessment_pb2.ListAssessmentsRequest, _abc.Awaitable[_assessment_pb2.ListAssessmentsResponse]],
     ) -> _abc.Awaitable[_assessment_pb2.ListAssessmentsResponse]:
-        """Every assessment of an employee by span. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`."""
+        """Every assessment of an employee by span. Those whom the employee leads see of them what the team gave, not what
+        managers did. Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`.
+        """
 
 def add_AssessmentServiceServicer_to_server(servicer: AssessmentServiceServicer, server: _aio.Server) -> None: ...

@@ -93,7 +93,7 @@ class CalibrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCalibration(self, request, context):
-        """What the caller may see of a round. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`.
+        """What the caller may see of a round: its reviewers, QA and HR. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +101,7 @@ class CalibrationServiceServicer:
 
     def ListCalibrations(self, request, context):
         """Rounds by the day of their contact and id, retracted ones, too; of each what the caller may see.
+        Reviewers see those that they score.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +110,8 @@ class CalibrationServiceServicer:
     def ScoreCalibration(self, request, context):
         """The caller's own scores, as often as they change their mind before the round is closed.
         Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT `ITEM_MISSING`, `ITEM_TWICE`;
-        FAILED_PRECONDITION `NOT_A_REVIEWER` unless given by a reviewer of the round, `CALIBRATION_CLOSED`, `RETRACTED`.
+        FAILED_PRECONDITION `CALIBRATION_CLOSED`, `RETRACTED`; PERMISSION_DENIED `NEED_TO_KNOW` unless given by a reviewer of
+        the round.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,13 +28,16 @@ class CalibrationServiceStub:
     FAILED_PRECONDITION `RETRACTED`.
     """
     GetCalibration: _aio.UnaryUnaryMultiCallable[_calibration_pb2.GetCalibrationRequest, _calibration_pb2.Calibration]
-    """What the caller may see of a round. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`."""
+    """What the caller may see of a round: its reviewers, QA and HR. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`."""
     ListCalibrations: _aio.UnaryUnaryMultiCallable[_calibration_pb2.ListCalibrationsRequest, _calibration_pb2.ListCalibrationsResponse]
-    """Rounds by the day of their contact and id, retracted ones, too; of each what the caller may see."""
+    """Rounds by the day of their contact and id, retracted ones, too; of each what the caller may see.
+    Reviewers see those that they score.
+    """
     ScoreCalibration: _aio.UnaryUnaryMultiCallable[_calibration_pb2.ScoreCalibrationRequest, _calibration_pb2.Calibration]
     """The caller's own scores, as often as they change their mind before the round is closed.
     Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT `ITEM_MISSING`, `ITEM_TWICE`;
-    FAILED_PRECONDITION `NOT_A_REVIEWER` unless given by a reviewer of the round, `CALIBRATION_CLOSED`, `RETRACTED`.
+    FAILED_PRECONDITION `CALIBRATION_CLOSED`, `RETRACTED`; PERMISSION_DENIED `NEED_TO_KNOW` unless given by a reviewer of
+    the round.
     """
     CloseCalibration: _aio.UnaryUnaryMultiCallable[_calibration_pb2.CloseCalibrationRequest, _calibration_pb2.Calibration]
     """Closes a round: the scores are shown to all and no more are taken. Closing again changes nothing.
@@ -77,7 +80,7 @@ class CalibrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _calibration_pb2.GetCalibrationRequest,
         context: _aio.ServicerContext[_calibration_pb2.GetCalibrationRequest, _abc.Awaitable[_calibration_pb2.Calibration]],
     ) -> _abc.Awaitable[_calibration_pb2.Calibration]:
-        """What the caller may see of a round. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`."""
+        """What the caller may see of a round: its reviewers, QA and HR. Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def ListCalibrations(
@@ -85,7 +88,9 @@ class CalibrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _calibration_pb2.ListCalibrationsRequest,
         context: _aio.ServicerContext[_calibration_pb2.ListCalibrationsRequest, _abc.Awaitable[_calibration_pb2.ListCalibrationsResponse]],
     ) -> _abc.Awaitable[_calibration_pb2.ListCalibrationsResponse]:
-        """Rounds by the day of their contact and id, retracted ones, too; of each what the caller may see."""
+        """Rounds by the day of their contact and id, retracted ones, too; of each what the caller may see.
+        Reviewers see those that they score.
+        """
 
     @_abc_1.abstractmethod
     def ScoreCalibration(
@@ -95,7 +100,8 @@ class CalibrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_calibration_pb2.Calibration]:
         """The caller's own scores, as often as they change their mind before the round is closed.
         Errors: NOT_FOUND `CALIBRATION_NOT_FOUND`, `ITEM_NOT_FOUND`; INVALID_ARGUMENT `ITEM_MISSING`, `ITEM_TWICE`;
-        FAILED_PRECONDITION `NOT_A_REVIEWER` unless given by a reviewer of the round, `CALIBRATION_CLOSED`, `RETRACTED`.
+        FAILED_PRECONDITION `CALIBRATION_CLOSED`, `RETRACTED`; PERMISSION_DENIED `NEED_TO_KNOW` unless given by a reviewer of
+        the round.
         """
 
     @_abc_1.abstractmethod

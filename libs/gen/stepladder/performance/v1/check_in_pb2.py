@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from stepladder.common.v1 import audit_pb2 as stepladder_dot_common_dot_v1_dot_audit__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/performance/v1/check_in.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\"\xeb\x02\n\x07\x43heckIn\x12\x1e\n\x0b\x63heck_in_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x17\n\x04\x64\x61te\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x17\n\x04mood\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x19\n\x06stress\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x16\n\x04note\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x37\n\x05state\x18\x07 \x01(\x0e\x32(.stepladder.performance.v1.CheckIn.State\x12\x10\n\x08given_by\x18\x08 \x01(\t\x12\x14\n\x0c\x63orrected_by\x18\t \x01(\t\x12\x14\n\x0clog_position\x18\n \x01(\x03\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_GIVEN\x10\x01\x12\x13\n\x0fSTATE_RETRACTED\x10\x02\"q\n\x14\x43reateCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12<\n\x08\x63heck_in\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.CheckInB\x06\xbaH\x03\xc8\x01\x01\"r\n\x15\x43orrectCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12<\n\x08\x63heck_in\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.CheckInB\x06\xbaH\x03\xc8\x01\x01\"t\n\x15RetractCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x63heck_in_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xbc\x01\n\x13ListCheckInsRequest\x12\x1e\n\x0b\x65mployee_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12 \n\nstart_date\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08\x65nd_date\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x06 \x01(\x03\"f\n\x14ListCheckInsResponse\x12\x35\n\tcheck_ins\x18\x01 \x03(\x0b\x32\".stepladder.performance.v1.CheckIn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc3\x05\n\x0e\x43heckInService\x12\x9e\x01\n\rCreateCheckIn\x12/.stepladder.performance.v1.CreateCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/employees/{check_in.employee_id}/checkIns:\x01*\x12\xbf\x01\n\x0e\x43orrectCheckIn\x12\x30.stepladder.performance.v1.CorrectCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"W\x82\xd3\xe4\x93\x02Q\"L/v1/employees/{check_in.employee_id}/checkIns/{check_in.check_in_id}:correct:\x01*\x12\xad\x01\n\x0eRetractCheckIn\x12\x30.stepladder.performance.v1.RetractCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"E\x82\xd3\xe4\x93\x02?\":/v1/employees/{employee_id}/checkIns/{check_in_id}:retract:\x01*\x12\x9d\x01\n\x0cListCheckIns\x12..stepladder.performance.v1.ListCheckInsRequest\x1a/.stepladder.performance.v1.ListCheckInsResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/employees/{employee_id}/checkInsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/performance/v1/check_in.proto\x12\x19stepladder.performance.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/audit.proto\x1a stepladder/common/v1/rules.proto\"\xeb\x02\n\x07\x43heckIn\x12\x1e\n\x0b\x63heck_in_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x17\n\x04\x64\x61te\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa8\xbb\x18\x01\x12\x17\n\x04mood\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x19\n\x06stress\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x16\n\x04note\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x37\n\x05state\x18\x07 \x01(\x0e\x32(.stepladder.performance.v1.CheckIn.State\x12\x10\n\x08given_by\x18\x08 \x01(\t\x12\x14\n\x0c\x63orrected_by\x18\t \x01(\t\x12\x14\n\x0clog_position\x18\n \x01(\x03\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_GIVEN\x10\x01\x12\x13\n\x0fSTATE_RETRACTED\x10\x02\"q\n\x14\x43reateCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12<\n\x08\x63heck_in\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.CheckInB\x06\xbaH\x03\xc8\x01\x01\"r\n\x15\x43orrectCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12<\n\x08\x63heck_in\x18\x02 \x01(\x0b\x32\".stepladder.performance.v1.CheckInB\x06\xbaH\x03\xc8\x01\x01\"t\n\x15RetractCheckInRequest\x12\x1b\n\nrequest_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1e\n\x0b\x65mployee_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1e\n\x0b\x63heck_in_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\"\xbc\x01\n\x13ListCheckInsRequest\x12\x1e\n\x0b\x65mployee_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12 \n\nstart_date\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x1e\n\x08\x65nd_date\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa8\xbb\x18\x01\xd8\x01\x01\x12\x10\n\x08\x61t_least\x18\x06 \x01(\x03\"f\n\x14ListCheckInsResponse\x12\x35\n\tcheck_ins\x18\x01 \x03(\x0b\x32\".stepladder.performance.v1.CheckIn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaa\x01\n\x17ListCheckInReadsRequest\x12\x1e\n\x0b\x65mployee_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xa0\xbb\x18\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1e\n\x0bstart_month\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\x12\x1c\n\tend_month\x18\x05 \x01(\tB\t\xbaH\x06r\x04\xb0\xbb\x18\x01\"^\n\x18ListCheckInReadsResponse\x12)\n\x05reads\x18\x01 \x03(\x0b\x32\x1a.stepladder.common.v1.Read\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf3\x06\n\x0e\x43heckInService\x12\x9e\x01\n\rCreateCheckIn\x12/.stepladder.performance.v1.CreateCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/employees/{check_in.employee_id}/checkIns:\x01*\x12\xbf\x01\n\x0e\x43orrectCheckIn\x12\x30.stepladder.performance.v1.CorrectCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"W\x82\xd3\xe4\x93\x02Q\"L/v1/employees/{check_in.employee_id}/checkIns/{check_in.check_in_id}:correct:\x01*\x12\xad\x01\n\x0eRetractCheckIn\x12\x30.stepladder.performance.v1.RetractCheckInRequest\x1a\".stepladder.performance.v1.CheckIn\"E\x82\xd3\xe4\x93\x02?\":/v1/employees/{employee_id}/checkIns/{check_in_id}:retract:\x01*\x12\x9d\x01\n\x0cListCheckIns\x12..stepladder.performance.v1.ListCheckInsRequest\x1a/.stepladder.performance.v1.ListCheckInsResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/employees/{employee_id}/checkIns\x12\xad\x01\n\x10ListCheckInReads\x12\x32.stepladder.performance.v1.ListCheckInReadsRequest\x1a\x33.stepladder.performance.v1.ListCheckInReadsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/v1/employees/{employee_id}/checkInReadsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,6 +69,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCHECKINSREQUEST'].fields_by_name['start_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
   _globals['_LISTCHECKINSREQUEST'].fields_by_name['end_date']._loaded_options = None
   _globals['_LISTCHECKINSREQUEST'].fields_by_name['end_date']._serialized_options = b'\272H\tr\004\250\273\030\001\330\001\001'
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\006r\004\240\273\030\001'
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['start_month']._loaded_options = None
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['start_month']._serialized_options = b'\272H\006r\004\260\273\030\001'
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['end_month']._loaded_options = None
+  _globals['_LISTCHECKINREADSREQUEST'].fields_by_name['end_month']._serialized_options = b'\272H\006r\004\260\273\030\001'
   _globals['_CHECKINSERVICE'].methods_by_name['CreateCheckIn']._loaded_options = None
   _globals['_CHECKINSERVICE'].methods_by_name['CreateCheckIn']._serialized_options = b'\202\323\344\223\0022\"-/v1/employees/{check_in.employee_id}/checkIns:\001*'
   _globals['_CHECKINSERVICE'].methods_by_name['CorrectCheckIn']._loaded_options = None
@@ -76,20 +85,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKINSERVICE'].methods_by_name['RetractCheckIn']._serialized_options = b'\202\323\344\223\002?\":/v1/employees/{employee_id}/checkIns/{check_in_id}:retract:\001*'
   _globals['_CHECKINSERVICE'].methods_by_name['ListCheckIns']._loaded_options = None
   _globals['_CHECKINSERVICE'].methods_by_name['ListCheckIns']._serialized_options = b'\202\323\344\223\002&\022$/v1/employees/{employee_id}/checkIns'
-  _globals['_CHECKIN']._serialized_start=165
-  _globals['_CHECKIN']._serialized_end=528
-  _globals['_CHECKIN_STATE']._serialized_start=460
-  _globals['_CHECKIN_STATE']._serialized_end=528
-  _globals['_CREATECHECKINREQUEST']._serialized_start=530
-  _globals['_CREATECHECKINREQUEST']._serialized_end=643
-  _globals['_CORRECTCHECKINREQUEST']._serialized_start=645
-  _globals['_CORRECTCHECKINREQUEST']._serialized_end=759
-  _globals['_RETRACTCHECKINREQUEST']._serialized_start=761
-  _globals['_RETRACTCHECKINREQUEST']._serialized_end=877
-  _globals['_LISTCHECKINSREQUEST']._serialized_start=880
-  _globals['_LISTCHECKINSREQUEST']._serialized_end=1068
-  _globals['_LISTCHECKINSRESPONSE']._serialized_start=1070
-  _globals['_LISTCHECKINSRESPONSE']._serialized_end=1172
-  _globals['_CHECKINSERVICE']._serialized_start=1175
-  _globals['_CHECKINSERVICE']._serialized_end=1882
+  _globals['_CHECKINSERVICE'].methods_by_name['ListCheckInReads']._loaded_options = None
+  _globals['_CHECKINSERVICE'].methods_by_name['ListCheckInReads']._serialized_options = b'\202\323\344\223\002*\022(/v1/employees/{employee_id}/checkInReads'
+  _globals['_CHECKIN']._serialized_start=199
+  _globals['_CHECKIN']._serialized_end=562
+  _globals['_CHECKIN_STATE']._serialized_start=494
+  _globals['_CHECKIN_STATE']._serialized_end=562
+  _globals['_CREATECHECKINREQUEST']._serialized_start=564
+  _globals['_CREATECHECKINREQUEST']._serialized_end=677
+  _globals['_CORRECTCHECKINREQUEST']._serialized_start=679
+  _globals['_CORRECTCHECKINREQUEST']._serialized_end=793
+  _globals['_RETRACTCHECKINREQUEST']._serialized_start=795
+  _globals['_RETRACTCHECKINREQUEST']._serialized_end=911
+  _globals['_LISTCHECKINSREQUEST']._serialized_start=914
+  _globals['_LISTCHECKINSREQUEST']._serialized_end=1102
+  _globals['_LISTCHECKINSRESPONSE']._serialized_start=1104
+  _globals['_LISTCHECKINSRESPONSE']._serialized_end=1206
+  _globals['_LISTCHECKINREADSREQUEST']._serialized_start=1209
+  _globals['_LISTCHECKINREADSREQUEST']._serialized_end=1379
+  _globals['_LISTCHECKINREADSRESPONSE']._serialized_start=1381
+  _globals['_LISTCHECKINREADSRESPONSE']._serialized_end=1475
+  _globals['_CHECKINSERVICE']._serialized_start=1478
+  _globals['_CHECKINSERVICE']._serialized_end=2361
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.common.v1 import audit_pb2 as _audit_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -218,3 +219,58 @@ class ListCheckInsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCheckInsResponse: _TypeAlias = ListCheckInsResponse  # noqa: Y015
+
+@_typing.final
+class ListCheckInReadsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_MONTH_FIELD_NUMBER: _builtins.int
+    END_MONTH_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    page_size: _builtins.int
+    page_token: _builtins.str
+    start_month: _builtins.str
+    end_month: _builtins.str
+    """Inclusive; at most 24 months in all."""
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_month: _builtins.str = ...,
+        end_month: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "end_month", b"end_month", "page_size", b"page_size", "page_token", b"page_token", "start_month", b"start_month"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckInReadsRequest: _TypeAlias = ListCheckInReadsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckInReadsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def reads(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.Read]: ...
+    def __init__(
+        self,
+        *,
+        reads: _abc.Iterable[_audit_pb2.Read] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reads", b"reads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckInReadsResponse: _TypeAlias = ListCheckInReadsResponse  # noqa: Y015

@@ -31,6 +31,8 @@ class CheckInServiceStub:
     are check-ins or not, whether there is such an employee or not. Who was their lead earlier sees nothing any more, nor
     does who leads their lead.
 
+    Every read by somebody else is noted before it is answered; what cannot be noted is not answered (UNAVAILABLE).
+
     Check-ins lie in the stream LOG_RESTRICTED: their positions say nothing about positions of anything else.
     """
 
@@ -60,6 +62,11 @@ class CheckInServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsResponse.FromString,
                 _registered_method=True)
+        self.ListCheckInReads = channel.unary_unary(
+                '/stepladder.performance.v1.CheckInService/ListCheckInReads',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsResponse.FromString,
+                _registered_method=True)
 
 
 class CheckInServiceServicer:
@@ -67,6 +74,8 @@ class CheckInServiceServicer:
     `hr`, while they are employed). Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, the same whether there
     are check-ins or not, whether there is such an employee or not. Who was their lead earlier sees nothing any more, nor
     does who leads their lead.
+
+    Every read by somebody else is noted before it is answered; what cannot be noted is not answered (UNAVAILABLE).
 
     Check-ins lie in the stream LOG_RESTRICTED: their positions say nothing about positions of anything else.
     """
@@ -103,6 +112,14 @@ class CheckInServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCheckInReads(self, request, context):
+        """Who else read an employee's check-ins, here or on an at-risk roster, when, and which; the first first. For the
+        employee and HR. Errors: INVALID_ARGUMENT `MONTHS_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckInServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +143,11 @@ def add_CheckInServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsResponse.SerializeToString,
             ),
+            'ListCheckInReads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckInReads,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'stepladder.performance.v1.CheckInService', rpc_method_handlers)
@@ -139,6 +161,8 @@ class CheckInService:
     `hr`, while they are employed). Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, the same whether there
     are check-ins or not, whether there is such an employee or not. Who was their lead earlier sees nothing any more, nor
     does who leads their lead.
+
+    Every read by somebody else is noted before it is answered; what cannot be noted is not answered (UNAVAILABLE).
 
     Check-ins lie in the stream LOG_RESTRICTED: their positions say nothing about positions of anything else.
     """
@@ -241,6 +265,33 @@ class CheckInService:
             '/stepladder.performance.v1.CheckInService/ListCheckIns',
             stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckInReads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.CheckInService/ListCheckInReads',
+            stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_check__in__pb2.ListCheckInReadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

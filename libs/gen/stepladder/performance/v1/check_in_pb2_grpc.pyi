@@ -18,6 +18,8 @@ class CheckInServiceStub:
     are check-ins or not, whether there is such an employee or not. Who was their lead earlier sees nothing any more, nor
     does who leads their lead.
 
+    Every read by somebody else is noted before it is answered; what cannot be noted is not answered (UNAVAILABLE).
+
     Check-ins lie in the stream LOG_RESTRICTED: their positions say nothing about positions of anything else.
     """
 
@@ -36,12 +38,18 @@ class CheckInServiceStub:
     """Takes a check-in back; it is listed no longer. Errors: NOT_FOUND `CHECK_IN_NOT_FOUND`."""
     ListCheckIns: _aio.UnaryUnaryMultiCallable[_check_in_pb2.ListCheckInsRequest, _check_in_pb2.ListCheckInsResponse]
     """An employee's check-ins that stand, by day and id."""
+    ListCheckInReads: _aio.UnaryUnaryMultiCallable[_check_in_pb2.ListCheckInReadsRequest, _check_in_pb2.ListCheckInReadsResponse]
+    """Who else read an employee's check-ins, here or on an at-risk roster, when, and which; the first first. For the
+    employee and HR. Errors: INVALID_ARGUMENT `MONTHS_INVALID`.
+    """
 
 class CheckInServiceServicer(metaclass=_abc_1.ABCMeta):
     """Private to the employee, to whoever leads the team that they are a member of today, and to HR (whose job family is
     `hr`, while they are employed). Everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`, the same whether there
     are check-ins or not, whether there is such an employee or not. Who was their lead earlier sees nothing any more, nor
     does who leads their lead.
+
+    Every read by somebody else is noted before it is answered; what cannot be noted is not answered (UNAVAILABLE).
 
     Check-ins lie in the stream LOG_RESTRICTED: their positions say nothing about positions of anything else.
     """
@@ -83,5 +91,15 @@ class CheckInServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_check_in_pb2.ListCheckInsRequest, _abc.Awaitable[_check_in_pb2.ListCheckInsResponse]],
     ) -> _abc.Awaitable[_check_in_pb2.ListCheckInsResponse]:
         """An employee's check-ins that stand, by day and id."""
+
+    @_abc_1.abstractmethod
+    def ListCheckInReads(
+        self,
+        request: _check_in_pb2.ListCheckInReadsRequest,
+        context: _aio.ServicerContext[_check_in_pb2.ListCheckInReadsRequest, _abc.Awaitable[_check_in_pb2.ListCheckInReadsResponse]],
+    ) -> _abc.Awaitable[_check_in_pb2.ListCheckInReadsResponse]:
+        """Who else read an employee's check-ins, here or on an at-risk roster, when, and which; the first first. For the
+        employee and HR. Errors: INVALID_ARGUMENT `MONTHS_INVALID`.
+        """
 
 def add_CheckInServiceServicer_to_server(servicer: CheckInServiceServicer, server: _aio.Server) -> None: ...

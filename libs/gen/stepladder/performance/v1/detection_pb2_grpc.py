@@ -63,7 +63,7 @@ class DetectionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDetections(self, request, context):
-        """The latest first.
+        """The latest first; of those whom the caller sees.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

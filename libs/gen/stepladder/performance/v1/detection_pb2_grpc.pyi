@@ -18,7 +18,7 @@ class DetectionServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.GetDetectionRequest, _detection_pb2.Detection]
     ListDetections: _aio.UnaryUnaryMultiCallable[_detection_pb2.ListDetectionsRequest, _detection_pb2.ListDetectionsResponse]
-    """The latest first."""
+    """The latest first; of those whom the caller sees."""
     DryRunDetection: _aio.UnaryUnaryMultiCallable[_detection_pb2.DryRunDetectionRequest, _detection_pb2.DryRunDetectionResponse]
     """Who would be found if a policy, stored or not, judged every period that lies from one day to another, whatever day it
     is in force from, on the facts and by the targets as they are now. Stores nothing. Errors: as for storing the policy; INVALID_ARGUMENT `DATE_INVALID`, also for
@@ -41,7 +41,7 @@ class DetectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _detection_pb2.ListDetectionsRequest,
         context: _aio.ServicerContext[_detection_pb2.ListDetectionsRequest, _abc.Awaitable[_detection_pb2.ListDetectionsResponse]],
     ) -> _abc.Awaitable[_detection_pb2.ListDetectionsResponse]:
-        """The latest first."""
+        """The latest first; of those whom the caller sees."""
 
     @_abc_1.abstractmethod
     def DryRunDetection(

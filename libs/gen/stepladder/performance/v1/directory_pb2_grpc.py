@@ -168,13 +168,15 @@ class DirectoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEmployees(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Of those whom the caller sees.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TransferEmployee(self, request, context):
-        """Moves an employee to a team from a day on.
+        """Moves an employee to a team from a day on. As everything about an employee, never by themself (PERMISSION_DENIED
+        `NEED_TO_KNOW`).
         Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

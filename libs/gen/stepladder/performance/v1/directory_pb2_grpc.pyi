@@ -39,8 +39,10 @@ class DirectoryServiceStub:
     """Changes `display_name`. Errors: NOT_FOUND; ABORTED `ETAG_MISMATCH` if an etag is given and stale."""
     GetEmployee: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetEmployeeRequest, _directory_pb2.Employee]
     ListEmployees: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListEmployeesRequest, _directory_pb2.ListEmployeesResponse]
+    """Of those whom the caller sees."""
     TransferEmployee: _aio.UnaryUnaryMultiCallable[_directory_pb2.TransferEmployeeRequest, _directory_pb2.Employee]
-    """Moves an employee to a team from a day on.
+    """Moves an employee to a team from a day on. As everything about an employee, never by themself (PERMISSION_DENIED
+    `NEED_TO_KNOW`).
     Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`.
     """
     ChangePosition: _aio.UnaryUnaryMultiCallable[_directory_pb2.ChangePositionRequest, _directory_pb2.Employee]
@@ -132,7 +134,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _directory_pb2.ListEmployeesRequest,
         context: _aio.ServicerContext[_directory_pb2.ListEmployeesRequest, _abc.Awaitable[_directory_pb2.ListEmployeesResponse]],
-    ) -> _abc.Awaitable[_directory_pb2.ListEmployeesResponse]: ...
+    ) -> _abc.Awaitable[_directory_pb2.ListEmployeesResponse]:
+        """Of those whom the caller sees."""
 
     @_abc_1.abstractmethod
     def TransferEmployee(
@@ -140,7 +143,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.TransferEmployeeRequest,
         context: _aio.ServicerContext[_directory_pb2.TransferEmployeeRequest, _abc.Awaitable[_directory_pb2.Employee]],
     ) -> _abc.Awaitable[_directory_pb2.Employee]:
-        """Moves an employee to a team from a day on.
+        """Moves an employee to a team from a day on. As everything about an employee, never by themself (PERMISSION_DENIED
+        `NEED_TO_KNOW`).
         Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`.
         """
 

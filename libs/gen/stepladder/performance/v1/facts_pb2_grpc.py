@@ -132,7 +132,7 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DisputeFact(self, request, context):
-        """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+        """The employee says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
         Its source may still correct them meanwhile; they cannot be taken back.
         Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
         whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
@@ -143,7 +143,8 @@ class FactsServiceServicer:
 
     def SettleFactDispute(self, request, context):
         """Settles a dispute: the readings stand, are replaced, or are taken back.
-        Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+        Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless the caller is the reviewer named of any of them; FAILED_PRECONDITION
+        `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless of all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +158,9 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListKpiResults(self, request, context):
-        """KPI results over any span of days, for each employee, each team or the whole centre.
+        """KPI results over any span of days, for each employee, each team or the whole centre. Who does not see everybody sees
+        results of those whom they see and of teams that they lead, or whose leads they lead: PERMISSION_DENIED
+        `NEED_TO_KNOW` for others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

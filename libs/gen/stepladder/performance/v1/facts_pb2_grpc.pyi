@@ -36,19 +36,23 @@ class FactsServiceStub:
     Errors: NOT_FOUND `FACT_NOT_FOUND`; FAILED_PRECONDITION `DISPUTED` while a dispute about them is open.
     """
     DisputeFact: _aio.UnaryUnaryMultiCallable[_facts_pb2.DisputeFactRequest, _facts_pb2.DisputeFactResponse]
-    """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+    """The employee says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
     Its source may still correct them meanwhile; they cannot be taken back.
     Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
     whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
     """
     SettleFactDispute: _aio.UnaryUnaryMultiCallable[_facts_pb2.SettleFactDisputeRequest, _facts_pb2.SettleFactDisputeResponse]
     """Settles a dispute: the readings stand, are replaced, or are taken back.
-    Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+    Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless the caller is the reviewer named of any of them; FAILED_PRECONDITION
+    `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless of all.
     """
     ListFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListFactsRequest, _facts_pb2.ListFactsResponse]
     """Facts of an employee over a span of days, by day, source and KPI."""
     ListKpiResults: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListKpiResultsRequest, _facts_pb2.ListKpiResultsResponse]
-    """KPI results over any span of days, for each employee, each team or the whole centre."""
+    """KPI results over any span of days, for each employee, each team or the whole centre. Who does not see everybody sees
+    results of those whom they see and of teams that they lead, or whose leads they lead: PERMISSION_DENIED
+    `NEED_TO_KNOW` for others.
+    """
     RateMonth: _aio.UnaryUnaryMultiCallable[_facts_pb2.RateMonthRequest, _facts_pb2.MonthRating]
     """Records a rating that was given elsewhere; another of the same month supersedes it.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; FAILED_PRECONDITION `MONTH_CLOSED`: then propose a change
@@ -113,7 +117,7 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.DisputeFactRequest,
         context: _aio.ServicerContext[_facts_pb2.DisputeFactRequest, _abc.Awaitable[_facts_pb2.DisputeFactResponse]],
     ) -> _abc.Awaitable[_facts_pb2.DisputeFactResponse]:
-        """Says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
+        """The employee says that readings are wrong. Until the named reviewer has settled it, no streak is found that rests on them.
         Its source may still correct them meanwhile; they cannot be taken back.
         Errors: NOT_FOUND `FACT_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT `REVIEWER_INVALID` for
         whom they are about; FAILED_PRECONDITION `ALREADY_DISPUTED`.
@@ -126,7 +130,8 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_facts_pb2.SettleFactDisputeRequest, _abc.Awaitable[_facts_pb2.SettleFactDisputeResponse]],
     ) -> _abc.Awaitable[_facts_pb2.SettleFactDisputeResponse]:
         """Settles a dispute: the readings stand, are replaced, or are taken back.
-        Errors: FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named.
+        Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless the caller is the reviewer named of any of them; FAILED_PRECONDITION
+        `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless of all.
         """
 
     @_abc_1.abstractmethod
@@ -143,7 +148,10 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ListKpiResultsRequest,
         context: _aio.ServicerContext[_facts_pb2.ListKpiResultsRequest, _abc.Awaitable[_facts_pb2.ListKpiResultsResponse]],
     ) -> _abc.Awaitable[_facts_pb2.ListKpiResultsResponse]:
-        """KPI results over any span of days, for each employee, each team or the whole centre."""
+        """KPI results over any span of days, for each employee, each team or the whole centre. Who does not see everybody sees
+        results of those whom they see and of teams that they lead, or whose leads they lead: PERMISSION_DENIED
+        `NEED_TO_KNOW` for others.
+        """
 
     @_abc_1.abstractmethod
     def RateMonth(

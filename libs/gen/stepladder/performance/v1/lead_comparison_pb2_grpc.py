@@ -45,7 +45,7 @@ class LeadComparisonServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def CompareLeads(self, request, context):
-        """Compares leads by their closed scorecards, always current. Computes; stores nothing.
+        """Compares leads by their closed scorecards, always current, for whoever is over each of them. Computes; stores nothing.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID` for a span that ends before it begins, or of
         more than two years; FAILED_PRECONDITION `MONTH_NOT_CLOSED` if a month is closed for none of them.
         """

@@ -15,7 +15,7 @@ GRPC_VERSION: str
 class LeadComparisonServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CompareLeads: _aio.UnaryUnaryMultiCallable[_lead_comparison_pb2.CompareLeadsRequest, _lead_comparison_pb2.LeadComparison]
-    """Compares leads by their closed scorecards, always current. Computes; stores nothing.
+    """Compares leads by their closed scorecards, always current, for whoever is over each of them. Computes; stores nothing.
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID` for a span that ends before it begins, or of
     more than two years; FAILED_PRECONDITION `MONTH_NOT_CLOSED` if a month is closed for none of them.
     """
@@ -27,7 +27,7 @@ class LeadComparisonServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lead_comparison_pb2.CompareLeadsRequest,
         context: _aio.ServicerContext[_lead_comparison_pb2.CompareLeadsRequest, _abc.Awaitable[_lead_comparison_pb2.LeadComparison]],
     ) -> _abc.Awaitable[_lead_comparison_pb2.LeadComparison]:
-        """Compares leads by their closed scorecards, always current. Computes; stores nothing.
+        """Compares leads by their closed scorecards, always current, for whoever is over each of them. Computes; stores nothing.
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`; INVALID_ARGUMENT `MONTHS_INVALID` for a span that ends before it begins, or of
         more than two years; FAILED_PRECONDITION `MONTH_NOT_CLOSED` if a month is closed for none of them.
         """

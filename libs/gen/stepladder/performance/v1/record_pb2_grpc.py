@@ -91,7 +91,8 @@ class RecordServiceServicer:
     def CreateRecords(self, request, context):
         """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
         already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
-        a record is known by its id.
+        a record is known by its id. Leads record what their team does: PERMISSION_DENIED `NEED_TO_KNOW`, for the whole
+        request, if it is about anybody else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +106,7 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRecords(self, request, context):
-        """An employee's records of a span of days, or a kind's, by day and id.
+        """An employee's records of a span of days, or a kind's, by day and id; of those whom the caller sees.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,15 +129,14 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeRecord(self, request, context):
-        """The employee has seen it. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`, `NOT_THE_EMPLOYEE` unless given by
-        the employee whom it is about.
+        """The employee has seen it; said by themself. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DisputeRecord(self, request, context):
-        """Disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
+        """The employee disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
         that rests on it. Errors: NOT_FOUND, also `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT
         `REVIEWER_INVALID` for whom it is about or who evaluated, `ITEM_NOT_FOUND`; FAILED_PRECONDITION `RETRACTED`,
         `ALREADY_DISPUTED`.
@@ -148,8 +148,8 @@ class RecordServiceServicer:
     def SettleRecordDispute(self, request, context):
         """Settles the dispute: the record stands, or it does not. Items of an evaluation that do not stand count as achieved;
         anything else that does not stand is taken back.
-        Errors: NOT_FOUND; FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named;
-        INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
+        Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless given by the reviewer named; FAILED_PRECONDITION `NOT_DISPUTED`,
+        `NOT_THE_REVIEWER` if somebody else was named meanwhile; INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,12 +21,13 @@ class RecordServiceStub:
     CreateRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.CreateRecordsRequest, _record_pb2.CreateRecordsResponse]
     """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
     already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
-    a record is known by its id.
+    a record is known by its id. Leads record what their team does: PERMISSION_DENIED `NEED_TO_KNOW`, for the whole
+    request, if it is about anybody else.
     """
     GetRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.GetRecordRequest, _record_pb2.Record]
     """Errors: NOT_FOUND `RECORD_NOT_FOUND`."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.ListRecordsRequest, _record_pb2.ListRecordsResponse]
-    """An employee's records of a span of days, or a kind's, by day and id."""
+    """An employee's records of a span of days, or a kind's, by day and id; of those whom the caller sees."""
     CorrectRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.CorrectRecordRequest, _record_pb2.Record]
     """Replaces a record's content; whom it is about and its kind stay.
     Errors: NOT_FOUND; INVALID_ARGUMENT as for creating, and `RECORD_INVALID` for another employee or kind;
@@ -35,11 +36,9 @@ class RecordServiceStub:
     RetractRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.RetractRecordRequest, _record_pb2.Record]
     """Takes a record back: a violation is revoked, an evaluation void. Errors: as for correcting."""
     AcknowledgeRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.AcknowledgeRecordRequest, _record_pb2.Record]
-    """The employee has seen it. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`, `NOT_THE_EMPLOYEE` unless given by
-    the employee whom it is about.
-    """
+    """The employee has seen it; said by themself. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`."""
     DisputeRecord: _aio.UnaryUnaryMultiCallable[_record_pb2.DisputeRecordRequest, _record_pb2.Record]
-    """Disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
+    """The employee disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
     that rests on it. Errors: NOT_FOUND, also `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT
     `REVIEWER_INVALID` for whom it is about or who evaluated, `ITEM_NOT_FOUND`; FAILED_PRECONDITION `RETRACTED`,
     `ALREADY_DISPUTED`.
@@ -47,8 +46,8 @@ class RecordServiceStub:
     SettleRecordDispute: _aio.UnaryUnaryMultiCallable[_record_pb2.SettleRecordDisputeRequest, _record_pb2.Record]
     """Settles the dispute: the record stands, or it does not. Items of an evaluation that do not stand count as achieved;
     anything else that does not stand is taken back.
-    Errors: NOT_FOUND; FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named;
-    INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
+    Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless given by the reviewer named; FAILED_PRECONDITION `NOT_DISPUTED`,
+    `NOT_THE_REVIEWER` if somebody else was named meanwhile; INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
     """
     GetConduct: _aio.UnaryUnaryMultiCallable[_record_pb2.GetConductRequest, _record_pb2.Conduct]
     """The running total of an employee's conduct points on a day, with every violation that counts in it or did."""
@@ -66,7 +65,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_record_pb2.CreateRecordsResponse]:
         """Creates records in bulk. Every one is taken or left by itself: the answer says what was recorded, what was there
         already (no change), and what was rejected and why. Sent again after it was mended, the same request takes the rest:
-        a record is known by its id.
+        a record is known by its id. Leads record what their team does: PERMISSION_DENIED `NEED_TO_KNOW`, for the whole
+        request, if it is about anybody else.
         """
 
     @_abc_1.abstractmethod
@@ -83,7 +83,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.ListRecordsRequest,
         context: _aio.ServicerContext[_record_pb2.ListRecordsRequest, _abc.Awaitable[_record_pb2.ListRecordsResponse]],
     ) -> _abc.Awaitable[_record_pb2.ListRecordsResponse]:
-        """An employee's records of a span of days, or a kind's, by day and id."""
+        """An employee's records of a span of days, or a kind's, by day and id; of those whom the caller sees."""
 
     @_abc_1.abstractmethod
     def CorrectRecord(
@@ -110,9 +110,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.AcknowledgeRecordRequest,
         context: _aio.ServicerContext[_record_pb2.AcknowledgeRecordRequest, _abc.Awaitable[_record_pb2.Record]],
     ) -> _abc.Awaitable[_record_pb2.Record]:
-        """The employee has seen it. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`, `NOT_THE_EMPLOYEE` unless given by
-        the employee whom it is about.
-        """
+        """The employee has seen it; said by themself. Errors: NOT_FOUND; FAILED_PRECONDITION `RETRACTED`."""
 
     @_abc_1.abstractmethod
     def DisputeRecord(
@@ -120,7 +118,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.DisputeRecordRequest,
         context: _aio.ServicerContext[_record_pb2.DisputeRecordRequest, _abc.Awaitable[_record_pb2.Record]],
     ) -> _abc.Awaitable[_record_pb2.Record]:
-        """Disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
+        """The employee disputes a record, or items of an evaluation; a violation is appealed so. Until it is settled, no streak is found
         that rests on it. Errors: NOT_FOUND, also `EMPLOYEE_NOT_FOUND` for the reviewer; INVALID_ARGUMENT
         `REVIEWER_INVALID` for whom it is about or who evaluated, `ITEM_NOT_FOUND`; FAILED_PRECONDITION `RETRACTED`,
         `ALREADY_DISPUTED`.
@@ -134,8 +132,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_record_pb2.Record]:
         """Settles the dispute: the record stands, or it does not. Items of an evaluation that do not stand count as achieved;
         anything else that does not stand is taken back.
-        Errors: NOT_FOUND; FAILED_PRECONDITION `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless given by the reviewer named;
-        INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
+        Errors: PERMISSION_DENIED `NEED_TO_KNOW` unless given by the reviewer named; FAILED_PRECONDITION `NOT_DISPUTED`,
+        `NOT_THE_REVIEWER` if somebody else was named meanwhile; INVALID_ARGUMENT `ITEM_NOT_DISPUTED`.
         """
 
     @_abc_1.abstractmethod

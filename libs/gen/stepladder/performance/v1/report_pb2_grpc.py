@@ -55,7 +55,8 @@ class ReportServiceServicer:
     """
 
     def GetReport(self, request, context):
-        """The period that contains a day: of the centre, or of one team. One that is not over counts up to today.
+        """The period that contains a day: of the centre, for those who see everybody, or of one team, also for its lead and
+        manager. One that is not over counts up to today.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for no day of the calendar, or a period that begins after today; NOT_FOUND
         `TEAM_NOT_FOUND`, `KPI_NOT_FOUND` for the volume.
         """

@@ -20,7 +20,8 @@ class ReportServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetReport: _aio.UnaryUnaryMultiCallable[_report_pb2.GetReportRequest, _report_pb2.Report]
-    """The period that contains a day: of the centre, or of one team. One that is not over counts up to today.
+    """The period that contains a day: of the centre, for those who see everybody, or of one team, also for its lead and
+    manager. One that is not over counts up to today.
     Errors: INVALID_ARGUMENT `DATE_INVALID` for no day of the calendar, or a period that begins after today; NOT_FOUND
     `TEAM_NOT_FOUND`, `KPI_NOT_FOUND` for the volume.
     """
@@ -40,7 +41,8 @@ class ReportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_pb2.GetReportRequest,
         context: _aio.ServicerContext[_report_pb2.GetReportRequest, _abc.Awaitable[_report_pb2.Report]],
     ) -> _abc.Awaitable[_report_pb2.Report]:
-        """The period that contains a day: of the centre, or of one team. One that is not over counts up to today.
+        """The period that contains a day: of the centre, for those who see everybody, or of one team, also for its lead and
+        manager. One that is not over counts up to today.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for no day of the calendar, or a period that begins after today; NOT_FOUND
         `TEAM_NOT_FOUND`, `KPI_NOT_FOUND` for the volume.
         """

@@ -74,7 +74,8 @@ class ScorecardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListScorecards(self, request, context):
-        """The closed scorecards of a month in the order of their ranks, those without a total last.
+        """The closed scorecards of a month in the order of their ranks, those without a total last: of a team for its lead and
+        manager, of the centre for those who see everybody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +84,7 @@ class ScorecardServiceServicer:
     def CloseMonth(self, request, context):
         """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
         that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
-        what this run did.
+        what this run did. Leads and managers close it for their teams, one at a time.
         Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -20,11 +20,13 @@ class ScorecardServiceStub:
     policy fits, `NOT_EMPLOYED`.
     """
     ListScorecards: _aio.UnaryUnaryMultiCallable[_scorecard_pb2.ListScorecardsRequest, _scorecard_pb2.ListScorecardsResponse]
-    """The closed scorecards of a month in the order of their ranks, those without a total last."""
+    """The closed scorecards of a month in the order of their ranks, those without a total last: of a team for its lead and
+    manager, of the centre for those who see everybody.
+    """
     CloseMonth: _aio.UnaryUnaryMultiCallable[_scorecard_pb2.CloseMonthRequest, _scorecard_pb2.CloseMonthResponse]
     """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
     that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
-    what this run did.
+    what this run did. Leads and managers close it for their teams, one at a time.
     Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
     """
     ProposeRating: _aio.UnaryUnaryMultiCallable[_scorecard_pb2.ProposeRatingRequest, _scorecard_pb2.MonthlyScorecard]
@@ -54,7 +56,9 @@ class ScorecardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scorecard_pb2.ListScorecardsRequest,
         context: _aio.ServicerContext[_scorecard_pb2.ListScorecardsRequest, _abc.Awaitable[_scorecard_pb2.ListScorecardsResponse]],
     ) -> _abc.Awaitable[_scorecard_pb2.ListScorecardsResponse]:
-        """The closed scorecards of a month in the order of their ranks, those without a total last."""
+        """The closed scorecards of a month in the order of their ranks, those without a total last: of a team for its lead and
+        manager, of the centre for those who see everybody.
+        """
 
     @_abc_1.abstractmethod
     def CloseMonth(
@@ -64,7 +68,7 @@ class ScorecardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_scorecard_pb2.CloseMonthResponse]:
         """Closes a month for everyone, or for those who were in a team on their last day in it, under the policy in force on
         that day. May be run again at any time: it closes what is not closed yet and leaves alone what is; the answer says
-        what this run did.
+        what this run did. Leads and managers close it for their teams, one at a time.
         Errors: FAILED_PRECONDITION `MONTH_NOT_OVER`; NOT_FOUND `TEAM_NOT_FOUND`.
         """
 
