@@ -257,6 +257,14 @@ def token(name: str, roles: tuple[str, ...], folder: Path) -> None:
 
 
 @main.command()
+@click.argument("name")
+@click.option("--team", default="", help="Of this team only.  [default: of all]")
+def subscriber(name: str, team: str) -> None:
+    """Let the system NAME read the public events in NATS: make its consumer, and print its account for nats-server."""
+    run(operating.add_subscriber(name, team))
+
+
+@main.command()
 def migrate() -> None:
     """Bring the databases and the log's streams of an installation to this version; safe to repeat."""
     run(operating.set_up())

@@ -127,6 +127,10 @@ class Reach:
         """Rows about employees whom they see, by the column that names them."""
         return true() if self.everybody else column.in_(self.callers)
 
+    def cares_for(self, team_id: str) -> bool:
+        """Whether they care for a team."""
+        return self.everybody or team_id in self.teams
+
 
 class Reaches:
     """Finds whom a caller sees. Costs what the caller leads, however much there is to be listed."""

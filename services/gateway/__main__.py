@@ -26,6 +26,7 @@ from services.gateway.docs_api import DocsApi
 from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.public_events import types_of
 from services.gateway.publication import publications
 from services.gateway.relay import Relay
 from services.gateway.scim import serving_scim
@@ -137,19 +138,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
         service.standing = standing_in(service.commands)
-        people = People(MetaData())
-        at_people = service.follow(people)
-        events = EventApi(service, Reaches(service, people, at_people), publications(EVENTS))
+        metadata, published = MetaData(), publications(EVENTS)
+        people, webhooks = People(metadata), Webhooks(metadata)
+        at_people, at_webhooks = service.follow(people), service.follow(webhooks)
+        events = EventApi(service, Reaches(service, people, at_people), published)
         service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
-        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
-        credentials = channel_credentials(settings)
-        for name in SERVICES:
-            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
-            channel = await stack.enter_async_context(opened)
-            services[name] = Elsewhere(name, OperationsServiceStub(channel))
-        metadata = MetaData()
-        webhooks = Webhooks(metadata)
-        at_webhooks = service.follow(webhooks)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         tools = Tools(
             service,
@@ -159,10 +152,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             Sealer(settings.key_encryption_key()),
             Random(),  # noqa: S311 - spreads attempts, nothing secret
         )
-        types = frozenset(one.type for one in publications(EVENTS).values())
+        webhook_api = WebhookApi(tools, at_webhooks, addresses, types_of(published.values()))
+        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        credentials = channel_credentials(settings)
+        for name in SERVICES:
+            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            channel = await stack.enter_async_context(opened)
+            services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
+            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: webhook_api,
             event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
-            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),

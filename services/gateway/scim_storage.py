@@ -168,10 +168,15 @@ class DirectoryStorage(ScimStorage):
 
     def _create_user(self, user: User[Any]) -> str:
         """Hires a person. One who is there without an account gets it: the directory may know them from elsewhere."""
-        employee_id = employee_id_of(user)
+        number = number_of(user)
+        employee_id = number or opaque_id("e", str(user.user_name).lower())
         there = self._directory.employee(employee_id)
         if there and there.account.user_name:
             raise UniquenessException(detail=f"there is a User {employee_id} already")
+        if there and not number:  # e-mail addresses are given to others once they are free
+            raise UniquenessException(
+                detail="somebody who left had this userName; say by the employeeNumber whether it is them"
+            )
         entry = _entry(user, None)
         entry.employee_id, entry.etag = employee_id, there.etag if there else "0"
         if there is None:
@@ -264,14 +269,13 @@ def to_group(team: Team, members: Sequence[str]) -> Group[Any]:
     return group
 
 
-def employee_id_of(user: User[Any]) -> str:
+def number_of(user: User[Any]) -> str:
     """The id of a new employee: the personnel number, or the provider's own id, where it can be one, in lower case.
 
-    Else it is made of the userName and does not tell it: an id stays for ever.
+    Empty for one who has neither: then the id is made of the userName, and does not tell it, for it stays for ever.
     """
     enterprise = user[EnterpriseUser]
-    number = _as_id(enterprise.employee_number if enterprise else None)
-    return number or _as_id(user.external_id) or opaque_id("e", str(user.user_name).lower())
+    return _as_id(enterprise.employee_number if enterprise else None) or _as_id(user.external_id)
 
 
 def _as_id(text: str | None) -> str:

@@ -17,6 +17,7 @@ from tests.bench import bare
 from tests.bench.centre import Writer, employee_id, fact
 from tests.bench.figures import Figure, Measured, Stopwatch, compare, tell
 from tests.bench.running import Performance, new_folder, running_log, running_performance
+from tests.tokens import as_system
 
 TEAMS = 64
 AT_ONCE = 64
@@ -34,14 +35,14 @@ class _Renaming:
     async def set_up(self) -> None:
         for number in range(TEAMS):
             team = Team(team_id=f"t-{number}", display_name="New")
-            await self._directory.CreateTeam(CreateTeamRequest(team=team))
+            await self._directory.CreateTeam(CreateTeamRequest(team=team), metadata=as_system())
 
     async def rename(self, team: int) -> float:
         """Seconds that one command takes."""
         name = next(self._names)
         request = UpdateTeamRequest(request_id=f"r-{name}", team=Team(team_id=f"t-{team}", display_name=f"Name {name}"))
         watch = Stopwatch()
-        await self._directory.UpdateTeam(request)
+        await self._directory.UpdateTeam(request, metadata=as_system())
         return watch.seconds
 
     async def rate(self, commands: int) -> float:
@@ -119,7 +120,7 @@ async def visible_p99(quick: bool) -> Measured:
         waits: list[float] = []
         for number in range(times):
             one = fact(number % 10, number // 10)
-            recorded = await stub.RecordFacts(RecordFactsRequest(facts=[one]))
+            recorded = await stub.RecordFacts(RecordFactsRequest(facts=[one]), metadata=as_system())
             watch = Stopwatch()
             request = ListFactsRequest(
                 employee_id=employee_id(number % 10),
@@ -127,7 +128,7 @@ async def visible_p99(quick: bool) -> Measured:
                 end_date=one.date,
                 at_least=recorded.log_position,
             )
-            answer = await stub.ListFacts(request)
+            answer = await stub.ListFacts(request, metadata=as_system())
             waits.append(1000 * watch.seconds)
             if not answer.readings:
                 raise RuntimeError("what was recorded cannot be read")

@@ -5,9 +5,8 @@ from statistics import median
 
 from grpc.aio import Channel
 
+from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
-from libs.cli.issuer import Issuer
-from libs.common.auth import bearer
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.rpc import connect as open_channel
 from stepladder.common.v1.envelope_pb2 import Envelope
@@ -41,6 +40,7 @@ from tests.servers import own_ports
 
 CASCADE_LIMIT_MS = 100.0
 AGENTS = 20
+HR = "e-hr"
 KPIS = [f"kpi-{number}" for number in range(8)]
 MONTHS = [f"2024-{number:02}" for number in range(1, 13)]
 OWN = ("MonthRevised", "DetectionDrifted", "PlanEvidenceDrifted")
@@ -73,7 +73,7 @@ def _facts(agent: int, month: str, days: int) -> list[Fact]:
     ]
 
 
-async def _tell(channel: Channel, issuer: Issuer, months: list[str], days: int) -> None:
+async def _tell(channel: Channel, as_hr: Channel, months: list[str], days: int) -> None:
     """A team with its lead, closed months, and a detection with a plan for everybody."""
     directory, kpis, policies = DirectoryServiceStub(channel), KpiServiceStub(channel), PolicyServiceStub(channel)
     await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-1", display_name="One")))
@@ -105,12 +105,14 @@ async def _tell(channel: Channel, issuer: Issuer, months: list[str], days: int) 
     await policies.SetPolicy(_policy("agents", ScorecardPolicy.BASIS_OWN))
     await policies.SetPolicy(_policy("leads", ScorecardPolicy.BASIS_TEAM, "team-lead"))
     await policies.SetPolicy(detecting("misses", rule(KPIS[0], streak=2)))
-    facts, cards = FactsServiceStub(channel), ScorecardServiceStub(channel)
-    as_lead = bearer(issuer.person(f"e-{AGENTS}"))
+    await directory.CreateTeam(CreateTeamRequest(team=Team(team_id="t-hr", display_name="Of HR")))
+    person = Employee(employee_id=HR, display_name="Somebody", hire_date="2023-01-01", team_id="t-hr", job_family="hr")
+    await directory.HireEmployee(HireEmployeeRequest(employee=person))
+    facts, cards = FactsServiceStub(channel), ScorecardServiceStub(as_hr)
     for month in months:
         for agent in range(AGENTS):
             await facts.RecordFacts(RecordFactsRequest(facts=_facts(agent, month, days)))
-        await cards.CloseMonth(CloseMonthRequest(month=month, team_id="t-1"), metadata=as_lead)
+        await cards.CloseMonth(CloseMonthRequest(month=month))
 
 
 async def correction_ms(quick: bool) -> Measured:
@@ -125,9 +127,10 @@ async def correction_ms(quick: bool) -> Measured:
             settings = system.settings
             client = await connect(settings.nats_url, "bench")
             stream = JetStreamStream(client)
-            issuer = Issuer.of(system.folder, settings)
+            issuer = issuer_of(system.folder)
             channel = open_channel(settings.performance_address, token=issuer.system("bench"))
-            await _tell(channel, issuer, months, days)
+            async with open_channel(settings.performance_address, token=issuer.person(HR)) as as_hr:
+                await _tell(channel, as_hr, months, days)
             own: list[float] = []
             whole: list[float] = []
             for number in range(times):

@@ -14,6 +14,7 @@ from tests.bench import bare
 from tests.bench.centre import KPIS, Writer, employee_id, fact
 from tests.bench.figures import Figure, Measured, Stopwatch, compare
 from tests.bench.running import Performance, running_performance
+from tests.tokens import as_system
 
 AT_ONCE = 4
 """Requests, or bare batches, in flight."""
@@ -91,7 +92,7 @@ class _Recorder:
 
         async def send() -> None:
             for request in waiting:
-                answers.append(await self._record(request))  # noqa: PERF401 - four senders fill one list
+                answers.append(await self._record(request, metadata=as_system()))  # noqa: PERF401 - four senders fill one list
 
         watch = Stopwatch()
         await asyncio.gather(*(send() for _ in range(AT_ONCE)))
@@ -107,7 +108,7 @@ class _Recorder:
         )
         while True:
             try:
-                await self._facts.ListFacts(request)
+                await self._facts.ListFacts(request, metadata=as_system())
             except aio.AioRpcError as error:
                 if error.code() is not StatusCode.UNAVAILABLE:
                     raise

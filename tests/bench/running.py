@@ -12,10 +12,9 @@ from nats.aio.client import Client
 from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import connect
-from libs.common.rpc import connect as open_channel
 from libs.common.settings import Settings
 from tests.servers import free_port, running_nats
-from tests.tokens import SYSTEM, TOKEN_KEYS
+from tests.tokens import TOKEN_KEYS
 
 
 @contextmanager
@@ -40,7 +39,7 @@ async def running_log(folder: Path) -> AsyncIterator[tuple[NatsServer, Client]]:
 
 @dataclass(frozen=True)
 class Performance:
-    """The performance service at work: a channel to it, and a connection to its log."""
+    """The performance service at work: a channel to it, without a token, and a connection to its log."""
 
     channel: aio.Channel
     client: Client
@@ -52,8 +51,13 @@ async def running_performance() -> AsyncIterator[Performance]:
     with new_folder() as folder:
         async with running_log(folder) as (nats, client):
             address = f"127.0.0.1:{free_port()}"
-            at = {"performance_address": address, "nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
-            settings = stored_in(folder, Settings()).model_copy(update={**at, "token_keys": TOKEN_KEYS})
+            at = {
+                "performance_address": address,
+                "nats_url": nats.url,
+                "nats_monitor_url": nats.monitor_url,
+                "token_keys": TOKEN_KEYS,
+            }
+            settings = stored_in(folder, Settings()).model_copy(update=at)
             make_key(folder / "kek")
             await migrate_all(settings)
             system = Embedded(folder, settings, {})
@@ -62,7 +66,7 @@ async def running_performance() -> AsyncIterator[Performance]:
             service.start()
             try:
                 await wait_serving(system, ["performance"])
-                async with open_channel(address, retry=False, token=SYSTEM) as channel:
+                async with aio.insecure_channel(address) as channel:
                     yield Performance(channel, client)
             finally:
                 service.stop()

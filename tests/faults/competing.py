@@ -59,7 +59,7 @@ from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 from tests.faults.checker import Evidence
 from tests.faults.storm import ANSWER_SECONDS, KPI_ID, Storm, storm
 from tests.promotion import rules as asked
-from tests.tokens import as_person
+from tests.tokens import as_person, as_system
 
 CANDIDATES, SEATS, TOUCHED = 8, 3, 3  # who has the last seat leads by far: a correction displaces nobody
 HR, LEAD, MANAGER = ("hr-1", "hr-2"), "l-1", "m-1"
@@ -90,7 +90,7 @@ class Field:
         ours = stub in (DirectoryServiceStub, FactsServiceStub, PolicyServiceStub)
         address = settings.performance_address if ours else settings.promotion_address
         options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)]
-        metadata = as_person(actor or HR[0])
+        metadata = as_system() if ours else as_person(actor or HR[0])
         deadline = time.monotonic() + ANSWER_SECONDS
         self.requests += 1
         async with aio.insecure_channel(address, options=options) as channel:

@@ -19,6 +19,7 @@ from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, s
 from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream, connect, create_streams
+from libs.common.rpc import connect as open_channel
 from libs.common.settings import Settings
 from libs.common.streams import Stored
 from services.coaching.plans import Plans
@@ -43,6 +44,7 @@ from tests.faults.counting import Counting
 from tests.faults.proxy import LossyProxy
 from tests.policies import detecting, rule
 from tests.servers import free_port
+from tests.tokens import SYSTEM, TOKEN_KEYS, as_system
 
 SERVICES = ("performance", "coaching", "promotion")
 EMPLOYEES = 30
@@ -122,7 +124,7 @@ class Load:
     async def _send(self, stub: FactsServiceStub, request: RecordFactsRequest) -> None:
         while True:
             try:
-                answer = await stub.RecordFacts(request, timeout=40)
+                answer = await stub.RecordFacts(request, timeout=40, metadata=as_system())
                 break
             except aio.AioRpcError as error:
                 if error.code().name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"):
@@ -233,7 +235,8 @@ async def _unrest(address: str, service: str) -> str:
     async with aio.insecure_channel(address) as channel:
         stub = OperationsServiceStub(channel)
         try:
-            answer: ListFollowersResponse = await stub.ListFollowers(ListFollowersRequest(service=service), timeout=5)
+            request = ListFollowersRequest(service=service)
+            answer: ListFollowersResponse = await stub.ListFollowers(request, timeout=5, metadata=as_system())
         except aio.AioRpcError as error:
             return f"{service} does not tell of its followers: {error.code().name} {error.details()}"
     if parked := [f for f in answer.followers if f.parked_events or f.error]:
@@ -289,7 +292,11 @@ async def storm(
         await create_streams(client, replicas=1)
         await client.close()
         async with LossyProxy(nats.port, seed, lost_every).running() as proxy:
-            log_at = {"nats_url": f"nats://127.0.0.1:{proxy.port}", "nats_monitor_url": nats.monitor_url}
+            log_at = {
+                "nats_url": f"nats://127.0.0.1:{proxy.port}",
+                "nats_monitor_url": nats.monitor_url,
+                "token_keys": TOKEN_KEYS,
+            }
             system = Embedded(folder, settings.model_copy(update=log_at), servers)
             for name in SERVICES:
                 servers[name] = ServiceProcess(name, system.settings, folder / "logs" / f"{name}.log")
@@ -307,7 +314,7 @@ async def storm(
 
 async def _set_up(address: str) -> None:
     """A KPI with a target and a detection policy, a team, its lead and its members."""
-    async with aio.insecure_channel(address) as channel:
+    async with open_channel(address, retry=False, token=SYSTEM) as channel:
         kpi = Kpi(
             kpi_id=KPI_ID,
             display_name="Short calls",

@@ -193,6 +193,17 @@ async def test_deleted_and_created_again(scim: Scim) -> None:
     assert (await created(scim, "/Users", sent))["active"] is True
 
 
+async def test_a_user_name_is_given_to_somebody_else(scim: Scim) -> None:
+    """Without a personnel number nobody can know who is meant: the facts of one who left are not taken for theirs."""
+    sent = person(externalId="anna.li@example.com")
+    del sent[ENTERPRISE]
+    user = await created(scim, "/Users", sent)
+    assert (await scim.ask("DELETE", f"/Users/{user['id']}")).status == 204
+    assert problem(await scim.ask("POST", "/Users", sent)) == (409, "uniqueness")
+    other = await created(scim, "/Users", person(userName=sent["userName"]))
+    assert other["id"] != user["id"]
+
+
 async def test_one_whom_the_directory_knows_from_elsewhere(scim: Scim) -> None:
     """Gets an account, and keeps team and position; a second User for them is refused."""
     sent = person()

@@ -15,7 +15,6 @@ from tests.coaching.test_plan import (
     OBSERVE,
     PROPOSE,
     REVIEW,
-    VIEW,
     note,
 )
 from tests.machines.exploring import Machine, Step
@@ -45,7 +44,6 @@ PLANS = Machine(
         Step(CALL, today=MAY),
         Step(CLOSE, today=MAY),
         Step(CANCEL),
-        Step(VIEW, said="by another than the employee"),
         Step(note("results[0]", 940, 200)),
         Step(REVIEW),
     ],

@@ -23,7 +23,6 @@ SUGGESTIONS = Machine(
         Step(ACCEPT, said="HR"),
         Step(DECLINE, said="HR"),
         Step(COMPLETE, said="HR"),
-        Step(ACCEPT, "user:e-1", said="who raised it"),
         Step(ESCALATE, "user:e-1", today=DUE, said="too early"),
         Step(ESCALATE, "user:e-1", today=LATE),
     ],

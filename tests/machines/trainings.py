@@ -19,7 +19,6 @@ TRAININGS = Machine(
     steps=[
         Step(ASK),
         Step(ACCEPT),
-        Step(ACCEPT, "user:l-1", said="not the trainer"),
         Step(SCHEDULE),
         Step(HOLD, today=date(2026, 3, 22), said="too early"),
         Step(HOLD, today=LATER),

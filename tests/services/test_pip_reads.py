@@ -35,7 +35,8 @@ async def desk(world: World) -> Desk:
 
 def ways(desk: Desk) -> dict[str, Callable[[str], Awaitable[Any]]]:
     """Every call that shows a PIP, by its name; each takes who calls."""
-    world, about = desk.world, {"employee_id": desk.agent, "pip_id": "pip-1"}
+    world = desk.world
+    about: dict[str, Any] = {"employee_id": desk.agent, "pip_id": "pip-1"}
 
     async def stream(caller: str) -> Any:
         calls = world.separation.StreamSeparation(StreamSeparationRequest(**DAYS), metadata=by(caller))
