@@ -38,7 +38,7 @@ def free_port() -> int:
 
 def own_ports() -> Settings:
     """Settings with ports of their own for every service."""
-    names = ("performance", "coaching", "promotion", "gateway")
+    names = ("performance", "coaching", "promotion", "gateway", "gateway_http")
     addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in names}
     return Settings(**addresses, public_port=free_port())  # type: ignore[arg-type] # addresses are strings
 

@@ -183,6 +183,7 @@ async def wait_serving(system: Embedded, names: Sequence[str]) -> None:
 def _check_ports(settings: Settings) -> None:
     """Raises CannotStart with every port that is taken, so that all can be changed at once."""
     wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
+    wanted["gateway_http_address"] = settings.gateway_http_address
     wanted["public_port"] = str(settings.public_port)
     taken = [
         f"{PREFIX}{setting.upper()}={value}"

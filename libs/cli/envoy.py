@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from libs.cli.child import ChildProcess
 from libs.cli.front_door import RETRY_SECONDS, local_replies
-from libs.common.auth import AUTHORIZATION_KEY, KEYS_LAST_SECONDS, KEYS_TIMEOUT_SECONDS, LEEWAY_SECONDS, fetch_keys
+from libs.common.auth import AUTHORIZATION_KEY, KEYS_TIMEOUT_SECONDS, LEEWAY_SECONDS, fetch_keys
 from libs.common.contracts import load_contracts
 from libs.common.settings import Settings
 
@@ -43,6 +43,7 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
         "coaching": _socket(settings.coaching_address),
         "promotion": _socket(settings.promotion_address),
         "gateway": _socket(settings.gateway_address),
+        "gateway_http": _socket(settings.gateway_http_address),
     }
     # JSON is YAML: whatever a value holds stays a value.
     whole = Template(_TEMPLATE.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
@@ -58,6 +59,7 @@ def _issuer(settings: Settings) -> dict[str, object]:
         "from_headers": [{"name": AUTHORIZATION_KEY, "value_prefix": "Bearer "}],
         "claim_to_headers": [{"header_name": "x-stepladder-subject", "claim_name": "sub"}],
         "forward": True,
+        "jwt_cache_config": {"jwt_cache_size": 1000},
         "require_expiration": True,
         "clock_skew_seconds": LEEWAY_SECONDS,
         **_keys(settings.token_keys),
@@ -69,7 +71,7 @@ def _keys(address: str) -> dict[str, object]:
     if not address.startswith(("https://", "http://")):
         return {"local_jwks": {"inline_string": fetch_keys(address)}}
     uri = {"uri": address, "cluster": "issuer", "timeout": f"{KEYS_TIMEOUT_SECONDS:.0f}s"}
-    remote = {"http_uri": uri, "cache_duration": f"{KEYS_LAST_SECONDS:.0f}s", "async_fetch": {}}
+    remote = {"http_uri": uri, "cache_duration": "60s", "async_fetch": {}}
     return {"remote_jwks": remote}
 
 

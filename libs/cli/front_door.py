@@ -136,7 +136,10 @@ def _rest_mapper(refusal: EnvoyRefusal) -> dict[str, Any]:
     return {
         "filter": _all(_filters(refusal)),
         "status_code": _HTTP.get(refusal.code, refusal.http),
-        "headers_to_add": [_code_header(refusal)],  # for the log, and as answers have it
+        "headers_to_add": [
+            _code_header(refusal),  # for the log, and as answers have it
+            *([_header("www-authenticate", "Bearer")] if refusal.code is StatusCode.UNAUTHENTICATED else []),
+        ],
         "body_format_override": _json(refusal),
     }
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from grpc import StatusCode, aio
 
-from libs.cli import calling, operating, starting, table_importing
+from libs.cli import calling, operating, roster_importing, starting, table_importing
 from libs.cli.calling import WrongCall
 from libs.cli.credentials import NoToken, issuer_of, person_token, system_token
 from libs.cli.embedded import CannotStart
@@ -143,6 +143,34 @@ def import_table(file: Path, mapping: str, sheet: str | None, centre: str, folde
     sys.exit(run(table_importing.import_table_file(file, mapping, sheet, centre, report, token_for(folder))))
 
 
+@import_.command(name="roster")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What its columns mean: a TOML file. [default: they are named as in docs/integrate.md]",
+)
+@click.option("--sheet", help="Sheet of an XLSX file. [default: as the mapping says, or the only one]")
+@click.option("--as-of", default="", help="The day from which on it holds. [default: today]")
+@click.option("--leavers", is_flag=True, help="The file names everybody: whoever is employed and not in it leaves.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@FOLDER
+def import_roster(
+    file: Path, mapping: Path | None, sheet: str | None, as_of: str, folder: Path, leavers: bool, dry_run: bool
+) -> None:
+    """Import a roster (CSV or XLSX): teams and their leads, people, and what they hold, as of a day.
+
+    What the directory says already is not said again, so the same file may be imported any number of times. All rows
+    are checked first: with a wrong one nothing is changed, and each is shown with what is wrong.
+
+    Exit status: 0, 3 when rows were wrong, 1 when the import could not be done.
+    """
+    work = roster_importing.import_roster_file(
+        file, mapping, sheet, as_of, token_for(folder), leavers=leavers, dry_run=dry_run
+    )
+    sys.exit(run(work))
+
+
 @main.command()
 @FOLDER
 def status(folder: Path) -> None:
@@ -226,6 +254,14 @@ def token(name: str, roles: tuple[str, ...], folder: Path) -> None:
     except NoToken as problem:
         raise click.ClickException(str(problem)) from None
     print(issuer.system(name, roles) if roles else issuer.person(name))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--team", default="", help="Of this team only.  [default: of all]")
+def subscriber(name: str, team: str) -> None:
+    """Let the system NAME read the public events in NATS: make its consumer, and print its account for nats-server."""
+    run(operating.add_subscriber(name, team))
 
 
 @main.command()

@@ -1,23 +1,31 @@
 """What an operator does with a running system from the command line."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from string import Template
 
+from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
 from libs.cli.embedded import CannotStart, migrate_all
 from libs.cli.progress import progress
+from libs.common.eventsourcing import is_id
 from libs.common.jetstream import connect as connect_log
-from libs.common.jetstream import create_streams
+from libs.common.jetstream import create_consumer, create_streams
 from libs.common.operations import troubles
 from libs.common.rpc import connect
-from libs.common.settings import PREFIX, load_settings
-from libs.common.streams import NoAnswer, NoResponders
+from libs.common.settings import PREFIX, Settings, load_settings
+from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
 from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+
+_ID = r"[a-z0-9][a-z0-9-]{0,39}"
+_ACCOUNT = Path(__file__).parents[2] / "deploy" / "nats" / "subscriber.conf"
 
 LOG_SECONDS = 60.0
 """How long a set-up waits for the log to come up."""
@@ -98,18 +106,47 @@ async def skip_parked(token: str, service: str, follower: str, subject: str, pos
         print(f"the event at {position} is skipped; {answer.applied} events behind it applied")
 
 
+async def add_subscriber(name: str, team: str) -> None:
+    """Makes the consumer by which a system outside reads the public events; prints its account for nats-server."""
+    if not re.fullmatch(_ID, name):
+        raise CannotStart("a subscriber's name is 1 to 40 lower-case letters, digits or hyphens, such as hr-platform")
+    if team and not is_id(team):
+        raise CannotStart(f"{team} is no team's id")
+    subject = f"{STREAMS[EVENTS]}.*.*.*.{team}.*" if team else f"{STREAMS[EVENTS]}.>"
+    async with _log(load_settings()) as client:
+        try:
+            await create_consumer(client, name, subject)
+        except Rejected as refused:
+            raise CannotStart(f"the consumer {name} cannot be made: {refused}") from None
+    print(subscriber_account(name), end="")
+
+
+def subscriber_account(name: str) -> str:
+    """What a subscriber may do, as nats-server is configured: an account of its own."""
+    account = f"SUBSCRIBER_{name.upper().replace('-', '_')}"
+    return Template(_ACCOUNT.read_text()).substitute(name=name, account=account)
+
+
+@asynccontextmanager
+async def _log(settings: Settings) -> AsyncIterator[Client]:
+    """A connection to the log, for a set-up."""
+    try:
+        async with asyncio.timeout(LOG_SECONDS):
+            client = await connect_log(settings.nats_url, "setup", client_context(settings))
+            yield client
+            await client.close()
+    except (TimeoutError, NoAnswer, NoResponders):
+        address = settings.nats_url.rpartition("@")[2]  # in front of it may stand a password
+        raise CannotStart(
+            f"no nats-server with JetStream answers at {address}: start it, or set {PREFIX}NATS_URL"
+        ) from None
+
+
 async def set_up() -> None:
     """Makes the tables and streams that are missing."""
     settings = load_settings()
     await migrate_all(settings)
     print("databases: up to date")
-    try:
-        async with asyncio.timeout(LOG_SECONDS):
-            client = await connect_log(settings.nats_url, "setup", client_context(settings))
-            await create_streams(client, settings.replicas)
-    except (TimeoutError, NoAnswer, NoResponders):
-        raise CannotStart(
-            f"no nats-server with JetStream answers at {settings.nats_url}: start it, or set {PREFIX}NATS_URL"
-        ) from None
-    await client.close()
+    async with _log(settings) as client:
+        await create_streams(client, settings.replicas)
     print("streams: up to date")

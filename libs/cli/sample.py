@@ -90,11 +90,6 @@ class SampleCentre:
         """The KPI that shows the trouble, for each agent who has any, by employee id."""
         return {one.employee_id: STRUGGLES[one.story] for one in self._agents if one.story in STRUGGLES}
 
-    @property
-    def hr(self) -> str:
-        """Id of somebody of HR."""
-        return next(one.employee_id for one in self._staff if JOB_FAMILIES.get(one.position) == "hr")
-
     def setup(self) -> list[SetupRequest]:
         """Teams, people, leads, and what changed for them; each after what it rests on."""
         teams = [

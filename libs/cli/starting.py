@@ -130,7 +130,7 @@ async def import_calls(file: Path, mapping_name: str, centre: str, report: Path,
 
 
 async def _load(folder: Path, address: str, calls: Path | None, mapping: str, centre: str, *, empty: bool) -> str:
-    """Answers the id of somebody who sees what was imported; empty where nothing was, now or before."""
+    """Imports what is asked for; answers the id of somebody who sees what came of it, empty where nobody is known."""
     if empty:
         return ""
     issuer = issuer_of(folder)
@@ -159,9 +159,10 @@ async def _import_sample(channel: aio.Channel, address: str, issuer: Issuer, not
         return ""
     known = json.loads(note.read_text()) if note.exists() else {"end": str(date.today() - timedelta(days=1))}  # noqa: DTZ011 - a person's day
     centre = SampleCentre(end=date.fromisoformat(known["end"]), zone=load_settings().site_time_zone)
+    hr = centre.somebody("hr-specialist")
     if known.get("done"):
         print(f"The sample centre was imported before (up to {known['end']}).")
-        return centre.hr
+        return hr
     note.write_text(json.dumps(known))
     await _set_up(channel, [*preset_requests(), *centre.setup()], "teams, people, KPIs, policies")
     facts = list(centre.facts())
@@ -169,10 +170,10 @@ async def _import_sample(channel: aio.Channel, address: str, issuer: Issuer, not
     await _send_records(channel, list(centre.records()))
     await _send_check_ins(channel, issuer, list(centre.check_ins()))
     await _send_talks(channel, issuer, list(centre.talks()))
-    async with connect(address, token=issuer.person(centre.hr)) as as_hr:
+    async with connect(address, token=issuer.person(hr)) as as_hr:
         await _set_up(as_hr, centre.closings(), "months to close")
     note.write_text(json.dumps({**known, "done": True}))
-    return centre.hr
+    return hr
 
 
 async def _import_calls(channel: aio.Channel, file: Path, mapping_name: str, centre: str, report: Path) -> None:
@@ -288,14 +289,15 @@ async def _settle(channel: aio.Channel) -> int:
 
 def _print_what_to_try(port: int, seeing: str) -> None:
     """`seeing`: the id of somebody who sees what was imported; empty: nobody is known."""
+    whom = seeing or "EMPLOYEE"
     print(
         f"""
 Try next, in another terminal:
   # the state of everything: in a browser, and here
   http://127.0.0.1:{port}/
   .venv/bin/stepladder status
-  # a token for trying: for that page, and for REST: who fell short, with the facts under it
-  TOKEN=$(.venv/bin/stepladder token {seeing or "<id of somebody of HR>"})
+  # a token that speaks for an employee: for that page, and for REST: who fell short, with the facts under it
+  TOKEN=$(.venv/bin/stepladder token {whom})
   curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:{port}/v1/detections?pageSize=1'
   # gRPC: the KPI catalogue
   .venv/bin/stepladder call KpiService.ListKpis '{{"page_size": 2}}'

@@ -20,7 +20,19 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from libs.common.streams import LOG, STREAMS, Append, Entry, Feed, NoAnswer, NoResponders, Rejected, Stored, StreamState
+from libs.common.streams import (
+    EVENTS,
+    LOG,
+    STREAMS,
+    Append,
+    Entry,
+    Feed,
+    NoAnswer,
+    NoResponders,
+    Rejected,
+    Stored,
+    StreamState,
+)
 
 logger = structlog.get_logger()
 
@@ -107,6 +119,27 @@ async def create_streams(client: Client, replicas: int) -> None:
         answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
         if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+
+
+async def create_consumer(client: Client, name: str, subject: str) -> None:
+    """Creates the durable consumer by which a subscriber reads EVENTS, unless it is there and the same.
+
+    `subject` is a pattern of what it reads. For set-up jobs only. Raises Rejected where one of that name reads others.
+    """
+    config = {
+        "name": name,
+        "durable_name": name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "filter_subject": subject,
+    }
+    answer = await _request(
+        client,
+        f"$JS.API.CONSUMER.CREATE.{EVENTS}.{name}.{subject}",
+        {"stream_name": EVENTS, "config": config, "action": "create"},
+    )
+    if "error" in answer:
+        raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
 
 def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:

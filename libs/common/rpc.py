@@ -247,16 +247,16 @@ class _Method:
 
     async def _unary(self, raw: bytes, _call: _Call, context: Context) -> bytes:
         request = self._valid(raw)
-        return self._encoded(await self._function(request, self._of(request, context)))
+        return self._encoded(await self._function(request, self._of(request, context)), context)
 
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
         async with aclosing(self._function(request, self._of(request, context))) as responses:
             async for response in responses:
-                await call.write(self._encoded(response))
+                await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws), context))
+        return self._encoded(await self._function(self._all_valid(raws), context), context)
 
     def _of(self, request: Any, context: Context) -> Context:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
@@ -286,9 +286,11 @@ class _Method:
             raise Invalid("INVALID_FIELDS", text + more, violations)
         return request
 
-    def _encoded(self, reply: Message) -> bytes:
+    def _encoded(self, reply: Message, context: Context) -> bytes:
         if not isinstance(reply, self._reply):  # protobuf would encode it all the same
             raise TypeError(f"{self._name} was answered with {type(reply).__name__}")
+        if not context.admission.granted:  # somebody forgot to ask
+            raise PermissionError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
 
 

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     gateway_address: Address = Field(
         default="127.0.0.1:7104", description="gRPC of the gateway's own services, behind Envoy"
     )
+    gateway_http_address: Address = Field(
+        default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
     allowed_origins: Origins = Field(
         default="", description="origins of web pages whose scripts may call (CORS), separated by spaces; empty: none"

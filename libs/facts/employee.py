@@ -12,9 +12,11 @@ from libs.common.eventsourcing import Kind
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_LEFT,
     EMPLOYMENT_STATUS_UNSPECIFIED,
+    Account,
     EmploymentStatus,
 )
 from stepladder.performance.v1.events_pb2 import (
+    EmployeeAccountChanged,
     EmployeeHired,
     EmployeeRenamed,
     EmployeeTransferred,
@@ -22,7 +24,14 @@ from stepladder.performance.v1.events_pb2 import (
     PositionChanged,
 )
 
-Event = EmployeeHired | EmployeeRenamed | EmployeeTransferred | PositionChanged | EmploymentStatusChanged
+Event = (
+    EmployeeHired
+    | EmployeeRenamed
+    | EmployeeAccountChanged
+    | EmployeeTransferred
+    | PositionChanged
+    | EmploymentStatusChanged
+)
 
 LEFT = "employment.left"
 """The measure that the directory has: 1 on the last day of employment."""
@@ -44,6 +53,7 @@ class State:
     employee_id: str = ""
     display_name: str = ""
     hired: EmployeeHired = field(default_factory=EmployeeHired)
+    account: Account = field(default_factory=Account)
     teams: History[str] = ()
     positions: History[Position] = ()
     statuses: History[EmploymentStatus.ValueType] = ()
@@ -100,6 +110,15 @@ def evolve(state: State, event: Message) -> State:
             )
         case EmployeeRenamed(display_name=name):
             return replace(state, display_name=name)
+        case EmployeeAccountChanged() as changed:
+            account = Account(
+                user_name=changed.user_name,
+                external_id=changed.external_id,
+                employee_number=changed.employee_number,
+                given_name=changed.given_name,
+                family_name=changed.family_name,
+            )
+            return replace(state, account=account)
         case EmployeeTransferred(team_id=team_id, effective_date=text):
             return replace(state, teams=holding_from(state.teams, date.fromisoformat(text), team_id))
         case PositionChanged(position=name, stars=stars, acting=acting, effective_date=text):

@@ -413,8 +413,9 @@ class ReadingsBatch:
             case KpiCreated(kpi=kpi):
                 await self._know(kpi)
             case EmploymentStatusChanged(employee_id=employee_id, status=status, effective_date=day):
-                if status == EMPLOYMENT_STATUS_LEFT:
-                    return await self._left(employee_id, day, position)
+                last = [_day_before(day)] if status == EMPLOYMENT_STATUS_LEFT else []
+                if last or await self._leaves(employee_id, _day_before(day)):
+                    return await self._left(employee_id, last, position)
         return None
 
     def add(self, employee_id: str, day: str, source: str, measure: str, value: int, position: int) -> None:
@@ -466,11 +467,23 @@ class ReadingsBatch:
             names = ("its_employee_id", "its_date", "its_source", "its_measure")
             self._superseded.append({**dict(zip(names, key, strict=True)), "by": position})
 
-    async def _left(self, employee_id: str, day: str, position: int) -> Changed:
-        """Counts whoever leaves on the last day of employment, in place of another that was said before."""
+    async def _leaves(self, employee_id: str, last: str) -> bool:
+        """Whether a day is known as somebody's last day of employment."""
+        readings = self._model.readings
+        query = select(readings.c.employee_id).where(
+            *(readings.c[name] == value for name, value in key_of(employee_id, last, DIRECTORY, LEFT).items()),
+            known(readings),
+        )
+        return await self._rows.scalar(query) is not None
+
+    async def _left(self, employee_id: str, last: Sequence[str], position: int) -> Changed:
+        """Counts whoever leaves on the last day of employment, in place of another that was said before.
+
+        Without a day the leaving is taken back.
+        """
         await self.flush()
-        readings, last = self._model.readings, (date.fromisoformat(day) - ONE_DAY).isoformat()
-        wanted = [{**key_of(employee_id, last, DIRECTORY, LEFT), "numerator": 1, "denominator": 0}]
+        readings = self._model.readings
+        wanted = [{**key_of(employee_id, day, DIRECTORY, LEFT), "numerator": 1, "denominator": 0} for day in last]
         mine = (readings.c.employee_id == employee_id) & (readings.c.source == DIRECTORY)
         changed = await supersede(self._rows, readings, mine, wanted, position)
         return Changed(employee_id, [(str(row["date"]), LEFT) for row in changed])
@@ -485,6 +498,10 @@ class ReadingsBatch:
         ]
         await self._rows.execute(upsert(self._model.parts, self._rows), parts)
         self._aggregations = None
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - ONE_DAY).isoformat()
 
 
 def _numerator(row: RowMapping) -> int:

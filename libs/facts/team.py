@@ -8,9 +8,9 @@ from google.protobuf.message import Message
 
 from libs.common.days import History, holding_from, in_force
 from libs.common.eventsourcing import Kind
-from stepladder.performance.v1.events_pb2 import TeamCreated, TeamLeadAppointed, TeamRenamed
+from stepladder.performance.v1.events_pb2 import TeamCreated, TeamLeadAppointed, TeamLinked, TeamRenamed
 
-Event = TeamCreated | TeamRenamed | TeamLeadAppointed
+Event = TeamCreated | TeamRenamed | TeamLinked | TeamLeadAppointed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class State:
     team_id: str = ""
     created_as: str = ""
     display_name: str = ""
+    external_id: str = ""
+    given_up: bool = False
     leads: History[str] = ()
 
     def lead_on(self, day: date) -> str:
@@ -33,6 +35,8 @@ def evolve(state: State, event: Message) -> State:
             return State(team_id=team_id, created_as=name, display_name=name)
         case TeamRenamed(display_name=name):
             return replace(state, display_name=name)
+        case TeamLinked(external_id=external_id, given_up=given_up):
+            return replace(state, external_id=external_id, given_up=given_up)
         case TeamLeadAppointed(lead_id=lead_id, effective_date=day):
             return replace(state, leads=holding_from(state.leads, date.fromisoformat(day), lead_id))
         case unknown:

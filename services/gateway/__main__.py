@@ -6,6 +6,7 @@ from random import Random
 
 from sqlalchemy import MetaData
 
+from libs.common.auth import Tokens
 from libs.common.background import in_background
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
@@ -25,8 +26,10 @@ from services.gateway.docs_api import DocsApi
 from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
 from services.gateway.operations_api import Elsewhere, OperationsApi
+from services.gateway.public_events import types_of
 from services.gateway.publication import publications
 from services.gateway.relay import Relay
+from services.gateway.scim import serving_scim
 from services.gateway.sending import open_sender
 from services.gateway.webhook_api import WebhookApi
 from services.gateway.webhooks import Webhooks
@@ -66,6 +69,7 @@ from stepladder.performance.v1 import (
     scorecard_pb2,
 )
 from stepladder.performance.v1 import events_pb2 as performance_events
+from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
 from stepladder.promotion.v1 import (
     candidacy_pb2,
     career_pb2,
@@ -134,19 +138,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
         service.standing = standing_in(service.commands)
-        people = People(MetaData())
-        at_people = service.follow(people)
-        events = EventApi(service, Reaches(service, people, at_people), publications(EVENTS))
+        metadata, published = MetaData(), publications(EVENTS)
+        people, webhooks = People(metadata), Webhooks(metadata)
+        at_people, at_webhooks = service.follow(people), service.follow(webhooks)
+        events = EventApi(service, Reaches(service, people, at_people), published)
         service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
-        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
-        credentials = channel_credentials(settings)
-        for name in SERVICES:
-            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
-            channel = await stack.enter_async_context(opened)
-            services[name] = Elsewhere(name, OperationsServiceStub(channel))
-        metadata = MetaData()
-        webhooks = Webhooks(metadata)
-        at_webhooks = service.follow(webhooks)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         tools = Tools(
             service,
@@ -156,16 +152,26 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             Sealer(settings.key_encryption_key()),
             Random(),  # noqa: S311 - spreads attempts, nothing secret
         )
-        types = frozenset(one.type for one in publications(EVENTS).values())
+        webhook_api = WebhookApi(tools, at_webhooks, addresses, types_of(published.values()))
+        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        credentials = channel_credentials(settings)
+        for name in SERVICES:
+            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            channel = await stack.enter_async_context(opened)
+            services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
+            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: webhook_api,
             event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
-            webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookApi(tools, at_webhooks, addresses, types),
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
             operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
+        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        await stack.enter_async_context(
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
+        )
         serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
         stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
         yield serving

@@ -124,6 +124,12 @@ class Deliveries:
         (row,) = await all_rows(self._engine, select(func.count()).select_from(self.waiting).where(mine))
         return int(row[0])
 
+    async def first_waiting(self, webhook_id: str) -> int:
+        """The position of the first event that waits; 0: none does."""
+        query = select(func.min(self.waiting.c.position)).where(self.waiting.c.webhook_id == webhook_id)
+        (row,) = await all_rows(self._engine, query)
+        return int(row[0] or 0)
+
     async def waiting_keys(self, webhook_id: str, keys: Collection[str]) -> frozenset[str]:
         """Those of these keys of which something waits."""
         columns = self.waiting.c

@@ -24,6 +24,7 @@ from libs.common.projecting import State as FollowerState
 from libs.common.service import Service
 from libs.common.streams import Feed, Stored, Stream
 from services.gateway.deliveries import LIVE, Deliveries, Waiting
+from services.gateway.public_events import public_event, wanted_by
 from services.gateway.retrying import Answer, Item, Standing, judge
 from services.gateway.sending import Outgoing, Sender
 from services.gateway.webhook import WEBHOOK, State
@@ -178,7 +179,7 @@ class Endpoint:
         if not await self._begin(positions):
             return
         self._waits = await tools.deliveries.count_waiting(webhook_id)
-        subjects = subjects_of(state.webhook)
+        subjects = wanted_by(state.webhook).subjects()
         feed = await stack.enter_async_context(tools.events.feed(subjects, positions[LIVE]))
         live = Lane(LIVE, feed, positions[LIVE])
         redeliveries = [
@@ -212,25 +213,34 @@ class Endpoint:
         return True
 
     async def _turn(self, lanes: Sequence[Lane]) -> None:
-        """Sends a few of what waits and is due, or else of each lane."""
+        """Sends a few of what waits and is due, or else of each lane.
+
+        To a receiver that takes nothing, one that is new goes with each attempt of the first that waits: it may be that
+        it cannot take only those.
+        """
+        most = AT_ONCE
         held = self._standing.held_until
         if held is not None and self._now() < held:
             await asyncio.sleep(IDLE_SECONDS)
             return
         due = await self._tools.deliveries.due(self._webhook_id, self._now(), AT_ONCE) if self._waits else []
         if due:
+            first = await self._tools.deliveries.first_waiting(self._webhook_id)
             await self._keep(await asyncio.gather(*(self._send_again(one) for one in due)), {})
+            if not self._standing.down or all(one.position != first for one in due):
+                return
+            lanes, most = lanes[-1:], 1
         elif self._standing.down or self._waits >= MOST_WAITING:
             await asyncio.sleep(IDLE_SECONDS)
-        else:
-            for lane in lanes:
-                before = lane.position
-                entries = await lane.feed.next(AT_ONCE, IDLE_SECONDS / len(lanes))
-                if self._changed():
-                    return
-                results = await self._send_new([item_of(one) for one in lane.cut(entries)])
-                if lane.position > before:
-                    await self._keep(results, {lane.number: lane.position})
+            return
+        for lane in lanes:
+            before = lane.position
+            entries = await lane.feed.next(most, IDLE_SECONDS / len(lanes))
+            if self._changed():
+                return
+            results = await self._send_new([item_of(one) for one in lane.cut(entries)])
+            if lane.position > before:
+                await self._keep(results, {lane.number: lane.position})
 
     async def _send_again(self, waiting: Waiting) -> tuple[Item, Answer | None]:
         stored = await self._tools.events.read_at(waiting.position)
@@ -288,15 +298,8 @@ class Endpoint:
         self._seen = -1  # whatever it is now, it is read again
 
 
-def subjects_of(webhook: Webhook) -> list[str]:
-    """The subjects of the public stream that a webhook wants."""
-    about = f"{webhook.team_id or '*'}.{webhook.employee_id or '*'}"
-    return [f"events.{one.removeprefix('stepladder.')}.{about}" for one in webhook.types] or [f"events.*.*.*.{about}"]
-
-
 def item_of(stored: Stored, tries: int = 0, first_time: datetime | None = None) -> Item:
     """An event of the public stream; its key is the employee, or else all that its subject says."""
-    _, service, name, version, _, employee_id = stored.subject.split(".")
-    key = stored.subject if employee_id == "_" else employee_id
-    kind = f"stepladder.{service}.{name}.{version}"
-    return Item(stored.position, stored.event_id, kind, key, stored.payload, tries, first_time)
+    event = public_event(stored)
+    key = event.employee_id or stored.subject
+    return Item(stored.position, stored.event_id, event.type, key, stored.payload, tries, first_time)

@@ -72,7 +72,8 @@ def _answer(media_type: str, content: Mapping[str, Any]) -> str:
     if media_type == "application/json":
         return _type(content["schema"])
     if media_type == "text/event-stream":
-        return f"a stream of events (<code>{media_type}</code>), each {_type(content['x-data'])}"
+        event = content["schema"]["properties"]["data"]["contentSchema"]
+        return f"a stream of events (<code>{media_type}</code>), each {_type(event)}"
     return "a file or page"
 
 

@@ -91,8 +91,9 @@ class _Document:
             for method in service.methods:
                 for number, (verb, path, body) in enumerate(bindings(method)):
                     name = f"{service.name}_{method.name}" + (f"_{number + 1}" if number else "")
+                    shown = _VARIABLE.sub(lambda found: f"{{{_in_path(found[1])}}}", path)
                     operation = {"operationId": name, **self._operation(method, path, body)}
-                    paths.setdefault(_VARIABLE.sub(lambda found: f"{{{_camel(found[1])}}}", path), {})[verb] = operation
+                    paths.setdefault(shown, {})[verb] = operation
         schemas = {**self._written.definitions, **self._answered.definitions, **_ERRORS}
         return {
             "openapi": "3.1.0",
@@ -135,7 +136,7 @@ class _Document:
         for name in sorted(in_path):
             field = _field(message, name)
             yield {
-                "name": _camel(name),
+                "name": _in_path(name),
                 "in": "path",
                 "required": True,
                 "schema": self._written.field(field, given=True),
@@ -157,13 +158,15 @@ class _Document:
         return self._written.message(resource, leave_out=inside)  # type: ignore[arg-type] # a body is a message
 
     def _answer(self, method: MethodDescriptor) -> dict[str, Any]:
-        if method.output_type.full_name == _FILE:
+        raw = method.output_type.full_name == _FILE
+        if raw and not method.server_streaming:
             return {"description": "A file or page, of the type that its header says.", "content": {"*/*": {}}}
-        schema = self._answered.reference(method.output_type)
+        schema = {"type": "object"} if raw else self._answered.reference(method.output_type)
         if method.server_streaming:
-            text = "Events as they come; the data of each is a JSON object of `x-data`."
-            stream = {"schema": {"type": "string"}, "x-data": schema}
-            return {"description": text, "content": {"text/event-stream": stream}}
+            data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+            event = {"type": "object", "properties": {"data": data}}
+            content = {"text/event-stream": {"schema": event}}
+            return {"description": "Server-sent events as they come; this is the schema of each.", "content": content}
         return {"description": "Done, or found.", "content": {"application/json": {"schema": schema}}}
 
 
@@ -191,6 +194,11 @@ def _field(message: Descriptor, path: str) -> FieldDescriptor:
     first, _, rest = path.partition(".")
     field = message.fields_by_name[first]
     return _field(field.message_type, rest) if rest else field  # type: ignore[arg-type] # by its path it is a message
+
+
+def _in_path(path: str) -> str:
+    """`teamId` of `team.team_id`: the same path by another method has the same name in it."""
+    return _camel(path.rpartition(".")[2])
 
 
 def _camel(path: str) -> str:

@@ -22,6 +22,7 @@ from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.rules_pb2 import Audience
 from stepladder.gateway.v1.event_stream_pb2 import ListEventsRequest, StreamEventsRequest, WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2 import PublicEvent as Answer
+from stepladder.gateway.v1.webhook_pb2 import Webhook
 
 PREFIX = "stepladder."
 """What the types of CloudEvents begin with; behind it they are the tokens of a subject."""
@@ -33,7 +34,7 @@ OF_THE_DIRECTORY = frozenset(
 REACH_SECONDS = 1.0
 """Least time between two questions of one subscriber after whom they see, while the directory changes."""
 
-Request = WatchEventsRequest | StreamEventsRequest | ListEventsRequest
+Request = WatchEventsRequest | StreamEventsRequest | ListEventsRequest | Webhook
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,20 @@ class Wanted:
         return [f"{STREAMS[EVENTS]}.{kind}.{self.team_id or '*'}.{employee_id}" for kind in kinds]
 
 
-def wanted(request: Request, types: Collection[str]) -> Wanted:
-    """What a request asks for. Raises Invalid `UNKNOWN_EVENT_TYPE` for a type that is none of `types`."""
+def wanted(request: Request, types: Collection[str], within: str = "") -> Wanted:
+    """What a request, or what is `within` it, asks for.
+
+    Raises Invalid `UNKNOWN_EVENT_TYPE` for a type that is none of `types`.
+    """
     for index, one in enumerate(request.types):
         if one not in types:
             message = f"there is no public event {one}; /v1/asyncapi.json names all"
-            raise Invalid("UNKNOWN_EVENT_TYPE", message, (FieldViolation(f"types[{index}]", message),))
+            raise Invalid("UNKNOWN_EVENT_TYPE", message, (FieldViolation(f"{within}types[{index}]", message),))
+    return wanted_by(request)
+
+
+def wanted_by(request: Request) -> Wanted:
+    """What a request asks for whose types are known."""
     return Wanted(frozenset(request.types), request.team_id, request.employee_id)
 
 

@@ -1,8 +1,8 @@
 """What follows from an attempt: done, sent again and when, given up, or the webhook paused. Pure.
 
 A failing event does not hold up the others, except those of the same key, which wait behind it. A receiver that takes
-nothing is tried only with what waits: nothing new is read for it. An event whose attempts are used up is given up if
-others were taken in between; if not, the receiver is at fault, and the webhook is paused with the event still waiting.
+nothing is tried with what waits, and with next to nothing that is new. An event whose attempts are used up is given
+up if others were taken in between; if not, the receiver is at fault: the webhook is paused, and the event waits.
 """
 
 from collections.abc import Sequence
@@ -118,11 +118,12 @@ def judge(standing: Standing, results: Sequence[tuple[Item, Answer | None]], now
         cause = Webhook.PAUSE_CAUSE_FAILING
     if any(answer.status == GONE for answer in answers):
         cause = Webhook.PAUSE_CAUSE_GONE
+    held = standing.held_until if standing.held_until and standing.held_until > now else None
     after = replace(
         standing,
         revision=standing.revision + 1,
         taken_time=taken_time,
-        held_until=max([now + one.wait for one in answers if one.wait], default=standing.held_until),
+        held_until=max([now + one.wait for one in answers if one.wait], default=held),
         given_up=standing.given_up + sum(one.outcome == Attempt.OUTCOME_GIVEN_UP for one in verdicts),
     )
     if taken:

@@ -18,6 +18,7 @@ from libs.common.service import AT_LEAST_SECONDS
 from services.gateway.addresses import Addresses
 from services.gateway.deliveries import LIVE
 from services.gateway.delivering import Tools
+from services.gateway.public_events import wanted
 from services.gateway.retrying import Item, Verdict
 from services.gateway.sending import Outgoing, new_secret, shown
 from services.gateway.webhook import WEBHOOK, State, to_resource
@@ -48,8 +49,8 @@ class WebhookApi:
         await self._check(request.webhook)
         webhook_id = request.webhook.webhook_id
         end = (await self._tools.events.state()).last
-        position = request.after_position if request.HasField("after_position") else end
-        _check_position(position, end, "after_position")
+        position = request.after if request.HasField("after") else end
+        _check_position(position, end, "after")
         if await self._webhooks.count(
             self._service.engine, context.actor
         ) >= MOST_WEBHOOKS and not await self._commands.known(WEBHOOK, [webhook_id]):
@@ -138,11 +139,7 @@ class WebhookApi:
         """What the contract's rules do not: where it leads to, and whether there are such events."""
         if given.url:
             await self._addresses.check(given.url, "webhook.url")
-        unknown = [index for index, one in enumerate(given.types) if one not in self._types]
-        if unknown:
-            message = "is no type of public events, such as stepladder.coaching.plan-closed.v1"
-            fields = tuple(FieldViolation(f"webhook.types[{index}]", message) for index in unknown)
-            raise Invalid("EVENT_TYPE_UNKNOWN", f"{fields[0].field} {message}", fields)
+        wanted(given, self._types, "webhook.")
 
     def _sealed_secret(self, webhook_id: str) -> bytes:
         return self._tools.sealer.seal(new_secret(), WEBHOOK.subject(webhook_id))
@@ -196,4 +193,4 @@ def _is_operator(context: Context) -> bool:
 def _check_position(position: int, end: int, field: str) -> None:
     if position > end:
         message = f"must not be beyond {end}, where the stream of events ends now"
-        raise Invalid("POSITION_INVALID", f"{field} {message}", (FieldViolation(field, message),))
+        raise Invalid("POSITION_NOT_REACHED", f"{field} {message}", (FieldViolation(field, message),))

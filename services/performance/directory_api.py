@@ -6,6 +6,7 @@ from datetime import date
 
 from google.protobuf.message import Message
 
+from libs.common.access import need_to_know
 from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import NotFound
@@ -19,6 +20,7 @@ from libs.facts.reaching import Reaches
 from services.performance import employee, team
 from services.performance.callers import check_held, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
+from services.performance.staffing import Staffing
 from services.performance.team import TEAM
 from stepladder.performance.v1 import directory_pb2 as pb
 
@@ -32,6 +34,7 @@ class DirectoryApi:
         self._engine = service.engine
         self._people = people
         self._follower = follower
+        self._staffing = Staffing(service, people, follower)
 
     async def CreateTeam(self, request: pb.CreateTeamRequest, context: Context) -> pb.Team:
         return await self._team(request.team.team_id, request, context)
@@ -85,16 +88,32 @@ class DirectoryApi:
         lead_id = ""
         if team_id := found.state.team_on(day):
             lead_id = (await self._commands.load(TEAM, team_id, request.known_at)).state.lead_on(day)
-        return employee.to_resource(found.state, found.position, day, lead_id)
+        return _as_told(employee.to_resource(found.state, found.position, day, lead_id), context)
 
     async def ListEmployees(self, request: pb.ListEmployeesRequest, context: Context) -> pb.ListEmployeesResponse:
         seen = await seen_by_caller(self._reaches, context)
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         day = _day(request.as_of, context)
+        if request.user_name or request.external_id:
+            if not _is_told_accounts(context):
+                raise need_to_know()
+            matching = await self._staffing.with_account(request.user_name, request.external_id)
+            found = (await self._commands.known(EMPLOYEE, matching)).values()
+            return pb.ListEmployeesResponse(employees=await self._resources(found, day, context))
         listed = await self._people.list_employees(self._engine, request, day, seen.employees)
         ids, token = cut_page(request, listed, lambda one: [one])
         found = (await self._commands.known(EMPLOYEE, ids)).values()
-        return pb.ListEmployeesResponse(employees=await self._resources(found, day), next_page_token=token)
+        return pb.ListEmployeesResponse(employees=await self._resources(found, day, context), next_page_token=token)
+
+    async def PlanRoster(self, request: pb.PlanRosterRequest, context: Context) -> pb.PlanRosterResponse:
+        plan = await self._staffing.plan(request.roster, context)
+        return pb.PlanRosterResponse(changes=plan.changes, unchanged=plan.unchanged, problems=plan.problems)
+
+    async def ImportRoster(self, request: pb.ImportRosterRequest, context: Context) -> pb.ImportRosterResponse:
+        plan = await self._staffing.carry_out(request.roster, context)
+        return pb.ImportRosterResponse(
+            changes=plan.changes, unchanged=plan.unchanged, problems=plan.problems, log_position=plan.log_position
+        )
 
     async def _team(self, team_id: str, command: Message, context: Context) -> pb.Team:
         handled = await self._commands.handle(TEAM, team_id, command, context)
@@ -103,21 +122,33 @@ class DirectoryApi:
     async def _employee(self, employee_id: str, command: Message, context: Context) -> pb.Employee:
         refuse_own(context, employee_id)
         handled = await self._commands.handle(EMPLOYEE, employee_id, command, context)
-        (resource,) = await self._resources([handled], context.today)
+        (resource,) = await self._resources([handled], context.today, context)
         return resource
 
-    async def _resources(self, found: Iterable[Standing[State]], day: date) -> list[pb.Employee]:
+    async def _resources(self, found: Iterable[Standing[State]], day: date, context: Context) -> list[pb.Employee]:
         """Employees as of a day, with the leads that their teams had then."""
         found = list(found)
         teams = await self._commands.known(TEAM, {one.state.team_on(day) for one in found} - {""})
         leads = {team_id: standing.state.lead_on(day) for team_id, standing in teams.items()}
         return [
-            employee.to_resource(one.state, one.position, day, leads.get(one.state.team_on(day), "")) for one in found
+            _as_told(employee.to_resource(one.state, one.position, day, leads.get(one.state.team_on(day), "")), context)
+            for one in found
         ]
 
     async def _require_team(self, team_id: str) -> None:
         if not await self._commands.known(TEAM, [team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
+
+
+def _is_told_accounts(context: Context) -> bool:
+    return "directory" in context.admission.roles
+
+
+def _as_told(resource: pb.Employee, context: Context) -> pb.Employee:
+    """What a caller is told of an employee: of accounts only systems of the directory are."""
+    if not _is_told_accounts(context):
+        resource.ClearField("account")
+    return resource
 
 
 def _day(as_of: str, context: Context) -> date:

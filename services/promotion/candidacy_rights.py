@@ -63,7 +63,7 @@ def why_apart(
 
     `objected`: they have, ever, to any candidacy of the candidate.
     """
-    if caller_id not in competition.panel.interviewer_ids:
+    if caller_id not in competition.panel.interviewer_ids or not directory.employed(caller_id, day):
         return ""
     if caller_id in rivals:
         return "they compete for the same post"

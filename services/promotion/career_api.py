@@ -201,7 +201,7 @@ class CareerApi:
         Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may about anybody.
         """
         (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        if not context.admission.granted:
+        if not context.admission.granted:  # or else the shell has asked; about themself a career refuses whoever it is
             context.admission.check(caller.held)
         found = await self._commands.known(EMPLOYEE, [employee_id], latest=True)
         if not found:

@@ -8,7 +8,7 @@ import logging
 import structlog
 
 from libs.common.server import collect_seldom
-from tests.bench import commanding, correcting, following, ingesting, reporting, subscribing, system, trying
+from tests.bench import commanding, correcting, following, fronting, ingesting, reporting, subscribing, system, trying
 from tests.bench.figures import tell
 
 FIGURES = {
@@ -19,6 +19,7 @@ FIGURES = {
         *following.FIGURES,
         *correcting.FIGURES,
         *reporting.FIGURES,
+        *fronting.FIGURES,
         *subscribing.FIGURES,
         *system.FIGURES,
         *trying.FIGURES,

@@ -25,6 +25,8 @@ GOALS = {
     "subscriber_p99": 1.0,
     "sse_subscribers": 1.0,
     "dry_run": 1.0,
+    "rest_p50": 1.8,
+    "rest_rate": 0.5,
 }
 
 

@@ -20,6 +20,7 @@ async def test_every_port_that_is_taken_is_named(tmp_path: Path) -> None:
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"localhost:{taken[1]}",
             gateway_address=f"127.0.0.1:{free_port()}",
+            gateway_http_address=f"127.0.0.1:{free_port()}",
             public_port=taken[2],
         )
         with pytest.raises(CannotStart) as caught:

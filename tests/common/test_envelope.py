@@ -131,6 +131,7 @@ async def test_what_is_written_is_read(events: list[Message]) -> None:
 PERSONAL: Sequence[tuple[Message, str]] = [
     (performance.EmployeeHired(employee_id="e-1", display_name="Zauberhaft"), "Zauberhaft"),
     (performance.EmployeeRenamed(employee_id="e-1", display_name="Zauberhaft"), "Zauberhaft"),
+    (performance.EmployeeAccountChanged(employee_id="e-1", user_name="zauber@haft"), "zauber@haft"),
     (performance.FactCorrected(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.FactRetracted(employee_id="e-1", reason="was ill that day"), "ill that"),
     (performance.FactDisputed(employee_id="e-1", reason="was ill that day"), "ill that"),

@@ -35,9 +35,9 @@ def test_every_binding_is_an_operation() -> None:
 
 def test_parameters_are_where_the_contract_puts_them() -> None:
     """What the path and the body leave over is in the query; fields of fields are named with points."""
-    patch = operation("/v1/teams/{team.teamId}", "patch")
+    patch = operation("/v1/teams/{teamId}", "patch")
     places = [(one["name"], one["in"]) for one in patch["parameters"]]
-    assert places == [("team.teamId", "path"), ("requestId", "query"), ("updateMask", "query")]
+    assert places == [("teamId", "path"), ("requestId", "query"), ("updateMask", "query")]
     body = patch["requestBody"]["content"]["application/json"]["schema"]
     assert "displayName" in body["properties"]
     assert "teamId" not in body["properties"]
@@ -54,6 +54,7 @@ def test_parameters_are_where_the_contract_puts_them() -> None:
     [
         ("/v1/teams", "get", "application/json"),
         ("/v1/eligibilities:watch", "get", "text/event-stream"),
+        ("/v1/events:stream", "get", "text/event-stream"),
         ("/v1/worklist:export", "get", "*/*"),
     ],
 )

@@ -43,6 +43,7 @@ def changed(**claims: object) -> str:
         (jwt.encode({"sub": "li", "iss": "stepladder-embedded"}, "", algorithm="none"), "TOKEN_INVALID"),
         ("nonsense", "TOKEN_INVALID"),
     ],
+    ids=["expired", "of another audience", "of another issuer", "of another key", "unsigned", "no token"],
 )
 async def test_a_bad_token_does_not_get_in(world: World, token: str, reason: str) -> None:
     """Over REST and gRPC alike, for what everyone may call as well, with the reasons that services have."""

@@ -6,11 +6,13 @@ import protovalidate
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.struct_pb2 import Struct
 from jsonschema import Draft202012Validator
 
 from libs.common.contracts import load_contracts
 from services.gateway.json_schema import JsonSchemas
 from stepladder.coaching.v1.case_file_pb2 import CaseFile
+from stepladder.gateway.v1.event_stream_pb2 import PublicEvent, WatchEventsResponse
 from stepladder.performance.v1.directory_pb2 import Employee
 from stepladder.performance.v1.kpi_pb2 import Kpi
 
@@ -88,6 +90,14 @@ def test_an_answer_fits_whatever_is_in_it(message: Any) -> None:
     value = MessageToDict(message, always_print_fields_with_no_presence=True)
     assert accepts(message.DESCRIPTOR.full_name, value, written=False)
     assert not accepts(message.DESCRIPTOR.full_name, {}, written=False)
+
+
+def test_any_json_fits_where_any_may_stand() -> None:
+    """An event in an answer is an object of whatever fields."""
+    event = ParseDict({"data": {"stars": 0}, "tags": ["a", None]}, Struct())
+    answer = WatchEventsResponse(events=[PublicEvent(position=1, event=event)])
+    value = MessageToDict(answer, always_print_fields_with_no_presence=True)
+    assert accepts(answer.DESCRIPTOR.full_name, value, written=False)
 
 
 def test_every_message_of_a_call_has_a_schema() -> None:

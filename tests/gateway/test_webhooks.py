@@ -91,7 +91,7 @@ async def test_only_what_was_asked_for(world: World, receiver: Receiver, other: 
     """By type, team and employee; from now on, or behind a position."""
     await world.happen(2)
     await world.create(receiver, types=["stepladder.coaching.plan-closed.v1"], team_id="t-1", employee_id="e-1042")
-    request = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="all", url=other.url), after_position=1)
+    request = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="all", url=other.url), after=1)
     other.secret = (await world.call("CreateWebhook", request)).secret
     async with world.delivering():
         await world.happen(employee="e-1042")
@@ -203,6 +203,22 @@ async def test_one_event_that_nobody_can_take(world: World, receiver: Receiver) 
 
 async def _tried(world: World, position: int, count: int) -> bool:
     return len(await world.attempts(position=position)) == count
+
+
+async def test_many_events_that_nobody_can_take(world: World, receiver: Receiver) -> None:
+    """When all fail that are under way, something new is tried, so that they do not hold up what it can take."""
+    kind = "stepladder.coaching.plan-proposed.v1"
+    receiver.behaviour = lambda one: status(422 if json.loads(one.body)["type"] == kind else 200)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.happen(AT_ONCE, kind="plan-proposed")
+        await until(lambda: _waiting(world, AT_ONCE))
+        await world.happen(20)
+        await asyncio.sleep(0.3)
+        assert not receiver.taken
+        await world.later(timedelta(seconds=6))
+        await until(lambda: len(receiver.taken) == 20)
+        assert (await world.get()).state == pb.Webhook.STATE_ACTIVE
 
 
 async def test_gone(world: World, receiver: Receiver) -> None:
@@ -534,10 +550,10 @@ async def test_operators(world: World, receiver: Receiver) -> None:
 
 async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> None:
     """Positions to come, addresses inside, events that there are not, more webhooks than one system needs."""
-    beyond = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url), after_position=9)
+    beyond = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url), after=9)
     inside = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url="https://10.0.0.1/x"))
     unknown = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url, types=["plan-closed"]))
-    reasons = ["POSITION_INVALID", "URL_FORBIDDEN", "EVENT_TYPE_UNKNOWN"]
+    reasons = ["POSITION_NOT_REACHED", "URL_FORBIDDEN", "UNKNOWN_EVENT_TYPE"]
     for request, reason in zip((beyond, inside, unknown), reasons, strict=True):
         with pytest.raises(Invalid) as refused:
             await world.call("CreateWebhook", request)

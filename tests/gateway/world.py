@@ -259,6 +259,7 @@ def running_envoy(folder: Path, nats: NatsServer, **others: Any) -> Iterator[Env
             nats_monitor_url=nats.monitor_url,
             public_port=free_port(),
             gateway_address=f"127.0.0.1:{free_port()}",
+            gateway_http_address=f"127.0.0.1:{free_port()}",
             performance_address=f"127.0.0.1:{free_port()}",
             coaching_address=f"127.0.0.1:{free_port()}",
             promotion_address=f"127.0.0.1:{free_port()}",

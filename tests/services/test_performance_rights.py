@@ -118,6 +118,8 @@ ASKED: Mapping[str, Sequence[dict[str, Any]]] = {
     "DirectoryService.UpdateEmployee": [{"employee": {"employeeId": "{agent}", "displayName": "Other"}}],
     "DirectoryService.GetEmployee": [{"employeeId": "{agent}"}],
     "DirectoryService.ListEmployees": [{}],
+    "DirectoryService.PlanRoster": [{"roster": {"employees": [{"employeeId": "{agent}"}]}}],
+    "DirectoryService.ImportRoster": [{"roster": {"employees": [{"employeeId": "{agent}"}]}}],
     "DirectoryService.TransferEmployee": [{"employeeId": "{agent}", "teamId": "{team}", "effectiveDate": DAY}],
     "DirectoryService.ChangePosition": [{"employeeId": "{agent}", "position": "agent", "effectiveDate": DAY}],
     "DirectoryService.ChangeEmploymentStatus": [

@@ -132,8 +132,11 @@ async def test_from_interviews_to_an_objection(told: Told) -> None:
         CONFLICT: by_hr | {"in conflict"},
     }
     await people.seen(people.panel[0])
-    left = ChangeEmploymentStatusRequest(
-        employee_id=people.panel[0], status=EMPLOYMENT_STATUS_LEFT, effective_date="2026-03-09"
-    )
-    await people.world.directory.ChangeEmploymentStatus(left)
-    await refused(people.seen(people.panel[0]), *NEED_TO_KNOW)
+    for person in (people.panel[0], told.callers["in conflict"]):
+        left = ChangeEmploymentStatusRequest(
+            employee_id=person, status=EMPLOYMENT_STATUS_LEFT, effective_date="2026-03-09"
+        )
+        await people.world.directory.ChangeEmploymentStatus(left)
+        await refused(people.seen(person), *NEED_TO_KNOW)
+        scoring = people.act(pb.ScoreInterviewRequest, person, answers=scored(15), notes=NOTES)
+        await refused(scoring, *NEED_TO_KNOW)

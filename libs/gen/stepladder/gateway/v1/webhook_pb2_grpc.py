@@ -111,7 +111,7 @@ class WebhookServiceServicer:
     def CreateWebhook(self, request, context):
         """Makes a webhook that is ACTIVE. The answer has the secret by which signatures are verified, as the answers to the same
         `request_id` do: no other answer has it. Errors: INVALID_ARGUMENT `URL_INVALID`, `URL_FORBIDDEN` with what is wrong
-        with it, `EVENT_TYPE_UNKNOWN`, `POSITION_INVALID` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
+        with it, `UNKNOWN_EVENT_TYPE`, `POSITION_NOT_REACHED` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
         FAILED_PRECONDITION `TOO_MANY_WEBHOOKS`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -186,7 +186,7 @@ class WebhookServiceServicer:
 
     def Redeliver(self, request, context):
         """Sends the events of a span of positions once more, each with the id it had, beside those to come. Errors:
-        INVALID_ARGUMENT `POSITION_INVALID` beyond the stream's end.
+        INVALID_ARGUMENT `POSITION_NOT_REACHED` beyond the stream's end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ class WebhookServiceStub:
     CreateWebhook: _aio.UnaryUnaryMultiCallable[_webhook_pb2.CreateWebhookRequest, _webhook_pb2.Webhook]
     """Makes a webhook that is ACTIVE. The answer has the secret by which signatures are verified, as the answers to the same
     `request_id` do: no other answer has it. Errors: INVALID_ARGUMENT `URL_INVALID`, `URL_FORBIDDEN` with what is wrong
-    with it, `EVENT_TYPE_UNKNOWN`, `POSITION_INVALID` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
+    with it, `UNKNOWN_EVENT_TYPE`, `POSITION_NOT_REACHED` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
     FAILED_PRECONDITION `TOO_MANY_WEBHOOKS`.
     """
     GetWebhook: _aio.UnaryUnaryMultiCallable[_webhook_pb2.GetWebhookRequest, _webhook_pb2.Webhook]
@@ -55,7 +55,7 @@ class WebhookServiceStub:
     """What was sent and what came of it, the latest first: of each webhook the last 1000 attempts."""
     Redeliver: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RedeliverRequest, _webhook_pb2.Webhook]
     """Sends the events of a span of positions once more, each with the id it had, beside those to come. Errors:
-    INVALID_ARGUMENT `POSITION_INVALID` beyond the stream's end.
+    INVALID_ARGUMENT `POSITION_NOT_REACHED` beyond the stream's end.
     """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -76,7 +76,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_webhook_pb2.Webhook]:
         """Makes a webhook that is ACTIVE. The answer has the secret by which signatures are verified, as the answers to the same
         `request_id` do: no other answer has it. Errors: INVALID_ARGUMENT `URL_INVALID`, `URL_FORBIDDEN` with what is wrong
-        with it, `EVENT_TYPE_UNKNOWN`, `POSITION_INVALID` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
+        with it, `UNKNOWN_EVENT_TYPE`, `POSITION_NOT_REACHED` beyond the stream's end; ALREADY_EXISTS `WEBHOOK_EXISTS`;
         FAILED_PRECONDITION `TOO_MANY_WEBHOOKS`.
         """
 
@@ -165,7 +165,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_webhook_pb2.RedeliverRequest, _abc.Awaitable[_webhook_pb2.Webhook]],
     ) -> _abc.Awaitable[_webhook_pb2.Webhook]:
         """Sends the events of a span of positions once more, each with the id it had, beside those to come. Errors:
-        INVALID_ARGUMENT `POSITION_INVALID` beyond the stream's end.
+        INVALID_ARGUMENT `POSITION_NOT_REACHED` beyond the stream's end.
         """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _aio.Server) -> None: ...

@@ -52,6 +52,8 @@ class Team(_message.Message):
     LEAD_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
     display_name: _builtins.str
     lead_id: _builtins.str
@@ -60,6 +62,10 @@ class Team(_message.Message):
     """Output only. Changes with every change of the resource."""
     log_position: _builtins.int
     """Output only. Position of its latest event in the log."""
+    external_id: _builtins.str
+    """Output only. What the organisation's identity provider calls it; set by `ImportRoster`."""
+    given_up: _builtins.bool
+    """Output only. It was given up and stays for what happened in it."""
     def __init__(
         self,
         *,
@@ -68,10 +74,12 @@ class Team(_message.Message):
         lead_id: _builtins.str = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        external_id: _builtins.str = ...,
+        given_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "etag", b"etag", "lead_id", b"lead_id", "log_position", b"log_position", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "etag", b"etag", "external_id", b"external_id", "given_up", b"given_up", "lead_id", b"lead_id", "log_position", b"log_position", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -94,6 +102,7 @@ class Employee(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LOG_POSITION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     employee_id: _builtins.str
     """Opaque: it stays in the log for ever, so it must not tell who the person is."""
     display_name: _builtins.str
@@ -115,6 +124,10 @@ class Employee(_message.Message):
     """Output only."""
     log_position: _builtins.int
     """Output only."""
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """Output only, and only for systems with the role `stepladder.directory`. Set by `ImportRoster`."""
+
     def __init__(
         self,
         *,
@@ -131,14 +144,50 @@ class Employee(_message.Message):
         status: Global___EmploymentStatus.ValueType = ...,
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
+        account: Global___Account | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "display_name", b"display_name", "employee_id", b"employee_id", "etag", b"etag", "hire_date", b"hire_date", "job_family", b"job_family", "lead_id", b"lead_id", "log_position", b"log_position", "position", b"position", "position_since", b"position_since", "stars", b"stars", "status", b"status", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "acting", b"acting", "display_name", b"display_name", "employee_id", b"employee_id", "etag", b"etag", "hire_date", b"hire_date", "job_family", b"job_family", "lead_id", b"lead_id", "log_position", b"log_position", "position", b"position", "position_since", b"position_since", "stars", b"stars", "status", b"status", "team_id", b"team_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Employee: _TypeAlias = Employee  # noqa: Y015
+
+@_typing.final
+class Account(_message.Message):
+    """Who an employee is to the organisation's identity provider. All of it is personal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_NAME_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_NUMBER_FIELD_NUMBER: _builtins.int
+    GIVEN_NAME_FIELD_NUMBER: _builtins.int
+    FAMILY_NAME_FIELD_NUMBER: _builtins.int
+    user_name: _builtins.str
+    """What they sign in with there, for instance an e-mail address. No two employees have the same, whatever the case."""
+    external_id: _builtins.str
+    """The provider's own id of them."""
+    employee_number: _builtins.str
+    given_name: _builtins.str
+    family_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        user_name: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+        employee_number: _builtins.str = ...,
+        given_name: _builtins.str = ...,
+        family_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_number", b"employee_number", "external_id", b"external_id", "family_name", b"family_name", "given_name", b"given_name", "user_name", b"user_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Account: _TypeAlias = Account  # noqa: Y015
 
 @_typing.final
 class CreateTeamRequest(_message.Message):
@@ -395,12 +444,19 @@ class ListEmployeesRequest(_message.Message):
     TEAM_ID_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    USER_NAME_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
     team_id: _builtins.str
     """Only this team's members; empty means everyone."""
     as_of: _builtins.str
     at_least: _builtins.int
+    user_name: _builtins.str
+    """Only who has an account of this user name, whatever its case, and of this id there; whatever their team, on one page.
+    For systems with the role `stepladder.directory`; others are refused with PERMISSION_DENIED `NEED_TO_KNOW`.
+    """
+    external_id: _builtins.str
     def __init__(
         self,
         *,
@@ -409,10 +465,12 @@ class ListEmployeesRequest(_message.Message):
         team_id: _builtins.str = ...,
         as_of: _builtins.str = ...,
         at_least: _builtins.int = ...,
+        user_name: _builtins.str = ...,
+        external_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "page_size", b"page_size", "page_token", b"page_token", "team_id", b"team_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at_least", b"at_least", "external_id", b"external_id", "page_size", b"page_size", "page_token", b"page_token", "team_id", b"team_id", "user_name", b"user_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,3 +588,385 @@ class ChangeEmploymentStatusRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChangeEmploymentStatusRequest: _TypeAlias = ChangeEmploymentStatusRequest  # noqa: Y015
+
+@_typing.final
+class RosterTeam(_message.Message):
+    """What is to be true of a team from a day on. What is left out stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LEAD_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    team_id: _builtins.str
+    display_name: _builtins.str
+    """Needed for a new team."""
+    lead_id: _builtins.str
+    """Present and empty: nobody."""
+    external_id: _builtins.str
+    given_up: _builtins.bool
+    effective_date: _builtins.str
+    """From when on; empty means the day of the roster."""
+    etag: _builtins.str
+    """If it is given, the version that the caller has seen."""
+    def __init__(
+        self,
+        *,
+        team_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        lead_id: _builtins.str | None = ...,
+        external_id: _builtins.str | None = ...,
+        given_up: _builtins.bool | None = ...,
+        effective_date: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_external_id", b"_external_id", "_given_up", b"_given_up", "_lead_id", b"_lead_id", "external_id", b"external_id", "given_up", b"given_up", "lead_id", b"lead_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_external_id", b"_external_id", "_given_up", b"_given_up", "_lead_id", b"_lead_id", "display_name", b"display_name", "effective_date", b"effective_date", "etag", b"etag", "external_id", b"external_id", "given_up", b"given_up", "lead_id", b"lead_id", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__external_id: _TypeAlias = _typing.Literal["external_id"]  # noqa: Y015
+    _WhichOneofArgType__external_id: _TypeAlias = _typing.Literal["_external_id", b"_external_id"]  # noqa: Y015
+    _WhichOneofReturnType__given_up: _TypeAlias = _typing.Literal["given_up"]  # noqa: Y015
+    _WhichOneofArgType__given_up: _TypeAlias = _typing.Literal["_given_up", b"_given_up"]  # noqa: Y015
+    _WhichOneofReturnType__lead_id: _TypeAlias = _typing.Literal["lead_id"]  # noqa: Y015
+    _WhichOneofArgType__lead_id: _TypeAlias = _typing.Literal["_lead_id", b"_lead_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__external_id) -> _WhichOneofReturnType__external_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__given_up) -> _WhichOneofReturnType__given_up | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lead_id) -> _WhichOneofReturnType__lead_id | None: ...
+
+Global___RosterTeam: _TypeAlias = RosterTeam  # noqa: Y015
+
+@_typing.final
+class RosterEmployee(_message.Message):
+    """What is to be true of an employee from a day on. What is left out stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    HIRE_DATE_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    JOB_FAMILY_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    STARS_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
+    POSITION_SINCE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    EMPLOYED_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    display_name: _builtins.str
+    """Needed for a new employee."""
+    hire_date: _builtins.str
+    """Of a new employee: empty means the day from which on the entry holds. It never changes."""
+    team_id: _builtins.str
+    """Needed for a new employee."""
+    job_family: _builtins.str
+    """Of a new employee; it never changes."""
+    position: _builtins.str
+    stars: _builtins.int
+    acting: _builtins.bool
+    position_since: _builtins.str
+    """Of a new employee."""
+    status: Global___EmploymentStatus.ValueType
+    """Of whoever is employed; leaving is said by `employed`."""
+    employed: _builtins.bool
+    """False: leaves, the first day at the earliest. True, of one who has left: the leaving is taken back; the days between
+    count as leave.
+    """
+    effective_date: _builtins.str
+    """From when on; empty means the day of the roster."""
+    etag: _builtins.str
+    """If it is given, the version that the caller has seen; `0`: there is none yet."""
+    @_builtins.property
+    def account(self) -> Global___Account:
+        """All of it is replaced; an empty one is none."""
+
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        hire_date: _builtins.str = ...,
+        team_id: _builtins.str = ...,
+        job_family: _builtins.str = ...,
+        position: _builtins.str = ...,
+        stars: _builtins.int | None = ...,
+        acting: _builtins.bool | None = ...,
+        position_since: _builtins.str = ...,
+        status: Global___EmploymentStatus.ValueType = ...,
+        employed: _builtins.bool | None = ...,
+        account: Global___Account | None = ...,
+        effective_date: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acting", b"_acting", "_employed", b"_employed", "_stars", b"_stars", "account", b"account", "acting", b"acting", "employed", b"employed", "stars", b"stars"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acting", b"_acting", "_employed", b"_employed", "_stars", b"_stars", "account", b"account", "acting", b"acting", "display_name", b"display_name", "effective_date", b"effective_date", "employed", b"employed", "employee_id", b"employee_id", "etag", b"etag", "hire_date", b"hire_date", "job_family", b"job_family", "position", b"position", "position_since", b"position_since", "stars", b"stars", "status", b"status", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acting: _TypeAlias = _typing.Literal["acting"]  # noqa: Y015
+    _WhichOneofArgType__acting: _TypeAlias = _typing.Literal["_acting", b"_acting"]  # noqa: Y015
+    _WhichOneofReturnType__employed: _TypeAlias = _typing.Literal["employed"]  # noqa: Y015
+    _WhichOneofArgType__employed: _TypeAlias = _typing.Literal["_employed", b"_employed"]  # noqa: Y015
+    _WhichOneofReturnType__stars: _TypeAlias = _typing.Literal["stars"]  # noqa: Y015
+    _WhichOneofArgType__stars: _TypeAlias = _typing.Literal["_stars", b"_stars"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acting) -> _WhichOneofReturnType__acting | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__employed) -> _WhichOneofReturnType__employed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stars) -> _WhichOneofReturnType__stars | None: ...
+
+Global___RosterEmployee: _TypeAlias = RosterEmployee  # noqa: Y015
+
+@_typing.final
+class StaffRoster(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAMS_FIELD_NUMBER: _builtins.int
+    EMPLOYEES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    effective_date: _builtins.str
+    """From when on it holds; empty means today."""
+    complete: _builtins.bool
+    """It names everybody: who is employed on that day and not in it leaves."""
+    @_builtins.property
+    def teams(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterTeam]: ...
+    @_builtins.property
+    def employees(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterEmployee]: ...
+    def __init__(
+        self,
+        *,
+        teams: _abc.Iterable[Global___RosterTeam] | None = ...,
+        employees: _abc.Iterable[Global___RosterEmployee] | None = ...,
+        effective_date: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "effective_date", b"effective_date", "employees", b"employees", "teams", b"teams"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StaffRoster: _TypeAlias = StaffRoster  # noqa: Y015
+
+@_typing.final
+class RosterChange(_message.Message):
+    """One change that a roster takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RosterChange._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: RosterChange._Kind.ValueType  # 0
+        KIND_TEAM_CREATED: RosterChange._Kind.ValueType  # 1
+        KIND_TEAM_RENAMED: RosterChange._Kind.ValueType  # 2
+        KIND_LEAD_APPOINTED: RosterChange._Kind.ValueType  # 3
+        KIND_TEAM_LINKED: RosterChange._Kind.ValueType  # 4
+        """What the identity provider calls a team, or whether it was given up."""
+        KIND_HIRED: RosterChange._Kind.ValueType  # 5
+        KIND_RENAMED: RosterChange._Kind.ValueType  # 6
+        KIND_TRANSFERRED: RosterChange._Kind.ValueType  # 7
+        KIND_POSITION_CHANGED: RosterChange._Kind.ValueType  # 8
+        KIND_STATUS_CHANGED: RosterChange._Kind.ValueType  # 9
+        KIND_LEFT: RosterChange._Kind.ValueType  # 10
+        KIND_ACCOUNT_CHANGED: RosterChange._Kind.ValueType  # 11
+        """The account with the identity provider; what it was and is, is not said."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: RosterChange.Kind.ValueType  # 0
+    KIND_TEAM_CREATED: RosterChange.Kind.ValueType  # 1
+    KIND_TEAM_RENAMED: RosterChange.Kind.ValueType  # 2
+    KIND_LEAD_APPOINTED: RosterChange.Kind.ValueType  # 3
+    KIND_TEAM_LINKED: RosterChange.Kind.ValueType  # 4
+    """What the identity provider calls a team, or whether it was given up."""
+    KIND_HIRED: RosterChange.Kind.ValueType  # 5
+    KIND_RENAMED: RosterChange.Kind.ValueType  # 6
+    KIND_TRANSFERRED: RosterChange.Kind.ValueType  # 7
+    KIND_POSITION_CHANGED: RosterChange.Kind.ValueType  # 8
+    KIND_STATUS_CHANGED: RosterChange.Kind.ValueType  # 9
+    KIND_LEFT: RosterChange.Kind.ValueType  # 10
+    KIND_ACCOUNT_CHANGED: RosterChange.Kind.ValueType  # 11
+    """The account with the identity provider; what it was and is, is not said."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DATE_FIELD_NUMBER: _builtins.int
+    kind: Global___RosterChange.Kind.ValueType
+    id: _builtins.str
+    """Of the team or the employee."""
+    display_name: _builtins.str
+    """Of the team or the employee, as they are called after it."""
+    before: _builtins.str
+    """What it was before and is after: an id, a name, a position with its stars, a status."""
+    after: _builtins.str
+    effective_date: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: Global___RosterChange.Kind.ValueType = ...,
+        id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+        effective_date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "display_name", b"display_name", "effective_date", b"effective_date", "id", b"id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RosterChange: _TypeAlias = RosterChange  # noqa: Y015
+
+@_typing.final
+class RosterProblem(_message.Message):
+    """An entry that cannot be taken, and why: `TEAM_NOT_FOUND`, `EMPLOYEE_NOT_FOUND` (of a lead), `ENTRY_INCOMPLETE`,
+    `FIXED_AT_HIRING`, `USER_NAME_TAKEN`, or what the command of the change is refused with.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Where it stands in the roster, such as `employees[3]`."""
+    id: _builtins.str
+    """Of the team or the employee."""
+    reason: _builtins.str
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "id", b"id", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RosterProblem: _TypeAlias = RosterProblem  # noqa: Y015
+
+@_typing.final
+class PlanRosterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROSTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roster(self) -> Global___StaffRoster: ...
+    def __init__(
+        self,
+        *,
+        roster: Global___StaffRoster | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["roster", b"roster"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roster", b"roster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRosterRequest: _TypeAlias = PlanRosterRequest  # noqa: Y015
+
+@_typing.final
+class PlanRosterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    unchanged: _builtins.int
+    """Teams and employees in the roster of whom everything is as it says."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterChange]: ...
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterProblem]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___RosterChange] | None = ...,
+        unchanged: _builtins.int = ...,
+        problems: _abc.Iterable[Global___RosterProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "problems", b"problems", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRosterResponse: _TypeAlias = PlanRosterResponse  # noqa: Y015
+
+@_typing.final
+class ImportRosterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROSTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roster(self) -> Global___StaffRoster: ...
+    def __init__(
+        self,
+        *,
+        roster: Global___StaffRoster | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["roster", b"roster"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roster", b"roster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRosterRequest: _TypeAlias = ImportRosterRequest  # noqa: Y015
+
+@_typing.final
+class ImportRosterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    LOG_POSITION_FIELD_NUMBER: _builtins.int
+    unchanged: _builtins.int
+    log_position: _builtins.int
+    """Reads with this `at_least` include it all; 0 when nothing was changed."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterChange]:
+        """As they were worked out before they were made; none are made when there are problems."""
+
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterProblem]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___RosterChange] | None = ...,
+        unchanged: _builtins.int = ...,
+        problems: _abc.Iterable[Global___RosterProblem] | None = ...,
+        log_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "log_position", b"log_position", "problems", b"problems", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportRosterResponse: _TypeAlias = ImportRosterResponse  # noqa: Y015

@@ -28,7 +28,7 @@ if _version_not_supported:
 class DirectoryServiceStub:
     """Every change is effective from a day, which may lie in the past or in the future; reads take `as_of`.
 
-    Every command takes a `request_id`: the same id and content answer the same result for ever; the
+    Every command but `ImportRoster` takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
     answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
@@ -101,12 +101,22 @@ class DirectoryServiceStub:
                 request_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ChangeEmploymentStatusRequest.SerializeToString,
                 response_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.Employee.FromString,
                 _registered_method=True)
+        self.PlanRoster = channel.unary_unary(
+                '/stepladder.performance.v1.DirectoryService/PlanRoster',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterResponse.FromString,
+                _registered_method=True)
+        self.ImportRoster = channel.unary_unary(
+                '/stepladder.performance.v1.DirectoryService/ImportRoster',
+                request_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterRequest.SerializeToString,
+                response_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
     """Every change is effective from a day, which may lie in the past or in the future; reads take `as_of`.
 
-    Every command takes a `request_id`: the same id and content answer the same result for ever; the
+    Every command but `ImportRoster` takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
     answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
@@ -201,6 +211,26 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanRoster(self, request, context):
+        """Says what `ImportRoster` would change, and changes nothing. Errors: as `ImportRoster`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportRoster(self, request, context):
+        """Makes the directory say what a roster says, by the changes that this takes: hirings, transfers and so on, each as
+        if its own command had been given. What it says already is not said again, so that the same roster may be sent
+        any number of times, also after it was interrupted.
+
+        Every entry is checked before anything is changed: with one `problem` nothing is. Only when others change the
+        same people meanwhile can an entry be refused later; the answer names it then, and the rest is done.
+        Errors: INVALID_ARGUMENT `NAMED_TWICE`; ABORTED `ETAG_MISMATCH` for an entry with an etag that is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -264,6 +294,16 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     request_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ChangeEmploymentStatusRequest.FromString,
                     response_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.Employee.SerializeToString,
             ),
+            'PlanRoster': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRoster,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterResponse.SerializeToString,
+            ),
+            'ImportRoster': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportRoster,
+                    request_deserializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterRequest.FromString,
+                    response_serializer=stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'stepladder.performance.v1.DirectoryService', rpc_method_handlers)
@@ -275,7 +315,7 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
 class DirectoryService:
     """Every change is effective from a day, which may lie in the past or in the future; reads take `as_of`.
 
-    Every command takes a `request_id`: the same id and content answer the same result for ever; the
+    Every command but `ImportRoster` takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
     answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
@@ -596,6 +636,60 @@ class DirectoryService:
             '/stepladder.performance.v1.DirectoryService/ChangeEmploymentStatus',
             stepladder_dot_performance_dot_v1_dot_directory__pb2.ChangeEmploymentStatusRequest.SerializeToString,
             stepladder_dot_performance_dot_v1_dot_directory__pb2.Employee.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRoster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.DirectoryService/PlanRoster',
+            stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_directory__pb2.PlanRosterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportRoster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stepladder.performance.v1.DirectoryService/ImportRoster',
+            stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterRequest.SerializeToString,
+            stepladder_dot_performance_dot_v1_dot_directory__pb2.ImportRosterResponse.FromString,
             options,
             channel_credentials,
             insecure,

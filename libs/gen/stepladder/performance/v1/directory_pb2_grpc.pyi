@@ -15,7 +15,7 @@ GRPC_VERSION: str
 class DirectoryServiceStub:
     """Every change is effective from a day, which may lie in the past or in the future; reads take `as_of`.
 
-    Every command takes a `request_id`: the same id and content answer the same result for ever; the
+    Every command but `ImportRoster` takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
     answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
@@ -55,11 +55,22 @@ class DirectoryServiceStub:
     Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`,
     `NOT_ON_PROBATION`.
     """
+    PlanRoster: _aio.UnaryUnaryMultiCallable[_directory_pb2.PlanRosterRequest, _directory_pb2.PlanRosterResponse]
+    """Says what `ImportRoster` would change, and changes nothing. Errors: as `ImportRoster`."""
+    ImportRoster: _aio.UnaryUnaryMultiCallable[_directory_pb2.ImportRosterRequest, _directory_pb2.ImportRosterResponse]
+    """Makes the directory say what a roster says, by the changes that this takes: hirings, transfers and so on, each as
+    if its own command had been given. What it says already is not said again, so that the same roster may be sent
+    any number of times, also after it was interrupted.
+
+    Every entry is checked before anything is changed: with one `problem` nothing is. Only when others change the
+    same people meanwhile can an entry be refused later; the answer names it then, and the rest is done.
+    Errors: INVALID_ARGUMENT `NAMED_TWICE`; ABORTED `ETAG_MISMATCH` for an entry with an etag that is stale.
+    """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every change is effective from a day, which may lie in the past or in the future; reads take `as_of`.
 
-    Every command takes a `request_id`: the same id and content answer the same result for ever; the
+    Every command but `ImportRoster` takes a `request_id`: the same id and content answer the same result for ever; the
     same id with other content is INVALID_ARGUMENT `REQUEST_ID_REUSED`. A command that finds nothing to
     change succeeds and changes nothing. Reads take `at_least`, a `log_position` out of an earlier
     answer: lists wait until it is included, or answer UNAVAILABLE `NOT_YET_INCLUDED`; a single
@@ -168,6 +179,29 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         probation only for who was never confirmed; any → left.
         Errors: NOT_FOUND; FAILED_PRECONDITION `EMPLOYMENT_ENDED`, `BEFORE_HIRE`, `ALREADY_CONFIRMED`,
         `NOT_ON_PROBATION`.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanRoster(
+        self,
+        request: _directory_pb2.PlanRosterRequest,
+        context: _aio.ServicerContext[_directory_pb2.PlanRosterRequest, _abc.Awaitable[_directory_pb2.PlanRosterResponse]],
+    ) -> _abc.Awaitable[_directory_pb2.PlanRosterResponse]:
+        """Says what `ImportRoster` would change, and changes nothing. Errors: as `ImportRoster`."""
+
+    @_abc_1.abstractmethod
+    def ImportRoster(
+        self,
+        request: _directory_pb2.ImportRosterRequest,
+        context: _aio.ServicerContext[_directory_pb2.ImportRosterRequest, _abc.Awaitable[_directory_pb2.ImportRosterResponse]],
+    ) -> _abc.Awaitable[_directory_pb2.ImportRosterResponse]:
+        """Makes the directory say what a roster says, by the changes that this takes: hirings, transfers and so on, each as
+        if its own command had been given. What it says already is not said again, so that the same roster may be sent
+        any number of times, also after it was interrupted.
+
+        Every entry is checked before anything is changed: with one `problem` nothing is. Only when others change the
+        same people meanwhile can an entry be refused later; the answer names it then, and the rest is done.
+        Errors: INVALID_ARGUMENT `NAMED_TWICE`; ABORTED `ETAG_MISMATCH` for an entry with an etag that is stale.
         """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _aio.Server) -> None: ...

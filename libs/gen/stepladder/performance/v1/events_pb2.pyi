@@ -101,6 +101,33 @@ class TeamLeadAppointed(_message.Message):
 Global___TeamLeadAppointed: _TypeAlias = TeamLeadAppointed  # noqa: Y015
 
 @_typing.final
+class TeamLinked(_message.Message):
+    """What the identity provider calls the team, and whether it was given up. What is left out is so no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAM_ID_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    team_id: _builtins.str
+    external_id: _builtins.str
+    given_up: _builtins.bool
+    def __init__(
+        self,
+        *,
+        team_id: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+        given_up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "given_up", b"given_up", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TeamLinked: _TypeAlias = TeamLinked  # noqa: Y015
+
+@_typing.final
 class EmployeeHired(_message.Message):
     """Aggregate `performance.employee`."""
 
@@ -173,6 +200,42 @@ class EmployeeRenamed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EmployeeRenamed: _TypeAlias = EmployeeRenamed  # noqa: Y015
+
+@_typing.final
+class EmployeeAccountChanged(_message.Message):
+    """Who the employee is to the identity provider. What is left out is so no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    USER_NAME_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_NUMBER_FIELD_NUMBER: _builtins.int
+    GIVEN_NAME_FIELD_NUMBER: _builtins.int
+    FAMILY_NAME_FIELD_NUMBER: _builtins.int
+    employee_id: _builtins.str
+    user_name: _builtins.str
+    external_id: _builtins.str
+    employee_number: _builtins.str
+    given_name: _builtins.str
+    family_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        employee_id: _builtins.str = ...,
+        user_name: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+        employee_number: _builtins.str = ...,
+        given_name: _builtins.str = ...,
+        family_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "employee_number", b"employee_number", "external_id", b"external_id", "family_name", b"family_name", "given_name", b"given_name", "user_name", b"user_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmployeeAccountChanged: _TypeAlias = EmployeeAccountChanged  # noqa: Y015
 
 @_typing.final
 class EmployeeTransferred(_message.Message):
