@@ -76,7 +76,7 @@ create = st.just(CreateTeamRequest(team=Team(team_id="t-1", display_name="早班
         (audit_pb2.DESCRIPTOR, [reads]),
     ],
     ids=["performance", "coaching", "promotion", "gateway", "audit"],
-    ids=["performance", "coaching", "promotion", "audit", "gateway"],
+)
 def test_every_event_belongs_to_one_aggregate(contract: FileDescriptor, aggregates: list[ModuleType]) -> None:
     """An event that no aggregate names in its `Event` would escape the type check of `evolve`."""
     named = [event.DESCRIPTOR.name for module in aggregates for event in get_args(module.Event) or [module.Event]]
