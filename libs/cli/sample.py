@@ -86,6 +86,10 @@ class SampleCentre:
         """Ids of the agents with that story."""
         return [person.employee_id for person in self._agents if person.story is story]
 
+    def somebody(self, position: str) -> str:
+        """The id of the first of the staff in a position."""
+        return next(person.employee_id for person in self._staff if person.position == position)
+
     def struggling(self) -> dict[str, str]:
         """The KPI that shows the trouble, for each agent who has any, by employee id."""
         return {one.employee_id: STRUGGLES[one.story] for one in self._agents if one.story in STRUGGLES}
