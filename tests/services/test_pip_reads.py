@@ -33,8 +33,8 @@ async def desk(world: World) -> Desk:
     return await opened(world)
 
 
-def ways(desk: Desk) -> dict[str, Callable[[str], Awaitable[Any]]]:
-    """Every call that shows a PIP, by its name; each takes who calls."""
+def ways(desk: Desk, at_least: int) -> dict[str, Callable[[str], Awaitable[Any]]]:
+    """Every call that shows a PIP, by its name; each takes who calls. `at_least`: a position of LOG_RESTRICTED."""
     world = desk.world
     about: dict[str, Any] = {"employee_id": desk.agent, "pip_id": "pip-1"}
 
@@ -44,7 +44,7 @@ def ways(desk: Desk) -> dict[str, Callable[[str], Awaitable[Any]]]:
 
     return {
         "GetPip": lambda caller: world.pips.GetPip(GetPipRequest(**about), metadata=by(caller)),
-        "ListPips": lambda caller: world.pips.ListPips(ListPipsRequest(), metadata=by(caller)),
+        "ListPips": lambda caller: world.pips.ListPips(ListPipsRequest(at_least=at_least), metadata=by(caller)),
         "GetCaseFile": lambda caller: world.case_files.GetCaseFile(GetCaseFileRequest(**about), metadata=by(caller)),
         "ExportCaseFile": lambda caller: world.case_files.ExportCaseFile(
             ExportCaseFileRequest(**about, format="json"), metadata=by(caller)
@@ -75,14 +75,15 @@ def told(found: Sequence[Read]) -> list[tuple[str, str]]:
 
 async def test_every_way_to_read_a_pip_is_noted(desk: Desk) -> None:
     """Who, when and by which call; not what is done about it, nor what the employee reads of their own."""
-    await desk.say(desk.lead, DraftPipRequest, content=desk.content())
+    drafted = await desk.say(desk.lead, DraftPipRequest, content=desk.content())
     assert await reads(desk, desk.hr) == []
-    for way in ways(desk).values():
+    every = ways(desk, drafted.log_position)
+    for way in every.values():
         await way(desk.hr)
     await desk.get(desk.lead)
     await desk.get(desk.lead)
     found = await reads(desk, desk.hr)
-    assert told(found) == [*((desk.hr, name) for name in ways(desk)), (desk.lead, "GetPip"), (desk.lead, "GetPip")]
+    assert told(found) == [*((desk.hr, name) for name in every), (desk.lead, "GetPip"), (desk.lead, "GetPip")]
     assert {one.time.ToDatetime(UTC) for one in found} == {desk.world.clock[0]}
 
 
@@ -96,8 +97,8 @@ async def test_who_is_told_who_read(desk: Desk) -> None:
     for caller in (desk.lead, desk.manager, desk.colleague):
         await refused(reads(desk, caller), *denied)
     await desk.say(desk.hr, WithdrawPipRequest, reason="another is needed")
-    await desk.say(desk.lead, DraftPipRequest, "pip-2", content=desk.content())
-    listed = ListPipsRequest(employee_id=desk.agent)
+    drafted = await desk.say(desk.lead, DraftPipRequest, "pip-2", content=desk.content())
+    listed = ListPipsRequest(employee_id=desk.agent, at_least=drafted.log_position)
     assert len((await desk.world.pips.ListPips(listed, metadata=by(desk.hr2))).pips) == 2
     assert told(await reads(desk, desk.agent)) == [*before, (desk.hr2, "ListPips")]
     await refused(reads(desk, desk.agent, "pip-2"), *denied)
@@ -108,7 +109,7 @@ async def test_who_is_told_who_read(desk: Desk) -> None:
 
 async def test_a_read_that_cannot_be_noted_is_not_answered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is away for what is to be written, not for what is read."""
-    await desk.issue()
+    issued = await desk.issue()
     append_all = EventLog.append_all
 
     async def away(self: EventLog, appends: Sequence[Append]) -> list[int | StaleExpectation]:
@@ -118,7 +119,7 @@ async def test_a_read_that_cannot_be_noted_is_not_answered(desk: Desk, monkeypat
 
     with monkeypatch.context() as broken:
         broken.setattr(EventLog, "append_all", away)
-        for name, way in ways(desk).items():
+        for name, way in ways(desk, issued.log_position).items():
             with pytest.raises(aio.AioRpcError) as refusal:
                 await way(desk.hr)
             assert refusal.value.code() is StatusCode.UNAVAILABLE, name
