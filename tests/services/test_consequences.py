@@ -259,8 +259,8 @@ async def test_first_facts_come_while_a_month_is_closed(world: World, monkeypatc
 
 async def test_closing_again_writes_nothing(world: World) -> None:
     """Whatever request id it has; the answer says what this run did."""
-    await centre(world)
-    request = CloseMonthRequest(month="2020-01", request_id="close-january")
+    team, *_ = await centre(world)
+    request = CloseMonthRequest(month="2020-01", team_id=team, request_id="close-january")
     first = await world.scorecards.CloseMonth(request)
     end = await world.end()
     second = await world.scorecards.CloseMonth(request)
