@@ -290,7 +290,7 @@ class _Method:
         if not isinstance(reply, self._reply):  # protobuf would encode it all the same
             raise TypeError(f"{self._name} was answered with {type(reply).__name__}")
         if not context.admission.granted:  # somebody forgot to ask
-            raise PermissionError(f"{self._name} was answered without asking whether the caller may")
+            raise RuntimeError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
 
 

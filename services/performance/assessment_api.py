@@ -2,7 +2,7 @@
 
 from google.protobuf.message import Message
 
-from libs.common.errors import FieldViolation, Invalid
+from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
@@ -88,15 +88,15 @@ class AssessmentApi:
         """As whom a caller whom the call's rule names would assess somebody, by the directory today."""
         caller, today = caller_id(context), context.today
         directory = await directory_around(self._commands, caller, today, employee_ids=[employee_id])
+        relation = pb.ASSESSOR_RELATION_UNSPECIFIED
         if Relation.LEAD in relations(directory, caller, employee_id, today):
             relation = pb.ASSESSOR_RELATION_MANAGER
         elif Relation.LEAD in relations(directory, employee_id, caller, today):
             relation = pb.ASSESSOR_RELATION_TEAM
-        else:
-            relation = pb.ASSESSOR_RELATION_UNSPECIFIED
-        await check_held(
-            self._commands, context, [employee_id], ["led"] if relation == pb.ASSESSOR_RELATION_TEAM else []
-        )
+        led = ["led"] if relation == pb.ASSESSOR_RELATION_TEAM else []
+        await check_held(self._commands, context, [employee_id], led)
+        if employee_id not in directory.employees:
+            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
         return relation
 
 

@@ -48,6 +48,8 @@ from stepladder.performance.v1 import facts_pb2
 from stepladder.performance.v1.facts_pb2 import (
     DISPUTE_OUTCOME_UPHELD,
     Fact,
+    ListRatingsRequest,
+    ListRatingsResponse,
     RateMonthRequest,
     Reading,
     ReadingsOfDay,
@@ -58,7 +60,7 @@ from stepladder.performance.v1.facts_pb2 import (
     StreamFactsResponse,
 )
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
-from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS, as_person
+from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS, as_person, as_system
 
 FACTS = facts_pb2.DESCRIPTOR.services_by_name["FactsService"]
 OPERATIONS = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
@@ -101,8 +103,12 @@ class Facts:
             summary.recorded += len(request.batch.facts)
         return summary
 
+    async def ListRatings(self, _request: ListRatingsRequest, _context: Context) -> ListRatingsResponse:
+        """Whatever the caller is."""
+        return ListRatingsResponse()
+
     CorrectFact = RetractFact = DisputeFact = SettleFactDispute = ListFacts = _not_asked
-    ListKpiResults = RateMonth = ListRatings = FindPosition = _not_asked
+    ListKpiResults = RateMonth = FindPosition = _not_asked
 
 
 class Operations:
@@ -181,6 +187,16 @@ async def test_implementation_gets_request_and_context(world: World) -> None:
     answer = await world.record(request, metadata=bearer(ISSUER.system("anna@example.com")))
     assert answer.recorded == 1
     assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "system:anna@example.com", "r-1", request)]
+
+
+async def test_an_answer_without_asking_who_may_is_a_fault(world: World) -> None:
+    """Where the rule depends on whom the call is about; nobody is told to send it again."""
+    request, stub = ListRatingsRequest(employee_id="anna"), FactsServiceStub(world.channel)
+    with pytest.raises(aio.AioRpcError) as caught:
+        await stub.ListRatings(request, metadata=as_person("anna"))
+    assert caught.value.code() is StatusCode.INTERNAL
+    assert details(caught.value)[0].reason == "INTERNAL"
+    await stub.ListRatings(request, metadata=as_system("facts"))
 
 
 @pytest.mark.parametrize(

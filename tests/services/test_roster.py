@@ -22,7 +22,7 @@ from stepladder.performance.v1.roster_pb2 import (
 )
 from tests.policies import DAY, detecting
 from tests.refusals import refused
-from tests.services.test_check_ins import Centre, appoint, by, check_in, founded
+from tests.services.test_check_ins import Centre, appoint, by, check_in, founded, reads
 from tests.services.test_scorecards import put
 from tests.services.world import World, fact, judged, new_id
 
@@ -178,6 +178,23 @@ async def test_the_roster_as_a_file_shows_each_what_they_may_see(world: World) -
     early = ExportAtRiskRosterRequest(team_id=centre.team, as_of="2019-06-01", format="html")
     nobody = await centre.world.at_risk.ExportAtRiskRoster(early, metadata=by(centre.lead))
     assert "Nobody" in nobody.data.decode()
+
+
+async def test_who_is_shown_check_ins_is_noted(world: World) -> None:
+    """With those that were shown, by the call; not who sees the roster without them, nor for whom there were none."""
+    centre = await founded(world)
+    calls = await world.kpi(Kpi.AGGREGATION_SUM)
+    await lower(centre, calls)
+    await set_roster(centre, signal("fewer-calls", 1, trend=falls(calls)), LOW, at_least=1)
+    (entry,) = (await ask(centre, centre.lead)).entries
+    shown_ids = [one.check_in_id for one in entry.signals[1].check_ins]
+    await ask(centre, centre.manager)
+    await export(centre, centre.hr, "csv")
+    assert [(one.reader, one.method, list(one.ids)) for one in await reads(centre, centre.agent)] == [
+        (f"user:{centre.lead}", "GetAtRiskRoster", shown_ids),
+        (f"user:{centre.hr}", "ExportAtRiskRoster", shown_ids),
+    ]
+    assert await reads(centre, centre.hr, centre.colleague) == []
 
 
 async def review(centre: Centre, caller: str, employee: str, days: int = 7) -> AtRiskReview:

@@ -185,16 +185,16 @@ async def test_what_cannot_be_closed(world: World) -> None:
         StatusCode.NOT_FOUND,
         "TEAM_NOT_FOUND",
     )
-    answer = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01"))
+    answer = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01", team_id=team))
     assert [(one.employee_id, one.reason) for one in answer.skipped] == [(agent, "NO_SCORECARD_POLICY")]
     await refused(scorecard(world, agent), StatusCode.FAILED_PRECONDITION, "NO_SCORECARD_POLICY")
     await refused(scorecard(world, "nobody"), StatusCode.NOT_FOUND, "EMPLOYEE_NOT_FOUND")
     await put(world, policy([kpi]))
     await refused(scorecard(world, agent, "2018-12"), StatusCode.FAILED_PRECONDITION, "NOT_EMPLOYED")
     await world.facts.RateMonth(RateMonthRequest(employee_id=agent, month="2020-01", rating=RATING_EXCELLENT))
-    answer = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01"))
+    answer = await world.scorecards.CloseMonth(CloseMonthRequest(month="2020-01", team_id=team))
     assert [(one.employee_id, one.reason) for one in answer.skipped] == [(agent, "RATED_ELSEWHERE")]
-    assert await close(world, "2020-02") == 1
+    assert await close(world, "2020-02", team) == 1
     await refused(
         world.facts.RateMonth(RateMonthRequest(employee_id=agent, month="2020-02", rating=RATING_EXCELLENT)),
         StatusCode.FAILED_PRECONDITION,
@@ -605,7 +605,7 @@ async def test_what_follows_a_correction_is_complete(world: World) -> None:
         *(fact(one, f"{month}-{day}", kpi, 20) for one in (first, second) for month in months for day in ("14", "21"))
     )
     for month in months:
-        await close(world, month)
+        await close(world, month, team)
     await judged(world)
     await correct(world, first, "2020-03-14", kpi, 0)
     await world.facts.RetractFact(
