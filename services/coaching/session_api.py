@@ -23,6 +23,28 @@ IsToIt = Callable[[Caller, State], frozenset[str]]
 """What somebody is to a session, in words of rules."""
 
 
+def held(caller: Caller, state: State) -> frozenset[str]:
+    """What somebody is to a session."""
+    named = caller.employee_id and caller.employee_id in {state.scheduled.lead_id, _held_by(state)}
+    return caller.held | ({"holder"} if named and "self" not in caller.held else set())
+
+
+def _owned(caller: Caller, state: State, number: int) -> frozenset[str]:
+    """What somebody is to an agreed action."""
+    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
+    return frozenset({"owner"} if owner and owner == caller.employee_id else ())
+
+
+def reads(caller: Caller, state: State) -> bool:
+    """Whether they read what was said and agreed in a session."""
+    return caller.knows or (caller.employee_id != "" and caller.employee_id == _held_by(state))
+
+
+def _held_by(state: State) -> str:
+    """Who held a session, or is to."""
+    return state.held.held_by.removeprefix("user:") or state.scheduled.lead_id
+
+
 class SessionApi:
     """Implements the service. Before anything is looked at, the caller must be one who may."""
 
@@ -92,7 +114,7 @@ class SessionApi:
             request, context, lambda caller, state: held(caller, state) | _owned(caller, state, request.number)
         )
 
-    async def _transition(self, command: "Transition", context: Context, is_to_it: IsToIt | None = None) -> pb.Session:
+    async def _transition(self, command: "Transition", context: Context, is_to_it: IsToIt = held) -> pb.Session:
         _, caller = await self._found(command.session_id, context, is_to_it)
         return await self._handle(command, command.session_id, replace(context, etag=command.etag), caller)
 
@@ -100,11 +122,11 @@ class SessionApi:
         return _shown(await self._commands.handle(SESSION, session_id, command, context), context, caller)
 
     async def _found(
-        self, session_id: str, context: Context, is_to_it: IsToIt | None = None
+        self, session_id: str, context: Context, is_to_it: IsToIt = held
     ) -> tuple[Standing[State], Caller]:
         """A session, for a caller whom the call's rule names."""
         return await found_for(
-            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, is_to_it or held
+            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, is_to_it
         )
 
 
@@ -115,28 +137,6 @@ Transition = (
     | pb.CancelSessionRequest
     | pb.FollowUpActionRequest
 )
-
-
-def held(caller: Caller, state: State) -> frozenset[str]:
-    """What somebody is to a session."""
-    named = caller.employee_id and caller.employee_id in {state.scheduled.lead_id, _held_by(state)}
-    return caller.held | ({"holder"} if named and "self" not in caller.held else set())
-
-
-def _owned(caller: Caller, state: State, number: int) -> frozenset[str]:
-    """What somebody is to an agreed action."""
-    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
-    return frozenset({"owner"} if owner and owner == caller.employee_id else ())
-
-
-def reads(caller: Caller, state: State) -> bool:
-    """Whether they read what was said and agreed in a session."""
-    return caller.knows or (caller.employee_id != "" and caller.employee_id == _held_by(state))
-
-
-def _held_by(state: State) -> str:
-    """Who held a session, or is to."""
-    return state.held.held_by.removeprefix("user:") or state.scheduled.lead_id
 
 
 def _shown(found: Standing[State], context: Context, caller: Caller) -> pb.Session:
