@@ -42,7 +42,7 @@ from libs.common.streams import (
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from services.gateway.publication import NOBODY, About, cloud_event, encoded, publications
-from stepladder.common.v1.envelope_pb2 import Envelope
+from stepladder.common.v1.envelope_pb2 import CommandNoted, Envelope
 
 logger = structlog.get_logger()
 
@@ -114,7 +114,7 @@ class Whose:
     def pass_by(self, recorded: Recorded) -> None:
         """Takes notice of an event of LOG."""
         if (state := self._employees.get(recorded.subject)) is not None:
-            self._employees[recorded.subject] = EMPLOYEE.evolve(state, recorded.event)
+            self._employees[recorded.subject] = _after(state, recorded)
 
     async def find(self, recorded: Recorded, said: About) -> About:
         """Adds what the event does not say: as its aggregate began, and the employee's team on the day."""
@@ -137,9 +137,14 @@ class Whose:
             for stored in await self._log.read_latest(subject):
                 if stored.position <= position:
                     with suppress(Stuck):  # it was skipped
-                        state = EMPLOYEE.evolve(state, self._read(stored).event)
+                        state = _after(state, self._read(stored))
             _remember(self._employees, subject, state)
         return self._employees[subject]
+
+
+def _after(state: employee.State, recorded: Recorded) -> employee.State:
+    """An employee behind an event; one that only says that a command changed nothing is none of theirs."""
+    return state if isinstance(recorded.event, CommandNoted) else EMPLOYEE.evolve(state, recorded.event)
 
 
 class Relay:

@@ -21,6 +21,13 @@ LEFT = {
     # What somebody is by the directory; said anew it is put right.
     "stepladder.performance.v1.ChangePositionRequest.acting",
     "stepladder.performance.v1.Employee.acting",
+    # Left out, it stays as it is; a roster that does not say that it is complete makes nobody leave.
+    "stepladder.performance.v1.RosterEmployee.acting",
+    "stepladder.performance.v1.RosterEmployee.employed",
+    "stepladder.performance.v1.RosterTeam.given_up",
+    "stepladder.performance.v1.StaffRoster.complete",
+    # Output only.
+    "stepladder.performance.v1.Team.given_up",
     # Records as they lie in the log, where false is not written: with presence, what was recorded before would not be
     # the same as what is said again. They are corrected like any other.
     "stepladder.performance.v1.Evaluation.Answer.not_applicable",

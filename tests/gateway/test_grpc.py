@@ -46,7 +46,7 @@ async def test_streams_pass(world: World) -> None:
     """Streams pass in both directions."""
     world.performance.answers["StreamFacts"] = [StreamFactsResponse(batches=3)]
     requests = [StreamFactsRequest(batch=RecordFactsRequest(facts=[fact()])) for _ in range(3)]
-    assert (await FactsServiceStub(world.channel).StreamFacts(iter(requests))).batches == 3
+    assert (await FactsServiceStub(world.channel).StreamFacts(iter(requests), metadata=as_system("facts"))).batches == 3
     assert world.performance.heard["StreamFacts"].requests == requests
     world.coaching.answers["RebuildFollower"] = [RebuildFollowerResponse(position=number) for number in (1, 2)]
     rebuild = OperationsServiceStub(world.channel).RebuildFollower(

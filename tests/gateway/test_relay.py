@@ -19,6 +19,7 @@ from libs.common.projecting import SKIPPED, State
 from services.gateway.relay import SKIPPED_TYPE, Relay
 from stepladder.coaching.v1.events_pb2 import PlanDiagnosed, PlanObserved, PlanProposed, SessionHeld
 from stepladder.common.v1 import operations_pb2 as pb
+from stepladder.common.v1.envelope_pb2 import CommandNoted
 from stepladder.performance.v1.events_pb2 import RatingProposed
 from tests.gateway.publishing import NOON, Forgetful, Log, kill, open_log, start_relay
 from tests.servers import running_nats
@@ -121,6 +122,17 @@ async def test_the_team_is_that_of_the_day(log: Log) -> None:
     async with in_background(log.relay().run()):
         await log.relayed(end)
     assert [event["teamid"] for event in await log.cloud_events()] == ["riga", "oslo", "riga", "oslo"]
+
+
+async def test_a_command_that_changed_nothing_holds_up_nothing(log: Log) -> None:
+    """Somebody said again what an employee is already: before the relay knew of them, and behind that."""
+    await log.team("t-1")
+    await log.hire("e-1", "t-1")
+    await log.write("log.performance.employee.e-1", CommandNoted())
+    async with in_background(log.relay().run()):
+        await log.relayed(await log.fact("e-1"))
+        await log.write("log.performance.employee.e-1", CommandNoted())
+        await log.relayed(await log.fact("e-1", "2026-03-02"))
 
 
 async def test_two_relays_with_lost_answers_double_nothing(log: Log) -> None:

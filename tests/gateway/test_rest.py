@@ -117,7 +117,7 @@ async def test_facts_can_be_streamed(world: World) -> None:
     ]
     body = json.dumps([MessageToDict(request) for request in requests]).encode()
     assert len(body) > 4 * 1024 * 1024
-    answer = await world.http("POST", "/v1/facts:stream", body)
+    answer = await world.http("POST", "/v1/facts:stream", body, dict(as_system("facts")))
     assert (answer.status, answer.json["batches"]) == (200, "70")
     assert world.performance.heard["StreamFacts"].requests == requests
 
@@ -210,7 +210,7 @@ async def test_wrong_fields_are_named(world: World) -> None:
 
 async def test_many_violations_arrive(world: World) -> None:
     """However much is wrong, the answer is whole."""
-    answer = await world.http("POST", "/v1/facts:record", {"facts": [{}] * 10_000})
+    answer = await world.http("POST", "/v1/facts:record", {"facts": [{}] * 10_000}, dict(as_system("facts")))
     assert (answer.status, answer.reasons[0]) == (400, "INVALID_FIELDS")
     assert answer.json["message"].startswith("facts[0].employee_id")
 

@@ -158,6 +158,7 @@ class Backend:
     def _method(self, method: MethodDescriptor) -> object:
         def hear(requests: list[Any], context: Context) -> Any:
             self.heard[method.name] = Heard(requests, context)
+            context.admission.check(context.admission.may)  # whoever got so far may
             answer = self.answers.get(method.name, [GetMessageClass(method.output_type)()])
             if isinstance(answer, Exception):
                 raise answer

@@ -270,7 +270,8 @@ async def test_an_appeal_that_overturns_a_violation(contest: Contest) -> None:
         "and “conduct” would be not met (3 points in 2026)."
     ) in text_of(await case_file(contest, first, contest.hr))
     records = contest.world.records
-    await records.DisputeRecord(DisputeRecordRequest(record_id=record_id, reason="not me", reviewer_id=reviewer))
+    dispute = DisputeRecordRequest(record_id=record_id, reason="not me", reviewer_id=reviewer)
+    await records.DisputeRecord(dispute, metadata=by(contest.agents[0]))
     assert await drifted(contest) == [first]
     settle = SettleRecordDisputeRequest(
         record_id=record_id, outcome=DISPUTE_OUTCOME_OVERTURNED, reason="another's desk"

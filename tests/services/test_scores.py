@@ -431,7 +431,7 @@ async def named(contest: Contest, **names: str) -> None:
     for employee_id, name in names.items():
         employee = Employee(employee_id=employee_id, display_name=name)
         request = UpdateEmployeeRequest(employee=employee, update_mask=FieldMask(paths=["display_name"]))
-        await contest.world.directory.UpdateEmployee(request, metadata=by(contest.hr))
+        await contest.world.directory.UpdateEmployee(request)
 
 
 async def test_of_whoever_was_erased_no_name_and_no_word_comes_back(contest: Contest) -> None:
