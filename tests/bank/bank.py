@@ -196,7 +196,7 @@ class Bank:
         reading.numerators[:] = [one // 2 if half else 0 for one in reading.numerators]
         corrected = Fact(employee_id=employee, date=fact.date, source=fact.source, readings=[reading])
         request = CorrectFactRequest(fact=corrected, reason="test calls were counted as short ones")
-        answer = await self.say(self.office.lead, self.world.facts.CorrectFact, request)
+        answer = await self.say(self.office.hr[0], self.world.facts.CorrectFact, request)
         self.expect(f"readings of {agent} corrected", answer.changed, 1)
         self.reckoning.of(agent, day).short = sum(reading.numerators)
         self.corrections += 1

@@ -13,6 +13,7 @@ from stepladder.coaching.v1.case_file_pb2 import ExportCaseFileRequest
 from stepladder.coaching.v1.events_pb2 import PipAppealHeard, PipDecided, PlanClosed
 from stepladder.coaching.v1.plan_pb2 import GetPlanRequest, Plan
 from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, SeparationAct
+from stepladder.common.v1.audit_pb2 import ReadNoted
 from tests.bank.bank import Bank, by
 from tests.bank.pips import pip_id
 from tests.bank.plans import Case, Coaching, in_words, name_of
@@ -82,7 +83,7 @@ class Proof:
                         position = recorded.position
                         actor = recorded.envelope.actor
                         self.events[recorded.event.DESCRIPTOR.name] += 1
-                        if actor.startswith("user:"):
+                        if actor.startswith("user:") and not isinstance(recorded.event, ReadNoted):
                             commands.add(recorded.envelope.command_id)
                         if isinstance(recorded.event, PlanClosed | PipDecided | PipAppealHeard):
                             deciders[actor] += 1

@@ -97,7 +97,7 @@ class Centre:
 @pytest.fixture
 def centre(tmp_path: Path) -> Centre:
     """A system of its own ports and folder."""
-    names = ("PERFORMANCE", "COACHING", "PROMOTION", "GATEWAY")
+    names = ("PERFORMANCE", "COACHING", "PROMOTION", "GATEWAY", "GATEWAY_HTTP")
     addresses = {f"STEPLADDER_{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in names}
     own = {**addresses, "STEPLADDER_PUBLIC_PORT": str(free_port()), "PYTHONPATH": str(Path(__file__).parents[2])}
     folder = tmp_path / "centre"
