@@ -321,4 +321,4 @@ def test_a_broken_rule_is_found(
     """Negative controls: each of these, broken, fails."""
     broken(monkeypatch)
     with pytest.raises(AssertionError):
-        run([path], 200)
+        run([path], 1000)

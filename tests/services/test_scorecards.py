@@ -537,6 +537,7 @@ async def test_a_policy_stored_late_judges_the_past_from_its_day_on(world: World
     team, kpi, agent, _ = await centre(world)
     await world.record(fact(agent, "2019-12-10", kpi, 20))
     wanted = detecting("late", rule(kpi), "2020-01-01")
+    assert await detections(world, agent) == []
     before = await world.end()
     dry = DryRunDetectionRequest(policy=wanted.policy, start_date="2019-12-01", end_date="2020-01-31", at_least=before)
     answer = await world.detections.DryRunDetection(dry)
