@@ -389,6 +389,7 @@ async def test_every_repeated_command_answers_the_same(world: World) -> None:
     await said.say(facts.CorrectFact, right)
     for rating in (RATING_GOOD, RATING_EXCELLENT, RATING_GOOD):
         await said.say(facts.RateMonth, RateMonthRequest(employee_id="e-a", month="2020-01", rating=rating))
+    await caught_up(world)  # who has left leads no team any more: an event of its own
     end = await world.end()
     said.calls.sort(key=lambda call: str(call[1]))
     for call, request, answer in said.calls:
