@@ -150,7 +150,9 @@ class Tokens:
                 "TOKEN_SUBJECT",
                 f"the token's claim {claim} must be the {what}: up to 100 letters, digits and . _ @ -",
             )
-        return Caller(f"system:{name}" if roles else f"user:{name}", roles, float(claims["exp"]) + LEEWAY_SECONDS)
+        # Ids of employees have no capital letters; the personnel numbers that they are made of may.
+        actor = f"system:{name}" if roles else f"user:{name.lower()}"
+        return Caller(actor, roles, float(claims["exp"]) + LEEWAY_SECONDS)
 
 
 def _away() -> Unavailable:
