@@ -360,7 +360,7 @@ async def test_the_access_matrix(scim: Scim) -> None:
         asked += [("GET", endpoint), ("POST", endpoint), ("POST", f"{endpoint}/.search")]
         asked += [(method, f"{endpoint}/{one}") for method in ("GET", "PUT", "PATCH", "DELETE")]
     for method, path in asked:
-        body = {} if method.startswith("P") else None
+        body: object = {} if method.startswith("P") else None
         for token, expected in refused.items():
             answer = await scim.ask(method, path, body, token=token)
             assert problem(answer) == (expected, None), (method, path)
