@@ -10,7 +10,7 @@ from libs.common.auth import Tokens
 from libs.common.background import in_background
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
-from libs.common.rpc import connect
+from libs.common.rpc import open_channel
 from libs.common.server import Serving, run, until_stopped
 from libs.common.service import clock_of, open_service, utc_now
 from libs.common.settings import Settings, load_settings
@@ -156,7 +156,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
         credentials = channel_credentials(settings)
         for name in SERVICES:
-            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            opened = open_channel(settings.address_of(name), credentials)
             channel = await stack.enter_async_context(opened)
             services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
@@ -168,7 +168,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
-        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        directory = await stack.enter_async_context(open_channel(settings.performance_address, credentials))
         await stack.enter_async_context(
             serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
         )
