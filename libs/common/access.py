@@ -56,11 +56,13 @@ class Admission:
     def __init__(self, may: frozenset[str] = frozenset(), roles: frozenset[str] = frozenset()) -> None:
         self.may = may
         self.roles = roles
-        self.granted = EVERYONE in may or not may.isdisjoint({f"{SYSTEM}{role}" for role in roles})
+        self._always = {EVERYONE, *(f"{SYSTEM}{role}" for role in roles)}
+        self.granted = False
+        self.admits(())
 
     def admits(self, held: Collection[str]) -> bool:
-        """Whether one who is that may."""
-        found = not self.may.isdisjoint(held)
+        """Whether one who is that may: a system by its role, whatever the call is about."""
+        found = not self.may.isdisjoint(self._always.union(held))
         self.granted |= found
         return found
 

@@ -52,16 +52,13 @@ class Tools:
     """What every webhook's task works with."""
 
     service: Service
+    events: Stream
+    """The public ones."""
     webhooks: Webhooks
     deliveries: Deliveries
     sender: Sender
     sealer: Sealer
     chance: Random
-
-    @property
-    def events(self) -> Stream:
-        """The public stream."""
-        return self.service.public
 
     def secrets(self, state: State) -> list[bytes]:
         """Every secret that counts now, the newest first."""

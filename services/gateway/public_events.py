@@ -14,7 +14,7 @@ from libs.common.access import need_to_know
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
-from libs.common.streams import EVENTS, STREAMS, Stored
+from libs.common.streams import EVENTS, STREAMS, Stored, Stream
 from libs.facts.reaching import Reach, Reaches
 from services.gateway.publication import NOBODY, Publication
 from services.gateway.relay import SKIPPED_TYPE
@@ -121,9 +121,16 @@ class Sight:
     """
 
     def __init__(
-        self, service: Service, reaches: Reaches, audiences: Mapping[str, Audience.ValueType], context: Context
+        self,
+        service: Service,
+        stream: Stream,
+        reaches: Reaches,
+        audiences: Mapping[str, Audience.ValueType],
+        context: Context,
     ) -> None:
+        """`stream` is EVENTS."""
         self._service = service
+        self._stream = stream
         self._reaches = reaches
         self._audiences = audiences
         self._context = context
@@ -158,7 +165,7 @@ class Sight:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._asked + REACH_SECONDS - clock()))
         self._asked, now = clock(), self._service.now()
-        position, self._day = (await self._service.public.state()).last, self._service.day(now)
+        position, self._day = (await self._stream.state()).last, self._service.day(now)
         reach = await self._reaches.of(replace(self._context, now=now, today=self._day))
         if not reach.caller.employee_id:
             raise need_to_know()
