@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
 from libs.common.access import Admission, admit
-from libs.common.auth import AUTHORIZATION_KEY, Tokens, bearer
+from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
@@ -107,67 +107,20 @@ def add_service(server: aio.Server, service: ServiceDescriptor, implementation: 
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(
-    address: str, *, retry: bool = True, token: str = "", credentials: grpc.ChannelCredentials | None = None
-) -> aio.Channel:
-    """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
-
-    `token` goes with each call that brings none of its own.
-    Without `retry`, for one who passes calls on: retries at every step would multiply.
+def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> aio.Channel:
+    """A channel to a service, for one who passes calls on: with tokens of their callers, and without retries, which
+    would multiply if there were some at every step. Who calls for themself uses the Python client (`clients/python`).
     """
-    policy = {
-        "maxAttempts": 4,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "2s",
-        "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
-    interceptors = with_token(token) if token else None
     options = [
-        ("grpc.service_config", config),
-        ("grpc.enable_retries", int(retry)),
+        ("grpc.enable_retries", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
     ]
     if credentials is None:
-        return aio.insecure_channel(address, interceptors=interceptors, options=options)
-    return aio.secure_channel(address, credentials, interceptors=interceptors, options=options)
-
-
-class _WithToken:
-    """Adds a token to calls that bring none."""
-
-    def __init__(self, token: str) -> None:
-        self._token = bearer(token)
-
-    def details(self, given: Any) -> Any:
-        metadata = tuple(given.metadata or ())
-        if any(key == AUTHORIZATION_KEY for key, _ in metadata):
-            return given
-        return given._replace(metadata=aio.Metadata(*metadata, *self._token))  # noqa: SLF001 - a named tuple's
-
-
-class _OnUnary(_WithToken, aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details), request)
-
-
-class _OnServerStream(_WithToken, aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details), request)
-
-
-class _OnClientStream(_WithToken, aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self.details(client_call_details), request_iterator)
-
-
-def with_token(token: str) -> list[aio.ClientInterceptor]:
-    """Lets a token go with each call of a channel that brings none of its own."""
-    return [_OnUnary(token), _OnServerStream(token), _OnClientStream(token)]
+        return aio.insecure_channel(address, options=options)
+    return aio.secure_channel(address, credentials, options=options)
 
 
 def answered(error: aio.AioRpcError) -> Status | None:

@@ -35,7 +35,7 @@ from libs.common.errors import (
     Unavailable,
 )
 from libs.common.eventsourcing import Context
-from libs.common.rpc import TRACEPARENT_KEY, connect
+from libs.common.rpc import TRACEPARENT_KEY, open_channel
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings
 from libs.common.telemetry import tracing
@@ -63,6 +63,7 @@ from stepladder.performance.v1.facts_pb2 import (
     StreamFactsResponse,
 )
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder_client import connect
 from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS, as_person, as_system
 
 FACTS = facts_pb2.DESCRIPTOR.services_by_name["FactsService"]
@@ -241,7 +242,7 @@ async def test_an_answer_without_asking_who_may_is_a_fault(world: World) -> None
 )
 async def test_refusals_have_their_codes(world: World, kind: type[Refused], code: StatusCode) -> None:
     """Each kind of refusal arrives with its code, its sentence and its stable reason."""
-    world.facts.outcomes = [kind("THE_REASON", "it cannot be — 不行")] * 4  # as often as UNAVAILABLE is tried again
+    world.facts.outcomes = [kind("THE_REASON", "it cannot be — 不行")] * 5  # as often as UNAVAILABLE is tried again
     with pytest.raises(aio.AioRpcError) as caught:
         await world.record(a_request())
     assert (caught.value.code(), caught.value.details()) == (code, "it cannot be — 不行")
@@ -437,9 +438,9 @@ async def test_unavailable_is_tried_again(world: World) -> None:
 async def test_one_who_passes_calls_on_does_not_try_again(world: World) -> None:
     """A channel without retries leaves it to the caller's caller."""
     world.facts.outcomes = [Unavailable("LOG_UNAVAILABLE", "not now")]
-    async with connect(world.serving.address, retry=False, token=SYSTEM) as channel:
+    async with open_channel(world.serving.address) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
-            await FactsServiceStub(channel).RecordFacts(a_request())
+            await FactsServiceStub(channel).RecordFacts(a_request(), metadata=as_system())
     assert caught.value.code() == StatusCode.UNAVAILABLE
 
 

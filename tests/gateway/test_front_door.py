@@ -21,12 +21,13 @@ from libs.cli.envoy import Envoy
 from libs.cli.issuer import Issuer
 from libs.cli.nats_server import NatsServer
 from libs.common.auth import bearer
-from libs.common.rpc import answered, connect
+from libs.common.rpc import answered
 from libs.common.settings import Settings
 from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest, WatchEventsResponse
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
 from stepladder.performance.v1.directory_pb2 import ListTeamsRequest
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder_client import connect
 from tests.gateway.scim import fetch
 from tests.gateway.world import World, running_envoy, running_world
 from tests.tokens import ISSUER, as_person, as_system
