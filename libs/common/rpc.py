@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -29,7 +29,7 @@ from protovalidate import FieldPathPb as FieldPath
 from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
-from libs.common.access import Admission, admit
+from libs.common.access import admit
 from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
@@ -38,6 +38,8 @@ from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 from libs.common.texts import unreadable_texts
 from libs.common.wording import in_words
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
@@ -207,25 +209,42 @@ class _Method:
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
         async with (
-            _while_good(context.admission),
-            aclosing(self._function(request, self._of(request, context))) as responses,
+            aclosing(self._function(request, self._of(request, context))) as coming,
+            aclosing(self._while_good(coming, context)) as responses,
         ):
             async for response in responses:
                 await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws, context.admission), context), context)
+        return self._encoded(await self._function(self._all_valid(raws, context), context), context)
 
     def _of(self, request: Any, context: Context) -> Context:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
-    async def _all_valid(self, raws: AsyncIterable[bytes], admission: Admission) -> AsyncIterator[Message]:
-        number, coming = 0, aiter(raws)
+    async def _while_good(self, coming: AsyncIterable[T], context: Context) -> AsyncGenerator[T, None]:
+        """What comes, as long as the caller's token is good. Raises Unauthenticated.
+
+        What has come is done with before that: a message that is being written cannot be left, nor facts on their way
+        into the log.
+        """
+        each = aiter(coming)
         while True:
-            async with _while_good(admission):  # what has come is done with: it may be on its way into the log
-                raw = await anext(coming, None)
-            if raw is None:
+            try:
+                async with asyncio.timeout(context.admission.until - time.time()) as limit:
+                    one = await anext(each, None)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                message = "the token has expired; call again with a new one, from where the stream has ended"
+                raise Unauthenticated("TOKEN_EXPIRED", message) from None
+            if one is None:
                 return
+            await self._shell.tokens.caller(context.authorization)  # its key may have been withdrawn meanwhile
+            yield one
+
+    async def _all_valid(self, raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Message]:
+        number = 0
+        async for raw in self._while_good(raws, context):
             number += 1
             try:
                 request = self._valid(raw)
@@ -254,22 +273,6 @@ class _Method:
         if not context.admission.granted:  # somebody forgot to ask
             raise RuntimeError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
-
-
-@asynccontextmanager
-async def _while_good(admission: Admission) -> AsyncIterator[None]:
-    """Gives up when the caller's token ends: who was let on may have lost the right. Raises Unauthenticated."""
-    try:
-        async with asyncio.timeout(admission.until - time.time()) as limit:
-            yield
-    except TimeoutError:
-        if limit.expired():
-            raise Unauthenticated(
-                "TOKEN_EXPIRED",
-                "the token has expired; get a new one and call again: from the last position that you have, or with "
-                "what was not confirmed",
-            ) from None
-        raise
 
 
 def field_path(field: FieldPath | None) -> str:

@@ -181,7 +181,7 @@ async def _wrongly_told(channel: aio.Channel, method: MethodDescriptor, one: Ask
     ended = await ask(channel, method, one.there, caller.metadata)
     told_nothing = ended.how == ("OK", "") and reads(method) and not ended.answer.ListFields()
     if not (ended.how in REFUSED or told_nothing):
-        return f"is let on though the row does not name them, {ended.how}"
+        return f"the words of its row do not name them, {ended.how}"
     if one.there != one.none and await ask(channel, method, one.none, caller.metadata) != ended:
         return "hears whether there is something"
     return ""
@@ -191,4 +191,4 @@ async def _wrongly_refused(channel: aio.Channel, method: MethodDescriptor, one: 
     """What is wrong where a caller should be let on; empty: nothing."""
     seconds = WATCHING_SECONDS if method.server_streaming else None
     ended = await ask(channel, method, one.there, caller.metadata, seconds)
-    return f"is named by the row, {ended}" if ended.how in {*REFUSED, INVALID, FAULT} else ""
+    return f"the words of its row name them, {ended}" if ended.how in {*REFUSED, INVALID, FAULT} else ""
