@@ -222,10 +222,10 @@ class _Method:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
     async def _while_good(self, coming: AsyncIterable[T], context: Context) -> AsyncGenerator[T, None]:
-        """What comes, as long as the caller's token is good. Raises Unauthenticated.
+        """What comes, as long as the caller's token is good: who was let on may have lost the right.
 
-        What has come is done with before that: a message that is being written cannot be left, nor facts on their way
-        into the log.
+        Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
+        write grpc sends nothing more, not even how the call ended. Raises Unauthenticated.
         """
         each = aiter(coming)
         while True:
@@ -235,8 +235,11 @@ class _Method:
             except TimeoutError:
                 if not limit.expired():
                     raise
-                message = "the token has expired; call again with a new one, from where the stream has ended"
-                raise Unauthenticated("TOKEN_EXPIRED", message) from None
+                raise Unauthenticated(
+                    "TOKEN_EXPIRED",
+                    "the token has expired; get a new one and call again: from the last position that you have, or "
+                    "with what was not confirmed",
+                ) from None
             if one is None:
                 return
             await self._shell.tokens.caller(context.authorization)  # its key may have been withdrawn meanwhile

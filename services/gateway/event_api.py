@@ -49,11 +49,7 @@ class EventApi:
     """Implements stepladder.gateway.v1.EventService. All its streams share one reading of EVENTS."""
 
     def __init__(
-        self,
-        service: Service,
-        stream: Stream,
-        reaches: Reaches,
-        publications: Mapping[str, Publication],
+        self, service: Service, stream: Stream, reaches: Reaches, publications: Mapping[str, Publication]
     ) -> None:
         """`stream` is EVENTS."""
         self._service = service
