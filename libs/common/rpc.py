@@ -224,8 +224,8 @@ class _Method:
     async def _while_good(self, coming: AsyncIterable[T], context: Context) -> AsyncGenerator[T, None]:
         """What comes, as long as the caller's token is good: who was let on may have lost the right.
 
-        Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
-        write grpc sends nothing more, not even how the call ended. Raises Unauthenticated.
+        Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a
+        cancelled write grpc sends nothing more, not even how the call ended. Raises Unauthenticated.
         """
         each = aiter(coming)
         while True:
