@@ -28,7 +28,7 @@ class Relation(Enum):
 
 
 ROLES = {"hr": Relation.HR, "qa": Relation.QA, "executive": Relation.EXECUTIVE}
-"""By job family: the directory's word for a role, until callers come with tokens that say it."""
+"""By job family: the directory's word for a role."""
 
 NEED_TO_KNOW = frozenset({Relation.SELF, Relation.LEAD, Relation.HR})
 """Who may know what is sensitive of an employee: it does not flow up through managers."""

@@ -84,12 +84,14 @@ class OneRequest(WSGIApplication):
     def check_auth(self, request: ScimRequest) -> None:  # noqa: ARG002 - the token came with it
         """The token is verified here, and by the performance service again."""
         asked = asyncio.run_coroutine_threadsafe(self._front.tokens.caller(self._authorization), self._front.loop)
+        caller = None
         try:
-            admission = admit(RULE, asked.result())
-        except Unauthenticated as error:
-            raise UnauthorizedException(detail=_said(error)) from error
-        except Forbidden as error:
-            raise ForbiddenException(detail=_said(error)) from error
+            caller = asked.result()
+            admission = admit(RULE, caller)
+        except (Unauthenticated, Forbidden) as error:
+            logger.info("call_refused", method=PATH, reason=error.reason, actor=caller.actor if caller else None)
+            kind = UnauthorizedException if isinstance(error, Unauthenticated) else ForbiddenException
+            raise kind(detail=_said(error)) from error
         except Refused as error:
             raise Away(detail=_said(error)) from error
         if not admission.granted:

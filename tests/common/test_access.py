@@ -56,6 +56,15 @@ def test_people_are_let_on_to_be_asked_what_they_are() -> None:
     assert read.granted
 
 
+def test_a_system_may_by_its_role_whatever_a_call_is_about() -> None:
+    """A person is asked anew what they are each time."""
+    told, read = admit("a.Service/Tell", LOADER, ROWS), admit("a.Service/Read", PERSON, ROWS)
+    assert told.admits(())
+    assert read.admits({"self"})
+    assert read.granted
+    assert not read.admits({"manager"})
+
+
 def test_nothing_is_granted_by_itself() -> None:
     assert not Admission().admits({"self", "hr"})
 

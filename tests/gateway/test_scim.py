@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.cli.envoy import Envoy
 from libs.common.access import ROLES
@@ -368,6 +369,17 @@ async def test_the_access_matrix(scim: Scim) -> None:
             none = await scim.ask(method, path.replace(user["id"], "none").replace(team["id"], "none"), token=token)
             assert (none.status, none.json) == (answer.status, answer.json), "hears whether there is something"
         assert (await scim.ask(method, path, body)).status not in {401, 403, 500}, (method, path)
+
+
+async def test_a_refusal_is_logged(scim: Scim) -> None:
+    """Who, and why."""
+    with capture_logs() as logs:
+        for token in ("nonsense", ISSUER.person("li")):
+            await scim.ask("GET", "/Users", token=token)
+    assert [(one["reason"], one["actor"]) for one in logs if one["event"] == "call_refused"] == [
+        ("TOKEN_INVALID", None),
+        ("NOT_FOR_PEOPLE", "user:li"),
+    ]
 
 
 async def test_urls_are_those_that_the_client_called(scim: Scim) -> None:
