@@ -1,6 +1,8 @@
 """The shell around every gRPC method: decoding, field rules, context, span and the mapping of errors, in one place."""
 
+import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
@@ -8,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -27,7 +29,7 @@ from protovalidate import FieldPathPb as FieldPath
 from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
-from libs.common.access import admit
+from libs.common.access import Admission, admit
 from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
@@ -70,6 +72,8 @@ _ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
 """Of a larger request only the first violation is looked for: 4 MB can hold a million of them, at 13 us each."""
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 Standing = Callable[[Context], Awaitable[Collection[str]]]
@@ -205,18 +209,18 @@ class _Method:
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
         async with aclosing(self._function(request, self._of(request, context))) as responses:
-            async for response in responses:
+            async for response in _while_good(responses, context.admission):
                 await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws), context), context)
+        return self._encoded(await self._function(self._all_valid(raws, context.admission), context), context)
 
     def _of(self, request: Any, context: Context) -> Context:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
-    async def _all_valid(self, raws: AsyncIterable[bytes]) -> AsyncIterator[Message]:
+    async def _all_valid(self, raws: AsyncIterable[bytes], admission: Admission) -> AsyncIterator[Message]:
         number = 0
-        async for raw in raws:
+        async for raw in _while_good(aiter(raws), admission):
             number += 1
             try:
                 request = self._valid(raw)
@@ -245,6 +249,29 @@ class _Method:
         if not context.admission.granted:  # somebody forgot to ask
             raise RuntimeError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
+
+
+async def _while_good(messages: AsyncIterator[T], admission: Admission) -> AsyncIterator[T]:
+    """Each message, until the caller's token ends: who was let on may have lost the right. Raises Unauthenticated.
+
+    Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
+    write grpc sends nothing more, not even how the call ended.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(admission.until - time.time()) as limit:
+                message = await anext(messages, None)
+        except TimeoutError:
+            if limit.expired():
+                raise Unauthenticated(
+                    "TOKEN_EXPIRED",
+                    "the token has expired; get a new one and call again: from the last position that you have, or "
+                    "with what was not confirmed",
+                ) from None
+            raise
+        if message is None:
+            return
+        yield message
 
 
 def field_path(field: FieldPath | None) -> str:

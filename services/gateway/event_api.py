@@ -67,7 +67,7 @@ class EventApi:
         self, request: pb.WatchEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchEventsResponse]:
         after = request.after if request.HasField("after") else None
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 yield pb.WatchEventsResponse(events=[one.answer for one in events], position=position)
 
@@ -76,7 +76,7 @@ class EventApi:
         if context.last_event_id:
             after = _position_in(context.last_event_id)
         beginning = b"retry: %d\n" % RETRY_MILLISECONDS
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 # Without an event, an id alone: whoever connects again goes on behind it.
                 frames = b"".join(one.frame for one in events) or b": here\nid: %d\n\n" % position
@@ -84,7 +84,7 @@ class EventApi:
                 beginning = b""
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
-        asked, sight = wanted(request, self._types), self._sight(context)
+        asked, sight = wanted(request.filter, self._types), self._sight(context)
         start = page_start(request)
         position = int(start[0]) if start else request.after
         end = (await self._stream.state()).last

@@ -5,9 +5,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -20,7 +22,8 @@ from grpc_status import rpc_status
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from libs.common.auth import bearer
+from libs.cli.issuer import LASTS_SECONDS
+from libs.common.auth import LEEWAY_SECONDS, bearer
 from libs.common.errors import (
     AlreadyExists,
     Conflict,
@@ -188,6 +191,32 @@ async def test_implementation_gets_request_and_context(world: World) -> None:
     answer = await world.record(request, metadata=bearer(ISSUER.system("anna@example.com")))
     assert answer.recorded == 1
     assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "system:anna@example.com", "r-1", request)]
+
+
+async def test_a_stream_ends_with_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it answers or takes what is sent; a call that is under way is answered."""
+    left = LASTS_SECONDS + LEEWAY_SECONDS - 1
+    monkeypatch.setattr("libs.common.rpc.time", SimpleNamespace(time=lambda: time.time() + left))
+    answers = OperationsServiceStub(world.channel).RebuildFollower(
+        RebuildFollowerRequest(service="coaching", follower="plans")
+    )
+    for ended in (read_all(answers), wait_for(FactsServiceStub(world.channel).StreamFacts())):
+        with pytest.raises(aio.AioRpcError) as caught:
+            async with asyncio.timeout(30):
+                await ended
+        assert caught.value.code() is StatusCode.UNAUTHENTICATED
+        assert details(caught.value)[0].reason == "TOKEN_EXPIRED"
+        assert "call again" in str(caught.value.details())
+    assert (await world.record(a_request())).recorded == 1
+
+
+async def read_all(answers: AsyncIterable[object]) -> None:
+    async for _ in answers:
+        pass
+
+
+async def wait_for(answer: Awaitable[object]) -> None:
+    await answer
 
 
 async def test_an_answer_without_asking_who_may_is_a_fault(world: World) -> None:
