@@ -10,7 +10,7 @@ import { EventSource } from "eventsource";
 
 const [kept] = process.argv.slice(2);
 const type = "stepladder.performance.team-created.v1";
-const query = new URLSearchParams({ types: type, after: existsSync(kept) ? readFileSync(kept, "utf8") : "0" });
+const query = new URLSearchParams({ "filter.types": type, after: existsSync(kept) ? readFileSync(kept, "utf8") : "0" });
 const url = `http://${process.env.STEPLADDER ?? "127.0.0.1:8080"}/v1/events:stream?${query}`;
 const headers = { authorization: `Bearer ${process.env.TOKEN}` };
 

@@ -8,16 +8,16 @@ After `make up`:
 import asyncio
 import os
 
-from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter, WatchEventsRequest
 from stepladder_client import connect, watch_events
 
 ADDRESS = os.environ.get("STEPLADDER", "127.0.0.1:8080")
 
 
 async def main() -> None:
-    request = WatchEventsRequest(types=["stepladder.performance.team-created.v1"], after=0)
+    teams = EventFilter(types=["stepladder.performance.team-created.v1"])
     async with connect(ADDRESS, os.environ["TOKEN"]) as channel:
-        async for position, event in watch_events(channel, request):
+        async for position, event in watch_events(channel, WatchEventsRequest(filter=teams, after=0)):
             print(position, event["type"], event["subject"], flush=True)
 
 

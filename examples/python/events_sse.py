@@ -14,7 +14,7 @@ from pathlib import Path
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 
 URL = f"http://{os.environ.get('STEPLADDER', '127.0.0.1:8080')}/v1/events:stream"
-QUERY = {"types": "stepladder.performance.team-created.v1"}
+QUERY = {"filter.types": "stepladder.performance.team-created.v1"}
 
 
 async def read(answer: ClientResponse, kept: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from grpc import aio
 
 from libs.cli.envoy import Envoy
+from libs.common.auth import LEEWAY_SECONDS
 from services.gateway.__main__ import open_gateway
-from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter, WatchEventsRequest
 from stepladder_client import Failed, InvalidArgument, PermissionDenied, Unauthenticated, connect, watch_events
 from tests.gateway.publishing import Log, open_log
+from tests.gateway.webhook_world import until
 from tests.gateway.world import running_envoy
 from tests.servers import running_nats
 from tests.tokens import ISSUER
@@ -65,7 +67,7 @@ async def test_a_gateway_that_stops_and_starts(envoy: Envoy, log: Log, channel: 
     """What happened before, while it was away and after is given once, in order, of the team that was asked for."""
     async with open_gateway(envoy.settings):
         anna, bert = await person(log, "riga"), await person(log, "oslo")
-        asked = WatchEventsRequest(types=[FACT], team_id="riga", after=await end(log))
+        asked = WatchEventsRequest(filter=EventFilter(types=[FACT], team_id="riga"), after=await end(log))
         before = asked.SerializeToString()
         events = watch_events(channel, asked)
         await log.fact(anna, source="before")
@@ -137,13 +139,31 @@ async def test_a_line_that_is_cut(envoy: Envoy, log: Log) -> None:
     assert found == [(start + number + 1, f"s{number}") for number in range(20 * rounds)]
 
 
+async def test_a_token_that_ends(envoy: Envoy, log: Log) -> None:
+    """The stream goes on with the next one."""
+    last = [3600, 5 - LEEWAY_SECONDS]
+
+    def token() -> str:
+        return ISSUER.system("tests", ["events"], seconds=last.pop())
+
+    async with open_gateway(envoy.settings), connect(f"127.0.0.1:{envoy.settings.public_port}", token) as channel:
+        anna = await person(log, "riga")
+        async with aclosing(watch_events(channel, WatchEventsRequest(after=await end(log)))) as events:
+            await log.fact(anna, source="first")
+            assert source((await anext(events))[1]) == "first"
+            second = asyncio.ensure_future(anext(events))
+            await until(lambda: not last)
+            await log.fact(anna, source="second")
+            assert source((await second)[1]) == "second"
+
+
 @pytest.mark.parametrize(
     ("token", "asked", "kind", "reason"),
     [
         ("", WatchEventsRequest(), Unauthenticated, "TOKEN_MISSING"),
         (ISSUER.system("tests", ["facts"]), WatchEventsRequest(), PermissionDenied, "ROLE_MISSING"),
-        (READER, WatchEventsRequest(types=["nothing"]), InvalidArgument, "UNKNOWN_EVENT_TYPE"),
-        (READER, WatchEventsRequest(team_id="A team"), InvalidArgument, "INVALID_FIELDS"),
+        (READER, WatchEventsRequest(filter=EventFilter(types=["nothing"])), InvalidArgument, "UNKNOWN_EVENT_TYPE"),
+        (READER, WatchEventsRequest(filter=EventFilter(team_id="A team")), InvalidArgument, "INVALID_FIELDS"),
         (READER, WatchEventsRequest(after=10**9), InvalidArgument, "POSITION_NOT_REACHED"),
     ],
 )

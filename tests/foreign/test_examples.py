@@ -58,7 +58,7 @@ async def history(call: Call, last: str) -> list[str]:
     """What was published of the teams, as examples print it, once it ends with a certain one."""
     async with asyncio.timeout(60):
         while True:
-            events = (await call("GET", f"events?types={TEAM_CREATED}&pageSize=1000")).get("events", [])
+            events = (await call("GET", f"events?filter.types={TEAM_CREATED}&pageSize=1000")).get("events", [])
             told = [f"{one['position']} {TEAM_CREATED} {one['event']['subject']}" for one in events]
             if told and told[-1].endswith(f" team/{last}"):
                 return told
@@ -98,7 +98,7 @@ async def test_webhooks(name: str, call: Call) -> None:
     """What was delivered is verified and taken, by `standardwebhooks` of both languages; what is forged is not."""
     port, language = free_port(), Path(name).parent.name
     address = f"http://127.0.0.1:{port}/events"
-    webhook = {"webhookId": language, "url": address, "types": [TEAM_CREATED]}
+    webhook = {"webhookId": language, "url": address, "filter": {"types": [TEAM_CREATED]}}
     secret = (await call("POST", "webhooks", {"requestId": f"make-{language}", "webhook": webhook}))["secret"]
     async with (
         running(*example(name), WEBHOOK_SECRET=secret, PORT=str(port)) as program,

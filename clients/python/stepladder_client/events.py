@@ -11,7 +11,7 @@ from grpc import StatusCode, aio
 
 from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
-from stepladder_client.errors import Failed, typed
+from stepladder_client.errors import Failed, Unauthenticated, typed
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 """How long the first pause before connecting again is at most, and any; they double, with jitter."""
@@ -24,8 +24,9 @@ async def watch_events(
 ) -> AsyncGenerator[tuple[int, dict[str, Any]], None]:
     """Positions and CloudEvents (as in JSON) as they happen, in order and each once; it never ends by itself.
 
-    `request` says which (types, a team, an employee) and behind which position (`after`; left out: the next to come).
+    `request` says which (its `filter`) and behind which position (`after`; left out: the next to come).
     Where the stream ends or cannot be had for the moment, it is opened again behind the last event, after a pause.
+    With the token that opened it, it ends: give `connect` a function that gets a new one.
     Keep the position of what you have done, and begin `after` it when your program starts again.
 
     Raises what would come of every attempt, among others: `PermissionDenied`; `Unauthenticated`; `InvalidArgument` with
@@ -36,17 +37,19 @@ async def watch_events(
         asked.CopyFrom(request)
     pause = FIRST_PAUSE_SECONDS
     while True:
+        opened = False
         call = EventServiceStub(channel).WatchEvents(asked)
         try:
             async for answer in call:
-                pause = FIRST_PAUSE_SECONDS
+                opened, pause = True, FIRST_PAUSE_SECONDS
                 for one in answer.events:
                     yield one.position, MessageToDict(one.event)
                 asked.after = answer.position
             cause = "it ended"
         except aio.AioRpcError as error:
             failed = typed(error)
-            if not _may_pass(failed):
+            token_ended = opened and isinstance(failed, Unauthenticated)
+            if not (token_ended or _may_pass(failed)):
                 raise failed from error
             cause = str(failed)
         finally:
