@@ -55,6 +55,13 @@ def running_system(folder: Path, settings: Settings) -> Iterator[Embedded]:
             thread.submit(runner.run, opened.__aexit__(None, None, None)).result()
 
 
+def log_of(system: Embedded, user: str) -> str:
+    """Where a user of a system's log connects."""
+    server = system.servers["nats-server"]
+    assert isinstance(server, NatsServer)
+    return server.url_of(user)
+
+
 @contextmanager
 def running_nats(folder: Path, nodes: int) -> Iterator[list[NatsServer]]:
     """One node, or a cluster of three, with the streams set up."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from libs.cli.embedded import CannotStart, migrate_all
+from libs.cli.nats_server import USERS
 from libs.cli.progress import progress
 from libs.common.eventsourcing import is_id
 from libs.common.jetstream import connect as connect_log
@@ -110,6 +111,8 @@ async def add_subscriber(name: str, team: str) -> None:
     """Makes the consumer by which a system outside reads the public events; prints its account for nats-server."""
     if not re.fullmatch(_ID, name):
         raise CannotStart("a subscriber's name is 1 to 40 lower-case letters, digits or hyphens, such as hr-platform")
+    if name in USERS:
+        raise CannotStart(f"nats-server has a user {name} of its own: call the subscriber something else")
     if team and not is_id(team):
         raise CannotStart(f"{team} is no team's id")
     subject = f"{STREAMS[EVENTS]}.*.*.*.{team}.*" if team else f"{STREAMS[EVENTS]}.>"

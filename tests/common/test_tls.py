@@ -1,5 +1,6 @@
 """TLS inside the system: both sides show a certificate of the authority, or there is no connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
-from libs.cli.nats_server import NatsServer
+from libs.cli.nats_server import NatsServer, new_passwords
 from libs.common.jetstream import check_configuration, create_streams
 from libs.common.jetstream import connect as connect_log
 from libs.common.rpc import connect
 from libs.common.server import Serving, serve
 from libs.common.settings import Settings
+from libs.common.streams import LOG, NoAnswer, NoResponders
 from libs.common.tls import channel_credentials, client_context
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from tests.common.test_rpc import FACTS, LATE, Facts, a_request
 from tests.tokens import SYSTEM, TOKEN_KEYS
+
+ROOT = Path(__file__).parents[2]
 
 
 class Authority:
@@ -128,32 +132,50 @@ def test_tls_needs_all_three(tmp_path: Path) -> None:
         Settings(tls_certificate=whole.tls_certificate, tls_key=whole.tls_key)
 
 
-class NatsWithTls(NatsServer):
-    """Takes connections only of who shows a certificate of the authority."""
-
-    settings: Settings
+class InstalledNats(NatsServer):
+    """As an installation runs it, at ports of its own."""
 
     def _configuration(self, ports: Path) -> str:
-        ours = self.settings
-        files = f'cert_file: "{ours.tls_certificate}", key_file: "{ours.tls_key}", ca_file: "{ours.tls_authority}"'
-        return f"{super()._configuration(ports)}tls {{ {files}, verify: true }}\n"
+        super()._configuration(ports)  # lays the accounts beside it
+        installed = (ROOT / "deploy" / "nats" / "nats-server.conf").read_text()
+        own = installed.replace("0.0.0.0:4222", "127.0.0.1:-1").replace("0.0.0.0:8222", "127.0.0.1:-1")
+        return f'{own}ports_file_dir: "{ports}"\n'
+
+    @property
+    def monitor_url(self) -> str:
+        return f"https://127.0.0.1:{self.monitor_port}"
+
+    def _healthy(self) -> bool:
+        return True
 
 
-async def test_the_log_by_tls(tmp_path: Path) -> None:
-    """Connections to nats-server show the same certificate; without one there is none."""
+async def test_the_log_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections to nats-server and its monitoring show the same certificate; without one there is none."""
     settings = Authority("ours").issue(tmp_path / "tls")
-    server = NatsWithTls(tmp_path / "nats")
-    server.settings = settings
+    for name in ("tls_certificate", "tls_key", "tls_authority"):
+        monkeypatch.setenv(f"STEPLADDER_{name.upper()}", getattr(settings, name))
+    monkeypatch.setenv("STEPLADDER_INSTANCE", "nats-0")
+    monkeypatch.setenv("NATS_STORE", str(tmp_path / "store"))
+    server = InstalledNats(tmp_path / "nats", passwords=new_passwords())
     server.start()
     try:
         server.wait_ready()
-        client = await connect_log(server.url, "test", client_context(settings))
-        await create_streams(client, replicas=1)
-        await check_configuration(client, 1, server.monitor_url)
+        tls = client_context(settings)
+        client = await connect_log(server.url_of("setup"), "setup", tls)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await create_streams(client, replicas=1)
+                    break
+                except (NoAnswer, NoResponders):  # its store is not open yet
+                    await asyncio.sleep(0.05)
+        await client.close()
+        client = await connect_log(server.url_of("coaching"), "coaching", tls)
+        await check_configuration(client, 1, server.monitor_url, tls, streams=(LOG,))
         await client.close()
         stranger = Authority("another").issue(tmp_path / "other")
         with pytest.raises((OSError, TimeoutError)):
-            await connect_once(server.url, stranger)
+            await connect_once(server.url_of("coaching"), stranger)
     finally:
         server.stop()
 
