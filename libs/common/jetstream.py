@@ -166,8 +166,8 @@ async def check_configuration(
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
 
     It is raised, too, when the user may not even ask. `monitor_url` is where the server's monitoring tells how it is
-    configured. Raises OSError when it does not answer, NoAnswer or NoResponders when the streams do not, the latter also
-    while the server has yet to open its store.
+    configured. Raises OSError when it does not answer, NoAnswer or NoResponders when the streams do not, the latter
+    also while the server has yet to open its store.
     """
     varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
     config = varz.get("jetstream", {}).get("config")
