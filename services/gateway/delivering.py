@@ -176,7 +176,7 @@ class Endpoint:
         if not await self._begin(positions):
             return
         self._waits = await tools.deliveries.count_waiting(webhook_id)
-        subjects = wanted_by(state.webhook).subjects()
+        subjects = wanted_by(state.webhook.filter).subjects()
         feed = await stack.enter_async_context(tools.events.feed(subjects, positions[LIVE]))
         live = Lane(LIVE, feed, positions[LIVE])
         redeliveries = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.api.httpbody_pb2 import HttpBody
 
+from libs.common.auth import Tokens
 from libs.common.contracts import load_contracts
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -49,11 +50,17 @@ class EventApi:
     """Implements stepladder.gateway.v1.EventService. All its streams share one reading of EVENTS."""
 
     def __init__(
-        self, service: Service, stream: Stream, reaches: Reaches, publications: Mapping[str, Publication]
+        self,
+        service: Service,
+        stream: Stream,
+        tokens: Tokens,
+        reaches: Reaches,
+        publications: Mapping[str, Publication],
     ) -> None:
         """`stream` is EVENTS."""
         self._service = service
         self._stream = stream
+        self._tokens = tokens
         self._reaches = reaches
         self._types = types_of(publications.values())
         self._audiences = {one.type: one.audience for one in publications.values()}
@@ -67,7 +74,7 @@ class EventApi:
         self, request: pb.WatchEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchEventsResponse]:
         after = request.after if request.HasField("after") else None
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 yield pb.WatchEventsResponse(events=[one.answer for one in events], position=position)
 
@@ -76,7 +83,7 @@ class EventApi:
         if context.last_event_id:
             after = _position_in(context.last_event_id)
         beginning = b"retry: %d\n" % RETRY_MILLISECONDS
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 # Without an event, an id alone: whoever connects again goes on behind it.
                 frames = b"".join(one.frame for one in events) or b": here\nid: %d\n\n" % position
@@ -84,7 +91,7 @@ class EventApi:
                 beginning = b""
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
-        asked, sight = wanted(request, self._types), self._sight(context)
+        asked, sight = wanted(request.filter, self._types), self._sight(context)
         start = page_start(request)
         position = int(start[0]) if start else request.after
         end = (await self._stream.state()).last
@@ -145,6 +152,7 @@ class EventApi:
             try:
                 while not self._stopping:
                     heard = await listener.next(BATCH, HEARTBEAT_SECONDS)
+                    await self._tokens.caller(context.authorization)  # may have expired, or its key been withdrawn
                     came = [one.outcome for one in heard if isinstance(one.outcome, PublicEvent)]
                     events = [one for one in (await sight.shown(came) if sight else came) if asked.takes(one)]
                     position = heard[-1].position if heard else position
