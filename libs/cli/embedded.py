@@ -87,6 +87,8 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
 
     The settings' addresses are taken as they are; where things are stored is the folder. Raises CannotStart.
     """
+    if settings.tls_certificate:
+        raise CannotStart(f"this runs on one machine, in plain text: unset the variables {PREFIX}TLS_*")
     folder = folder.absolute()
     for part in ("logs", "nats"):
         (folder / part).mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from libs.common.jetstream import create_consumer, create_streams
 from libs.common.operations import troubles
 from libs.common.settings import PREFIX, Settings, load_settings
 from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
-from libs.common.tls import client_context
+from libs.common.tls import channel_credentials, client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder_client import connect
@@ -35,7 +35,8 @@ LOG_SECONDS = 60.0
 @asynccontextmanager
 async def operations(token: str) -> AsyncIterator[OperationsServiceStub]:
     """The gateway's OperationsService, which answers for every service."""
-    async with connect(load_settings().gateway_address, token=token) as channel:
+    settings = load_settings()
+    async with connect(settings.gateway_address, token, credentials=channel_credentials(settings)) as channel:
         yield OperationsServiceStub(channel)
 
 
