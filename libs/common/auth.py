@@ -114,10 +114,11 @@ class Tokens:
     async def _refresh(self, unknown: str = "") -> None:
         """Asks for the issuer's keys when it is time, or for a key that is not known.
 
-        An issuer that is away for a while locks nobody out: its last keys are good until it answers. Raises Unavailable
+        An issuer that is away or slow locks nobody out: its last keys are good until it answers. Raises Unavailable
         when there never were any.
         """
-        if not unknown and time.monotonic() - self._got < KEYS_LAST_SECONDS:
+        fresh = time.monotonic() - self._got < KEYS_LAST_SECONDS
+        if not unknown and (fresh or (self._keys and self._asking.locked())):
             return
         async with self._asking:
             now = time.monotonic()

@@ -5,12 +5,12 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -72,6 +72,8 @@ _ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
 """Of a larger request only the first violation is looked for: 4 MB can hold a million of them, at 13 us each."""
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 Standing = Callable[[Context], Awaitable[Collection[str]]]
@@ -206,11 +208,8 @@ class _Method:
 
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
-        async with (
-            _while_good(context.admission),
-            aclosing(self._function(request, self._of(request, context))) as responses,
-        ):
-            async for response in responses:
+        async with aclosing(self._function(request, self._of(request, context))) as responses:
+            async for response in _while_good(responses, context.admission):
                 await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
@@ -220,12 +219,8 @@ class _Method:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
     async def _all_valid(self, raws: AsyncIterable[bytes], admission: Admission) -> AsyncIterator[Message]:
-        number, coming = 0, aiter(raws)
-        while True:
-            async with _while_good(admission):  # what has come is done with: it may be on its way into the log
-                raw = await anext(coming, None)
-            if raw is None:
-                return
+        number = 0
+        async for raw in _while_good(aiter(raws), admission):
             number += 1
             try:
                 request = self._valid(raw)
@@ -256,20 +251,27 @@ class _Method:
         return reply.SerializeToString()
 
 
-@asynccontextmanager
-async def _while_good(admission: Admission) -> AsyncIterator[None]:
-    """Gives up when the caller's token ends: who was let on may have lost the right. Raises Unauthenticated."""
-    try:
-        async with asyncio.timeout(admission.until - time.time()) as limit:
-            yield
-    except TimeoutError:
-        if limit.expired():
-            raise Unauthenticated(
-                "TOKEN_EXPIRED",
-                "the token has expired; get a new one and call again: from the last position that you have, or with "
-                "what was not confirmed",
-            ) from None
-        raise
+async def _while_good(messages: AsyncIterator[T], admission: Admission) -> AsyncIterator[T]:
+    """Each message, until the caller's token ends: who was let on may have lost the right. Raises Unauthenticated.
+
+    Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
+    write grpc sends nothing more, not even how the call ended.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(admission.until - time.time()) as limit:
+                message = await anext(messages, None)
+        except TimeoutError:
+            if limit.expired():
+                raise Unauthenticated(
+                    "TOKEN_EXPIRED",
+                    "the token has expired; get a new one and call again: from the last position that you have, or "
+                    "with what was not confirmed",
+                ) from None
+            raise
+        if message is None:
+            return
+        yield message
 
 
 def field_path(field: FieldPath | None) -> str:

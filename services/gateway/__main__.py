@@ -145,8 +145,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         people, webhooks = People(metadata), Webhooks(metadata)
         at_people, at_webhooks = service.follow(people), service.follow(webhooks)
         public = JetStreamStream(service.client, streams.EVENTS)
-        tokens = Tokens(settings)
-        events = EventApi(service, public, tokens, Reaches(service, people, at_people), published)
+        events = EventApi(service, public, Reaches(service, people, at_people), published)
         relay = Relay(service.stream, public, EVENTS, service.engine, service.day)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         tools = Tools(
@@ -175,7 +174,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         await stack.enter_async_context(in_background(relay.run(), Delivering(tools, at_webhooks).run()))
         directory = await stack.enter_async_context(open_channel(settings.performance_address, credentials))
         await stack.enter_async_context(
-            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), tokens)
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
         )
         serving = await stack.enter_async_context(
             service.serving(implementations, operations=OperationsApi(services), behind=behind)
