@@ -28,7 +28,8 @@ from libs.common.days import timestamp
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import Fenced
 from services.gateway.retrying import Standing, Verdict
-from stepladder.gateway.v1.webhook_pb2 import Attempt, ListAttemptsRequest
+from stepladder.common.v1.operations_pb2 import WebhookBacklog
+from stepladder.gateway.v1.webhook_pb2 import Attempt, ListAttemptsRequest, Webhook
 
 LIVE = 0
 """The lane of what is new; redeliveries have lanes of their own, by their numbers."""
@@ -211,6 +212,22 @@ class Deliveries:
             query = query.where(columns.number < start[0])
         found = await all_rows(self._engine, query.limit(page_size(request) + 1))
         return [_attempt(row._mapping) for row in found]
+
+    async def backlog(self, webhooks: Table) -> WebhookBacklog:
+        """What waits for all webhooks; `webhooks` are the read model's rows of them."""
+        state, same = webhooks.c.state, webhooks.c.webhook_id
+        states = select(state, func.count(), func.count(self.standings.c.failing_since)).group_by(state)
+        states = states.outerjoin_from(webhooks, self.standings, self.standings.c.webhook_id == same)
+        waits = select(func.count(), func.min(self.waiting.c.first_time)).where(state == int(Webhook.STATE_ACTIVE))
+        waits = waits.join_from(self.waiting, webhooks, self.waiting.c.webhook_id == same)
+        async with self._engine.connect() as rows:
+            found = {of: (count, failing) for of, count, failing in await rows.execute(states)}
+            waiting, oldest = (await rows.execute(waits)).one()
+        active, failing = found.get(int(Webhook.STATE_ACTIVE), (0, 0))
+        paused, _ = found.get(int(Webhook.STATE_PAUSED), (0, 0))
+        return WebhookBacklog(
+            active=active, failing=failing, paused=paused, waiting=waiting, oldest_time=oldest and timestamp(oldest)
+        )
 
     async def forget(self, webhook_id: str) -> None:
         """Removes everything of a webhook that is deleted."""

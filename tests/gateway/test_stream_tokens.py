@@ -23,11 +23,17 @@ from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest
 from tests.gateway.webhook_world import START, open_world
 
 
+def believe(issuer: Issuer, keys: Path) -> None:
+    """Nobody but the issuer."""
+    keys.write_text(issuer.keys)
+
+
 async def test_a_stream_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens behind that is not told; here the issuer has withdrawn the key."""
-    settings = Settings(token_keys=str(tmp_path / "jwks.json"))
+    keys = tmp_path / "jwks.json"
+    settings = Settings(token_keys=str(keys))
     ours, another = (Issuer(ec.generate_private_key(ec.SECP256R1()), settings) for _ in range(2))
-    Path(settings.token_keys).write_text(ours.keys)
+    believe(ours, keys)
     token = f"Bearer {ours.system('bi', ['events'])}"
     admission = admit("stepladder.gateway.v1.EventService/WatchEvents", Caller("system:bi", frozenset({"events"})))
     context = Context(now=START, today=START.date(), actor="system:bi", admission=admission, authorization=token)
@@ -41,7 +47,7 @@ async def test_a_stream_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.
             assert len((await anext(answers)).events) == 1
             monkeypatch.setattr(auth, "KEYS_LAST_SECONDS", 0.0)
             monkeypatch.setattr(auth, "ASK_AGAIN_SECONDS", 0.0)
-            Path(settings.token_keys).write_text(another.keys)
+            believe(another, keys)
             await world.happen()
             with pytest.raises(Unauthenticated):
                 await anext(answers)

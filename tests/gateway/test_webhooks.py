@@ -5,7 +5,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -547,6 +547,26 @@ async def test_operators(world: World, receiver: Receiver) -> None:
     assert refused.value.reason == "ROLE_MISSING"
     with pytest.raises(NotFound):
         await world.call("GetWebhook", pb.GetWebhookRequest(webhook_id="none"), "system:ops", "operator")
+
+
+async def test_what_operators_see_of_all(world: World, receiver: Receiver, other: Receiver) -> None:
+    """How many work, fail and are paused, and what waits for those that are not paused."""
+    receiver.behaviour = lambda _: status(500)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.create(other, "erp")
+        await world.create(other, "bi")
+        await world.call("PauseWebhook", pb.PauseWebhookRequest(webhook_id="erp", reason="maintenance"))
+        await world.happen(2, employee="anna")
+        await until(lambda: _waiting(world, 2))
+        await until(lambda: len(other.taken) == 2)
+        backlog = await world.tools.deliveries.backlog(world.tools.webhooks.webhooks)
+        assert (backlog.active, backlog.failing, backlog.paused, backlog.waiting) == (2, 1, 1, 2)
+        assert backlog.oldest_time.ToDatetime(UTC) == world.clock[0]
+        await world.call("PauseWebhook", pb.PauseWebhookRequest(webhook_id="hr", reason="maintenance"))
+    backlog = await world.tools.deliveries.backlog(world.tools.webhooks.webhooks)
+    assert (backlog.active, backlog.failing, backlog.paused, backlog.waiting) == (1, 0, 2, 0)
+    assert not backlog.HasField("oldest_time")
 
 
 async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> None:
