@@ -4,12 +4,13 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.errors import Forbidden, Invalid, NotAllowed, NotFound
 from services.gateway import delivering
@@ -585,6 +586,25 @@ async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> Non
     with pytest.raises(NotAllowed) as many:
         await world.create(receiver)
     assert many.value.reason == "TOO_MANY_WEBHOOKS"
+
+
+async def test_a_trouble_that_nobody_expected(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that cannot be read, as where a rebuild has just put others in their place: they go on by themselves."""
+    monkeypatch.setattr(delivering, "AGAIN_SECONDS", 0.05)
+    real, troubles = world.tools.webhooks.active, [RuntimeError("could not open relation")]
+
+    async def active(engine: AsyncEngine) -> Mapping[str, int]:
+        if troubles:
+            raise troubles.pop()
+        return await real(engine)
+
+    monkeypatch.setattr(world.tools.webhooks, "active", active)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.happen()
+        await until(lambda: receiver.numbers == [1])
 
 
 async def test_when_the_stream_is_away(world: World, receiver: Receiver) -> None:
