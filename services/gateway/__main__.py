@@ -13,7 +13,7 @@ from libs.common.background import in_background
 from libs.common.jetstream import JetStreamStream
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
-from libs.common.rpc import connect
+from libs.common.rpc import open_channel
 from libs.common.server import Serving, run, until_stopped
 from libs.common.service import clock_of, open_service, utc_now
 from libs.common.settings import Settings, load_settings
@@ -144,8 +144,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         people, webhooks = People(metadata), Webhooks(metadata)
         at_people, at_webhooks = service.follow(people), service.follow(webhooks)
         public = JetStreamStream(service.client, streams.EVENTS)
-        tokens = Tokens(settings)
-        events = EventApi(service, public, tokens, Reaches(service, people, at_people), published)
+        events = EventApi(service, public, Reaches(service, people, at_people), published)
         relay = Relay(service.stream, public, EVENTS, service.engine, service.day)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         deliveries = Deliveries(metadata, service.engine)
@@ -162,7 +161,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         services: dict[str, Operations | Elsewhere] = {"gateway": Operations("gateway", [*service.followers, relay])}
         credentials = channel_credentials(settings)
         for name in SERVICES:
-            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            opened = open_channel(settings.address_of(name), credentials)
             channel = await stack.enter_async_context(opened)
             services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
@@ -173,9 +172,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
         await stack.enter_async_context(in_background(relay.run(), Delivering(tools, at_webhooks).run()))
-        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        directory = await stack.enter_async_context(open_channel(settings.performance_address, credentials))
         await stack.enter_async_context(
-            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), tokens)
+            serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
         )
         serving = await stack.enter_async_context(
             service.serving(

@@ -8,7 +8,6 @@ from typing import Any
 
 from google.api.httpbody_pb2 import HttpBody
 
-from libs.common.auth import Tokens
 from libs.common.contracts import load_contracts
 from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
@@ -50,17 +49,11 @@ class EventApi:
     """Implements stepladder.gateway.v1.EventService. All its streams share one reading of EVENTS."""
 
     def __init__(
-        self,
-        service: Service,
-        stream: Stream,
-        tokens: Tokens,
-        reaches: Reaches,
-        publications: Mapping[str, Publication],
+        self, service: Service, stream: Stream, reaches: Reaches, publications: Mapping[str, Publication]
     ) -> None:
         """`stream` is EVENTS."""
         self._service = service
         self._stream = stream
-        self._tokens = tokens
         self._reaches = reaches
         self._types = types_of(publications.values())
         self._audiences = {one.type: one.audience for one in publications.values()}
@@ -152,7 +145,6 @@ class EventApi:
             try:
                 while not self._stopping:
                     heard = await listener.next(BATCH, HEARTBEAT_SECONDS)
-                    await self._tokens.caller(context.authorization)  # may have expired, or its key been withdrawn
                     came = [one.outcome for one in heard if isinstance(one.outcome, PublicEvent)]
                     events = [one for one in (await sight.shown(came) if sight else came) if asked.takes(one)]
                     position = heard[-1].position if heard else position

@@ -17,13 +17,13 @@ from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode, aio
 
 from libs.cli.envoy import Envoy
-from libs.common.rpc import connect
 from services.gateway import event_api
 from services.gateway.__main__ import open_gateway
 from stepladder.gateway.v1.event_stream_pb2 import EventFilter, ListEventsRequest, PublicEvent, WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged, RecordRetracted
+from stepladder_client import connect
 from tests.gateway.publishing import Log, fact_recorded, open_log
 from tests.gateway.world import World
 from tests.tokens import as_person, as_system
