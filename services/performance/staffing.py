@@ -95,8 +95,10 @@ class Staffing:
         no key of anything, and whoever looks for one then finds both."""
 
     async def plan(self, roster: StaffRoster, context: Context) -> Plan:
-        """Raises Invalid `NAMED_TWICE`, and Conflict where an entry has an etag that is stale."""
+        """Raises Invalid `NAMED_TWICE` and `NAMES_NOBODY`, and Conflict where an entry has an etag that is stale."""
         _refuse_doubles(roster)
+        if roster.complete and not roster.employees:
+            raise Invalid("NAMES_NOBODY", "everybody would leave: a roster that is complete names those who stay")
         day = roster.effective_date or context.today.isoformat()
         listed_teams = [_dated(entry, day) for entry in roster.teams]
         listed = [_dated(entry, day) for entry in roster.employees]
