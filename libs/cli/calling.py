@@ -9,8 +9,8 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from libs.common.rpc import connect
 from libs.common.settings import load_settings
+from stepladder_client import connect
 
 DESCRIPTORS = Path(__file__).parents[1] / "gen" / "descriptors.binpb"
 

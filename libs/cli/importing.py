@@ -1,8 +1,8 @@
 """Sends facts, and what a centre needs before it has facts, to the services over gRPC.
 
 Every request carries an id made of its content, so whatever is sent again, after a kill or out of the same file,
-changes nothing. Two matters of the channel: who is asking (interceptors add the token), and how soon it connects
-again after a break (`grpc.max_reconnect_backoff_ms`; by default up to two minutes, longer than the patience here).
+changes nothing. Two matters of the channel: who is asking, and how soon it connects again after a break
+(`grpc.max_reconnect_backoff_ms`; by default up to two minutes, longer than the patience here).
 """
 
 import asyncio

@@ -17,12 +17,12 @@ from libs.common.eventsourcing import is_id
 from libs.common.jetstream import connect as connect_log
 from libs.common.jetstream import create_consumer, create_streams
 from libs.common.operations import troubles
-from libs.common.rpc import connect
 from libs.common.settings import PREFIX, Settings, load_settings
 from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
 from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder_client import connect
 
 _ID = r"[a-z0-9][a-z0-9-]{0,39}"
 _ACCOUNT = Path(__file__).parents[2] / "deploy" / "nats" / "subscriber.conf"

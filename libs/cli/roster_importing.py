@@ -32,7 +32,7 @@ from libs.cli.mapping import (
     shown,
 )
 from libs.cli.tables import Row, Table, is_xlsx, read_csv, read_xlsx
-from libs.common.rpc import connect, field_path
+from libs.common.rpc import field_path
 from libs.common.settings import load_settings
 from libs.common.wording import in_words
 from stepladder.performance.v1.directory_pb2 import (
@@ -49,6 +49,7 @@ from stepladder.performance.v1.directory_pb2 import (
     StaffRoster,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder_client import connect
 
 ROWS_WRONG = 3
 """Exit status when rows were wrong, and nothing was changed."""

@@ -34,7 +34,6 @@ from libs.cli.sample import SampleCentre
 from libs.cli.sample_talks import Talk
 from libs.common.auth import bearer
 from libs.common.operations import troubles
-from libs.common.rpc import connect
 from libs.common.server import until_stopped
 from libs.common.settings import load_settings
 from libs.common.streams import LOG
@@ -55,6 +54,7 @@ from stepladder.performance.v1.facts_pb2 import Fact
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
+from stepladder_client import connect
 
 RECORDS_AT_ONCE = 500
 

@@ -23,12 +23,12 @@ from libs.cli.progress import progress
 from libs.cli.table_mapping import TableMapping, load_table_mapping
 from libs.cli.table_rows import Rows
 from libs.cli.tables import REPORT_COLUMNS, Row, Table, is_xlsx, read_csv, read_xlsx
-from libs.common.rpc import connect
 from libs.common.settings import load_settings
 from stepladder.performance.v1.facts_pb2 import Fact, RecordFactsRequest
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
+from stepladder_client import connect
 
 BATCH_ROWS = 500
 BATCH_BYTES = 2 * 1024 * 1024

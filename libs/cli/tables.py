@@ -45,7 +45,7 @@ class Row:
     broken: bool = False
 
     def check(self, width: int | None, encoding: str) -> None:
-        """Raises Unusable for one that cannot be read as it was meant; `width` is that of the header, if there is one."""
+        """Raises Unusable if it cannot be read as it was meant; `width` is that of the header, if there is one."""
         if self.broken:
             raise Unusable("broken_row", "a cell begins with a quotation mark and does not end with one")
         if width is not None and any(cell.strip() for cell in self.cells[width:]):

@@ -3,9 +3,10 @@
 Pure, but for reading that file once.
 """
 
+import math
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.common.errors import Forbidden, Unauthenticated
@@ -44,23 +45,35 @@ IN_A_MATTER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a token speaks for: a person (`user:<employee id>`), or a system (`system:<name>`) with `roles`."""
+    """Whom a token speaks for: a person (`user:<employee id>`), or a system (`system:<name>`) with `roles`.
+
+    And until when it does: seconds since 1970, the time that clocks may differ included.
+    """
 
     actor: str
     roles: frozenset[str] = frozenset()
+    until: float = field(default=math.inf, compare=False)
 
 
 class Admission:
-    """Who may make a call (`may`: words of its row), and whether it was found that the caller is one of them."""
+    """Who may make a call (`may`: words of its row), and whether it was found that the caller is one of them.
 
-    def __init__(self, may: frozenset[str] = frozenset(), roles: frozenset[str] = frozenset()) -> None:
+    `roles`, `until`: of the caller.
+    """
+
+    def __init__(
+        self, may: frozenset[str] = frozenset(), roles: frozenset[str] = frozenset(), until: float = math.inf
+    ) -> None:
         self.may = may
         self.roles = roles
-        self.granted = EVERYONE in may or not may.isdisjoint({f"{SYSTEM}{role}" for role in roles})
+        self.until = until
+        self._always = {EVERYONE, *(f"{SYSTEM}{role}" for role in roles)}
+        self.granted = False
+        self.admits(())
 
     def admits(self, held: Collection[str]) -> bool:
-        """Whether one who is that may."""
-        found = not self.may.isdisjoint(held)
+        """Whether one who is that may: a system by its role, whatever the call is about."""
+        found = not self.may.isdisjoint(self._always.union(held))
         self.granted |= found
         return found
 
@@ -102,7 +115,7 @@ def admit(method: str, caller: Caller | None, rules: Mapping[str, frozenset[str]
         if EVERYONE not in may:
             raise token_missing()
         return Admission(may)
-    admission = Admission(may, caller.roles)
+    admission = Admission(may, caller.roles, caller.until)
     if admission.granted:
         return admission
     systems = sorted(word.removeprefix(SYSTEM) for word in may if word.startswith(SYSTEM))

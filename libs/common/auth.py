@@ -50,7 +50,7 @@ class Tokens:
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._asked = self._got = float("-inf")
         self._asking = asyncio.Lock()
-        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[str, Caller] = OrderedDict()
 
     async def caller(self, authorization: str) -> Caller:
         """Who calls, by what the call has under `authorization`.
@@ -64,11 +64,10 @@ class Tokens:
             raise Unauthenticated("TOKEN_INVALID", f"the token is longer than {MOST_TOKEN_CHARACTERS} characters")
         await self._refresh()
         known = self._known.get(token)
-        if known is not None and known[1] > time.time():
-            return known[0]
-        claims = await self._verified(token)
-        found = self._caller_of(claims)
-        self._known[token] = (found, float(claims["exp"]) + LEEWAY_SECONDS)
+        if known is not None and known.until > time.time():
+            return known
+        found = self._caller_of(await self._verified(token))
+        self._known[token] = found
         if len(self._known) > MOST_REMEMBERED:
             self._known.popitem(last=False)
         return found
@@ -115,10 +114,11 @@ class Tokens:
     async def _refresh(self, unknown: str = "") -> None:
         """Asks for the issuer's keys when it is time, or for a key that is not known.
 
-        An issuer that is away for a while locks nobody out: its last keys are good until it answers. Raises Unavailable
+        An issuer that is away or slow locks nobody out: its last keys are good until it answers. Raises Unavailable
         when there never were any.
         """
-        if not unknown and time.monotonic() - self._got < KEYS_LAST_SECONDS:
+        fresh = time.monotonic() - self._got < KEYS_LAST_SECONDS
+        if not unknown and (fresh or (self._keys and self._asking.locked())):
             return
         async with self._asking:
             now = time.monotonic()
@@ -151,7 +151,9 @@ class Tokens:
                 "TOKEN_SUBJECT",
                 f"the token's claim {claim} must be the {what}: up to 100 letters, digits and . _ @ -",
             )
-        return Caller(f"system:{name}" if roles else f"user:{name}", roles)
+        # Ids of employees have no capital letters; the personnel numbers that they are made of may.
+        actor = f"system:{name}" if roles else f"user:{name.lower()}"
+        return Caller(actor, roles, float(claims["exp"]) + LEEWAY_SECONDS)
 
 
 def _away() -> Unavailable:

@@ -1,6 +1,8 @@
 """The shell around every gRPC method: decoding, field rules, context, span and the mapping of errors, in one place."""
 
+import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
@@ -8,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -27,8 +29,8 @@ from protovalidate import FieldPathPb as FieldPath
 from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
-from libs.common.access import admit
-from libs.common.auth import AUTHORIZATION_KEY, Tokens, bearer
+from libs.common.access import Admission, admit
+from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
@@ -71,6 +73,8 @@ _ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
 
 logger = structlog.get_logger()
 
+T = TypeVar("T")
+
 
 Standing = Callable[[Context], Awaitable[Collection[str]]]
 """What a caller is to the whole centre: words of `access.STANDING`."""
@@ -105,67 +109,20 @@ def add_service(server: aio.Server, service: ServiceDescriptor, implementation: 
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
 
 
-def connect(
-    address: str, *, retry: bool = True, token: str = "", credentials: grpc.ChannelCredentials | None = None
-) -> aio.Channel:
-    """A channel to a service. A call that is answered UNAVAILABLE is sent again up to three times within seconds.
-
-    `token` goes with each call that brings none of its own.
-    Without `retry`, for one who passes calls on: retries at every step would multiply.
+def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> aio.Channel:
+    """A channel to a service, for one who passes calls on: with tokens of their callers, and without retries, which
+    would multiply if there were some at every step. Who calls for themself uses the Python client (`clients/python`).
     """
-    policy = {
-        "maxAttempts": 4,
-        "initialBackoff": "0.1s",
-        "maxBackoff": "2s",
-        "backoffMultiplier": 3,
-        "retryableStatusCodes": ["UNAVAILABLE"],
-    }
-    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": policy}]})
-    interceptors = with_token(token) if token else None
     options = [
-        ("grpc.service_config", config),
-        ("grpc.enable_retries", int(retry)),
+        ("grpc.enable_retries", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),  # a service that was restarted is found again at once
     ]
     if credentials is None:
-        return aio.insecure_channel(address, interceptors=interceptors, options=options)
-    return aio.secure_channel(address, credentials, interceptors=interceptors, options=options)
-
-
-class _WithToken:
-    """Adds a token to calls that bring none."""
-
-    def __init__(self, token: str) -> None:
-        self._token = bearer(token)
-
-    def details(self, given: Any) -> Any:
-        metadata = tuple(given.metadata or ())
-        if any(key == AUTHORIZATION_KEY for key, _ in metadata):
-            return given
-        return given._replace(metadata=aio.Metadata(*metadata, *self._token))  # noqa: SLF001 - a named tuple's
-
-
-class _OnUnary(_WithToken, aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details), request)
-
-
-class _OnServerStream(_WithToken, aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.details(client_call_details), request)
-
-
-class _OnClientStream(_WithToken, aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self.details(client_call_details), request_iterator)
-
-
-def with_token(token: str) -> list[aio.ClientInterceptor]:
-    """Lets a token go with each call of a channel that brings none of its own."""
-    return [_OnUnary(token), _OnServerStream(token), _OnClientStream(token)]
+        return aio.insecure_channel(address, options=options)
+    return aio.secure_channel(address, credentials, options=options)
 
 
 def answered(error: aio.AioRpcError) -> Status | None:
@@ -252,18 +209,18 @@ class _Method:
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
         async with aclosing(self._function(request, self._of(request, context))) as responses:
-            async for response in responses:
+            async for response in _while_good(responses, context.admission):
                 await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws), context), context)
+        return self._encoded(await self._function(self._all_valid(raws, context.admission), context), context)
 
     def _of(self, request: Any, context: Context) -> Context:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
-    async def _all_valid(self, raws: AsyncIterable[bytes]) -> AsyncIterator[Message]:
+    async def _all_valid(self, raws: AsyncIterable[bytes], admission: Admission) -> AsyncIterator[Message]:
         number = 0
-        async for raw in raws:
+        async for raw in _while_good(aiter(raws), admission):
             number += 1
             try:
                 request = self._valid(raw)
@@ -292,6 +249,29 @@ class _Method:
         if not context.admission.granted:  # somebody forgot to ask
             raise RuntimeError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
+
+
+async def _while_good(messages: AsyncIterator[T], admission: Admission) -> AsyncIterator[T]:
+    """Each message, until the caller's token ends: who was let on may have lost the right. Raises Unauthenticated.
+
+    Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
+    write grpc sends nothing more, not even how the call ended.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(admission.until - time.time()) as limit:
+                message = await anext(messages, None)
+        except TimeoutError:
+            if limit.expired():
+                raise Unauthenticated(
+                    "TOKEN_EXPIRED",
+                    "the token has expired; get a new one and call again: from the last position that you have, or "
+                    "with what was not confirmed",
+                ) from None
+            raise
+        if message is None:
+            return
+        yield message
 
 
 def field_path(field: FieldPath | None) -> str:

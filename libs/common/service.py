@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -23,14 +22,14 @@ from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_con
 from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
-from libs.common.operations import Following, Operations
+from libs.common.operations import Operations
 from libs.common.projecting import Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
 from libs.common.rpc import Standing
 from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
 from libs.common.settings import Settings, load_settings
-from libs.common.streams import EVENTS, LOG, PREFIXES, NoAnswer, NoResponders, OneWriterStream, Stream, stream_of
+from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
 from libs.common.tls import client_context
 from stepladder.common.v1 import operations_pb2
@@ -74,15 +73,9 @@ class Together:
         return end
 
 
-class Relaying(Following, Protocol):
-    """What follows a stream in a way of its own."""
-
-    async def run(self) -> None: ...
-
-
 @dataclass
 class Service:
-    """One service's parts. Followers, relays and clocks that are added run while the service does."""
+    """One service's parts. Followers and clocks that are added run while the service does."""
 
     name: str
     settings: Settings
@@ -90,12 +83,11 @@ class Service:
     engine: AsyncEngine
     readings: Mapping[str, Reading[Recorded]]
     codec: Codec
-    public: OneWriterStream
-    """EVENTS, which the relay writes."""
+    client: Client
+    """The connection to nats-server."""
     now: Callable[[], datetime] = utc_now
     standing: Standing = nothing_to_anybody
     followers: list[Follower] = field(default_factory=list)
-    relays: list[Relaying] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
@@ -127,10 +119,6 @@ class Service:
         self.followers.append(follower)
         return follower
 
-    def operations(self) -> Operations:
-        """What operators ask of the followers that were added."""
-        return Operations(self.name, [*self.followers, *self.relays])
-
     def together(self, *followers: Follower) -> Together:
         """Followers of one stream whose read models are read together."""
         return Together(followers[0].stream, followers)
@@ -148,24 +136,25 @@ class Service:
 
     @asynccontextmanager
     async def serving(
-        self, implementations: Mapping[ServiceDescriptor, object], *, behind: Iterable[ServiceDescriptor] = ()
+        self,
+        implementations: Mapping[ServiceDescriptor, object],
+        *,
+        operations: object | None = None,
+        behind: Iterable[ServiceDescriptor] = (),
     ) -> AsyncIterator[Serving]:
         """Serves and follows while the context lasts; then answers running calls, and lets go of the followers.
 
-        `behind`: see `server.serve`.
+        `operations` implements OperationsService, unless it is to be that of the followers that were added; `behind`:
+        see `server.serve`.
         """
-        operations = {operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: self.operations()}
-        running = [
-            *(follower.run() for follower in self.followers),
-            *(relay.run() for relay in self.relays),
-            *(clock.run() for clock in self.clocks),
-        ]
+        for_operators = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
+        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
             serve(
                 self.settings,
                 self.name,
-                {**operations, **implementations},
+                {for_operators: operations or Operations(self.name, self.followers), **implementations},
                 clock=self.now,
                 standing=self.standing,
                 behind=behind,
@@ -225,9 +214,7 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(
-            name, settings, Commands(logs, codec), engine, readings, codec, JetStreamStream(client, EVENTS), now
-        )
+        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now)
 
 
 async def _close(client: Client) -> None:

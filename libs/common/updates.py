@@ -20,7 +20,8 @@ def updated(resource: M, given: M, mask: FieldMask, updatable: Sequence[str]) ->
         violations = tuple(FieldViolation("update_mask", f"{path} cannot be updated") for path in others)
         raise Invalid("FIELD_NOT_UPDATABLE", f"only {', '.join(updatable)} can be updated", violations)
     every = not mask.paths or "*" in mask.paths
-    names = [name for name in updatable if name in mask.paths or (every and getattr(given, name))]
+    said = {field.name for field, _ in given.ListFields()}
+    names = [name for name in updatable if name in mask.paths or (every and name in said)]
     after = type(resource)()
     after.CopyFrom(resource)
     FieldMask(paths=names).MergeMessage(given, after, replace_message_field=True, replace_repeated_field=True)

@@ -1,6 +1,6 @@
 """Who calls, and what they are to those whom they ask about: as the directory has it now."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 
 from libs.common.commands import Commands
@@ -49,21 +49,11 @@ def standing_in(commands: Commands) -> Standing:
     return standing
 
 
-async def check_related(commands: Commands, context: Context, employee_id: str) -> None:
-    """Refuses whoever is not to an employee what the call's rule names, whatever there is to be known.
-
-    Raises Forbidden `NEED_TO_KNOW`; NotFound `EMPLOYEE_NOT_FOUND` to those who may know that of anybody.
-    """
-    if not context.admission.granted:
-        caller = caller_id(context)
-        directory = await directory_around(commands, caller, context.today, employee_ids=[employee_id])
-        found = relations(directory, caller, employee_id, context.today)
-        context.admission.check(words(found, employed=directory.employed(caller, context.today)))
-        exists = employee_id in directory.employees
-    else:
-        exists = bool(await commands.known(EMPLOYEE, [employee_id]))
-    if not exists:
-        raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+async def check_employees(commands: Commands, employee_ids: Collection[str]) -> None:
+    """Raises NotFound `EMPLOYEE_NOT_FOUND` for those whom there never were: to be asked once the caller may know."""
+    known = await commands.known(EMPLOYEE, employee_ids, check=False)
+    if unknown := [one for one in employee_ids if one not in known]:
+        raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
 
 
 async def _employees(commands: Commands, ids: Iterable[str]) -> dict[str, employee.State]:

@@ -1,23 +1,19 @@
 """What a caller is to the employees and teams that something is about, and whom they see."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
 
 from sqlalchemy import Column, ColumnElement, true
 
 from libs.common.access import need_to_know
-from libs.common.commands import Commands, Standing
-from libs.common.errors import NotFound
-from libs.common.eventsourcing import Aggregate, Context
+from libs.common.commands import Commands
+from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.people import People
 from libs.facts.relations import NEED_TO_KNOW, Relation, relations, relations_to_team, words
-
-S = TypeVar("S")
 
 SEEING = NEED_TO_KNOW | {Relation.MANAGER}
 """Who sees that there is something of an employee, and what became of it."""
@@ -72,30 +68,28 @@ async def check_hr(commands: Commands, context: Context) -> None:
         raise need_to_know()
 
 
-def held_to(caller: Caller, _: object) -> frozenset[str]:
-    """What a caller is to an employee, whatever there is of them."""
-    return caller.held
+async def check_related(
+    commands: Commands, context: Context, employee_ids: Collection[str], in_the_matter: Collection[str] = ()
+) -> dict[str, Caller]:
+    """Refuses whoever is not to each of these employees what the call's rule names: asked once in a call.
 
-
-async def found_for(
-    commands: Commands,
-    aggregate: Aggregate[S],
-    aggregate_id: str,
-    context: Context,
-    employee_of: Callable[[S], str],
-    held: Callable[[Caller, S], frozenset[str]] = held_to,
-) -> tuple[Standing[S], Caller]:
-    """What there is under an id, for a caller whom the call's rule names by what they are to it (`held`).
-
-    Raises Forbidden `NEED_TO_KNOW`; NotFound, such as `PLAN_NOT_FOUND`, to those who are named whatever there is.
+    Answers what they are. An empty id is nobody's: of what does not exist. `in_the_matter`: what the caller is besides,
+    while employed. Raises Forbidden `NEED_TO_KNOW`, whether there are such employees or not.
     """
-    found = await commands.load(aggregate, aggregate_id)
-    (caller,) = (await callers_to(commands, context, [employee_of(found.state)])).values()
-    context.admission.check(held(caller, found.state))
-    if not found.position:
-        name = aggregate.name.rpartition(".")[2]
-        raise NotFound(f"{name.upper()}_NOT_FOUND", f"there is no {name} {aggregate_id}")
-    return found, caller
+    callers = await callers_to(commands, context, employee_ids)
+    for caller in callers.values():
+        context.admission.check(caller.held.union(in_the_matter if caller.employee_id else ()))
+    return callers
+
+
+async def check_over(commands: Commands, context: Context, team_id: str) -> Caller:
+    """Refuses whoever is not to a team, or for an empty id to the centre, what the call's rule names.
+
+    Answers what they are. Raises Forbidden `NEED_TO_KNOW`, whether there is such a team or not.
+    """
+    caller = await caller_to_team(commands, context, team_id)
+    context.admission.check(caller.held)
+    return caller
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_related
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_related
 from services.coaching.masteries import Masteries
 from services.coaching.mastery import MASTERY, State, to_resource
 from services.coaching.rules import CoachingRulesInForce, RuleBook
@@ -34,7 +33,7 @@ class MasteryApi:
         self._rule_book = rule_book
 
     async def RecordRepetition(self, request: pb.RecordRepetitionRequest, context: Context) -> pb.Mastery:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
         found = await self._rule_book.of(request.employee_id, context.today)
         named = request.task_id in {task.task_id for task in found.rules.lead_tasks}
         command = pb.RecordRepetition(
@@ -46,14 +45,14 @@ class MasteryApi:
         return _shown(request.employee_id, handled, found)
 
     async def WithdrawMastery(self, request: pb.WithdrawMasteryRequest, context: Context) -> pb.Mastery:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
         found = await self._rule_book.of(request.employee_id, context.today)
         context = replace(context, etag=request.etag)
         handled = await self._commands.handle(MASTERY, request.employee_id, request, context)
         return _shown(request.employee_id, handled, found)
 
     async def GetMastery(self, request: pb.GetMasteryRequest, context: Context) -> pb.Mastery:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
         found = await self._rule_book.of(request.employee_id, context.today)
         return _shown(request.employee_id, await self._commands.load(MASTERY, request.employee_id), found)
 

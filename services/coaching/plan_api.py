@@ -16,7 +16,7 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
-from libs.facts.reaching import Reaches, callers_to
+from libs.facts.reaching import Reaches, check_related
 from services.coaching import goals
 from services.coaching.drifting import Holder
 from services.coaching.measuring import Ask, Measuring, definition
@@ -60,8 +60,7 @@ class PlanApi:
         if request.HasField("evidence"):
             message = "evidence comes from the log by way of a detection; leave it empty and name the KPI"
             raise Invalid("EVIDENCE_NOT_TAKEN", message, (FieldViolation("evidence", message),))
-        (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        context.admission.check(caller.held)
+        await check_related(self._commands, context, [request.employee_id])
         named = pb.ProposePlanRequest()
         named.CopyFrom(request)
         proposed = (await self._commands.load(PLAN, request.plan_id)).state.proposed

@@ -3,8 +3,10 @@
 from collections.abc import Collection
 
 from libs.common.commands import Commands, Standing
+from libs.common.errors import NotFound
 from libs.common.eventsourcing import Context
-from libs.facts.reaching import Caller, found_for
+from libs.facts.callers import caller_id
+from libs.facts.reaching import Caller, check_related
 from libs.facts.relations import Relation
 from services.coaching.plan import PLAN, State
 from stepladder.coaching.v1.plan_pb2 import Plan
@@ -44,14 +46,14 @@ def mentors_of(state: State) -> Collection[str]:
     return {support.mentor_id for support in state.activated.supports} - {""}
 
 
-def held(caller: Caller, state: State) -> frozenset[str]:
-    """What somebody is to a plan."""
-    return caller.held | ({"mentor"} if caller.employee_id in mentors_of(state) else set())
-
-
 async def plan_for(commands: Commands, plan_id: str, context: Context) -> tuple[Standing[State], Caller]:
-    """A plan, for a caller whom the call's rule names. Raises as `found_for`."""
-    return await found_for(commands, PLAN, plan_id, context, lambda state: state.proposed.employee_id, held)
+    """A plan, for a caller whom the call's rule names. Raises Forbidden `NEED_TO_KNOW`; NotFound `PLAN_NOT_FOUND`."""
+    found = await commands.load(PLAN, plan_id)
+    supports = ["mentor"] if caller_id(context) in mentors_of(found.state) else []
+    (caller,) = (await check_related(commands, context, [found.state.proposed.employee_id], supports)).values()
+    if not found.position:
+        raise NotFound("PLAN_NOT_FOUND", f"there is no plan {plan_id}")
+    return found, caller
 
 
 def shown(plan: Plan, state: State, caller: Caller) -> Plan:

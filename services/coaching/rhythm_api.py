@@ -9,8 +9,8 @@ from libs.common.errors import FieldViolation, Invalid, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import page_of
 from libs.common.service import Service
-from libs.facts.callers import check_related
-from libs.facts.reaching import caller_to_team, callers_to
+from libs.facts.callers import check_employees
+from libs.facts.reaching import callers_to, check_over, check_related
 from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.coaching.duties import Duties, Interview
@@ -60,7 +60,8 @@ class RhythmApi:
 
     async def GetLeadRecord(self, request: pb.GetLeadRecordRequest, context: Context) -> pb.LeadRecord:
         lead_id = request.lead_id
-        await check_related(self._commands, context, lead_id)
+        await check_related(self._commands, context, [lead_id])
+        await check_employees(self._commands, [lead_id])
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if not 0 <= (end - start).days < MOST_DAYS:
             message = f"must be a day from start_date on, at most {MOST_DAYS} days"
@@ -96,8 +97,7 @@ class RhythmApi:
 
         Answers whether the caller is in HR.
         """
-        caller = await caller_to_team(self._commands, context, team_id)
-        context.admission.check(caller.held)
+        caller = await check_over(self._commands, context, team_id)
         if team_id and team_id not in await self._commands.known(TEAM, [team_id]):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {team_id}")
         return Relation.HR in caller.relations

@@ -1,6 +1,6 @@
 """gRPC: stepladder.coaching.v1.SessionService."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -11,28 +11,22 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import caller_id
 from libs.facts.employee import EMPLOYEE
-from libs.facts.reaching import Caller, callers_to, found_for
+from libs.facts.reaching import Caller, callers_to, check_related
 from services.coaching.plan import PLAN
 from services.coaching.session import SESSION, State, interview_id, to_resource
 from services.coaching.sessions import Sessions
 from stepladder.coaching.v1 import session_pb2 as pb
 from stepladder.coaching.v1.plan_pb2 import Plan
 
-IsToIt = Callable[[Caller, State], frozenset[str]]
-"""What somebody is to a session, in words of rules."""
 
-
-def held(caller: Caller, state: State) -> frozenset[str]:
-    """What somebody is to a session."""
-    named = caller.employee_id and caller.employee_id in {state.scheduled.lead_id, _held_by(state)}
-    return caller.held | ({"holder"} if named and "self" not in caller.held else set())
-
-
-def _owned(caller: Caller, state: State, number: int) -> frozenset[str]:
-    """What somebody is to an agreed action."""
-    owner = next((one.owner_id for one in state.held.actions[number - 1 : number]), "")
-    return frozenset({"owner"} if owner and owner == caller.employee_id else ())
+def _is_to_it(employee_id: str, state: State, number: int) -> Iterator[str]:
+    """What somebody is to a session, and to an agreed action of it, besides what they are to the employee."""
+    if employee_id != state.scheduled.employee_id and employee_id in {state.scheduled.lead_id, _held_by(state)}:
+        yield "holder"
+    if employee_id in [one.owner_id for one in state.held.actions[number - 1 : number]]:
+        yield "owner"
 
 
 def reads(caller: Caller, state: State) -> bool:
@@ -55,8 +49,7 @@ class SessionApi:
         self._follower = follower
 
     async def ScheduleSession(self, request: pb.ScheduleSessionRequest, context: Context) -> pb.Session:
-        (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        context.admission.check(caller.held)
+        (caller,) = (await check_related(self._commands, context, [request.employee_id])).values()
         known = await self._commands.known(EMPLOYEE, [request.employee_id, request.lead_id], check=False)
         if absent := {request.employee_id, request.lead_id} - known.keys():
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(sorted(absent))}")
@@ -74,9 +67,8 @@ class SessionApi:
         return _shown(found, context, caller)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        (asking,) = (await callers_to(self._commands, context, [request.employee_id])).values()
-        their_own = request.lead_id != "" and request.lead_id == asking.employee_id
-        context.admission.check(asking.held | ({"holder"} if their_own else set()))
+        their_own = request.lead_id != "" and request.lead_id == caller_id(context)
+        await check_related(self._commands, context, [request.employee_id], ["holder"] if their_own else [])
         await self._follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._sessions.list_sessions(self._engine, request, context.today)
         page, token = cut_page(request, listed, lambda one: one)
@@ -110,24 +102,25 @@ class SessionApi:
         return await self._transition(request, context)
 
     async def FollowUpAction(self, request: pb.FollowUpActionRequest, context: Context) -> pb.Session:
-        return await self._transition(
-            request, context, lambda caller, state: held(caller, state) | _owned(caller, state, request.number)
-        )
+        return await self._transition(request, context, request.number)
 
-    async def _transition(self, command: "Transition", context: Context, is_to_it: IsToIt = held) -> pb.Session:
-        _, caller = await self._found(command.session_id, context, is_to_it)
+    async def _transition(self, command: "Transition", context: Context, number: int = 0) -> pb.Session:
+        _, caller = await self._found(command.session_id, context, number)
         return await self._handle(command, command.session_id, replace(context, etag=command.etag), caller)
 
     async def _handle(self, command: Message, session_id: str, context: Context, caller: Caller) -> pb.Session:
         return _shown(await self._commands.handle(SESSION, session_id, command, context), context, caller)
 
-    async def _found(
-        self, session_id: str, context: Context, is_to_it: IsToIt = held
-    ) -> tuple[Standing[State], Caller]:
-        """A session, for a caller whom the call's rule names."""
-        return await found_for(
-            self._commands, SESSION, session_id, context, lambda state: state.scheduled.employee_id, is_to_it
-        )
+    async def _found(self, session_id: str, context: Context, number: int = 0) -> tuple[Standing[State], Caller]:
+        """A session, for a caller whom the call's rule names to it, or to its action of a number."""
+        found = await self._commands.load(SESSION, session_id)
+        is_to_it = [*_is_to_it(caller_id(context), found.state, number)]
+        (caller,) = (
+            await check_related(self._commands, context, [found.state.scheduled.employee_id], is_to_it)
+        ).values()
+        if not found.position:
+            raise NotFound("SESSION_NOT_FOUND", f"there is no session {session_id}")
+        return found, caller
 
 
 Transition = (

@@ -7,19 +7,18 @@ from google.protobuf.message import Message
 
 from libs.common.commands import Standing
 from libs.common.days import parse_day
-from libs.common.errors import FieldViolation, Invalid, NotAllowed
+from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import check_related
-from libs.facts.reaching import Reaches, found_for
+from libs.facts.callers import check_employees
+from libs.facts.reaching import Reaches, check_related
 from services.coaching.before_after import BeforeAndAfter
 from services.coaching.measuring import Measuring
 from services.coaching.rules import RuleBook
 from services.coaching.sharing import SHARING, State, to_resource
 from services.coaching.sharings import Sharings
-from services.coaching.training_api import check_employees
 from stepladder.coaching.v1 import sharing_pb2 as pb
 from stepladder.coaching.v1.before_after_pb2 import BeforeAfter
 
@@ -47,7 +46,8 @@ class SharingApi:
         self._rule_book = rule_book
 
     async def PrepareSharing(self, request: pb.PrepareSharingRequest, context: Context) -> pb.Sharing:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
+        await check_employees(self._commands, [request.employee_id])
         start, end = parse_day(request.start_date, "start_date"), parse_day(request.end_date, "end_date")
         if end < start:
             message = f"must be {start} or later"
@@ -112,7 +112,8 @@ class SharingApi:
 
     async def _found(self, sharing_id: str, context: Context) -> Standing[State]:
         """A sharing, for a caller whom the call's rule names by what they are to the example."""
-        found, _ = await found_for(
-            self._commands, SHARING, sharing_id, context, lambda state: state.prepared.employee_id
-        )
+        found = await self._commands.load(SHARING, sharing_id)
+        await check_related(self._commands, context, [found.state.prepared.employee_id])
+        if not found.position:
+            raise NotFound("SHARING_NOT_FOUND", f"there is no sharing {sharing_id}")
         return found

@@ -1,20 +1,18 @@
 """gRPC: stepladder.coaching.v1.TrainingService."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 
 from google.protobuf.message import Message
 
-from libs.common.commands import Commands, Standing
+from libs.common.commands import Standing
 from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
-from libs.facts.employee import EMPLOYEE
+from libs.facts.callers import caller_id, check_employees, directory_around
 from libs.facts.reaching import Reach, Reaches
 from libs.facts.team import TEAM
 from services.coaching.before_after import BeforeAndAfter
@@ -170,13 +168,6 @@ Transition = (
     | pb.CloseTrainingRequest
     | pb.CancelTrainingRequest
 )
-
-
-async def check_employees(commands: Commands, employee_ids: Collection[str]) -> None:
-    """Raises NotFound `EMPLOYEE_NOT_FOUND` for those whom there are not."""
-    known = await commands.known(EMPLOYEE, employee_ids)
-    if unknown := [one for one in employee_ids if one not in known]:
-        raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
 
 
 def _held(reach: Reach, state: State) -> frozenset[str]:

@@ -6,11 +6,13 @@ from random import Random
 
 from sqlalchemy import MetaData
 
+from libs.common import streams
 from libs.common.auth import Tokens
 from libs.common.background import in_background
+from libs.common.jetstream import JetStreamStream
 from libs.common.keys import Sealer
 from libs.common.operations import Operations
-from libs.common.rpc import connect
+from libs.common.rpc import open_channel
 from libs.common.server import Serving, run, until_stopped
 from libs.common.service import clock_of, open_service, utc_now
 from libs.common.settings import Settings, load_settings
@@ -49,7 +51,6 @@ from stepladder.coaching.v1 import (
     worklist_pb2,
 )
 from stepladder.coaching.v1 import events_pb2 as coaching_events
-from stepladder.common.v1 import operations_pb2
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.gateway.v1 import docs_pb2, event_stream_pb2, home_pb2, webhook_pb2
 from stepladder.gateway.v1 import events_pb2 as gateway_events
@@ -141,11 +142,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         metadata, published = MetaData(), publications(EVENTS)
         people, webhooks = People(metadata), Webhooks(metadata)
         at_people, at_webhooks = service.follow(people), service.follow(webhooks)
-        events = EventApi(service, Reaches(service, people, at_people), published)
-        service.relays.append(Relay(service.stream, service.public, EVENTS, service.engine, service.day))
+        public = JetStreamStream(service.client, streams.EVENTS)
+        events = EventApi(service, public, Reaches(service, people, at_people), published)
+        relay = Relay(service.stream, public, EVENTS, service.engine, service.day)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
         tools = Tools(
             service,
+            public,
             webhooks,
             Deliveries(metadata, service.engine),
             await stack.enter_async_context(open_sender(addresses, utc_now)),
@@ -153,10 +156,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             Random(),  # noqa: S311 - spreads attempts, nothing secret
         )
         webhook_api = WebhookApi(tools, at_webhooks, addresses, types_of(published.values()))
-        services: dict[str, Operations | Elsewhere] = {"gateway": service.operations()}
+        services: dict[str, Operations | Elsewhere] = {"gateway": Operations("gateway", [*service.followers, relay])}
         credentials = channel_credentials(settings)
         for name in SERVICES:
-            opened = connect(settings.address_of(name), retry=False, credentials=credentials)
+            opened = open_channel(settings.address_of(name), credentials)
             channel = await stack.enter_async_context(opened)
             services[name] = Elsewhere(name, OperationsServiceStub(channel))
         implementations = {
@@ -164,15 +167,16 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             event_stream_pb2.DESCRIPTOR.services_by_name["EventService"]: events,
             home_pb2.DESCRIPTOR.services_by_name["HomeService"]: HomeApi(services, settings.public_port),
             docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
-            operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]: OperationsApi(services),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
-        await stack.enter_async_context(in_background(Delivering(tools, at_webhooks).run()))
-        directory = await stack.enter_async_context(connect(settings.performance_address, credentials=credentials))
+        await stack.enter_async_context(in_background(relay.run(), Delivering(tools, at_webhooks).run()))
+        directory = await stack.enter_async_context(open_channel(settings.performance_address, credentials))
         await stack.enter_async_context(
             serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
         )
-        serving = await stack.enter_async_context(service.serving(implementations, behind=behind))
+        serving = await stack.enter_async_context(
+            service.serving(implementations, operations=OperationsApi(services), behind=behind)
+        )
         stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
         yield serving
 

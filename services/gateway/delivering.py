@@ -52,16 +52,13 @@ class Tools:
     """What every webhook's task works with."""
 
     service: Service
+    events: Stream
+    """The public ones."""
     webhooks: Webhooks
     deliveries: Deliveries
     sender: Sender
     sealer: Sealer
     chance: Random
-
-    @property
-    def events(self) -> Stream:
-        """The public stream."""
-        return self.service.public
 
     def secrets(self, state: State) -> list[bytes]:
         """Every secret that counts now, the newest first."""
@@ -179,7 +176,7 @@ class Endpoint:
         if not await self._begin(positions):
             return
         self._waits = await tools.deliveries.count_waiting(webhook_id)
-        subjects = wanted_by(state.webhook).subjects()
+        subjects = wanted_by(state.webhook.filter).subjects()
         feed = await stack.enter_async_context(tools.events.feed(subjects, positions[LIVE]))
         live = Lane(LIVE, feed, positions[LIVE])
         redeliveries = [

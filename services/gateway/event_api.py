@@ -14,7 +14,7 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import page_size, page_start, page_token
 from libs.common.reading import Listener, Reading
 from libs.common.service import Service
-from libs.common.streams import EVENTS, STREAMS
+from libs.common.streams import EVENTS, STREAMS, Stream
 from libs.facts.reaching import Reaches
 from services.gateway.event_schemas import asyncapi, event_schemas
 from services.gateway.public_events import (
@@ -48,12 +48,16 @@ class Stopped(Exception):  # noqa: N818 - states what is the case
 class EventApi:
     """Implements stepladder.gateway.v1.EventService. All its streams share one reading of EVENTS."""
 
-    def __init__(self, service: Service, reaches: Reaches, publications: Mapping[str, Publication]) -> None:
+    def __init__(
+        self, service: Service, stream: Stream, reaches: Reaches, publications: Mapping[str, Publication]
+    ) -> None:
+        """`stream` is EVENTS."""
         self._service = service
+        self._stream = stream
         self._reaches = reaches
         self._types = types_of(publications.values())
         self._audiences = {one.type: one.audience for one in publications.values()}
-        self._reading = Reading(service.public, PublicCodec())
+        self._reading = Reading(stream, PublicCodec())
         self._reading.add([f"{STREAMS[EVENTS]}.>"])
         self._listeners: set[Listener[PublicEvent]] = set()
         self._stopping = False
@@ -63,7 +67,7 @@ class EventApi:
         self, request: pb.WatchEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchEventsResponse]:
         after = request.after if request.HasField("after") else None
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 yield pb.WatchEventsResponse(events=[one.answer for one in events], position=position)
 
@@ -72,7 +76,7 @@ class EventApi:
         if context.last_event_id:
             after = _position_in(context.last_event_id)
         beginning = b"retry: %d\n" % RETRY_MILLISECONDS
-        async with aclosing(self._follow(wanted(request, self._types), after, context)) as batches:
+        async with aclosing(self._follow(wanted(request.filter, self._types), after, context)) as batches:
             async for position, events in batches:
                 # Without an event, an id alone: whoever connects again goes on behind it.
                 frames = b"".join(one.frame for one in events) or b": here\nid: %d\n\n" % position
@@ -80,17 +84,17 @@ class EventApi:
                 beginning = b""
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
-        asked, sight = wanted(request, self._types), self._sight(context)
+        asked, sight = wanted(request.filter, self._types), self._sight(context)
         start = page_start(request)
         position = int(start[0]) if start else request.after
-        end = (await self._service.public.state()).last
+        end = (await self._stream.state()).last
         last = min(end, request.until) if request.HasField("until") else end
         _check_reached(position, end, "after")
         if position >= last:
             return pb.ListEventsResponse(position=position)
         found: list[PublicEvent] = []
-        async with self._service.public.feed(asked.subjects(), position) as feed:
-            relevant = min(last, max([await self._service.public.last_position(one) for one in asked.subjects()]))
+        async with self._stream.feed(asked.subjects(), position) as feed:
+            relevant = min(last, max([await self._stream.last_position(one) for one in asked.subjects()]))
             looked_at = 0
             while position < relevant and len(found) < page_size(request) and looked_at < LOOKED_AT:
                 entries = await feed.next(BATCH, HEARTBEAT_SECONDS)
@@ -130,7 +134,7 @@ class EventApi:
     ) -> AsyncGenerator[tuple[int, Sequence[PublicEvent]], None]:
         """What comes behind a position, and up to where that is; at first, and after a while without any, no events."""
         sight = self._sight(context)
-        end = (await self._service.public.state()).last
+        end = (await self._stream.state()).last
         position = end if after is None else after
         _check_reached(position, end, "after")
         yield position, ()
@@ -159,7 +163,7 @@ class EventApi:
         """Whom the caller sees; None: everybody, for a system that may read events."""
         if context.admission.roles:
             return None
-        return Sight(self._service, self._reaches, self._audiences, context)
+        return Sight(self._service, self._stream, self._reaches, self._audiences, context)
 
 
 def _first(events: Sequence[PublicEvent], most: int) -> Sequence[PublicEvent]:

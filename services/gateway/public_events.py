@@ -14,15 +14,14 @@ from libs.common.access import need_to_know
 from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
-from libs.common.streams import EVENTS, STREAMS, Stored
+from libs.common.streams import EVENTS, STREAMS, Stored, Stream
 from libs.facts.reaching import Reach, Reaches
 from services.gateway.publication import NOBODY, Publication
 from services.gateway.relay import SKIPPED_TYPE
 from stepladder.common.v1 import rules_pb2
 from stepladder.common.v1.rules_pb2 import Audience
-from stepladder.gateway.v1.event_stream_pb2 import ListEventsRequest, StreamEventsRequest, WatchEventsRequest
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter
 from stepladder.gateway.v1.event_stream_pb2 import PublicEvent as Answer
-from stepladder.gateway.v1.webhook_pb2 import Webhook
 
 PREFIX = "stepladder."
 """What the types of CloudEvents begin with; behind it they are the tokens of a subject."""
@@ -33,8 +32,6 @@ OF_THE_DIRECTORY = frozenset(
 """What changes who sees what."""
 REACH_SECONDS = 1.0
 """Least time between two questions of one subscriber after whom they see, while the directory changes."""
-
-Request = WatchEventsRequest | StreamEventsRequest | ListEventsRequest | Webhook
 
 
 @dataclass(frozen=True)
@@ -94,21 +91,21 @@ class Wanted:
         return [f"{STREAMS[EVENTS]}.{kind}.{self.team_id or '*'}.{employee_id}" for kind in kinds]
 
 
-def wanted(request: Request, types: Collection[str], within: str = "") -> Wanted:
-    """What a request, or what is `within` it, asks for.
+def wanted(asked: EventFilter, types: Collection[str], field: str = "filter") -> Wanted:
+    """What a filter, given in a `field` of a request, asks for.
 
     Raises Invalid `UNKNOWN_EVENT_TYPE` for a type that is none of `types`.
     """
-    for index, one in enumerate(request.types):
+    for index, one in enumerate(asked.types):
         if one not in types:
             message = f"there is no public event {one}; /v1/asyncapi.json names all"
-            raise Invalid("UNKNOWN_EVENT_TYPE", message, (FieldViolation(f"{within}types[{index}]", message),))
-    return wanted_by(request)
+            raise Invalid("UNKNOWN_EVENT_TYPE", message, (FieldViolation(f"{field}.types[{index}]", message),))
+    return wanted_by(asked)
 
 
-def wanted_by(request: Request) -> Wanted:
-    """What a request asks for whose types are known."""
-    return Wanted(frozenset(request.types), request.team_id, request.employee_id)
+def wanted_by(asked: EventFilter) -> Wanted:
+    """What a filter asks for whose types are known."""
+    return Wanted(frozenset(asked.types), asked.team_id, asked.employee_id)
 
 
 def types_of(publications: Iterable[Publication]) -> frozenset[str]:
@@ -124,9 +121,16 @@ class Sight:
     """
 
     def __init__(
-        self, service: Service, reaches: Reaches, audiences: Mapping[str, Audience.ValueType], context: Context
+        self,
+        service: Service,
+        stream: Stream,
+        reaches: Reaches,
+        audiences: Mapping[str, Audience.ValueType],
+        context: Context,
     ) -> None:
+        """`stream` is EVENTS."""
         self._service = service
+        self._stream = stream
         self._reaches = reaches
         self._audiences = audiences
         self._context = context
@@ -161,7 +165,7 @@ class Sight:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._asked + REACH_SECONDS - clock()))
         self._asked, now = clock(), self._service.now()
-        position, self._day = (await self._service.public.state()).last, self._service.day(now)
+        position, self._day = (await self._stream.state()).last, self._service.day(now)
         reach = await self._reaches.of(replace(self._context, now=now, today=self._day))
         if not reach.caller.employee_id:
             raise need_to_know()

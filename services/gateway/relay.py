@@ -127,7 +127,10 @@ class Whose:
     async def _first(self, recorded: Recorded) -> About:
         if recorded.subject not in self._firsts:
             aggregate = await self._log.read_latest(recorded.subject)
-            _remember(self._firsts, recorded.subject, self._about(self._read(aggregate[0])))
+            about = About()
+            with suppress(Stuck):  # it was skipped
+                about = self._about(self._read(aggregate[0]))
+            _remember(self._firsts, recorded.subject, about)
         return self._firsts[recorded.subject]
 
     async def _employee(self, employee_id: str, position: int) -> employee.State:

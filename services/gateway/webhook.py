@@ -53,7 +53,7 @@ Event = (
     | WebhookDeleted
 )
 
-UPDATABLE = ("url", "description", "types", "team_id", "employee_id")
+UPDATABLE = ("url", "description", "filter")
 OVERLAP_HOURS = 24
 MOST_FORMER = 4
 """Secrets that may count beside the newest: each signs every message."""

@@ -139,7 +139,7 @@ class WebhookApi:
         """What the contract's rules do not: where it leads to, and whether there are such events."""
         if given.url:
             await self._addresses.check(given.url, "webhook.url")
-        wanted(given, self._types, "webhook.")
+        wanted(given.filter, self._types, "webhook.filter")
 
     def _sealed_secret(self, webhook_id: str) -> bytes:
         return self._tools.sealer.seal(new_secret(), WEBHOOK.subject(webhook_id))

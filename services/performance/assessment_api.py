@@ -2,16 +2,16 @@
 
 from google.protobuf.message import Message
 
-from libs.common.errors import FieldViolation, Invalid, NotFound
+from libs.common.errors import FieldViolation, Invalid
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, check_related, directory_around
+from libs.facts.callers import caller_id, check_employees, directory_around
 from libs.facts.catalogue import Catalogue
+from libs.facts.reaching import check_related
 from libs.facts.relations import Relation, relations
 from services.performance import assessment
 from services.performance.assessment import ASSESSMENT, MonthSpan, months_of
-from services.performance.callers import check_held
 from services.performance.months import months_from, span_of
 from services.performance.policy_api import rules_with
 from stepladder.performance.v1 import assessment_pb2 as pb
@@ -28,7 +28,8 @@ class AssessmentApi:
         self._catalogue_follower = catalogue_follower
 
     async def OpenAssessment(self, request: pb.OpenAssessmentRequest, context: Context) -> pb.Assessment:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
+        await check_employees(self._commands, [request.employee_id])
         months = months_of(request)
         months_from(months.start, months.end)
         if months.end > context.today.isoformat()[:7]:
@@ -52,13 +53,13 @@ class AssessmentApi:
         return _shown(await self._handle(request.employee_id, months, command, context), relation)
 
     async def CloseAssessment(self, request: pb.CloseAssessmentRequest, context: Context) -> pb.Assessment:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         months = months_of(request)
         command = pb.CloseAssessment(request=request, policy=await self._model(request.employee_id, months))
         return await self._handle(request.employee_id, months, command, context)
 
     async def CancelAssessment(self, request: pb.CancelAssessmentRequest, context: Context) -> pb.Assessment:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         return await self._handle(request.employee_id, months_of(request), request, context)
 
     async def ListAssessments(self, request: pb.ListAssessmentsRequest, context: Context) -> pb.ListAssessmentsResponse:
@@ -94,9 +95,8 @@ class AssessmentApi:
         elif Relation.LEAD in relations(directory, employee_id, caller, today):
             relation = pb.ASSESSOR_RELATION_TEAM
         led = ["led"] if relation == pb.ASSESSOR_RELATION_TEAM else []
-        await check_held(self._commands, context, [employee_id], led)
-        if employee_id not in directory.employees:
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        await check_related(self._commands, context, [employee_id], led)
+        await check_employees(self._commands, [employee_id])
         return relation
 
 

@@ -13,14 +13,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id
+from libs.facts.callers import caller_id, check_employees
 from libs.facts.catalogue import Catalogue
+from libs.facts.reaching import check_related
 from libs.facts.values import decimal
 from services.performance import calibration
 from services.performance.calibration import CALIBRATION
 from services.performance.calibrations import Calibrations
-from services.performance.callers import check_held
-from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.policy_api import rules_with
 from stepladder.performance.v1 import calibration_pb2 as pb
@@ -54,10 +53,7 @@ class CalibrationApi:
         given = request.calibration
         if problem := day_problem(given.date, context.today):
             raise Invalid("DATE_INVALID", problem, (FieldViolation("calibration.date", problem),))
-        people = [given.employee_id, *given.reviewer_ids]
-        known = await self._commands.known(EMPLOYEE, people, check=False)
-        if unknown := [one for one in people if one not in known]:
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
+        await check_employees(self._commands, [given.employee_id, *given.reviewer_ids])
         # Said again it is the same round, whatever version of the form has come since.
         found = await self._commands.load(CALIBRATION, given.calibration_id)
         position = found.state.calibration.policy_position
@@ -138,7 +134,7 @@ class CalibrationApi:
         found = await self._commands.load(CALIBRATION, calibration_id)
         given = found.state.calibration
         reviews = caller_id(context) in given.reviewer_ids
-        await check_held(self._commands, context, [given.employee_id], ["reviewer"] if reviews else [])
+        await check_related(self._commands, context, [given.employee_id], ["reviewer"] if reviews else [])
         if not found.position:
             raise NotFound("CALIBRATION_NOT_FOUND", f"there is no calibration {calibration_id}")
         return found

@@ -7,9 +7,9 @@ from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.people import People
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_related
 from services.performance import detection
-from services.performance.callers import check_held, seen_by_caller
+from services.performance.callers import seen_by_caller
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
 from services.performance.judging import Judging
@@ -45,14 +45,14 @@ class DetectionApi:
 
     async def GetDetection(self, request: pb.GetDetectionRequest, context: Context) -> pb.Detection:
         found = await self._commands.load(DETECTION, request.detection_id, request.known_at)
-        await check_held(self._commands, context, [found.state.detection.employee_id])
+        await check_related(self._commands, context, [found.state.detection.employee_id])
         if not found.position:
             raise NotFound("DETECTION_NOT_FOUND", f"there is no detection {request.detection_id}")
         return detection.to_resource(found.state, found.position)
 
     async def ListDetections(self, request: pb.ListDetectionsRequest, context: Context) -> pb.ListDetectionsResponse:
         if request.employee_id:
-            await check_held(self._commands, context, [request.employee_id])
+            await check_related(self._commands, context, [request.employee_id])
         seen = await seen_by_caller(self._reaches, context)
         await self._detections_follower.wait_for(request.at_least, AT_LEAST_SECONDS)
         listed = await self._detections.list_detections(self._engine, request, seen.employees)

@@ -16,9 +16,9 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.employee import State
 from libs.facts.people import People
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_related
 from services.performance import employee, team
-from services.performance.callers import check_held, refuse_own, seen_by_caller
+from services.performance.callers import refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.staffing import Staffing
 from services.performance.team import TEAM
@@ -80,7 +80,7 @@ class DirectoryApi:
         return await self._employee(request.employee_id, request, context)
 
     async def GetEmployee(self, request: pb.GetEmployeeRequest, context: Context) -> pb.Employee:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         found = await self._commands.load(EMPLOYEE, request.employee_id, request.known_at)
         if not found.position:
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")

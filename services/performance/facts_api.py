@@ -13,12 +13,12 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id
+from libs.facts.callers import caller_id, check_employees
 from libs.facts.people import People
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_related
 from libs.facts.readings import Readings
 from libs.facts.values import format_value, kpi_value
-from services.performance.callers import Seen, check_held, refuse_own, seen_by_caller
+from services.performance.callers import Seen, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import (
     FACTS,
@@ -120,7 +120,7 @@ class FactsApi:
         return pb.RetractFactResponse(log_position=await self._on_readings(request.readings, request, context))
 
     async def DisputeFact(self, request: pb.DisputeFactRequest, context: Context) -> pb.DisputeFactResponse:
-        await check_held(self._commands, context, [request.readings.employee_id])
+        await check_related(self._commands, context, [request.readings.employee_id])
         if not await self._commands.known(EMPLOYEE, [request.reviewer_id], check=False):
             raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.reviewer_id} to review it")
         return pb.DisputeFactResponse(log_position=await self._on_readings(request.readings, request, context))
@@ -132,12 +132,12 @@ class FactsApi:
         parse_day(named.date, "readings.date")
         found = await self._commands.load(FACTS, facts_id(named.employee_id, named.date))
         reviews = caller_id(context) in reviewers_of(found.state, named)
-        await check_held(self._commands, context, [named.employee_id], ["reviewer"] if reviews else [])
+        await check_related(self._commands, context, [named.employee_id], ["reviewer"] if reviews else [])
         await self._check(request.corrected, named.date, "corrected")
         return pb.SettleFactDisputeResponse(log_position=await self._on_readings(request.readings, request, context))
 
     async def ListFacts(self, request: pb.ListFactsRequest, context: Context) -> pb.ListFactsResponse:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         _check_span(request)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         readings, token = cut_page(
@@ -183,8 +183,7 @@ class FactsApi:
 
     async def RateMonth(self, request: pb.RateMonthRequest, context: Context) -> pb.MonthRating:
         refuse_own(context, request.employee_id)
-        if not await self._commands.known(EMPLOYEE, [request.employee_id], check=False):
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {request.employee_id}")
+        await check_employees(self._commands, [request.employee_id])
         handled = await self._commands.handle(RATING, rating_id(request.employee_id, request.month), request, context)
         return pb.MonthRating(
             employee_id=request.employee_id,
@@ -194,7 +193,7 @@ class FactsApi:
         )
 
     async def ListRatings(self, request: pb.ListRatingsRequest, context: Context) -> pb.ListRatingsResponse:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         await self._scorecards_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         listed = await self._scorecards.list_ratings(self._engine, request)
         ratings, token = cut_page(request, listed, lambda one: [one.month])

@@ -5,20 +5,20 @@ from typing import TypeAlias
 
 from libs.common.commands import Standing
 from libs.common.days import ONE_DAY, Span
-from libs.common.errors import NotAllowed, NotFound
+from libs.common.errors import NotAllowed
 from libs.common.eventsourcing import Context
 from libs.common.service import Service
 from libs.facts.adding import Counted
+from libs.facts.callers import check_employees
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.leading import Led
 from libs.facts.people import People
+from libs.facts.reaching import check_related
 from libs.facts.readings import Readings
 from libs.facts.values import decimal
 from services.performance import assessment, rating
 from services.performance.assessment import ASSESSMENT, MonthSpan
-from services.performance.callers import check_held
 from services.performance.comparing import attrition, compare, count, movements
-from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, months_from, span_of
 from services.performance.rating import RATING, rating_id
 from services.performance.scorecards import Scorecards
@@ -56,11 +56,9 @@ class LeadComparisonApi:
 
     async def CompareLeads(self, request: pb.CompareLeadsRequest, context: Context) -> pb.LeadComparison:
         lead_ids, known_at = request.lead_ids, request.known_at
-        await check_held(self._commands, context, lead_ids)
+        await check_related(self._commands, context, lead_ids)
         months = months_from(request.start_month, request.end_month)
-        known = await self._commands.known(EMPLOYEE, lead_ids, check=False)
-        if unknown := [lead_id for lead_id in lead_ids if lead_id not in known]:
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {', '.join(unknown)}")
+        await check_employees(self._commands, lead_ids)
         await self._months.catch_up()
         rules = await self._catalogue.rules(self._engine, known_at)
         closed = await self._closed(lead_ids, months, known_at)

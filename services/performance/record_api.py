@@ -13,13 +13,13 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id
+from libs.facts.callers import caller_id, check_employees
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.conduct import counted
-from libs.facts.reaching import Reaches
+from libs.facts.reaching import Reaches, check_related
 from libs.facts.violations import Violations
 from services.performance import record
-from services.performance.callers import check_held, seen_by_caller
+from services.performance.callers import seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import day_problem
 from services.performance.outcome import policy_of
@@ -59,7 +59,7 @@ class RecordApi:
         self._catalogue_follower = catalogue_follower
 
     async def CreateRecords(self, request: pb.CreateRecordsRequest, context: Context) -> pb.CreateRecordsResponse:
-        await check_held(self._commands, context, {given.employee_id for given in request.records})
+        await check_related(self._commands, context, {given.employee_id for given in request.records})
         answer = pb.CreateRecordsResponse()
         rules = await self._rules(request.records)
         people = await self._people(request.records)
@@ -97,7 +97,7 @@ class RecordApi:
 
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         if request.employee_id:
-            await check_held(self._commands, context, [request.employee_id])
+            await check_related(self._commands, context, [request.employee_id])
         seen = await seen_by_caller(self._reaches, context)
         if request.kind and request.kind not in KINDS:
             message = f"must be one of {', '.join(KINDS)}"
@@ -127,7 +127,7 @@ class RecordApi:
 
     async def DisputeRecord(self, request: pb.DisputeRecordRequest, context: Context) -> pb.Record:
         await self._found(request.record_id, context)
-        await self._check_employee(request.reviewer_id)
+        await check_employees(self._commands, [request.reviewer_id])
         return await self._handle(request.record_id, request, context)
 
     async def SettleRecordDispute(self, request: pb.SettleRecordDisputeRequest, context: Context) -> pb.Record:
@@ -139,9 +139,9 @@ class RecordApi:
         return await self._handle(request.record_id, command, context)
 
     async def GetConduct(self, request: pb.GetConductRequest, context: Context) -> pb.Conduct:
-        await check_held(self._commands, context, [request.employee_id])
+        await check_related(self._commands, context, [request.employee_id])
         await self._results_follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
-        await self._check_employee(request.employee_id)
+        await check_employees(self._commands, [request.employee_id])
         as_of = parse_day(request.as_of, "as_of") if request.as_of else context.today
         async with self._engine.connect() as connection:
             violations = await self._violations.violations_of(connection, request.employee_id, request.known_at)
@@ -158,7 +158,7 @@ class RecordApi:
         """A record, for those whom the call's rule names; whether there is one is told to no others."""
         found = await self._commands.load(RECORD, record_id)
         reviews = caller_id(context) in {found.state.dispute.reviewer_id} - {""}
-        await check_held(self._commands, context, [found.state.record.employee_id], ["reviewer"] if reviews else [])
+        await check_related(self._commands, context, [found.state.record.employee_id], ["reviewer"] if reviews else [])
         if not found.position:
             raise NotFound("RECORD_NOT_FOUND", f"there is no record {record_id}")
         return found
@@ -180,9 +180,6 @@ class RecordApi:
                 message = f"the shift began on {began} at the site ({self._time_zone.key}), not on {given.date}"
                 raise Invalid("DATE_INVALID", message, (FieldViolation("date", message),))
         return pb.CreateRecord(record=given, policy=_policy(given, rules))
-
-    async def _check_employee(self, employee_id: str) -> None:
-        _refuse_unknown([employee_id], await self._commands.known(EMPLOYEE, [employee_id], check=False))
 
     async def _people(self, records: Sequence[pb.Record]) -> Container[str]:
         """Those of the employees named by records who exist."""

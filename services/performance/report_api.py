@@ -9,7 +9,7 @@ from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
-from services.performance.callers import check_over
+from libs.facts.reaching import check_over
 from services.performance.report_document import report_document
 from services.performance.reports import Reports
 from stepladder.performance.v1 import report_pb2 as pb

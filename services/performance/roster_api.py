@@ -15,17 +15,17 @@ from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.adding import Counted
 from libs.facts.audit import audited
-from libs.facts.callers import caller_id, check_related, directory_around
+from libs.facts.callers import caller_id, check_employees, directory_around
 from libs.facts.catalogue import Catalogue, Rules
 from libs.facts.check_ins import CheckIns
 from libs.facts.conduct import Offending
 from libs.facts.employee import State
 from libs.facts.people import People
+from libs.facts.reaching import check_over, check_related
 from libs.facts.readings import Readings
 from libs.facts.scope import narrowest
 from libs.facts.violations import Violations
 from services.performance import check_in, detection, risk_review, roster
-from services.performance.callers import check_over
 from services.performance.check_in import CHECK_IN, CHECK_IN_READS, check_in_key
 from services.performance.detection import DETECTION
 from services.performance.detections import Detections
@@ -87,7 +87,7 @@ class AtRiskApi:
 
     async def GetAtRiskRoster(self, request: pb.GetAtRiskRosterRequest, context: Context) -> pb.AtRiskRoster:
         caller, today = caller_id(context), context.today
-        sensitive = not REVIEWERS.isdisjoint(await check_over(self._commands, context, request.team_id))
+        sensitive = not REVIEWERS.isdisjoint((await check_over(self._commands, context, request.team_id)).held)
         if request.team_id and not await self._commands.known(TEAM, [request.team_id], check=False):
             raise NotFound("TEAM_NOT_FOUND", f"there is no team {request.team_id}")
         as_of = _day(request.as_of, today)
@@ -133,7 +133,8 @@ class AtRiskApi:
         return await file_of(lambda: roster_document(found, request.team_id, names), request.format)
 
     async def ReviewAtRisk(self, request: pb.ReviewAtRiskRequest, context: Context) -> pb.AtRiskReview:
-        await check_related(self._commands, context, request.employee_id)
+        await check_related(self._commands, context, [request.employee_id])
+        await check_employees(self._commands, [request.employee_id])
         key = reviews_key(request.employee_id)
         handled = await self._commands.handle(RISK_REVIEW, key, request, context)
         return risk_review.to_resource(handled.state.reviews[-1])

@@ -11,10 +11,10 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page, page_size, page_start
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
+from libs.facts.callers import check_employees
 from libs.facts.catalogue import Catalogue
+from libs.facts.reaching import check_over, check_related
 from services.performance import rating
-from services.performance.callers import check_held, check_over
-from services.performance.employee import EMPLOYEE
 from services.performance.months import Months, span_of
 from services.performance.rating import RATING, rating_id
 from services.performance.scorecards import Scorecards
@@ -43,7 +43,7 @@ class ScorecardApi:
 
     async def GetScorecard(self, request: pb.GetScorecardRequest, context: Context) -> pb.MonthlyScorecard:
         employee_id, month, known_at = request.employee_id, request.month, request.known_at
-        await check_held(self._commands, context, [employee_id])
+        await check_related(self._commands, context, [employee_id])
         aggregate_id = rating_id(employee_id, month)
         found = await self._commands.load(RATING, aggregate_id, known_at)
         shown = rating.to_resource(found.state, found.position)
@@ -54,8 +54,7 @@ class ScorecardApi:
                 shown.team_rank.CopyFrom(ranked.team_rank)
                 shown.centre_rank.CopyFrom(ranked.centre_rank)
             return shown
-        if not await self._commands.known(EMPLOYEE, [employee_id], check=False):
-            raise NotFound("EMPLOYEE_NOT_FOUND", f"there is no employee {employee_id}")
+        await check_employees(self._commands, [employee_id])
         until = parse_day(request.as_of, "as_of") if request.as_of else None
         span = span_of(month)
         if until and not span.start <= until <= span.end:
@@ -109,7 +108,7 @@ class ScorecardApi:
         return await self._calibrate(request.employee_id, request.month, request, context)
 
     async def _calibrate(self, employee_id: str, month: str, command: Message, context: Context) -> pb.MonthlyScorecard:
-        await check_held(self._commands, context, [employee_id])
+        await check_related(self._commands, context, [employee_id])
         handled = await self._commands.handle(RATING, rating_id(employee_id, month), command, context)
         return rating.to_resource(handled.state, handled.position)
 

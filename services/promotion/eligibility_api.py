@@ -13,7 +13,7 @@ from libs.common.service import Service
 from libs.facts.catalogue import Rules
 from libs.facts.people import People
 from libs.facts.promotion_rules import wrong_in_eligibility
-from libs.facts.reaching import Caller, Reach, Reaches, callers_to
+from libs.facts.reaching import Caller, Reach, Reaches, check_related
 from libs.facts.relations import Relation
 from services.promotion import dry_run
 from services.promotion.declarations import declared
@@ -49,8 +49,7 @@ class EligibilityApi:
         self._changes = changes
 
     async def GetEligibility(self, request: pb.GetEligibilityRequest, context: Context) -> pb.Eligibility:
-        (caller,) = (await callers_to(self._service.commands, context, [request.employee_id])).values()
-        context.admission.check(caller.held)
+        await check_related(self._service.commands, context, [request.employee_id])
         return await self._eligibilities.of(
             request.employee_id, request.ladder_id, request.rung_id, _day(request.as_of, context), request.known_at
         )

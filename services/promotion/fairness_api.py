@@ -7,7 +7,7 @@ from libs.common.eventsourcing import Context
 from libs.common.service import Service, Together
 from libs.facts.callers import caller_id
 from libs.facts.catalogue import Catalogue
-from libs.facts.reaching import callers_to
+from libs.facts.reaching import check_related
 from services.promotion import groups
 from services.promotion.declarations import closing, declared, smallest_group
 from services.promotion.fairness import Candidate, Unit, fairness
@@ -34,8 +34,7 @@ class FairnessApi:
 
     async def GetDeclaredGroups(self, _: pb.GetDeclaredGroupsRequest, context: Context) -> pb.DeclaredGroups:
         employee_id = caller_id(context)
-        (caller,) = (await callers_to(self._commands, context, [employee_id])).values()
-        context.admission.check(caller.held)
+        await check_related(self._commands, context, [employee_id])
         found = await self._commands.load(GROUPS, groups_key(employee_id))
         return groups.to_resource(found.state, found.position)
 

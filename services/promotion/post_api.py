@@ -9,9 +9,8 @@ from libs.common.eventsourcing import Context
 from libs.common.paging import page_of
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
-from libs.facts.callers import caller_id, directory_around
-from libs.facts.reaching import Reaches
-from libs.facts.relations import Relation, relations_to_team, words
+from libs.facts.reaching import Reaches, check_over
+from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.promotion.post import POST, post_id, to_resource
 from services.promotion.posts import Posts
@@ -48,10 +47,7 @@ class PostApi:
 
     async def GetPost(self, request: pb.GetPostRequest, context: Context) -> pb.Post:
         found = await self._commands.load(POST, request.post_id)
-        caller, today, team_id = caller_id(context), context.today, found.state.team_id
-        around = await directory_around(self._commands, caller, today, team_ids=[team_id])
-        to_team = relations_to_team(around, caller, team_id, today)
-        context.admission.check(words(to_team, employed=around.employed(caller, today)))
+        await check_over(self._commands, context, found.state.team_id)
         if not found.position:
             raise NotFound("POST_NOT_FOUND", f"there is no post {request.post_id}")
         return await self._resource(request.post_id, _day(request.as_of, context))

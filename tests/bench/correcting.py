@@ -8,7 +8,6 @@ from grpc.aio import Channel
 from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
 from libs.common.jetstream import JetStreamStream, connect
-from libs.common.rpc import connect as open_channel
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1.directory_pb2 import (
     AppointTeamLeadRequest,
@@ -33,6 +32,7 @@ from stepladder.performance.v1.policy_pb2 import Policy, Scope, ScorecardPolicy,
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder.performance.v1.scorecard_pb2 import CloseMonthRequest
 from stepladder.performance.v1.scorecard_pb2_grpc import ScorecardServiceStub
+from stepladder_client import connect as open_channel
 from tests.bench.figures import Figure, Measured, Stopwatch
 from tests.bench.running import new_folder
 from tests.policies import detecting, rule

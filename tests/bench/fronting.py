@@ -11,9 +11,9 @@ from aiohttp import ClientSession
 from libs.cli.embedded import running
 from libs.cli.issuer import Issuer
 from libs.common.auth import bearer
-from libs.common.rpc import connect
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, GetTeamRequest, Team
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder_client import connect
 from tests.bench.figures import Figure, Measured, Stopwatch, compare
 from tests.bench.running import new_folder
 from tests.servers import own_ports

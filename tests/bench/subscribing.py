@@ -13,7 +13,6 @@ from libs.cli.embedded import running
 from libs.cli.issuer import Issuer
 from libs.common.auth import bearer
 from libs.common.jetstream import JetStreamStream, connect
-from libs.common.rpc import connect as connect_service
 from libs.common.streams import EVENTS, STREAMS
 from stepladder.gateway.v1.event_stream_pb2 import ListEventsRequest, WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
@@ -23,6 +22,7 @@ from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsReques
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
+from stepladder_client import connect as connect_service
 from tests.bench.figures import Figure, Measured, Stopwatch, tell
 from tests.bench.running import new_folder
 from tests.servers import own_ports

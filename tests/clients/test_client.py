@@ -69,6 +69,15 @@ async def test_a_command_has_one_key_however_often_it_is_sent(world: World) -> N
     assert not request.request_id, "the caller's own message is left as it was"
 
 
+async def test_without_retry_a_call_is_sent_once_and_as_it_is(world: World) -> None:
+    """For one who repeats by themself."""
+    world.facts.outcomes = [errors.Unavailable("LOG_UNAVAILABLE", "not now")]
+    async with connect(world.address, SYSTEM, retry=False) as channel:
+        with pytest.raises(Unavailable):
+            await FactsServiceStub(channel).RecordFacts(a_request())
+    assert [context.request_id for context in world.facts.contexts] == [""]
+
+
 @pytest.mark.parametrize(
     ("refusal", "kind"),
     [

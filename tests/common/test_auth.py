@@ -1,5 +1,6 @@
 """Who calls: tokens that are believed, and all that are not."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -79,8 +80,9 @@ async def test_the_employee_is_in_the_claim_that_the_settings_name(keys: Path) -
     settings = Settings(
         token_issuer="https://login.example", token_keys=str(keys), token_employee_claim="employee_number"
     )
-    claims = {**GOOD, "sub": "auth0|5f7c", "employee_number": "e-7"}
-    assert await Tokens(settings).caller(signed(claims)) == Caller("user:e-7")
+    for written in ("e-7", "E-7"):  # ids of employees have no capital letters; what they are made of may
+        claims = {**GOOD, "sub": "auth0|5f7c", "employee_number": written}
+        assert await Tokens(settings).caller(signed(claims)) == Caller("user:e-7")
     assert await refusal(Tokens(settings), signed({**GOOD, "sub": "auth0|5f7c"})) == "TOKEN_SUBJECT"
 
 
@@ -213,6 +215,30 @@ async def test_an_issuer_that_is_away_locks_nobody_out(
     monkeypatch.setattr(auth, "KEYS_LAST_SECONDS", 0.0)
     assert await tokens.caller(signed(GOOD)) == Caller("user:e-7")
     assert len(asked) > 1
+
+
+async def test_an_issuer_that_is_slow_holds_nobody_up(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one caller asks it for its keys, the others are let on by the last ones."""
+    await tokens.caller(signed(GOOD))
+    monkeypatch.setattr(auth, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "KEYS_LAST_SECONDS", 0.0)
+    asked, answered = threading.Event(), threading.Event()
+
+    def slowly(_: str) -> str:
+        asked.set()
+        answered.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(auth, "fetch_keys", slowly)
+    first = asyncio.create_task(tokens.caller(signed(GOOD)))
+    try:
+        await asyncio.to_thread(asked.wait, 60)
+        async with asyncio.timeout(30):
+            assert await tokens.caller(signed(GOOD)) == Caller("user:e-7")
+        assert not first.done()
+    finally:
+        answered.set()
+    assert await first == Caller("user:e-7")
 
 
 async def test_without_any_keys_the_same_call_may_be_made_again(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from libs.common.operations import Operations
 from libs.common.projecting import METADATA, SKIPPED, Follower, State
 from libs.common.reacting import Policy
 from libs.common.reading import Reading
-from libs.common.rpc import connect
 from libs.common.server import serve
 from libs.common.settings import Settings
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder.performance.v1 import events_pb2
+from stepladder_client import connect
 from tests.common.test_projecting import EPOCH, Names, running, until
 from tests.common.test_projecting import World as Log
 from tests.refusals import refused

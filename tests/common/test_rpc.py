@@ -5,9 +5,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -20,7 +22,8 @@ from grpc_status import rpc_status
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from libs.common.auth import bearer
+from libs.cli.issuer import LASTS_SECONDS
+from libs.common.auth import LEEWAY_SECONDS, bearer
 from libs.common.errors import (
     AlreadyExists,
     Conflict,
@@ -32,7 +35,7 @@ from libs.common.errors import (
     Unavailable,
 )
 from libs.common.eventsourcing import Context
-from libs.common.rpc import TRACEPARENT_KEY, connect
+from libs.common.rpc import TRACEPARENT_KEY, open_channel
 from libs.common.server import Serving, serve, until_stopped
 from libs.common.settings import Settings
 from libs.common.telemetry import tracing
@@ -60,6 +63,7 @@ from stepladder.performance.v1.facts_pb2 import (
     StreamFactsResponse,
 )
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder_client import connect
 from tests.tokens import ISSUER, SYSTEM, TOKEN_KEYS, as_person, as_system
 
 FACTS = facts_pb2.DESCRIPTOR.services_by_name["FactsService"]
@@ -189,6 +193,32 @@ async def test_implementation_gets_request_and_context(world: World) -> None:
     assert world.facts.contexts == [Context(LATE, date(2026, 4, 1), "system:anna@example.com", "r-1", request)]
 
 
+async def test_a_stream_ends_with_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it answers or takes what is sent; a call that is under way is answered."""
+    left = LASTS_SECONDS + LEEWAY_SECONDS - 1
+    monkeypatch.setattr("libs.common.rpc.time", SimpleNamespace(time=lambda: time.time() + left))
+    answers = OperationsServiceStub(world.channel).RebuildFollower(
+        RebuildFollowerRequest(service="coaching", follower="plans")
+    )
+    for ended in (read_all(answers), wait_for(FactsServiceStub(world.channel).StreamFacts())):
+        with pytest.raises(aio.AioRpcError) as caught:
+            async with asyncio.timeout(30):
+                await ended
+        assert caught.value.code() is StatusCode.UNAUTHENTICATED
+        assert details(caught.value)[0].reason == "TOKEN_EXPIRED"
+        assert "call again" in str(caught.value.details())
+    assert (await world.record(a_request())).recorded == 1
+
+
+async def read_all(answers: AsyncIterable[object]) -> None:
+    async for _ in answers:
+        pass
+
+
+async def wait_for(answer: Awaitable[object]) -> None:
+    await answer
+
+
 async def test_an_answer_without_asking_who_may_is_a_fault(world: World) -> None:
     """Where the rule depends on whom the call is about; nobody is told to send it again."""
     request, stub = ListRatingsRequest(employee_id="anna"), FactsServiceStub(world.channel)
@@ -212,7 +242,7 @@ async def test_an_answer_without_asking_who_may_is_a_fault(world: World) -> None
 )
 async def test_refusals_have_their_codes(world: World, kind: type[Refused], code: StatusCode) -> None:
     """Each kind of refusal arrives with its code, its sentence and its stable reason."""
-    world.facts.outcomes = [kind("THE_REASON", "it cannot be — 不行")] * 4  # as often as UNAVAILABLE is tried again
+    world.facts.outcomes = [kind("THE_REASON", "it cannot be — 不行")] * 5  # as often as UNAVAILABLE is tried again
     with pytest.raises(aio.AioRpcError) as caught:
         await world.record(a_request())
     assert (caught.value.code(), caught.value.details()) == (code, "it cannot be — 不行")
@@ -408,9 +438,9 @@ async def test_unavailable_is_tried_again(world: World) -> None:
 async def test_one_who_passes_calls_on_does_not_try_again(world: World) -> None:
     """A channel without retries leaves it to the caller's caller."""
     world.facts.outcomes = [Unavailable("LOG_UNAVAILABLE", "not now")]
-    async with connect(world.serving.address, retry=False, token=SYSTEM) as channel:
+    async with open_channel(world.serving.address) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
-            await FactsServiceStub(channel).RecordFacts(a_request())
+            await FactsServiceStub(channel).RecordFacts(a_request(), metadata=as_system())
     assert caught.value.code() == StatusCode.UNAVAILABLE
 
 

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from libs.cli.nats_server import NatsServer
 from libs.common.jetstream import check_configuration, create_streams
 from libs.common.jetstream import connect as connect_log
-from libs.common.rpc import connect
 from libs.common.server import Serving, serve
 from libs.common.settings import Settings
 from libs.common.tls import channel_credentials, client_context
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
+from stepladder_client import connect
 from tests.common.test_rpc import FACTS, LATE, Facts, a_request
 from tests.tokens import SYSTEM, TOKEN_KEYS
 

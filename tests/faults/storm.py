@@ -19,7 +19,6 @@ from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, s
 from libs.cli.nats_server import NatsServer
 from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream, connect, create_streams
-from libs.common.rpc import connect as open_channel
 from libs.common.settings import Settings
 from libs.common.streams import Stored
 from services.coaching.plans import Plans
@@ -39,6 +38,7 @@ from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
+from stepladder_client import connect as open_channel
 from tests.faults.checker import Evidence, FactKey, Numbers
 from tests.faults.counting import Counting
 from tests.faults.proxy import LossyProxy

@@ -9,11 +9,11 @@ from http.client import HTTPConnection
 from typing import Any
 
 from libs.cli.envoy import Envoy
-from libs.common.rpc import connect
 from libs.common.service import Service, open_service
 from services.gateway.__main__ import open_gateway
 from services.performance import __main__ as performance
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder_client import connect
 from tests.tokens import ISSUER, SYSTEM
 
 PROVIDER_TOKEN = ISSUER.system("identity-provider", ["directory"])

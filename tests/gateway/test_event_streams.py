@@ -17,13 +17,13 @@ from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode, aio
 
 from libs.cli.envoy import Envoy
-from libs.common.rpc import connect
 from services.gateway import event_api
 from services.gateway.__main__ import open_gateway
-from stepladder.gateway.v1.event_stream_pb2 import ListEventsRequest, PublicEvent, WatchEventsRequest
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter, ListEventsRequest, PublicEvent, WatchEventsRequest
 from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged, RecordRetracted
+from stepladder_client import connect
 from tests.gateway.publishing import Log, fact_recorded, open_log
 from tests.gateway.world import World
 from tests.tokens import as_person, as_system
@@ -215,11 +215,9 @@ async def test_events_are_filtered(centre: Centre, asked: dict[str, Any], expect
         "of the other": [other],
         "record": [one],
     }[expected]
-    pages = await history(centre, after=start, until=end, **asked)
+    pages = await history(centre, after=start, until=end, filter=EventFilter(**asked))
     assert [cloud_event(event)["employeeid"] for event in pages] == wanted
-    query = {
-        "teamId" if key == "team_id" else "employeeId" if key == "employee_id" else key: asked[key] for key in asked
-    }
+    query = {f"filter.{key}": value for key, value in MessageToDict(EventFilter(**asked)).items()}
     async with centre.sse(after=start, **query) as frames:
         assert [(await frames.event())["employeeid"] for _ in wanted] == wanted
 
@@ -240,7 +238,7 @@ async def test_pages_have_both_bounds(centre: Centre) -> None:
     ("query", "headers", "reason"),
     [
         ("after=99999999", {}, "POSITION_NOT_REACHED"),
-        ("types=stepladder.coaching.pip-drafted.v1", {}, "UNKNOWN_EVENT_TYPE"),
+        ("filter.types=stepladder.coaching.pip-drafted.v1", {}, "UNKNOWN_EVENT_TYPE"),
         ("", {"Last-Event-ID": "soon"}, "POSITION_INVALID"),
         ("after=-1", {}, "INVALID_FIELDS"),
     ],
@@ -291,7 +289,8 @@ async def test_a_right_that_is_lost_is_lost_at_once(centre: Centre) -> None:
     await centre.log.team(oslo, olaf)
     await centre.end()
     of_lea, of_olaf = (
-        centre.service.WatchEvents(WatchEventsRequest(types=[FACT]), metadata=as_person(who)) for who in (lea, olaf)
+        centre.service.WatchEvents(WatchEventsRequest(filter=EventFilter(types=[FACT])), metadata=as_person(who))
+        for who in (lea, olaf)
     )
     for call in (of_lea, of_olaf):
         await anext(aiter(call))

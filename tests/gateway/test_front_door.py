@@ -1,6 +1,10 @@
 """Whom Envoy lets in, how much of it, and from which web pages."""
 
+import asyncio
+import hmac
+import json
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -9,6 +13,7 @@ from threading import Thread
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc import StatusCode, aio
 
@@ -16,10 +21,14 @@ from libs.cli.envoy import Envoy
 from libs.cli.issuer import Issuer
 from libs.cli.nats_server import NatsServer
 from libs.common.auth import bearer
-from libs.common.rpc import answered, connect
+from libs.common.rpc import answered
 from libs.common.settings import Settings
+from stepladder.gateway.v1.event_stream_pb2 import WatchEventsRequest, WatchEventsResponse
+from stepladder.gateway.v1.event_stream_pb2_grpc import EventServiceStub
 from stepladder.performance.v1.directory_pb2 import ListTeamsRequest
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
+from stepladder_client import connect
+from tests.gateway.scim import fetch
 from tests.gateway.world import World, running_envoy, running_world
 from tests.tokens import ISSUER, as_person, as_system
 
@@ -33,6 +42,15 @@ def changed(**claims: object) -> str:
     return ISSUER._signed({**own, **claims}, 600)
 
 
+def by_the_public_key() -> str:
+    """A token signed with the issuer's public key, taken for a shared secret."""
+    public = ISSUER._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _, claims, _ = ISSUER.person("li").split(".")
+    head = urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": ISSUER._id}).encode()).decode().rstrip("=")
+    mac = hmac.digest(public, f"{head}.{claims}".encode(), "sha256")
+    return f"{head}.{claims}.{urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
@@ -41,20 +59,53 @@ def changed(**claims: object) -> str:
         (changed(iss="somebody-else"), "TOKEN_ISSUER"),
         (STRANGER.person("li"), "TOKEN_INVALID"),
         (jwt.encode({"sub": "li", "iss": "stepladder-embedded"}, "", algorithm="none"), "TOKEN_INVALID"),
+        (by_the_public_key(), "TOKEN_INVALID"),
         ("nonsense", "TOKEN_INVALID"),
     ],
-    ids=["expired", "of another audience", "of another issuer", "of another key", "unsigned", "no token"],
+    ids=[
+        "expired",
+        "of another audience",
+        "of another issuer",
+        "of another key",
+        "unsigned",
+        "signed with the public key",
+        "no token",
+    ],
 )
 async def test_a_bad_token_does_not_get_in(world: World, token: str, reason: str) -> None:
-    """Over REST and gRPC alike, for what everyone may call as well, with the reasons that services have."""
-    for path in ("/v1/teams", "/docs"):
+    """By REST, SSE, SCIM and gRPC alike, for what everyone may call as well, with the reasons that services have.
+
+    Nor past Envoy.
+    """
+    settings, refused = world.envoy.settings, (StatusCode.UNAUTHENTICATED, True)
+    for path in ("/v1/teams", "/docs", "/v1/events:stream"):
         answer = await world.http("GET", path, headers=dict(bearer(token)))
-        assert (answer.status, answer.json["code"], answer.reasons) == (401, 16, [reason])
+        assert (answer.status, answer.json["code"], answer.reasons) == (401, 16, [reason]), path
+    for port in (settings.public_port, int(settings.gateway_http_address.rpartition(":")[2])):
+        refusal = await asyncio.to_thread(fetch, port, "GET", "/scim/v2/Users", None, dict(bearer(token)))
+        assert (refusal.status, refusal.json["detail"].endswith(f"({reason})")) == (401, True)
     async with connect(world.envoy.url.removeprefix("http://"), retry=False) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
             await DirectoryServiceStub(channel).ListTeams(ListTeamsRequest(), metadata=bearer(token))
-    assert (caught.value.code(), reason in str(answered(caught.value))) == (StatusCode.UNAUTHENTICATED, True)
+    assert (caught.value.code(), reason in str(answered(caught.value))) == refused
+    async with connect(settings.gateway_address, retry=False) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await anext(aiter(EventServiceStub(channel).WatchEvents(WatchEventsRequest(), metadata=bearer(token))))
+    assert (caught.value.code(), reason in str(answered(caught.value))) == refused
     assert not world.performance.heard
+
+
+async def test_a_good_token_gets_in(world: World) -> None:
+    """By each of these ways: what refuses the bad ones is the token."""
+    reader, provider = dict(as_system("events")), dict(as_system("directory"))
+    settings = world.envoy.settings
+    assert (await world.http("GET", "/v1/events", headers=reader)).status == 200
+    for port in (settings.public_port, int(settings.gateway_http_address.rpartition(":")[2])):
+        assert (await asyncio.to_thread(fetch, port, "GET", "/scim/v2/Users", None, provider)).status == 200
+    for address in (world.envoy.url.removeprefix("http://"), settings.gateway_address):
+        async with connect(address, retry=False) as channel:
+            watching = EventServiceStub(channel).WatchEvents(WatchEventsRequest(), metadata=as_system("events"))
+            assert isinstance(await anext(aiter(watching)), WatchEventsResponse)
 
 
 async def test_no_token_is_for_the_service_to_judge(world: World) -> None:

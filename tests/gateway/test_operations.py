@@ -9,7 +9,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import StatusCode, aio
 
 from libs.common.errors import NotAllowed
-from libs.common.rpc import TRACEPARENT_KEY, answered, connect
+from libs.common.rpc import TRACEPARENT_KEY, answered
 from stepladder.common.v1.operations_pb2 import (
     Follower,
     ListFollowersRequest,
@@ -24,6 +24,7 @@ from stepladder.common.v1.operations_pb2 import (
     SkipParkedResponse,
 )
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
+from stepladder_client import connect
 from tests.gateway.world import World
 from tests.tokens import SYSTEM, as_system
 

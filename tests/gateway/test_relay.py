@@ -201,6 +201,21 @@ async def test_an_event_that_cannot_be_read_holds_up_what_is_behind_it(log: Log)
     assert (row.position, row.reason, row.actor) == (unknown, "of a version that never was", "user:ops")
 
 
+async def test_what_follows_a_skipped_beginning_is_about_nobody(log: Log) -> None:
+    """Of an aggregate whose first event was skipped, nobody can tell whom it is about: only systems are shown it."""
+    unknown = await log.write_unknown("log.coaching.plan.p-1")
+    end = await log.write("log.coaching.plan.p-1", PlanObserved(plan_id="p-1", observe_until="2026-03-31"))
+    relay = log.relay()
+    async with in_background(relay.run()):
+        await stopped(relay)
+        await relay.skip("log.coaching.plan.p-1", unknown, "of a version that never was", "user:ops")
+        await log.relayed(end)
+    assert [stored.subject for stored in await log.published()] == [
+        "events.gateway.event-skipped.v1._._",
+        "events.coaching.plan-observed.v1._._",
+    ]
+
+
 async def test_another_log_is_refused(log: Log, tmp_path: Path) -> None:
     """EVENTS beside a log that was made anew: going on would publish what does not follow."""
     await log.hire("anna", "riga")

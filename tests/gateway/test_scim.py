@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from libs.cli.envoy import Envoy
+from libs.common.access import ROLES
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_LEFT,
@@ -383,20 +384,38 @@ async def test_errors_are_for_people(scim: Scim) -> None:
         assert said.endswith((": active", ": name"))
 
 
-async def test_who_may(scim: Scim) -> None:
-    """Systems with the role of the directory; what the service can do is told to everybody (RFC 7643, section 5)."""
-    expired = ISSUER.system("identity-provider", ["directory"], seconds=-3600)
-    for token, expected in (
-        ("", 401),
-        ("nonsense", 401),
-        (expired, 401),
-        (ISSUER.person("li"), 403),
-        (ISSUER.system("wfm", ["facts"]), 403),
-    ):
-        answer = await scim.ask("GET", "/Users", token=token)
-        assert problem(answer) == (expected, None)
-        assert ("www-authenticate" in answer.headers) == (expected == 401)
+async def test_the_access_matrix(scim: Scim) -> None:
+    """Every endpoint is for systems with the role of the directory, and nobody else hears what there is.
+
+    What the service can do is told to everybody (RFC 7643, section 5).
+    """
     assert (await scim.ask("GET", "/ServiceProviderConfig", token="")).status == 200
+    user, team = await created(scim, "/Users", person()), await group(scim)
+    hr = await created(scim, "/Users", person(**{STEPLADDER: {"jobFamily": "hr"}}))
+    refused = {
+        "": 401,
+        "nonsense": 401,
+        ISSUER.system("identity-provider", ["directory"], seconds=-3600): 401,
+        ISSUER.person(user["id"]): 403,
+        ISSUER.person(hr["id"]): 403,
+        **{ISSUER.system("other", [role]): 403 for role in ROLES - {"directory"}},
+    }
+    kinds = (await scim.ask("GET", "/ResourceTypes")).json["Resources"]
+    there = {"/Users": user["id"], "/Groups": team["id"]}
+    assert there.keys() == {one["endpoint"] for one in kinds}
+    asked = [("GET", "/Schemas"), ("GET", "/ResourceTypes"), ("GET", "/Me"), ("POST", "/.search"), ("POST", "/Bulk")]
+    for endpoint, one in there.items():
+        asked += [("GET", endpoint), ("POST", endpoint), ("POST", f"{endpoint}/.search")]
+        asked += [(method, f"{endpoint}/{one}") for method in ("GET", "PUT", "PATCH", "DELETE")]
+    for method, path in asked:
+        body: object = {} if method.startswith("P") else None
+        for token, expected in refused.items():
+            answer = await scim.ask(method, path, body, token=token)
+            assert problem(answer) == (expected, None), (method, path)
+            assert ("www-authenticate" in answer.headers) == (expected == 401)
+            none = await scim.ask(method, path.replace(user["id"], "none").replace(team["id"], "none"), token=token)
+            assert (none.status, none.json) == (answer.status, answer.json), "hears whether there is something"
+        assert (await scim.ask(method, path, body)).status not in {401, 403, 500}, (method, path)
 
 
 async def test_urls_are_those_that_the_client_called(scim: Scim) -> None:

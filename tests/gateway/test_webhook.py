@@ -12,14 +12,16 @@ from libs.common.errors import AlreadyExists, Conflict, Invalid, NotAllowed, Not
 from services.gateway.webhook import MOST_FORMER, WEBHOOK, State, to_resource
 from stepladder.gateway.v1 import events_pb2 as events
 from stepladder.gateway.v1 import webhook_pb2 as pb
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter
 from tests.deciding import given, twice_is_once
 
 NOW = datetime(2026, 3, 16, 9, tzinfo=UTC)
 URL = "https://hr.example.com/events"
-REQUEST = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=URL, types=["stepladder.coaching.a.v1"]))
+FILTER = EventFilter(types=["stepladder.coaching.a.v1"])
+REQUEST = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=URL, filter=FILTER))
 CREATE = pb.CreateWebhook(request=REQUEST, sealed_secret=b"s1", after_position=7)
 CREATED = events.WebhookCreated(
-    webhook=pb.Webhook(webhook_id="hr", url=URL, types=["stepladder.coaching.a.v1"]),
+    webhook=pb.Webhook(webhook_id="hr", url=URL, filter=FILTER),
     owner="user:u-1",
     after_position=7,
     sealed_secret=b"s1",
@@ -58,18 +60,18 @@ def test_created() -> None:
 
 def test_what_is_output_only_is_not_stored() -> None:
     request = pb.CreateWebhookRequest(
-        webhook=pb.Webhook(webhook_id="hr", url=URL, types=REQUEST.webhook.types, owner="system:me", etag="7")
+        webhook=pb.Webhook(webhook_id="hr", url=URL, filter=FILTER, owner="system:me", etag="7")
     )
     given(WEBHOOK).when(pb.CreateWebhook(request=request, sealed_secret=b"s1", after_position=7)).then(CREATED)
 
 
 def test_updated() -> None:
     """What is named, or given; sending begins anew at another address only."""
-    moved = pb.Webhook(webhook_id="hr", url="https://other.example.com/", types=REQUEST.webhook.types)
+    moved = pb.Webhook(webhook_id="hr", url="https://other.example.com/", filter=FILTER)
     after = given(WEBHOOK, CREATED).when(UPDATE).then(events.WebhookUpdated(webhook=moved))
     assert after.state.starts == 2
     after.when(UPDATE).then()
-    every = pb.UpdateWebhookRequest(webhook=pb.Webhook(webhook_id="hr"), update_mask=FieldMask(paths=["types"]))
+    every = pb.UpdateWebhookRequest(webhook=pb.Webhook(webhook_id="hr"), update_mask=FieldMask(paths=["filter"]))
     everything = pb.Webhook(webhook_id="hr", url="https://other.example.com/")
     after = after.when(every).then(events.WebhookUpdated(webhook=everything))
     assert after.state.starts == 2

@@ -18,7 +18,8 @@ from services.gateway.delivering import AT_ONCE, Endpoint
 from services.gateway.retrying import SCHEDULE, Answer, Item
 from services.gateway.webhook_api import MOST_WEBHOOKS
 from stepladder.gateway.v1 import webhook_pb2 as pb
-from tests.gateway.webhook_world import OWNER, Received, Receiver, World, open_world, running_receiver, until
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter
+from tests.gateway.webhook_world import OWNER, TYPES, Received, Receiver, World, open_world, running_receiver, until
 from tests.servers import new_database
 
 DAY = timedelta(days=1)
@@ -90,7 +91,7 @@ async def _waiting(world: World, count: int) -> bool:
 async def test_only_what_was_asked_for(world: World, receiver: Receiver, other: Receiver) -> None:
     """By type, team and employee; from now on, or behind a position."""
     await world.happen(2)
-    await world.create(receiver, types=["stepladder.coaching.plan-closed.v1"], team_id="t-1", employee_id="e-1042")
+    await world.create(receiver, filter=EventFilter(types=sorted(TYPES), team_id="t-1", employee_id="e-1042"))
     request = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="all", url=other.url), after=1)
     other.secret = (await world.call("CreateWebhook", request)).secret
     async with world.delivering():
@@ -407,7 +408,7 @@ async def test_redelivery_of_a_span(world: World, receiver: Receiver) -> None:
     await world.happen(3, kind="plan-proposed")
     await world.happen(40)
     async with world.delivering():
-        await world.create(receiver, types=["stepladder.coaching.plan-closed.v1"])
+        await world.create(receiver, filter=EventFilter(types=sorted(TYPES)))
         asked = pb.RedeliverRequest(request_id="r-1", webhook_id="hr", first_position=11, last_position=30)
         await world.call("Redeliver", asked)
         await world.call("Redeliver", asked)
@@ -552,7 +553,8 @@ async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> Non
     """Positions to come, addresses inside, events that there are not, more webhooks than one system needs."""
     beyond = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url), after=9)
     inside = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url="https://10.0.0.1/x"))
-    unknown = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url, types=["plan-closed"]))
+    none_such = EventFilter(types=["plan-closed"])
+    unknown = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url, filter=none_such))
     reasons = ["POSITION_NOT_REACHED", "URL_FORBIDDEN", "UNKNOWN_EVENT_TYPE"]
     for request, reason in zip((beyond, inside, unknown), reasons, strict=True):
         with pytest.raises(Invalid) as refused:

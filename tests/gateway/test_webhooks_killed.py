@@ -10,10 +10,11 @@ from aiohttp import web
 
 from libs.cli.embedded import Embedded, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
 from libs.cli.nats_server import NatsServer
-from libs.common.rpc import connect
 from libs.common.settings import Settings
+from stepladder.gateway.v1.event_stream_pb2 import EventFilter
 from stepladder.gateway.v1.webhook_pb2 import CreateWebhookRequest, GetWebhookRequest, Webhook
 from stepladder.gateway.v1.webhook_pb2_grpc import WebhookServiceStub
+from stepladder_client import connect
 from tests.gateway.publishing import Log, open_log
 from tests.gateway.webhook_world import Received, Receiver, running_receiver, until
 from tests.servers import free_port, running_nats
@@ -71,7 +72,8 @@ async def test_killed_while_it_delivers(system: Embedded, log: Log, receiver: Re
         return web.Response(status=204 if chance.random() < 0.97 else 500)
 
     receiver.behaviour = so_many
-    webhook = Webhook(webhook_id="hr", url=receiver.url, types=["stepladder.performance.team-created.v1"])
+    only = EventFilter(types=["stepladder.performance.team-created.v1"])
+    webhook = Webhook(webhook_id="hr", url=receiver.url, filter=only)
     async with connect(system.settings.address_of("gateway")) as channel:
         stub = WebhookServiceStub(channel)
         request = CreateWebhookRequest(webhook=webhook)

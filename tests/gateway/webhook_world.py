@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from aiohttp import web
+from nats.aio.client import Client
 from sqlalchemy import MetaData
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
@@ -208,7 +209,7 @@ async def open_world(folder: Path, url: str = "", *, whole_seconds: float = 5.0)
         reading = Reading(log, codec)
         commands = Commands([EventLog(log)], codec)
         service = Service(
-            "gateway", Settings(instance="test"), commands, engine, {LOG: reading}, codec, events, lambda: clock[0]
+            "gateway", Settings(instance="test"), commands, engine, {LOG: reading}, codec, Client(), lambda: clock[0]
         )
         metadata = MetaData()
         webhooks, deliveries = Webhooks(metadata), Deliveries(metadata, engine)
@@ -217,7 +218,7 @@ async def open_world(folder: Path, url: str = "", *, whole_seconds: float = 5.0)
         sender = await stack.enter_async_context(
             open_sender(addresses, lambda: datetime.now(UTC), whole_seconds=whole_seconds)
         )
-        tools = Tools(service, webhooks, deliveries, sender, Sealer(KEK), Random(7))
+        tools = Tools(service, events, webhooks, deliveries, sender, Sealer(KEK), Random(7))
         api = WebhookApi(tools, follower, addresses, TYPES)
         await stack.enter_async_context(in_background(follower.run()))
         yield World(service, events, tools, follower, api, clock)

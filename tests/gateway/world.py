@@ -20,7 +20,6 @@ from libs.cli.envoy import Envoy
 from libs.cli.nats_server import NatsServer
 from libs.common.access import STANDING
 from libs.common.eventsourcing import Context
-from libs.common.rpc import connect
 from libs.common.server import serve
 from libs.common.settings import Settings
 from services.gateway.__main__ import open_gateway
@@ -68,6 +67,7 @@ from stepladder.promotion.v1 import (
     post_pb2,
     scoring_pb2,
 )
+from stepladder_client import connect
 from tests.servers import free_port, in_a_loop_of_its_own
 from tests.tokens import ISSUER, TOKEN_KEYS, as_person
 

@@ -90,6 +90,18 @@ def reads(method: MethodDescriptor) -> bool:
     return bool(method.GetOptions().Extensions[http].get)
 
 
+def told(said: Any, ids: Mapping[str, str]) -> Any:
+    """With the ids that are named in braces."""
+    match said:
+        case dict():
+            return {key: told(value, ids) for key, value in said.items() if key != "only"}
+        case list():
+            return [told(value, ids) for value in said]
+        case str():
+            return said.format(**ids)
+    return said
+
+
 async def ask(
     channel: aio.Channel,
     method: MethodDescriptor,

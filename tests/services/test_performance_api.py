@@ -17,7 +17,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode, aio
 from sqlalchemy import MetaData
 
-from libs.common.rpc import connect
 from libs.common.service import open_service
 from libs.facts.people import People
 from services.performance import __main__ as performance
@@ -72,6 +71,7 @@ from stepladder.performance.v1.kpi_pb2 import (
     UpdateKpiRequest,
 )
 from stepladder.performance.v1.policy_pb2 import ListPoliciesRequest, SetPolicyRequest
+from stepladder_client import connect
 from tests.policies import detecting, rule
 from tests.refusals import refused
 from tests.services.world import World, caught_up, fact, judged, new_id

@@ -36,7 +36,7 @@ from stepladder.performance.v1.record_pb2 import (
 )
 from tests.policies import detecting, rule
 from tests.refusals import refused
-from tests.services.access_matrix import OTHERS, Asked, Caller, differences, methods, person
+from tests.services.access_matrix import OTHERS, Asked, Caller, differences, methods, person, told
 from tests.services.test_assessments import give, open_, stored_model
 from tests.services.test_calibrations import opened
 from tests.services.test_check_ins import appoint, by, check_in, founded
@@ -198,18 +198,6 @@ ASKED: Mapping[str, Sequence[dict[str, Any]]] = {
     "ScorecardService.DecideRating": [{"employeeId": "{agent}", "month": MONTH, "approve": True, **BECAUSE}],
 }
 """By RPC, what is asked; `only`: of those whom the row names, who may ask that."""
-
-
-def told(said: Any, ids: Mapping[str, str]) -> Any:
-    """With the ids that are named in braces."""
-    match said:
-        case dict():
-            return {key: told(value, ids) for key, value in said.items() if key != "only"}
-        case list():
-            return [told(value, ids) for value in said]
-        case str():
-            return said.format(**ids)
-    return said
 
 
 def asked(name: str, said: Mapping[str, Any], ids: Mapping[str, str]) -> Asked:

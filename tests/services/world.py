@@ -15,7 +15,6 @@ from grpc import aio
 
 from libs.cli.embedded import make_key, migrate_all, stored_in
 from libs.cli.nats_server import NatsServer
-from libs.common.rpc import connect
 from libs.common.service import Service, open_service
 from libs.common.settings import Settings
 from services.coaching import __main__ as coaching
@@ -73,6 +72,7 @@ from stepladder.promotion.v1.fairness_pb2_grpc import FairnessServiceStub
 from stepladder.promotion.v1.peer_score_pb2_grpc import PeerScoreServiceStub
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
 from stepladder.promotion.v1.scoring_pb2_grpc import ScoreServiceStub
+from stepladder_client import connect
 from tests.tokens import SYSTEM, TOKEN_KEYS, as_person
 
 HR = "e-hr"

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import grpc
+from google.protobuf.message import Message
 from grpc import aio
 
 from stepladder_client.errors import typed
@@ -25,7 +26,9 @@ _RETRIES = {
 """gRPC sends the same bytes again, with jitter: the same idempotency key."""
 
 
-def connect(address: str, token: Token = "", *, credentials: grpc.ChannelCredentials | None = None) -> aio.Channel:
+def connect(
+    address: str, token: Token = "", *, credentials: grpc.ChannelCredentials | None = None, retry: bool = True
+) -> aio.Channel:
     """A channel to Stepladder at host:port, for the stubs of its contracts.
 
     - `token` goes with every call that brings no `authorization` of its own.
@@ -34,24 +37,28 @@ def connect(address: str, token: Token = "", *, credentials: grpc.ChannelCredent
     - A call answered UNAVAILABLE or RESOURCE_EXHAUSTED is sent up to five times within seconds.
     - Errors are raised as the classes of `stepladder_client`.
 
+    Without `retry` calls are sent once and as they are: for one who repeats them with keys of their own.
+
     Plain text unless there are `credentials`, such as `grpc.ssl_channel_credentials()`.
     """
     options = [
         ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]})),
+        ("grpc.enable_retries", int(retry)),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
-    calls: list[aio.ClientInterceptor] = [_Unary(token), _ServerStream(token), _ClientStream(token)]
+    calls: list[aio.ClientInterceptor] = [kind(token, retry) for kind in (_Unary, _ServerStream, _ClientStream)]
     if credentials is None:
         return aio.insecure_channel(address, options=options, interceptors=calls)
     return aio.secure_channel(address, credentials, options=options, interceptors=calls)
 
 
 class _Calls:
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, identifying: bool) -> None:
         self._token = token
+        self._identifying = identifying
 
     async def _details(self, given: Any) -> Any:
         """A call's details, with a token where there was none."""
@@ -63,18 +70,28 @@ class _Calls:
             token = await token
         return given._replace(metadata=aio.Metadata(*metadata, ("authorization", f"Bearer {token}")))  # noqa: SLF001 - a named tuple's
 
+    def _identified(self, request: Any) -> Any:
+        """A command with an idempotency key; the caller's own message, and what is none, is left as it is."""
+        fields = request.DESCRIPTOR.fields_by_name if isinstance(request, Message) else ()
+        if not self._identifying or "request_id" not in fields or request.request_id:
+            return request
+        identified = type(request)()
+        identified.CopyFrom(request)
+        identified.request_id = uuid4().hex
+        return identified
+
 
 class _Unary(_Calls, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         try:
-            return await (await continuation(await self._details(client_call_details), _identified(request)))
+            return await (await continuation(await self._details(client_call_details), self._identified(request)))
         except aio.AioRpcError as error:
             raise typed(error) from error
 
 
 class _ServerStream(_Calls, aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return _answers(await continuation(await self._details(client_call_details), _identified(request)))
+        return _answers(await continuation(await self._details(client_call_details), self._identified(request)))
 
 
 class _ClientStream(_Calls, aio.StreamUnaryClientInterceptor):
@@ -106,13 +123,3 @@ async def _answers(call: Any) -> AsyncIterator[Any]:
         raise typed(error) from error
     finally:
         call.cancel()  # nobody reads on
-
-
-def _identified(request: Any) -> Any:
-    """A command with an idempotency key; the caller's own message is left as it is."""
-    if "request_id" not in request.DESCRIPTOR.fields_by_name or request.request_id:
-        return request
-    identified = type(request)()
-    identified.CopyFrom(request)
-    identified.request_id = uuid4().hex
-    return identified

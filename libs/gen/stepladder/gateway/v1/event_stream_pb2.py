@@ -29,37 +29,25 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/gateway/v1/event_stream.proto\x12\x15stepladder.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a stepladder/common/v1/rules.proto\"G\n\x0bPublicEvent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12&\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x96\x01\n\x12WatchEventsRequest\x12\x17\n\x05types\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1b\n\x05\x61\x66ter\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_after\"[\n\x13WatchEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".stepladder.gateway.v1.PublicEvent\x12\x10\n\x08position\x18\x02 \x01(\x03\"\x97\x01\n\x13StreamEventsRequest\x12\x17\n\x05types\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x1b\n\x05\x61\x66ter\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_after\"\xe0\x01\n\x11ListEventsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x17\n\x05types\x18\x03 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x1d\n\x07team_id\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0b\x65mployee_id\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12\x16\n\x05\x61\x66ter\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\x05until\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_until\"s\n\x12ListEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".stepladder.gateway.v1.PublicEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\".\n\x15GetEventSchemaRequest\x12\x15\n\x04type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\x14\n\x12GetAsyncApiRequest2\xdb\x04\n\x0c\x45ventService\x12\x80\x01\n\x0bWatchEvents\x12).stepladder.gateway.v1.WatchEventsRequest\x1a*.stepladder.gateway.v1.WatchEventsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events:watch0\x01\x12m\n\x0cStreamEvents\x12*.stepladder.gateway.v1.StreamEventsRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events:stream0\x01\x12u\n\nListEvents\x12(.stepladder.gateway.v1.ListEventsRequest\x1a).stepladder.gateway.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12w\n\x0eGetEventSchema\x12,.stepladder.gateway.v1.GetEventSchemaRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/events/schemas/{type}\x12i\n\x0bGetAsyncApi\x12).stepladder.gateway.v1.GetAsyncApiRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/asyncapi.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(stepladder/gateway/v1/event_stream.proto\x12\x15stepladder.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a stepladder/common/v1/rules.proto\"G\n\x0bPublicEvent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12&\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"s\n\x0b\x45ventFilter\x12\"\n\x05types\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x32\x18\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12\x1d\n\x07team_id\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\x12!\n\x0b\x65mployee_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xbb\x18\x01\xd8\x01\x01\"o\n\x12WatchEventsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".stepladder.gateway.v1.EventFilter\x12\x1b\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_after\"[\n\x13WatchEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".stepladder.gateway.v1.PublicEvent\x12\x10\n\x08position\x18\x02 \x01(\x03\"p\n\x13StreamEventsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".stepladder.gateway.v1.EventFilter\x12\x1b\n\x05\x61\x66ter\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_after\"\xb9\x01\n\x11ListEventsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".stepladder.gateway.v1.EventFilter\x12\x16\n\x05\x61\x66ter\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1b\n\x05until\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x08\n\x06_until\"s\n\x12ListEventsResponse\x12\x32\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".stepladder.gateway.v1.PublicEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\".\n\x15GetEventSchemaRequest\x12\x15\n\x04type\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\x14\n\x12GetAsyncApiRequest2\xdb\x04\n\x0c\x45ventService\x12\x80\x01\n\x0bWatchEvents\x12).stepladder.gateway.v1.WatchEventsRequest\x1a*.stepladder.gateway.v1.WatchEventsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events:watch0\x01\x12m\n\x0cStreamEvents\x12*.stepladder.gateway.v1.StreamEventsRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events:stream0\x01\x12u\n\nListEvents\x12(.stepladder.gateway.v1.ListEventsRequest\x1a).stepladder.gateway.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12w\n\x0eGetEventSchema\x12,.stepladder.gateway.v1.GetEventSchemaRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/events/schemas/{type}\x12i\n\x0bGetAsyncApi\x12).stepladder.gateway.v1.GetAsyncApiRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/asyncapi.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stepladder.gateway.v1.event_stream_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H\005\222\001\002\0202'
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['team_id']._loaded_options = None
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['employee_id']._loaded_options = None
-  _globals['_WATCHEVENTSREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_EVENTFILTER'].fields_by_name['types']._loaded_options = None
+  _globals['_EVENTFILTER'].fields_by_name['types']._serialized_options = b'\272H\020\222\001\r\0202\030\001\"\007r\005\020\001\030\310\001'
+  _globals['_EVENTFILTER'].fields_by_name['team_id']._loaded_options = None
+  _globals['_EVENTFILTER'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
+  _globals['_EVENTFILTER'].fields_by_name['employee_id']._loaded_options = None
+  _globals['_EVENTFILTER'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H\005\222\001\002\0202'
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['team_id']._loaded_options = None
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['employee_id']._loaded_options = None
-  _globals['_STREAMEVENTSREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_STREAMEVENTSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H\005\222\001\002\0202'
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['team_id']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['team_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['employee_id']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['employee_id']._serialized_options = b'\272H\tr\004\240\273\030\001\330\001\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['until']._loaded_options = None
@@ -78,20 +66,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['GetAsyncApi']._serialized_options = b'\202\323\344\223\002\023\022\021/v1/asyncapi.json'
   _globals['_PUBLICEVENT']._serialized_start=217
   _globals['_PUBLICEVENT']._serialized_end=288
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=291
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=441
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=443
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=534
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=537
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=688
-  _globals['_LISTEVENTSREQUEST']._serialized_start=691
-  _globals['_LISTEVENTSREQUEST']._serialized_end=915
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=917
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1032
-  _globals['_GETEVENTSCHEMAREQUEST']._serialized_start=1034
-  _globals['_GETEVENTSCHEMAREQUEST']._serialized_end=1080
-  _globals['_GETASYNCAPIREQUEST']._serialized_start=1082
-  _globals['_GETASYNCAPIREQUEST']._serialized_end=1102
-  _globals['_EVENTSERVICE']._serialized_start=1105
-  _globals['_EVENTSERVICE']._serialized_end=1708
+  _globals['_EVENTFILTER']._serialized_start=290
+  _globals['_EVENTFILTER']._serialized_end=405
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=407
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=518
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=520
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=611
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=613
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=725
+  _globals['_LISTEVENTSREQUEST']._serialized_start=728
+  _globals['_LISTEVENTSREQUEST']._serialized_end=913
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=915
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1030
+  _globals['_GETEVENTSCHEMAREQUEST']._serialized_start=1032
+  _globals['_GETEVENTSCHEMAREQUEST']._serialized_end=1078
+  _globals['_GETASYNCAPIREQUEST']._serialized_start=1080
+  _globals['_GETASYNCAPIREQUEST']._serialized_end=1100
+  _globals['_EVENTSERVICE']._serialized_start=1103
+  _globals['_EVENTSERVICE']._serialized_end=1706
 # @@protoc_insertion_point(module_scope)

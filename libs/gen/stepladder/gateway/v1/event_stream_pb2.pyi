@@ -45,19 +45,18 @@ class PublicEvent(_message.Message):
 Global___PublicEvent: _TypeAlias = PublicEvent  # noqa: Y015
 
 @_typing.final
-class WatchEventsRequest(_message.Message):
+class EventFilter(_message.Message):
+    """Which events are asked for; what is left out chooses nothing."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPES_FIELD_NUMBER: _builtins.int
     TEAM_ID_FIELD_NUMBER: _builtins.int
     EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
     team_id: _builtins.str
     """Of this team, on the day of the event; empty: of all."""
     employee_id: _builtins.str
     """About this employee; empty: about anybody."""
-    after: _builtins.int
-    """Begins behind this position; 0: with the first event there is. Left out: with the next one to come."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Types such as `stepladder.coaching.plan-closed.v1`; none: all."""
@@ -68,11 +67,34 @@ class WatchEventsRequest(_message.Message):
         types: _abc.Iterable[_builtins.str] | None = ...,
         team_id: _builtins.str = ...,
         employee_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_id", b"employee_id", "team_id", b"team_id", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventFilter: _TypeAlias = EventFilter  # noqa: Y015
+
+@_typing.final
+class WatchEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Begins behind this position; 0: with the first event there is. Left out: with the next one to come."""
+    @_builtins.property
+    def filter(self) -> Global___EventFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___EventFilter | None = ...,
         after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "employee_id", b"employee_id", "team_id", b"team_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "filter", b"filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
     _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
@@ -108,31 +130,21 @@ Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
 class StreamEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    TYPES_FIELD_NUMBER: _builtins.int
-    TEAM_ID_FIELD_NUMBER: _builtins.int
-    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
-    team_id: _builtins.str
-    """Of this team, on the day of the event; empty: of all."""
-    employee_id: _builtins.str
-    """About this employee; empty: about anybody."""
     after: _builtins.int
     """Begins behind this position; 0: with the first event there is. Left out: with the next one to come."""
     @_builtins.property
-    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Types such as `stepladder.coaching.plan-closed.v1`; none: all."""
-
+    def filter(self) -> Global___EventFilter: ...
     def __init__(
         self,
         *,
-        types: _abc.Iterable[_builtins.str] | None = ...,
-        team_id: _builtins.str = ...,
-        employee_id: _builtins.str = ...,
+        filter: Global___EventFilter | None = ...,
         after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "employee_id", b"employee_id", "team_id", b"team_id", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "after", b"after", "filter", b"filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
     _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
@@ -146,39 +158,29 @@ class ListEventsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    TYPES_FIELD_NUMBER: _builtins.int
-    TEAM_ID_FIELD_NUMBER: _builtins.int
-    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
-    team_id: _builtins.str
-    """Of this team, on the day of the event; empty: of all."""
-    employee_id: _builtins.str
-    """About this employee; empty: about anybody."""
     after: _builtins.int
     """Begins behind this position."""
     until: _builtins.int
     """Ends with this position; left out: with the last event there is."""
     @_builtins.property
-    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Types such as `stepladder.coaching.plan-closed.v1`; none: all."""
-
+    def filter(self) -> Global___EventFilter: ...
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        types: _abc.Iterable[_builtins.str] | None = ...,
-        team_id: _builtins.str = ...,
-        employee_id: _builtins.str = ...,
+        filter: Global___EventFilter | None = ...,
         after: _builtins.int = ...,
         until: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "filter", b"filter", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "after", b"after", "employee_id", b"employee_id", "page_size", b"page_size", "page_token", b"page_token", "team_id", b"team_id", "types", b"types", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "after", b"after", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__until: _TypeAlias = _typing.Literal["until"]  # noqa: Y015
     _WhichOneofArgType__until: _TypeAlias = _typing.Literal["_until", b"_until"]  # noqa: Y015

@@ -17,7 +17,8 @@ class EventServiceStub:
     """The public events, as CloudEvents 1.0, in the order in which they happened. A position is that of the stream EVENTS: the
     same in every way of reading it, and whoever says up to where they have come goes on behind that, however long they were
     away. Systems see everything, people what concerns them: of whom they see what is changes with the directory while a stream
-    runs, from the event on that says so. A stream ends when the service stops, and for people when their employment does.
+    runs, from the event on that says so. A stream ends when the service stops, when the token is good no longer (UNAUTHENTICATED
+    `TOKEN_EXPIRED`: go on with a new one), and for people when their employment does.
 
     Errors: INVALID_ARGUMENT `UNKNOWN_EVENT_TYPE`; `POSITION_NOT_REACHED` for a position behind the last event.
     """
@@ -40,7 +41,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """The public events, as CloudEvents 1.0, in the order in which they happened. A position is that of the stream EVENTS: the
     same in every way of reading it, and whoever says up to where they have come goes on behind that, however long they were
     away. Systems see everything, people what concerns them: of whom they see what is changes with the directory while a stream
-    runs, from the event on that says so. A stream ends when the service stops, and for people when their employment does.
+    runs, from the event on that says so. A stream ends when the service stops, when the token is good no longer (UNAUTHENTICATED
+    `TOKEN_EXPIRED`: go on with a new one), and for people when their employment does.
 
     Errors: INVALID_ARGUMENT `UNKNOWN_EVENT_TYPE`; `POSITION_NOT_REACHED` for a position behind the last event.
     """

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from stepladder.gateway.v1 import event_stream_pb2 as _event_stream_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -124,9 +125,7 @@ class Webhook(_message.Message):
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
-    TYPES_FIELD_NUMBER: _builtins.int
-    TEAM_ID_FIELD_NUMBER: _builtins.int
-    EMPLOYEE_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PAUSE_CAUSE_FIELD_NUMBER: _builtins.int
@@ -145,9 +144,6 @@ class Webhook(_message.Message):
     """
     description: _builtins.str
     """What it is for, in words; no personal text."""
-    team_id: _builtins.str
-    """Only those about a team, or about an employee."""
-    employee_id: _builtins.str
     owner: _builtins.str
     """All that follow: output only. The system that made it, `system:<name>`."""
     state: Global___Webhook.State.ValueType
@@ -159,8 +155,8 @@ class Webhook(_message.Message):
     etag: _builtins.str
     log_position: _builtins.int
     @_builtins.property
-    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which events are sent, by their CloudEvents type such as `stepladder.coaching.plan-closed.v1`; none: all."""
+    def filter(self) -> _event_stream_pb2.EventFilter:
+        """Which events are sent; left out: all."""
 
     @_builtins.property
     def pause_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -178,9 +174,7 @@ class Webhook(_message.Message):
         webhook_id: _builtins.str = ...,
         url: _builtins.str = ...,
         description: _builtins.str = ...,
-        types: _abc.Iterable[_builtins.str] | None = ...,
-        team_id: _builtins.str = ...,
-        employee_id: _builtins.str = ...,
+        filter: _event_stream_pb2.EventFilter | None = ...,
         owner: _builtins.str = ...,
         state: Global___Webhook.State.ValueType = ...,
         pause_cause: Global___Webhook.PauseCause.ValueType = ...,
@@ -192,9 +186,9 @@ class Webhook(_message.Message):
         etag: _builtins.str = ...,
         log_position: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["former_secrets_until", b"former_secrets_until", "pause_time", b"pause_time", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "former_secrets_until", b"former_secrets_until", "pause_time", b"pause_time", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "employee_id", b"employee_id", "etag", b"etag", "former_secrets_until", b"former_secrets_until", "log_position", b"log_position", "owner", b"owner", "pause_cause", b"pause_cause", "pause_reason", b"pause_reason", "pause_time", b"pause_time", "secret", b"secret", "state", b"state", "status", b"status", "team_id", b"team_id", "types", b"types", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "etag", b"etag", "filter", b"filter", "former_secrets_until", b"former_secrets_until", "log_position", b"log_position", "owner", b"owner", "pause_cause", b"pause_cause", "pause_reason", b"pause_reason", "pause_time", b"pause_time", "secret", b"secret", "state", b"state", "status", b"status", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,7 +336,7 @@ class UpdateWebhookRequest(_message.Message):
     def webhook(self) -> Global___Webhook: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`url`, `description`, `types`, `team_id`, `employee_id` or `*`; empty means every field given."""
+        """`url`, `description`, `filter` or `*`; empty means every field given."""
 
     def __init__(
         self,
