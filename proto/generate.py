@@ -47,6 +47,7 @@ def generate(out: Path) -> None:
                 "google/rpc/error_details.proto",
             ]
         )
+    (out / "stepladder" / "py.typed").touch()  # whoever installs the client gets the types, too (PEP 561)
 
 
 def _validate_descriptors() -> FileDescriptorSet:

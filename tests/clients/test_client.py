@@ -69,6 +69,16 @@ async def test_a_command_has_one_key_however_often_it_is_sent(world: World) -> N
     assert not request.request_id, "the caller's own message is left as it was"
 
 
+async def test_large_requests_are_sent_again(world: World) -> None:
+    """As large as they may be: facts come in bulk."""
+    world.facts.outcomes = [errors.Unavailable("LOG_UNAVAILABLE", "not now")]
+    request = a_request(dates=("2026-03-31",) * 45)
+    for fact in request.facts:
+        fact.readings[0].numerators.extend([10**15] * 9999)
+    assert 3_000_000 < request.ByteSize() < 4 * 1024 * 1024
+    assert (await FactsServiceStub(world.channel).RecordFacts(request)).recorded == len(request.facts)
+
+
 async def test_without_retry_a_call_is_sent_once_and_as_it_is(world: World) -> None:
     """For one who repeats by themself."""
     world.facts.outcomes = [errors.Unavailable("LOG_UNAVAILABLE", "not now")]
@@ -138,7 +148,7 @@ async def test_nothing_listens() -> None:
 
 
 def test_the_package_holds_the_contracts(tmp_path: Path) -> None:
-    """What is built needs nothing of this repository: the generated code lies in the wheel."""
+    """What is built needs nothing of this repository: the generated code lies in the wheel, with its types."""
     build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     done = subprocess.run(
         [sys.executable, "-c", build, str(tmp_path)], cwd=CLIENT, capture_output=True, text=True, check=True, timeout=60
@@ -146,5 +156,7 @@ def test_the_package_holds_the_contracts(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"stepladder_client/channel.py", "stepladder/coaching/v1/plan_pb2_grpc.py"} <= names, done.stdout
+    code = {"stepladder_client/channel.py", "stepladder/coaching/v1/plan_pb2_grpc.py"}
+    types = {"stepladder_client/py.typed", "stepladder/py.typed", "stepladder/coaching/v1/plan_pb2.pyi"}
+    assert code | types <= names, done.stdout
     assert not any(name.startswith(("libs/", "services/", "tests/")) for name in names)

@@ -147,6 +147,7 @@ async def test_a_token_that_ends(envoy: Envoy, log: Log) -> None:
         return ISSUER.system("tests", ["events"], seconds=last.pop())
 
     async with open_gateway(envoy.settings), connect(f"127.0.0.1:{envoy.settings.public_port}", token) as channel:
+        await channel.channel_ready()
         anna = await person(log, "riga")
         async with aclosing(watch_events(channel, WatchEventsRequest(after=await end(log)))) as events:
             await log.fact(anna, source="first")

@@ -33,7 +33,7 @@ def connect(
 
     - `token` goes with every call that brings no `authorization` of its own.
     - A command without a `request_id` gets one, so that it has one effect however often it is sent. Give your own to
-      repeat a command after your program was restarted.
+      repeat a command after your program was restarted, and to the batches of a stream.
     - A call answered UNAVAILABLE or RESOURCE_EXHAUSTED is sent up to five times within seconds.
     - Errors are raised as the classes of `stepladder_client`.
 
@@ -44,6 +44,10 @@ def connect(
     options = [
         ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]})),
         ("grpc.enable_retries", int(retry)),
+        (
+            "grpc.per_rpc_retry_buffer_size",
+            2 * _MAX_MESSAGE_BYTES,
+        ),  # what is larger is not sent again: by default 256 KiB
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
