@@ -41,9 +41,10 @@ async def operations(token: str) -> AsyncIterator[OperationsServiceStub]:
 
 
 async def status(token: str) -> int:
-    """Prints a line for each follower, then what needs an operator; answers 1 when something does, else 0."""
+    """Prints each follower, how webhooks are, and what needs an operator; answers 1 when something does, else 0."""
     async with operations(token) as stub:
-        followers = (await stub.ListFollowers(pb.ListFollowersRequest(service="-"))).followers
+        answer = await stub.ListFollowers(pb.ListFollowersRequest(service="-"))
+    followers, webhooks = answer.followers, answer.webhooks
     columns = ("service", "follower", "state", "stream", "position", "of", "behind", "seconds", "parked", "deadlines")
     rows = [
         (
@@ -60,6 +61,11 @@ async def status(token: str) -> int:
         console.print(table)
     else:
         print("\n".join("\t".join(row) for row in (columns, *rows)))
+    if webhooks.active or webhooks.paused:
+        print(f"webhooks: {webhooks.active} active, {webhooks.failing} of them failing, {webhooks.paused} paused")
+    if webhooks.waiting:
+        since = webhooks.oldest_time.ToJsonString()
+        print(f"events to be sent again to webhooks: {webhooks.waiting}, the first since {since}")
     found = troubles(followers)
     for trouble in found:
         print(trouble)
