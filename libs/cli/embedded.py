@@ -90,6 +90,7 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
     if settings.tls_certificate:
         raise CannotStart(f"this runs on one machine, in plain text: unset the variables {PREFIX}TLS_*")
     folder = folder.absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's data
     for part in ("logs", "nats"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with _only_one(folder):

@@ -56,6 +56,10 @@ class Conflict(Refused):
     """Others changed the same thing at the same time, or since the caller last read it; read and try again."""
 
 
+class TooLarge(Refused):
+    """The request is larger than one may be."""
+
+
 class Unavailable(Refused):
     """The system cannot answer right now; the same request may be sent again."""
 

@@ -32,7 +32,7 @@ from libs.common import errors
 from libs.common.access import admit
 from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
-from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
+from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, TooLarge, Unauthenticated, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
@@ -59,6 +59,7 @@ CODES: dict[type[Refused], grpc.StatusCode] = {
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -251,12 +252,16 @@ class _Method:
             number += 1
             try:
                 request = self._valid(raw)
-            except Invalid as error:
+            except (Invalid, TooLarge) as error:
                 text = f"message {number} of the stream: {error.message}"
-                raise Invalid(error.reason, text, error.violations) from error
+                raise type(error)(error.reason, text, error.violations) from error
             yield request
 
     def _valid(self, raw: bytes) -> Message:
+        if len(raw) > MAX_MESSAGE_BYTES:
+            raise TooLarge(
+                "REQUEST_TOO_LARGE", f"the request is larger than {MAX_MESSAGE_BYTES >> 20} MiB; send it in parts"
+            )
         try:
             request = self._decode(raw)
         except DecodeError as error:

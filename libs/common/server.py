@@ -22,7 +22,7 @@ from libs.common.settings import Settings
 from libs.common.tls import server_credentials
 
 _OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", 2 * MAX_MESSAGE_BYTES),  # with a reason, which gRPC itself would not give
     ("grpc.keepalive_time_ms", 30_000),  # finds callers that are gone without a word
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # lets callers find out the same of us

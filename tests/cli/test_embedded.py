@@ -12,6 +12,7 @@ from libs.cli.nats_server import NatsServer, new_passwords
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.settings import Settings
 from libs.common.streams import LOG, Append, Entry
+from tests.certificates import Authority
 from tests.servers import free_port, running_nats
 
 
@@ -34,6 +35,15 @@ async def test_every_port_that_is_taken_is_named(tmp_path: Path) -> None:
         f"STEPLADDER_PERFORMANCE_ADDRESS=127.0.0.1:{taken[0]}, STEPLADDER_PROMOTION_ADDRESS=localhost:{taken[1]}, "
         f"STEPLADDER_PUBLIC_PORT={taken[2]}"
     )
+
+
+async def test_tls_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """Its services would not be found by what calls them in plain text."""
+    settings = Authority("ours").issue(tmp_path / "tls")
+    with pytest.raises(CannotStart, match="STEPLADDER_TLS"):
+        async with running(tmp_path / "folder", settings):
+            pass
+    assert not (tmp_path / "folder").exists()
 
 
 async def test_a_folder_from_before_there_were_accounts_keeps_its_events(tmp_path: Path) -> None:

@@ -359,6 +359,20 @@ async def test_control_characters_are_refused(world: World, text: str) -> None:
     assert len(world.facts.contexts) == 1
 
 
+async def test_a_message_that_is_too_large_is_refused_with_the_reason(world: World) -> None:
+    """In a stream, which Envoy does not bound, and by itself; what came before it is taken."""
+    large = a_request(dates=("2026-01-01",) * 180_000)
+    assert 4 * 1024 * 1024 < large.ByteSize() < 8 * 1024 * 1024
+    stub = FactsServiceStub(world.channel)
+    requests = [StreamFactsRequest(batch=a_request()), StreamFactsRequest(batch=large)]
+    for call, where in ((stub.StreamFacts(iter(requests)), "message 2 of the stream: "), (stub.RecordFacts(large), "")):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() == StatusCode.RESOURCE_EXHAUSTED
+        assert caught.value.details() == f"{where}the request is larger than 4 MiB; send it in parts"
+        assert details(caught.value)[0].reason == "REQUEST_TOO_LARGE"
+
+
 async def test_client_stream_is_checked_message_by_message(world: World) -> None:
     """A message against the rules ends the stream, and the refusal says which one it was."""
     requests = [StreamFactsRequest(batch=a_request()), StreamFactsRequest(batch=a_request(dates=("2026-01-01", "now")))]
