@@ -16,6 +16,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table as Shown
 
+from libs.cli.calling import front_door
 from libs.cli.importing import PATIENCE_SECONDS, send_patiently
 from libs.cli.mapping import (
     Column,
@@ -33,7 +34,6 @@ from libs.cli.mapping import (
 )
 from libs.cli.tables import Row, Table, is_xlsx, read_csv, read_xlsx
 from libs.common.rpc import field_path
-from libs.common.settings import load_settings
 from libs.common.wording import in_words
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
@@ -49,7 +49,6 @@ from stepladder.performance.v1.directory_pb2 import (
     StaffRoster,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder_client import connect
 
 ROWS_WRONG = 3
 """Exit status when rows were wrong, and nothing was changed."""
@@ -291,7 +290,7 @@ async def import_roster_file(
     """Imports a roster into a running system and prints what changes; answers the exit status."""
     read = read_roster(file, load(mapping, RosterMapping) if mapping else None, sheet)
     read.roster.effective_date, read.roster.complete = as_of, leavers
-    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
+    async with front_door(token) as channel:
         answer = await import_roster(channel, read, dry_run=dry_run)
     return show(read, answer, dry_run=dry_run)
 

@@ -17,6 +17,8 @@ SYSTEM = "system:"
 """What a system's words begin with; the role follows."""
 ROLES = frozenset({"directory", "events", "facts", "operator", "policies"})
 """Roles of systems."""
+OPERATOR = "operator"
+"""The one that operates the system."""
 STANDING = frozenset({"employee", "hr", "qa", "executive"})
 """What a person is to the whole centre, whomever a call is about."""
 RELATIONS = frozenset({"self", "lead", "manager"})

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -86,6 +87,11 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 _QUEUES: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+def aware(moment: datetime) -> datetime:
+    """A moment out of a row. What is stored is UTC, and SQLite drops time zones."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def all_rows(engine: AsyncEngine, query: Select[Any]) -> Sequence[Row[Any]]:

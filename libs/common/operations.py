@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
+from libs.common.access import OPERATOR
 from libs.common.days import timestamp
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -58,7 +59,7 @@ class Operations:
 
     async def ListFollowers(self, request: pb.ListFollowersRequest, context: Context) -> pb.ListFollowersResponse:
         self._check(request.service)
-        for_operator = "operator" in context.admission.roles
+        for_operator = OPERATOR in context.admission.roles
         answers = []
         for follower in self._followers.values():
             standing = await follower.standing()

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.background import in_background
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
-from libs.common.database import insert_new, writing
+from libs.common.database import aware, insert_new, writing
 from libs.common.envelope import UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
@@ -403,7 +403,7 @@ class Follower:
         if not to_rebuild:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
-        silent = self._now() - _aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
+        silent = self._now() - aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
         if row.owner not in ("", self._instance) and not silent:
             return False
         async with writing(self.engine) as transaction:
@@ -422,7 +422,7 @@ class Follower:
         return True
 
     def _check_fits(self, row: Row[Any], state: StreamState) -> None:
-        name, created = self.handler.name, _aware(row.stream_created)
+        name, created = self.handler.name, aware(row.stream_created)
         if created != state.created or row.position > state.last:
             raise NeedsRebuild(
                 f"{name} stands at {row.position} of a stream made {created}, but the log ends at {state.last} and was"
@@ -705,7 +705,3 @@ def describe(error: BaseException, *subjects: str) -> str:
     original = getattr(error, "orig", None) or error
     kind = type(original).__name__
     return kind if subjects and stream_of(*subjects) == LOG_RESTRICTED else f"{kind}: {original}"[:500]
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)  # SQLite drops time zones

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 
 from sqlalchemy import MetaData
@@ -137,7 +138,9 @@ CONTRACTS = (
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     """Serves while the context lasts, whether or not the services behind it are there."""
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
+        service = await stack.enter_async_context(
+            open_service("gateway", settings, EVENTS, streams=(streams.LOG, streams.EVENTS), now=clock_of(settings))
+        )
         service.standing = standing_in(service.commands)
         metadata, published = MetaData(), publications(EVENTS)
         people, webhooks = People(metadata), Webhooks(metadata)
@@ -146,11 +149,12 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
         events = EventApi(service, public, Reaches(service, people, at_people), published)
         relay = Relay(service.stream, public, EVENTS, service.engine, service.day)
         addresses = Addresses(allow_http=settings.webhook_http, allowed=settings.allowed_networks())
+        deliveries = Deliveries(metadata, service.engine)
         tools = Tools(
             service,
             public,
             webhooks,
-            Deliveries(metadata, service.engine),
+            deliveries,
             await stack.enter_async_context(open_sender(addresses, utc_now)),
             Sealer(settings.key_encryption_key()),
             Random(),  # noqa: S311 - spreads attempts, nothing secret
@@ -175,7 +179,11 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             serving_scim(settings.gateway_http_address, DirectoryServiceStub(directory), Tokens(settings))
         )
         serving = await stack.enter_async_context(
-            service.serving(implementations, operations=OperationsApi(services), behind=behind)
+            service.serving(
+                implementations,
+                operations=OperationsApi(services, partial(deliveries.backlog, webhooks.webhooks)),
+                behind=behind,
+            )
         )
         stack.callback(events.stop)  # first of all: whoever reads a stream goes on elsewhere
         yield serving

@@ -89,7 +89,11 @@ class Delivering:
                     await self._follower.wait_past(seen, IDLE_SECONDS)
                 except RETRY as trouble:
                     logger.warning("delivering_retries", error=type(trouble).__name__)
-                    await asyncio.sleep(AGAIN_SECONDS)
+                except Exception:  # nobody would start it again
+                    logger.exception("delivering_failed")
+                else:
+                    continue
+                await asyncio.sleep(AGAIN_SECONDS)
         finally:
             await ended(set(self._tasks.values()))
 

@@ -1,13 +1,14 @@
 """OperationsService of the whole system: a request goes to the service that it names, with `-` to all of them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
 from grpc import StatusCode
 from grpc.aio import AioRpcError, UnaryUnaryMultiCallable
 
+from libs.common.access import OPERATOR
 from libs.common.auth import AUTHORIZATION_KEY
 from libs.common.errors import Unavailable
 from libs.common.eventsourcing import Context
@@ -63,16 +64,24 @@ class Elsewhere:
 class OperationsApi:
     """Implements stepladder.common.v1.OperationsService with that of each service, by name."""
 
-    def __init__(self, services: Mapping[str, Operations | Elsewhere]) -> None:
+    def __init__(
+        self,
+        services: Mapping[str, Operations | Elsewhere],
+        backlog: Callable[[], Awaitable[pb.WebhookBacklog]],
+    ) -> None:
+        """`backlog` tells that of the gateway's webhooks."""
         self._services = services
+        self._backlog = backlog
 
     async def ListFollowers(self, request: pb.ListFollowersRequest, context: Context) -> pb.ListFollowersResponse:
         asked = [
             self._services[name].ListFollowers(pb.ListFollowersRequest(service=name), context)
             for name in self._named(request.service)
         ]
+        for_operator = OPERATOR in context.admission.roles and request.service in ("-", "gateway")
         return pb.ListFollowersResponse(
-            followers=[one for answer in await asyncio.gather(*asked) for one in answer.followers]
+            followers=[one for answer in await asyncio.gather(*asked) for one in answer.followers],
+            webhooks=await self._backlog() if for_operator else None,
         )
 
     async def ListParked(self, request: pb.ListParkedRequest, context: Context) -> pb.ListParkedResponse:

@@ -19,9 +19,10 @@ from typing import TypeVar
 import structlog
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common.database import insert_new, writing
+from libs.common.database import all_rows, insert_new, writing
 from libs.common.envelope import event_types
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Recorded
@@ -175,7 +176,6 @@ class Relay:
         self._moved: datetime | None = None
         self._error = ""
         self._stuck: Stuck | None = None
-        self._skipping = 0
         self._told = 0.0
 
     async def run(self) -> None:
@@ -241,8 +241,12 @@ class Relay:
         }
         async with writing(self._engine) as transaction:
             await transaction.execute(insert_new(SKIPPED, transaction), row)
-        self._skipping = position
         return 0
+
+    async def _is_skipped(self, entry: Stored) -> bool:
+        columns = SKIPPED.c
+        query = select(columns.position).where(columns.follower == NAME, columns.position == entry.position)
+        return bool(await all_rows(self._engine, query))
 
     def _stuck_at(self, subject: str) -> Stuck:
         if self._stuck is None or self._stuck.stored.subject != subject:
@@ -263,13 +267,10 @@ class Relay:
                     try:
                         made += await self._made(entry, whose)
                     except Stuck as found:
-                        stuck = found
-                    except RETRY:
-                        raise
-                    except Exception as fault:
-                        stuck = Stuck(entry, "", describe(fault))
-                    if stuck:
-                        break
+                        if not await self._is_skipped(entry):
+                            stuck = found
+                            break
+                        made.append(_mark(entry))
                 tail = await self._publish(tail, made)
                 if stuck:
                     self._position = stuck.stored.position - 1
@@ -280,16 +281,19 @@ class Relay:
                 self.state, self._error, self._stuck = State.RUNNING, "", None
 
     async def _made(self, entry: Stored, whose: Whose) -> list[Made]:
-        """What becomes of an entry of LOG: nothing, if it is private."""
-        if entry.position == self._skipping:
-            return [_mark(entry)]
+        """What becomes of an entry of LOG: nothing, if it is private. Raises Stuck."""
         recorded = self._read(entry)
-        whose.pass_by(recorded)
         publication = self._publications.get(recorded.envelope.type)
-        if publication is None:
-            return []
-        about = await whose.find(recorded, publication.about(recorded.event))
-        event = cloud_event(publication, recorded, about)
+        try:
+            whose.pass_by(recorded)
+            if publication is None:
+                return []
+            about = await whose.find(recorded, publication.about(recorded.event))
+            event = cloud_event(publication, recorded, about)
+        except RETRY:
+            raise
+        except Exception as fault:
+            raise Stuck(entry, recorded.envelope.type, describe(fault)) from fault
         made = Entry(recorded.envelope.event_id, publication.type, event)
         return [Made(publication.subject(about), made, entry.position)]
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from google.protobuf.message import Message
 
-from libs.common.access import SYSTEM
+from libs.common.access import OPERATOR, SYSTEM
 from libs.common.commands import Standing
 from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
@@ -27,7 +27,6 @@ from stepladder.gateway.v1 import webhook_pb2 as pb
 MOST_WEBHOOKS = 50
 """Of one system."""
 TESTS_AT_ONCE = 8
-OPERATOR = "operator"
 TEST_TYPE = "stepladder.gateway.webhook-test.v1"
 
 

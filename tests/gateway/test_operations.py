@@ -49,6 +49,19 @@ async def test_dash_asks_all_services(world: World, operations: OperationsServic
     assert [aggregate.service for aggregate in parked] == ["performance", "coaching", "promotion"]
 
 
+@pytest.mark.parametrize(
+    ("role", "service", "told"),
+    [("operator", "-", True), ("operator", "gateway", True), ("operator", "coaching", False), ("events", "-", False)],
+)
+async def test_operators_are_told_of_webhooks(world: World, role: str, service: str, told: bool) -> None:
+    """With what is the gateway's; nobody else is."""
+    async with connect(f"127.0.0.1:{world.envoy.settings.public_port}", retry=False) as channel:
+        call = OperationsServiceStub(channel).ListFollowers(
+            ListFollowersRequest(service=service), metadata=as_system(role)
+        )
+        assert (await call).HasField("webhooks") is told
+
+
 async def test_name_asks_one_service(world: World, operations: OperationsServiceStub) -> None:
     """A name asks that service and no other."""
     await operations.ListFollowers(ListFollowersRequest(service="coaching"))

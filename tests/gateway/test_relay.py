@@ -201,6 +201,19 @@ async def test_an_event_that_cannot_be_read_holds_up_what_is_behind_it(log: Log)
     assert (row.position, row.reason, row.actor) == (unknown, "of a version that never was", "user:ops")
 
 
+async def test_what_was_skipped_stays_so(log: Log) -> None:
+    """Also where the relay ends before it has published the mark, and where EVENTS is made anew."""
+    unknown = await log.write_unknown("log.coaching.plan.p-1")
+    end = await log.hire("anna", "riga")
+    relay = log.relay()
+    async with in_background(relay.run()):
+        await stopped(relay)
+    await relay.skip("log.coaching.plan.p-1", unknown, "of a version that never was", "user:ops")
+    async with in_background(log.relay().run()):
+        await log.relayed(end)
+    assert [event["type"].split(".")[2] for event in await log.cloud_events()] == ["event-skipped", "employee-hired"]
+
+
 async def test_what_follows_a_skipped_beginning_is_about_nobody(log: Log) -> None:
     """Of an aggregate whose first event was skipped, nobody can tell whom it is about: only systems are shown it."""
     unknown = await log.write_unknown("log.coaching.plan.p-1")

@@ -4,12 +4,13 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.errors import Forbidden, Invalid, NotAllowed, NotFound
 from services.gateway import delivering
@@ -549,6 +550,26 @@ async def test_operators(world: World, receiver: Receiver) -> None:
         await world.call("GetWebhook", pb.GetWebhookRequest(webhook_id="none"), "system:ops", "operator")
 
 
+async def test_what_operators_see_of_all(world: World, receiver: Receiver, other: Receiver) -> None:
+    """How many work, fail and are paused, and what waits for those that are not paused."""
+    receiver.behaviour = lambda _: status(500)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.create(other, "erp")
+        await world.create(other, "bi")
+        await world.call("PauseWebhook", pb.PauseWebhookRequest(webhook_id="erp", reason="maintenance"))
+        await world.happen(2, employee="anna")
+        await until(lambda: _waiting(world, 2))
+        await until(lambda: len(other.taken) == 2)
+        backlog = await world.tools.deliveries.backlog(world.tools.webhooks.webhooks)
+        assert (backlog.active, backlog.failing, backlog.paused, backlog.waiting) == (2, 1, 1, 2)
+        assert backlog.oldest_time.ToDatetime(UTC) == world.clock[0]
+        await world.call("PauseWebhook", pb.PauseWebhookRequest(webhook_id="hr", reason="maintenance"))
+    backlog = await world.tools.deliveries.backlog(world.tools.webhooks.webhooks)
+    assert (backlog.active, backlog.failing, backlog.paused, backlog.waiting) == (1, 0, 2, 0)
+    assert not backlog.HasField("oldest_time")
+
+
 async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> None:
     """Positions to come, addresses inside, events that there are not, more webhooks than one system needs."""
     beyond = pb.CreateWebhookRequest(webhook=pb.Webhook(webhook_id="hr", url=receiver.url), after=9)
@@ -565,6 +586,25 @@ async def test_what_cannot_be_asked_for(world: World, receiver: Receiver) -> Non
     with pytest.raises(NotAllowed) as many:
         await world.create(receiver)
     assert many.value.reason == "TOO_MANY_WEBHOOKS"
+
+
+async def test_a_trouble_that_nobody_expected(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that cannot be read, as where a rebuild has just put others in their place: they go on by themselves."""
+    monkeypatch.setattr(delivering, "AGAIN_SECONDS", 0.05)
+    real, troubles = world.tools.webhooks.active, [RuntimeError("could not open relation")]
+
+    async def active(engine: AsyncEngine) -> Mapping[str, int]:
+        if troubles:
+            raise troubles.pop()
+        return await real(engine)
+
+    monkeypatch.setattr(world.tools.webhooks, "active", active)
+    async with world.delivering():
+        await world.create(receiver)
+        await world.happen()
+        await until(lambda: receiver.numbers == [1])
 
 
 async def test_when_the_stream_is_away(world: World, receiver: Receiver) -> None:

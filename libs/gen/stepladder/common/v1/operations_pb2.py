@@ -28,7 +28,7 @@ from stepladder.common.v1 import rules_pb2 as stepladder_dot_common_dot_v1_dot_r
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/common/v1/operations.proto\x12\x14stepladder.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x03\n\x08\x46ollower\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x06 \x01(\x01\x12\x15\n\rparked_events\x18\x07 \x01(\x03\x12\x33\n\x05state\x18\x08 \x01(\x0e\x32$.stepladder.common.v1.Follower.State\x12.\n\nmoved_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x11\n\tdeadlines\x18\x0b \x01(\x03\x12\x36\n\x12next_deadline_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\r \x01(\t\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_STANDBY\x10\x02\x12\x11\n\rSTATE_STOPPED\x10\x03\"\\\n\x14ListFollowersRequest\x12\x44\n\x07service\x18\x01 \x01(\tB3\xbaH0r.R\x01-R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\"J\n\x15ListFollowersResponse\x12\x31\n\tfollowers\x18\x01 \x03(\x0b\x32\x1e.stepladder.common.v1.Follower\"\xc7\x01\n\x0fParkedAggregate\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x66ollower\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x0e\n\x06\x65vents\x18\x08 \x01(\x03\x12/\n\x0bparked_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x11ListParkedRequest\x12\x44\n\x07service\x18\x01 \x01(\tB3\xbaH0r.R\x01-R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\"K\n\x12ListParkedResponse\x12\x35\n\x06parked\x18\x01 \x03(\x0b\x32%.stepladder.common.v1.ParkedAggregate\"\x8e\x01\n\x12RetryParkedRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1a\n\x07subject\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xc8\xbb\x18\x01\"&\n\x13RetryParkedResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\"\xc8\x01\n\x11SkipParkedRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1a\n\x07subject\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xc8\xbb\x18\x01\x12\x19\n\x08position\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1e\n\x06reason\x18\x05 \x01(\tB\x0e\xbaH\x0br\t\x10\x03\x18\xf4\x03\xba\x01\x01\x00\"%\n\x12SkipParkedResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\"v\n\x16RebuildFollowerRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\\\n\x17RebuildFollowerResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x12\x14\n\x0c\x63hanged_rows\x18\x04 \x01(\x03\x32\x94\x06\n\x11OperationsService\x12\x94\x01\n\rListFollowers\x12*.stepladder.common.v1.ListFollowersRequest\x1a+.stepladder.common.v1.ListFollowersResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/operations/{service}/followers\x12\x88\x01\n\nListParked\x12\'.stepladder.common.v1.ListParkedRequest\x1a(.stepladder.common.v1.ListParkedResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/operations/{service}/parked\x12\x94\x01\n\x0bRetryParked\x12(.stepladder.common.v1.RetryParkedRequest\x1a).stepladder.common.v1.RetryParkedResponse\"0\x82\xd3\xe4\x93\x02*\"%/v1/operations/{service}/parked:retry:\x01*\x12\x90\x01\n\nSkipParked\x12\'.stepladder.common.v1.SkipParkedRequest\x1a(.stepladder.common.v1.SkipParkedResponse\"/\x82\xd3\xe4\x93\x02)\"$/v1/operations/{service}/parked:skip:\x01*\x12\xb2\x01\n\x0fRebuildFollower\x12,.stepladder.common.v1.RebuildFollowerRequest\x1a-.stepladder.common.v1.RebuildFollowerResponse\"@\x82\xd3\xe4\x93\x02:\"5/v1/operations/{service}/followers/{follower}:rebuild:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stepladder/common/v1/operations.proto\x12\x14stepladder.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a stepladder/common/v1/rules.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x03\n\x08\x46ollower\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\x12\x13\n\x0blag_seconds\x18\x06 \x01(\x01\x12\x15\n\rparked_events\x18\x07 \x01(\x03\x12\x33\n\x05state\x18\x08 \x01(\x0e\x32$.stepladder.common.v1.Follower.State\x12.\n\nmoved_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x11\n\tdeadlines\x18\x0b \x01(\x03\x12\x36\n\x12next_deadline_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\r \x01(\t\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_STANDBY\x10\x02\x12\x11\n\rSTATE_STOPPED\x10\x03\"\\\n\x14ListFollowersRequest\x12\x44\n\x07service\x18\x01 \x01(\tB3\xbaH0r.R\x01-R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\"\x82\x01\n\x15ListFollowersResponse\x12\x31\n\tfollowers\x18\x01 \x03(\x0b\x32\x1e.stepladder.common.v1.Follower\x12\x36\n\x08webhooks\x18\x02 \x01(\x0b\x32$.stepladder.common.v1.WebhookBacklog\"\x83\x01\n\x0eWebhookBacklog\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x03\x12\x0f\n\x07\x66\x61iling\x18\x02 \x01(\x03\x12\x0e\n\x06paused\x18\x03 \x01(\x03\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12/\n\x0boldest_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc7\x01\n\x0fParkedAggregate\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08\x66ollower\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x0e\n\x06\x65vents\x18\x08 \x01(\x03\x12/\n\x0bparked_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x11ListParkedRequest\x12\x44\n\x07service\x18\x01 \x01(\tB3\xbaH0r.R\x01-R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\"K\n\x12ListParkedResponse\x12\x35\n\x06parked\x18\x01 \x03(\x0b\x32%.stepladder.common.v1.ParkedAggregate\"\x8e\x01\n\x12RetryParkedRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1a\n\x07subject\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xc8\xbb\x18\x01\"&\n\x13RetryParkedResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\"\xc8\x01\n\x11SkipParkedRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x1a\n\x07subject\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xc8\xbb\x18\x01\x12\x19\n\x08position\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1e\n\x06reason\x18\x05 \x01(\tB\x0e\xbaH\x0br\t\x10\x03\x18\xf4\x03\xba\x01\x01\x00\"%\n\x12SkipParkedResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\"v\n\x16RebuildFollowerRequest\x12\x41\n\x07service\x18\x01 \x01(\tB0\xbaH-r+R\x0bperformanceR\x08\x63oachingR\tpromotionR\x07gateway\x12\x19\n\x08\x66ollower\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\\\n\x17RebuildFollowerResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x03\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x12\x14\n\x0c\x63hanged_rows\x18\x04 \x01(\x03\x32\x94\x06\n\x11OperationsService\x12\x94\x01\n\rListFollowers\x12*.stepladder.common.v1.ListFollowersRequest\x1a+.stepladder.common.v1.ListFollowersResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/operations/{service}/followers\x12\x88\x01\n\nListParked\x12\'.stepladder.common.v1.ListParkedRequest\x1a(.stepladder.common.v1.ListParkedResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/operations/{service}/parked\x12\x94\x01\n\x0bRetryParked\x12(.stepladder.common.v1.RetryParkedRequest\x1a).stepladder.common.v1.RetryParkedResponse\"0\x82\xd3\xe4\x93\x02*\"%/v1/operations/{service}/parked:retry:\x01*\x12\x90\x01\n\nSkipParked\x12\'.stepladder.common.v1.SkipParkedRequest\x1a(.stepladder.common.v1.SkipParkedResponse\"/\x82\xd3\xe4\x93\x02)\"$/v1/operations/{service}/parked:skip:\x01*\x12\xb2\x01\n\x0fRebuildFollower\x12,.stepladder.common.v1.RebuildFollowerRequest\x1a-.stepladder.common.v1.RebuildFollowerResponse\"@\x82\xd3\xe4\x93\x02:\"5/v1/operations/{service}/followers/{follower}:rebuild:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,26 +75,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWER_STATE']._serialized_end=615
   _globals['_LISTFOLLOWERSREQUEST']._serialized_start=617
   _globals['_LISTFOLLOWERSREQUEST']._serialized_end=709
-  _globals['_LISTFOLLOWERSRESPONSE']._serialized_start=711
-  _globals['_LISTFOLLOWERSRESPONSE']._serialized_end=785
-  _globals['_PARKEDAGGREGATE']._serialized_start=788
-  _globals['_PARKEDAGGREGATE']._serialized_end=987
-  _globals['_LISTPARKEDREQUEST']._serialized_start=989
-  _globals['_LISTPARKEDREQUEST']._serialized_end=1078
-  _globals['_LISTPARKEDRESPONSE']._serialized_start=1080
-  _globals['_LISTPARKEDRESPONSE']._serialized_end=1155
-  _globals['_RETRYPARKEDREQUEST']._serialized_start=1158
-  _globals['_RETRYPARKEDREQUEST']._serialized_end=1300
-  _globals['_RETRYPARKEDRESPONSE']._serialized_start=1302
-  _globals['_RETRYPARKEDRESPONSE']._serialized_end=1340
-  _globals['_SKIPPARKEDREQUEST']._serialized_start=1343
-  _globals['_SKIPPARKEDREQUEST']._serialized_end=1543
-  _globals['_SKIPPARKEDRESPONSE']._serialized_start=1545
-  _globals['_SKIPPARKEDRESPONSE']._serialized_end=1582
-  _globals['_REBUILDFOLLOWERREQUEST']._serialized_start=1584
-  _globals['_REBUILDFOLLOWERREQUEST']._serialized_end=1702
-  _globals['_REBUILDFOLLOWERRESPONSE']._serialized_start=1704
-  _globals['_REBUILDFOLLOWERRESPONSE']._serialized_end=1796
-  _globals['_OPERATIONSSERVICE']._serialized_start=1799
-  _globals['_OPERATIONSSERVICE']._serialized_end=2587
+  _globals['_LISTFOLLOWERSRESPONSE']._serialized_start=712
+  _globals['_LISTFOLLOWERSRESPONSE']._serialized_end=842
+  _globals['_WEBHOOKBACKLOG']._serialized_start=845
+  _globals['_WEBHOOKBACKLOG']._serialized_end=976
+  _globals['_PARKEDAGGREGATE']._serialized_start=979
+  _globals['_PARKEDAGGREGATE']._serialized_end=1178
+  _globals['_LISTPARKEDREQUEST']._serialized_start=1180
+  _globals['_LISTPARKEDREQUEST']._serialized_end=1269
+  _globals['_LISTPARKEDRESPONSE']._serialized_start=1271
+  _globals['_LISTPARKEDRESPONSE']._serialized_end=1346
+  _globals['_RETRYPARKEDREQUEST']._serialized_start=1349
+  _globals['_RETRYPARKEDREQUEST']._serialized_end=1491
+  _globals['_RETRYPARKEDRESPONSE']._serialized_start=1493
+  _globals['_RETRYPARKEDRESPONSE']._serialized_end=1531
+  _globals['_SKIPPARKEDREQUEST']._serialized_start=1534
+  _globals['_SKIPPARKEDREQUEST']._serialized_end=1734
+  _globals['_SKIPPARKEDRESPONSE']._serialized_start=1736
+  _globals['_SKIPPARKEDRESPONSE']._serialized_end=1773
+  _globals['_REBUILDFOLLOWERREQUEST']._serialized_start=1775
+  _globals['_REBUILDFOLLOWERREQUEST']._serialized_end=1893
+  _globals['_REBUILDFOLLOWERRESPONSE']._serialized_start=1895
+  _globals['_REBUILDFOLLOWERRESPONSE']._serialized_end=1987
+  _globals['_OPERATIONSSERVICE']._serialized_start=1990
+  _globals['_OPERATIONSSERVICE']._serialized_end=2778
 # @@protoc_insertion_point(module_scope)

@@ -131,20 +131,64 @@ class ListFollowersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FOLLOWERS_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def followers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Follower]: ...
+    @_builtins.property
+    def webhooks(self) -> Global___WebhookBacklog:
+        """Of the gateway, for operators."""
+
     def __init__(
         self,
         *,
         followers: _abc.Iterable[Global___Follower] | None = ...,
+        webhooks: Global___WebhookBacklog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhooks", b"webhooks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["followers", b"followers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["followers", b"followers", "webhooks", b"webhooks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFollowersResponse: _TypeAlias = ListFollowersResponse  # noqa: Y015
+
+@_typing.final
+class WebhookBacklog(_message.Message):
+    """What is not sent to webhooks yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    FAILING_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    OLDEST_TIME_FIELD_NUMBER: _builtins.int
+    active: _builtins.int
+    failing: _builtins.int
+    """Of the active ones: those whose receivers took nothing since some attempt failed."""
+    paused: _builtins.int
+    waiting: _builtins.int
+    """Events that active ones wait to send again, and those of the same employees behind them."""
+    @_builtins.property
+    def oldest_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the longest of them waits."""
+
+    def __init__(
+        self,
+        *,
+        active: _builtins.int = ...,
+        failing: _builtins.int = ...,
+        paused: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        oldest_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_time", b"oldest_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "failing", b"failing", "oldest_time", b"oldest_time", "paused", b"paused", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WebhookBacklog: _TypeAlias = WebhookBacklog  # noqa: Y015
 
 @_typing.final
 class ParkedAggregate(_message.Message):
