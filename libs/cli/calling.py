@@ -8,8 +8,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from grpc import aio
 
 from libs.common.settings import load_settings
+from libs.common.tls import channel_credentials
 from stepladder_client import connect
 
 DESCRIPTORS = Path(__file__).parents[1] / "gen" / "descriptors.binpb"
@@ -17,6 +19,12 @@ DESCRIPTORS = Path(__file__).parents[1] / "gen" / "descriptors.binpb"
 
 class WrongCall(Exception):  # noqa: N818 - states what is the case
     """There is no such method, or the request does not fit it."""
+
+
+def front_door(token: str) -> aio.Channel:
+    """A channel to the front door on this machine."""
+    settings = load_settings()
+    return connect(f"127.0.0.1:{settings.public_port}", token, credentials=channel_credentials(settings))
 
 
 async def call(name: str, text: str, token: str) -> None:
@@ -30,7 +38,7 @@ async def call(name: str, text: str, token: str) -> None:
         raise WrongCall(f"the request is no JSON of a {method.input_type.full_name}: {error}") from None
     path = f"/{method.containing_service.full_name}/{method.name}"
     coding = (type(request).SerializeToString, GetMessageClass(method.output_type).FromString)
-    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
+    async with front_door(token) as channel:
         if method.server_streaming:
             async for answer in channel.unary_stream(path, *coding)(request):
                 _show(answer)

@@ -22,7 +22,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from libs.cli.child import ChildProcess
 from libs.cli.envoy import Envoy
 from libs.cli.issuer import KEYS_FILE, Issuer
-from libs.cli.nats_server import NatsServer
+from libs.cli.nats_server import NatsServer, new_passwords
 from libs.common.database import open_database
 from libs.common.jetstream import connect, create_streams
 from libs.common.migrating import migrate
@@ -87,6 +87,8 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
 
     The settings' addresses are taken as they are; where things are stored is the folder. Raises CannotStart.
     """
+    if settings.tls_certificate:
+        raise CannotStart(f"this runs on one machine, in plain text: unset the variables {PREFIX}TLS_*")
     folder = folder.absolute()
     for part in ("logs", "nats"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -94,20 +96,21 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
         _check_ports(settings)
         make_key(folder / "kek")
         Issuer.of(folder, settings)
-        nats = NatsServer(folder / "nats")
+        nats = NatsServer(folder / "nats", passwords=new_passwords())
         system = Embedded(folder, stored_in(folder, settings), {"nats-server": nats})
         try:
+            _move_streams(folder / "nats" / "store" / "jetstream")
             nats.start()
             await migrate_all(system.settings)  # while the log starts
             await asyncio.to_thread(nats.wait_ready)
-            client = await connect(nats.url, "setup")
+            client = await connect(nats.url_of("setup"), "setup")
             await create_streams(client, replicas=1)
             await client.close()
-            log_at = {"nats_url": nats.url, "nats_monitor_url": nats.monitor_url}
-            system.settings = system.settings.model_copy(update=log_at)
+            system.settings = system.settings.model_copy(update={"nats_monitor_url": nats.monitor_url})
             system.servers["envoy"] = envoy = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
-                system.servers[name] = ServiceProcess(name, system.settings, folder / "logs" / f"{name}.log")
+                own = system.settings.model_copy(update={"nats_url": nats.url_of(name)})
+                system.servers[name] = ServiceProcess(name, own, folder / "logs" / f"{name}.log")
             for name, server in system.servers.items():
                 if name != "nats-server":
                     server.start()
@@ -116,6 +119,14 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             yield system
         finally:
             await _stop(system)
+
+
+def _move_streams(store: Path) -> None:
+    """Takes streams of a version whose server had no accounts to where nats-server looks for them now."""
+    for stream in (store / "$G" / "streams").glob("*"):
+        account = store / stream.name / "streams"
+        account.mkdir(parents=True)
+        stream.rename(account / stream.name)
 
 
 def stored_in(folder: Path, settings: Settings) -> Settings:

@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
@@ -18,12 +19,12 @@ from libs.common.settings import Settings
 _ROOT = Path(__file__).parents[2]
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """Whom to trust with TLS, where Envoy runs."""
-_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+_SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets"
 _TEMPLATE = _ROOT / "deploy" / "envoy" / "envoy.yaml"
 
 
 def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
-    """Envoy's whole configuration as YAML: it listens at `host` and needs no other file.
+    """Envoy's whole configuration as YAML: it listens at `host` and needs no other file but the settings' certificates.
 
     Every service in the contracts is reachable by REST; a package that is new needs a route in the template.
     """
@@ -39,10 +40,15 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
         "issuer": _issuer(settings),
         "bucket": _bucket(settings.calls_per_second),
         "origins": [{"exact": origin} for origin in settings.allowed_origins.split()],
+        "public_transport": _taking_calls(settings),
         "performance": _socket(settings.performance_address),
+        "performance_transport": _calling(settings.performance_address, settings),
         "coaching": _socket(settings.coaching_address),
+        "coaching_transport": _calling(settings.coaching_address, settings),
         "promotion": _socket(settings.promotion_address),
+        "promotion_transport": _calling(settings.promotion_address, settings),
         "gateway": _socket(settings.gateway_address),
+        "gateway_transport": _calling(settings.gateway_address, settings),
         "gateway_http": _socket(settings.gateway_http_address),
     }
     # JSON is YAML: whatever a value holds stays a value.
@@ -89,11 +95,55 @@ def _issuer_cluster(address: str) -> dict[str, object] | None:
         "load_assignment": {"cluster_name": "issuer", "endpoints": [{"lb_endpoints": [at]}]},
     }
     if url.scheme == "https":
-        alternative_names = [{"san_type": "DNS", "matcher": {"exact": url.hostname}}]
-        trusted = {"trusted_ca": {"filename": _CERTIFICATES}, "match_typed_subject_alt_names": alternative_names}
-        tls = {"@type": _TLS, "sni": url.hostname, "common_tls_context": {"validation_context": trusted}}
-        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+        tls: dict[str, object] = {
+            "sni": url.hostname,
+            "common_tls_context": _trusting(url.hostname or "", _CERTIFICATES),
+        }
+        cluster["transport_socket"] = _transport("tls.v3.UpstreamTlsContext", tls)
     return cluster
+
+
+def _taking_calls(settings: Settings) -> dict[str, object]:
+    """How callers are heard: they show tokens, and no certificates."""
+    if not settings.tls_certificate:
+        return _transport("raw_buffer.v3.RawBuffer", {})
+    common = {**_showing(settings), "alpn_protocols": ["h2", "http/1.1"]}
+    return _transport("tls.v3.DownstreamTlsContext", {"common_tls_context": common})
+
+
+def _calling(address: str, settings: Settings) -> dict[str, object]:
+    """How a service is called: both sides show a certificate of the authority (libs/common/tls.py)."""
+    if not settings.tls_certificate:
+        return _transport("raw_buffer.v3.RawBuffer", {})
+    host = str(_socket(address)["address"])
+    common = {**_showing(settings), **_trusting(host, settings.tls_authority), "alpn_protocols": ["h2"]}
+    return _transport(
+        "tls.v3.UpstreamTlsContext", {"common_tls_context": common, **({} if _is_ip(host) else {"sni": host})}
+    )
+
+
+def _showing(settings: Settings) -> dict[str, object]:
+    files = {"certificate_chain": settings.tls_certificate, "private_key": settings.tls_key}
+    return {"tls_certificates": [{name: {"filename": file} for name, file in files.items()}]}
+
+
+def _trusting(host: str, authority: str) -> dict[str, object]:
+    """Only who shows a certificate of the authority, for the host."""
+    named = [{"san_type": "IP_ADDRESS" if _is_ip(host) else "DNS", "matcher": {"exact": host}}]
+    return {"validation_context": {"trusted_ca": {"filename": authority}, "match_typed_subject_alt_names": named}}
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _transport(kind: str, configuration: dict[str, object]) -> dict[str, object]:
+    name = f"envoy.transport_sockets.{kind.partition('.')[0]}"
+    return {"name": name, "typed_config": {"@type": f"{_SOCKETS}.{kind}", **configuration}}
 
 
 def _bucket(per_second: int) -> dict[str, object]:
@@ -143,4 +193,4 @@ class Envoy(ChildProcess):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.public_port}"
+        return f"{'https' if self.settings.tls_certificate else 'http'}://127.0.0.1:{self.settings.public_port}"

@@ -377,9 +377,17 @@ _PASSING = {StatusCode.UNAVAILABLE, StatusCode.ABORTED, StatusCode.DEADLINE_EXCE
 
 
 async def send_patiently(
-    method: Callable[..., Awaitable[T]], request: Message, what: str, patience: float, *, unknown_for: float = 0.0
+    method: Callable[..., Awaitable[T]],
+    request: Message,
+    what: str,
+    patience: float,
+    *,
+    unknown_for: float = 0.0,
+    seconds: float = CALL_SECONDS,
 ) -> T:
     """Sends a request until there is an answer or `patience` seconds are over; NOT_FOUND is none for `unknown_for`.
+
+    Each time it waits `seconds` for the answer.
 
     Raises ImportFailed, which says `what` it was.
     """
@@ -387,7 +395,7 @@ async def send_patiently(
     start, pause = clock(), FIRST_PAUSE_SECONDS
     while True:
         try:
-            return await method(request, timeout=CALL_SECONDS)
+            return await method(request, timeout=seconds)
         except AioRpcError as error:
             code = error.code()
             bound = patience if code in _PASSING else unknown_for if code is StatusCode.NOT_FOUND else 0.0

@@ -13,11 +13,12 @@ from libs.cli import calling, operating, roster_importing, starting, table_impor
 from libs.cli.calling import WrongCall
 from libs.cli.credentials import NoToken, issuer_of, person_token, system_token
 from libs.cli.embedded import CannotStart
+from libs.cli.envoy import envoy_configuration
 from libs.cli.importing import ImportFailed
 from libs.cli.mapping import WrongFile
 from libs.common.access import ROLES
 from libs.common.rpc import answered
-from libs.common.settings import PREFIX
+from libs.common.settings import PREFIX, load_settings
 
 T = TypeVar("T")
 
@@ -262,6 +263,13 @@ def token(name: str, roles: tuple[str, ...], folder: Path) -> None:
 def subscriber(name: str, team: str) -> None:
     """Let the system NAME read the public events in NATS: make its consumer, and print its account for nats-server."""
     run(operating.add_subscriber(name, team))
+
+
+@main.command()
+@click.option("--host", default="0.0.0.0", show_default=True, help="Where it listens.")  # noqa: S104 - the front door
+def envoy(host: str) -> None:
+    """Print Envoy's configuration for an installation, by the same settings."""
+    print(envoy_configuration(load_settings(), host=host), end="")
 
 
 @main.command()

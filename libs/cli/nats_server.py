@@ -1,15 +1,27 @@
 """nats-server as a child process: the embedded run's log, and the tests'."""
 
 import json
+import os
+import secrets
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from libs.cli.child import ChildProcess
+
+_ACCOUNTS = Path(__file__).parents[2] / "deploy" / "nats" / "accounts.conf"
+USERS = ("performance", "coaching", "promotion", "gateway", "setup")
+"""Those of accounts.conf: the services, and who sets up."""
+
+
+def new_passwords() -> Mapping[str, str]:
+    """One for each user. They begin with a letter: nats-server would take others for numbers."""
+    return {user: f"p{secrets.token_hex(24)}" for user in USERS}
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,8 @@ class Cluster:
 class NatsServer(ChildProcess):
     """A node. Ports of 0 are chosen by the server; `url` and `monitor_url` are known once it is ready.
 
-    `folder` is where events, configuration and output lie; the same folder finds the same events again.
+    `folder` is where events, configuration and output lie; the same folder finds the same events again. With the
+    `passwords` of its users (`new_passwords`) each may do what accounts.conf says, without them everybody everything.
     """
 
     def __init__(
@@ -35,6 +48,7 @@ class NatsServer(ChildProcess):
         monitor_port: int = 0,
         name: str = "embedded",
         cluster: Cluster | None = None,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.log = folder / "nats.log"
@@ -42,6 +56,7 @@ class NatsServer(ChildProcess):
         self.monitor_port = monitor_port
         self.name = name
         self.cluster = cluster
+        self.passwords = passwords or {}
 
     def start(self) -> None:
         """Starts the server without waiting for it. Raises FileNotFoundError when it is not installed."""
@@ -54,7 +69,8 @@ class NatsServer(ChildProcess):
             stale.unlink()
         configuration = self.folder / "nats.conf"
         configuration.write_text(self._configuration(ports))
-        self.spawn([binary, "--config", configuration])
+        named = {f"STEPLADDER_{user.upper()}_NATS_PASSWORD": password for user, password in self.passwords.items()}
+        self.spawn([binary, "--config", configuration], {**os.environ, **named})
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Returns when the server takes events. Raises TimeoutError or RuntimeError with what it last said."""
@@ -71,6 +87,10 @@ class NatsServer(ChildProcess):
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    def url_of(self, user: str) -> str:
+        """Where a user connects, with the password."""
+        return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{self.port}"
 
     @property
     def monitor_url(self) -> str:
@@ -90,6 +110,10 @@ class NatsServer(ChildProcess):
             lines.append(
                 f"cluster {{ name: {self.cluster.name}, listen: 127.0.0.1:{self.cluster.port}, routes: [{routes}] }}"
             )
+        if self.passwords:
+            shutil.copy(_ACCOUNTS, self.folder)
+            (self.folder / "subscribers.conf").touch()
+            lines.append("include accounts.conf")
         return "\n".join(lines) + "\n"
 
     def _learn_ports(self) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from libs.cli.embedded import CannotStart, migrate_all
+from libs.cli.nats_server import USERS
 from libs.cli.progress import progress
 from libs.common.eventsourcing import is_id
 from libs.common.jetstream import connect as connect_log
@@ -19,7 +20,7 @@ from libs.common.jetstream import create_consumer, create_streams
 from libs.common.operations import troubles
 from libs.common.settings import PREFIX, Settings, load_settings
 from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
-from libs.common.tls import client_context
+from libs.common.tls import channel_credentials, client_context
 from stepladder.common.v1 import operations_pb2 as pb
 from stepladder.common.v1.operations_pb2_grpc import OperationsServiceStub
 from stepladder_client import connect
@@ -34,7 +35,8 @@ LOG_SECONDS = 60.0
 @asynccontextmanager
 async def operations(token: str) -> AsyncIterator[OperationsServiceStub]:
     """The gateway's OperationsService, which answers for every service."""
-    async with connect(load_settings().gateway_address, token=token) as channel:
+    settings = load_settings()
+    async with connect(settings.gateway_address, token, credentials=channel_credentials(settings)) as channel:
         yield OperationsServiceStub(channel)
 
 
@@ -116,6 +118,8 @@ async def add_subscriber(name: str, team: str) -> None:
     """Makes the consumer by which a system outside reads the public events; prints its account for nats-server."""
     if not re.fullmatch(_ID, name):
         raise CannotStart("a subscriber's name is 1 to 40 lower-case letters, digits or hyphens, such as hr-platform")
+    if name in USERS:
+        raise CannotStart(f"nats-server has a user {name} of its own: call the subscriber something else")
     if team and not is_id(team):
         raise CannotStart(f"{team} is no team's id")
     subject = f"{STREAMS[EVENTS]}.*.*.*.{team}.*" if team else f"{STREAMS[EVENTS]}.>"

@@ -16,6 +16,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table as Shown
 
+from libs.cli.calling import front_door
 from libs.cli.importing import PATIENCE_SECONDS, send_patiently
 from libs.cli.mapping import (
     Column,
@@ -33,7 +34,6 @@ from libs.cli.mapping import (
 )
 from libs.cli.tables import Row, Table, is_xlsx, read_csv, read_xlsx
 from libs.common.rpc import field_path
-from libs.common.settings import load_settings
 from libs.common.wording import in_words
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
@@ -49,10 +49,11 @@ from stepladder.performance.v1.directory_pb2 import (
     StaffRoster,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder_client import connect
 
 ROWS_WRONG = 3
 """Exit status when rows were wrong, and nothing was changed."""
+ANSWER_SECONDS = 300.0
+"""As long as Envoy waits (deploy/envoy/envoy.yaml): a roster may name thousands."""
 LEFT = "left"
 STATUSES = {
     "probation": EMPLOYMENT_STATUS_PROBATION,
@@ -137,6 +138,7 @@ class _Reader:
         named = mapping.columns.model_dump(exclude_none=True)
         self._places = {name: index_of(column, header, len(header)) for name, column in named.items()}
         self._width = len(header)
+        self._encoding = mapping.encoding
         self._date = mapping.date
         self._pattern = compile_format(mapping.date)
         self._statuses = {word.strip().casefold(): meaning for word, meaning in mapping.statuses.items()}
@@ -162,13 +164,14 @@ class _Reader:
         return read
 
     def _entry(self, row: Row) -> RosterEmployee:
-        if row.broken or len(row.cells) > self._width:
-            raise Unusable("columns", f"{len(row.cells)} cells in place of {self._width}")
+        row.check(self._width, self._encoding)
         employee_id = self._text(row, "employee_id").lower()
         if not employee_id:
-            raise Unusable("employee_missing", "the row does not say whom it is about")
+            raise Unusable("employee_missing", "employee_id: the row does not say whom it is about")
         if (first := self._seen.setdefault(employee_id, row.number)) != row.number:
-            raise Unusable("named_twice", f"{employee_id} stands in row {first} already; leave one of them")
+            raise Unusable(
+                "named_twice", f"employee_id: {employee_id} stands in row {first} already; leave one of them"
+            )
         entry = RosterEmployee(
             employee_id=employee_id,
             display_name=self._text(row, "name"),
@@ -181,11 +184,11 @@ class _Reader:
         )
         if stars := self._text(row, "stars"):
             if stars not in {"0", "1", "2", "3", "4", "5"}:
-                raise Unusable("bad_stars", f"{shown(stars)} is no number of stars from 0 to 5")
+                raise Unusable("bad_stars", f"stars: {shown(stars)} is no number from 0 to 5")
             entry.stars = int(stars)
         acting = self._text(row, "acting").lower()
         if acting not in TRUTHS:
-            raise Unusable("bad_acting", f"{shown(acting)} is neither yes nor no")
+            raise Unusable("bad_acting", f"acting: {shown(acting)} is neither yes nor no")
         if (truth := TRUTHS[acting]) is not None:
             entry.acting = truth
         self._employ(row, entry)
@@ -198,7 +201,7 @@ class _Reader:
         meaning = self._statuses.get(word.casefold(), "")
         if meaning not in (*STATUSES, LEFT):
             known = ", ".join(self._statuses)
-            raise Unusable("bad_status", f"{shown(word)} is no status; known are {known}")
+            raise Unusable("bad_status", f"status: {shown(word)} is none; known are {known}")
         entry.employed = meaning != LEFT
         if entry.employed:
             entry.status = STATUSES[meaning]
@@ -209,9 +212,10 @@ class _Reader:
         if not team_id or not (name or lead_id):
             return None
         known = self._teams.get(team_id, RosterTeam(team_id=team_id))
-        for said, before in ((name, known.display_name), (lead_id, known.lead_id)):
+        told = (("team_name", name, known.display_name), ("lead_id", lead_id, known.lead_id))
+        for column, said, before in told:
             if said and before and said != before:
-                raise Unusable("team_told_twice", f"of team {team_id} another row says {before}, not {said}")
+                raise Unusable("team_told_twice", f"{column}: of team {team_id} another row says {before}, not {said}")
         team = RosterTeam(team_id=team_id, display_name=name or known.display_name)
         if lead_id or known.lead_id:
             team.lead_id = lead_id or known.lead_id
@@ -222,8 +226,12 @@ class _Reader:
         return row.cells[place].strip() if place is not None and place < len(row.cells) else ""
 
     def _day(self, row: Row, name: str) -> str:
-        text = self._text(row, name)
-        return day_of(self._pattern.fullmatch(text), text, self._date).isoformat() if text else ""
+        if not (text := self._text(row, name)):
+            return ""
+        try:
+            return day_of(self._pattern.fullmatch(text), text, self._date).isoformat()
+        except Unusable as wrong:
+            raise Unusable(wrong.reason, f"{name}: {wrong.detail}") from None
 
 
 def _valid(entry: E) -> E:
@@ -268,9 +276,11 @@ async def import_roster(
         plan = PlanRosterRequest(roster=read.roster)
         # A row that cannot be read may be about somebody who would seem to be missing.
         plan.roster.complete = read.roster.complete and not read.wrong
-        return await send_patiently(stub.PlanRoster, plan, "the plan of the roster", patience)
+        return await send_patiently(stub.PlanRoster, plan, "the plan of the roster", patience, seconds=ANSWER_SECONDS)
     request = ImportRosterRequest(roster=read.roster)
-    answer: ImportRosterResponse = await send_patiently(stub.ImportRoster, request, "the roster", patience)
+    answer: ImportRosterResponse = await send_patiently(
+        stub.ImportRoster, request, "the roster", patience, seconds=ANSWER_SECONDS
+    )
     return answer
 
 
@@ -280,7 +290,7 @@ async def import_roster_file(
     """Imports a roster into a running system and prints what changes; answers the exit status."""
     read = read_roster(file, load(mapping, RosterMapping) if mapping else None, sheet)
     read.roster.effective_date, read.roster.complete = as_of, leavers
-    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
+    async with front_door(token) as channel:
         answer = await import_roster(channel, read, dry_run=dry_run)
     return show(read, answer, dry_run=dry_run)
 

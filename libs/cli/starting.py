@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from libs.cli.call_mapping import load_mapping
+from libs.cli.calling import front_door
 from libs.cli.calls import CallFacts, read_calls
 from libs.cli.credentials import issuer_of
 from libs.cli.embedded import running
@@ -125,7 +126,7 @@ def _print_troubles(found: Sequence[str]) -> None:
 
 async def import_calls(file: Path, mapping_name: str, centre: str, report: Path, token: str) -> None:
     """Imports a call log into a running system."""
-    async with connect(f"127.0.0.1:{load_settings().public_port}", token=token) as channel:
+    async with front_door(token) as channel:
         await _import_calls(channel, file, mapping_name, centre, report)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from grpc.aio import Channel
 
+from libs.cli.calling import front_door
 from libs.cli.calls import check_centre
 from libs.cli.importing import PATIENCE_SECONDS, send_patiently
 from libs.cli.mapping import Unusable, WrongFile, find_mapping
@@ -28,7 +29,6 @@ from stepladder.performance.v1.facts_pb2 import Fact, RecordFactsRequest
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.record_pb2 import CreateRecordsRequest, Record
 from stepladder.performance.v1.record_pb2_grpc import RecordServiceStub
-from stepladder_client import connect
 
 BATCH_ROWS = 500
 BATCH_BYTES = 2 * 1024 * 1024
@@ -247,7 +247,7 @@ async def import_table_file(
             if len(first) < SHOWN_ROWS:
                 first.append(left)
 
-        async with connect(f"127.0.0.1:{settings.public_port}", token=token) as channel:
+        async with front_door(token) as channel:
             with progress(f"importing {file.name}", table.size) as tell:
                 result = await import_table(channel, table, rows, leave=leave, tell=tell)
     _print_result(result, first, report, mapping_name)

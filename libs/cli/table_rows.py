@@ -82,14 +82,7 @@ class Rows:
     def message(self, row: Row) -> Fact | pb.Record:
         """What a row says, as the contract takes it. Raises Unusable."""
         cells = row.cells
-        if row.broken:
-            raise Unusable("broken_row", "a cell begins with a quotation mark and does not end with one")
-        if self._header is not None and any(cell.strip() for cell in cells[len(self._header) :]):
-            raise Unusable("columns", f"the row has {len(cells)} cells, the header {len(self._header)}")
-        try:
-            "".join(cells).encode()
-        except UnicodeEncodeError:
-            raise Unusable("bad_encoding", f"bytes that are not {self._mapping.encoding}; type the text anew") from None
+        row.check(None if self._header is None else len(self._header), self._mapping.encoding)
         record = self._mapping.record
         message = self._fact(cells) if record is None else self._record(cells, record)
         if found := _VALIDATOR.collect_violations(message):

@@ -17,7 +17,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from libs.cli.lines import Lines
-from libs.cli.mapping import WrongFile
+from libs.cli.mapping import Unusable, WrongFile
 
 REPORT_COLUMNS = ("import_row", "import_reason", "import_message")
 """In front of a report's other columns: so they stay where they are when rows have too many or too few cells. A file
@@ -43,6 +43,17 @@ class Row:
     number: str
     cells: Sequence[str]
     broken: bool = False
+
+    def check(self, width: int | None, encoding: str) -> None:
+        """Raises Unusable if it cannot be read as it was meant; `width` is that of the header, if there is one."""
+        if self.broken:
+            raise Unusable("broken_row", "a cell begins with a quotation mark and does not end with one")
+        if width is not None and any(cell.strip() for cell in self.cells[width:]):
+            raise Unusable("columns", f"the row has {len(self.cells)} cells, the header {width}")
+        try:
+            "".join(self.cells).encode()
+        except UnicodeEncodeError:
+            raise Unusable("bad_encoding", f"bytes that are not {encoding}; type the text anew") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import base64
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -82,10 +82,13 @@ class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
 
 
 async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
-    """A connection that reconnects for ever, with an inbox of its own."""
+    """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`."""
 
     async def on_error(error: Exception) -> None:
-        logger.warning("nats_error", error=str(error) or type(error).__name__)
+        if _is_refusal(error):
+            logger.error("nats_refused", user=name, error=str(error), see="deploy/nats/accounts.conf")
+        else:
+            logger.warning("nats_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
         if not client.is_closed:
@@ -99,7 +102,7 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
         url,
         name=name,
         tls=tls,
-        inbox_prefix=f"_INBOX_{name}_{uuid4().hex[:8]}".encode(),
+        inbox_prefix=f"_INBOX_{name}".encode(),
         allow_reconnect=True,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds to sleep, whatever its annotation says
@@ -111,6 +114,12 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
         reconnected_cb=on_reconnect,
     )
     return client
+
+
+def _is_refusal(error: Exception | None) -> bool:
+    """Whether nats-server has said that this user may not do something. It has no code for that."""
+    said = str(error).lower()
+    return "permissions violation" in said or "authorization violation" in said
 
 
 async def create_streams(client: Client, replicas: int) -> None:
@@ -151,11 +160,14 @@ def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:
         raise OSError(f"the answer of {monitor_url} broke off") from broken
 
 
-async def check_configuration(client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None) -> None:
-    """Raises WrongConfiguration unless acknowledged means on disk and nothing stored can vanish (D4).
+async def check_configuration(
+    client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None, streams: Iterable[str] = STREAMS
+) -> None:
+    """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
 
-    `monitor_url` is where the server's monitoring tells how it is configured. Raises OSError when it does not answer,
-    NoAnswer or NoResponders when the streams do not, the latter also while the server has yet to open its store.
+    It is raised, too, when the user may not even ask. `monitor_url` is where the server's monitoring tells how it is
+    configured. Raises OSError when it does not answer, NoAnswer or NoResponders when the streams do not, the latter
+    also while the server has yet to open its store.
     """
     varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
     config = varz.get("jetstream", {}).get("config")
@@ -165,8 +177,13 @@ async def check_configuration(client: Client, replicas: int, monitor_url: str, t
     version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
     if version < (2, 15, 1):
         problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    for name in STREAMS:
-        answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
+    for name in streams:
+        try:
+            answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
+        except NoAnswer:
+            if _is_refusal(client.last_error):
+                raise WrongConfiguration(f"{client.last_error}; see deploy/nats/accounts.conf") from None
+            raise
         if "error" in answer:
             problems.append(f"stream {name}: {answer['error']['description']}")
             continue

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from protovalidate import FieldPathPb as FieldPath
 from sqlalchemy.exc import DBAPIError
 
 from libs.common import errors
-from libs.common.access import Admission, admit
+from libs.common.access import admit
 from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, Unauthenticated, Unavailable
@@ -38,6 +38,8 @@ from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 from libs.common.texts import unreadable_texts
 from libs.common.wording import in_words
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 """What time it is: aware, UTC."""
@@ -72,8 +74,6 @@ _ALL_VIOLATIONS_UP_TO_BYTES = 4 * 1024
 """Of a larger request only the first violation is looked for: 4 MB can hold a million of them, at 13 us each."""
 
 logger = structlog.get_logger()
-
-T = TypeVar("T")
 
 
 Standing = Callable[[Context], Awaitable[Collection[str]]]
@@ -208,19 +208,46 @@ class _Method:
 
     async def _server_stream(self, raw: bytes, call: _Call, context: Context) -> None:
         request = self._valid(raw)
-        async with aclosing(self._function(request, self._of(request, context))) as responses:
-            async for response in _while_good(responses, context.admission):
+        async with (
+            aclosing(self._function(request, self._of(request, context))) as coming,
+            aclosing(self._while_good(coming, context)) as responses,
+        ):
+            async for response in responses:
                 await call.write(self._encoded(response, context))
 
     async def _client_stream(self, raws: AsyncIterable[bytes], _call: _Call, context: Context) -> bytes:
-        return self._encoded(await self._function(self._all_valid(raws, context.admission), context), context)
+        return self._encoded(await self._function(self._all_valid(raws, context), context), context)
 
     def _of(self, request: Any, context: Context) -> Context:
         return replace(context, request_id=request.request_id if self._has_request_id else "", request=request)
 
-    async def _all_valid(self, raws: AsyncIterable[bytes], admission: Admission) -> AsyncIterator[Message]:
+    async def _while_good(self, coming: AsyncIterable[T], context: Context) -> AsyncGenerator[T, None]:
+        """What comes, as long as the caller's token is good: who was let on may have lost the right.
+
+        Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a
+        cancelled write grpc sends nothing more, not even how the call ended. Raises Unauthenticated.
+        """
+        each = aiter(coming)
+        while True:
+            try:
+                async with asyncio.timeout(context.admission.until - time.time()) as limit:
+                    one = await anext(each, None)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise Unauthenticated(
+                    "TOKEN_EXPIRED",
+                    "the token has expired; get a new one and call again: from the last position that you have, or "
+                    "with what was not confirmed",
+                ) from None
+            if one is None:
+                return
+            await self._shell.tokens.caller(context.authorization)  # its key may have been withdrawn meanwhile
+            yield one
+
+    async def _all_valid(self, raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Message]:
         number = 0
-        async for raw in _while_good(aiter(raws), admission):
+        async for raw in self._while_good(raws, context):
             number += 1
             try:
                 request = self._valid(raw)
@@ -249,29 +276,6 @@ class _Method:
         if not context.admission.granted:  # somebody forgot to ask
             raise RuntimeError(f"{self._name} was answered without asking whether the caller may")
         return reply.SerializeToString()
-
-
-async def _while_good(messages: AsyncIterator[T], admission: Admission) -> AsyncIterator[T]:
-    """Each message, until the caller's token ends: who was let on may have lost the right. Raises Unauthenticated.
-
-    Only waiting for the next one is cut short. What has come in may be on its way into the log; and after a cancelled
-    write grpc sends nothing more, not even how the call ended.
-    """
-    while True:
-        try:
-            async with asyncio.timeout(admission.until - time.time()) as limit:
-                message = await anext(messages, None)
-        except TimeoutError:
-            if limit.expired():
-                raise Unauthenticated(
-                    "TOKEN_EXPIRED",
-                    "the token has expired; get a new one and call again: from the last position that you have, or "
-                    "with what was not confirmed",
-                ) from None
-            raise
-        if message is None:
-            return
-        yield message
 
 
 def field_path(field: FieldPath | None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -92,7 +92,7 @@ class Service:
 
     @property
     def streams(self) -> Mapping[str, Stream]:
-        """All streams by name."""
+        """The log's streams that it may read, by name."""
         return {name: reading.stream for name, reading in self.readings.items()}
 
     @property
@@ -178,10 +178,16 @@ async def run_service(
 
 @asynccontextmanager
 async def open_service(
-    name: str, settings: Settings, events: Sequence[FileDescriptor], *, now: Callable[[], datetime] = utc_now
+    name: str,
+    settings: Settings,
+    events: Sequence[FileDescriptor],
+    *,
+    streams: Collection[str] = tuple(PREFIXES),
+    now: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Service]:
     """Opens what a service works with; `events` are the contracts of the events that it writes or follows.
 
+    `streams` are those that it may read; a service's user in nats-server has its name.
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
@@ -198,7 +204,7 @@ async def open_service(
         try:
             while True:
                 try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls)
+                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams)
                     break
                 except (OSError, NoAnswer, NoResponders) as trouble:
                     logger.warning("log_away", error=type(trouble).__name__)
@@ -210,7 +216,7 @@ async def open_service(
             sys.stderr.write(f"{name} does not start: {wrong}\n")
             raise SystemExit(3) from None
         codec = Codec(event_types(events), keys)
-        readings = {name: Reading(JetStreamStream(client, name), codec) for name in PREFIXES}
+        readings = {name: Reading(JetStreamStream(client, name), codec) for name in PREFIXES if name in streams}
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)

@@ -190,6 +190,9 @@ class Settings(BaseSettings):
     def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
         if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
             raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        host = str(others.data.get("gateway_http_address")).rpartition(":")[0]
+        if authority and host not in ("127.0.0.1", "[::1]", "localhost"):
+            raise ValueError("GATEWAY_HTTP_ADDRESS is never encrypted: with TLS it must be on this machine: 127.0.0.1")
         return authority
 
     def database_for(self, service: str) -> str:

@@ -120,14 +120,21 @@ class Readings:
         )
         self.tables = (self.readings, self.disputes, self.parts)
 
-    async def list_facts(self, engine: AsyncEngine, request: ListFactsRequest) -> list[RecordedReading]:
-        """A page of an employee's readings by day, source and measure, one more than asked for when there are more."""
+    async def list_facts(
+        self, engine: AsyncEngine, request: ListFactsRequest, only: Collection[tuple[str, str, str]] | None = None
+    ) -> list[RecordedReading]:
+        """A page of an employee's readings by day, source and measure, one more than asked for when there are more.
+
+        `only`: those of a day, source and measure that are named.
+        """
         columns = self.readings.c
         key = (columns.date, columns.source, columns.measure)
         mine = self._of([request.employee_id], request.start_date, request.end_date, request.known_at)
         query = select(self.readings).where(*mine(self.readings)).order_by(*key).limit(page_size(request) + 1)
         if (start := page_start(request)) is not None:
             query = query.where(tuple_(*key) > tuple_(*start))
+        if only is not None:
+            query = query.where(tuple_(*key).in_(only))
         async with engine.connect() as connection:
             rows = (await connection.execute(query)).all()
             disputed = await self._disputed(connection, mine)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert
+from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
@@ -51,6 +52,7 @@ from stepladder.coaching.v1.events_pb2 import (
     PipWitnessNamed,
 )
 from stepladder.coaching.v1.pip_pb2 import ListPipsRequest, Pip, PipSchedule
+from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged
 
 CALL = "call"
@@ -240,11 +242,12 @@ OfPip = (
 class Leaves(ReadModel):
     """Rows: days on which employment statuses change, which may begin or end a leave, or end an employment.
 
-    They are due when the day begins by the clock on the wall of the site.
+    They are due when the day begins by the clock on the wall of the site; an end when it is over, for it ends a PIP for
+    good, and a mistake is seen and taken back on the day.
     """
 
     name = "leaves"
-    version = 2
+    version = 3
     subjects = ("log.performance.employee.*",)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -254,11 +257,12 @@ class Leaves(ReadModel):
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         for recorded in events:
             match recorded.event:
-                case EmploymentStatusChanged(employee_id=employee_id, effective_date=day):
+                case EmploymentStatusChanged(employee_id=employee_id, status=status, effective_date=day):
+                    begins = datetime.combine(date.fromisoformat(day), time(), UTC)
                     row = {
                         "kind": FOLLOW_LEAVE,
                         "key": f"{employee_id}/{day}",
-                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC),
+                        "due_time": begins + ONE_DAY if status == EMPLOYMENT_STATUS_LEFT else begins,
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), row)

@@ -213,12 +213,20 @@ def has_part(payload: bytes) -> bool:
     return kind in _KINDS and kind not in {RecordCreated.DESCRIPTOR.full_name, RecordCorrected.DESCRIPTOR.full_name}
 
 
-def checked(history: Sequence[Stored], after: int) -> tuple[list[SeparationCase], list[SeparationViolation]]:
-    """The decisions of one aggregate with an act behind a position, out of all its events, and what is wrong."""
+def checked(
+    history: Sequence[Stored], after: int, reader_id: str = ""
+) -> tuple[list[SeparationCase], list[SeparationViolation]]:
+    """The decisions of one aggregate with an act behind a position, out of all its events, and what is wrong.
+
+    Nothing of what is about whoever reads it: that is told them as the employee, such as of a PIP once it is delivered.
+    """
     subject = history[0].subject
     violations = list(_broken(history))
     cases = []
-    for decision in _decisions(history, violations):
+    decisions = _decisions(history, violations)
+    if reader_id and reader_id in {decision.employee_id for decision in decisions}:
+        return [], []
+    for decision in decisions:
         if not decision.acts or decision.acts[-1].position <= after:
             continue
         found = [*_wrong_in(subject, decision)]

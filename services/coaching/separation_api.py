@@ -12,6 +12,7 @@ from libs.common.log import EventLog
 from libs.common.service import Service
 from libs.common.streams import Stored, Stream, stream_of
 from libs.facts.audit import audited
+from libs.facts.callers import caller_id
 from services.coaching.pip import PIP_READS
 from services.coaching.separation import SUBJECTS, Findings, Reading, checked
 from stepladder.coaching.v1 import separation_pb2 as pb
@@ -65,7 +66,7 @@ class SeparationApi:
             judged = 0
             async for histories in histories_of(stream, reading.decided):
                 for history in histories:
-                    findings.add(*checked(history, after))
+                    findings.add(*checked(history, after, caller_id(context)))
                 judged += len(histories)
                 if time.monotonic() - told > TELL_SECONDS:
                     told = time.monotonic()

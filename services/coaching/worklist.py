@@ -94,6 +94,7 @@ CALLS: Mapping[WorkItem.Kind.ValueType, tuple[str, str]] = {
     WorkItem.KIND_CLOSE_TRAINING: ("/v1/trainings/{id}", "/v1/trainings/{id}:close"),
 }
 """Where each kind is read, and what is called to do it."""
+ABOUT_PIPS = frozenset(kind for kind, (read, _) in CALLS.items() if read == _PIP)
 
 
 @dataclass(frozen=True, slots=True)

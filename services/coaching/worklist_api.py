@@ -11,13 +11,15 @@ from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
+from libs.facts.audit import audited
 from libs.facts.callers import caller_id
 from libs.facts.employee import EMPLOYEE
 from libs.facts.reaching import callers_to
 from libs.facts.relations import Relation
 from libs.facts.team import TEAM
 from services.coaching.duties import Duties, States, is_employed
-from services.coaching.worklist import MOST, Asked, Worklists
+from services.coaching.pip import PIP_READS
+from services.coaching.worklist import ABOUT_PIPS, MOST, Asked, Worklists
 from services.coaching.worklist_document import worklist_document
 from stepladder.coaching.v1 import worklist_pb2 as pb
 
@@ -67,6 +69,11 @@ class WorklistApi:
             items = [one for one in items if one.waits_for_id == person and (theirs or one.employee_id == person)]
         elif request.hr:
             items = [one for one in items if one.waits_for == pb.WorkItem.PARTY_HR]
+        pips: dict[str, list[str]] = {}
+        for one in items:
+            if one.kind in ABOUT_PIPS and one.id not in (of_them := pips.setdefault(one.employee_id, [])):
+                of_them.append(one.id)
+        await audited(self._commands, PIP_READS, context, pips)
         return pb.Worklist(date=today.isoformat(), items=items, more=more or len(there) > MOST)
 
     async def ExportWorklist(self, request: pb.ExportWorklistRequest, context: Context) -> HttpBody:

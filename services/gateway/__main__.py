@@ -138,7 +138,9 @@ CONTRACTS = (
 async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
     """Serves while the context lasts, whether or not the services behind it are there."""
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(open_service("gateway", settings, EVENTS, now=clock_of(settings)))
+        service = await stack.enter_async_context(
+            open_service("gateway", settings, EVENTS, streams=(streams.LOG, streams.EVENTS), now=clock_of(settings))
+        )
         service.standing = standing_in(service.commands)
         metadata, published = MetaData(), publications(EVENTS)
         people, webhooks = People(metadata), Webhooks(metadata)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 from scim2_models import (
     Extension,
     ForbiddenException,
@@ -23,7 +24,7 @@ from scim2_server.applications.wsgi import ForwardedHeaders, WSGIApplication
 from scim2_server.conditions import Conditions
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
-from scim2_server.service import ScimService
+from scim2_server.service import ScimService, scim_exception_of
 from waitress import wasyncore
 from waitress.server import create_server
 
@@ -97,6 +98,8 @@ class OneRequest(WSGIApplication):
 
     def handle_exception(self, request: ScimRequest, exception: Exception) -> ScimResponse:
         """Says what was wrong to the caller; the log has no texts, which may be personal."""
+        if isinstance(exception.__cause__, ValidationError):  # a PATCH tells all of what the models say of it
+            exception = scim_exception_of(exception.__cause__)
         if isinstance(exception, SCIMException):
             logger.info("scim_refused", method=request.method, status=exception.status, scim_type=exception.scim_type)
         else:

@@ -58,6 +58,8 @@ STATUSES = {
     EMPLOYMENT_STATUS_CONFIRMED: "confirmed",
     EMPLOYMENT_STATUS_ON_LEAVE: "on leave",
 }
+FEW = 10
+"""Up to so many are asked for one by one; of more, everybody is listed."""
 _LONGEST_ID = 63
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -206,10 +208,16 @@ class DirectoryStorage(ScimStorage):
         self._directory.change(teams, members, _effective(group[StepladderGroup]))
 
     def _joining(self, employee_ids: Sequence[str], team_id: str) -> list[RosterEmployee]:
+        """Entries of those who join a team. Who has left stays where they were: providers name them, too."""
+        everybody = {one.employee_id: one for one in self._directory.employees()} if len(employee_ids) > FEW else None
+        joining = []
         for one in employee_ids:
-            if self._user(one) is None:
+            found = self._directory.employee(one) if everybody is None else everybody.get(one)
+            if found is None or not _shown(found):
                 raise InvalidValueException(detail=f"members: there is no User {one[:100]}")
-        return [RosterEmployee(employee_id=one, team_id=team_id) for one in employee_ids]
+            if _here(found):
+                joining.append(RosterEmployee(employee_id=one, team_id=team_id))
+        return joining
 
     def _unassigned(self, entries: Sequence[RosterEmployee]) -> list[RosterTeam]:
         """The team of those who are in none, where it is needed and there is none yet."""
@@ -287,6 +295,8 @@ def _as_id(text: str | None) -> str:
 
 def _entry(user: User[Any], current: User[Any] | None) -> RosterEmployee:
     """What a User says of an employee; what it leaves out stays, what it has lost since `current` goes."""
+    if not (user.user_name or "").strip():
+        raise InvalidValueException(detail="userName: everybody needs one")
     name, extension = user.name or Name(), user[StepladderUser] or StepladderUser()
     before = (current[StepladderUser] if current else None) or StepladderUser()
     enterprise = user[EnterpriseUser] or EnterpriseUser()
@@ -347,7 +357,7 @@ def _etag(resource: Resource[Any]) -> str:
 
 
 def _members(group: Group[Any]) -> list[str]:
-    return [str(member.value) for member in group.members or [] if member.value]
+    return list(dict.fromkeys(str(member.value) for member in group.members or [] if member.value))
 
 
 def _shown(found: Employee) -> bool:

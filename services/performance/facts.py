@@ -272,6 +272,11 @@ def reviewers_of(state: State, named: ReadingsOfDay) -> set[str]:
     return {one.reviewer_id for key in _keys(named) if (one := state.disputes.get(key)) is not None}
 
 
+def to_settle(state: State, reviewer_id: str) -> set[Key]:
+    """The readings whose open disputes somebody is to settle."""
+    return {key for key, one in state.disputes.items() if one.reviewer_id == reviewer_id and not one.outcome}
+
+
 @lru_cache(1024)
 def day_problem(text: str, today: date) -> str:
     """What is wrong with the day of a fact (`DATE_INVALID`); empty if nothing is."""

@@ -1,6 +1,6 @@
 """gRPC: stepladder.performance.v1.FactsService."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC
 
@@ -15,19 +15,21 @@ from libs.common.projecting import Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, check_employees
 from libs.facts.people import People
-from libs.facts.reaching import Reaches, check_related
+from libs.facts.reaching import Reaches, callers_to, check_related
 from libs.facts.readings import Readings
 from libs.facts.values import format_value, kpi_value
 from services.performance.callers import Seen, refuse_own, seen_by_caller
 from services.performance.employee import EMPLOYEE
 from services.performance.facts import (
     FACTS,
+    Key,
     changed_readings,
     check_reading,
     day_problem,
     facts_id,
     reviewers_of,
     sift,
+    to_settle,
 )
 from services.performance.kpi import KPI
 from services.performance.rating import RATING, rating_id
@@ -137,12 +139,12 @@ class FactsApi:
         return pb.SettleFactDisputeResponse(log_position=await self._on_readings(request.readings, request, context))
 
     async def ListFacts(self, request: pb.ListFactsRequest, context: Context) -> pb.ListFactsResponse:
-        await check_related(self._commands, context, [request.employee_id])
+        only = await self._only(request, context)
         _check_span(request)
         await self._follower.wait_for(max(request.at_least, request.known_at), AT_LEAST_SECONDS)
         readings, token = cut_page(
             request,
-            await self._readings.list_facts(self._engine, request),
+            await self._readings.list_facts(self._engine, request, only),
             lambda one: [one.date, one.source, one.kpi_id],
         )
         return pb.ListFactsResponse(readings=readings, next_page_token=token)
@@ -198,6 +200,20 @@ class FactsApi:
         listed = await self._scorecards.list_ratings(self._engine, request)
         ratings, token = cut_page(request, listed, lambda one: [one.month])
         return pb.ListRatingsResponse(ratings=ratings, next_page_token=token)
+
+    async def _only(self, request: pb.ListFactsRequest, context: Context) -> Collection[Key] | None:
+        """The readings of one month that a caller is to settle who is nothing else to the employee; None: all.
+
+        Raises Forbidden `NEED_TO_KNOW` where there are none.
+        """
+        (caller,) = (await callers_to(self._commands, context, [request.employee_id])).values()
+        if context.admission.admits(caller.held):
+            return None
+        found = await self._commands.load(FACTS, facts_id(request.employee_id, request.start_date))
+        last = request.end_date if request.end_date[:7] == request.start_date[:7] else ""
+        keys = {key for key in to_settle(found.state, caller.employee_id) if request.start_date <= key[0] <= last}
+        context.admission.check(["reviewer"] if keys else [])
+        return keys
 
     async def _on_readings(self, named: pb.ReadingsOfDay, command: Message, context: Context) -> int:
         """Runs a command about recorded readings; answers its position."""

@@ -3,6 +3,7 @@
 What would change is what the aggregates decide; planning leaves out the writing, and nothing else.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -89,10 +90,15 @@ class Staffing:
         self._stream = service.stream
         self._people = people
         self._follower = follower
+        self._naming = asyncio.Lock()
+        """Two who come at once do not get the same user name from this process. From two processes they may: names are
+        no key of anything, and whoever looks for one then finds both."""
 
     async def plan(self, roster: StaffRoster, context: Context) -> Plan:
-        """Raises Invalid `NAMED_TWICE`, and Conflict where an entry has an etag that is stale."""
+        """Raises Invalid `NAMED_TWICE` and `NAMES_NOBODY`, and Conflict where an entry has an etag that is stale."""
         _refuse_doubles(roster)
+        if roster.complete and not roster.employees:
+            raise Invalid("NAMES_NOBODY", "everybody would leave: a roster that is complete names those who stay")
         day = roster.effective_date or context.today.isoformat()
         listed_teams = [_dated(entry, day) for entry in roster.teams]
         listed = [_dated(entry, day) for entry in roster.employees]
@@ -111,6 +117,12 @@ class Staffing:
 
     async def carry_out(self, roster: StaffRoster, context: Context) -> Plan:
         """Plans, and does it unless there are problems. Whatever was done before a crash, a second time goes on."""
+        if any(entry.account.user_name for entry in roster.employees):
+            async with self._naming:
+                return await self._carry_out(roster, context)
+        return await self._carry_out(roster, context)
+
+    async def _carry_out(self, roster: StaffRoster, context: Context) -> Plan:
         plan = await self.plan(roster, context)
         if plan.problems:
             return plan

@@ -7,6 +7,7 @@ from sqlalchemy import Boolean, Column, MetaData, String, Table, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import all_rows, upsert
+from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
@@ -23,15 +24,15 @@ from stepladder.promotion.v1.events_pb2 import (
 )
 
 END, BEGUN = "end", "begun"
-"""Deadlines: of an employment, when its first day after begins by the clock on the wall of the site; and of what was
-begun, at once: who began it may not have known yet that the employment has ended."""
+"""Deadlines: of an employment, when its first day after is over by the clock on the wall of the site, for a mistake can
+be taken back; and of what was begun, at once: who began it may not have known yet that the employment has ended."""
 
 
 class Careers(ReadModel):
     """Rows: one for each appointment; deadlines of employments that end."""
 
     name = "careers"
-    version = 2
+    version = 3
     subjects = ("log.promotion.career.*", "log.performance.employee.*")
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
@@ -70,7 +71,7 @@ class Careers(ReadModel):
                     due = {
                         "kind": END,
                         "key": employee_id,
-                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC),
+                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC) + ONE_DAY,
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), due)

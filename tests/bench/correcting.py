@@ -36,7 +36,7 @@ from stepladder_client import connect as open_channel
 from tests.bench.figures import Figure, Measured, Stopwatch
 from tests.bench.running import new_folder
 from tests.policies import detecting, rule
-from tests.servers import own_ports
+from tests.servers import log_of, own_ports
 
 CASCADE_LIMIT_MS = 100.0
 AGENTS = 20
@@ -125,7 +125,7 @@ async def correction_ms(quick: bool) -> Measured:
     with new_folder() as folder:
         async with running(folder / "system", own_ports()) as system:
             settings = system.settings
-            client = await connect(settings.nats_url, "bench")
+            client = await connect(log_of(system, "coaching"), "coaching")
             stream = JetStreamStream(client)
             issuer = issuer_of(system.folder)
             channel = open_channel(settings.performance_address, token=issuer.system("bench"))

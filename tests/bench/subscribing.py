@@ -25,7 +25,7 @@ from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder_client import connect as connect_service
 from tests.bench.figures import Figure, Measured, Stopwatch, tell
 from tests.bench.running import new_folder
-from tests.servers import own_ports
+from tests.servers import log_of, own_ports
 
 LATENCY_LIMIT_MS = 25.0
 SUBSCRIBERS = 1000
@@ -80,7 +80,7 @@ async def running_centre() -> AsyncIterator[Centre]:
                 kpi = Kpi(kpi_id="aht", display_name="AHT", unit=Kpi.UNIT_SECONDS, direction=Kpi.DIRECTION_LOWER)
                 kpi.aggregation, kpi.scale_numerator, kpi.scale_denominator = Kpi.AGGREGATION_SUM, 1, 1
                 await KpiServiceStub(channel).CreateKpi(CreateKpiRequest(kpi=kpi))
-                yield Centre(port, system.settings.nats_url, token, channel)
+                yield Centre(port, log_of(system, "gateway"), token, channel)
 
 
 async def subscriber_p99(quick: bool) -> Measured:
@@ -137,7 +137,7 @@ async def events_caught_up(quick: bool) -> Measured:
     """Events that one who was away is told in order without a gap, the least of all ways; `*_rate`: events a second."""
     away = 2000 if quick else AWAY
     async with running_centre() as centre:
-        client = await connect(centre.nats_url, "bench")
+        client = await connect(centre.nats_url, "gateway")
         stream = JetStreamStream(client, EVENTS)
         start = (await stream.state()).last
         for first in range(0, away, 1000):
@@ -192,7 +192,7 @@ async def _by_pages(centre: Centre, start: int, count: int) -> list[int]:
 
 
 async def _by_jetstream(centre: Centre, start: int, count: int) -> list[int]:
-    client = await connect(centre.nats_url, "bench")
+    client = await connect(centre.nats_url, "gateway")
     found: list[int] = []
     async with JetStreamStream(client, EVENTS).feed([f"{STREAMS[EVENTS]}.>"], start) as feed:
         while len(found) < count:

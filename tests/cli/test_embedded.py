@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from libs.cli import embedded
 from libs.cli.embedded import CannotStart, running
+from libs.cli.nats_server import NatsServer, new_passwords
+from libs.common.jetstream import JetStreamStream, connect
 from libs.common.settings import Settings
-from tests.servers import free_port
+from libs.common.streams import LOG, Append, Entry
+from tests.servers import free_port, running_nats
 
 
 async def test_every_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -30,3 +34,22 @@ async def test_every_port_that_is_taken_is_named(tmp_path: Path) -> None:
         f"STEPLADDER_PERFORMANCE_ADDRESS=127.0.0.1:{taken[0]}, STEPLADDER_PROMOTION_ADDRESS=localhost:{taken[1]}, "
         f"STEPLADDER_PUBLIC_PORT={taken[2]}"
     )
+
+
+async def test_a_folder_from_before_there_were_accounts_keeps_its_events(tmp_path: Path) -> None:
+    """Its streams are where nats-server looks for them, and nothing is done a second time."""
+    with running_nats(tmp_path, 1) as (before,):
+        client = await connect(before.url, "test")
+        await JetStreamStream(client, LOG).publish([Append("log.performance.kpi.1", 0, [Entry("a", "test", b"x")])])
+        await client.close()
+    for _ in range(2):
+        embedded._move_streams(before.folder / "store" / "jetstream")
+        server = NatsServer(before.folder, passwords=new_passwords())
+        server.start()
+        try:
+            server.wait_ready()
+            client = await connect(server.url_of("coaching"), "coaching")
+            assert len(await JetStreamStream(client, LOG).read("log.performance.kpi.1")) == 1
+            await client.close()
+        finally:
+            server.stop()

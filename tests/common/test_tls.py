@@ -2,75 +2,29 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
+from ssl import SSLError
 
 import grpc
 import nats
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from libs.cli.nats_server import NatsServer
-from libs.common.jetstream import check_configuration, create_streams
+from libs.common.database import open_database
+from libs.common.jetstream import check_configuration
 from libs.common.jetstream import connect as connect_log
 from libs.common.server import Serving, serve
 from libs.common.settings import Settings
+from libs.common.streams import LOG
 from libs.common.tls import channel_credentials, client_context
 from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder_client import connect
+from tests.certificates import Authority, running_installed_nats
 from tests.common.test_rpc import FACTS, LATE, Facts, a_request
-from tests.tokens import SYSTEM, TOKEN_KEYS
-
-
-class Authority:
-    """Signs certificates of 127.0.0.1."""
-
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._certificate(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
-        self.pem = certificate.public_bytes(Encoding.PEM)
-
-    def issue(self, folder: Path) -> Settings:
-        """Puts a new certificate into a folder; settings that go by it."""
-        folder.mkdir(exist_ok=True)
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "service")])
-        certificate = self._certificate(
-            name, key, x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        )
-        (folder / "tls.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
-        (folder / "tls.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        (folder / "ca.crt").write_bytes(self.pem)
-        return Settings(
-            performance_address="127.0.0.1:0",
-            token_keys=TOKEN_KEYS,
-            tls_certificate=str(folder / "tls.crt"),
-            tls_key=str(folder / "tls.key"),
-            tls_authority=str(folder / "ca.crt"),
-        )
-
-    def _certificate(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        )
-        return builder.sign(self._key, hashes.SHA256())
+from tests.servers import running_postgres
+from tests.tokens import SYSTEM
 
 
 @dataclass(frozen=True)
@@ -121,6 +75,14 @@ async def test_a_renewed_certificate_counts_at_once(world: World) -> None:
     assert await world.told(channel_credentials(renewed.issue(world.folder / "caller"))) == 1
 
 
+def test_what_tls_cannot_protect_stays_on_the_machine(tmp_path: Path) -> None:
+    """Between Envoy and the gateway SCIM goes in plain HTTP: with TLS, at no address that others could reach."""
+    whole = Authority("ours").issue(tmp_path).model_dump(include={"tls_certificate", "tls_key", "tls_authority"})
+    assert Settings(**whole, gateway_http_address="[::1]:7105").tls_authority
+    with pytest.raises(ValidationError, match="GATEWAY_HTTP_ADDRESS"):
+        Settings(**whole, gateway_http_address="10.0.0.7:7105")
+
+
 def test_tls_needs_all_three(tmp_path: Path) -> None:
     """Half of it would be no protection."""
     whole = Authority("ours").issue(tmp_path)
@@ -128,34 +90,41 @@ def test_tls_needs_all_three(tmp_path: Path) -> None:
         Settings(tls_certificate=whole.tls_certificate, tls_key=whole.tls_key)
 
 
-class NatsWithTls(NatsServer):
-    """Takes connections only of who shows a certificate of the authority."""
-
-    settings: Settings
-
-    def _configuration(self, ports: Path) -> str:
-        ours = self.settings
-        files = f'cert_file: "{ours.tls_certificate}", key_file: "{ours.tls_key}", ca_file: "{ours.tls_authority}"'
-        return f"{super()._configuration(ports)}tls {{ {files}, verify: true }}\n"
-
-
 async def test_the_log_by_tls(tmp_path: Path) -> None:
-    """Connections to nats-server show the same certificate; without one there is none."""
+    """Connections to nats-server and its monitoring show the same certificate; without one there is none."""
     settings = Authority("ours").issue(tmp_path / "tls")
-    server = NatsWithTls(tmp_path / "nats")
-    server.settings = settings
-    server.start()
-    try:
-        server.wait_ready()
-        client = await connect_log(server.url, "test", client_context(settings))
-        await create_streams(client, replicas=1)
-        await check_configuration(client, 1, server.monitor_url)
+    with running_installed_nats(tmp_path / "nats", settings) as server:
+        tls = client_context(settings)
+        client = await connect_log(server.url_of("coaching"), "coaching", tls)
+        await check_configuration(client, 1, server.monitor_url, tls, streams=(LOG,))
         await client.close()
         stranger = Authority("another").issue(tmp_path / "other")
         with pytest.raises((OSError, TimeoutError)):
-            await connect_once(server.url, stranger)
-    finally:
-        server.stop()
+            await connect_once(server.url_of("coaching"), stranger)
+        with pytest.raises(OSError, match="CERTIFICATE"):
+            await check_configuration(client, 1, server.monitor_url, client_context(stranger), streams=(LOG,))
+
+
+async def test_postgresql_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the address says; a server of another authority, and plain text, come to nothing."""
+    ours, another = (Authority(name).issue(tmp_path / name) for name in ("ours", "another"))
+
+    async def encrypted(address: str, authority: str) -> bool:
+        monkeypatch.setenv("PGSSLROOTCERT", authority)
+        engine = open_database(address)
+        try:
+            async with engine.connect() as connection:
+                own = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+                return bool((await connection.execute(text(own))).scalar())
+        finally:
+            await engine.dispose()
+
+    with running_postgres(tls=ours) as server:
+        assert await encrypted(f"{server}/postgres?ssl=verify-full", ours.tls_authority)
+        with pytest.raises(SSLError):
+            await encrypted(f"{server}/postgres?ssl=verify-full", another.tls_authority)
+        with pytest.raises(DBAPIError):
+            await encrypted(f"{server}/postgres?ssl=disable", ours.tls_authority)
 
 
 async def connect_once(url: str, settings: Settings) -> None:

@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.foreign.conftest import HERE, node
 
 DESCRIPTORS = Path(__file__).parents[2] / "libs" / "gen" / "descriptors.binpb"
 BUF = Path(sys.executable).parent / "buf"
@@ -14,17 +15,9 @@ BUF = Path(sys.executable).parent / "buf"
 pytestmark = pytest.mark.xdist_group("foreign")
 
 
-def test_grpc_js(node: Callable[..., str], url: str, token: str) -> None:
-    """@grpc/grpc-js calls, streams both ways and gets refusals with their details."""
-    found = json.loads(node("grpc.mjs", url.removeprefix("http://"), token, str(DESCRIPTORS)))
-    assert (found["displayName"], found["batches"], found["rebuilt"]) == ("夜班", "2", True)
-    assert found["code"] == 5
-    assert "TEAM_NOT_FOUND" in found["details"]
-
-
-def test_grpc_web(node: Callable[..., str], url: str, token: str) -> None:
+def test_grpc_web(url: str, token: str) -> None:
     """connect-web calls, streams and gets refusals with their details over gRPC-Web."""
-    found = json.loads(node("web.mjs", url, token, str(DESCRIPTORS)))
+    found = json.loads(node(HERE / "web.mjs", url, token, str(DESCRIPTORS)))
     assert found == {"displayName": "夜班", "code": 5, "reason": "TEAM_NOT_FOUND", "rebuilt": True}
 
 

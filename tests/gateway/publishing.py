@@ -164,17 +164,19 @@ class Forgetful:
 
 
 @asynccontextmanager
-async def open_log(nats_url: str, folder: Path) -> AsyncIterator[Log]:
-    """A log on a server."""
+async def open_log(nats_url: str, folder: Path, gateway_url: str = "") -> AsyncIterator[Log]:
+    """A log on a server; `gateway_url` is where the relay's user connects, if that is another one."""
     engine = open_database(f"sqlite+aiosqlite:///{folder}/keys.db")
     async with engine.begin() as connection:
         await connection.run_sync(KEYS.create_all)
         await connection.run_sync(FOLLOWING.create_all)
-    client = await connect(nats_url, "test")
+    client = await connect(nats_url, "performance")
+    gateway = await connect(gateway_url or nats_url, "gateway")
     try:
         codec = Codec(event_types(CONTRACTS), SqlDataKeys(engine, b"k" * 32))
-        yield Log(nats_url, codec, engine, JetStreamStream(client, LOG), JetStreamStream(client, EVENTS))
+        yield Log(nats_url, codec, engine, JetStreamStream(client, LOG), JetStreamStream(gateway, EVENTS))
     finally:
+        await gateway.close()
         await client.close()
         await engine.dispose()
 

@@ -308,9 +308,10 @@ async def test_too_large_headers_are_refused(world: World, headers: Mapping[str,
 
 
 async def test_nothing_is_kept_on_the_way(world: World) -> None:
-    """Answers are about people: no cache keeps one unless its service says so, and no browser guesses its type."""
-    answer = await world.http("GET", "/v1/teams")
-    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
+    """No cache keeps what is about people unless its service says so; no browser guesses its type, or frames it."""
+    headers = (await world.http("GET", "/v1/teams")).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+    assert (headers["x-frame-options"], headers["referrer-policy"]) == ("DENY", "no-referrer")
 
 
 async def logged(world: World, path: str) -> Any:

@@ -19,6 +19,7 @@ from stepladder.performance.v1.directory_pb2 import (
     GetEmployeeRequest,
     ImportRosterRequest,
     RosterEmployee,
+    RosterTeam,
     StaffRoster,
 )
 from tests.gateway.scim import Answer, Scim, running_scim
@@ -53,6 +54,10 @@ def person(**more: object) -> dict[str, Any]:
 
 def patch(*operations: Mapping[str, object]) -> dict[str, object]:
     return {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": list(operations)}
+
+
+def replacing(path: str, value: object) -> dict[str, object]:
+    return patch({"op": "replace", "path": path, "value": value})
 
 
 async def created(scim: Scim, path: str, resource: dict[str, Any]) -> dict[str, Any]:
@@ -242,6 +247,34 @@ async def test_membership_is_said_from_both_sides(scim: Scim) -> None:
     assert await scim.end() == end
 
 
+async def test_members_as_sets(scim: Scim) -> None:
+    """Who is named twice is in it once; who has left is in none, and being named does not stop the others."""
+    anna, ben = [(await created(scim, "/Users", person()))["id"] for _ in range(2)]
+    gone = (await created(scim, "/Users", person()))["id"]
+    assert (await scim.ask("PATCH", f"/Users/{gone}", replacing("active", False))).status == 204
+    team = await group(scim, anna)
+    members = [{"value": one} for one in (anna, ben, ben, gone)]
+    assert (await scim.ask("PATCH", f"/Groups/{team['id']}", replacing("members", members))).status == 204
+    found_team = (await scim.ask("GET", f"/Groups/{team['id']}")).json
+    assert [one["value"] for one in found_team["members"]] == [anna, ben]
+
+
+async def test_a_large_team(scim: Scim) -> None:
+    """Hundreds come with one request, and go with another."""
+    names = [f"{next(NUMBERS)}-of-many" for _ in range(300)]
+    entries = [
+        RosterEmployee(employee_id=one, display_name="A", team_id="many", hire_date="2024-01-01") for one in names
+    ]
+    roster = StaffRoster(teams=[RosterTeam(team_id="many", display_name="Many")], employees=entries)
+    await scim.directory.ImportRoster(ImportRosterRequest(roster=roster), timeout=60)
+    team = f"/Groups/{(await group(scim))['id']}"
+    members = [{"value": one} for one in names]
+    assert (await scim.ask("PATCH", team, patch({"op": "add", "path": "members", "value": members}))).status == 204
+    assert [one["value"] for one in (await scim.ask("GET", team)).json["members"]] == names
+    assert (await scim.ask("PATCH", team, patch({"op": "remove", "path": "members"}))).status == 204
+    assert "members" not in (await scim.ask("GET", team)).json
+
+
 async def test_a_team_with_a_lead(scim: Scim) -> None:
     """Its lead, its name and its going; everybody in it is in none after that."""
     anna = (await created(scim, "/Users", person()))["id"]
@@ -326,6 +359,9 @@ async def test_what_cannot_be(scim: Scim) -> None:
     assert problem(await scim.ask("PUT", path, other_day)) == (400, "mutability")
     taken = patch({"op": "remove", "path": f"{STEPLADDER}:position"})
     assert problem(await scim.ask("PATCH", path, taken)) == (400, "mutability")
+    for name in ("", " "):
+        assert problem(await scim.ask("PATCH", path, replacing("userName", name))) == (400, "invalidValue")
+        assert problem(await scim.ask("PUT", path, user | {"userName": name})) == (400, "invalidValue")
     nobody = patch({"op": "add", "path": "members", "value": [{"value": "e-nobody"}]})
     assert problem(await scim.ask("PATCH", f"/Groups/{team['id']}", nobody)) == (400, "invalidValue")
     assert problem(await scim.ask("GET", f"/Users?filter={quote('userName is 1')}")) == (400, "invalidFilter")
@@ -334,6 +370,18 @@ async def test_what_cannot_be(scim: Scim) -> None:
     assert problem(await scim.ask("GET", "/Users/..%2F..%2Fx")) == (404, None)
     assert problem(await scim.ask("GET", "/Nothing")) == (404, None)
     assert await scim.end() == end
+
+
+async def test_errors_are_for_people(scim: Scim) -> None:
+    """They name the attribute, and nothing of how this is programmed."""
+    user = await created(scim, "/Users", person())
+    for body in (replacing("active", "maybe"), replacing("name", [1]), replacing("active", {"a": 1})):
+        answer = await scim.ask("PATCH", f"/Users/{user['id']}", body)
+        assert problem(answer)[0] == 400
+        said = answer.json["detail"]
+        assert "pydantic" not in said
+        assert "\n" not in said
+        assert said.endswith((": active", ": name"))
 
 
 async def test_the_access_matrix(scim: Scim) -> None:
@@ -388,3 +436,12 @@ async def test_two_at_once_for_the_same_person(scim: Scim) -> None:
     assert await found(scim, "/Users", f'userName eq "{sent["userName"]}"') == [
         sent[ENTERPRISE]["employeeNumber"].lower()
     ]
+
+
+async def test_two_at_once_for_the_same_user_name(scim: Scim) -> None:
+    """One gets it, whoever they are, and the others are told so."""
+    sent = [person(userName="the-same@example.com") for _ in range(4)]
+    answers = await asyncio.gather(*(scim.ask("POST", "/Users", one) for one in sent))
+    assert sorted(one.status for one in answers) == [201, 409, 409, 409]
+    assert {problem(one) for one in answers if one.status == 409} == {(409, "uniqueness")}
+    assert len(await found(scim, "/Users", 'userName eq "the-same@example.com"')) == 1

@@ -1,7 +1,6 @@
 """A subscriber in NATS reads the public events, or its team's, and can do nothing else."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -11,58 +10,41 @@ import pytest
 from nats.aio.client import Client
 
 from libs.cli import operating
-from libs.cli.nats_server import NatsServer
+from libs.cli.nats_server import NatsServer, new_passwords
 from libs.common.background import in_background
-from libs.common.jetstream import create_streams
-from libs.common.streams import LOG
+from libs.common.jetstream import connect, create_streams
 from tests.gateway.publishing import Log, open_log
 
-ROOT = Path(__file__).parents[2]
 PREFIX = "STEPLADDER.API"
-PASSWORDS = {
-    "STEPLADDER_NATS_PASSWORD": "services",
-    "SUBSCRIBER_HR_PLATFORM_PASSWORD": "one",
-    "SUBSCRIBER_RIGA_PASSWORD": "two",
-}
-
-
-class WithAccounts(NatsServer):
-    """A server with the services' account, and one for each subscriber."""
-
-    def _configuration(self, ports: Path) -> str:
-        shutil.copy(ROOT / "deploy" / "nats" / "accounts.conf", self.folder)
-        accounts = "".join(operating.subscriber_account(name) for name in ("hr-platform", "riga"))
-        (self.folder / "subscribers.conf").write_text(accounts)
-        return f"{super()._configuration(ports)}include accounts.conf\n"
-
-    @property
-    def url(self) -> str:
-        return f"nats://stepladder:services@127.0.0.1:{self.port}"
+PASSWORDS = {"SUBSCRIBER_HR_PLATFORM_PASSWORD": "one", "SUBSCRIBER_RIGA_PASSWORD": "two"}
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[WithAccounts]:
-    """Such a server; the environment names the users' passwords, and where it is."""
+def running_server(folder: Path) -> Iterator[NatsServer]:
+    """A server with two subscribers; the environment names their passwords, and where who sets up connects."""
     with pytest.MonkeyPatch.context() as environment:
         for name, password in PASSWORDS.items():
             environment.setenv(name, password)
-        server = WithAccounts(folder / "nats")
+        server = NatsServer(folder / "nats", passwords=new_passwords())
+        server.folder.mkdir()
+        accounts = "".join(operating.subscriber_account(name) for name in ("hr-platform", "riga"))
+        (server.folder / "subscribers.conf").write_text(accounts)
         server.start()
         try:
             server.wait_ready()
-            environment.setenv("STEPLADDER_NATS_URL", server.url)
+            environment.setenv("STEPLADDER_NATS_URL", server.url_of("setup"))
             yield server
         finally:
             server.stop()
 
 
 @asynccontextmanager
-async def two_events(server: WithAccounts, folder: Path) -> AsyncIterator[Log]:
+async def two_events(server: NatsServer, folder: Path) -> AsyncIterator[Log]:
     """An event of each of two teams in EVENTS, and the two subscribers' consumers."""
-    client = await nats.connect(server.url)
+    client = await connect(server.url_of("setup"), "setup")
     await create_streams(client, 1)
     await client.close()
-    async with open_log(server.url, folder) as log:
+    async with open_log(server.url_of("performance"), folder, server.url_of("gateway")) as log:
         await log.hire("anna", "riga")
         end = await log.hire("bert", "oslo")
         async with in_background(log.relay().run()):
@@ -73,19 +55,19 @@ async def two_events(server: WithAccounts, folder: Path) -> AsyncIterator[Log]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[WithAccounts]:
+def server(tmp_path: Path) -> Iterator[NatsServer]:
     with running_server(tmp_path) as server:
         yield server
 
 
 @pytest.fixture
-async def log(server: WithAccounts, tmp_path: Path) -> AsyncIterator[Log]:
+async def log(server: NatsServer, tmp_path: Path) -> AsyncIterator[Log]:
     async with two_events(server, tmp_path) as log:
         yield log
 
 
 @asynccontextmanager
-async def subscriber(server: WithAccounts, name: str, password: str) -> AsyncIterator[tuple[Client, list[str]]]:
+async def subscriber(server: NatsServer, name: str, password: str) -> AsyncIterator[tuple[Client, list[str]]]:
     """Its connection, and what the server has told it that it may not do."""
     refused: list[str] = []
 
@@ -110,7 +92,7 @@ async def subscriber(server: WithAccounts, name: str, password: str) -> AsyncIte
     ("name", "password", "people"), [("hr-platform", "one", ["anna", "bert"]), ("riga", "two", ["anna"])]
 )
 async def test_a_subscriber_reads_what_is_meant_for_it(
-    server: WithAccounts, name: str, password: str, people: list[str]
+    server: NatsServer, name: str, password: str, people: list[str]
 ) -> None:
     """Every event, or those of its team; what was not acknowledged comes again, what was does not."""
     async with subscriber(server, name, password) as (client, _):
@@ -141,7 +123,7 @@ async def test_a_subscriber_reads_what_is_meant_for_it(
         "$JS.API.CONSUMER.DELETE.EVENTS.riga",
     ],
 )
-async def test_a_subscriber_can_do_nothing_else(server: WithAccounts, log: Log, subject: str) -> None:
+async def test_a_subscriber_can_do_nothing_else(server: NatsServer, log: Log, subject: str) -> None:
     """Neither read the log, nor another's consumer, nor write, nor change what is stored."""
     async with subscriber(server, "riga", "two") as (client, refused):
         await client.publish(subject, b"{}", reply="_INBOX_riga.answer")
@@ -152,7 +134,7 @@ async def test_a_subscriber_can_do_nothing_else(server: WithAccounts, log: Log, 
     assert (await log.events.state()).last == 2
 
 
-async def test_an_answer_cannot_be_sent_into_the_log(server: WithAccounts, log: Log) -> None:
+async def test_an_answer_cannot_be_sent_into_the_log(server: NatsServer, log: Log) -> None:
     """A request may name any subject for its answer; out of another account, no answer becomes an event."""
     async with subscriber(server, "riga", "two") as (client, _):
         for request in ("INFO", "MSG.NEXT"):
@@ -162,8 +144,3 @@ async def test_an_answer_cannot_be_sent_into_the_log(server: WithAccounts, log: 
         consumer = await client.jetstream(prefix=PREFIX).pull_subscribe_bind(durable="riga", stream="EVENTS")
         await consumer.fetch(1, timeout=10)  # the server is done with what came before
     assert (await log.log.state()).last == 2
-    services = await nats.connect(server.url)  # as whoever has the services' account could
-    await services.publish("$JS.API.CONSUMER.INFO.EVENTS.riga", b"", "log.performance.team.riga")
-    await services.request(f"$JS.API.STREAM.INFO.{LOG}", b"", timeout=10)
-    assert (await log.log.state()).last == 3
-    await services.close()

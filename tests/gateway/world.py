@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from libs.common.access import STANDING
 from libs.common.eventsourcing import Context
 from libs.common.server import serve
 from libs.common.settings import Settings
+from libs.common.tls import channel_credentials, client_context
 from services.gateway.__main__ import open_gateway
 from stepladder.coaching.v1 import (
     case_file_pb2,
@@ -231,7 +232,8 @@ class World:
         return await asyncio.to_thread(self._http, method, path, content, headers)
 
     def _http(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        connection = HTTPConnection("127.0.0.1", self.envoy.settings.public_port, timeout=20)
+        at, tls = ("127.0.0.1", self.envoy.settings.public_port), client_context(self.envoy.settings)
+        connection = HTTPSConnection(*at, timeout=20, context=tls) if tls else HTTPConnection(*at, timeout=20)
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -283,7 +285,12 @@ async def running_world(envoy: Envoy) -> AsyncIterator[World]:
     """Everything behind Envoy, and a channel to it."""
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(
-            connect(f"127.0.0.1:{envoy.settings.public_port}", retry=False, token=ISSUER.person("li"))
+            connect(
+                f"127.0.0.1:{envoy.settings.public_port}",
+                ISSUER.person("li"),
+                retry=False,
+                credentials=channel_credentials(envoy.settings),
+            )
         )
         world = World(envoy, channel)
         for backend in world.services.values():

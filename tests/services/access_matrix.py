@@ -1,5 +1,6 @@
 """The access matrix: every method of a contract, asked by every kind of caller, ends as the table of rules says."""
 
+import asyncio
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -151,26 +152,43 @@ async def differences(
 
     Whom a row names is not refused, though the call may fail otherwise. Everybody else is, in the same words whether
     there is what they asked about or not; or a list has nothing in it for them. `channel` adds no token.
-    In this order: whoever is to be refused; then the others, what changes nothing first.
+    In this order: whoever is to be refused; then the others, what changes nothing first. Callers ask at once what
+    changes nothing for them.
     """
     wrong = list[str]()
-    allowed = list[tuple[MethodDescriptor, Asked, str]]()
+    allowed = list[tuple[MethodDescriptor, Asked, list[str]]]()
     for method, requests in asked.items():
         row = rules.get(path(method), frozenset())
         for one in requests:
-            for name, caller in callers.items():
-                if is_allowed(row, caller, one):
-                    allowed.append((method, one, name))
-                    continue
-                ended = await ask(channel, method, one.there, caller.metadata)
-                told_nothing = ended.how == ("OK", "") and reads(method) and not ended.answer.ListFields()
-                if not (ended.how in REFUSED or told_nothing):
-                    wrong.append(f"{path(method)} {name}: {sorted(row)} do not name them, {ended.how}\n{one.there}")
-                elif one.there != one.none and await ask(channel, method, one.none, caller.metadata) != ended:
-                    wrong.append(f"{path(method)} {name}: hears whether there is something\n{one.there}")
-    for method, one, name in sorted(allowed, key=lambda each: not reads(each[0])):
-        seconds = WATCHING_SECONDS if method.server_streaming else None
-        ended = await ask(channel, method, one.there, callers[name].metadata, seconds)
-        if ended.how in {*REFUSED, INVALID, FAULT}:
-            wrong.append(f"{path(method)} {name}: {sorted(rules[path(method)])} name them, {ended}\n{one.there}")
+            names = [name for name, caller in callers.items() if is_allowed(row, caller, one)]
+            allowed.append((method, one, names))
+            others = [name for name in callers if name not in names]
+            found = await asyncio.gather(*(_wrongly_told(channel, method, one, callers[name]) for name in others))
+            wrong += [
+                f"{path(method)} {name}: {what}\n{one.there}" for name, what in zip(others, found, strict=True) if what
+            ]
+    for method, one, names in sorted(allowed, key=lambda each: not reads(each[0])):
+        calls = [_wrongly_refused(channel, method, one, callers[name]) for name in names]
+        found = await asyncio.gather(*calls) if reads(method) else [await call for call in calls]
+        wrong += [
+            f"{path(method)} {name}: {what}\n{one.there}" for name, what in zip(names, found, strict=True) if what
+        ]
     return wrong
+
+
+async def _wrongly_told(channel: aio.Channel, method: MethodDescriptor, one: Asked, caller: Caller) -> str:
+    """What is wrong where a caller should be refused; empty: nothing."""
+    ended = await ask(channel, method, one.there, caller.metadata)
+    told_nothing = ended.how == ("OK", "") and reads(method) and not ended.answer.ListFields()
+    if not (ended.how in REFUSED or told_nothing):
+        return f"the words of its row do not name them, {ended.how}"
+    if one.there != one.none and await ask(channel, method, one.none, caller.metadata) != ended:
+        return "hears whether there is something"
+    return ""
+
+
+async def _wrongly_refused(channel: aio.Channel, method: MethodDescriptor, one: Asked, caller: Caller) -> str:
+    """What is wrong where a caller should be let on; empty: nothing."""
+    seconds = WATCHING_SECONDS if method.server_streaming else None
+    ended = await ask(channel, method, one.there, caller.metadata, seconds)
+    return f"the words of its row name them, {ended}" if ended.how in {*REFUSED, INVALID, FAULT} else ""

@@ -569,7 +569,7 @@ async def test_a_demotion_takes_two_people(centre: Centre) -> None:
 
 
 async def test_who_leaves_ends_what_runs(centre: Centre) -> None:
-    """On the day itself, by the site's clock; the directory refuses nothing that matters, and goes on with others."""
+    """When the first day after is over, by the site's clock; the directory refuses nothing that matters."""
     world = centre.world
     post = await centre.headcount(2)
     await centre.begin()
@@ -577,11 +577,12 @@ async def test_who_leaves_ends_what_runs(centre: Centre) -> None:
         employee_id=centre.agent, status=EMPLOYMENT_STATUS_LEFT, effective_date="2090-05-02"
     )
     await world.directory.ChangeEmploymentStatus(leaving)
-    await centre.settled()
     get = GetCareerRequest(employee_id=centre.agent)
+    world.clock[0] = datetime(2090, 5, 2, 12, tzinfo=UTC)
+    await centre.settled()
     (running,) = (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments
     assert running.state == Appointment.STATE_RUNNING
-    world.clock[0] = datetime(2090, 5, 2, 12, tzinfo=UTC)
+    world.clock[0] = datetime(2090, 5, 3, 12, tzinfo=UTC)
 
     async def appointment() -> Appointment:
         return (await world.careers.GetCareer(get, metadata=by(centre.hr))).appointments[0]

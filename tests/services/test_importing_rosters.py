@@ -116,6 +116,21 @@ async def test_moved_promoted_left_and_missing(
     assert (await employee(world, lou)).status == EMPLOYMENT_STATUS_LEFT
 
 
+def test_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    """Bytes of another encoding, a quotation mark that is never closed and a day that is none: each row and why."""
+    path = tmp_path / "roster.csv"
+    rows = (b"employee_id,name,hire_date", b"1,J\xfcrgen,", b'2,"Open,', b"3,Bo,2026-02-30", b"4,Ok,")
+    path.write_bytes(b"\r\n".join(rows))
+    read = read_roster(path, None, None)
+    assert [(one.row, one.reason) for one in read.wrong] == [
+        ("2", "bad_encoding"),
+        ("3", "broken_row"),
+        ("4", "bad_date"),
+    ]
+    assert read.wrong[2].message.startswith("hire_date: ")
+    assert [one.employee_id for one in read.roster.employees] == ["4"]
+
+
 async def test_a_wrong_row_stops_all(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every wrong row is named by its number in the file, whether the file or the directory says so."""
     team, ann = new_id("t"), new_id("e")

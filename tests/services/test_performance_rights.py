@@ -20,12 +20,15 @@ from stepladder.performance.v1.directory_pb2 import (
     ListEmployeesRequest,
 )
 from stepladder.performance.v1.facts_pb2 import (
+    DISPUTE_OUTCOME_UPHELD,
     RATING_GOOD,
     CorrectFactRequest,
+    ListFactsRequest,
     ListKpiResultsRequest,
     RateMonthRequest,
     ReadingsOfDay,
     RetractFactRequest,
+    SettleFactDisputeRequest,
 )
 from stepladder.performance.v1.record_pb2 import (
     Complaint,
@@ -340,3 +343,28 @@ async def test_who_is_led_does_not_see_what_managers_gave(world: World, ids: dic
         request = ListAssessmentsRequest(employee_id=agent)
         (one,) = (await world.assessments.ListAssessments(request, metadata=by(ids[caller]))).assessments
         assert len(one.managers) == managers, caller
+
+
+async def test_a_reviewer_reads_what_they_are_to_settle(world: World, ids: dict[str, str]) -> None:
+    """That, and nothing else of somebody to whom they are nothing, until it is settled."""
+    agent, reviewer = ids["agent"], ids["reviewer"]
+    same_day = fact(agent, DAY, ids["kpi"], 7)
+    same_day.source = "chats"
+    await world.record(fact(agent, "2020-01-08", ids["kpi"], 9), same_day)
+    end, denied = await world.end(), (StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
+
+    def listed(caller: str, start: str = "2020-01-01", last: str = "2020-01-31") -> Any:
+        request = ListFactsRequest(employee_id=agent, start_date=start, end_date=last, at_least=end)
+        return world.facts.ListFacts(request, metadata=by(caller))
+
+    assert len((await listed(ids["lead"])).readings) > 3
+    for start in ("2020-01-01", DAY):
+        (one,) = (await listed(reviewer, start)).readings
+        assert (one.date, one.source, one.numerator, one.disputed) == (DAY, "calls", 20, True)
+    await refused(listed(reviewer, "2020-01-08"), *denied)
+    await refused(listed(reviewer, "2019-12-31"), *denied)  # of more than a month
+    await refused(listed(ids["other reviewer"]), *denied)
+    readings = ReadingsOfDay(employee_id=agent, date=DAY, source="calls", kpi_ids=[ids["kpi"]])
+    settle = SettleFactDisputeRequest(readings=readings, outcome=DISPUTE_OUTCOME_UPHELD, reason="it is so")
+    await world.facts.SettleFactDispute(settle, metadata=by(reviewer))
+    await refused(listed(reviewer), *denied)

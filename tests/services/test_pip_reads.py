@@ -18,6 +18,7 @@ from stepladder.coaching.v1.pip_pb2 import (
     WithdrawPipRequest,
 )
 from stepladder.coaching.v1.separation_pb2 import CheckSeparationRequest, StreamSeparationRequest
+from stepladder.coaching.v1.worklist_pb2 import ExportWorklistRequest, GetWorklistRequest
 from stepladder.common.v1.audit_pb2 import Read
 from tests.refusals import refused
 from tests.services.test_check_ins import by
@@ -37,6 +38,7 @@ def ways(desk: Desk, at_least: int) -> dict[str, Callable[[str], Awaitable[Any]]
     """Every call that shows a PIP, by its name; each takes who calls. `at_least`: a position of LOG_RESTRICTED."""
     world = desk.world
     about: dict[str, Any] = {"employee_id": desk.agent, "pip_id": "pip-1"}
+    worklist = GetWorklistRequest(lead_id=desk.lead)
 
     async def stream(caller: str) -> Any:
         calls = world.separation.StreamSeparation(StreamSeparationRequest(**DAYS), metadata=by(caller))
@@ -48,6 +50,10 @@ def ways(desk: Desk, at_least: int) -> dict[str, Callable[[str], Awaitable[Any]]
         "GetCaseFile": lambda caller: world.case_files.GetCaseFile(GetCaseFileRequest(**about), metadata=by(caller)),
         "ExportCaseFile": lambda caller: world.case_files.ExportCaseFile(
             ExportCaseFileRequest(**about, format="json"), metadata=by(caller)
+        ),
+        "GetWorklist": lambda caller: world.worklists.GetWorklist(worklist, metadata=by(caller)),
+        "ExportWorklist": lambda caller: world.worklists.ExportWorklist(
+            ExportWorklistRequest(worklist=worklist, format="csv"), metadata=by(caller)
         ),
         "CheckSeparation": lambda caller: world.separation.CheckSeparation(
             CheckSeparationRequest(**DAYS), metadata=by(caller)

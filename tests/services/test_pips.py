@@ -68,6 +68,9 @@ from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_ON_LEAVE,
     ChangeEmploymentStatusRequest,
     EmploymentStatus,
+    ImportRosterRequest,
+    RosterEmployee,
+    StaffRoster,
 )
 from stepladder.performance.v1.facts_pb2 import (
     CorrectFactRequest,
@@ -939,7 +942,7 @@ async def test_who_leaves_has_no_pip_any_more(desk: Desk, state: "Pip.State.Valu
     day = desk.world.services["coaching"].today() + timedelta(days=1)
     await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(day))
     assert (await desk.get(desk.hr)).state == state
-    desk.world.clock[0] += timedelta(days=1)
+    desk.world.clock[0] += timedelta(days=2)
     ended = await desk.reached(Pip.STATE_CLOSED)
     assert (ended.outcome, ended.result, ended.overdue) == (
         Pip.OUTCOME_EMPLOYMENT_ENDED,
@@ -960,10 +963,36 @@ async def test_who_leaves_has_no_pip_any_more(desk: Desk, state: "Pip.State.Valu
     await refused(desk.call(desk.lead, again), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
 
 
+async def test_a_leaving_by_mistake(desk: Desk) -> None:
+    """Taken back on the day, it was none: an identity provider that deactivates somebody for minutes ends no PIP."""
+    before = await desk.activate()
+    await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(desk.world.services["coaching"].today()))
+    await _leaves_followed(desk)
+    back = StaffRoster(employees=[RosterEmployee(employee_id=desk.agent, employed=True)])
+    await desk.world.directory.ImportRoster(ImportRosterRequest(roster=back))
+    desk.world.clock[0] += timedelta(days=1)
+    await _leaves_followed(desk)
+    assert (await desk.get(desk.hr)).state == before.state == Pip.STATE_ACTIVE
+
+
+async def _leaves_followed(desk: Desk) -> None:
+    """What is due by the clock has been done."""
+    leaves = next(one for one in desk.world.services["coaching"].followers if one.handler.name == "leaves")
+    await leaves.wait_for(await desk.world.end(), 20)
+    now = desk.world.services["coaching"].now()
+
+    async def waits() -> bool:
+        due = (await leaves.standing()).next_deadline
+        return due is not None and due.replace(tzinfo=UTC) <= now
+
+    await until(waits, lambda waiting: not waiting)
+
+
 async def test_who_leaves_may_still_appeal(desk: Desk) -> None:
     """What was decided stays decided, and is heard by whoever it would have been."""
     await desk.decide()
     await desk.change_status(EMPLOYMENT_STATUS_LEFT, str(desk.world.services["coaching"].today()))
+    desk.world.clock[0] += timedelta(days=1)
     leaves = next(one for one in desk.world.services["coaching"].followers if one.handler.name == "leaves")
 
     async def ahead() -> int:

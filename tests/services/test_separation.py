@@ -197,3 +197,23 @@ async def test_only_hr_asks(world: World) -> None:
         await refused(anext(aiter(stream)), StatusCode.PERMISSION_DENIED, "NEED_TO_KNOW")
     call = world.separation.CheckSeparation(days(1, -2), metadata=by(hr))
     await refused(call, StatusCode.INVALID_ARGUMENT, "DATE_INVALID")
+
+
+async def test_nobody_of_hr_is_told_about_themself(world: World) -> None:
+    """Nor by a number; the others of HR are."""
+    team = await world.team()
+    hr, other = await world.employee(team, job_family="hr"), await world.employee(team, job_family="hr")
+    for employee_id in (hr, "e-1"):
+        proposed = (RatingProposed(employee_id=employee_id, proposed_by="user:anna"), "user:anna")
+        await plant(
+            world, employee_id, proposed, (RatingDecided(employee_id=employee_id, decided_by="user:e"), "user:e")
+        )
+    own = (RatingDecided(employee_id=other, decided_by=f"user:{hr}"), f"user:{hr}")
+    await plant(world, other, (MonthRated(employee_id=other), "system:import"), own)
+    told_hr, told_other = [
+        await world.separation.CheckSeparation(days(), metadata=by(caller)) for caller in (hr, other)
+    ]
+    assert {case.employee_id for case in told_hr.cases} == {other, "e-1"}
+    assert {case.employee_id for case in told_other.cases} == {hr, "e-1"}
+    assert (told_hr.cases_found, told_other.cases_found) == (2, 2)
+    assert told_hr.readings == told_other.readings

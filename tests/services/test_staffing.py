@@ -118,6 +118,16 @@ async def test_who_is_missing_from_a_complete_roster_leaves(world: World) -> Non
     assert not await leavings(world, ben.employee_id, position)
 
 
+async def test_a_complete_roster_of_nobody(world: World) -> None:
+    """Is a mistake: it lets nobody leave."""
+    nobody, end = StaffRoster(effective_date=DAY, complete=True), await world.end()
+    await refused(import_(world, nobody), StatusCode.INVALID_ARGUMENT, "NAMES_NOBODY")
+    await refused(
+        world.directory.PlanRoster(PlanRosterRequest(roster=nobody)), StatusCode.INVALID_ARGUMENT, "NAMES_NOBODY"
+    )
+    assert await world.end() == end
+
+
 async def test_user_names(world: World) -> None:
     """Somebody is found by theirs, whatever its case; nobody gets another's; two may change theirs round."""
     roster = centre()

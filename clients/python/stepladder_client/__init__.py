@@ -8,7 +8,8 @@
         plan = await PlanServiceStub(channel).GetPlan(GetPlanRequest(plan_id="p-1"))
 
 The stubs are those that are generated from the contracts; the channel adds the token, gives every command an
-idempotency key, sends again what could not be answered, and raises typed errors.
+idempotency key, sends again what could not be answered, and raises typed errors. `watch_events` reads the public events
+and goes on where it was whenever the stream breaks.
 """
 
 from stepladder_client.channel import Token, connect
@@ -25,6 +26,7 @@ from stepladder_client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from stepladder_client.events import watch_events
 
 __all__ = [
     "Aborted",
@@ -40,4 +42,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "connect",
+    "watch_events",
 ]

@@ -21,7 +21,8 @@ class SeparationServiceStub:
     CheckSeparation: _aio.UnaryUnaryMultiCallable[_separation_pb2.CheckSeparationRequest, _separation_pb2.SeparationReport]
     """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
     in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
-    the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+    the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`. What is about the caller is left
+    out, and not counted: it is for others of HR to look at.
     The gateway gives it half a minute: for spans with millions of events, StreamSeparation.
     Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first.
     """
@@ -43,7 +44,8 @@ class SeparationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_separation_pb2.SeparationReport]:
         """Every decision of which a part was done on some days of the site, by the log's own clock, with everybody who had a part
         in it before, and whatever is wrong with that. The same question has the same digest, as long as nothing was added to
-        the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`.
+        the days or changed. For HR; everybody else is answered PERMISSION_DENIED `NEED_TO_KNOW`. What is about the caller is left
+        out, and not counted: it is for others of HR to look at.
         The gateway gives it half a minute: for spans with millions of events, StreamSeparation.
         Errors: INVALID_ARGUMENT `DATE_INVALID` for a last day before the first.
         """

@@ -67,6 +67,7 @@ class WorklistServiceServicer:
         is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
         answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
         separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
+        Of somebody's PIP it is noted who was told that it waits (PipService.ListPipReads).
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -30,6 +30,7 @@ class WorklistServiceStub:
     is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
     answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
     separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
+    Of somebody's PIP it is noted who was told that it waits (PipService.ListPipReads).
     Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
     """
     ExportWorklist: _aio.UnaryUnaryMultiCallable[_worklist_pb2.ExportWorklistRequest, _httpbody_pb2.HttpBody]
@@ -56,6 +57,7 @@ class WorklistServiceServicer(metaclass=_abc_1.ABCMeta):
         is for HR: what waits for a lead of employees whom nobody leads today, and the suggestions and PIPs that are HR's to
         answer and decide, but for complaints about the caller, what the caller may not know yet of themself, and what the
         separation of duties keeps from them. Whoever has left leads nobody, and HR answers what they were asked.
+        Of somebody's PIP it is noted who was told that it waits (PipService.ListPipReads).
         Errors: NOT_FOUND `EMPLOYEE_NOT_FOUND`, told to HR only.
         """
 

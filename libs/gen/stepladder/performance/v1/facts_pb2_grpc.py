@@ -151,7 +151,8 @@ class FactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFacts(self, request, context):
-        """Facts of an employee over a span of days, by day, source and KPI.
+        """Facts of an employee over a span of days, by day, source and KPI. Who is nothing to the employee but the reviewer of a
+        dispute that is open is told the readings that it is about, where all days are of one month.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,9 @@ class FactsServiceStub:
     `NOT_DISPUTED`, `NOT_THE_REVIEWER` unless of all.
     """
     ListFacts: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListFactsRequest, _facts_pb2.ListFactsResponse]
-    """Facts of an employee over a span of days, by day, source and KPI."""
+    """Facts of an employee over a span of days, by day, source and KPI. Who is nothing to the employee but the reviewer of a
+    dispute that is open is told the readings that it is about, where all days are of one month.
+    """
     ListKpiResults: _aio.UnaryUnaryMultiCallable[_facts_pb2.ListKpiResultsRequest, _facts_pb2.ListKpiResultsResponse]
     """KPI results over any span of days, for each employee, each team or the whole centre. Who does not see everybody sees
     results of those whom they see and of teams that they lead, or whose leads they lead: PERMISSION_DENIED
@@ -140,7 +142,9 @@ class FactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _facts_pb2.ListFactsRequest,
         context: _aio.ServicerContext[_facts_pb2.ListFactsRequest, _abc.Awaitable[_facts_pb2.ListFactsResponse]],
     ) -> _abc.Awaitable[_facts_pb2.ListFactsResponse]:
-        """Facts of an employee over a span of days, by day, source and KPI."""
+        """Facts of an employee over a span of days, by day, source and KPI. Who is nothing to the employee but the reviewer of a
+        dispute that is open is told the readings that it is about, where all days are of one month.
+        """
 
     @_abc_1.abstractmethod
     def ListKpiResults(
