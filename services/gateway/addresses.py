@@ -91,20 +91,33 @@ class Addresses:
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names for the connections themselves, so that what was checked is what is called."""
+    """Resolves names for the connections themselves, so that what was checked is what is called.
+
+    A name that takes long holds up one thread, however many wait for it: others need the threads for theirs.
+    """
 
     def __init__(self, addresses: Addresses, names: Callable[[], AbstractResolver]) -> None:
         self._addresses = addresses
         self._names = names
+        self._under_way: dict[tuple[str, int, socket.AddressFamily], asyncio.Task[list[ResolveResult]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Raises AddressForbidden when one of the addresses is forbidden, another OSError when there is none."""
-        found = await self._names().resolve(host, port, family)
+        asked = (host, port, family)
+        if asked not in self._under_way:
+            self._under_way[asked] = asyncio.create_task(self._look_up(*asked))
+        found = await asyncio.shield(self._under_way[asked])
         if not all(self._addresses.allows(ip_address(one["host"])) for one in found):
             raise AddressForbidden(f"{host} leads to an internal address")
         return found
+
+    async def _look_up(self, host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+        try:
+            return await self._names().resolve(host, port, family)
+        finally:
+            del self._under_way[host, port, family]
 
     async def close(self) -> None:
         """Has nothing to close."""

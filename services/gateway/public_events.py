@@ -144,6 +144,11 @@ class Sight:
         """Those of some events that they may see, in order. Raises Forbidden `NEED_TO_KNOW` once they have left."""
         return [one for one in events if await self._sees(one)]
 
+    async def narrowed(self, asked: Wanted) -> Wanted:
+        """Those of the types asked for of which something about the employee asked for would be shown."""
+        some = [PublicEvent(0, one, asked.team_id, asked.employee_id, b"") for one in asked.types]
+        return replace(asked, types=frozenset(one.type for one in await self.shown(some)))
+
     async def _sees(self, event: PublicEvent) -> bool:
         changed = event.type in OF_THE_DIRECTORY and event.position > self._position
         if self._reach is None or changed or self._service.today() != self._day:

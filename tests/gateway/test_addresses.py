@@ -1,5 +1,6 @@
 """Webhooks go outside: whatever is written in their URL, and wherever a name leads."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -162,6 +163,41 @@ async def test_a_name_that_changes_its_mind() -> None:
     async with open_sender(addresses, lambda: datetime.now(UTC)) as sender:
         answer = await sender.send("https://hr.example.com/events", [b"k"], Outgoing("e-1", b"{}"))
     assert answer.error == "ADDRESS_FORBIDDEN"
+
+
+class Slow(AbstractResolver):
+    """A name server that takes its time; what it answers is inside."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        await self.answers.wait()
+        return [ResolveResult(hostname=host, host="10.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_is_looked_up_once_at_a_time() -> None:
+    """Lookups hold threads that others need: one for each name, however many wait for it, and whoever gives up."""
+    names = Slow()
+    addresses = Addresses(allow_http=False, allowed=(), names=lambda: names)
+    waiting = [asyncio.create_task(addresses.resolver.resolve("hr.example.com", 443)) for _ in range(8)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    names.answers.set()
+    for found in (await asyncio.gather(*waiting, return_exceptions=True))[1:]:
+        assert isinstance(found, AddressForbidden)
+    assert names.asked == 1
+    with pytest.raises(AddressForbidden):
+        await addresses.resolver.resolve("hr.example.com", 443)
+    assert names.asked == 2
 
 
 async def test_one_address_inside_is_enough() -> None:
