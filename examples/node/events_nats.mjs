@@ -1,4 +1,4 @@
-// The public events from NATS itself, as a subscriber with an account of its own (docs/integrate.md, Events out).
+// The public events from NATS itself, as a subscriber with an account of its own (docs/events.md, Events out).
 //
 // After `npm ci --prefix examples/node`, with its name and password:
 //

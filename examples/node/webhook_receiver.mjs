@@ -1,6 +1,6 @@
 // Receives webhooks at http://127.0.0.1:9000/events, and believes what is signed (Standard Webhooks) and nothing else.
 //
-// After `npm ci --prefix examples/node`, with the secret of the webhook (docs/integrate.md, Webhooks):
+// After `npm ci --prefix examples/node`, with the secret of the webhook (docs/events.md, Webhooks):
 //
 //     WEBHOOK_SECRET=whsec_... node examples/node/webhook_receiver.mjs
 

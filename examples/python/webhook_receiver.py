@@ -1,6 +1,6 @@
 """Receives webhooks at http://127.0.0.1:9000/events, and believes what is signed (Standard Webhooks) and nothing else.
 
-With the secret of the webhook (docs/integrate.md, Webhooks), and `pip install aiohttp standardwebhooks` (done here):
+With the secret of the webhook (docs/events.md, Webhooks), and `pip install aiohttp standardwebhooks` (done here):
 
     WEBHOOK_SECRET=whsec_... .venv/bin/python examples/python/webhook_receiver.py
 """

@@ -149,7 +149,7 @@ def import_table(file: Path, mapping: str, sheet: str | None, centre: str, folde
 @click.option(
     "--mapping",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="What its columns mean: a TOML file. [default: they are named as in docs/integrate.md]",
+    help="What its columns mean: a TOML file. [default: they are named as in docs/bring-in.md]",
 )
 @click.option("--sheet", help="Sheet of an XLSX file. [default: as the mapping says, or the only one]")
 @click.option("--as-of", default="", help="The day from which on it holds. [default: today]")
