@@ -41,7 +41,8 @@ def keep(position: str, kept: Path) -> None:
 
 async def main(kept: Path) -> None:
     # The stream says at least every 15 s that it is there.
-    async with ClientSession(timeout=ClientTimeout(total=None, sock_connect=10, sock_read=60)) as session:
+    timeout = ClientTimeout(total=None, sock_connect=10, sock_read=60)
+    async with ClientSession(timeout=timeout, read_bufsize=2**19) as session:  # an event is one line of up to 900 kB
         while True:
             position = kept.read_text() if kept.exists() else "0"
             headers = {"authorization": f"Bearer {os.environ['TOKEN']}", "last-event-id": position}
