@@ -187,9 +187,11 @@ class Settings(BaseSettings):
 
     @field_validator("tls_authority")
     @classmethod
-    def _all_or_none(cls, authority: str, others: ValidationInfo) -> str:
+    def _whole(cls, authority: str, others: ValidationInfo) -> str:
         if len({bool(authority), bool(others.data.get("tls_certificate")), bool(others.data.get("tls_key"))}) > 1:
             raise ValueError("TLS needs all three: TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
+        if not authority and str(others.data.get("nats_url")).startswith("tls://"):
+            raise ValueError("NATS_URL at tls:// needs TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY")
         host = str(others.data.get("gateway_http_address")).rpartition(":")[0]
         if authority and host not in ("127.0.0.1", "[::1]", "localhost"):
             raise ValueError("GATEWAY_HTTP_ADDRESS is never encrypted: with TLS it must be on this machine: 127.0.0.1")

@@ -92,6 +92,12 @@ def test_tls_needs_all_three(tmp_path: Path) -> None:
         Settings(tls_certificate=whole.tls_certificate, tls_key=whole.tls_key)
 
 
+def test_an_address_does_not_promise_tls_that_there_is_not() -> None:
+    """Without certificates of its own, a process would speak plain text to a log at tls://, password and all."""
+    with pytest.raises(ValidationError, match="needs TLS_CERTIFICATE"):
+        Settings(nats_url="tls://coaching:secret@nats:4222")
+
+
 async def test_the_log_by_tls(tmp_path: Path) -> None:
     """Connections to nats-server and its monitoring show the same certificate; without one there is none."""
     settings = Authority("ours").issue(tmp_path / "tls")
