@@ -134,6 +134,21 @@ async def test_a_subscriber_can_do_nothing_else(server: NatsServer, log: Log, su
     assert (await log.events.state()).last == 2
 
 
+@pytest.mark.parametrize("asked", ["LOG: log.>", "LOG: $JS.API.STREAM.MSG.GET.LOG", "EVENTS: events.>"])
+def test_no_account_can_be_given_more(tmp_path: Path, asked: str) -> None:
+    """Whatever is written into subscribers.conf: with such an import, nats-server does not start."""
+    account, subject = asked.split(": ")
+    one = f'X: {{imports: [{{service: {{account: {account}, subject: "{subject}"}}}}]}}'
+    (tmp_path / "subscribers.conf").write_text(one)
+    server = NatsServer(tmp_path, passwords=new_passwords())
+    server.start()
+    try:
+        with pytest.raises(RuntimeError, match="not authorized"):
+            server.wait_ready()
+    finally:
+        server.stop()
+
+
 async def test_an_answer_cannot_be_sent_into_the_log(server: NatsServer, log: Log) -> None:
     """A request may name any subject for its answer; out of another account, no answer becomes an event."""
     async with subscriber(server, "riga", "two") as (client, _):
