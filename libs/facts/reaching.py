@@ -46,17 +46,24 @@ class Caller:
         return not self.relations.isdisjoint(SEEING)
 
 
+_NOBODY = Caller("", frozenset())
+
+
 async def callers_to(commands: Commands, context: Context, employee_ids: Collection[str]) -> dict[str, Caller]:
-    """What the caller is to each of the employees."""
+    """What the caller is to each of the employees; a system is nothing to anybody."""
     caller, today = caller_id(context), context.today
+    if not caller:
+        return dict.fromkeys(employee_ids, _NOBODY)
     around = await directory_around(commands, caller, today, employee_ids=[one for one in employee_ids if one])
     holder = caller if around.employed(caller, today) else ""
     return {one: Caller(holder, relations(around, caller, one, today)) for one in employee_ids}
 
 
 async def caller_to_team(commands: Commands, context: Context, team_id: str) -> Caller:
-    """What the caller is to every other member of a team, or to everybody where none is named."""
+    """What the caller is to every other member of a team, or to everybody where none is named; a system is nothing."""
     caller, today = caller_id(context), context.today
+    if not caller:
+        return _NOBODY
     around = await directory_around(commands, caller, today, team_ids=[team_id])
     return Caller(caller if around.employed(caller, today) else "", relations_to_team(around, caller, team_id, today))
 

@@ -1,13 +1,21 @@
 """What a caller is to an employee, by what the directory says of a day."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
+from libs.common.commands import Commands
+from libs.common.envelope import Codec, event_types
+from libs.common.errors import Unavailable
+from libs.common.eventsourcing import Context
+from libs.common.log import EventLog
+from libs.common.memory_stream import MemoryStream
 from libs.facts import employee, team
+from libs.facts.reaching import Caller, caller_to_team, callers_to
 from libs.facts.relations import Directory, Relation, relations, relations_to_team
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_CONFIRMED, EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmployeeHired
+from tests.common.test_commands import NoKeys
 
 SELF, LEAD, MANAGER, HR, QA, EXECUTIVE = Relation
 FIRST, MOVE, AFTER = date(2026, 1, 1), date(2026, 3, 1), date(2026, 6, 1)
@@ -112,3 +120,17 @@ def test_relations_to_a_team() -> None:
     assert relations_to_team(DIRECTORY, "agent", "voice", FIRST) == set()
     assert relations_to_team(DIRECTORY, "lead", "none", FIRST) == set()
     assert relations_to_team(DIRECTORY, "hr", "none", FIRST) == {HR}
+
+
+async def test_a_system_is_nothing_to_anybody() -> None:
+    """The directory is not asked for that: not even the log has to be there, as it has for a person."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    stream = MemoryStream(now)
+    stream.away = True
+    commands = Commands([EventLog(stream, pause=0.001, patience=0.01)], Codec(event_types([]), NoKeys()))
+    system, person = (Context(now=now, today=now.date(), actor=actor) for actor in ("system:acd", "user:lead"))
+    nobody = Caller("", frozenset())
+    assert await callers_to(commands, system, ["agent", ""]) == {"agent": nobody, "": nobody}
+    assert await caller_to_team(commands, system, "voice") == nobody
+    with pytest.raises(Unavailable):
+        await callers_to(commands, person, ["agent"])
