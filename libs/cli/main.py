@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import structlog
 from grpc import StatusCode, aio
 
 from libs.cli import calling, operating, roster_importing, starting, table_importing
@@ -67,6 +68,8 @@ def main() -> None:
     `stepladder up` runs the whole system on this machine; the other commands work with a running one. Where it is, and
     everything else that can be set, comes from environment variables that start with STEPLADDER_ (see docs/operate.md).
     """
+    # What is printed may be on its way into a file.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 @main.command()

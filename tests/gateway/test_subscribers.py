@@ -7,13 +7,16 @@ from pathlib import Path
 
 import nats
 import pytest
+from click.testing import CliRunner
 from nats.aio.client import Client
 
 from libs.cli import operating
+from libs.cli.main import main
 from libs.cli.nats_server import NatsServer, new_passwords
 from libs.common.background import in_background
 from libs.common.jetstream import connect, create_streams
 from tests.gateway.publishing import Log, open_log
+from tests.servers import free_port
 
 PREFIX = "STEPLADDER.API"
 PASSWORDS = {"SUBSCRIBER_HR_PLATFORM_PASSWORD": "one", "SUBSCRIBER_RIGA_PASSWORD": "two"}
@@ -132,6 +135,16 @@ async def test_a_subscriber_can_do_nothing_else(server: NatsServer, log: Log, su
                 await asyncio.sleep(0.01)
     assert (await log.log.state()).last == 2
     assert (await log.events.state()).last == 2
+
+
+def test_what_is_logged_is_not_printed_among_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed goes into a file for nats-server: while that is away, lines about it must not."""
+    monkeypatch.setenv("STEPLADDER_NATS_URL", f"nats://setup:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setattr(operating, "LOG_SECONDS", 0.5)
+    said = CliRunner().invoke(main, ["subscriber", "hr-platform"])
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert "nats_error" in said.stderr
+    assert "secret" not in said.stderr
 
 
 @pytest.mark.parametrize("asked", ["LOG: log.>", "LOG: $JS.API.STREAM.MSG.GET.LOG", "EVENTS: events.>"])
