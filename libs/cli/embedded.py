@@ -126,7 +126,7 @@ def _move_streams(store: Path) -> None:
     """Takes streams of a version whose server had no accounts to where nats-server looks for them now."""
     for stream in (store / "$G" / "streams").glob("*"):
         account = store / stream.name / "streams"
-        account.mkdir(parents=True)
+        account.mkdir(parents=True, exist_ok=True)  # a move may have been cut short here
         stream.rename(account / stream.name)
 
 

@@ -102,6 +102,8 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
         url,
         name=name,
         tls=tls,
+        # Otherwise the server would say whether it wants TLS, and whoever stands in between that it does not.
+        tls_handshake_first=tls is not None,
         inbox_prefix=f"_INBOX_{name}".encode(),
         allow_reconnect=True,
         max_reconnect_attempts=-1,

@@ -47,11 +47,12 @@ async def test_tls_is_refused_before_anything_is_made(tmp_path: Path) -> None:
 
 
 async def test_a_folder_from_before_there_were_accounts_keeps_its_events(tmp_path: Path) -> None:
-    """Its streams are where nats-server looks for them, and nothing is done a second time."""
+    """Its streams are where nats-server looks for them, also when it was killed on the way; nothing is done twice."""
     with running_nats(tmp_path, 1) as (before,):
         client = await connect(before.url, "test")
         await JetStreamStream(client, LOG).publish([Append("log.performance.kpi.1", 0, [Entry("a", "test", b"x")])])
         await client.close()
+    (before.folder / "store" / "jetstream" / LOG / "streams").mkdir(parents=True)  # a move that was cut short
     for _ in range(2):
         embedded._move_streams(before.folder / "store" / "jetstream")
         server = NatsServer(before.folder, passwords=new_passwords())

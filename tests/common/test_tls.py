@@ -1,5 +1,6 @@
 """TLS inside the system: both sides show a certificate of the authority, or there is no connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from libs.common.background import in_background
 from libs.common.database import open_database
 from libs.common.jetstream import check_configuration
 from libs.common.jetstream import connect as connect_log
@@ -103,6 +105,28 @@ async def test_the_log_by_tls(tmp_path: Path) -> None:
             await connect_once(server.url_of("coaching"), stranger)
         with pytest.raises(OSError, match="CERTIFICATE"):
             await check_configuration(client, 1, server.monitor_url, client_context(stranger), streams=(LOG,))
+
+
+async def test_who_passes_for_a_log_without_tls_is_told_no_password(tmp_path: Path) -> None:
+    """A server says by itself whether it wants TLS: whoever stands in between could say that it does not."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "x", "version": "2.15.1", "max_payload": 1048576, "auth_required": true}\r\n')
+        heard.put_nowait(await reader.read(4096))
+        writer.close()
+
+    tls = client_context(Authority("ours").issue(tmp_path))
+    async with await asyncio.start_server(pretend, "127.0.0.1", 0) as server:
+        url = f"tls://coaching:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+        async def connecting() -> None:
+            await connect_log(url, "coaching", tls)
+
+        async with in_background(connecting()), asyncio.timeout(20):
+            first = await heard.get()
+    assert b"secret" not in first
+    assert first.startswith(b"\x16")  # the handshake of TLS (RFC 8446, 5.1)
 
 
 async def test_postgresql_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

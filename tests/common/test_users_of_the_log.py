@@ -107,7 +107,7 @@ def others(name: str) -> list[str]:
         *(f"$JS.API.STREAM.{verb}.{stream}" for verb in ("INFO", "MSG.GET") for stream in unread),
         *(f"$JS.API.DIRECT.GET.{stream}" for stream in unread),
         *(f"$JS.API.CONSUMER.CREATE.{stream}.c" for stream in unread if name != "setup" or stream != EVENTS),
-        *(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.c" for stream in unread),
+        *(f"$JS.API.CONSUMER.{verb}.{stream}.c" for verb in ("MSG.NEXT", "DELETE") for stream in unread),
         *(["$JS.API.STREAM.CREATE.LOG", "$JS.API.STREAM.CREATE.OTHER"] if name != "setup" else []),
         "$JS.API.STREAM.NAMES",
         "$JS.API.INFO",

@@ -44,10 +44,8 @@ def connect(
     options = [
         ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]})),
         ("grpc.enable_retries", int(retry)),
-        (
-            "grpc.per_rpc_retry_buffer_size",
-            2 * _MAX_MESSAGE_BYTES,
-        ),  # what is larger is not sent again: by default 256 KiB
+        # What is larger is not sent again: by default 256 KiB.
+        ("grpc.per_rpc_retry_buffer_size", 2 * _MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
