@@ -167,6 +167,7 @@ async def test_a_token_that_ends(envoy: Envoy, log: Log) -> None:
         (READER, WatchEventsRequest(filter=EventFilter(team_id="A team")), InvalidArgument, "INVALID_FIELDS"),
         (READER, WatchEventsRequest(after=10**9), InvalidArgument, "POSITION_NOT_REACHED"),
     ],
+    ids=["no token", "wrong role", "unknown type", "bad team", "behind the end"],  # a token differs in each process
 )
 async def test_what_would_come_of_every_attempt_is_raised(
     envoy: Envoy, token: str, asked: WatchEventsRequest, kind: type[Failed], reason: str
