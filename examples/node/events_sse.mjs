@@ -3,7 +3,7 @@
 //
 // After `make up` and `npm ci --prefix examples/node`:
 //
-//     TOKEN=$(.venv/bin/stepladder token bi --role events) node examples/node/events_sse.mjs position.txt
+//     TOKEN=$(.venv/bin/stepladder token bi --role events) node examples/node/events_sse.mjs position-node.txt
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { EventSource } from "eventsource";

@@ -232,7 +232,7 @@ def skip(service: str, follower: str, subject: str, position: int, reason: str, 
 @main.command()
 @click.argument("method")
 @click.argument("request", default="{}")
-@click.option("--as", "employee", help="Call as this employee. [default: as a system that may do everything]")
+@click.option("--as", "employee", help="Call as this employee. [default: as a system with every role]")
 @FOLDER
 def call(method: str, request: str, employee: str | None, folder: Path) -> None:
     """Call any gRPC METHOD through the front door, with a REQUEST as JSON, and print the answer as JSON.

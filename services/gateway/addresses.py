@@ -137,7 +137,11 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 
 def _forbidden(field: str, host: str) -> Invalid:
-    return _invalid("URL_FORBIDDEN", field, f"{host[:100]} is in an internal network: webhooks go outside only")
+    return _invalid(
+        "URL_FORBIDDEN",
+        field,
+        f"{host[:100]} is in an internal network: webhooks go outside, or where the operator allows it",
+    )
 
 
 def _invalid(reason: str, field: str, message: str) -> Invalid:
