@@ -591,8 +591,12 @@ async def test_reflection_lists_services_and_types(world: World) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signal_ends_the_wait(number: signal.Signals) -> None:
     """A process that is asked to stop goes on behind until_stopped."""
-    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
-    await until_stopped()
+    before = signal.signal(number, signal.default_int_handler)  # tests may run under nohup, which ignores SIGHUP
+    try:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
+        await until_stopped()
+    finally:
+        signal.signal(number, before)
 
 
 async def test_call_continues_the_callers_trace() -> None:

@@ -211,7 +211,7 @@ MISTAKES = [
     Mistake("directory", "ListTeams", directory.ListTeamsRequest(page_token="WyJhIiwgWzFdXQ=="), INVALID, "PAGE_TOKEN_INVALID", ["page_token"]),
     Mistake("directory", "ListTeams", directory.ListTeamsRequest(page_token="bnVsbA=="), INVALID, "PAGE_TOKEN_INVALID", ["page_token"]),
     # A size that no field rule sees
-    Mistake("facts", "RecordFacts", record(*(facts.Fact(employee_id="e-1", date="2020-01-01", source="calls", readings=[facts.Reading(kpi_id=f"k-{n}", numerators=range(2**39, 2**39 + 9000), denominators=[1] * 9000)]) for n in range(1, 70))), StatusCode.RESOURCE_EXHAUSTED, ""),
+    Mistake("facts", "RecordFacts", record(*(facts.Fact(employee_id="e-1", date="2020-01-01", source="calls", readings=[facts.Reading(kpi_id=f"k-{n}", numerators=range(2**39, 2**39 + 9000), denominators=[1] * 9000)]) for n in range(1, 70))), StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
 ]  # fmt: skip
 
 
