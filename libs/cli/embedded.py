@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +157,9 @@ async def _stop(system: Embedded) -> None:
     await asyncio.to_thread(system.servers["nats-server"].stop)
 
 
-async def migrate_all(settings: Settings) -> None:
-    """Brings every database to this version."""
-    for name in DATABASES:
+async def migrate_all(settings: Settings, names: Iterable[str] = DATABASES) -> None:
+    """Brings databases to this version."""
+    for name in names:
         engine = open_database(settings.keys_url if name == "keys" else settings.database_for(name))
         await migrate(engine, name)
         await engine.dispose()

@@ -276,9 +276,13 @@ def envoy(host: str) -> None:
 
 
 @main.command()
-def migrate() -> None:
-    """Bring the databases and the log's streams of an installation to this version; safe to repeat."""
-    run(operating.set_up())
+@click.argument("parts", nargs=-1, type=click.Choice(operating.PARTS))
+def migrate(parts: tuple[str, ...]) -> None:
+    """Bring the databases and the log's streams of an installation to this version; safe to repeat.
+
+    With PARTS only those: each needs its own address and password only.
+    """
+    run(operating.set_up(parts or operating.PARTS))
 
 
 if __name__ == "__main__":

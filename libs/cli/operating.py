@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Template
@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from libs.cli.embedded import CannotStart, migrate_all
+from libs.cli.embedded import DATABASES, CannotStart, migrate_all
 from libs.cli.nats_server import USERS
 from libs.cli.progress import progress
 from libs.common.eventsourcing import is_id
@@ -27,6 +27,10 @@ from stepladder_client import connect
 
 _ID = r"[a-z0-9][a-z0-9-]{0,39}"
 _ACCOUNT = Path(__file__).parents[2] / "deploy" / "nats" / "subscriber.conf"
+
+STREAMS_PART = "streams"
+PARTS = (*DATABASES, STREAMS_PART)
+"""What an installation is made of, as `stepladder migrate` names it."""
 
 LOG_SECONDS = 60.0
 """How long a set-up waits for the log to come up."""
@@ -152,11 +156,14 @@ async def _log(settings: Settings) -> AsyncIterator[Client]:
         ) from None
 
 
-async def set_up() -> None:
-    """Makes the tables and streams that are missing."""
+async def set_up(parts: Sequence[str]) -> None:
+    """Makes the tables and streams that are missing, in the order in which they are named."""
     settings = load_settings()
-    await migrate_all(settings)
-    print("databases: up to date")
-    async with _log(settings) as client:
-        await create_streams(client, settings.replicas)
-    print("streams: up to date")
+    for part in parts:
+        if part == STREAMS_PART:
+            async with _log(settings) as client:
+                await create_streams(client, settings.replicas)
+            print("streams: up to date")
+        else:
+            await migrate_all(settings, [part])
+            print(f"database of {part}: up to date")
