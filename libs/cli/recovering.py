@@ -32,15 +32,11 @@ async def back_up(folder: Path, keys_folder: Path | None, settings: Settings) ->
 
     Prints one line of JSON when that is done; answers 1 when the log contradicts itself, else 0.
     """
-    if keys_folder and (
-        keys_folder.absolute() == folder.absolute() or folder.absolute() in keys_folder.absolute().parents
-    ):
-        raise NotAllowed(
-            "KEYS_APART", f"{keys_folder} is in {folder}: keys open what the log seals, keep them elsewhere"
-        )
-    for one in (folder, keys_folder):
-        if one:
-            new_folder(one)
+    paths = [one.resolve() for one in (folder, keys_folder) if one]
+    if len(paths) == 2 and (paths[0].is_relative_to(paths[1]) or paths[1].is_relative_to(paths[0])):
+        raise NotAllowed("KEYS_APART", f"{keys_folder} and {folder}: keys open what the log seals, keep them elsewhere")
+    for one in paths:
+        new_folder(one)
     now = datetime.now(UTC)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(log_as("backup", settings))
