@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from grpc_health.v1.health import aio as health
 from nats.aio.client import Client
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,7 +30,7 @@ from libs.common.reacting import Clock
 from libs.common.reading import Reading
 from libs.common.replicas import Replicas
 from libs.common.rpc import Standing
-from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
+from libs.common.server import Serving, nothing_to_anybody, probed, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
@@ -89,6 +90,8 @@ class Service:
     """The connection to nats-server."""
     now: Callable[[], datetime] = utc_now
     standing: Standing = nothing_to_anybody
+    checks: health.HealthServicer | None = None
+    """What it says of its health."""
     followers: list[Follower | DividedFollower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
@@ -174,6 +177,7 @@ class Service:
                 clock=self.now,
                 standing=self.standing,
                 behind=behind,
+                checks=self.checks,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address)
@@ -207,6 +211,7 @@ async def open_service(
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
+        checks = await stack.enter_async_context(probed(settings))
         tls = client_context(settings)
         client = await connect(settings.nats_url, name, tls)
         stack.push_async_callback(_close, client)
@@ -218,15 +223,12 @@ async def open_service(
         instrument_engine(keys_engine)
         keys = SqlDataKeys(keys_engine, settings.key_encryption_key())
         try:
-            while True:
-                try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams)
-                    break
-                except (OSError, NoAnswer, NoResponders) as trouble:
-                    logger.warning("log_away", error=type(trouble).__name__)
-                    await asyncio.sleep(0.5)
-            await check_migrated(engine, name)
-            await check_migrated(keys_engine, "keys")
+            await _once_there(
+                "log_away",
+                lambda: check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams),
+            )
+            await _once_there("database_away", lambda: check_migrated(engine, name))
+            await _once_there("database_away", lambda: check_migrated(keys_engine, "keys"))
             await keys.check()
         except (WrongConfiguration, NotMigrated, WrongKey) as wrong:
             sys.stderr.write(f"{name} does not start: {wrong}\n")
@@ -236,7 +238,17 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now)
+        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now, checks=checks)
+
+
+async def _once_there(away: str, check: Callable[[], Awaitable[None]]) -> None:
+    """Checks a store as soon as it is there: one that is away comes back, and starting again would not help it."""
+    while True:
+        try:
+            return await check()
+        except (OSError, NoAnswer, NoResponders) as trouble:
+            logger.warning(away, error=type(trouble).__name__)
+            await asyncio.sleep(0.5)
 
 
 async def _close(client: Client) -> None:

@@ -49,6 +49,12 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
 Address = Annotated[
     str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
 ]
+OptionalAddress = Annotated[
+    str,
+    _written(
+        r"(([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?", "must be host:port, such as 0.0.0.0:7100, or be empty"
+    ),
+]
 DatabaseUrl = Annotated[
     str,
     _written(
@@ -77,6 +83,10 @@ class Settings(BaseSettings):
     )
     gateway_http_address: Address = Field(
         default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
+    health_address: OptionalAddress = Field(
+        default="",
+        description="gRPC health checks in plain text, for who has no certificate, such as the kubelet; empty: none",
     )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
     allowed_origins: Origins = Field(
