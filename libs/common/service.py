@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
+from libs.common.dividing import DividedFollower
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
@@ -24,9 +25,10 @@ from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.operations import Operations
-from libs.common.projecting import Follower, Handler
+from libs.common.projecting import Awaited, Divisible, Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
+from libs.common.replicas import Replicas
 from libs.common.rpc import Standing
 from libs.common.server import Serving, nothing_to_anybody, probed, serve, until_stopped
 from libs.common.settings import Settings, load_settings
@@ -55,7 +57,7 @@ def clock_of(settings: Settings) -> Callable[[], datetime]:
 class Together:
     """Read models that are read together."""
 
-    def __init__(self, stream: Stream, followers: Sequence[Follower]) -> None:
+    def __init__(self, stream: Stream, followers: Sequence[Awaited]) -> None:
         self._stream = stream
         self._followers = followers
         self.included = 0
@@ -90,7 +92,7 @@ class Service:
     standing: Standing = nothing_to_anybody
     checks: health.HealthServicer | None = None
     """What it says of its health."""
-    followers: list[Follower] = field(default_factory=list)
+    followers: list[Follower | DividedFollower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
@@ -122,7 +124,20 @@ class Service:
         self.followers.append(follower)
         return follower
 
-    def together(self, *followers: Follower) -> Together:
+    def divide(self, handler: Divisible) -> DividedFollower:
+        """Adds a follower that the replicas of the service may share by partitions of its events."""
+        divided = DividedFollower(
+            handler,
+            self.readings[stream_of(*handler.subjects)],
+            self.engine,
+            instance=self.settings.instance,
+            now=self.now,
+            partitions=self.settings.partitions,
+        )
+        self.followers.append(divided)
+        return divided
+
+    def together(self, *followers: Follower | DividedFollower) -> Together:
         """Followers of one stream whose read models are read together."""
         return Together(followers[0].stream, followers)
 
@@ -151,7 +166,8 @@ class Service:
         see `server.serve`.
         """
         for_operators = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
-        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+        replica = Replicas(self.engine, self.followers, instance=self.settings.instance, now=self.now)
+        running = [replica.run(), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
             serve(

@@ -167,6 +167,14 @@ class Settings(BaseSettings):
         description="name of this process among its replicas; a restart under the same name takes its followers back",
     )
 
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="into how many each follower is divided whose events replicas can share; grows by multiples, less"
+        " or others by `stepladder rebuild`",
+    )
+
     site_time_zone: ZoneInfo = Field(default=ZoneInfo("UTC"), description="IANA name; decides which day it is")
 
     days_ahead: int = Field(
