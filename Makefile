@@ -54,6 +54,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 lock: $(VENV)/dev ## renew the locks after pyproject.toml changed; UPGRADE=1 takes the newest of everything
 	$(COMPILE) pyproject.toml --extra embedded --extra install -o requirements.txt
+	$(COMPILE) pyproject.toml -c requirements.txt -o requirements-images.txt
 	$(COMPILE) pyproject.toml --all-extras -c requirements.txt -o requirements-dev.txt
 
 clean: ## remove what was installed and every stored event
