@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.deploy import network, processes, references, shape, workloads
+from tests.deploy import network, processes, queries, references, shape, workloads
 from tests.deploy.finding import Check, Finding
 from tests.deploy.objects import render
 from tests.deploy.others import given
@@ -34,6 +34,7 @@ CHECKS: Sequence[Check] = (
     processes.files_are_mounted,
     processes.nats_knows_its_variables,
     processes.stores_know_their_users,
+    queries.queries_name_metrics,
     workloads.probes_are_answered,
     workloads.resources_are_bounded,
     workloads.pods_are_restricted,

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from libs.cli.embedded import SERVICES
 from libs.common.server import probed
@@ -70,8 +70,12 @@ class _Written(Settings):
     """Settings by what is written in a manifest, and not by this process's own environment."""
 
     @classmethod
-    def settings_customise_sources(  # type: ignore[override]  # all are given by name
-        cls, *, init_settings: PydanticBaseSettingsSource, **_: object
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - as it is called
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 

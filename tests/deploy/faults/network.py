@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tests.deploy import network
-from tests.deploy.faults.planting import GONE, Change, Fault, within, within_containers
+from tests.deploy.faults.planting import GONE, Change, Fault, added, within, within_containers
 from tests.deploy.world import World
 
 
@@ -178,7 +178,44 @@ def certificate_for_another_host(world: World) -> Iterator[Change]:
             yield (index, "spec", "dnsNames"), ["another"]
 
 
+def ingress_to_no_port(world: World) -> Iterator[Change]:
+    for _, one in world.own("Service"):
+        backend = {"service": {"name": one["metadata"]["name"], "port": {"number": 7999}}}
+        rule = {"http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+        metadata = {"name": "public", "namespace": one["metadata"]["namespace"]}
+        ingress = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": metadata,
+            "spec": {"rules": [rule]},
+        }
+        yield added(world, ingress)
+
+
+def nobody_listens_in_the_pod(world: World) -> Iterator[Change]:
+    for place, value in within_containers(world, "env.*.value"):
+        if value.startswith("127.0.0.1:"):
+            yield place, "127.0.0.1:7999"
+
+
+def issuer_of_tokens_not_reached(world: World) -> Iterator[Change]:
+    for place, port in within(world, "NetworkPolicy", "spec.egress.*.ports.*.port"):
+        whose = world.ours[int(place[0])]["spec"]["podSelector"].get("matchLabels")
+        if port == 443 and whose == {"app.kubernetes.io/component": "service"}:
+            yield place, 444
+
+
+def prometheus_not_let_in(world: World) -> Iterator[Change]:
+    for place, port in within(world, "NetworkPolicy", "spec.ingress.*.ports.*.port"):
+        if port == "metrics":
+            yield place, "health"
+
+
 FAULTS = (
+    Fault(ingress_to_no_port, network.ingresses_find_services, "is there"),
+    Fault(nobody_listens_in_the_pod, network.calls_arrive, "nothing in the pod listens"),
+    Fault(issuer_of_tokens_not_reached, network.calls_arrive, "lets it out to"),
+    Fault(prometheus_not_let_in, network.calls_arrive, "lets Prometheus in"),
     Fault(service_of_no_pods, network.services_find_pods, "chooses no pods"),
     Fault(port_of_no_container, network.services_find_pods, "leads to"),
     Fault(container_port_renamed, network.services_find_pods, "leads to"),

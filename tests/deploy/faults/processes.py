@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.deploy import processes
+from tests.deploy import processes, queries
 from tests.deploy.faults.planting import GONE, Change, Fault, ours, within, within_containers, within_pods
 from tests.deploy.world import World
 
@@ -29,6 +29,18 @@ def command_misspelt(world: World) -> Iterator[Change]:
 def module_not_there(world: World) -> Iterator[Change]:
     for container in ours(world):
         yield (*container.place, "command"), ["python", "-m", "services.perfomance"]
+
+
+def nothing_of_ours_started(world: World) -> Iterator[Change]:
+    for container in ours(world):
+        yield (*container.place, "command"), ["sleep", "60"]
+
+
+def command_of_which_nothing_is_known(world: World) -> Iterator[Change]:
+    for container in ours(world):
+        yield (*container.place, "command"), ["stepladder", "parked", "list"]
+        if container.spec.get("args"):
+            yield (*container.place, "args"), ["status"]
 
 
 def setting_misspelt(world: World) -> Iterator[Change]:
@@ -135,10 +147,29 @@ def password_of_nats_server_forgotten(world: World) -> Iterator[Change]:
             yield place[:-1], GONE
 
 
+def metric_nobody_tells(world: World) -> Iterator[Change]:
+    for place, query in within(world, "ScaledObject", "spec.triggers.*.metadata.query"):
+        yield place, query.replace("stepladder_", "stepladder_s")
+
+
+def metric_of_somebody_else(world: World) -> Iterator[Change]:
+    for place, query in within(world, "ScaledObject", "spec.triggers.*.metadata.query"):
+        yield place, query.replace('service="', 'service="x')
+        yield place, query.replace('namespace="', 'namespace="x')
+
+
+def password_nats_server_does_not_take(world: World) -> Iterator[Change]:
+    for place, name in within_containers(world, "env.*.name"):
+        if str(name).endswith("_NATS_PASSWORD"):
+            yield place, f"{name}_OLD"
+
+
 FAULTS = (
     Fault(image_of_no_stage, processes.commands_exist, "no stage of the Dockerfile"),
     Fault(command_misspelt, processes.commands_exist, "would refuse that"),
     Fault(module_not_there, processes.commands_exist, "there is no module"),
+    Fault(nothing_of_ours_started, processes.commands_exist, "which is nothing of ours"),
+    Fault(command_of_which_nothing_is_known, processes.commands_exist, "is not known"),
     Fault(setting_misspelt, processes.settings_are_known, "is no setting"),
     Fault(value_that_no_setting_takes, processes.settings_are_known, "give it a value that it takes"),
     Fault(password_put_in_before_it_is_set, processes.settings_are_known, "is not set before it"),
@@ -151,5 +182,8 @@ FAULTS = (
     Fault(file_nobody_mounts, processes.files_are_mounted, "nothing is mounted where"),
     Fault(mounted_elsewhere, processes.files_are_mounted, "nothing is mounted where"),
     Fault(only_another_key_is_mounted, processes.files_are_mounted, "is not there"),
+    Fault(metric_nobody_tells, queries.queries_name_metrics, "no process tells"),
+    Fault(metric_of_somebody_else, queries.queries_name_metrics, "is another"),
+    Fault(password_nats_server_does_not_take, processes.nats_knows_its_variables, "does not take $"),
     Fault(password_of_nats_server_forgotten, processes.nats_knows_its_variables, "takes $"),
 )

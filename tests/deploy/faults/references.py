@@ -68,6 +68,15 @@ def mount_without_volume(world: World) -> Iterator[Change]:
         yield place, f"{name}-x"
 
 
+def file_not_in_its_volume(world: World) -> Iterator[Change]:
+    for pod in world.pods:
+        known = {one["name"] for one in pod.spec.get("volumes") or [] if "secret" in one or "configMap" in one}
+        for container in pod.containers:
+            for index, mount in enumerate(container.spec.get("volumeMounts") or []):
+                if mount["name"] in known:
+                    yield (*container.place, "volumeMounts", index, "subPath"), "nothing"
+
+
 def volume_nobody_mounts(world: World) -> Iterator[Change]:
     for place, volumes in within_pods(world, "volumes"):
         yield (*place, len(volumes)), {"name": "forgotten", "emptyDir": {"sizeLimit": "1Mi"}}
@@ -226,6 +235,7 @@ FAULTS = (
     Fault(certificate_for_another_secret, references.names_exist, "there is no Secret"),
     Fault(config_map_nobody_uses, references.nothing_is_left_over, "nothing refers to it"),
     Fault(mount_without_volume, references.mounts_have_volumes, "which is no volume of the pod"),
+    Fault(file_not_in_its_volume, references.mounts_have_volumes, "which is not in volume"),
     Fault(volume_nobody_mounts, references.mounts_have_volumes, "is mounted by no container"),
     Fault(token_mounted, references.tokens_are_not_mounted, "token"),
     Fault(pods_of_another_label, references.own_selectors, "does not choose its own pods"),

@@ -250,6 +250,13 @@ def spread_over_others(world: World) -> Iterator[Change]:
         yield place, GONE
 
 
+def apart_from_nobody(world: World) -> Iterator[Change]:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "stepladder"}}}
+    for pod in world.pods:
+        apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        yield (*pod.place, "spec", "affinity"), apart
+
+
 def killed_before_it_is_through(world: World) -> Iterator[Change]:
     for pod in world.pods:
         if any(find(pod.spec, ("containers", "*", "lifecycle", "preStop", "sleep"))):
@@ -328,6 +335,7 @@ FAULTS = (
     Fault(budget_about_nobody, workloads.disruptions_are_possible, "is about no pods"),
     Fault(budget_forgotten, workloads.disruptions_are_possible, "no PodDisruptionBudget"),
     Fault(spread_over_others, workloads.pods_spread_among_their_own, "by labels that its own pods have not"),
+    Fault(apart_from_nobody, workloads.pods_spread_among_their_own, "chooses no pods"),
     Fault(killed_before_it_is_through, workloads.pods_stop_in_time, "and is killed after"),
     Fault(stops_at_once, workloads.pods_stop_in_time, "stops at once"),
     Fault(password_in_plain_text, workloads.secrets_are_not_in_manifests, "in plain text"),
