@@ -72,7 +72,7 @@ def made_by_hand() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_secret_is_made(overlay: str) -> None:
-    """Each Secret that a manifest names is made, with its key: by the page's commands, cert-manager or CloudNativePG."""
+    """Each Secret that is named is made, with its key: by the page's commands, cert-manager or CloudNativePG."""
     made = made_by_hand()
     by_operators = {one["spec"]["secretName"] for one in objects(overlay) if one["kind"] == "Certificate"}
     by_operators |= {f"{one['metadata']['name']}-ca" for one in objects(overlay) if one["kind"] == "Cluster"}
