@@ -1,10 +1,9 @@
-"""What scalers and alerts ask Prometheus is told by our processes. (tests/observing asks a running system the same.)"""
+"""What scalers ask Prometheus is told by our processes. (Alerts and dashboards: tests/observing.)"""
 
 import re
 from collections.abc import Iterator
 from functools import cache
 
-from libs.cli.embedded import SERVICES
 from tests.deploy.finding import Finding
 from tests.deploy.objects import ROOT, at, called, find, namespace_of
 from tests.deploy.world import World
@@ -22,17 +21,14 @@ def metrics() -> frozenset[str]:
 
 
 def queries_name_metrics(world: World) -> Iterator[Finding]:
-    """A query names metrics that there are, of the services that are scaled by them, where these run."""
-    for _, one in world.own("ScaledObject", "PrometheusRule"):
-        asked = [*find(one, ("spec", "triggers", "*", "metadata", "query"))]
-        asked += find(one, ("spec", "groups", "*", "rules", "*", "expr"))
-        for place, query in asked:
+    """A scaler goes by metrics that there are, of the service that it scales."""
+    for _, one in world.own("ScaledObject"):
+        for place, query in find(one, ("spec", "triggers", "*", "metadata", "query")):
             where = f"{called(one)}, {'.'.join(map(str, place))}"
             for name in re.findall(r"\bstepladder_[a-z_]+\b", str(query)):
                 if name not in metrics():
                     yield Finding(where, f"no process tells {name}", "see libs/common/metrics.py and observing.py")
             for label, value in _LABELLED.findall(str(query)):
-                target = at(one, ("spec", "scaleTargetRef", "name"))
-                wanted = {"namespace": {namespace_of(one)}, "service": {target} if target else set(SERVICES)}
-                if value not in wanted.get(label, {value}):
-                    yield Finding(where, f'{label}="{value}" is another', f"it should be {', '.join(wanted[label])}")
+                wanted = {"namespace": namespace_of(one), "service": at(one, ("spec", "scaleTargetRef", "name"))}
+                if value != wanted.get(label, value):
+                    yield Finding(where, f'{label}="{value}" is another', f"it should be {wanted[label]}")

@@ -26,30 +26,14 @@ IN_PODS = {
 IN_KINDS = {
     "StatefulSet": {"spec.serviceName": "Service"},
     "Ingress": {"spec.tls.*.secretName": "Secret"},
-    "RoleBinding": {"subjects.*": "kind", "roleRef": "kind"},
-    "ClusterRoleBinding": {"subjects.*": "kind", "roleRef": "kind"},
-    "HorizontalPodAutoscaler": {"spec.scaleTargetRef": "kind"},
-    "ScaledObject": {"spec.scaleTargetRef": "Deployment", "spec.triggers.*.authenticationRef": "TriggerAuthentication"},
-    "TriggerAuthentication": {"spec.secretTargetRef.*": "Secret"},
+    "HorizontalPodAutoscaler": {"spec.scaleTargetRef": "Deployment"},
+    "ScaledObject": {"spec.scaleTargetRef": "Deployment"},
     "Certificate": {"spec.issuerRef": "Issuer"},
     "Issuer": {"spec.ca.secretName": "Secret"},
     "Database": {"spec.cluster.name": "Cluster"},
-    "ScheduledBackup": {"spec.cluster.name": "Cluster"},
-    "Cluster": {
-        "spec.bootstrap.initdb.secret": "Secret",
-        "spec.superuserSecret": "Secret",
-        "spec.managed.roles.*.passwordSecret": "Secret",
-        "spec.backup.barmanObjectStore.s3Credentials.accessKeyId": "Secret",
-        "spec.backup.barmanObjectStore.s3Credentials.secretAccessKey": "Secret",
-        "spec.certificates.serverCASecret": "Secret",
-        "spec.certificates.serverTLSSecret": "Secret",
-        "spec.certificates.clientCASecret": "Secret",
-        "spec.certificates.replicationTLSSecret": "Secret",
-        "spec.imageCatalogRef": "ImageCatalog",
-    },
-    "ServiceMonitor": {"spec.endpoints.*.tlsConfig.ca.secret": "Secret"},
+    "Cluster": {"spec.bootstrap.initdb.secret": "Secret", "spec.managed.roles.*.passwordSecret": "Secret"},
 }
-"""The same for objects; `kind` where the reference says itself of what kind it is."""
+"""The same for objects, where the reference does not say itself of what kind it is."""
 
 _NAME_FIELDS = ("name", "secretName", "claimName")
 
@@ -66,7 +50,6 @@ class Reference:
     name: str
     keys: tuple[tuple[Place, str], ...] = ()
     """Keys that it has to have, and where they are written."""
-    optional: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -101,19 +84,13 @@ def _at(path: list[str], kind: str, holder: Object, base: Place, where: str, nam
         keys += [
             ((*whole, "items", index, "key"), str(item["key"])) for index, item in enumerate(node.get("items") or [])
         ]
-        actual = (
-            str(node.get("kind") or ("Deployment" if kind == "kind" else kind))
-            if kind in ("kind", "Deployment", "Issuer")
-            else kind
-        )
         yield Reference(
             written,
             str(node.get("namespace") or namespace),
             (*whole, field),
-            actual,
+            str(node.get("kind", kind)),
             str(node.get(field, "")),
             tuple(keys),
-            bool(node.get("optional")),
         )
 
 
@@ -127,9 +104,8 @@ def names_exist(world: World) -> Iterator[Finding]:
     for reference in references(world):
         found = world.get(reference.kind, reference.name, reference.namespace)
         if found is None:
-            if not reference.optional:
-                wrong = f"there is no {reference.kind} {reference.name!r} in {reference.namespace or 'the cluster'}"
-                yield Finding(reference.where, wrong, "correct the name, add it, or say in elsewhere.yaml who makes it")
+            wrong = f"there is no {reference.kind} {reference.name!r} in {reference.namespace or 'the cluster'}"
+            yield Finding(reference.where, wrong, "correct the name, add it, or say in elsewhere.yaml who makes it")
             continue
         for _, key in reference.keys:
             if key not in keys_of(found):
@@ -142,13 +118,7 @@ def nothing_is_left_over(world: World) -> Iterator[Finding]:
     """Whatever is only there to be referred to is referred to: otherwise somebody misses it, or it was forgotten."""
     wanted = {(one.kind, one.namespace, one.name) for one in references(world)}
     for one in (*world.ours, *world.others):
-        if one["kind"] not in (
-            "ConfigMap",
-            "Secret",
-            "ServiceAccount",
-            "PersistentVolumeClaim",
-            "TriggerAuthentication",
-        ):
+        if one["kind"] not in ("ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim"):
             continue
         if str(at(one, ("metadata", "annotations", MADE_BY))).startswith("operator "):
             continue  # it makes what it makes

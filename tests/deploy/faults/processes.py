@@ -38,9 +38,10 @@ def nothing_of_ours_started(world: World) -> Iterator[Change]:
 
 def command_of_which_nothing_is_known(world: World) -> Iterator[Change]:
     for container in ours(world):
-        yield (*container.place, "command"), ["stepladder", "parked", "list"]
         if container.spec.get("args"):
             yield (*container.place, "args"), ["status"]
+        else:
+            yield (*container.place, "command"), ["stepladder", "parked", "list"]
 
 
 def setting_misspelt(world: World) -> Iterator[Change]:

@@ -10,7 +10,7 @@ from tests.deploy.world import TEMPLATES, World
 
 def _another_name(world: World, *kinds: str) -> Iterator[Change]:
     for one in references.references(world):
-        if one.kind in kinds and one.is_ours and not one.optional:
+        if one.kind in kinds and one.is_ours:
             yield one.place, f"{one.name}-x"
 
 
@@ -49,7 +49,7 @@ def service_of_a_set_not_there(world: World) -> Iterator[Change]:
 def key_not_there(world: World) -> Iterator[Change]:
     for one in references.references(world):
         for place, key in one.keys:
-            if one.is_ours and not one.optional:
+            if one.is_ours:
                 yield place, f"{key}-x"
 
 
