@@ -339,11 +339,12 @@ class Follower:
                 if table.info.get("delivery"):
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
-        lag, oldest = await self._behind(row.position if row else 0)
+        position = max(row.position if row else 0, self.included)
+        lag, oldest = await self._behind(position)
         return Standing(
             name=self.name,
             state=self.state,
-            position=row.position if row else 0,
+            position=position,
             end=end,
             lag=lag,
             lag_seconds=max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0,
