@@ -154,6 +154,13 @@ class Settings(BaseSettings):
         description="file with the authority (PEM) of which everybody inside the system shows a certificate",
     )
 
+    public_certificate: str = Field(
+        default="", description="file with the certificate that Envoy shows callers (PEM); empty: tls_certificate"
+    )
+    public_key: str = Field(
+        default="", validate_default=True, description="file with the key of public_certificate (PEM)"
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -214,6 +221,16 @@ class Settings(BaseSettings):
         if authority and host not in ("127.0.0.1", "[::1]", "localhost"):
             raise ValueError("GATEWAY_HTTP_ADDRESS is never encrypted: with TLS it must be on this machine: 127.0.0.1")
         return authority
+
+    @field_validator("public_key")
+    @classmethod
+    def _both(cls, key: str, others: ValidationInfo) -> str:
+        certificate = others.data.get("public_certificate")
+        if bool(key) != bool(certificate) or (key and not others.data.get("tls_authority")):
+            raise ValueError(
+                "needs PUBLIC_CERTIFICATE beside it, and TLS inside: TLS_CERTIFICATE, TLS_KEY, TLS_AUTHORITY"
+            )
+        return key
 
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""
