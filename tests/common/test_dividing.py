@@ -1,7 +1,7 @@
 """Divided followers: each event in its part, in order, once; on SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -13,7 +13,8 @@ from libs.common.background import in_background
 from libs.common.dividing import DIVIDED, DividedFollower
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.partitions import Sharing
-from libs.common.projecting import FOLLOWERS, State
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import State
 from libs.common.reading import Reading
 from libs.common.rebuilding import rebuild
 from libs.common.replicas import REPLICAS, Replicas
@@ -59,10 +60,14 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projecting, "IDLE_SECONDS", 0.05)
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # type: ignore[operator] # a function without arguments
+        while not condition():
             await asyncio.sleep(0.01)
+
+
+async def until_held(replica: Replica, count: int) -> None:
+    await until(lambda: len(replica.held()) == count)
 
 
 async def write_many(world: World, chance: Random, count: int) -> int:
@@ -129,7 +134,7 @@ async def test_a_follower_that_was_whole_is_divided_where_it_stands(world: World
         await one.follower.wait_for(await write_many(world, chance, 30), 20)
     for partitions, there in ((2, 2), (8, 8), (4, 8), (1, 8)):
         async with Replica(world, "one", partitions).running() as one:
-            await until(lambda one=one, there=there: len(one.held()) == there)
+            await until_held(one, there)
             await one.follower.wait_for(await write_many(world, chance, 30), 20)
             (parked,) = await one.follower.parked()
             assert (parked.follower, parked.subject) == ("names", "log.performance.team.t1")
@@ -179,7 +184,9 @@ async def test_a_rebuild_is_divided_as_the_settings_say(world: World, partitions
         last = await write_many(world, chance, 50)
         for replica in (one, two):
             await replica.follower.wait_for(last, 20)
-        assert [step async for step in rebuild(two.follower if two.held() else one.follower)][-1].changed_rows == 0
+        await until(lambda: one.held() or two.held())
+        again = rebuild(two.follower if two.held() else one.follower)
+        assert [step async for step in again][-1].changed_rows == 0
         (parked,) = await one.follower.parked()
         assert sum((await world.counts()).values()) + parked.events == last
 

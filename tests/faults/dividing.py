@@ -16,7 +16,7 @@ from hashlib import sha256
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common import keys, projecting
+from libs.common import keys, positions, projecting
 from libs.common.background import ended
 from libs.common.database import open_database, upsert
 from libs.common.dividing import DividedFollower
@@ -25,7 +25,8 @@ from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import SqlDataKeys
 from libs.common.partitions import Sharing
-from libs.common.projecting import FOLLOWERS, Follower, ReadModel
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import Follower, ReadModel
 from libs.common.reading import Reading
 from libs.common.replicas import Replicas
 from stepladder.performance.v1 import events_pb2
@@ -144,7 +145,7 @@ async def make_tables(engine: AsyncEngine) -> None:
     for name in ("shared", *WHOLE):
         Fold(metadata, name)
     async with engine.begin() as transaction:
-        for tables in (metadata, projecting.METADATA, keys.METADATA):
+        for tables in (metadata, positions.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
 
 

@@ -23,7 +23,7 @@ from libs.common.envelope import Codec, chain_start, event_types
 from libs.common.eventsourcing import Context
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import SqlDataKeys
-from libs.common.projecting import FOLLOWERS
+from libs.common.positions import FOLLOWERS
 from libs.common.streams import Append
 from stepladder.performance.v1 import events_pb2
 from stepladder.performance.v1.events_pb2 import EmployeeTransferred, FactRecorded
