@@ -16,7 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common import keys, projecting
+from libs.common import keys, positions
 from libs.common.database import open_database, upsert, writing
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
@@ -69,7 +69,7 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
     metadata = MetaData()
     model = Counting(metadata)
     async with engine.begin() as transaction:
-        for tables in (metadata, projecting.METADATA, keys.METADATA):
+        for tables in (metadata, positions.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
     client = await connect(nats_url, "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
