@@ -26,11 +26,11 @@ def new_passwords() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """How one node of a cluster finds the others: its own route port and everybody's."""
+    """How one node of a cluster finds the others: its own route port, and everybody's as host:port."""
 
     name: str
     port: int
-    routes: Sequence[int]
+    routes: Sequence[str]
 
 
 class NatsServer(ChildProcess):
@@ -47,6 +47,7 @@ class NatsServer(ChildProcess):
         port: int = 0,
         monitor_port: int = 0,
         name: str = "embedded",
+        host: str = "127.0.0.1",
         cluster: Cluster | None = None,
         passwords: Mapping[str, str] | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class NatsServer(ChildProcess):
         self.port = port
         self.monitor_port = monitor_port
         self.name = name
+        self.host = host
         self.cluster = cluster
         self.passwords = passwords or {}
 
@@ -86,29 +88,29 @@ class NatsServer(ChildProcess):
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.host}:{self.port}"
 
     def url_of(self, user: str) -> str:
         """Where a user connects, with the password."""
-        return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{self.port}"
+        return f"nats://{user}:{self.passwords[user]}@{self.host}:{self.port}"
 
     @property
     def monitor_url(self) -> str:
-        return f"http://127.0.0.1:{self.monitor_port}"
+        return f"http://{self.host}:{self.monitor_port}"
 
     def _configuration(self, ports: Path) -> str:
         lines = [
             f"server_name: {self.name}",
-            f"listen: 127.0.0.1:{self.port or -1}",
-            f"http: 127.0.0.1:{self.monitor_port or -1}",
+            f"listen: {self.host}:{self.port or -1}",
+            f"http: {self.host}:{self.monitor_port or -1}",
             f'ports_file_dir: "{ports}"',
             "max_payload: 1MB",
             f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always }}',
         ]
         if self.cluster is not None:
-            routes = ", ".join(f"nats://127.0.0.1:{port}" for port in self.cluster.routes)
+            routes = ", ".join(f"nats://{route}" for route in self.cluster.routes)
             lines.append(
-                f"cluster {{ name: {self.cluster.name}, listen: 127.0.0.1:{self.cluster.port}, routes: [{routes}] }}"
+                f"cluster {{ name: {self.cluster.name}, listen: {self.host}:{self.cluster.port}, routes: [{routes}] }}"
             )
         if self.passwords:
             shutil.copy(_ACCOUNTS, self.folder)

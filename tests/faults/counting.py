@@ -10,6 +10,7 @@ import base64
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -30,7 +31,7 @@ from stepladder.promotion.v1 import events_pb2 as promotion
 
 
 class Counting(ReadModel):
-    """Rows: events of each aggregate. Nothing makes a second application harmless."""
+    """Rows: events of each aggregate, and those that came behind a later one. A second application is not harmless."""
 
     name = "counting"
     version = 1
@@ -38,21 +39,35 @@ class Counting(ReadModel):
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.counts = Table(
-            f"counts{suffix}", metadata, Column("subject", String, primary_key=True), Column("events", Integer)
+            f"counts{suffix}",
+            metadata,
+            Column("subject", String, primary_key=True),
+            Column("events", Integer),
+            Column("position", Integer),
+            Column("disordered", Integer),
         )
         self.tables = (self.counts,)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        await self.count(rows, [event.subject for event in events])
+        await self.count(rows, [(event.subject, event.position) for event in events])
 
-    async def count(self, rows: AsyncConnection, subjects: Sequence[str]) -> None:
-        for subject in subjects:
-            known = await rows.scalar(select(self.counts.c.events).where(self.counts.c.subject == subject)) or 0
-            await rows.execute(upsert(self.counts, rows), {"subject": subject, "events": known + 1})
+    async def count(self, rows: AsyncConnection, events: Sequence[tuple[str, int]]) -> None:
+        """By subject and position in the log."""
+        for subject, position in events:
+            known = (await rows.execute(select(self.counts).where(self.counts.c.subject == subject))).first()
+            counted, last, disordered = (known.events, known.position, known.disordered) if known else (0, 0, 0)
+            values = {"subject": subject, "events": counted + 1, "position": max(last, position)}
+            await rows.execute(upsert(self.counts, rows), {**values, "disordered": disordered + (position <= last)})
 
     async def read(self, engine: AsyncEngine) -> dict[str, int]:
         async with engine.connect() as connection:
             return {row.subject: row.events for row in await connection.execute(select(self.counts))}
+
+    async def disordered(self, engine: AsyncEngine) -> list[str]:
+        """Subjects of which an event was applied behind a later one, or twice."""
+        async with engine.connect() as connection:
+            query = select(self.counts.c.subject).where(self.counts.c.disordered > 0)
+            return list(await connection.scalars(query))
 
     async def total(self, engine: AsyncEngine) -> int:
         async with engine.connect() as connection:
@@ -71,7 +86,7 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
     async with engine.begin() as transaction:
         for tables in (metadata, projecting.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
-    client = await connect(nats_url, "counting")
+    client = await connect(nats_url, urlsplit(nats_url).username or "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
     codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
     await Follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
@@ -93,7 +108,9 @@ async def follow_carelessly(nats_url: str, database: str) -> None:
         except (nats.errors.Error, TimeoutError):
             continue
         async with writing(engine) as transaction:
-            await model.count(transaction, [message.subject for message in messages])
+            await model.count(
+                transaction, [(message.subject, message.metadata.sequence.stream) for message in messages]
+            )
         for message in messages:
             await message.ack()
 

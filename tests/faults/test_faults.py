@@ -23,8 +23,9 @@ from stepladder.coaching.v1.events_pb2 import PlanProposed
 from stepladder.common.v1.envelope_pb2 import Envelope
 from tests.faults.checker import Evidence, broken_log, violations
 from tests.faults.competing import not_once, run_competitions
+from tests.faults.load import LEAST_READINGS
 from tests.faults.proxy import LossyProxy
-from tests.faults.storm import LEAST_READINGS, CountingProcess, Storm, run_storm
+from tests.faults.storm import CountingProcess, Storm, run_storm
 from tests.servers import running_nats
 
 SEED = 20260101
@@ -105,7 +106,7 @@ def test_a_storm_over_a_competition(tmp_path: Path) -> None:
 async def test_a_wait_that_gives_up_says_what_is_missing(tmp_path: Path) -> None:
     """And who has ended, if that is why: nobody starts it again."""
     ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "unknown", "arguments")
-    storm = Storm(Embedded(tmp_path, Settings(), {}), LossyProxy(9, SEED, 1.0), Random(SEED), print)
+    storm = Storm(Embedded(tmp_path, Settings(), {}), "", Random(SEED), print, LossyProxy(9, SEED, 1.0))
 
     async def missing() -> str:
         return "2 of 3 events are counted"
