@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -105,6 +105,10 @@ class World(Storm):
         name = next(name for name, one in self.system.servers.items() if one is server)
         self.kills[name] += 1
 
+    def processes(self, *servers: ChildProcess) -> list[int]:
+        """By which the machine knows servers that run."""
+        return [server.process.pid for server in servers if server.process is not None]
+
     @contextmanager
     def paused(self, *processes: int) -> Iterator[None]:
         """Stops processes where they are while the context lasts."""
@@ -114,7 +118,8 @@ class World(Storm):
             yield
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # killed in the meantime
+                    os.kill(process, signal.SIGCONT)
 
     @contextmanager
     def cut(self, some: Collection[str], others: Collection[str], *, both_ways: bool = True) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """A follower as a process of its own that counts events, so that one applied twice or never shows.
 
-`python -m tests.faults.counting <nats url> <database file>` runs it as it should be. With `careless` at the end it is
-the negative control: it acknowledges messages to the server and keeps no position, so a kill between commit and
-acknowledgement counts events twice.
+`python -m tests.faults.counting <nats url> <database file> [<instance>]` runs it as it should be. Negative controls: with
+`careless` in place of the instance it acknowledges messages to the server and keeps no position, so a kill between
+commit and acknowledgement counts events twice; with `unfenced` behind it, it goes on when another has taken over.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import keys, projecting
@@ -74,11 +74,19 @@ class Counting(ReadModel):
             return await connection.scalar(select(func.sum(self.counts.c.events))) or 0
 
 
+class Unfenced(Follower):
+    """Moves the position whoever owns it."""
+
+    async def move(self, transaction: AsyncConnection, position: int) -> None:
+        mine = projecting.FOLLOWERS.c.name == self.name
+        await transaction.execute(update(projecting.FOLLOWERS).where(mine).values(position=position))
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def follow(nats_url: str, database: str, instance: str = "counting") -> None:
+async def follow(nats_url: str, database: str, instance: str = "counting", kind: str = "") -> None:
     """Counts as a follower does, until killed."""
     engine = open_database(f"sqlite+aiosqlite:///{database}")
     metadata = MetaData()
@@ -89,7 +97,8 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
     client = await connect(nats_url, urlsplit(nats_url).username or "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
     codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
-    await Follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
+    follower = Unfenced if kind == "unfenced" else Follower
+    await follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
 
 
 async def follow_carelessly(nats_url: str, database: str) -> None:

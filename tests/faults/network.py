@@ -7,25 +7,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 INSIDE = "STEPLADDER_TEST_INSIDE"
 CALLERS = "callers"
 """Where services and callers are: the bridge's own address."""
+NEVER_SECONDS = 900
+"""Longer than any run without a sync."""
 NOBODY = "02:00:00:00:00:00"
 """An Ethernet address that no host has."""
 
 
 def namespaces() -> list[str]:
-    """A command that runs another in namespaces of its own, as root in there. When it is killed, so is all in there."""
-    root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *root, "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    """A command that runs another in namespaces of its own. When it is killed, so is all in there."""
+    return ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 def can_be_made() -> bool:
-    """Whether this machine lets us have namespaces, with addresses and mounts."""
-    trial = ["sh", "-c", "ip link add b type bridge && mount -t tmpfs t /run"]
+    """Whether we may have namespaces, bridges and disks: as root, on most machines."""
+    trial = ["sh", "-c", "ip link add b type bridge && mount -t tmpfs t /run && losetup --find && mkfs.ext4 -V"]
     try:
         return not subprocess.run([*namespaces(), *trial], capture_output=True, check=False).returncode
     except FileNotFoundError:
@@ -35,6 +36,7 @@ def can_be_made() -> bool:
 def go_inside(module: str) -> None:
     """Runs a module again in namespaces and ends with its status, unless this is it already."""
     if INSIDE in os.environ:
+        _run("ip", "link", "set", "lo", "up")
         return
     os.environ[INSIDE] = "1"
     os.execvp("unshare", [*namespaces(), sys.executable, "-m", module, *sys.argv[1:]])  # noqa: S606 - as in a shell
@@ -51,7 +53,6 @@ class Network:
     @contextmanager
     def up(self) -> Iterator["Network"]:
         _run("mount", "-t", "tmpfs", "run", "/run")  # where `ip netns` notes its namespaces
-        _run("ip", "link", "set", "lo", "up")
         _run("ip", "link", "add", "bridge", "type", "bridge")
         _run("ip", "addr", "add", f"{self.addresses[CALLERS]}/24", "dev", "bridge")
         _run("ip", "link", "set", "bridge", "up")
@@ -96,27 +97,45 @@ class Network:
 
 
 class Disk:
-    """A disk of a size at a folder, in memory."""
+    """A disk of a size at a folder. A power cut leaves on it what was synced; no more is written in its own time."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         folder.mkdir(parents=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "disk", str(folder))
         self._folder = folder
+        self._image = folder.with_suffix(".image")
         self._ballast = folder / "ballast"
+        with self._image.open("wb") as image:
+            image.truncate(megabytes << 20)
+        _run("mkfs.ext4", "-q", "-m", "0", str(self._image))
+        self._mount()
 
     def fill(self) -> None:
         """Leaves no room."""
         with self._ballast.open("wb") as ballast:
             free = os.statvfs(self._folder)
-            os.posix_fallocate(ballast.fileno(), 0, free.f_bavail * free.f_frsize)
+            with suppress(OSError):  # what is left is less than it takes to say what is where
+                os.posix_fallocate(ballast.fileno(), 0, free.f_bavail * free.f_frsize)
 
     def make_room(self) -> None:
         """What filled it is gone."""
         self._ballast.unlink()
 
+    def keep(self) -> None:
+        """Notes what is on the disk at this moment, whatever was written and is yet to arrive there."""
+        _run("cp", "--sparse=always", str(self._image), str(self._image.with_suffix(".kept")))
+
+    def come_back(self) -> None:
+        """The power was cut when it was noted, and is back. Whoever used the disk must be gone."""
+        self.remove()
+        self._image.with_suffix(".kept").replace(self._image)
+        self._mount()
+
     def remove(self) -> None:
         """Takes it away with what is on it."""
-        _run("umount", "--lazy", str(self._folder))
+        _run("umount", str(self._folder))
+
+    def _mount(self) -> None:
+        _run("mount", "-o", f"loop,commit={NEVER_SECONDS}", str(self._image), str(self._folder))
 
 
 def _at(host: str) -> list[str]:

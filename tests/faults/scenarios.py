@@ -72,15 +72,13 @@ async def service_killed(world: World, chance: Random) -> None:
 async def leader_paused(world: World, chance: Random) -> None:
     """It wakes up and does not know yet that others lead."""
     node = await world.leader()
-    assert node.process is not None
-    with world.paused(node.process.pid):
+    with world.paused(*world.processes(node)):
         await asyncio.sleep(chance.uniform(1, 15))
 
 
 async def service_paused(world: World, chance: Random) -> None:
     server = world.system.servers[chance.choice(SERVICES)]
-    assert server.process is not None
-    with world.paused(server.process.pid):
+    with world.paused(*world.processes(server)):
         await asyncio.sleep(chance.uniform(1, 15))
 
 
@@ -88,8 +86,7 @@ async def owner_paused(world: World, chance: Random) -> None:
     """One of two instances, for longer than its followers' leases: the other takes them over, and then it wakes up."""
     instances = [server for name, server in world.system.servers.items() if name.startswith("performance")]
     server = chance.choice(instances)
-    assert server.process is not None
-    with world.paused(server.process.pid):
+    with world.paused(*world.processes(server)):
         await asyncio.sleep(chance.uniform(11, 16))
 
 
@@ -146,11 +143,26 @@ async def all_disks_full(world: World, chance: Random) -> None:
         disk.make_room()
 
 
+async def power_cut(world: World, _: Random) -> None:
+    """Of all nodes at one moment: what was not synced is lost."""
+    nodes = list(world.nodes.values())
+    with world.paused(*world.processes(*nodes)):  # nothing happens while it is noted
+        for disk in world.disks.values():
+            await asyncio.to_thread(disk.keep)
+        for node in nodes:
+            world.kill(node)
+    for disk in world.disks.values():
+        disk.come_back()
+    for node in nodes:
+        node.start()
+
+
 SCENARIOS = (
     Scenario(leader_killed, times=120, kills=1),
     Scenario(follower_killed, times=120, kills=1),
     Scenario(two_nodes_killed_in_turn, times=60, kills=2),
     Scenario(service_killed, times=120, kills=1),
+    Scenario(power_cut, times=20, kills=3),
     Scenario(leader_paused, times=5),
     Scenario(service_paused, times=5),
     Scenario(owner_paused, times=3, instances=2),

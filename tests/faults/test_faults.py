@@ -5,8 +5,9 @@ import os
 import signal
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,27 @@ def _with_an_event_counted_twice(evidence: Evidence) -> Evidence:
     return replace(evidence, counts={**evidence.counts, subject: count + 1})
 
 
+def _with_a_read_of_something_else(evidence: Evidence) -> Evidence:
+    return replace(evidence, misread=["e-1 on 2001-01-01 at 7 reads as []"])
+
+
+def _with_events_in_another_order(evidence: Evidence) -> Evidence:
+    """Two of one aggregate have changed places."""
+    repeated = next(s for s, count in Counter(one.subject for one in evidence.log).items() if count > 1)
+    first, second = [place for place, one in enumerate(evidence.log) if one.subject == repeated][:2]
+    log = list(evidence.log)
+    log[first], log[second] = log[second], log[first]
+    return replace(evidence, log=log)
+
+
+def _with_an_event_followed_too_late(evidence: Evidence) -> Evidence:
+    return replace(evidence, disordered=[evidence.log[0].subject])
+
+
+def _with_a_row_that_no_rebuild_makes(evidence: Evidence) -> Evidence:
+    return replace(evidence, rebuilt={"performance results": 1})
+
+
 PLANTED: dict[Callable[[Evidence], Evidence], str] = {
     _without_a_fact: "acknowledged, but not so in the log",
     _with_a_doubled_event: "is there 2 times",
@@ -69,6 +91,10 @@ PLANTED: dict[Callable[[Evidence], Evidence], str] = {
     _with_a_wrong_row: "the rows differ",
     _with_a_missing_row: "the rows differ",
     _with_an_event_counted_twice: "not applied once each",
+    _with_a_read_of_something_else: "misread",
+    _with_events_in_another_order: "the chain of hashes is broken",
+    _with_an_event_followed_too_late: "out of order",
+    _with_a_row_that_no_rebuild_makes: "1 rows differ from a rebuild",
 }
 
 
@@ -105,7 +131,7 @@ def test_a_storm_over_a_competition(tmp_path: Path) -> None:
 
 async def test_a_wait_that_gives_up_says_what_is_missing(tmp_path: Path) -> None:
     """And who has ended, if that is why: nobody starts it again."""
-    ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "unknown", "arguments")
+    ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "too", "many", "arguments")
     storm = Storm(Embedded(tmp_path, Settings(), {}), "", Random(SEED), print, LossyProxy(9, SEED, 1.0))
 
     async def missing() -> str:
@@ -208,24 +234,47 @@ def test_only_a_runner_without_a_position_counts_twice(
 def test_a_runner_frozen_while_another_took_over_commits_nothing(nats: NatsServer, tmp_path: Path) -> None:
     """A process stopped by SIGSTOP loses its lease; woken after another has taken over, it is fenced off."""
     database = tmp_path / "counts.db"
-    asyncio.run(_publish(nats, 50))
     first, second = (CountingProcess(nats.url, database, name) for name in ("first", "second"))
+    with _woken_after_a_takeover(nats, database, first, second):
+        _wait_for(lambda: "follower_fenced" in first.log.read_text())
+        asyncio.run(_publish(nats, 20))
+        _wait_for(lambda: _total(database) >= 120)
+        assert _total(database) == 120
+        assert _ask(database, "SELECT sum(disordered) FROM counts") == 0
+        assert _ask(database, "SELECT owner FROM followers") == "second"
+
+
+@pytest.mark.timeout(120)
+def test_a_runner_that_is_not_fenced_off_is_found_out(nats: NatsServer, tmp_path: Path) -> None:
+    """The negative control: what it had read before it was frozen is counted once more, behind what came later."""
+    database = tmp_path / "counts.db"
+    first, second = (
+        CountingProcess(nats.url, database, "first", "unfenced"),
+        CountingProcess(nats.url, database, "second"),
+    )
+    with _woken_after_a_takeover(nats, database, first, second):
+        _wait_for(lambda: _total(database) > 100)
+        assert _ask(database, "SELECT sum(disordered) FROM counts") > 0
+
+
+@contextmanager
+def _woken_after_a_takeover(
+    nats: NatsServer, database: Path, first: CountingProcess, second: CountingProcess
+) -> Iterator[None]:
+    """The first has counted 50 events when it is frozen, the second another 50 when it wakes up."""
+    asyncio.run(_publish(nats, 50))
     first.start()
-    _wait_for(lambda: _total(database) == 50)
-    assert first.process is not None
-    os.kill(first.process.pid, signal.SIGSTOP)
     try:
+        _wait_for(lambda: _total(database) == 50)
+        assert first.process is not None
+        os.kill(first.process.pid, signal.SIGSTOP)
         asyncio.run(_publish(nats, 50))  # what the first would apply when it wakes
         # The owner is made to look silent for longer than a lease, which saves the wait.
         _ask(database, "UPDATE followers SET beat_time = '2001-01-01 00:00:00.000000'", change=True)
         second.start()
         _wait_for(lambda: _total(database) == 100)
         os.kill(first.process.pid, signal.SIGCONT)
-        _wait_for(lambda: "follower_fenced" in first.log.read_text())
-        asyncio.run(_publish(nats, 20))
-        _wait_for(lambda: _total(database) >= 120)
-        assert _total(database) == 120
-        assert _ask(database, "SELECT owner FROM followers") == "second"
+        yield
     finally:
         first.stop()
         second.stop()
