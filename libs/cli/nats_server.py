@@ -4,12 +4,14 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from libs.cli.child import ChildProcess
@@ -80,11 +82,15 @@ class NatsServer(ChildProcess):
         while time.monotonic() < deadline:
             if self.ended():
                 raise RuntimeError(f"nats-server ended: {self.last_words()}")
-            if (not (self.port and self.monitor_port) and not self._learn_ports()) or not self._healthy():
+            if (not (self.port and self.monitor_port) and not self._learn_ports()) or self._health() != HTTPStatus.OK:
                 time.sleep(0.01)
                 continue
             return
         raise TimeoutError(f"nats-server was not ready after {seconds:.0f} s: {self.last_words()}")
+
+    def has_given_up(self) -> bool:
+        """Whether it listens and takes no events: where it cannot write, it lets go of its store until it is started."""
+        return self._listens() and self._health() == HTTPStatus.SERVICE_UNAVAILABLE
 
     @property
     def url(self) -> str:
@@ -105,7 +111,8 @@ class NatsServer(ChildProcess):
             f"http: {self.host}:{self.monitor_port or -1}",
             f'ports_file_dir: "{ports}"',
             "max_payload: 1MB",
-            f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always }}',
+            # Of its own accord it would keep to three quarters of what is free now: to nothing, if the disk is full.
+            f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always, max_file_store: 1TB }}',
         ]
         if self.cluster is not None:
             routes = ", ".join(f"nats://{route}" for route in self.cluster.routes)
@@ -129,9 +136,21 @@ class NatsServer(ChildProcess):
             return True
         return False
 
-    def _healthy(self) -> bool:
+    def _listens(self) -> bool:
+        """Whether clients can connect: it begins with that when it has opened its store."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def _health(self) -> int:
+        """The status that it says it is in (of HTTP); 0 where it says nothing."""
         try:
             with urlopen(f"{self.monitor_url}/healthz?js-enabled-only=true", timeout=1) as answer:  # noqa: S310 - own address
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
+                status: int = answer.status
+                return status
+        except HTTPError as error:
+            return error.code
+        except OSError:
+            return 0

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from grpc import aio
 from libs.cli.child import ChildProcess
 from libs.cli.embedded import DATABASES, Embedded, ServiceProcess, make_key, migrate_all, stored_in, wait_serving
 from libs.cli.nats_server import Cluster, NatsServer, new_passwords
+from libs.common.background import in_background
 from libs.common.jetstream import connect, create_streams
 from libs.common.settings import Settings
 from libs.common.streams import LOG, NoAnswer, NoResponders, Rejected
@@ -142,7 +143,7 @@ class World(Storm):
 
     async def settle(self, seconds: float = ANSWER_SECONDS) -> None:
         for node in self.nodes.values():
-            await asyncio.to_thread(node.wait_ready)
+            await asyncio.to_thread(node.wait_ready, seconds)
         await super().settle(seconds)
 
     async def rebuilt(self) -> dict[str, int]:
@@ -212,19 +213,30 @@ async def cluster(
             await set_up(settings.performance_address)
             load = Load(f"ipv4:{','.join(addresses)}", rest_seconds=0.05)
             load.start(4, seed)
-            yield World(
-                *(system, _urls(nodes, READER), Random(seed), tell),
-                services=SERVICES,
-                network=network,
-                nodes=nodes,
-                disks=disks,
-                load=load,
-            )
+            async with in_background(_supervise(nodes.values())):
+                yield World(
+                    *(system, _urls(nodes, READER), Random(seed), tell),
+                    services=SERVICES,
+                    network=network,
+                    nodes=nodes,
+                    disks=disks,
+                    load=load,
+                )
         finally:
             for server in reversed(servers.values()):
                 server.stop()
             for disk in disks.values():
                 disk.remove()
+
+
+async def _supervise(nodes: Iterable[Node]) -> None:
+    """Starts nodes again that have given up, as `stepladder up` and Kubernetes do."""
+    while True:
+        for node in nodes:
+            if await asyncio.to_thread(node.has_given_up):
+                node.kill()
+                node.start()
+        await asyncio.sleep(1)
 
 
 @contextmanager

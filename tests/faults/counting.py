@@ -1,7 +1,7 @@
 """A follower as a process of its own that counts events, so that one applied twice or never shows.
 
-`python -m tests.faults.counting <nats url> <database file> [<instance>]` runs it as it should be. Negative controls: with
-`careless` in place of the instance it acknowledges messages to the server and keeps no position, so a kill between
+`python -m tests.faults.counting <nats url> <database file> [<instance>]` runs it as it should be. Negative controls:
+with `careless` in place of the instance it acknowledges messages to the server and keeps no position, so a kill between
 commit and acknowledgement counts events twice; with `unfenced` behind it, it goes on when another has taken over.
 """
 

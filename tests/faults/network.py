@@ -26,7 +26,7 @@ def namespaces() -> list[str]:
 
 def can_be_made() -> bool:
     """Whether we may have namespaces, bridges and disks: as root, on most machines."""
-    trial = ["sh", "-c", "ip link add b type bridge && mount -t tmpfs t /run && losetup --find && mkfs.ext4 -V"]
+    trial = ["sh", "-c", "ip link add trial type bridge && mount -t tmpfs t /run && losetup --find && mkfs.ext4 -V"]
     try:
         return not subprocess.run([*namespaces(), *trial], capture_output=True, check=False).returncode
     except FileNotFoundError:

@@ -66,7 +66,7 @@ def main() -> None:
     go_inside("tests.faults.power")
     with tempfile.TemporaryDirectory(prefix="stepladder-power-") as folder:
         missing = asyncio.run(lost(Path(folder), sys.argv[1] if len(sys.argv) > 1 else "always"))
-    print(f"{EVENTS} acknowledged, {missing} lost")
+    sys.stdout.write(f"{EVENTS} acknowledged, {missing} lost\n")
 
 
 if __name__ == "__main__":

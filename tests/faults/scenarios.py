@@ -184,7 +184,7 @@ async def run(scenario: Scenario, folder: Path, seed: int, times: int, tell: Cal
         try:
             await _strike(scenario, world, seed, times)
             broken = violations(await world.everything())
-        except (AssertionError, CannotStart) as stuck:
+        except (AssertionError, CannotStart, TimeoutError, RuntimeError) as stuck:
             broken = [Violation(STUCK, str(stuck))]
         return Outcome(scenario.name, times, world.kills.total(), len(load.acknowledged), load.longest_gap, broken)
 
