@@ -17,8 +17,8 @@ from urllib.request import urlopen
 from libs.cli.child import ChildProcess
 
 _ACCOUNTS = Path(__file__).parents[2] / "deploy" / "nats" / "accounts.conf"
-USERS = ("performance", "coaching", "promotion", "gateway", "setup")
-"""Those of accounts.conf: the services, and who sets up."""
+USERS = ("performance", "coaching", "promotion", "gateway", "setup", "backup", "restore")
+"""Those of accounts.conf: the services, and who sets up, backs up and restores."""
 
 
 def new_passwords() -> Mapping[str, str]:
@@ -89,7 +89,7 @@ class NatsServer(ChildProcess):
         raise TimeoutError(f"nats-server was not ready after {seconds:.0f} s: {self.last_words()}")
 
     def has_given_up(self) -> bool:
-        """Whether it listens and takes no events: where it cannot write, it lets go of its store until it is started."""
+        """Whether it listens and takes no events: where it cannot write, it lets go of its store until a start."""
         return self._listens() and self._health() == HTTPStatus.SERVICE_UNAVAILABLE
 
     @property

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from grpc_health.v1.health import aio as health
 from nats.aio.client import Client
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
+from libs.common.dividing import DividedFollower
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
 from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
@@ -23,11 +25,12 @@ from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
 from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.operations import Operations
-from libs.common.projecting import Follower, Handler
+from libs.common.projecting import Awaited, Divisible, Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
+from libs.common.replicas import Replicas
 from libs.common.rpc import Standing
-from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
+from libs.common.server import Serving, nothing_to_anybody, probed, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
@@ -54,7 +57,7 @@ def clock_of(settings: Settings) -> Callable[[], datetime]:
 class Together:
     """Read models that are read together."""
 
-    def __init__(self, stream: Stream, followers: Sequence[Follower]) -> None:
+    def __init__(self, stream: Stream, followers: Sequence[Awaited]) -> None:
         self._stream = stream
         self._followers = followers
         self.included = 0
@@ -87,7 +90,9 @@ class Service:
     """The connection to nats-server."""
     now: Callable[[], datetime] = utc_now
     standing: Standing = nothing_to_anybody
-    followers: list[Follower] = field(default_factory=list)
+    checks: health.HealthServicer | None = None
+    """What it says of its health."""
+    followers: list[Follower | DividedFollower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
 
     @property
@@ -119,7 +124,20 @@ class Service:
         self.followers.append(follower)
         return follower
 
-    def together(self, *followers: Follower) -> Together:
+    def divide(self, handler: Divisible) -> DividedFollower:
+        """Adds a follower that the replicas of the service may share by partitions of its events."""
+        divided = DividedFollower(
+            handler,
+            self.readings[stream_of(*handler.subjects)],
+            self.engine,
+            instance=self.settings.instance,
+            now=self.now,
+            partitions=self.settings.partitions,
+        )
+        self.followers.append(divided)
+        return divided
+
+    def together(self, *followers: Follower | DividedFollower) -> Together:
         """Followers of one stream whose read models are read together."""
         return Together(followers[0].stream, followers)
 
@@ -148,7 +166,8 @@ class Service:
         see `server.serve`.
         """
         for_operators = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
-        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+        replica = Replicas(self.engine, self.followers, instance=self.settings.instance, now=self.now)
+        running = [replica.run(), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
             serve(
@@ -158,6 +177,7 @@ class Service:
                 clock=self.now,
                 standing=self.standing,
                 behind=behind,
+                checks=self.checks,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address)
@@ -191,6 +211,7 @@ async def open_service(
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
+        checks = await stack.enter_async_context(probed(settings))
         tls = client_context(settings)
         client = await connect(settings.nats_url, name, tls)
         stack.push_async_callback(_close, client)
@@ -202,15 +223,12 @@ async def open_service(
         instrument_engine(keys_engine)
         keys = SqlDataKeys(keys_engine, settings.key_encryption_key())
         try:
-            while True:
-                try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams)
-                    break
-                except (OSError, NoAnswer, NoResponders) as trouble:
-                    logger.warning("log_away", error=type(trouble).__name__)
-                    await asyncio.sleep(0.5)
-            await check_migrated(engine, name)
-            await check_migrated(keys_engine, "keys")
+            await _once_there(
+                "log_away",
+                lambda: check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams),
+            )
+            await _once_there("database_away", lambda: check_migrated(engine, name))
+            await _once_there("database_away", lambda: check_migrated(keys_engine, "keys"))
             await keys.check()
         except (WrongConfiguration, NotMigrated, WrongKey) as wrong:
             sys.stderr.write(f"{name} does not start: {wrong}\n")
@@ -220,7 +238,17 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now)
+        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now, checks=checks)
+
+
+async def _once_there(away: str, check: Callable[[], Awaitable[None]]) -> None:
+    """Checks a store as soon as it is there: one that is away comes back, and starting again would not help it."""
+    while True:
+        try:
+            return await check()
+        except (OSError, NoAnswer, NoResponders) as trouble:
+            logger.warning(away, error=type(trouble).__name__)
+            await asyncio.sleep(0.5)
 
 
 async def _close(client: Client) -> None:
