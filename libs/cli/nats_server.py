@@ -26,6 +26,10 @@ def new_passwords() -> Mapping[str, str]:
     return {user: f"p{secrets.token_hex(24)}" for user in USERS}
 
 
+ENABLED = "?js-enabled-only=true"
+"""Asks for no more than whether it has its store: nothing of other nodes."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """How one node of a cluster finds the others: its own route port, and everybody's as host:port."""
@@ -82,15 +86,20 @@ class NatsServer(ChildProcess):
         while time.monotonic() < deadline:
             if self.ended():
                 raise RuntimeError(f"nats-server ended: {self.last_words()}")
-            if (not (self.port and self.monitor_port) and not self._learn_ports()) or self._health() != HTTPStatus.OK:
+            if (not (self.port and self.monitor_port) and not self._learn_ports()) or self._health(ENABLED)[
+                0
+            ] != HTTPStatus.OK:
                 time.sleep(0.01)
                 continue
             return
         raise TimeoutError(f"nats-server was not ready after {seconds:.0f} s: {self.last_words()}")
 
     def has_given_up(self) -> bool:
-        """Whether it listens and takes no events: where it cannot write, it lets go of its store until a start."""
-        return self._listens() and self._health() == HTTPStatus.SERVICE_UNAVAILABLE
+        """Whether it takes no more events until it is started again: that is what it does where it could not write."""
+        if not self._listens():  # it begins with that when it has opened its store
+            return False
+        status, _ = self._health(ENABLED)
+        return status == HTTPStatus.SERVICE_UNAVAILABLE or "write error" in self._health()[1]  # it has no code for that
 
     @property
     def url(self) -> str:
@@ -137,20 +146,19 @@ class NatsServer(ChildProcess):
         return False
 
     def _listens(self) -> bool:
-        """Whether clients can connect: it begins with that when it has opened its store."""
+        """Whether clients can connect."""
         try:
             with socket.create_connection((self.host, self.port), timeout=1):
                 return True
         except OSError:
             return False
 
-    def _health(self) -> int:
-        """The status that it says it is in (of HTTP); 0 where it says nothing."""
+    def _health(self, of: str = "") -> tuple[int, str]:
+        """What it says of itself, and as which status of HTTP; 0 where it says nothing."""
         try:
-            with urlopen(f"{self.monitor_url}/healthz?js-enabled-only=true", timeout=1) as answer:  # noqa: S310 - own address
-                status: int = answer.status
-                return status
+            with urlopen(f"{self.monitor_url}/healthz{of}", timeout=1) as answer:  # noqa: S310 - own address
+                return answer.status, ""
         except HTTPError as error:
-            return error.code
+            return error.code, error.read().decode(errors="replace")
         except OSError:
-            return 0
+            return 0, ""

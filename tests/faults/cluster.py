@@ -80,6 +80,9 @@ class World(Storm):
     disks: Mapping[str, Disk] = field(kw_only=True)
     load: Load = field(kw_only=True)
 
+    def unsupervised(self) -> Mapping[str, ChildProcess]:
+        return {name: server for name, server in self.system.servers.items() if name not in self.nodes}
+
     async def leader(self, stream: str = LOG) -> Node:
         """The node that leads a stream."""
         found: list[Node] = []
@@ -230,10 +233,11 @@ async def cluster(
 
 
 async def _supervise(nodes: Iterable[Node]) -> None:
-    """Starts nodes again that have given up, as `stepladder up` and Kubernetes do."""
+    """Starts nodes again that have given up or ended by themselves, as `stepladder up` and Kubernetes do."""
     while True:
         for node in nodes:
-            if await asyncio.to_thread(node.has_given_up):
+            by_itself = node.process is not None and (node.process.poll() or 0) > 0
+            if by_itself or await asyncio.to_thread(node.has_given_up):
                 node.kill()
                 node.start()
         await asyncio.sleep(1)

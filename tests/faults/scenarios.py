@@ -1,7 +1,7 @@
 """What can go wrong with a cluster and what runs on it: each fault by its name, from its beginning to its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -157,6 +157,26 @@ async def power_cut(world: World, _: Random) -> None:
         node.start()
 
 
+ANYWHERE: Sequence[Strike] = (
+    leader_killed,
+    leader_paused,
+    leader_cut_off,
+    power_cut,
+    follower_killed,
+    heard_by_nobody,
+    minority_with_callers,
+    service_killed,
+    service_paused,
+    services_cut_off,
+    two_nodes_killed_in_turn,
+)
+
+
+async def any_of_them(world: World, chance: Random) -> None:
+    """One fault on top of what others have left behind."""
+    await chance.choice(ANYWHERE)(world, chance)
+
+
 SCENARIOS = (
     Scenario(leader_killed, times=120, kills=1),
     Scenario(follower_killed, times=120, kills=1),
@@ -173,6 +193,7 @@ SCENARIOS = (
     Scenario(services_cut_off, times=5),
     Scenario(disk_full, times=3),
     Scenario(all_disks_full, times=2),
+    Scenario(any_of_them, times=20),
 )
 
 

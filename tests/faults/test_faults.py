@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from stepladder.common.v1.envelope_pb2 import Envelope
 from tests.faults.checker import Evidence, broken_log, violations
 from tests.faults.competing import not_once, run_competitions
 from tests.faults.load import LEAST_READINGS
+from tests.faults.network import can_be_made
 from tests.faults.proxy import LossyProxy
 from tests.faults.storm import CountingProcess, Storm, run_storm
 from tests.servers import running_nats
@@ -278,3 +281,34 @@ def _woken_after_a_takeover(
     finally:
         first.stop()
         second.stop()
+
+
+NEEDS_ROOT = pytest.mark.skipif(
+    not can_be_made(), reason="makes a network and disks of its own, which takes Linux and root"
+)
+
+
+@NEEDS_ROOT
+@pytest.mark.timeout(600)
+def test_faults_of_a_cluster_break_no_promise() -> None:
+    """Three nodes with accounts: the table says nothing lost, doubled, out of order, wrong or stuck, and how hard."""
+    printed = _run("tests.faults", "--only", "any-of-them", "--kills", "100", "--seed", str(SEED))
+    (row,) = [line.split() for line in printed.splitlines() if line.startswith("any-of-them  ")]
+    _, faults, _, acknowledged, *broken, _, _ = row
+    assert faults == "2"
+    assert int(acknowledged) > 0
+    assert broken == ["0"] * 5
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("interval", "all_there"), [("always", True), ("2m", False)])
+def test_only_what_was_synced_outlasts_a_power_cut(interval: str, all_there: bool) -> None:
+    """What the log must be set to, and the negative control: what nats-server does unless told otherwise."""
+    assert (_run("tests.faults.power", interval).strip().endswith(" acknowledged, 0 lost")) is all_there
+
+
+def _run(module: str, *arguments: str) -> str:
+    """What a run in a place of its own prints."""
+    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
