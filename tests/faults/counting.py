@@ -78,8 +78,8 @@ class Unfenced(Follower):
     """Moves the position whoever owns it."""
 
     async def move(self, transaction: AsyncConnection, position: int) -> None:
-        mine = projecting.FOLLOWERS.c.name == self.name
-        await transaction.execute(update(projecting.FOLLOWERS).where(mine).values(position=position))
+        mine = positions.FOLLOWERS.c.name == self.name
+        await transaction.execute(update(positions.FOLLOWERS).where(mine).values(position=position))
 
 
 def now() -> datetime:
