@@ -241,7 +241,7 @@ def test_a_line_that_is_missing_shows(containers: Containers, stores: Stores, se
 @pytest.mark.timeout(300)
 def test_tools_print_what_envoy_takes(containers: Containers, stores: Stores) -> None:
     """The gateway's init container gets a configuration that Envoy has nothing against."""
-    printed = containers.run(containers.image("tools"), "envoy", **stores.variables)
+    printed = containers.run(containers.image("tools"), "envoy", "--admin-port", "9901", **stores.variables)
     file = containers.folder / "envoy.yaml"
     file.write_text(printed)
     envoy = Path(sys.executable).parent / "envoy"
