@@ -316,12 +316,20 @@ def pods_spread_among_their_own(world: World) -> Iterator[Finding]:
                 yield Finding(pod.where, f"{'.'.join(map(str, place))} chooses no pods", "correct its labels")
 
 
+def _waits(hook: object) -> float:
+    """For how many seconds a preStop hook waits: one that does something before waits by Python's `time.sleep`."""
+    if seconds := at(hook, ("sleep", "seconds")):
+        return float(seconds)
+    said = re.search(r"time\.sleep\((\d+)\)", " ".join(at(hook, ("exec", "command")) or ()))
+    return float(said[1]) if said else 0.0
+
+
 def pods_stop_in_time(world: World) -> Iterator[Finding]:
     """What a container waits before it is asked to stop, and then for its calls, is over before it is killed."""
     for pod in world.pods:
         grace = float(pod.spec.get("terminationGracePeriodSeconds", 30))
         for container in pod.containers:
-            waits = float(at(container.spec, ("lifecycle", "preStop", "sleep", "seconds")) or 0)
+            waits = _waits(at(container.spec, ("lifecycle", "preStop")) or {})
             process, settings = process_of(container), settings_of(container, world)
             serving = (
                 process is not None

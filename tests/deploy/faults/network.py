@@ -98,7 +98,7 @@ def open_at_every_port(world: World) -> Iterator[Change]:
 
 _CALLING_BY_THEMSELVES = (
     {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "tools"}}},
-    {"podSelector": {"matchLabels": {"store": "postgres"}}},
+    {"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}},
     {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "cnpg-system"}}},
     {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
 )
