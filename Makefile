@@ -37,8 +37,8 @@ check-deploy: $(VENV)/dev ## every manifest of deploy/k8s without a cluster, and
 bench: $(VENV)/dev ## measure every figure against its limit; one JSON line each
 	$(BIN)/python -m tests.bench
 
-faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
-	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one, KILLS=<n> makes it longer or shorter, ONLY="<scenarios>" does some
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(ONLY),--only "$(ONLY)")
 
 year: $(VENV)/dev ## a year of 500 employees told to the service, and what it answers compared with what is worked out by hand
 	$(BIN)/python -m tests.year

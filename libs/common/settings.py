@@ -93,9 +93,12 @@ class Settings(BaseSettings):
         description="what one caller may keep up; ten seconds of it at once. Each Envoy counts for itself",
     )
 
-    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
+    nats_url: NatsUrl = Field(
+        default="nats://127.0.0.1:4222", repr=False, description="the NATS server, or several of a cluster with commas"
+    )
     nats_monitor_url: HttpUrl = Field(
-        default="http://127.0.0.1:8222", description="its monitoring, asked whether it syncs to disk"
+        default="http://127.0.0.1:8222",
+        description="its monitoring, or theirs: asked whether it syncs to disk",
     )
     replicas: Annotated[int, AfterValidator(_one_or_three)] = Field(
         default=1, description="copies of the log's streams"
