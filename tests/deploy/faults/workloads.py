@@ -153,7 +153,7 @@ def image_of_no_version(world: World) -> Iterator[Change]:
         yield place, base
         yield place, f"{base}:latest"
     for index, _ in world.own("Cluster"):
-        yield (index, "spec", "imageName"), "ghcr.io/cloudnative-pg/postgresql"
+        yield (index, "spec", "imageName"), "registry.example/cloudnative-pg/postgresql"
 
 
 def job_without_end(world: World) -> Iterator[Change]:
