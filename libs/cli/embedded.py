@@ -187,6 +187,7 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "token_keys": str(folder / KEYS_FILE),
             "replicas": 1,
             "instance": EMBEDDED,
+            "drain_seconds": 0,  # its only callers' way in stops together with it
             "webhook_http": True,
             "webhook_networks": "127.0.0.0/8,::1/128",
         }

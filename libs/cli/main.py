@@ -13,7 +13,7 @@ from grpc import StatusCode, aio
 from libs.cli import calling, operating, recovering, roster_importing, starting, table_importing
 from libs.cli.calling import WrongCall
 from libs.cli.credentials import NoToken, issuer_of, person_token, system_token
-from libs.cli.embedded import CannotStart, log_alone, migrate_all, to_back_up
+from libs.cli.embedded import CannotStart, log_alone, to_back_up
 from libs.cli.envoy import envoy_configuration
 from libs.cli.importing import ImportFailed
 from libs.cli.mapping import WrongFile
@@ -325,7 +325,6 @@ def restore(backup: Path, keys: Path | None, folder: Path) -> None:
 async def _restore(backup: Path, keys: Path | None, folder: Path) -> None:
     settings = load_settings()
     if _is_installation(settings):
-        await migrate_all(settings)
         await recovering.restore(backup, keys, settings)
     else:
         async with log_alone(folder, settings) as own:

@@ -72,6 +72,14 @@ class Serving:
         for name in self._names:
             await self._health.set(name, status)
 
+    async def drain(self, seconds: float) -> None:
+        """Says that this process wants no more calls, and waits until callers have heard: it takes theirs until then.
+
+        A server that stops takes its running calls to their ends, but not those that are on their way to it.
+        """
+        await self.set_serving(False)
+        await asyncio.sleep(seconds)
+
 
 @asynccontextmanager
 async def probed(settings: Settings) -> AsyncIterator[health.aio.HealthServicer]:

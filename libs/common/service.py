@@ -192,8 +192,9 @@ async def run_service(
     start_logging(name, settings)
     with tracing(name, settings):
         opened = open_service(name, settings, events, now=clock_of(settings))
-        async with opened as service, service.serving(build(service)):
+        async with opened as service, service.serving(build(service)) as serving:
             await until_stopped()
+            await serving.drain(settings.drain_seconds)
 
 
 @asynccontextmanager

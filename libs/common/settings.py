@@ -196,6 +196,11 @@ class Settings(BaseSettings):
         default="", description="internal networks to which webhooks may go, such as 10.1.0.0/16,fd00::/8"
     )
 
+    drain_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        description="how long a process that is to stop takes calls yet, while it says that it wants no more",
+    )
     shutdown_grace_seconds: float = Field(
         default=10.0, ge=0, description="how long running calls may go on after a stop"
     )

@@ -193,8 +193,9 @@ async def main() -> None:
     settings = load_settings()
     start_logging("gateway", settings)
     with tracing("gateway", settings):
-        async with open_gateway(settings):
+        async with open_gateway(settings) as serving:
             await until_stopped()
+            await serving.drain(settings.drain_seconds)
 
 
 if __name__ == "__main__":
