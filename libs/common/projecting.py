@@ -41,6 +41,7 @@ from libs.common.database import aware, insert_new, writing
 from libs.common.envelope import UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
+from libs.common.leases import Leases
 from libs.common.partitions import Partition, Sharing, name_of
 from libs.common.reading import BATCH, Heard, Listener, Reading
 from libs.common.streams import (
@@ -272,6 +273,7 @@ class Follower:
         self._reading = reading
         self._instance = instance
         self._now = now
+        self._leases = Leases(now)
         self._pause = pause
         self._beaten = now()
         self._listens: Listener[Recorded] | None = None
@@ -424,7 +426,7 @@ class Follower:
         if not to_rebuild:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
-        silent = self._now() - aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
+        silent = self._leases.has_ended(row.owner, aware(row.beat_time), LEASE_SECONDS)
         if row.owner not in ("", self._instance) and not silent and not by_force:
             return False
         async with writing(self.engine) as transaction:
