@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import writing
 from libs.common.errors import NotKnown, Refused
 from libs.common.eventsourcing import Context, Recorded
-from libs.common.projecting import RETRY, Follower, State
+from libs.common.parking import RETRY
+from libs.common.projecting import Follower, State
 
 logger = structlog.get_logger()
 

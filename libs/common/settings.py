@@ -46,15 +46,9 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
         raise ValueError("must be networks with commas between them, such as 10.1.0.0/16,fd00::/8") from None
 
 
-Address = Annotated[
-    str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
-]
-OptionalAddress = Annotated[
-    str,
-    _written(
-        r"(([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?", "must be host:port, such as 0.0.0.0:7100, or be empty"
-    ),
-]
+ADDRESS = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
+Address = Annotated[str, _written(ADDRESS, "must be host:port, such as 127.0.0.1:7101")]
+OptionalAddress = Annotated[str, _written(rf"({ADDRESS})?", "must be host:port, such as 127.0.0.1:9090, or be empty")]
 DatabaseUrl = Annotated[
     str,
     _written(

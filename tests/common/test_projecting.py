@@ -20,7 +20,8 @@ from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
-from libs.common.projecting import FOLLOWERS, METADATA, SKIPPED, Follower, ReadModel, State
+from libs.common.positions import FOLLOWERS, METADATA, SKIPPED
+from libs.common.projecting import Follower, ReadModel, State
 from libs.common.reading import Reading
 from libs.common.service import Together
 from libs.common.settings import Settings

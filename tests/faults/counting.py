@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common import keys, projecting
+from libs.common import keys, positions
 from libs.common.database import open_database, upsert, writing
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
@@ -78,8 +78,8 @@ class Unfenced(Follower):
     """Moves the position whoever owns it."""
 
     async def move(self, transaction: AsyncConnection, position: int) -> None:
-        mine = projecting.FOLLOWERS.c.name == self.name
-        await transaction.execute(update(projecting.FOLLOWERS).where(mine).values(position=position))
+        mine = positions.FOLLOWERS.c.name == self.name
+        await transaction.execute(update(positions.FOLLOWERS).where(mine).values(position=position))
 
 
 def now() -> datetime:
@@ -92,7 +92,7 @@ async def follow(nats_url: str, database: str, instance: str = "counting", kind:
     metadata = MetaData()
     model = Counting(metadata)
     async with engine.begin() as transaction:
-        for tables in (metadata, projecting.METADATA, keys.METADATA):
+        for tables in (metadata, positions.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
     client = await connect(nats_url, urlsplit(nats_url).username or "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
