@@ -89,7 +89,10 @@ class Embedded:
             tell(f"{name} ended ({_ending(status)}); starting it again. Its log: {server.log}")
             await asyncio.sleep(pause)
             pause, started = min(2 * pause, LONGEST_PAUSE), time.monotonic()
-            server.start()
+            try:
+                server.start()
+            except OSError as trouble:  # the disk is full: it is tried again
+                tell(f"{name} cannot be started: {trouble.strerror}")
 
 
 @asynccontextmanager

@@ -86,9 +86,7 @@ class NatsServer(ChildProcess):
         while time.monotonic() < deadline:
             if self.ended():
                 raise RuntimeError(f"nats-server ended: {self.last_words()}")
-            if (not (self.port and self.monitor_port) and not self._learn_ports()) or self._health(ENABLED)[
-                0
-            ] != HTTPStatus.OK:
+            if (not (self.port and self.monitor_port) and not self._learn_ports()) or not self._healthy():
                 time.sleep(0.01)
                 continue
             return
@@ -144,6 +142,9 @@ class NatsServer(ChildProcess):
             self.monitor_port = int(ports["monitoring"][0].rpartition(":")[2])
             return True
         return False
+
+    def _healthy(self) -> bool:
+        return self._health(ENABLED)[0] == HTTPStatus.OK
 
     def _listens(self) -> bool:
         """Whether clients can connect."""

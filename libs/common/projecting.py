@@ -32,6 +32,7 @@ from libs.common.background import in_background
 from libs.common.database import aware, insert_new, writing
 from libs.common.errors import NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
+from libs.common.leases import Leases
 from libs.common.parking import RETRY, ParkedAggregate, Parking, apply_each, describe, sort, try_alone
 from libs.common.partitions import Partition, Sharing, name_of
 from libs.common.positions import FOLLOWERS, PARKED, SKIPPED
@@ -193,6 +194,7 @@ class Follower:
         self._reading = reading
         self._instance = instance
         self._now = now
+        self._leases = Leases(now)
         self._pause = pause
         self._beaten = now()
         self._listens: Listener[Recorded] | None = None
@@ -346,7 +348,7 @@ class Follower:
         if not to_rebuild:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
-        silent = self._now() - aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
+        silent = self._leases.has_ended(row.owner, aware(row.beat_time), LEASE_SECONDS)
         if row.owner not in ("", self._instance) and not silent and not by_force:
             return False
         async with writing(self.engine) as transaction:

@@ -19,6 +19,7 @@ from libs.common import projecting
 from libs.common.background import ended, in_background
 from libs.common.database import aware, upsert, writing
 from libs.common.dividing import DividedFollower
+from libs.common.leases import Leases
 from libs.common.parking import RETRY
 from libs.common.positions import FOLLOWERS, METADATA
 from libs.common.projecting import Follower
@@ -70,6 +71,7 @@ class Replicas:
         self._divided = [one for one in followers if isinstance(one, DividedFollower)]
         self._instance = instance
         self._now = now
+        self._leases = Leases(now)
         self._running: dict[Follower, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -115,7 +117,8 @@ class Replicas:
             head = rows.get(divided.name)
             if (head.partitions if head else 1) != len(divided.parts):
                 await self._divide(divided)
-        alive = len({self._instance, *(row.instance for row in beats if not self._is_silent(row.beat_time))})
+        others = {row.instance for row in beats if not self._is_silent(row.instance, row.beat_time)}
+        alive = len({self._instance, *others})
         mine = {one for group in self._groups() for one in self._share_of(group, rows, alive)}
         for follower in mine - self._running.keys():
             self._running[follower] = asyncio.create_task(follower.run())
@@ -137,13 +140,13 @@ class Replicas:
 
     def _owner(self, follower: Follower, row: Row[Any] | None) -> str:
         """Who runs a follower, or is about to here; empty: nobody, or somebody who has died."""
-        if row is not None and row.owner not in ("", self._instance) and not self._is_silent(row.beat_time):
+        if row is not None and row.owner not in ("", self._instance) and not self._is_silent(row.name, row.beat_time):
             return str(row.owner)
         here = follower in self._running or (row is not None and row.owner == self._instance)
         return self._instance if here else ""
 
-    def _is_silent(self, beat: datetime) -> bool:
-        return self._now() - aware(beat) > timedelta(seconds=projecting.LEASE_SECONDS)
+    def _is_silent(self, whose: str, beat: datetime) -> bool:
+        return self._leases.has_ended(whose, aware(beat), projecting.LEASE_SECONDS)
 
     async def _end(self, followers: Collection[Follower]) -> None:
         """Ends some, each behind the batch that it is at."""

@@ -1,8 +1,10 @@
 """The embedded run, as far as it comes where it cannot start."""
 
 import asyncio
+import errno
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from libs.cli import embedded
+from libs.cli.child import ChildProcess
 from libs.cli.embedded import CannotStart, Embedded, make_key, running
 from libs.cli.issuer import Issuer
 from libs.cli.nats_server import NatsServer, new_passwords
@@ -140,3 +143,31 @@ def test_a_key_that_was_not_written_to_its_end_is_none(
     assert kept
     assert (tmp_path / file).read_bytes() == kept
     assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+
+
+class Unwritable(ChildProcess):
+    """Ends at once; the first time that it is to be started again, there is no room for what it writes before."""
+
+    starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.starts == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.spawn([sys.executable, "-c", "import time; time.sleep(60)" if self.starts == 3 else "pass"])
+
+
+async def test_what_cannot_be_started_now_is_started_later(tmp_path: Path) -> None:
+    """A full disk does not end the watch over everything."""
+    server, told = Unwritable(), list[str]()
+    server.log = tmp_path / "log"
+    server.start()
+    try:
+        async with in_background(Embedded(tmp_path, Settings(), {"server": server}).watch(told.append)):
+            async with asyncio.timeout(30):
+                while server.starts < 3:
+                    await asyncio.sleep(0.01)
+        assert "server cannot be started: No space left on device" in told
+        assert not server.ended()
+    finally:
+        server.stop()

@@ -293,6 +293,25 @@ async def test_a_second_instance_waits_until_the_owner_is_silent(world: World) -
             await until(lambda: two.state is State.RUNNING)
 
 
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+async def test_an_owner_whose_clock_was_ahead_is_missed_as_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, alive: bool
+) -> None:
+    """Its last sign of life lies hours ahead: once no other follows, it is dead; while they do, nobody takes over."""
+    monkeypatch.setattr(projecting, "LEASE_SECONDS", 2.0)
+    loop = asyncio.get_running_loop()
+    one, two = world.follower("one"), world.follower("two")
+    one._now = lambda: world.now() + timedelta(hours=5, seconds=loop.time())
+    assert await one.claim()
+    if not alive:
+        async with running(two):
+            await until(lambda: two.state is State.RUNNING)
+        return
+    async with running(one), running(two):
+        await asyncio.sleep(3)
+        assert (one.state, two.state) == (State.RUNNING, State.STANDBY)
+
+
 @pytest.mark.parametrize("poisoned", [False, True], ids=["together", "one by one"])
 async def test_nobody_takes_over_from_who_is_at_work(
     world: World, monkeypatch: pytest.MonkeyPatch, *, poisoned: bool

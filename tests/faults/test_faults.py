@@ -291,8 +291,8 @@ NEEDS_ROOT = pytest.mark.skipif(
 @NEEDS_ROOT
 @pytest.mark.timeout(600)
 def test_faults_of_a_cluster_break_no_promise() -> None:
-    """Three nodes with accounts: the table says nothing lost, doubled, out of order, wrong or stuck, and how hard."""
-    printed = _run("tests.faults", "--only", "any-of-them", "--kills", "100", "--seed", str(SEED))
+    """Three nodes with accounts, a power cut, and a leader that is cut off: nothing in the table that must not be."""
+    printed = _run("tests.faults", "--only", "any-of-them", "--kills", "100", "--seed", "12")
     (row,) = [line.split() for line in printed.splitlines() if line.startswith("any-of-them  ")]
     _, faults, _, acknowledged, *broken, _, _ = row
     assert faults == "2"
