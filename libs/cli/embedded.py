@@ -110,7 +110,9 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             system.settings = system.settings.model_copy(update={"nats_monitor_url": nats.monitor_url})
             system.servers["envoy"] = envoy = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
-                own = system.settings.model_copy(update={"nats_url": nats.url_of(name)})
+                own = system.settings.model_copy(
+                    update={"nats_url": nats.url_of(name), "metrics_address": metrics_address(system.settings, name)}
+                )
                 system.servers[name] = ServiceProcess(name, own, folder / "logs" / f"{name}.log")
             for name, server in system.servers.items():
                 if name != "nats-server":
@@ -144,6 +146,12 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
             "webhook_networks": "127.0.0.0/8,::1/128",
         }
     )
+
+
+def metrics_address(settings: Settings, service: str) -> str:
+    """Where a service tells its metrics: the first where the settings say, each other one a port further."""
+    host, _, port = settings.metrics_address.rpartition(":")
+    return f"{host}:{int(port) + SERVICES.index(service)}" if host else ""
 
 
 def _ending(status: int) -> str:
@@ -197,6 +205,8 @@ def _check_ports(settings: Settings) -> None:
     wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
     wanted["gateway_http_address"] = settings.gateway_http_address
     wanted["public_port"] = str(settings.public_port)
+    if settings.metrics_address:
+        wanted |= {"metrics_address": settings.metrics_address}
     taken = [
         f"{PREFIX}{setting.upper()}={value}"
         for setting, value in wanted.items()

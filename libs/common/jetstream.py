@@ -5,13 +5,11 @@ import base64
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from http.client import HTTPException
 from ssl import SSLContext
 from typing import Any, cast
-from urllib.request import urlopen
 from uuid import uuid4
 
 import nats
@@ -77,15 +75,11 @@ _Message = tuple[str, dict[str, str], bytes]
 """Subject, headers and payload."""
 
 
-class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
-    """The server or a stream is not set up as the code demands; starting would risk acknowledged events."""
-
-
 async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`."""
 
     async def on_error(error: Exception) -> None:
-        if _is_refusal(error):
+        if is_refusal(error):
             logger.error("nats_refused", user=name, error=str(error), see="deploy/nats/accounts.conf")
         else:
             logger.warning("nats_error", error=str(error) or type(error).__name__)
@@ -118,7 +112,7 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     return client
 
 
-def _is_refusal(error: Exception | None) -> bool:
+def is_refusal(error: Exception | None) -> bool:
     """Whether nats-server has said that this user may not do something. It has no code for that."""
     said = str(error).lower()
     return "permissions violation" in said or "authorization violation" in said
@@ -127,7 +121,7 @@ def _is_refusal(error: Exception | None) -> bool:
 async def create_streams(client: Client, replicas: int) -> None:
     """Creates the streams that are missing. For set-up jobs only: services never change streams."""
     for name in STREAMS:
-        answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
+        answer = await ask(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
         if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
@@ -144,59 +138,13 @@ async def create_consumer(client: Client, name: str, subject: str) -> None:
         "ack_policy": "explicit",
         "filter_subject": subject,
     }
-    answer = await _request(
+    answer = await ask(
         client,
         f"$JS.API.CONSUMER.CREATE.{EVENTS}.{name}.{subject}",
         {"stream_name": EVENTS, "config": config, "action": "create"},
     )
     if "error" in answer:
         raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
-
-
-def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:
-    try:
-        with urlopen(f"{monitor_url}/varz", timeout=5, context=tls) as answer:  # noqa: S310 - the address is the operator's setting
-            varz: dict[str, Any] = json.load(answer)
-            return varz
-    except HTTPException as broken:
-        raise OSError(f"the answer of {monitor_url} broke off") from broken
-
-
-async def check_configuration(
-    client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None, streams: Iterable[str] = STREAMS
-) -> None:
-    """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
-
-    It is raised, too, when the user may not even ask. `monitor_url` is where the server's monitoring tells how it is
-    configured. Raises OSError when it does not answer, NoAnswer or NoResponders when the streams do not, the latter
-    also while the server has yet to open its store.
-    """
-    varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
-    config = varz.get("jetstream", {}).get("config")
-    if config is None:  # monitoring begins before; a server without a store would not answer for streams either
-        raise NoResponders
-    problems = [] if config.get("sync_always") else ["the server does not sync every write (sync_interval: always)"]
-    version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
-    if version < (2, 15, 1):
-        problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    for name in streams:
-        try:
-            answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
-        except NoAnswer:
-            if _is_refusal(client.last_error):
-                raise WrongConfiguration(f"{client.last_error}; see deploy/nats/accounts.conf") from None
-            raise
-        if "error" in answer:
-            problems.append(f"stream {name}: {answer['error']['description']}")
-            continue
-        found, defaults = answer["config"], {"allow_rollup_hdrs": False, "sealed": False, "no_ack": False, "max_age": 0}
-        for key, wanted in stream_configuration(name, replicas).items():
-            if found.get(key, defaults.get(key)) != wanted:
-                problems.append(f"stream {name}: {key} is {found.get(key)!r}, must be {wanted!r}")
-        unwanted = ("mirror", "sources", "republish", "subject_transform", "allow_msg_ttl", "persist_mode")
-        problems += [f"stream {name}: {key} must not be set" for key in unwanted if found.get(key)]
-    if problems:
-        raise WrongConfiguration("; ".join(problems))
 
 
 class JetStreamStream:
@@ -328,7 +276,7 @@ class JetStreamStream:
         return StreamState(first=state["first_seq"], last=state["last_seq"], created=created)
 
     async def _api(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
-        return await _request(self._client, f"$JS.API.{method}", request, self._answer_seconds)
+        return await ask(self._client, f"$JS.API.{method}", request, self._answer_seconds)
 
     async def _direct_get(self, request: dict[str, Any]) -> tuple[list[Stored], int]:
         """One page of a batched direct get, and how many entries wait behind it."""
@@ -442,9 +390,8 @@ def _stored_at_leader(message: dict[str, Any]) -> Stored:
     return Stored(message["seq"], message["subject"], base64.b64decode(message["data"]), event_id)
 
 
-async def _request(
-    client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS
-) -> dict[str, Any]:
+async def ask(client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Asks JetStream's API; its answer may be an error. Raises NoAnswer and NoResponders."""
     try:
         async with asyncio.timeout(seconds):
             # Without a timeout of its own, for which it would use asyncio.wait_for: before Python 3.12, that swallows a

@@ -41,7 +41,8 @@ from libs.common.database import aware, insert_new, writing
 from libs.common.envelope import UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
-from libs.common.reading import BATCH, Heard, Reading
+from libs.common.metrics import FOLLOWED
+from libs.common.reading import BATCH, Heard, Listener, Reading
 from libs.common.streams import (
     LOG_RESTRICTED,
     LOG_TROUBLES,
@@ -100,6 +101,9 @@ REST_SECONDS = 0.05
 it, so it shows in no read that asks for one."""
 LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
+
+PARTITION = "0"
+"""Of a follower that shares its events with no other."""
 
 RETRY = (*DATABASE_TROUBLES, *LOG_TROUBLES, Unavailable, Conflict)
 """Troubles of the moment: the same batch is tried again. Everything else is the event's own fault."""
@@ -240,6 +244,7 @@ class Follower:
         """Whether a rebuild is under way here."""
         reading.add(handler.subjects)
         self._reading = reading
+        self._feed: Listener[Recorded] | None = None
         self._instance = instance
         self._now = now
         self._pause = pause
@@ -329,20 +334,28 @@ class Follower:
                 if table.info.get("delivery"):
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
-        lag, oldest = await self._behind(row.position if row else 0)
+        lag, lag_seconds = await self._behind(row.position if row else 0)
         return Standing(
             name=self.handler.name,
             state=self.state,
             position=row.position if row else 0,
             end=end,
             lag=lag,
-            lag_seconds=max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0,
+            lag_seconds=lag_seconds,
             parked=parked or 0,
             moved=row.moved_time if row else None,
             error=self.error,
             deadlines=deadlines,
             next_deadline=next_deadline,
         )
+
+    async def lag(self, position: int) -> tuple[int, float]:
+        """How many of its events in the log lie behind a position, and the age of the oldest of them in seconds.
+
+        Where it runs and nothing waits, this asks nobody. Raises as the log does.
+        """
+        level = self._feed is not None and self._feed.level and not self.stepping.locked()
+        return (0, 0.0) if level and self.state is State.RUNNING else await self._behind(position)
 
     async def parked(self) -> list[ParkedAggregate]:
         """Parked aggregates, the longest parked first."""
@@ -435,6 +448,7 @@ class Follower:
 
     async def _follow(self) -> None:
         async with self._reading.feed(self.handler.subjects, self.position) as feed:
+            self._feed = feed
             while True:
                 arrived = await feed.next(BATCH, wait_seconds=LEASE_SECONDS / 4)
                 async with self.stepping:
@@ -476,6 +490,7 @@ class Follower:
             parkings = await self._one_by_one(events, last, parkings)
         self.poisoned |= {parking.subject for parking in parkings}
         await self.moved_to(last)
+        FOLLOWED.labels(self.name, PARTITION).inc(len(entries))
 
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
@@ -615,16 +630,16 @@ class Follower:
         """The position of the last event in the log that concerns this follower."""
         return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
 
-    async def _behind(self, position: int) -> tuple[int, datetime | None]:
-        """How many events in the log that concern this follower lie behind a position, and when the first came."""
+    async def _behind(self, position: int) -> tuple[int, float]:
         if await self.last_relevant() <= position:  # a feed would wait for more
-            return 0, None
+            return 0, 0.0
         async with self.stream.feed(self.handler.subjects, position) as feed:
             first = await feed.next(1, wait_seconds=0.5)
             oldest = None
             with suppress(DecodeError):  # bytes that are no event have no time
                 oldest = Envelope.FromString(first[0].payload).time.ToDatetime(UTC) if first else None
-            return len(first) + feed.pending, oldest
+            age = max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0
+            return len(first) + feed.pending, age
 
     async def _release(self) -> None:
         """Lets another instance take over at once."""

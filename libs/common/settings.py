@@ -46,9 +46,9 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
         raise ValueError("must be networks with commas between them, such as 10.1.0.0/16,fd00::/8") from None
 
 
-Address = Annotated[
-    str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
-]
+ADDRESS = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
+Address = Annotated[str, _written(ADDRESS, "must be host:port, such as 127.0.0.1:7101")]
+OptionalAddress = Annotated[str, _written(rf"({ADDRESS})?", "must be host:port, such as 127.0.0.1:9090, or be empty")]
 DatabaseUrl = Annotated[
     str,
     _written(
@@ -172,6 +172,10 @@ class Settings(BaseSettings):
     webhook_http: bool = Field(default=False, description="webhooks may go to http://, too: for development")
     webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
         default="", description="internal networks to which webhooks may go, such as 10.1.0.0/16,fd00::/8"
+    )
+
+    metrics_address: OptionalAddress = Field(
+        default="", description="where Prometheus reads /metrics, in plain HTTP; empty: nowhere"
     )
 
     shutdown_grace_seconds: float = Field(

@@ -10,9 +10,8 @@ from nats.aio.client import Client
 
 from libs.cli.nats_server import NatsServer
 from libs.common import jetstream
+from libs.common.inspecting import WrongConfiguration, check_configuration
 from libs.common.jetstream import (
-    WrongConfiguration,
-    check_configuration,
     connect,
     create_streams,
     stream_configuration,
@@ -47,7 +46,7 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
     """A connection to it, with the streams gone; each test makes those that it needs."""
     client = await connect(server.url, "test")
     for name in STREAMS:
-        await jetstream._request(client, f"$JS.API.STREAM.DELETE.{name}", {})
+        await jetstream.ask(client, f"$JS.API.STREAM.DELETE.{name}", {})
     yield client
     await client.close()
 
@@ -55,7 +54,7 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
 async def make(client: Client, name: str = LOG, **differences: Any) -> None:
     """Creates a stream that differs from the right one so."""
     configuration = stream_configuration(name, 1) | differences
-    answer = await jetstream._request(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+    answer = await jetstream.ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
     assert "error" not in answer, answer
 
 
@@ -175,7 +174,7 @@ async def test_a_stream_altered_while_it_runs_is_refused_at_the_next_start(clien
     """An update that `deny_delete` does not prevent is found, too."""
     await create_streams(client, 1)
     altered = stream_configuration(LOG, 1) | {"max_msgs_per_subject": 1}
-    answer = await jetstream._request(client, f"$JS.API.STREAM.UPDATE.{LOG}", altered)
+    answer = await jetstream.ask(client, f"$JS.API.STREAM.UPDATE.{LOG}", altered)
     assert "error" not in answer
     assert await problems(client, server) == ["stream LOG: max_msgs_per_subject is 1, must be -1"]
 
