@@ -388,6 +388,20 @@ async def test_a_crash_after_the_command_gives_it_again(alarm: Alarm) -> None:
     assert await alarm.left() == {}
 
 
+async def test_overdue_are_those_that_have_come(alarm: Alarm) -> None:
+    """Deadlines count from their time on, by how late the oldest is, until their command was given."""
+    clock = alarm.clock()
+    await alarm.set("a", minutes(1))
+    await alarm.set("b", minutes(2))
+    await alarm.set("elsewhere", EPOCH, kind="of another clock")
+    alarm.world.time = EPOCH
+    assert await clock.overdue() == {"ring": (0, 0.0)}
+    alarm.world.time = minutes(3)
+    assert await clock.overdue() == {"ring": (2, 120.0)}
+    await clock.tick()
+    assert await clock.overdue() == {"ring": (0, 0.0)}
+
+
 async def test_deadlines_of_a_kind_that_is_named_earlier_come_first(alarm: Alarm) -> None:
     """Whichever of them was set for an earlier time; those given together come behind."""
     heard: list[str] = []
