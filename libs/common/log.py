@@ -74,6 +74,10 @@ class EventLog:
         self._free = batches
         self._queue: deque[_Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        # There from the beginning, so that the first one shows as a change.
+        APPEND_FAILURES.labels(stream.name)
+        for cause in ("rejected", "silent", "absent"):
+            APPEND_RETRIES.labels(stream.name, cause)
 
     async def append(self, append: Append) -> int:
         """Appends and answers the position of the last event.

@@ -105,6 +105,8 @@ class Clock:
         self._commands = commands
         self._together = together or {}
         self._kinds = [*commands, *self._together]
+        for kind in self._kinds:
+            DEADLINES.labels(kind, "failed")  # there from the beginning, so that the first one shows as a change
         # Made once: making it costs more than running it.
         come = (table.c.due_time <= bindparam("now")) & table.c.kind.in_(self._kinds)
         self._come = select(table).where(come).order_by(table.c.due_time).limit(100)

@@ -51,6 +51,11 @@ class Scrape:
         """All samples."""
         return [sample for family in text_string_to_metric_families(self.text) for sample in family.samples]
 
+    @property
+    def names(self) -> set[str]:
+        """Of metrics, those among them that nothing was counted of."""
+        return {line.split()[2] for line in self.text.splitlines() if line.startswith("# TYPE ")}
+
     def values(self, name: str, **labels: str) -> list[float]:
         """The values of a metric's samples with some labels."""
         return [
