@@ -88,7 +88,7 @@ async def measure_followers(
 ) -> None:
     """How far the followers are that this process runs, what is parked, and which deadlines are overdue.
 
-    It asks the log only of those who are behind; of those whom another process runs, nothing.
+    It asks the log only of those who are behind; of those whom another process owns, nothing.
     """
     rows = await known(_rows(engine))
     text = "Whether the database of read models answers: 1 or 0."
@@ -97,10 +97,10 @@ async def measure_followers(
         add_state(gauges, follower.name, follower.state)
     if rows is None:
         return
-    positions, parked = rows
+    positions, owners, parked = rows
     for follower in followers:
         add_parked(gauges, follower.name, parked.get(follower.name, 0))
-    here = [follower for follower in followers if follower.state is not State.STANDBY]
+    here = [one for one in followers if one.state is State.STOPPED or owners.get(one.name) == one.instance]
     lags = await asyncio.gather(*(known(one.lag(positions.get(one.name, 0))) for one in here))
     for follower, lag in zip(here, lags, strict=True):
         if lag is not None:
@@ -140,13 +140,11 @@ def _add_overdue(gauges: Gauges, clock: Clock, overdue: Mapping[str, tuple[int, 
         gauges.add("stepladder_deadlines_overdue_seconds", text, seconds, **labels)
 
 
-async def _rows(engine: AsyncEngine) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Positions of followers by name, and how many events each has parked."""
+async def _rows(engine: AsyncEngine) -> tuple[Mapping[str, int], Mapping[str, str], Mapping[str, int]]:
+    """By follower, its position, the instance that owns it, and how many events it has parked."""
     async with engine.connect() as connection:
-        positions = (await connection.execute(select(FOLLOWERS.c.name, FOLLOWERS.c.position))).all()
-        parked = (
-            await connection.execute(
-                select(PARKED.c.follower, func.count().label("events")).group_by(PARKED.c.follower)
-            )
-        ).all()
-    return {row.name: row.position for row in positions}, {row.follower: row.events for row in parked}
+        columns = FOLLOWERS.c
+        rows = (await connection.execute(select(columns.name, columns.position, columns.owner))).all()
+        count = select(PARKED.c.follower, func.count().label("events")).group_by(PARKED.c.follower)
+        parked = {row.follower: row.events for row in await connection.execute(count)}
+    return {row.name: row.position for row in rows}, {row.name: row.owner for row in rows}, parked

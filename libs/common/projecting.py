@@ -245,7 +245,7 @@ class Follower:
         reading.add(handler.subjects)
         self._reading = reading
         self._feed: Listener[Recorded] | None = None
-        self._instance = instance
+        self.instance = instance
         self._now = now
         self._pause = pause
         self._moved = asyncio.Condition()
@@ -417,14 +417,14 @@ class Follower:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
         silent = self._now() - aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
-        if row.owner not in ("", self._instance) and not silent:
+        if row.owner not in ("", self.instance) and not silent:
             return False
         async with writing(self.engine) as transaction:
             epoch = row.epoch + 1
             claimed = await transaction.execute(
                 update(FOLLOWERS)
                 .where(mine, FOLLOWERS.c.epoch == row.epoch)
-                .values(epoch=epoch, owner=self._instance, beat_time=self._now())
+                .values(epoch=epoch, owner=self.instance, beat_time=self._now())
             )
             if claimed.rowcount != 1:
                 return False

@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Table
 
 from libs.common.metrics import Gauges
-from libs.common.observing import add_lag, add_parked, add_state, known
+from libs.common.observing import add_lag, add_state, known
 from services.gateway.deliveries import Deliveries
 from services.gateway.relay import Relay
 
 
 async def measure_relay(relay: Relay, gauges: Gauges) -> None:
-    """The relay as one follower more. Each process has one at work, and they are all as far."""
+    """The relay as one follower more, that parks nothing. Each process has one at work, and they are all as far."""
     add_state(gauges, relay.name, relay.state)
-    add_parked(gauges, relay.name, len(await relay.parked()))
     if (standing := await known(relay.standing())) is not None:
         add_lag(gauges, relay.name, standing.lag, standing.lag_seconds)
 

@@ -1,15 +1,19 @@
 """What is measured of followers and deadlines, on both kinds of database."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.errors import Unavailable
+from libs.common.eventsourcing import Recorded
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.metrics import REGISTRY, Gauges
 from libs.common.observing import measure_followers
-from libs.common.projecting import Follower
+from libs.common.projecting import Follower, State
 from libs.common.streams import Append, Entry
 from services.performance.team import TEAM
 from tests.common.test_commands import Rivalled, by, create, process, rename
@@ -77,6 +81,22 @@ async def test_who_waits_for_the_owner_tells_no_lag(world: World) -> None:
             found = await measured(world, other)
     assert f"{LAG}events" not in found
     assert found["stepladder_follower_parked_events"] == 1
+
+
+async def test_who_is_in_trouble_is_behind(world: World) -> None:
+    """An owner that tries the same batch again and again tells how far it is behind."""
+    async with running(world.follower()) as follower:
+        await follower.wait_for(await world.write(("a", "A")), 5)
+        follower.handler.apply = trouble  # type: ignore[method-assign] # as a database that is away has it
+        await world.write(("b", "B"))
+        world.time += timedelta(seconds=5)
+        await until(lambda: follower.state is State.STANDBY)
+        found = await measured(world, follower)
+    assert (found[f"{LAG}events"], found[f"{LAG}seconds"]) == (1, 5)
+
+
+async def trouble(rows: AsyncConnection, events: Sequence[Recorded]) -> None:  # noqa: ARG001 - as handlers have it
+    raise OperationalError("a statement", None, Exception("the database is away"))
 
 
 async def test_a_log_that_is_away_makes_no_lag(world: World) -> None:
