@@ -6,7 +6,7 @@ import sys
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -20,6 +20,7 @@ from libs.common.eventsourcing import Aggregate, Context, Kind, Recorded
 from libs.common.log import EventLog, StaleExpectation
 from libs.common.metrics import COMMANDS, CONFLICTS
 from libs.common.streams import Append, Stored, stream_of
+from libs.common.telemetry import continuing, inner_span
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 
 S = TypeVar("S")
@@ -153,6 +154,13 @@ class Commands:
         jobs = {aggregate.subject(aggregate_id): command for aggregate_id, command in commands}
         if len(jobs) != len(commands):
             raise ValueError("an aggregate is named twice")
+        with inner_span(f"command {aggregate.name}", context.traceparent):
+            context = replace(context, traceparent=continuing(context.traceparent)) if context.traceparent else context
+            return await self._handle_all(aggregate, jobs, context, by_content=by_content)
+
+    async def _handle_all(
+        self, aggregate: Aggregate[S], jobs: Mapping[str, Message], context: Context, *, by_content: bool
+    ) -> list[Handled[S] | Refused]:
         outcomes: dict[str, Handled[S] | Refused] = {}
         ids = identities(jobs, context, by_content)
         async with self._locked(sorted(jobs)):

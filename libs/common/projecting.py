@@ -6,7 +6,7 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
-from opentelemetry.trace import SpanKind
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -51,7 +50,7 @@ from libs.common.streams import (
     StreamState,
     stream_of,
 )
-from libs.common.telemetry import remote_span
+from libs.common.telemetry import batch_span
 from stepladder.common.v1.envelope_pb2 import Envelope
 
 logger = structlog.get_logger()
@@ -467,14 +466,8 @@ class Follower:
     async def _step(self, entries: Sequence[Heard[Recorded]]) -> None:
         events, parkings = sort(entries, set(self.poisoned))
         last = entries[-1].position
-        traceparent = next((event.envelope.traceparent for event in events if event.envelope.traceparent), "")
         try:
-            # Of a batch, the first traced command shows in its trace what follows from it.
-            with (
-                remote_span(f"follow {self.handler.name}", traceparent, SpanKind.CONSUMER)
-                if traceparent
-                else nullcontext()
-            ):
+            with batch_span(f"follow {self.handler.name}", (event.envelope.traceparent for event in events)):
                 await self.act(events)
                 async with writing(self.engine) as transaction:
                     await self.move(transaction, last)

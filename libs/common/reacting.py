@@ -13,6 +13,7 @@ from libs.common.errors import NotKnown, Refused
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.metrics import DEADLINES
 from libs.common.projecting import RETRY, Follower, State
+from libs.common.telemetry import continuing
 
 logger = structlog.get_logger()
 
@@ -58,7 +59,7 @@ def reaction(policy: str, event: Recorded, now: datetime, today: date) -> Contex
         actor=f"policy:{policy}",
         request_id=f"{policy}:{envelope.event_id}",
         cause=envelope.event_id,
-        traceparent=envelope.traceparent,
+        traceparent=continuing(envelope.traceparent),
     )
 
 

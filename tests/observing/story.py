@@ -50,9 +50,10 @@ IDS = (TEAM, LEAD, AGENT, HR, WEBHOOK)
 
 @dataclass(frozen=True)
 class Story:
-    """What came of it. `trace_id` is of the facts that led to the plan."""
+    """What came of it. The trace is one of a caller's, of some of its calls."""
 
     trace_id: str
+    span_id: str
     plan_id: str
 
 
@@ -61,10 +62,12 @@ async def tell(observed: Observed) -> Story:
     settings = observed.system.settings
     issuer = Issuer.of(observed.system.folder, settings)
     async with connect(f"127.0.0.1:{settings.public_port}", issuer.system("observing")) as channel:
+        trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+        traced = (*bearer(issuer.system("observing")), ("traceparent", f"00-{trace_id}-{span_id}-01"))
         await _found(channel)
+        appoint = AppointTeamLeadRequest(team_id=TEAM, lead_id=LEAD, effective_date="2019-01-01")
+        await DirectoryServiceStub(channel).AppointTeamLead(appoint, metadata=traced)
         await _fail_a_webhook(channel)
-        trace_id = secrets.token_hex(16)
-        traced = (*bearer(issuer.system("observing")), ("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01"))
         reading = Reading(kpi_id=KPI, numerators=[50], denominators=[100])
         fact = Fact(employee_id=AGENT, date="2020-01-10", source="calls", readings=[reading])
         await FactsServiceStub(channel).RecordFacts(RecordFactsRequest(facts=[fact]), metadata=traced)
@@ -80,7 +83,7 @@ async def tell(observed: Observed) -> Story:
         operators = OperationsServiceStub(channel)
         await operators.ListFollowers(ListFollowersRequest(service="-"), metadata=traced)
         await _refused(channel, issuer)
-    return Story(trace_id, plan_id)
+    return Story(trace_id, span_id, plan_id)
 
 
 async def _found(channel: aio.Channel) -> None:
@@ -98,8 +101,6 @@ async def _found(channel: aio.Channel) -> None:
             position_since="2019-01-01",
         )
         await directory.HireEmployee(HireEmployeeRequest(employee=person))
-    appoint = AppointTeamLeadRequest(team_id=TEAM, lead_id=LEAD, effective_date="2019-01-01")
-    await directory.AppointTeamLead(appoint)
     kpi = Kpi(
         kpi_id=KPI,
         display_name=f"KPI {MARK}",
