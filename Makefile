@@ -5,8 +5,10 @@ PYTHON ?= python3
 CALLS ?=
 DAYS_AHEAD ?=
 PAPERS ?=
+FACTS ?=
+EMPLOYEES ?=
 
-.PHONY: help up test check proto lock bench faults year bank cycle clean
+.PHONY: help up test check proto lock bench faults year bank cycle capacity clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -43,6 +45,9 @@ bank: $(VENV)/dev ## two weeks of a bank's calls: every plan and PIP to its end;
 
 cycle: $(VENV)/dev ## a promotion cycle: 200 candidates for 12 posts, from the clock that opens it to the end of the trials; lists, letters and files go to PAPERS=<folder>
 	$(BIN)/python -m tests.cycle $(if $(PAPERS),--papers "$(PAPERS)")
+
+capacity: $(VENV)/dev ## what a log of a million facts takes on disk and in memory; FACTS=<n> and EMPLOYEES=<n> say how many
+	$(BIN)/python -m tests.capacity $(if $(FACTS),--facts $(FACTS)) $(if $(EMPLOYEES),--employees $(EMPLOYEES))
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ from libs.common.settings import EMBEDDED, PREFIX, Settings
 
 SERVICES = ("performance", "coaching", "promotion", "gateway")
 DATABASES = (*SERVICES, "keys")
+
+BACKUP_URL = "backup-url"
+"""File of the folder: where the log of the system that runs on it can be read for a backup."""
 
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -89,10 +92,7 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
     """
     if settings.tls_certificate:
         raise CannotStart(f"this runs on one machine, in plain text: unset the variables {PREFIX}TLS_*")
-    folder = folder.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's data
-    for part in ("logs", "nats"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    folder = _made(folder)
     with _only_one(folder):
         _check_ports(settings)
         make_key(folder / "kek")
@@ -107,6 +107,9 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             client = await connect(nats.url_of("setup"), "setup")
             await create_streams(client, replicas=1)
             await client.close()
+            backup_url = folder / BACKUP_URL
+            backup_url.touch(mode=0o600)
+            backup_url.write_text(nats.url_of("backup"))
             system.settings = system.settings.model_copy(update={"nats_monitor_url": nats.monitor_url})
             system.servers["envoy"] = envoy = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
@@ -121,7 +124,43 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             await asyncio.to_thread(envoy.wait_ready)
             yield system
         finally:
+            (folder / BACKUP_URL).unlink(missing_ok=True)
             await _stop(system)
+
+
+def to_back_up(folder: Path, settings: Settings) -> Settings:
+    """Settings for a backup of the system that runs on a folder. Raises CannotStart where none has."""
+    try:
+        url = (folder / BACKUP_URL).read_text()
+    except FileNotFoundError:
+        raise CannotStart(
+            f"nothing runs on {folder}: start it, name another by --data, or set {PREFIX}NATS_URL"
+        ) from None
+    return stored_in(folder.absolute(), settings).model_copy(update={"nats_url": url})
+
+
+@asynccontextmanager
+async def log_alone(folder: Path, settings: Settings) -> AsyncIterator[Settings]:
+    """Runs nats-server on a folder with databases of this version, and nothing else; yields settings to restore it."""
+    folder = _made(folder)
+    with _only_one(folder):
+        nats = NatsServer(folder / "nats", passwords=new_passwords())
+        nats.start()
+        try:
+            stored = stored_in(folder, settings)
+            await migrate_all(stored)
+            await asyncio.to_thread(nats.wait_ready)
+            yield stored.model_copy(update={"nats_url": nats.url_of("restore"), "nats_monitor_url": nats.monitor_url})
+        finally:
+            await asyncio.to_thread(nats.stop)
+
+
+def _made(folder: Path) -> Path:
+    folder = folder.absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's data
+    for part in ("logs", "nats"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _move_streams(store: Path) -> None:
@@ -165,9 +204,9 @@ async def _stop(system: Embedded) -> None:
     await asyncio.to_thread(system.servers["nats-server"].stop)
 
 
-async def migrate_all(settings: Settings) -> None:
-    """Brings every database to this version."""
-    for name in DATABASES:
+async def migrate_all(settings: Settings, names: Iterable[str] = DATABASES) -> None:
+    """Brings databases to this version."""
+    for name in names:
         engine = open_database(settings.keys_url if name == "keys" else settings.database_for(name))
         await migrate(engine, name)
         await engine.dispose()

@@ -107,7 +107,9 @@ def _taking_calls(settings: Settings) -> dict[str, object]:
     """How callers are heard: they show tokens, and no certificates."""
     if not settings.tls_certificate:
         return _transport("raw_buffer.v3.RawBuffer", {})
-    common = {**_showing(settings), "alpn_protocols": ["h2", "http/1.1"]}
+    certificate = settings.public_certificate or settings.tls_certificate
+    shown = _showing(certificate, settings.public_key or settings.tls_key)
+    common = {**shown, "alpn_protocols": ["h2", "http/1.1"]}
     return _transport("tls.v3.DownstreamTlsContext", {"common_tls_context": common})
 
 
@@ -116,14 +118,15 @@ def _calling(address: str, settings: Settings) -> dict[str, object]:
     if not settings.tls_certificate:
         return _transport("raw_buffer.v3.RawBuffer", {})
     host = str(_socket(address)["address"])
-    common = {**_showing(settings), **_trusting(host, settings.tls_authority), "alpn_protocols": ["h2"]}
+    shown = _showing(settings.tls_certificate, settings.tls_key)
+    common = {**shown, **_trusting(host, settings.tls_authority), "alpn_protocols": ["h2"]}
     return _transport(
         "tls.v3.UpstreamTlsContext", {"common_tls_context": common, **({} if _is_ip(host) else {"sni": host})}
     )
 
 
-def _showing(settings: Settings) -> dict[str, object]:
-    files = {"certificate_chain": settings.tls_certificate, "private_key": settings.tls_key}
+def _showing(certificate: str, key: str) -> dict[str, object]:
+    files = {"certificate_chain": certificate, "private_key": key}
     return {"tls_certificates": [{name: {"filename": file} for name, file in files.items()}]}
 
 

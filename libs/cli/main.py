@@ -10,16 +10,17 @@ import click
 import structlog
 from grpc import StatusCode, aio
 
-from libs.cli import calling, operating, roster_importing, starting, table_importing
+from libs.cli import calling, operating, recovering, roster_importing, starting, table_importing
 from libs.cli.calling import WrongCall
 from libs.cli.credentials import NoToken, issuer_of, person_token, system_token
-from libs.cli.embedded import CannotStart
+from libs.cli.embedded import CannotStart, log_alone, migrate_all, to_back_up
 from libs.cli.envoy import envoy_configuration
 from libs.cli.importing import ImportFailed
 from libs.cli.mapping import WrongFile
 from libs.common.access import ROLES
+from libs.common.errors import Refused
 from libs.common.rpc import answered
-from libs.common.settings import PREFIX, load_settings
+from libs.common.settings import PREFIX, Settings, load_settings
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ FOLDER = click.option(
     default=Path(".stepladder"),
     show_default=True,
     help="Where `stepladder up` stores everything, its issuer of tokens too.",
+)
+KEYS = click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder of their own for the keys of what is personal in the log.",
 )
 CENTRE = click.option(
     "--centre",
@@ -43,8 +49,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's work; what a person can do something about ends it with one sentence and status 1."""
     try:
         return asyncio.run(work)
-    except (CannotStart, WrongFile, ImportFailed, WrongCall) as problem:
+    except (CannotStart, WrongFile, ImportFailed, WrongCall, Refused) as problem:
         raise click.ClickException(str(problem)) from None
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        raise click.ClickException(f"{error.strerror}: {error.filename or 'while writing'}") from None
     except aio.AioRpcError as error:
         if answered(error) is None and error.code() is StatusCode.UNAVAILABLE:
             raise click.ClickException(
@@ -276,9 +286,62 @@ def envoy(host: str) -> None:
 
 
 @main.command()
-def migrate() -> None:
-    """Bring the databases and the log's streams of an installation to this version; safe to repeat."""
-    run(operating.set_up())
+@click.argument("backup", type=click.Path(path_type=Path, file_okay=False))
+@KEYS
+@FOLDER
+def backup(backup: Path, keys: Path | None, folder: Path) -> None:
+    """Back up the log into the new folder BACKUP, as of one moment, while everything goes on.
+
+    What runs on --data, or with STEPLADDER_NATS_URL (of the user `backup`) an installation. Ends with a line of JSON.
+
+    Exit status: 0, or 1 when there is no backup, or it says that the log contradicts itself.
+    """
+    sys.exit(run(_back_up(backup, keys, folder)))
+
+
+async def _back_up(backup: Path, keys: Path | None, folder: Path) -> int:
+    settings = load_settings()
+    own = settings if _is_installation(settings) else to_back_up(folder, settings)
+    return await recovering.back_up(backup, keys, own)
+
+
+@main.command()
+@click.argument("backup", type=click.Path(path_type=Path, file_okay=False))
+@KEYS
+@FOLDER
+def restore(backup: Path, keys: Path | None, folder: Path) -> None:
+    """Put the BACKUP of a log into an empty place, and compare every event.
+
+    Into a new folder --data for `stepladder up`, or with STEPLADDER_NATS_URL (of the user `restore`) into an
+    installation whose services do not run. The key that wraps the others (`kek`) has to be there. One that was cut
+    short goes on when it is started again; before it has ended, no service starts.
+    """
+    run(_restore(backup, keys, folder))
+
+
+async def _restore(backup: Path, keys: Path | None, folder: Path) -> None:
+    settings = load_settings()
+    if _is_installation(settings):
+        await migrate_all(settings)
+        await recovering.restore(backup, keys, settings)
+    else:
+        async with log_alone(folder, settings) as own:
+            await recovering.restore(backup, keys, own)
+
+
+def _is_installation(settings: Settings) -> bool:
+    """Whether the settings name a log; otherwise it is that of `stepladder up`."""
+    return "nats_url" in settings.model_fields_set
+
+
+@main.command()
+@click.argument("parts", nargs=-1, type=click.Choice(operating.PARTS))
+def migrate(parts: tuple[str, ...]) -> None:
+    """Bring the databases and the log's streams of an installation to this version; safe to repeat.
+
+    With PARTS only those: each needs its own address and password only.
+    """
+    run(operating.set_up(parts or operating.PARTS))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from urllib.request import urlopen
 from libs.cli.child import ChildProcess
 
 _ACCOUNTS = Path(__file__).parents[2] / "deploy" / "nats" / "accounts.conf"
-USERS = ("performance", "coaching", "promotion", "gateway", "setup")
-"""Those of accounts.conf: the services, and who sets up."""
+USERS = ("performance", "coaching", "promotion", "gateway", "setup", "backup", "restore")
+"""Those of accounts.conf: the services, and who sets up, backs up and restores."""
 
 
 def new_passwords() -> Mapping[str, str]:

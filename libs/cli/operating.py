@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Template
@@ -11,12 +11,12 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
-from libs.cli.embedded import CannotStart, migrate_all
+from libs.cli.embedded import DATABASES, CannotStart, migrate_all
 from libs.cli.nats_server import USERS
 from libs.cli.progress import progress
 from libs.common.eventsourcing import is_id
 from libs.common.jetstream import connect as connect_log
-from libs.common.jetstream import create_consumer, create_streams
+from libs.common.jetstream import create_consumer, create_streams, is_refusal
 from libs.common.operations import troubles
 from libs.common.settings import PREFIX, Settings, load_settings
 from libs.common.streams import EVENTS, STREAMS, NoAnswer, NoResponders, Rejected
@@ -28,8 +28,12 @@ from stepladder_client import connect
 _ID = r"[a-z0-9][a-z0-9-]{0,39}"
 _ACCOUNT = Path(__file__).parents[2] / "deploy" / "nats" / "subscriber.conf"
 
+STREAMS_PART = "streams"
+PARTS = (*DATABASES, STREAMS_PART)
+"""What an installation is made of, as `stepladder migrate` names it."""
+
 LOG_SECONDS = 60.0
-"""How long a set-up waits for the log to come up."""
+"""How long a command waits for the log to come up."""
 
 
 @asynccontextmanager
@@ -123,7 +127,7 @@ async def add_subscriber(name: str, team: str) -> None:
     if team and not is_id(team):
         raise CannotStart(f"{team} is no team's id")
     subject = f"{STREAMS[EVENTS]}.*.*.*.{team}.*" if team else f"{STREAMS[EVENTS]}.>"
-    async with _log(load_settings()) as client:
+    async with log_as("setup", load_settings()) as client:
         try:
             await create_consumer(client, name, subject)
         except Rejected as refused:
@@ -138,25 +142,36 @@ def subscriber_account(name: str) -> str:
 
 
 @asynccontextmanager
-async def _log(settings: Settings) -> AsyncIterator[Client]:
-    """A connection to the log, for a set-up."""
+async def log_as(user: str, settings: Settings) -> AsyncIterator[Client]:
+    """A connection to the log as one of its users. Raises CannotStart where that is not possible, or ends."""
+    address = settings.nats_url.rpartition("@")[2]  # in front of it may stand a password
+    client: Client | None = None
     try:
         async with asyncio.timeout(LOG_SECONDS):
-            client = await connect_log(settings.nats_url, "setup", client_context(settings))
-            yield client
-            await client.close()
+            client = await connect_log(settings.nats_url, user, client_context(settings))
+        yield client
     except (TimeoutError, NoAnswer, NoResponders):
-        address = settings.nats_url.rpartition("@")[2]  # in front of it may stand a password
+        if client and is_refusal(client.last_error):
+            raise CannotStart(
+                f"nats-server at {address} refuses it: {PREFIX}NATS_URL must be that of its user {user}"
+                f" ({client.last_error}; see deploy/nats/accounts.conf)"
+            ) from None
         raise CannotStart(
             f"no nats-server with JetStream answers at {address}: start it, or set {PREFIX}NATS_URL"
         ) from None
+    finally:
+        if client:
+            await client.close()
 
 
-async def set_up() -> None:
-    """Makes the tables and streams that are missing."""
+async def set_up(parts: Sequence[str]) -> None:
+    """Makes the tables and streams that are missing, in the order in which they are named."""
     settings = load_settings()
-    await migrate_all(settings)
-    print("databases: up to date")
-    async with _log(settings) as client:
-        await create_streams(client, settings.replicas)
-    print("streams: up to date")
+    for part in parts:
+        if part == STREAMS_PART:
+            async with log_as("setup", settings) as client:
+                await create_streams(client, settings.replicas)
+            print("streams: up to date")
+        else:
+            await migrate_all(settings, [part])
+            print(f"database of {part}: up to date")

@@ -107,6 +107,8 @@ def _differences(name: str, found: Mapping[str, Any], replicas: int) -> list[str
         for key, wanted in stream_configuration(name, replicas).items()
         if found.get(key, defaults.get(key)) != wanted
     ]
+    if description := found.get("description"):
+        problems.append(f"stream {name}: {description}")
     unwanted = ("mirror", "sources", "republish", "subject_transform", "allow_msg_ttl", "persist_mode")
     return problems + [f"stream {name}: {key} must not be set" for key in unwanted if found.get(key)]
 

@@ -5,11 +5,11 @@ import base64
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ssl import SSLContext
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import nats
@@ -23,6 +23,7 @@ from libs.common.streams import (
     LOG,
     STREAMS,
     Append,
+    Copied,
     Entry,
     Feed,
     NoAnswer,
@@ -40,6 +41,10 @@ NOT_FOUND = 10037
 SILENCE_SECONDS = 2.5
 """Without even a heartbeat (one a second) for so long, a consumer is given up and made anew."""
 READ_BATCH = 1000
+WRITTEN = "Stepladder-Written"
+"""Header of an event that was restored from a backup: when it was first written."""
+RESTORING = "a restore of it is under way, or was cut short: start `stepladder restore` again"
+"""Describes the stream LOG until everything is there. No service starts on one that has a description."""
 MOST_SUBJECTS = 500
 """Subjects asked about in one direct get (the server takes 1024)."""
 
@@ -70,6 +75,8 @@ def stream_configuration(name: str, replicas: int) -> dict[str, Any]:
         "compression": "none",
     }
 
+
+T = TypeVar("T")
 
 _Message = tuple[str, dict[str, str], bytes]
 """Subject, headers and payload."""
@@ -121,9 +128,44 @@ def is_refusal(error: Exception | None) -> bool:
 async def create_streams(client: Client, replicas: int) -> None:
     """Creates the streams that are missing. For set-up jobs only: services never change streams."""
     for name in STREAMS:
-        answer = await ask(client, f"$JS.API.STREAM.CREATE.{name}", stream_configuration(name, replicas))
-        if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
+        await _create_stream(client, name, stream_configuration(name, replicas))
+
+
+async def _create_stream(client: Client, name: str, configuration: dict[str, Any]) -> None:
+    answer = await ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+    if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
+        raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+
+
+async def begin_restoring(client: Client, replicas: int) -> bool:
+    """Makes the streams that are missing, LOG with a mark that keeps services from starting; answers whether it has it.
+
+    It has not where all three were there and something lies in one: nothing is to be restored there.
+    """
+    marked = {**stream_configuration(LOG, replicas), "description": RESTORING}
+    await _create_stream(client, LOG, marked)
+    await create_streams(client, replicas)
+    found = [await ask(client, f"$JS.API.STREAM.INFO.{name}", {}) for name in STREAMS]
+    for answer in found:
+        if "error" in answer:
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
+    if any(answer["config"].get("description") == RESTORING for answer in found):
+        return True
+    if any(answer["state"]["last_seq"] for answer in found):
+        return False
+    await _update_log(client, marked)
+    return True
+
+
+async def end_restoring(client: Client, replicas: int) -> None:
+    """Takes the mark away: services may start."""
+    await _update_log(client, stream_configuration(LOG, replicas))
+
+
+async def _update_log(client: Client, configuration: dict[str, Any]) -> None:
+    answer = await ask(client, f"$JS.API.STREAM.UPDATE.{LOG}", configuration)
+    if "error" in answer:
+        raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
 
 async def create_consumer(client: Client, name: str, subject: str) -> None:
@@ -206,7 +248,7 @@ class JetStreamStream:
                 "next_by_subj": subject,
                 "batch": READ_BATCH,
             }
-            page, pending = await self._direct_get(request)
+            page, pending = await self._direct_get(request, _stored)
             found += page
             if not page or not pending:
                 return found
@@ -232,11 +274,27 @@ class JetStreamStream:
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
         return _stored_at_leader(answer["message"])
 
+    async def copy(self, after: int, through: int) -> AsyncGenerator[Copied]:
+        """All that lies behind a position, up to another. Raises NoAnswer when a lagging replica does not catch up."""
+        position, told = after, asyncio.get_running_loop().time()
+        while position < through:
+            request = {"seq": position + 1, "next_by_subj": ">", "batch": min(READ_BATCH, through - position)}
+            page, _ = await self._direct_get(request, _copied)
+            for one in page:
+                position = one.position
+                yield one
+            if page:
+                told = asyncio.get_running_loop().time()
+            elif asyncio.get_running_loop().time() > told + self._answer_seconds:
+                raise NoAnswer
+            else:
+                await asyncio.sleep(0.05)
+
     async def last_positions(self, subjects: Sequence[str]) -> dict[str, int]:
         positions: dict[str, int] = {}
         for start in range(0, len(subjects), MOST_SUBJECTS):
             some = list(subjects[start : start + MOST_SUBJECTS])
-            page, _ = await self._direct_get({"multi_last": some, "batch": MOST_SUBJECTS})
+            page, _ = await self._direct_get({"multi_last": some, "batch": MOST_SUBJECTS}, _stored)
             positions |= {stored.subject: stored.position for stored in page}
         return positions
 
@@ -250,14 +308,23 @@ class JetStreamStream:
         return position
 
     async def position_before(self, moment: datetime) -> int:
-        request = {"start_time": moment.astimezone(UTC).isoformat(), "next_by_subj": ">", "no_hdr": True}
+        request = {"start_time": moment.astimezone(UTC).isoformat(), "next_by_subj": ">"}
         answer = await self._api(f"STREAM.MSG.GET.{self.name}", request)
         if "error" in answer:
             if answer["error"]["err_code"] == NOT_FOUND:
                 return (await self.state()).last
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
-        position: int = answer["message"]["seq"]
-        return position - 1
+        message = answer["message"]
+        if not _header(message, WRITTEN):
+            return int(message["seq"]) - 1
+        # The server knows of what was restored only when that was: it lies in the order in which it was first written.
+        before, behind = 0, (await self.state()).last + 1
+        while behind - before > 1:
+            middle = (before + behind) // 2
+            message = (await self._api(f"STREAM.MSG.GET.{self.name}", {"seq": middle}))["message"]
+            written = datetime.fromisoformat(_header(message, WRITTEN) or message["time"])
+            before, behind = (middle, behind) if written < moment else (before, middle)
+        return before
 
     @asynccontextmanager
     async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
@@ -278,9 +345,11 @@ class JetStreamStream:
     async def _api(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
         return await ask(self._client, f"$JS.API.{method}", request, self._answer_seconds)
 
-    async def _direct_get(self, request: dict[str, Any]) -> tuple[list[Stored], int]:
+    async def _direct_get(
+        self, request: dict[str, Any], make: Callable[[Msg, dict[str, str]], T]
+    ) -> tuple[list[T], int]:
         """One page of a batched direct get, and how many entries wait behind it."""
-        page: list[Stored] = []
+        page: list[T] = []
         pending = 0
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -289,7 +358,7 @@ class JetStreamStream:
             headers = message.headers or {}
             status = headers.get("Status")
             if status is None:
-                page.append(_stored(message, headers))
+                page.append(make(message, headers))
                 pending = int(headers.get("Nats-Num-Pending", 0))
             elif not ended.done():
                 if status in ("204", "404"):  # end of batch, nothing found
@@ -331,7 +400,8 @@ class JetStreamStream:
 
 
 def _headers(entry: Entry) -> dict[str, str]:
-    return {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+    headers = {"Nats-Msg-Id": entry.event_id, "Stepladder-Type": entry.type}
+    return {**headers, WRITTEN: entry.written} if entry.written else headers
 
 
 def _messages(batch: Sequence[Append]) -> Iterator[_Message]:
@@ -384,10 +454,22 @@ def _stored(message: Msg, headers: dict[str, str]) -> Stored:
     return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, headers.get("Nats-Msg-Id", ""))
 
 
+def _copied(message: Msg, headers: dict[str, str]) -> Copied:
+    written = headers.get(WRITTEN) or headers["Nats-Time-Stamp"]
+    entry = Entry(headers.get("Nats-Msg-Id", ""), headers.get("Stepladder-Type", ""), message.data, written)
+    more = "Nats-Batch-Id" in headers and "Nats-Batch-Commit" not in headers
+    return Copied(int(headers["Nats-Sequence"]), headers["Nats-Subject"], entry, more)
+
+
 def _stored_at_leader(message: dict[str, Any]) -> Stored:
-    headers = base64.b64decode(message["hdrs"]).decode()
-    event_id = headers.partition("Nats-Msg-Id: ")[2].partition("\r\n")[0]
+    event_id = _header(message, "Nats-Msg-Id")
     return Stored(message["seq"], message["subject"], base64.b64decode(message["data"]), event_id)
+
+
+def _header(message: dict[str, Any], name: str) -> str:
+    """A header of what the leader answered; empty where it has none."""
+    headers = base64.b64decode(message.get("hdrs", "")).decode()
+    return headers.partition(f"\r\n{name}: ")[2].partition("\r\n")[0]
 
 
 async def ask(client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:

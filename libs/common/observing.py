@@ -16,9 +16,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
+from libs.common.dividing import DividedFollower
 from libs.common.inspecting import WrongConfiguration, inspect_server, inspect_streams
 from libs.common.metrics import Gauges
-from libs.common.projecting import FOLLOWERS, PARKED, PARTITION, Follower, State
+from libs.common.projecting import FOLLOWERS, PARKED, Follower, State
 from libs.common.reacting import Clock
 from libs.common.settings import Settings
 from libs.common.streams import LOG_TROUBLES
@@ -84,7 +85,7 @@ async def measure_log(
 
 
 async def measure_followers(
-    engine: AsyncEngine, followers: Sequence[Follower], clocks: Sequence[Clock], gauges: Gauges
+    engine: AsyncEngine, followers: Sequence[Follower | DividedFollower], clocks: Sequence[Clock], gauges: Gauges
 ) -> None:
     """How far the followers are that this process runs, what is parked, and which deadlines are overdue.
 
@@ -93,43 +94,37 @@ async def measure_followers(
     rows = await known(_rows(engine))
     text = "Whether the database of read models answers: 1 or 0."
     gauges.add("stepladder_database_reachable", text, rows is not None)
-    for follower in followers:
-        add_state(gauges, follower.name, follower.state)
+    parts = [part for one in followers for part in (one.parts if isinstance(one, DividedFollower) else [one])]
+    for part in parts:
+        add_state(gauges, part.labels, part.state)
     if rows is None:
         return
     positions, owners, parked = rows
-    for follower in followers:
-        add_parked(gauges, follower.name, parked.get(follower.name, 0))
-    here = [one for one in followers if one.state is State.STOPPED or owners.get(one.name) == one.instance]
+    for part in parts:
+        text = "Events that could not be applied, and those that wait behind them."
+        gauges.add("stepladder_follower_parked_events", text, parked.get(part.name, 0), **part.labels)
+    here = [one for one in parts if one.state is State.STOPPED or owners.get(one.name) == one.instance]
     lags = await asyncio.gather(*(known(one.lag(positions.get(one.name, 0))) for one in here))
-    for follower, lag in zip(here, lags, strict=True):
+    for part, lag in zip(here, lags, strict=True):
         if lag is not None:
-            add_lag(gauges, follower.name, *lag)
+            add_lag(gauges, part.labels, *lag)
     own = [clock for clock in clocks if clock.follower.state is State.RUNNING]
     for clock, overdue in zip(own, await asyncio.gather(*(known(one.overdue()) for one in own)), strict=True):
         if overdue is not None:
             _add_overdue(gauges, clock, overdue)
 
 
-def add_state(gauges: Gauges, follower: str, state: State) -> None:
+def add_state(gauges: Gauges, labels: Mapping[str, str], state: State) -> None:
     """Says what a follower is doing here: one of all states is 1."""
     text = "What a follower does in this process: running (it is the owner), standby or stopped."
     for one in State:
-        labels = {"follower": follower, "partition": PARTITION, "state": one.value}
-        gauges.add("stepladder_follower_state", text, one is state, **labels)
+        gauges.add("stepladder_follower_state", text, one is state, **labels, state=one.value)
 
 
-def add_lag(gauges: Gauges, follower: str, events: int, seconds: float) -> None:
+def add_lag(gauges: Gauges, labels: Mapping[str, str], events: int, seconds: float) -> None:
     """Says how far a follower is behind."""
-    labels = {"follower": follower, "partition": PARTITION}
     gauges.add("stepladder_follower_lag_events", "Events of the log that it has not applied yet.", events, **labels)
     gauges.add("stepladder_follower_lag_seconds", "Age of the oldest of these.", seconds, **labels)
-
-
-def add_parked(gauges: Gauges, follower: str, events: int) -> None:
-    """Says how many events a follower has parked."""
-    text = "Events that could not be applied, and those that wait behind them."
-    gauges.add("stepladder_follower_parked_events", text, events, follower=follower, partition=PARTITION)
 
 
 def _add_overdue(gauges: Gauges, clock: Clock, overdue: Mapping[str, tuple[int, float]]) -> None:

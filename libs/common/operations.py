@@ -6,6 +6,7 @@ from typing import Protocol
 
 from libs.common.access import OPERATOR
 from libs.common.days import timestamp
+from libs.common.dividing import DividedFollower
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.projecting import Follower, ParkedAggregate, Standing, State
@@ -115,7 +116,7 @@ class Operations:
         self, request: pb.RebuildFollowerRequest, _: Context
     ) -> AsyncGenerator[pb.RebuildFollowerResponse, None]:
         follower = self._follower(request.service, request.follower)
-        if not isinstance(follower, Follower):
+        if not isinstance(follower, Follower | DividedFollower):
             raise NotAllowed("NOT_REBUILDABLE", f"{follower.name} keeps no rows that could be built anew")
         async with aclosing(rebuild(follower)) as steps:
             async for step in steps:

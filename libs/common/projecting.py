@@ -5,8 +5,8 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -41,6 +41,7 @@ from libs.common.envelope import UnknownEventType
 from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
 from libs.common.metrics import FOLLOWED
+from libs.common.partitions import Partition, Sharing, name_of
 from libs.common.reading import BATCH, Heard, Listener, Reading
 from libs.common.streams import (
     LOG_RESTRICTED,
@@ -68,6 +69,8 @@ FOLLOWERS = Table(
     Column("owner", String, nullable=False),
     Column("beat_time", DateTime(timezone=True), nullable=False),  # the owner's last sign of life
     Column("moved_time", DateTime(timezone=True), nullable=True),
+    # Into how many a follower is divided: the same in all its rows. Divided, the row by its own name runs nowhere.
+    Column("partitions", Integer, nullable=False, server_default="1"),
 )
 
 PARKED = Table(
@@ -100,9 +103,8 @@ REST_SECONDS = 0.05
 it, so it shows in no read that asks for one."""
 LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
-
-PARTITION = "0"
-"""Of a follower that shares its events with no other."""
+IDLE_SECONDS = 0.25
+"""How long what belongs to other partitions may have passed by before a position says so."""
 
 RETRY = (*DATABASE_TROUBLES, *LOG_TROUBLES, Unavailable, Conflict)
 """Troubles of the moment: the same batch is tried again. Everything else is the event's own fault."""
@@ -139,6 +141,21 @@ class Handler(Protocol):
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
         """Changes to rows, in the position's own transaction."""
+
+
+class Divisible(Handler, Protocol):
+    """A handler whose events may be shared among several followers."""
+
+    @property
+    def sharing(self) -> Sharing: ...
+
+
+class Awaited(Protocol):
+    """What a read may wait for: see `Follower`."""
+
+    async def wait_for(self, position: int, seconds: float) -> None: ...
+
+    async def catch_up(self, seconds: float) -> None: ...
 
 
 class ReadModel:
@@ -215,7 +232,10 @@ class Parking:
 
 
 class Follower:
-    """Runs one handler. `instance` names the process: a restarted one takes its followers back at once."""
+    """Runs one handler, or a `partition` of its events: those have a position, an owner and parked events of their own.
+
+    `instance` names the process: a restarted one takes its followers back at once.
+    """
 
     def __init__(
         self,
@@ -226,8 +246,13 @@ class Follower:
         instance: str,
         now: Callable[[], datetime],
         pause: float = 0.2,
+        partition: Partition | None = None,
     ) -> None:
         self.handler = handler
+        self.partition = partition
+        self.partitions = partition.of if partition else 1
+        self.name = name_of(handler.name, partition.number if partition else 0, self.partitions)
+        """By which operators know it."""
         self.stream = reading.stream
         self.codec = reading.codec
         self.engine = engine
@@ -243,18 +268,20 @@ class Follower:
         """Whether a rebuild is under way here."""
         reading.add(handler.subjects)
         self._reading = reading
-        self._feed: Listener[Recorded] | None = None
         self.instance = instance
         self._now = now
         self._pause = pause
+        self._beaten = now()
+        self._listens: Listener[Recorded] | None = None
+        """Set while nothing that was handed here is at work."""
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._hurry = asyncio.Event()
 
     @property
-    def name(self) -> str:
-        """By which operators know it."""
-        return self.handler.name
+    def parts(self) -> Sequence["Follower"]:
+        """All that run the handler together."""
+        return [self]
 
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
@@ -263,51 +290,30 @@ class Follower:
                 try:
                     if await self.claim():
                         self.state = State.RUNNING
-                        logger.info(
-                            "follower_runs", follower=self.handler.name, position=self.position, epoch=self.epoch
-                        )
+                        logger.info("follower_runs", follower=self.name, position=self.position, epoch=self.epoch)
                         await self._follow()
                 except Fenced:
-                    logger.warning("follower_fenced", follower=self.handler.name)
+                    logger.warning("follower_fenced", follower=self.name)
                     self.state = State.STANDBY
                 except RETRY as trouble:
-                    logger.warning("follower_retries", follower=self.handler.name, error=describe(trouble))
+                    logger.warning("follower_retries", follower=self.name, error=describe(trouble))
                     if self.state is State.RUNNING:
                         self.state = State.STANDBY
                 except Exception as fault:
                     if (self.state, self.error) != (State.STOPPED, error := describe(fault)):
-                        logger.exception("follower_stopped", follower=self.handler.name)
+                        logger.exception("follower_stopped", follower=self.name)
                     self.state, self.error = State.STOPPED, error
                     await asyncio.sleep(9 * self._pause)  # a rebuild, here or elsewhere, lets it go on
                 await asyncio.sleep(self._pause)
         finally:
-            await asyncio.shield(self._release())
+            await asyncio.shield(self._end())
 
     async def wait_for(self, position: int, seconds: float) -> None:
         """Returns when every event up to `position` that concerns this follower is applied or parked.
 
         Raises Unavailable `NOT_YET_INCLUDED` when that takes longer than `seconds`, `STOPPED` when it cannot be.
         """
-        if position == 0 or (position <= self.position and self.state is State.RUNNING):
-            return
-        if self.state is State.STOPPED:
-            raise Unavailable("STOPPED", f"{self.handler.name} has stopped; an operator has to look at it")
-        self._waiting += 1
-        self._hurry.set()
-        current = self.position
-        try:
-            async with asyncio.timeout(seconds):
-                needed = min(position, await self.last_relevant())
-                while needed > (current := await self._current_position()):
-                    await self.wait_past(current, 1.0 if self.state is State.RUNNING else 0.05)
-        except (TimeoutError, NoAnswer, NoResponders) as error:
-            raise Unavailable(
-                "NOT_YET_INCLUDED", f"{self.handler.name} is at {current} of {position}; ask again in a moment"
-            ) from error
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._hurry.clear()
+        await wait_for([self], position, seconds)
 
     async def catch_up(self, seconds: float) -> None:
         """Returns when everything in the log that concerns this follower is applied or parked. Raises as `wait_for`."""
@@ -323,9 +329,9 @@ class Follower:
         """How far it is, for people."""
         end = (await self.stream.state()).last
         async with self.engine.connect() as connection:
-            row = (await connection.execute(select(FOLLOWERS).where(FOLLOWERS.c.name == self.handler.name))).first()
+            row = (await connection.execute(select(FOLLOWERS).where(FOLLOWERS.c.name == self.name))).first()
             parked = await connection.scalar(
-                select(func.count()).select_from(PARKED).where(PARKED.c.follower == self.handler.name)
+                select(func.count()).select_from(PARKED).where(PARKED.c.follower == self.name)
             )
             deadlines = 0
             next_deadline: datetime | None = None
@@ -335,7 +341,7 @@ class Follower:
                     deadlines, next_deadline = (await connection.execute(query)).one()
         lag, lag_seconds = await self._behind(row.position if row else 0)
         return Standing(
-            name=self.handler.name,
+            name=self.name,
             state=self.state,
             position=row.position if row else 0,
             end=end,
@@ -348,18 +354,23 @@ class Follower:
             next_deadline=next_deadline,
         )
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """By which metrics name it."""
+        return {"follower": self.handler.name, "partition": str(self.partition.number if self.partition else 0)}
+
     async def lag(self, position: int) -> tuple[int, float]:
         """How many of its events in the log lie behind a position, and the age of the oldest of them in seconds.
 
         Where it runs and nothing waits, this asks nobody. Raises as the log does.
         """
-        level = self._feed is not None and self._feed.level and not self.stepping.locked()
-        return (0, 0.0) if level and self.state is State.RUNNING else await self._behind(position)
+        level = self.state is State.RUNNING and self._listens is not None and self._listens.level
+        return (0, 0.0) if level else await self._behind(position)
 
     async def parked(self) -> list[ParkedAggregate]:
         """Parked aggregates, the longest parked first."""
         async with self.engine.connect() as connection:
-            query = select(PARKED).where(PARKED.c.follower == self.handler.name).order_by(PARKED.c.position)
+            query = select(PARKED).where(PARKED.c.follower == self.name).order_by(PARKED.c.position)
             rows = (await connection.execute(query)).all()
         first: dict[str, ParkedAggregate] = {}
         counts: dict[str, int] = {}
@@ -367,7 +378,14 @@ class Follower:
             counts[row.subject] = counts.get(row.subject, 0) + 1
             if row.subject not in first:
                 first[row.subject] = ParkedAggregate(
-                    self.handler.name, row.subject, row.position, row.type, row.error, row.attempts, 0, row.parked_time
+                    self.handler.name,
+                    row.subject,
+                    row.position,
+                    row.type,
+                    row.error,
+                    row.attempts,
+                    0,
+                    row.parked_time,
                 )
         return [ParkedAggregate(**{**one.__dict__, "events": counts[subject]}) for subject, one in first.items()]
 
@@ -387,36 +405,31 @@ class Follower:
             try:
                 return await work
             except Fenced as fenced:
-                raise not_owner(self.handler.name) from fenced
+                raise not_owner(self.name) from fenced
 
-    async def claim(self, *, to_rebuild: bool = False) -> bool:
-        """Becomes the owner, unless another instance is; answers whether it is now.
+    async def claim(self, *, to_rebuild: bool = False, by_force: bool = False) -> bool:
+        """Becomes the owner, unless another instance is; answers whether it is now. `by_force`: whoever is.
 
         Raises NeedsRebuild when the rows belong to another log or another version, unless it is to rebuild them.
         """
-        mine = FOLLOWERS.c.name == self.handler.name
+        mine = FOLLOWERS.c.name == self.name
         query = select(FOLLOWERS).where(mine)
         async with self.engine.connect() as connection:
             row = (await connection.execute(query)).first()
         state = await self.stream.state()  # after the row, whose position grows
         if row is None:
-            fresh = {
-                "name": self.handler.name,
-                "position": 0,
-                "version": self.handler.version,
-                "stream_created": state.created,
-                "epoch": 0,
-                "owner": "",
-                "beat_time": self._now(),
-            }
+            if self.partition:
+                return False  # it is divided otherwise by now
             async with writing(self.engine) as transaction:
-                await transaction.execute(insert_new(FOLLOWERS, transaction), fresh)
+                await transaction.execute(insert_new(FOLLOWERS, transaction), fresh(self.handler, state, self._now()))
                 row = (await transaction.execute(query)).one()
+        if row.partitions != self.partitions:
+            return False
         if not to_rebuild:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
         silent = self._now() - aware(row.beat_time) > timedelta(seconds=LEASE_SECONDS)
-        if row.owner not in ("", self.instance) and not silent:
+        if row.owner not in ("", self.instance) and not silent and not by_force:
             return False
         async with writing(self.engine) as transaction:
             epoch = row.epoch + 1
@@ -434,7 +447,7 @@ class Follower:
         return True
 
     def _check_fits(self, row: Row[Any], state: StreamState) -> None:
-        name, created = self.handler.name, aware(row.stream_created)
+        name, created = self.name, aware(row.stream_created)
         if created != state.created or row.position > state.last:
             raise NeedsRebuild(
                 f"{name} stands at {row.position} of a stream made {created}, but the log ends at {state.last} and was"
@@ -446,28 +459,43 @@ class Follower:
             )
 
     async def _follow(self) -> None:
-        async with self._reading.feed(self.handler.subjects, self.position) as feed:
-            self._feed = feed
+        wait_seconds = IDLE_SECONDS if self.partition else LEASE_SECONDS / 4
+        async with self._reading.feed(self.handler.subjects, self.position, self.partition) as feed:
             while True:
-                arrived = await feed.next(BATCH, wait_seconds=LEASE_SECONDS / 4)
+                self._listens = feed
+                arrived = await feed.next(BATCH, wait_seconds)
+                self._listens = None
                 async with self.stepping:
                     # A rebuild may have moved on in the meantime.
                     entries = [entry for entry in arrived if entry.position > self.position]
                     if entries:
                         await self._step(entries)
                     elif not arrived:
-                        async with writing(self.engine) as transaction:
-                            await self.move(transaction, self.position)  # a sign of life
+                        await self._idle(feed)
                 if 0 < len(entries) < BATCH // 4:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(REST_SECONDS):
                             await self._hurry.wait()
 
+    async def _idle(self, feed: Listener[Recorded]) -> None:
+        """Gives a sign of life; of a partition also when what belongs to others has passed by."""
+        passed = max(self.position, feed.passed) if self.partition else self.position
+        if (
+            passed == self.position
+            and self.partition
+            and self._now() - self._beaten < timedelta(seconds=LEASE_SECONDS / 4)
+        ):
+            return
+        async with writing(self.engine) as transaction:
+            await self.move(transaction, passed)
+        if passed > self.position:
+            await self.moved_to(passed)
+
     async def _step(self, entries: Sequence[Heard[Recorded]]) -> None:
         events, parkings = sort(entries, set(self.poisoned))
         last = entries[-1].position
         try:
-            with batch_span(f"follow {self.handler.name}", (event.envelope.traceparent for event in events)):
+            with batch_span(f"follow {self.name}", (event.envelope.traceparent for event in events)):
                 await self.act(events)
                 async with writing(self.engine) as transaction:
                     await self.move(transaction, last)
@@ -479,11 +507,11 @@ class Follower:
             if isinstance(fault, DBAPIError) and fault.connection_invalidated:
                 raise
             error = describe(fault, *self.handler.subjects)
-            logger.warning("batch_is_poisoned", follower=self.handler.name, error=error)
+            logger.warning("batch_is_poisoned", follower=self.name, error=error)
             parkings = await self._one_by_one(events, last, parkings)
         self.poisoned |= {parking.subject for parking in parkings}
         await self.moved_to(last)
-        FOLLOWED.labels(self.name, PARTITION).inc(len(entries))
+        FOLLOWED.labels(**self.labels).inc(len(entries))
 
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
@@ -514,7 +542,7 @@ class Follower:
         return sound, parkings
 
     async def _beat(self) -> None:
-        mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
+        mine = (FOLLOWERS.c.name == self.name) & (FOLLOWERS.c.epoch == self.epoch)
         while True:
             await asyncio.sleep(LEASE_SECONDS / 4)
             with suppress(*RETRY):
@@ -523,7 +551,7 @@ class Follower:
 
     async def _unpark(self, subject: str, skip: tuple[int, str, str] | None) -> int:
         """Skips the first parked event if told so, then applies the others, each in a transaction of its own."""
-        name = self.handler.name
+        name = self.name
         if self.state is not State.RUNNING:
             raise not_owner(name)
         mine = (PARKED.c.follower == name) & (PARKED.c.subject == subject)
@@ -563,23 +591,23 @@ class Follower:
 
     async def _skip(self, row: Row[Any], reason: str, actor: str) -> None:
         key = (PARKED.c.follower == row.follower) & (PARKED.c.position == row.position)
-        values = {name: getattr(row, name) for name in ("follower", "position", "subject", "type", "error")}
+        values = {name: getattr(row, name) for name in ("position", "subject", "type", "error")}
         async with writing(self.engine) as transaction:
             await self.move(transaction, self.position)
-            await transaction.execute(
-                insert(SKIPPED).values(**values, reason=reason, actor=actor, skipped_time=self._now())
-            )
+            values |= {"follower": self.handler.name, "reason": reason, "actor": actor, "skipped_time": self._now()}
+            await transaction.execute(insert_new(SKIPPED, transaction), values)
             await transaction.execute(delete(PARKED).where(key))
 
     async def move(self, transaction: AsyncConnection, position: int) -> None:
         """Moves the position by compare-and-set. Raises Fenced unless this runner is still the owner."""
-        values = {"position": position, "beat_time": self._now()}
+        self._beaten = self._now()
+        values = {"position": position, "beat_time": self._beaten}
         if position != self.position:
-            values["moved_time"] = self._now()
+            values["moved_time"] = self._beaten
         moved = await transaction.execute(
             update(FOLLOWERS)
             .where(
-                FOLLOWERS.c.name == self.handler.name,
+                FOLLOWERS.c.name == self.name,
                 FOLLOWERS.c.position == self.position,
                 FOLLOWERS.c.epoch == self.epoch,
             )
@@ -594,7 +622,7 @@ class Follower:
             now = self._now()
             rows = [
                 {
-                    "follower": self.handler.name,
+                    "follower": self.name,
                     "position": parking.position,
                     "subject": parking.subject,
                     "type": parking.type,
@@ -612,12 +640,24 @@ class Follower:
             self.position = position
             self._moved.notify_all()
 
-    async def _current_position(self) -> int:
-        if self.state is State.RUNNING:
-            return self.position
-        async with self.engine.connect() as connection:
-            query = select(FOLLOWERS.c.position).where(FOLLOWERS.c.name == self.handler.name)
-            return await connection.scalar(query) or 0
+    @property
+    def included(self) -> int:
+        """Up to where all that concerns it is applied or parked, as is known here; 0 where it does not run."""
+        if self.state is not State.RUNNING:
+            return 0
+        return max(self.position, self._listens.passed) if self.partition and self._listens else self.position
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """While somebody waits, it does not rest."""
+        self._waiting += 1
+        self._hurry.set()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._hurry.clear()
 
     async def last_relevant(self) -> int:
         """The position of the last event in the log that concerns this follower."""
@@ -634,14 +674,73 @@ class Follower:
             age = max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0
             return len(first) + feed.pending, age
 
-    async def _release(self) -> None:
+    def takes(self, subject: str) -> bool:
+        """Whether a subject that the handler follows belongs to it."""
+        return self.partition is None or self.partition.takes(subject)
+
+    async def release(self) -> None:
         """Lets another instance take over at once."""
+        mine = (FOLLOWERS.c.name == self.name) & (FOLLOWERS.c.epoch == self.epoch)
+        with suppress(*RETRY):
+            async with writing(self.engine) as transaction:
+                await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
+
+    async def _end(self) -> None:
         if self.state is State.RUNNING:
-            mine = (FOLLOWERS.c.name == self.handler.name) & (FOLLOWERS.c.epoch == self.epoch)
-            with suppress(*RETRY):
-                async with writing(self.engine) as transaction:
-                    await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
+            await self.release()
         self.state = State.STANDBY
+
+
+async def wait_for(parts: Sequence[Follower], position: int, seconds: float) -> None:
+    """Returns when every event up to `position` that concerns the parts of a handler is applied or parked. Raises as
+    `Follower.wait_for`."""
+    if all(position <= part.position and part.state is State.RUNNING for part in parts) or position == 0:
+        return
+    one = parts[0]
+    name = one.handler.name
+    if any(part.state is State.STOPPED for part in parts):
+        raise Unavailable("STOPPED", f"{name} has stopped; an operator has to look at it")
+    current = min(part.position for part in parts)
+    with ExitStack() as hurrying:
+        for part in parts:
+            hurrying.enter_context(part.hurried())
+        try:
+            async with asyncio.timeout(seconds):
+                needed = min(position, await one.last_relevant())
+                while needed > (current := await included(parts, needed)):
+                    alone = len(parts) == 1 and one.state is State.RUNNING
+                    await one.wait_past(one.position, 1.0 if alone else 0.05)
+        except (TimeoutError, NoAnswer, NoResponders) as error:
+            raise Unavailable(
+                "NOT_YET_INCLUDED", f"{name} is at {current} of {position}; ask again in a moment"
+            ) from error
+
+
+async def included(parts: Sequence[Follower], needed: int) -> int:
+    """Up to where all parts are: those that run here as is known here, the others by what is committed."""
+    here = min((part.included for part in parts if part.state is State.RUNNING), default=needed)
+    away = [part for part in parts if part.state is not State.RUNNING]
+    if not away or here < needed:
+        return here
+    columns = FOLLOWERS.c
+    theirs = columns.name.in_([part.name for part in away]) & (columns.partitions == len(parts))
+    async with away[0].engine.connect() as connection:
+        query = select(func.count(), func.min(columns.position)).where(theirs)
+        rows, there = (await connection.execute(query)).one()
+    return min(here, there) if rows == len(away) else 0
+
+
+def fresh(handler: Handler, state: StreamState, now: datetime) -> dict[str, object]:
+    """The row of a handler that has followed nothing yet."""
+    return {
+        "name": handler.name,
+        "position": 0,
+        "version": handler.version,
+        "stream_created": state.created,
+        "epoch": 0,
+        "owner": "",
+        "beat_time": now,
+    }
 
 
 def sort(entries: Sequence[Heard[Recorded]], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from libs.common.background import ended
+from libs.common.partitions import Partition, Sharing
 from libs.common.streams import Feed, NoAnswer, Stored, Stream, matches
 
 BATCH = 2000
@@ -60,7 +61,7 @@ class Reading(Generic[T]):
         self._feeds = 0
         self._listeners: list[Listener[T]] = []
         """Those who are handed what comes."""
-        self._by_kind: dict[str, list[Listener[T]]] = {}
+        self._by_kind: dict[str, Audience[T]] = {}
         self._position = 0
         """Everything up to here was handed on."""
         self._created: datetime | None = None
@@ -77,12 +78,14 @@ class Reading(Generic[T]):
         self._subjects.update(subjects)
 
     @asynccontextmanager
-    async def feed(self, subjects: Sequence[str], after: int) -> AsyncIterator["Listener[T]"]:
-        """Follows subjects behind a position, as a stream's own feed does."""
+    async def feed(
+        self, subjects: Sequence[str], after: int, partition: Partition | None = None
+    ) -> AsyncIterator["Listener[T]"]:
+        """Follows subjects behind a position, as a stream's own feed does; or what of them belongs to a partition."""
         self._feeds += 1
         try:
             async with AsyncExitStack() as own:
-                listener = Listener(self, subjects, after, own)
+                listener = Listener(self, subjects, after, own, partition)
                 try:
                     yield listener
                 finally:
@@ -142,17 +145,54 @@ class Reading(Generic[T]):
             for listener in failed:
                 listener.fail(trouble)
 
+    @property
+    def position(self) -> int:
+        """Everything up to here was handed on."""
+        return self._position
+
     def _wanting(self, entry: Stored) -> Sequence["Listener[T]"]:
         kind = entry.subject.rpartition(".")[0]
         if kind not in self._by_kind:
-            self._by_kind[kind] = [one for one in self._listeners if one.wants(entry.subject)]
-        return self._by_kind[kind]
+            self._by_kind[kind] = Audience([one for one in self._listeners if one.follows(entry.subject)])
+        return self._by_kind[kind].of(entry.subject)
+
+
+class Audience(Generic[T]):
+    """Who listens to a kind of aggregates. However many share it, for each subject it is counted once whose it is."""
+
+    def __init__(self, listeners: Sequence["Listener[T]"]) -> None:
+        self._whole = [one for one in listeners if one.partition is None]
+        self._shares: dict[tuple[Sharing, int], dict[int, list[Listener[T]]]] = {}
+        for one in listeners:
+            if (mine := one.partition) is not None:
+                self._shares.setdefault((mine.sharing, mine.of), {}).setdefault(mine.number, []).append(one)
+
+    def of(self, subject: str) -> Sequence["Listener[T]"]:
+        """Those of them who want a subject."""
+        if not self._shares:
+            return self._whole
+        found = [*self._whole]
+        for (sharing, of), by_number in self._shares.items():
+            number = sharing.number(subject, of)
+            if number is None:
+                found += [one for some in by_number.values() for one in some]
+            else:
+                found += by_number.get(number, ())
+        return found
 
 
 class Listener(Generic[T]):
     """What one follower reads: by itself up to where it joined the others, then what they all are handed."""
 
-    def __init__(self, reading: Reading[T], subjects: Sequence[str], after: int, own: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        reading: Reading[T],
+        subjects: Sequence[str],
+        after: int,
+        own: AsyncExitStack,
+        partition: Partition | None = None,
+    ) -> None:
+        self.partition = partition
         self._reading = reading
         self._subjects = subjects
         self._position = after
@@ -189,8 +229,14 @@ class Listener(Generic[T]):
         shares = self._reading.is_joined(self) and self._position >= self._alone_until
         return shares and self._reading.level and not self._handed
 
-    def wants(self, subject: str) -> bool:
-        """Whether it follows a subject."""
+    @property
+    def passed(self) -> int:
+        """Everything up to here that it wants has been taken from it."""
+        all_taken = not self._handed and self._position >= self._alone_until and self._reading.is_joined(self)
+        return max(self._position, self._reading.position) if all_taken else self._position
+
+    def follows(self, subject: str) -> bool:
+        """Whether it follows aggregates of a subject's kind."""
         return any(matches(subject, pattern) for pattern in self._subjects)
 
     def take(self, heard: Heard[T]) -> None:
@@ -218,10 +264,12 @@ class Listener(Generic[T]):
             feed = self._reading.stream.feed(self._subjects, self._position)
             self._own_feed = await self._own.enter_async_context(feed)
         entries = await self._own_feed.next(most, wait_seconds)
+        mine = entries if self.partition is None else [one for one in entries if self.partition.takes(one.subject)]
+        heard = [await hear(self._reading.codec, one) for one in mine if one.position <= self._alone_until]
         if entries:
             self._position = entries[-1].position
         if self._position >= self._alone_until:
             self._position = self._alone_until  # what lies behind was handed on
             self._own_feed = None
             await self._own.aclose()
-        return [await hear(self._reading.codec, one) for one in entries if one.position <= self._alone_until]
+        return heard

@@ -5,7 +5,7 @@ ids; what a restored log has lost is done again.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -13,6 +13,7 @@ from sqlalchemy import MetaData, Table, and_, delete, func, inspect, select, tex
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.database import writing
+from libs.common.dividing import DividedFollower
 from libs.common.errors import NotAllowed, Unavailable
 from libs.common.projecting import (
     FOLLOWERS,
@@ -48,8 +49,8 @@ class Progress:
     changed_rows: int = 0
 
 
-async def rebuild(follower: Follower) -> AsyncGenerator[Progress]:
-    """Rebuilds what a follower has made of the log.
+async def rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progress]:
+    """Rebuilds what a follower has made of the log; a divided one has as many parts then as its settings say.
 
     Raises NotAllowed `REBUILDING` while another rebuild is under way, `NOT_OWNER` where it does not run, and what the
     database or the log raise; then everything is as it was.
@@ -67,10 +68,12 @@ async def rebuild(follower: Follower) -> AsyncGenerator[Progress]:
         follower.rebuilding = False
 
 
-async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
-    live = follower.handler
+async def _rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progress]:
+    live, parts = follower.handler, follower.parts
     stopped = follower.state is State.STOPPED
-    if follower.state is State.STANDBY or (stopped and not await follower.claim(to_rebuild=True)):
+    if follower.state is State.STANDBY and len(parts) == 1:
+        raise not_owner(live.name)
+    if stopped and not all([await part.claim(to_rebuild=True) for part in parts]):
         raise not_owner(live.name)
     state = await follower.stream.state()
     beside = live
@@ -87,9 +90,17 @@ async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
             yield Progress(work.position, max(state.last, work.position))
         if not stopped:
             await follower.wait_for(work.position, CATCH_UP_SECONDS)
-        # The live follower waits while the last events are applied and the tables change places.
-        async with follower.stepping:
-            end = await follower.last_relevant() if stopped else follower.position
+        async with AsyncExitStack() as standing_still:
+            # Live followers wait while the last events are applied and the tables change places.
+            for part in parts:
+                await standing_still.enter_async_context(part.stepping)
+                if not stopped and part.state is not State.RUNNING:
+                    await part.claim(by_force=True)
+                    standing_still.push_async_callback(part.release)
+            end = max(part.position for part in parts)
+            if stopped or len(parts) > 1:
+                relevant = await parts[0].last_relevant()
+                end = relevant if stopped else min(end, relevant)  # a part's position may be behind the last event
             while work.position < end:
                 if not await work.step(feed, wait_seconds=5.0, end=end):
                     raise Unavailable("LOG_UNAVAILABLE", f"the log fell silent at {work.position} of {end}; try again")
@@ -100,8 +111,11 @@ async def _rebuild(follower: Follower) -> AsyncGenerator[Progress]:
 class _Rebuild:
     """`stopped` says that the live rows are of another log or version, and that nobody keeps them up to date."""
 
-    def __init__(self, follower: Follower, beside: Handler, skipped: set[int], *, stopped: bool) -> None:
+    def __init__(
+        self, follower: Follower | DividedFollower, beside: Handler, skipped: set[int], *, stopped: bool
+    ) -> None:
         self._follower = follower
+        self._parts = follower.parts
         self._beside = beside
         self._skipped = skipped
         self._stopped = stopped
@@ -115,15 +129,15 @@ class _Rebuild:
         if end is not None:
             entries = [entry for entry in entries if entry.position <= end]
         wanted = [entry for entry in entries if entry.position not in self._skipped]
-        events, parkings = sort([await hear(self._follower.codec, entry) for entry in wanted], self._poisoned)
+        events, parkings = sort([await hear(self._parts[0].codec, entry) for entry in wanted], self._poisoned)
         try:
-            await self._follower.act(events)
+            await self._parts[0].act(events)
             async with self._owning() as transaction:
                 await self._beside.apply(transaction, events)
         except (Fenced, *RETRY):
             raise
         except Exception:  # whichever event it is, one by one finds it
-            sound, failed = await self._follower.act_each(events, self._poisoned)
+            sound, failed = await self._parts[0].act_each(events, self._poisoned)
             async with self._owning() as transaction:
                 parkings += failed + await apply_each(self._beside, transaction, sound, self._poisoned)
         self._parkings += parkings
@@ -134,12 +148,14 @@ class _Rebuild:
     async def swap(self, stream_created: object) -> int:
         """Puts the new rows in the place of the old in one transaction; answers how many differ."""
         follower, live = self._follower, self._follower.handler
-        position = self.position if self._stopped else follower.position
-        mine = FOLLOWERS.c.name == live.name
+        position = self.position if self._stopped else max(self.position, *(part.position for part in self._parts))
+        names = {live.name, *(part.name for part in self._parts)}
+        mine = FOLLOWERS.c.name.in_(names)
         changed = 0
         async with writing(follower.engine) as transaction:
-            await follower.move(transaction, position)
-            version = await transaction.scalar(select(FOLLOWERS.c.version).where(mine))
+            for part in self._parts:
+                await part.move(transaction, position)
+            version = await transaction.scalar(select(func.max(FOLLOWERS.c.version)).where(mine))
             for old, new in zip(live.tables, self._beside.tables, strict=True):
                 if old.info.get("delivery") and not self._stopped:
                     # What was delivered is not due again.
@@ -151,18 +167,23 @@ class _Rebuild:
                 await transaction.execute(text(f'ALTER TABLE "{new.name}" RENAME TO "{old.name}"'))
             fitting = update(FOLLOWERS).where(mine).values(version=live.version, stream_created=stream_created)
             await transaction.execute(fitting)
-            await transaction.execute(delete(PARKED).where(PARKED.c.follower == live.name))
-            await follower.park(transaction, self._parkings)
-        follower.poisoned = self._poisoned
-        await follower.moved_to(position)
+            await transaction.execute(delete(PARKED).where(PARKED.c.follower.in_(names)))
+            parts = self._parts
+            if isinstance(follower, DividedFollower) and follower.wanted != len(parts):
+                parts = await follower.lay_out_anew(transaction, position)
+            for part in parts:
+                await part.park(transaction, [one for one in self._parkings if part.takes(one.subject)])
+        for part in self._parts:
+            part.poisoned = {one for one in self._poisoned if part.takes(one)}
+            await part.moved_to(position)
         return changed
 
     @asynccontextmanager
     async def _owning(self) -> AsyncIterator[AsyncConnection]:
         """A transaction; of a stopped follower, which gives no signs of life itself, with one."""
         async with writing(self._follower.engine) as transaction:
-            if self._stopped:
-                await self._follower.move(transaction, self._follower.position)
+            for part in self._parts if self._stopped else ():
+                await part.move(transaction, part.position)
             yield transaction
 
 

@@ -122,10 +122,12 @@ def add_service(server: aio.Server, service: ServiceDescriptor, implementation: 
 
 def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> aio.Channel:
     """A channel to a service, for one who passes calls on: with tokens of their callers, and without retries, which
-    would multiply if there were some at every step. Who calls for themself uses the Python client (`clients/python`).
+    would multiply if there were some at every step. Of a name with several addresses each is called in turn. Who calls
+    for themself uses the Python client (`clients/python`).
     """
     options = [
         ("grpc.enable_retries", 0),
+        ("grpc.lb_policy_name", "round_robin"),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),

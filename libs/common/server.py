@@ -30,6 +30,9 @@ _OPTIONS = [
 ]
 
 
+LIVE = "live"
+"""The health service's name for whether the process answers at all. The empty name is for whether it takes calls."""
+
 COLLECT_AFTER = (100_000, 20, 100)
 """When garbage is looked for. A request of a thousand facts makes tens of thousands of objects that live until its
 answer: with the usual thresholds (700, 10, 10), going through them again and again took a quarter of its time."""
@@ -68,6 +71,29 @@ class Serving:
 
 
 @asynccontextmanager
+async def probed(settings: Settings) -> AsyncIterator[health.aio.HealthServicer]:
+    """What a process says of its health, at `health_address` too, while the context lasts.
+
+    It is live from the first moment, whatever it waits for, and takes calls once it is given to `serve`.
+    Raises RuntimeError for an address that is taken.
+    """
+    checks = health.aio.HealthServicer()
+    await checks.set(LIVE, HealthCheckResponse.SERVING)
+    await checks.set(health.OVERALL_HEALTH, HealthCheckResponse.NOT_SERVING)
+    if not settings.health_address:
+        yield checks
+        return
+    server = aio.server(options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    server.add_insecure_port(settings.health_address)
+    await server.start()
+    try:
+        yield checks
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
 async def serve(
     settings: Settings,
     service: str,
@@ -76,9 +102,11 @@ async def serve(
     clock: Clock,
     standing: Standing = nothing_to_anybody,
     behind: Iterable[ServiceDescriptor] = (),
+    checks: health.aio.HealthServicer | None = None,
 ) -> AsyncIterator[Serving]:
     """Serves `implementations` (see `rpc.add_service`) at the service's address while the context lasts.
 
+    Its health is said by `checks`, which others may answer with as well.
     Reflection shows those and the services `behind`, which callers reach at the same address by way of a proxy.
     At its end health says NOT_SERVING, new calls are refused, and running ones get `shutdown_grace_seconds`.
     Raises TypeError for a method that is missing, RuntimeError for an address that is taken.
@@ -88,7 +116,7 @@ async def serve(
     for descriptor, implementation in implementations.items():
         add_service(server, descriptor, implementation, shell)
     names = [descriptor.full_name for descriptor in implementations]
-    checks = health.aio.HealthServicer()
+    checks = checks or health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     shown = [*names, *(descriptor.full_name for descriptor in behind), health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(shown, server)

@@ -11,6 +11,7 @@ from ssl import SSLContext
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from grpc_health.v1.health import aio as health
 from nats.aio.client import Client
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.common.background import in_background
 from libs.common.commands import Commands
 from libs.common.database import open_database
+from libs.common.dividing import DividedFollower
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
 from libs.common.inspecting import WrongConfiguration, check_configuration
@@ -28,11 +30,12 @@ from libs.common.metrics import Measure, serving_metrics
 from libs.common.migrating import NotMigrated, check_migrated
 from libs.common.observing import measure_followers, measure_log, measure_process
 from libs.common.operations import Operations
-from libs.common.projecting import Follower, Handler
+from libs.common.projecting import Awaited, Divisible, Follower, Handler
 from libs.common.reacting import Clock
 from libs.common.reading import Reading
+from libs.common.replicas import Replicas
 from libs.common.rpc import Standing
-from libs.common.server import Serving, nothing_to_anybody, serve, until_stopped
+from libs.common.server import Serving, nothing_to_anybody, probed, serve, until_stopped
 from libs.common.settings import Settings, load_settings
 from libs.common.streams import LOG, PREFIXES, NoAnswer, NoResponders, Stream, stream_of
 from libs.common.telemetry import instrument_engine, start_logging, tracing
@@ -59,7 +62,7 @@ def clock_of(settings: Settings) -> Callable[[], datetime]:
 class Together:
     """Read models that are read together."""
 
-    def __init__(self, stream: Stream, followers: Sequence[Follower]) -> None:
+    def __init__(self, stream: Stream, followers: Sequence[Awaited]) -> None:
         self._stream = stream
         self._followers = followers
         self.included = 0
@@ -95,7 +98,9 @@ class Service:
     watched: Collection[str] = tuple(PREFIXES)
     """Streams whose condition is measured."""
     standing: Standing = nothing_to_anybody
-    followers: list[Follower] = field(default_factory=list)
+    checks: health.HealthServicer | None = None
+    """What it says of its health."""
+    followers: list[Follower | DividedFollower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
     """What is to be seen of it at /metrics, beside what is of every service."""
@@ -129,7 +134,20 @@ class Service:
         self.followers.append(follower)
         return follower
 
-    def together(self, *followers: Follower) -> Together:
+    def divide(self, handler: Divisible) -> DividedFollower:
+        """Adds a follower that the replicas of the service may share by partitions of its events."""
+        divided = DividedFollower(
+            handler,
+            self.readings[stream_of(*handler.subjects)],
+            self.engine,
+            instance=self.settings.instance,
+            now=self.now,
+            partitions=self.settings.partitions,
+        )
+        self.followers.append(divided)
+        return divided
+
+    def together(self, *followers: Follower | DividedFollower) -> Together:
         """Followers of one stream whose read models are read together."""
         return Together(followers[0].stream, followers)
 
@@ -158,7 +176,8 @@ class Service:
         see `server.serve`.
         """
         for_operators = operations_pb2.DESCRIPTOR.services_by_name["OperationsService"]
-        running = [*(follower.run() for follower in self.followers), *(clock.run() for clock in self.clocks)]
+        replica = Replicas(self.engine, self.followers, instance=self.settings.instance, now=self.now)
+        running = [replica.run(), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
             serving_metrics(self.name, self.settings, *self._measures()) as metrics,
@@ -169,6 +188,7 @@ class Service:
                 clock=self.now,
                 standing=self.standing,
                 behind=behind,
+                checks=self.checks,
             ) as serving,
         ):
             logger.info("service_ready", address=serving.address, metrics=metrics)
@@ -210,6 +230,7 @@ async def open_service(
     Ends the process with status 3 and a sentence when the log, the database or the key is not as it must be.
     """
     async with AsyncExitStack() as stack:
+        checks = await stack.enter_async_context(probed(settings))
         tls = client_context(settings)
         client = await connect(settings.nats_url, name, tls)
         stack.push_async_callback(_close, client)
@@ -221,15 +242,12 @@ async def open_service(
         instrument_engine(keys_engine)
         keys = SqlDataKeys(keys_engine, settings.key_encryption_key())
         try:
-            while True:
-                try:
-                    await check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams)
-                    break
-                except (OSError, NoAnswer, NoResponders) as trouble:
-                    logger.warning("log_away", error=type(trouble).__name__)
-                    await asyncio.sleep(0.5)
-            await check_migrated(engine, name)
-            await check_migrated(keys_engine, "keys")
+            await _once_there(
+                "log_away",
+                lambda: check_configuration(client, settings.replicas, settings.nats_monitor_url, tls, streams),
+            )
+            await _once_there("database_away", lambda: check_migrated(engine, name))
+            await _once_there("database_away", lambda: check_migrated(keys_engine, "keys"))
             await keys.check()
         except (WrongConfiguration, NotMigrated, WrongKey) as wrong:
             sys.stderr.write(f"{name} does not start: {wrong}\n")
@@ -239,7 +257,18 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now, tls, streams)
+        commands = Commands(logs, codec)
+        yield Service(name, settings, commands, engine, readings, codec, client, now, tls, streams, checks=checks)
+
+
+async def _once_there(away: str, check: Callable[[], Awaitable[None]]) -> None:
+    """Checks a store as soon as it is there: one that is away comes back, and starting again would not help it."""
+    while True:
+        try:
+            return await check()
+        except (OSError, NoAnswer, NoResponders) as trouble:
+            logger.warning(away, error=type(trouble).__name__)
+            await asyncio.sleep(0.5)
 
 
 async def _close(client: Client) -> None:

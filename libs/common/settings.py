@@ -48,7 +48,7 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
 
 ADDRESS = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
 Address = Annotated[str, _written(ADDRESS, "must be host:port, such as 127.0.0.1:7101")]
-OptionalAddress = Annotated[str, _written(rf"({ADDRESS})?", "must be host:port, such as 127.0.0.1:9090, or be empty")]
+OptionalAddress = Annotated[str, _written(rf"({ADDRESS})?", "must be host:port, such as 0.0.0.0:7100, or be empty")]
 DatabaseUrl = Annotated[
     str,
     _written(
@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     )
     gateway_http_address: Address = Field(
         default="127.0.0.1:7105", description="HTTP of the gateway, for SCIM, behind Envoy: nothing else may reach it"
+    )
+    health_address: OptionalAddress = Field(
+        default="",
+        description="gRPC health checks in plain text, for who has no certificate, such as the kubelet; empty: none",
     )
     public_port: int = Field(default=8080, ge=1, le=65535, description="where Envoy takes REST, gRPC and gRPC-Web")
     allowed_origins: Origins = Field(
@@ -144,10 +148,25 @@ class Settings(BaseSettings):
         description="file with the authority (PEM) of which everybody inside the system shows a certificate",
     )
 
+    public_certificate: str = Field(
+        default="", description="file with the certificate that Envoy shows callers (PEM); empty: tls_certificate"
+    )
+    public_key: str = Field(
+        default="", validate_default=True, description="file with the key of public_certificate (PEM)"
+    )
+
     instance: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
         description="name of this process among its replicas; a restart under the same name takes its followers back",
+    )
+
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="into how many each follower is divided whose events replicas can share; grows by multiples, less"
+        " or others by `stepladder rebuild`",
     )
 
     site_time_zone: ZoneInfo = Field(default=ZoneInfo("UTC"), description="IANA name; decides which day it is")
@@ -200,6 +219,16 @@ class Settings(BaseSettings):
         if authority and host not in ("127.0.0.1", "[::1]", "localhost"):
             raise ValueError("GATEWAY_HTTP_ADDRESS is never encrypted: with TLS it must be on this machine: 127.0.0.1")
         return authority
+
+    @field_validator("public_key")
+    @classmethod
+    def _both(cls, key: str, others: ValidationInfo) -> str:
+        certificate = others.data.get("public_certificate")
+        if bool(key) != bool(certificate) or (key and not others.data.get("tls_authority")):
+            raise ValueError(
+                "needs PUBLIC_CERTIFICATE beside it, and TLS inside: TLS_CERTIFICATE, TLS_KEY, TLS_AUTHORITY"
+            )
+        return key
 
     def database_for(self, service: str) -> str:
         """The URL of one service's read models."""

@@ -42,6 +42,8 @@ class Entry:
     event_id: str
     type: str
     payload: bytes
+    written: str = ""
+    """When it was first written, of one out of a backup: RFC 3339, as the server had said. Empty: it is written now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,16 @@ class Stored:
     subject: str
     payload: bytes
     event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """One event with all that a backup keeps. With `more`, what comes behind was written together with it."""
+
+    position: int
+    subject: str
+    entry: Entry
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from stepladder.performance.v1.events_pb2 import (
     PositionChanged,
 )
 
+TAKEN_BACK_WITHIN = ONE_DAY
+"""A leaving is taken back on its first day as if nothing had been: what cannot be undone follows when that is over."""
+
 Event = (
     EmployeeHired
     | EmployeeRenamed
@@ -88,6 +91,10 @@ class State:
         """The last day of employment; None unless it ends."""
         since, status = self.statuses[-1]
         return since - ONE_DAY if status == EMPLOYMENT_STATUS_LEFT else None
+
+    def left_for_good(self, today: date) -> bool:
+        """Whether the employment has ended so long ago that what cannot be undone follows from it."""
+        return self.last_day is not None and self.last_day + TAKEN_BACK_WITHIN < today
 
     def last_day_in(self, span: Span) -> date | None:
         """The last day of a span on which they were employed; None if they were on none."""

@@ -73,7 +73,7 @@ EVENTS = (events_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR, performance_events.DESCRI
 def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     metadata, service.standing = MetaData(), standing_in(service.commands)
     people, catalogue, facts = People(metadata), Catalogue(metadata), Facts(metadata)
-    at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.follow(facts)
+    at_people, at_catalogue, at_facts = service.follow(people), service.follow(catalogue), service.divide(facts)
     together = service.together(at_people, at_catalogue, at_facts)
     measuring = Measuring(service, facts, catalogue, together)
     rule_book = RuleBook(service, catalogue, at_catalogue)
@@ -100,7 +100,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
         pins=pins_of,
         note=lambda _, measured: NotePipDrift(pins=measured),
     )
-    at_watch = service.follow(EvidenceWatch("watch-evidence", (*FACTS, *plans.subjects), [plans_held, pips_held]))
+    at_watch = service.divide(EvidenceWatch("watch-evidence", (*FACTS, *plans.subjects), [plans_held, pips_held]))
     service.follow(EvidenceWatch("watch-pips", pips.subjects, [pips_held]))
     service.follow(ProposePlans(service.commands, service.now, service.today))
     service.follow(WatchPipRecords(service.commands, service.now, service.today))

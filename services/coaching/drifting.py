@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.eventsourcing import Aggregate, Context, Recorded
+from libs.common.partitions import Sharing
 from libs.common.reacting import Policy
 from libs.common.service import Service, Together
 from libs.facts.people import FOR_EVER
@@ -100,8 +101,13 @@ class EvidenceWatch(Policy):
     """Follows facts, and holders' own events: what was measured may have changed before it was written down.
 
     Of a fact and a holder's event, whichever is seen second finds what the other one left, in whichever streams they
-    lie: each look waits for everything that is in the logs by then.
+    lie: each look waits for everything that is in the logs by then. So whoever sees an event may see no other.
     """
+
+    sharing = Sharing(
+        by_month=("log.performance.facts.*",),
+        by_id=("log.performance.record.*", "log.performance.employee.*", "log.coaching.plan.*"),
+    )
 
     def __init__(self, name: str, subjects: Sequence[str], holders: Sequence[Holder[Any]]) -> None:
         self.name = name

@@ -6,6 +6,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.eventsourcing import Recorded
+from libs.common.partitions import Sharing
 from libs.common.projecting import ReadModel
 from libs.facts.recorded_facts import RecordedFacts
 
@@ -20,6 +21,13 @@ class Facts(ReadModel):
         "log.performance.record.*",
         "log.performance.kpi.*",
         "log.performance.employee.*",
+    )
+
+    # Facts know their KPI, so each share has to. Records of somebody count by each other, and name nobody.
+    sharing = Sharing(
+        by_month=("log.performance.facts.*",),
+        by_id=("log.performance.employee.*",),
+        everywhere=("log.performance.kpi.*",),
     )
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:

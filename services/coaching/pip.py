@@ -20,8 +20,16 @@ from services.coaching.pip_content import (
     violations,
 )
 from services.coaching.pip_rights import Request, apart, refuse_unless_may
-from services.coaching.pip_schedule import business_days_between, is_over, planned, ran_between, used_before
-from services.coaching.pip_state import Event, PipState, State, evolve, pins, records, results_now, user
+from services.coaching.pip_schedule import (
+    Days,
+    business_days_between,
+    business_days_of,
+    is_over,
+    planned,
+    used_before,
+    without,
+)
+from services.coaching.pip_state import LAST_DAY, Event, PipState, State, evolve, pins, records, results_now, user
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -400,21 +408,30 @@ def _is_pausable(stage: Pip.State.ValueType) -> bool:
     return Pip.STATE_DELIVERED <= stage <= Pip.STATE_APPEALED
 
 
-def _paused(
-    pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays, reason: str = "", *, ran: int = 0
-) -> PipPaused:
-    """A pause from a day on; `ran`: business days that ran since then all the same, before another pause."""
-    used = max(0, used_before(days, pip.schedule, day) - ran)
+def _paused(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays, reason: str = "") -> PipPaused:
+    used = _used(pip, pip.stopped(pause, day.isoformat()).clock_ran(), days)
     return PipPaused(pause=pause, reason=reason, date=day.isoformat(), used_business_days=used)
 
 
 def _resumed(pip: PipState, pause: Pip.Pause.ValueType, day: date, days: BusinessDays) -> PipResumed:
-    schedule = None
-    if pip.pauses.keys() == {pause} and pip.stage != Pip.STATE_APPEALED:
-        still, first = pip.schedule, max(day, date.fromisoformat(pip.first_day or day.isoformat()))
-        reviews = _reviews(pip) if pip.stage == Pip.STATE_ACTIVE else []
-        schedule = planned(days, first, still.used_business_days, still.total_business_days, reviews)
-    return PipResumed(pause=pause, date=day.isoformat(), schedule=schedule)
+    """From a day on, which may have passed: another pause that has been meanwhile, or is, stands all the same."""
+    after, resumed = pip.let_go(pause, day.isoformat()), PipResumed(pause=pause, date=day.isoformat())
+    if after.pauses:
+        resumed.used_business_days = _used(pip, after.clock_ran(), days)
+    elif pip.stage != Pip.STATE_APPEALED:
+        first = max(after.begun, *(until for _, until in after.stood))
+        used, reviews = _used(pip, after.clock_ran(first), days), _reviews(pip) if pip.stage == Pip.STATE_ACTIVE else []
+        total = pip.schedule.total_business_days
+        resumed.schedule.CopyFrom(planned(days, date.fromisoformat(first), used, total, reviews))
+    return resumed
+
+
+def _used(pip: PipState, ran: Sequence[Days], days: BusinessDays) -> int:
+    """Business days used when these are the days that ran: what is known, and what is other than was known."""
+    still = pip.schedule
+    counted = pip.clock_ran(still.from_date or LAST_DAY)
+    more, less = (business_days_of(days, without(*both)) for both in ((ran, counted), (counted, ran)))
+    return max(0, min(still.used_business_days + more - less, still.total_business_days))
 
 
 def _decided(pip: PipState, decision: DecidePipRequest, act: ActOnPip, today: date) -> list[Event]:
@@ -507,12 +524,12 @@ def _followed(pip: PipState, leave: FollowLeave, today: date) -> list[Event]:
     if not _is_pausable(pip.stage):
         return []
     day, since = date.fromisoformat(leave.date), pip.pauses.get(Pip.PAUSE_LEAVE)
-    if leave.on_leave and since is None:
-        before = leave.back_date and leave.back_date <= max(
-            pip.schedule.from_date, pip.last(PipDelivered).delivered_date
-        )
-        ran = ran_between(leave.business_days, pip.ran, leave.date, leave.back_date)
-        return [] if before and not ran else [_paused(pip, Pip.PAUSE_LEAVE, day, leave.business_days, ran=ran)]
+    if leave.on_leave and (since is None or leave.date < since):
+        over = leave.back_date and leave.back_date <= max(pip.begun, pip.schedule.from_date, today.isoformat())
+        ran = pip.clock_ran()
+        if over and without(ran, [(leave.date, leave.back_date)]) == ran:
+            return []
+        return [_paused(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
     if not leave.on_leave and since is not None and leave.date >= since:
         return [_resumed(pip, Pip.PAUSE_LEAVE, day, leave.business_days)]
     return []

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 
-from libs.common.days import ONE_DAY, months_between
+from libs.common.days import months_between
 from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page, page_of
@@ -223,8 +223,7 @@ class PipApi:
     async def follow_leave(self, key: str) -> None:
         """The clock's command: an employment status has changed, or a PIP has begun that knew of none.
 
-        Of the two, whichever is seen second finds the other: what was said from the day on, up to today. A leaving is
-        followed when its first day is over.
+        Of the two, whichever is seen second finds the other: what was said from the day on, up to today.
         """
         employee_id, day = key.split("/")
         person = (await self._commands.known(EMPLOYEE, [employee_id], latest=True))[employee_id].state
@@ -235,7 +234,7 @@ class PipApi:
             if not state.open_id:
                 return
             status = person.status_on(since)
-            if status == EMPLOYMENT_STATUS_LEFT and person.last_day == today - ONE_DAY:
+            if status == EMPLOYMENT_STATUS_LEFT and not person.left_for_good(today):
                 return
             on_leave = status == EMPLOYMENT_STATUS_ON_LEAVE
             later = (one for one, to in person.statuses if one > since and to != EMPLOYMENT_STATUS_ON_LEAVE)

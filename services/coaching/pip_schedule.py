@@ -44,11 +44,12 @@ def used_before(days: BusinessDays, schedule: PipSchedule, day: date) -> int:
     return min(used, schedule.total_business_days)
 
 
-def days_run(schedule: PipSchedule, until: str) -> tuple[Days, ...]:
-    """The days on which one has run until a day, exclusive, and not beyond its last; none of one that stands still."""
-    first, due = schedule.from_date, schedule.due_date
-    end = min(until, (date.fromisoformat(due) + ONE_DAY).isoformat()) if due else until
-    return ((first, end),) if "" < first < end else ()
+def without(ran: Sequence[Days], stood: Iterable[Days]) -> tuple[Days, ...]:
+    """Days that ran, without those on which something stood; in order, as they were."""
+    for first, until in stood:
+        parts = [part for begin, end in ran for part in ((begin, min(end, first)), (max(begin, until), end))]
+        ran = [(begin, end) for begin, end in parts if begin < end]
+    return tuple(ran)
 
 
 def span_of(ran: Sequence[Days]) -> tuple[str, str, list[Measured.Days]]:
@@ -62,15 +63,19 @@ def _before(day: str) -> str:
     return (date.fromisoformat(day) - ONE_DAY).isoformat()
 
 
-def ran_between(days: BusinessDays, ran: Iterable[Days], first: str, until: str) -> int:
-    """Business days from a day on, until another, exclusive, or without end, among those that ran."""
-    dates = [one for one in days.dates if one >= first and (not until or one < until)]
-    return sum(begin <= one < end for one in dates for begin, end in ran)
+def day_after(day: str) -> str:
+    return (date.fromisoformat(day) + ONE_DAY).isoformat()
 
 
 def business_days_between(days: BusinessDays, first: date, until: date) -> int:
     """Business days from a day, inclusive, until another, exclusive."""
     return bisect_left(days.dates, until.isoformat()) - bisect_left(days.dates, first.isoformat())
+
+
+def business_days_of(days: BusinessDays, ran: Iterable[Days]) -> int:
+    """Business days among days that ran, which end."""
+    between = ((date.fromisoformat(first), date.fromisoformat(until)) for first, until in ran)
+    return sum(business_days_between(days, first, until) for first, until in between)
 
 
 def is_over(schedule: PipSchedule, today: date) -> bool:

@@ -1,6 +1,6 @@
 """An employee's performance improvement plans: what is so of them, and what each event makes of it. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar, assert_never, cast
@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from libs.common.days import ONE_DAY
 from services.coaching.pip_content import content_of, result_of
-from services.coaching.pip_schedule import Days, days_run
+from services.coaching.pip_schedule import Days, day_after, without
 from stepladder.coaching.v1.events_pb2 import (
     PipAcknowledged,
     PipAppealed,
@@ -104,8 +104,8 @@ class PipState:
         used: business days of the period that had run when it was stopped for an edit.
         total: business days of the period, with its extension.
         pauses: each with its day.
-        first_day: of a schedule that stands still, the first day that was to count.
-        ran: days on which the schedule ran before it stood still, in order.
+        begun: the first day that was to count of what runs, or stands still.
+        stood: days since then on which it stood still for reasons that are over.
         period: days on which the period ran before it ended, or was stopped for an edit, in order.
         drifts: what is measured otherwise now than when it was pinned.
         changes: records that are evidence and have changed, each with the position of the latest change.
@@ -123,8 +123,8 @@ class PipState:
     total: int = 0
     checkpoints: tuple[PipCheckpoint, ...] = ()
     pauses: Mapping[Pip.Pause.ValueType, str] = field(default_factory=dict)
-    first_day: str = ""
-    ran: tuple[Days, ...] = ()
+    begun: str = ""
+    stood: tuple[Days, ...] = ()
     period: tuple[Days, ...] = ()
     overdue: bool = False
     extended: bool = False
@@ -161,7 +161,28 @@ class PipState:
         between the end of the period and its extension.
         """
         running = self.stage == Pip.STATE_ACTIVE
-        return (*self.period, *self.ran, *days_run(self.schedule, day)) if running else self.period
+        return (*self.period, *self.clock_ran(day)) if running else self.period
+
+    def clock_ran(self, day: str = LAST_DAY) -> tuple[Days, ...]:
+        """The days until one, exclusive, on which what runs, or stands still, ran; none after its last."""
+        due = self.schedule.due_date
+        end = min(day, day_after(due)) if due else day
+        return without([(self.begun, end)] if "" < self.begun < end else [], [*self.stood, *self._standing])
+
+    @property
+    def _standing(self) -> list[Days]:
+        return [(first, LAST_DAY) for first in self.pauses.values()]
+
+    def stopped(self, pause: Pip.Pause.ValueType, day: str) -> "PipState":
+        """With a pause from a day on; the clock did not run on after its end, should that have passed before."""
+        due = self.schedule.due_date
+        over = ((day_after(due), day),) if due and day_after(due) < day else ()
+        return replace(self, pauses={**self.pauses, pause: day}, stood=(*self.stood, *over))
+
+    def let_go(self, pause: Pip.Pause.ValueType, day: str) -> "PipState":
+        """Without a pause from a day on."""
+        left = {one: first for one, first in self.pauses.items() if one != pause}
+        return replace(self, pauses=left, stood=(*self.stood, (self.pauses.get(pause, day), day)))
 
     @property
     def start_date(self) -> str:
@@ -216,7 +237,8 @@ def evolve(state: State, event: Message) -> State:
     sayers = {**pip.sayers, kind: pip.who(kind) | {told.by}}
     known = replace(pip, told={**pip.told, kind: told}, sayers=sayers)
     if kind in TURNS:
-        known = replace(known, period=pip.ran_until(_stopped(told)), ran=())
+        turned = _evolved(replace(known, period=pip.ran_until(_stopped(told)), stood=()), told)
+        return State({**state.pips, told.pip_id: replace(turned, begun=turned.schedule.from_date)})
     return State({**state.pips, told.pip_id: _evolved(known, told)})
 
 
@@ -263,15 +285,14 @@ def _evolved(pip: PipState, event: Event) -> PipState:
         case PipCheckpointMissed(number=number):
             return _with_checkpoint(pip, number, PipCheckpoint(state=PipCheckpoint.STATE_MISSED))
         case PipPaused(pause=pause, date=day, used_business_days=used):
-            pip = replace(_without(pip, PipResumed), pauses={**pip.pauses, pause: day})
-            first_day, ran = pip.schedule.from_date or pip.first_day, (*pip.ran, *days_run(pip.schedule, day))
-            still = _standing_still(pip.schedule, used)
-            return replace(pip, schedule=still, first_day=first_day, ran=ran)
-        case PipResumed(pause=pause, date=day, schedule=schedule) as resumed:
-            left = {one: begun for one, begun in pip.pauses.items() if one != pause}
-            ran = _but(pip.ran, pip.pauses.get(pause, day), day)
-            pip = replace(_without(pip, PipPaused), pauses=left, ran=ran)
-            return _running(pip, schedule) if resumed.HasField("schedule") else pip
+            stopped = _without(pip, PipResumed).stopped(pause, day)
+            return replace(stopped, schedule=_standing_still(pip.schedule, used))
+        case PipResumed(pause=pause, date=day, schedule=schedule, used_business_days=used) as resumed:
+            pip = _without(pip, PipPaused).let_go(pause, day)
+            if resumed.HasField("schedule"):
+                return _running(pip, schedule)
+            still = resumed.HasField("used_business_days")
+            return replace(pip, schedule=_standing_still(pip.schedule, used)) if still else pip
         case PipFellOverdue():
             return replace(pip, overdue=True)
         case PipDecisionFellDue(schedule=schedule):
@@ -329,12 +350,6 @@ def _running(pip: PipState, schedule: PipSchedule) -> PipState:
         checkpoint.business_day, checkpoint.due_date = review.business_day, review.due_date
         checkpoints.append(checkpoint)
     return replace(pip, schedule=schedule, checkpoints=tuple(checkpoints) or pip.checkpoints)
-
-
-def _but(ran: Iterable[Days], first: str, until: str) -> tuple[Days, ...]:
-    """Days that ran, without those from one on, until another, exclusive."""
-    parts = [part for begin, end in ran for part in ((begin, min(end, first)), (max(begin, until), end))]
-    return tuple((begin, end) for begin, end in parts if begin < end)
 
 
 def _standing_still(schedule: PipSchedule, used: int) -> PipSchedule:

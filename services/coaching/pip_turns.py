@@ -171,7 +171,7 @@ def _since(kind: WorkItem.Kind.ValueType, pip: PipState) -> str:
         return pip.pauses[Pip.PAUSE_HR]
     if pip.stage == Pip.STATE_APPEALED:
         return pip.last(PipAppealed).date or pip.last(PipDecided).decided_date
-    return pip.schedule.from_date or pip.first_day or pip.drafted.drafted_date
+    return pip.schedule.from_date or pip.begun or pip.drafted.drafted_date
 
 
 def around(pip: PipState) -> frozenset[str]:

@@ -24,11 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import upsert
-from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import day_over, deadlines
+from libs.facts.employee import TAKEN_BACK_WITHIN
 from services.coaching.measured_days import MeasuredDays
 from services.coaching.pip import pip_key
 from stepladder.coaching.v1.events_pb2 import (
@@ -242,8 +242,8 @@ OfPip = (
 class Leaves(ReadModel):
     """Rows: days on which employment statuses change, which may begin or end a leave, or end an employment.
 
-    They are due when the day begins by the clock on the wall of the site; an end when it is over, for it ends a PIP for
-    good, and a mistake is seen and taken back on the day.
+    They are due when the day begins by the clock on the wall of the site; an end, which ends a PIP for good, when it
+    cannot be taken back any more.
     """
 
     name = "leaves"
@@ -262,7 +262,7 @@ class Leaves(ReadModel):
                     row = {
                         "kind": FOLLOW_LEAVE,
                         "key": f"{employee_id}/{day}",
-                        "due_time": begins + ONE_DAY if status == EMPLOYMENT_STATUS_LEFT else begins,
+                        "due_time": begins + TAKEN_BACK_WITHIN if status == EMPLOYMENT_STATUS_LEFT else begins,
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), row)

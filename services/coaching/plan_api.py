@@ -12,7 +12,7 @@ from libs.common.days import Span, parse_day
 from libs.common.errors import Conflict, FieldViolation, Invalid, NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
-from libs.common.projecting import Follower
+from libs.common.projecting import Awaited, Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import directory_around
 from libs.facts.employee import EMPLOYEE
@@ -43,7 +43,7 @@ class PlanApi:
         measuring: Measuring,
         rule_book: RuleBook,
         held: Holder[State],
-        watch_follower: Follower,
+        watch_follower: Awaited,
     ) -> None:
         self._service = service
         self._commands = service.commands

@@ -12,9 +12,10 @@ from services.gateway.relay import Relay
 
 async def measure_relay(relay: Relay, gauges: Gauges) -> None:
     """The relay as one follower more, that parks nothing. Each process has one at work, and they are all as far."""
-    add_state(gauges, relay.name, relay.state)
+    labels = {"follower": relay.name, "partition": "0"}
+    add_state(gauges, labels, relay.state)
     if (standing := await known(relay.standing())) is not None:
-        add_lag(gauges, relay.name, standing.lag, standing.lag_seconds)
+        add_lag(gauges, labels, standing.lag, standing.lag_seconds)
 
 
 async def measure_webhooks(deliveries: Deliveries, webhooks: Table, gauges: Gauges) -> None:

@@ -64,7 +64,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     detections, scorecards = Detections(metadata), Scorecards(metadata)
     readings, violations, judgements = results.facts.readings, results.facts.violations, results.judgements
     at_people, at_catalogue, at_results = service.follow(people), service.follow(catalogue), service.follow(results)
-    at_detections, at_scorecards = service.follow(detections), service.follow(scorecards)
+    at_detections, at_scorecards = service.follow(detections), service.divide(scorecards)
     months = Months(
         service,
         people,
@@ -86,7 +86,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     records = Records(metadata)
     service.follow(FollowCareers(service, people, at_people))
     record = RecordApi(
-        service, records, service.follow(records), violations, at_results, catalogue, at_catalogue, reaches
+        service, records, service.divide(records), violations, at_results, catalogue, at_catalogue, reaches
     )
     calibrations = Calibrations(metadata)
     calibration = CalibrationApi(service, calibrations, service.follow(calibrations), catalogue, at_catalogue)

@@ -11,7 +11,7 @@ from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotFound, Refused
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
-from libs.common.projecting import Follower
+from libs.common.projecting import Awaited, Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, check_employees
 from libs.facts.catalogue import Catalogue, Rules
@@ -39,7 +39,7 @@ class RecordApi:
         self,
         service: Service,
         records: Records,
-        follower: Follower,
+        follower: Awaited,
         violations: Violations,
         results_follower: Follower,
         catalogue: Catalogue,

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import upsert
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
+from libs.common.partitions import Sharing
 from libs.common.projecting import ReadModel
 from stepladder.performance.v1.events_pb2 import RecordCorrected, RecordCreated
 from stepladder.performance.v1.record_pb2 import ListRecordsRequest
@@ -19,6 +20,7 @@ class Records(ReadModel):
     name = "records"
     version = 1
     subjects = ("log.performance.record.*",)
+    sharing = Sharing(by_id=subjects)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.records = Table(

@@ -6,7 +6,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from libs.common.days import parse_day
 from libs.common.eventsourcing import Context
-from libs.common.projecting import Follower
+from libs.common.projecting import Awaited
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.documents.files import file_of
 from libs.facts.reaching import check_over
@@ -18,7 +18,7 @@ from stepladder.performance.v1 import report_pb2 as pb
 class ReportApi:
     """Implements the service."""
 
-    def __init__(self, service: Service, reports: Reports, followers: Sequence[Follower]) -> None:
+    def __init__(self, service: Service, reports: Reports, followers: Sequence[Awaited]) -> None:
         self._commands = service.commands
         self._reports = reports
         self._followers = followers

@@ -9,7 +9,7 @@ from libs.common.days import parse_day
 from libs.common.errors import FieldViolation, Invalid, NotAllowed, NotFound, Refused
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page, page_size, page_start
-from libs.common.projecting import Follower
+from libs.common.projecting import Awaited
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import check_employees
 from libs.facts.catalogue import Catalogue
@@ -32,7 +32,7 @@ class ScorecardApi:
     """Implements the service."""
 
     def __init__(
-        self, service: Service, months: Months, catalogue: Catalogue, scorecards: Scorecards, follower: Follower
+        self, service: Service, months: Months, catalogue: Catalogue, scorecards: Scorecards, follower: Awaited
     ) -> None:
         self._commands = service.commands
         self._engine = service.engine

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
+from libs.common.partitions import Sharing
 from libs.common.projecting import ReadModel
 from libs.facts.knowing import content_of, knowledge_columns, known, supersede
 from services.performance.trigger import RatedMonth
@@ -23,6 +24,7 @@ class Scorecards(ReadModel):
     name = "scorecards"
     version = 2
     subjects = ("log.performance.rating.*",)
+    sharing = Sharing(by_month=subjects)
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.scorecards = Table(

@@ -76,7 +76,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     posts = Posts(metadata)
     at_posts = service.follow(posts)
     histories = Histories(metadata)
-    at_histories = service.follow(histories)
+    at_histories = service.divide(histories)
     holders = Holders(service.engine, histories, people)
     seats = Seats(service, holders, service.together(at_people, at_histories), rungs)
     together = service.together(at_people, at_catalogue, at_histories, at_posts)

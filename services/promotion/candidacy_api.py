@@ -10,7 +10,7 @@ from libs.common.days import parse_day
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
-from libs.common.projecting import Follower
+from libs.common.projecting import Awaited, Follower
 from libs.common.service import AT_LEAST_SECONDS, Service
 from libs.facts.callers import caller_id, directory_around
 from libs.facts.reaching import Reaches
@@ -82,7 +82,7 @@ class CandidacyApi:
         candidates: Candidates,
         eligibilities: Eligibilities,
         histories: Histories,
-        at_histories: Follower,
+        at_histories: Awaited,
         seats: Seats,
         drifting: Drifting,
     ) -> None:

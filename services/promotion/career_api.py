@@ -6,7 +6,7 @@ from dataclasses import replace
 from google.protobuf.message import Message
 
 from libs.common.commands import Standing
-from libs.common.days import ONE_DAY, parse_day
+from libs.common.days import parse_day
 from libs.common.errors import NotFound, Refused
 from libs.common.eventsourcing import Context
 from libs.common.paging import cut_page
@@ -186,11 +186,11 @@ class CareerApi:
         return pb.ListAppointmentsResponse(appointments=appointments, next_page_token=token)
 
     async def end(self, employee_id: str) -> None:
-        """Ends what runs of somebody whose employment had ended by yesterday."""
+        """Ends what runs of somebody who has left for good."""
         state = (await self._commands.load(EMPLOYEE, employee_id)).state
         today = self._service.today()
-        if state.last_day is None or state.last_day >= today - ONE_DAY:
-            return  # it ends on another day, or that can be taken back today
+        if not state.left_for_good(today):
+            return
         context = Context(now=self._service.now(), today=today, actor="system:clock")
         end = pb.EndCareer(employee_id=employee_id, left_date=state.statuses[-1][0].isoformat())
         await self._commands.handle(CAREER, employee_id, end, context)

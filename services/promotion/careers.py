@@ -7,11 +7,11 @@ from sqlalchemy import Boolean, Column, MetaData, String, Table, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import all_rows, upsert
-from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
 from libs.common.paging import page_size, page_start
 from libs.common.projecting import ReadModel
 from libs.common.reacting import deadlines
+from libs.facts.employee import TAKEN_BACK_WITHIN
 from libs.facts.reaching import Reach
 from stepladder.performance.v1.directory_pb2 import EMPLOYMENT_STATUS_LEFT
 from stepladder.performance.v1.events_pb2 import EmploymentStatusChanged
@@ -24,8 +24,8 @@ from stepladder.promotion.v1.events_pb2 import (
 )
 
 END, BEGUN = "end", "begun"
-"""Deadlines: of an employment, when its first day after is over by the clock on the wall of the site, for a mistake can
-be taken back; and of what was begun, at once: who began it may not have known yet that the employment has ended."""
+"""Deadlines: of an employment, when its end cannot be taken back any more, by the clock on the wall of the site; and of
+what was begun, at once: who began it may not have known yet that the employment has ended."""
 
 
 class Careers(ReadModel):
@@ -71,7 +71,7 @@ class Careers(ReadModel):
                     due = {
                         "kind": END,
                         "key": employee_id,
-                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC) + ONE_DAY,
+                        "due_time": datetime.combine(date.fromisoformat(day), time(), UTC) + TAKEN_BACK_WITHIN,
                         "position": recorded.position,
                     }
                     await rows.execute(upsert(self.deadlines, rows), due)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import upsert_rows
 from libs.common.days import ONE_DAY
 from libs.common.eventsourcing import Recorded
+from libs.common.partitions import Sharing
 from libs.common.projecting import ReadModel
 from libs.facts.conduct import Offending
 from libs.facts.knowing import NEVER, knowledge_columns, known
@@ -102,6 +103,17 @@ class Histories(ReadModel):
         "log.coaching.mastery.*",
         "log.coaching.standing.*",
         "log.promotion.career.*",
+    )
+    # Facts know their KPI, so each share has to. Records of somebody count by each other, and name nobody.
+    sharing = Sharing(
+        by_month=("log.performance.facts.*", "log.performance.rating.*"),
+        by_id=(
+            "log.performance.employee.*",
+            "log.coaching.mastery.*",
+            "log.coaching.standing.*",
+            "log.promotion.career.*",
+        ),
+        everywhere=("log.performance.kpi.*",),
     )
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:

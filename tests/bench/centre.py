@@ -59,7 +59,7 @@ class Writer:
         self._commands = Commands([EventLog(JetStreamStream(client))], CODEC)
 
     async def create_kpis(self) -> None:
-        await self._write(KPI, ((kpi_id, CreateKpiRequest(kpi=_kpi(kpi_id))) for kpi_id in KPIS))
+        await self._write(KPI, ((kpi_id, CreateKpiRequest(kpi=kpi(kpi_id))) for kpi_id in KPIS))
 
     async def hire(self, employees: int) -> None:
         """Employees have no names here: each would take a data key."""
@@ -79,7 +79,7 @@ class Writer:
                 raise outcome
 
 
-def _kpi(kpi_id: str) -> Kpi:
+def kpi(kpi_id: str) -> Kpi:
     return Kpi(
         kpi_id=kpi_id,
         display_name=kpi_id,

@@ -34,7 +34,7 @@ async def test_who_keeps_up_is_level(world: World) -> None:
     """Nothing is behind a follower that has applied everything, and nobody is asked for that."""
     async with running(world.follower()) as follower:
         await follower.wait_for(await world.write(("a", "A")), 5)
-        await until(lambda: follower._feed is not None and follower._feed.level)
+        await until(lambda: follower._listens is not None and follower._listens.level)
         world.stream.away = True
         found = await measured(world, follower)
     assert (found[f"{LAG}events"], found[f"{LAG}seconds"]) == (0, 0)
@@ -46,13 +46,14 @@ async def test_who_stands_still_is_further_behind_all_the_time(world: World) -> 
         await follower.wait_for(await world.write(("a", "A")), 5)
         async with follower.stepping:  # as long as a batch takes
             await world.write(("b", "B"), ("c", "C"))
+            await until(lambda: follower._listens is None)
             world.time += timedelta(seconds=30)
             first = await measured(world, follower)
             await world.write(("d", "D"))
             world.time += timedelta(seconds=30)
             second = await measured(world, follower)
         await follower.catch_up(5)
-        await until(lambda: follower._feed is not None and follower._feed.level)
+        await until(lambda: follower._listens is not None and follower._listens.level)
         last = await measured(world, follower)
     assert [(one[f"{LAG}events"], one[f"{LAG}seconds"]) for one in (first, second, last)] == [(2, 30), (3, 60), (0, 0)]
 
@@ -104,6 +105,8 @@ async def test_a_log_that_is_away_makes_no_lag(world: World) -> None:
     async with running(world.follower()) as follower:
         await follower.wait_for(await world.write(("a", "A")), 5)
         async with follower.stepping:
+            await world.write(("b", "B"))
+            await until(lambda: follower._listens is None)
             world.stream.away = True
             found = await measured(world, follower)
         world.stream.away = False

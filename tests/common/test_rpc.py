@@ -458,6 +458,18 @@ async def test_one_who_passes_calls_on_does_not_try_again(world: World) -> None:
     assert caught.value.code() == StatusCode.UNAVAILABLE
 
 
+async def test_calls_that_are_passed_on_go_round_all_replicas(world: World) -> None:
+    """Of a service with two addresses, both are called."""
+    other = Facts()
+    async with (
+        serve(SETTINGS, "performance", {FACTS: other}, clock=lambda: LATE) as serving,
+        open_channel(f"ipv4:{world.serving.address},{serving.address}") as channel,
+        asyncio.timeout(20),
+    ):
+        while not (other.contexts and world.facts.contexts):  # the first come before there is a second connection
+            await FactsServiceStub(channel).RecordFacts(a_request(), metadata=as_system())
+
+
 async def test_refusal_of_a_service_behind_is_passed_on(world: World) -> None:
     """What another service refused reaches the caller as that service said it."""
     world.facts.outcomes = [Invalid("DATE_INVALID", "a wrong day — 不行", (FieldViolation("date", "is odd"),))]

@@ -52,6 +52,8 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("COACHING_ADDRESS", "7102", "must be host:port"),
         ("PUBLIC_PORT", "80800", "less than or equal to 65535"),
         ("NATS_URL", "127.0.0.1:4222", "must start with nats:// or tls://"),
+        ("HEALTH_ADDRESS", "7100", "must be host:port"),
+        ("PUBLIC_KEY", "public.key", "needs PUBLIC_CERTIFICATE beside it"),
         ("REPLICAS", "2", "must be 1 (embedded) or 3 (cluster)"),
         ("DATABASE_URL", "postgresql://app:secret@db/{service}", "must start with sqlite+aiosqlite:// or"),
         ("SITE_TIME_ZONE", "Mars/Olympus", "invalid timezone"),

@@ -134,9 +134,9 @@ class Log:
         return [json.loads(stored.payload) for stored in await self.published()]
 
     async def relayed(self, position: int) -> None:
-        """Returns when EVENTS has what was made of an event of LOG."""
+        """Returns when EVENTS has what was made of an event of LOG, at once for position 0: of none."""
         async with asyncio.timeout(60):
-            while True:
+            while position:
                 last = await self.events.read_at((await self.events.state()).last)
                 if last and int(json.loads(last.payload)["logposition"]) >= position:
                     return

@@ -134,3 +134,23 @@ async def test_who_is_not_of_the_authority_is_neither_called_nor_heard(
             told = await curl("-k", *auth, f"https://127.0.0.1:{port}/v1/teams")
             assert "SERVICE_AWAY" in told
             assert backend.heard == {}
+
+
+async def test_callers_may_be_shown_another_certificate_than_services(
+    envoy_by_tls: Envoy, log_by_tls: InstalledNats, tmp_path: Path
+) -> None:
+    """The front door shows that of an authority which callers believe; inside, everybody stays with their own."""
+    known = Authority("of the world").issue(tmp_path / "public")
+    own = {
+        **envoy_by_tls.settings.model_dump(include=TLS),
+        "public_certificate": known.tls_certificate,
+        "public_key": known.tls_key,
+    }
+    (tmp_path / "envoy").mkdir()
+    with running_envoy(tmp_path / "envoy", log_by_tls, **own) as envoy:
+        async with called_by(envoy, envoy.settings) as backend:
+            auth = ("-H", f"authorization: Bearer {ISSUER.person('li')}")
+            url = f"https://127.0.0.1:{envoy.settings.public_port}/v1/teams"
+            assert "teams" in await curl("--cacert", known.tls_authority, *auth, url)
+            assert list(backend.heard) == ["ListTeams"]
+            assert "certificate" in await curl("--cacert", envoy.settings.tls_authority, *auth, url)

@@ -77,7 +77,9 @@ async def trained(people: Competing) -> Candidacy:
 
 
 async def poisoned(world: World) -> list[str]:
-    return [one.handler.name for one in world.services["promotion"].followers if one.poisoned]
+    return [
+        one.handler.name for one in world.services["promotion"].followers if any(part.poisoned for part in one.parts)
+    ]
 
 
 async def command(world: World, aggregate: Aggregate[Any], name: str, said: Message, actor: str) -> None:

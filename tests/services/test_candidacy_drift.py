@@ -193,7 +193,7 @@ async def test_a_correction_after_the_competition_was_closed(contest: Contest) -
 async def seen_again(contest: Contest) -> None:
     """Who follows the facts begins anew, as after a crash before anything of it was kept."""
     service = contest.world.services["promotion"]
-    (follower,) = (one for one in service.followers if one.handler.name == "watch-candidacies")
+    (follower,) = (part for one in service.followers if one.name == "watch-candidacies" for part in one.parts)
     async with follower.stepping, writing(service.engine) as rows:
         epoch = follower.epoch
         await rows.execute(update(FOLLOWERS).where(FOLLOWERS.c.name == follower.handler.name).values(position=0))

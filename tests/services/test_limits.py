@@ -205,7 +205,7 @@ async def test_read_models_on_a_full_disk_wait_and_go_on(world: World) -> None:
     """Facts are taken meanwhile; nothing is parked or lost, and the rows are complete once there is room."""
     ann, kpi = await world.employee(await world.team()), await world.kpi()
     service = world.services["performance"]
-    results = next(follower for follower in service.followers if follower.handler.name == "results")
+    (results,) = (part for one in service.followers if one.name == "results" for part in one.parts)
     await results.wait_for(await world.end(), 10)
     disk = Disk(service.engine)
     disk.full = True

@@ -12,7 +12,6 @@ from libs.common.envelope import chain_start
 from libs.common.eventsourcing import Context
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, Append
-from services.coaching.drifting import EvidenceWatch
 from services.coaching.plan import PLAN
 from services.coaching.plans import Plans
 from stepladder.coaching.v1.effect_pb2 import GetEffectRequest, LeftOut
@@ -290,7 +289,8 @@ async def test_nobody_decides_faster_than_drift_is_found(world: World) -> None:
     case = await (await coached(world)).diagnosed()
     await case.activated()
     await case.due(1, **{case.kpi: 10})
-    watch = next(one for one in world.services["coaching"].followers if isinstance(one.handler, EvidenceWatch))
+    followers = world.services["coaching"].followers
+    (watch,) = (part for one in followers if one.name == "watch-evidence" for part in one.parts)
     async with watch.stepping:
         await case.correct(BEFORE[0], 60)
         close = case.closing(Plan.OUTCOME_IMPROVED)

@@ -1664,11 +1664,14 @@ class PipResumed(_message.Message):
     PAUSE_FIELD_NUMBER: _builtins.int
     DATE_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    USED_BUSINESS_DAYS_FIELD_NUMBER: _builtins.int
     pip_id: _builtins.str
     employee_id: _builtins.str
     by: _builtins.str
     pause: _pip_pb2.Pip.Pause.ValueType
     date: _builtins.str
+    used_business_days: _builtins.int
+    """Business days that the clock had run, where it stands still for another reason."""
     @_builtins.property
     def schedule(self) -> _pip_pb2.PipSchedule:
         """Empty where nothing runs: in this state, or for another reason."""
@@ -1682,12 +1685,15 @@ class PipResumed(_message.Message):
         pause: _pip_pb2.Pip.Pause.ValueType = ...,
         date: _builtins.str = ...,
         schedule: _pip_pb2.PipSchedule | None = ...,
+        used_business_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_used_business_days", b"_used_business_days", "schedule", b"schedule", "used_business_days", b"used_business_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "date", b"date", "employee_id", b"employee_id", "pause", b"pause", "pip_id", b"pip_id", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_used_business_days", b"_used_business_days", "by", b"by", "date", b"date", "employee_id", b"employee_id", "pause", b"pause", "pip_id", b"pip_id", "schedule", b"schedule", "used_business_days", b"used_business_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__used_business_days: _TypeAlias = _typing.Literal["used_business_days"]  # noqa: Y015
+    _WhichOneofArgType__used_business_days: _TypeAlias = _typing.Literal["_used_business_days", b"_used_business_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__used_business_days) -> _WhichOneofReturnType__used_business_days | None: ...
 
 Global___PipResumed: _TypeAlias = PipResumed  # noqa: Y015
 
