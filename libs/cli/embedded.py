@@ -244,15 +244,15 @@ def _check_ports(settings: Settings) -> None:
     wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
     wanted["gateway_http_address"] = settings.gateway_http_address
     wanted["public_port"] = str(settings.public_port)
-    if settings.metrics_address:
-        wanted |= {"metrics_address": settings.metrics_address}
-    taken = [
-        f"{PREFIX}{setting.upper()}={value}"
-        for setting, value in wanted.items()
-        if _is_taken(int(value.rpartition(":")[2]))
-    ]
+    taken = [f"{PREFIX}{setting.upper()}={value}" for setting, value in wanted.items() if _is_taken(_port(value))]
+    if settings.metrics_address and any(_is_taken(_port(metrics_address(settings, name))) for name in SERVICES):
+        taken.append(f"{PREFIX}METRICS_ADDRESS={settings.metrics_address}")
     if taken:
         raise CannotStart(f"other programs have these ports; set their variables to others: {', '.join(taken)}")
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _is_taken(port: int) -> bool:

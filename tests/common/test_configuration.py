@@ -16,6 +16,9 @@ from libs.common.jetstream import (
     create_streams,
     stream_configuration,
 )
+from libs.common.metrics import Gauges
+from libs.common.observing import measure_log
+from libs.common.settings import Settings
 from libs.common.streams import EVENTS, LOG, LOG_RESTRICTED, STREAMS, NoResponders, Rejected
 from tests.servers import running_nats
 
@@ -136,6 +139,25 @@ async def test_an_altered_stream_is_refused(client: Client, server: NatsServer, 
     (problem,) = await problems(client, server)
     assert problem.startswith(f"stream LOG: {key} is ")
     assert problem.endswith(f"must be {wanted!r}")
+
+
+async def test_a_stream_that_was_altered_since_is_measured(client: Client, server: NatsServer) -> None:
+    """The log answers, and is not set up as it must be; while a stream is missing, neither is it."""
+    settings = Settings(nats_monitor_url=server.monitor_url)
+
+    async def measured() -> tuple[float, float]:
+        gauges = Gauges()
+        await measure_log(client, settings, None, (LOG, EVENTS), gauges)
+        found = {family.name: family.samples[0].value for family in gauges.families()}
+        return found["stepladder_log_reachable"], found["stepladder_log_configuration_right"]
+
+    await make(client, LOG)
+    assert await measured() == (1, 0)
+    await make(client, EVENTS)
+    assert await measured() == (1, 1)
+    altered = stream_configuration(EVENTS, 1) | {"max_age": 3_600_000_000_000}
+    assert "error" not in await jetstream.ask(client, f"$JS.API.STREAM.UPDATE.{EVENTS}", altered)
+    assert await measured() == (1, 0)
 
 
 async def test_roll_ups_are_refused(client: Client, server: NatsServer) -> None:

@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.database import open_database
 from libs.common.errors import Unavailable
 from libs.common.eventsourcing import Recorded
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
 from libs.common.metrics import REGISTRY, Gauges
-from libs.common.observing import measure_followers
+from libs.common.observing import measure_followers, measure_process
 from libs.common.projecting import Follower, State
 from libs.common.streams import Append, Entry
 from services.performance.team import TEAM
+from tests.certificates import Authority
 from tests.common.test_commands import Rivalled, by, create, process, rename
 from tests.common.test_projecting import EPOCH, World, running, until
 from tests.common.test_projecting import world as world  # noqa: PLC0414 - a fixture
+from tests.servers import free_port
 
 LAG = "stepladder_follower_lag_"
 
@@ -112,6 +117,29 @@ async def test_a_log_that_is_away_makes_no_lag(world: World) -> None:
         world.stream.away = False
     assert f"{LAG}events" not in found
     assert found["stepladder_database_reachable"] == 1
+
+
+async def test_a_database_that_is_away_makes_no_rows(world: World) -> None:
+    """That it is away is told, and what every follower does; nothing is told that lies in it."""
+    nowhere = open_database(f"postgresql+asyncpg://stepladder@127.0.0.1:{free_port()}/none")
+    gauges = Gauges()
+    await measure_followers(nowhere, [world.follower()], [], gauges)
+    await nowhere.dispose()
+    found = {family.name: family.samples[0].value for family in gauges.families()}
+    assert found == {"stepladder_database_reachable": 0, "stepladder_follower_state": 1}
+
+
+def expiry(file: Path) -> float:
+    return load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
+
+
+async def test_a_certificate_says_until_when_it_is_good(tmp_path: Path) -> None:
+    """As it lies in the file, which may have been renewed since the process began."""
+    settings = Authority("authority").issue(tmp_path)
+    gauges = Gauges()
+    await measure_process(settings, gauges)
+    (sample,) = next(one for one in gauges.families() if "certificate" in one.name).samples
+    assert sample.value == expiry(tmp_path / "tls.crt")
 
 
 def counted(name: str, **labels: str) -> float:

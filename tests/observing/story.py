@@ -35,6 +35,8 @@ from tests.policies import DAY, detecting, rule
 from tests.servers import free_port
 from tests.services.world import until
 
+Metadata = tuple[tuple[str, str], ...]
+
 MARK = "Mnemosyne"
 """Stands in every name and every free text: what is logged, counted or traced holds it nowhere."""
 TEAM, KPI, LEAD, AGENT, HR, WEBHOOK = (
@@ -82,7 +84,7 @@ async def tell(observed: Observed) -> Story:
         )
         operators = OperationsServiceStub(channel)
         await operators.ListFollowers(ListFollowersRequest(service="-"), metadata=traced)
-        await _refused(channel, issuer)
+        await _refused(channel, (*bearer(issuer.person(AGENT)), traced[1]))
     return Story(trace_id, span_id, plan_id)
 
 
@@ -123,7 +125,7 @@ async def _fail_a_webhook(channel: aio.Channel) -> None:
     await WebhookServiceStub(channel).CreateWebhook(CreateWebhookRequest(webhook=webhook, after=0))
 
 
-async def _refused(channel: aio.Channel, issuer: Issuer) -> None:
+async def _refused(channel: aio.Channel, as_agent: Metadata) -> None:
     """Calls that are refused, each for another reason."""
     directory = DirectoryServiceStub(channel)
     with suppress(NotFound):
@@ -133,4 +135,4 @@ async def _refused(channel: aio.Channel, issuer: Issuer) -> None:
     with suppress(AlreadyExists):
         await directory.CreateTeam(CreateTeamRequest(team=Team(team_id=TEAM, display_name=f"Another {MARK}")))
     with suppress(PermissionDenied):
-        await directory.GetEmployee(GetEmployeeRequest(employee_id=LEAD), metadata=bearer(issuer.person(AGENT)))
+        await directory.GetEmployee(GetEmployeeRequest(employee_id=LEAD), metadata=as_agent)

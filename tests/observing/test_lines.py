@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from tests.observing.running import Observed, Scrape, events_of, wait_until
-from tests.observing.story import MARK, Story
+from tests.observing.story import AGENT, MARK, Story
 
 pytestmark = pytest.mark.xdist_group("observing")
 
@@ -23,11 +23,18 @@ def test_every_line_is_an_object_with_its_first_fields(observed: Observed) -> No
             assert datetime.fromisoformat(line["time"]).tzinfo
 
 
-@pytest.mark.usefixtures("story")
-def test_a_refusal_is_found_by_its_reason(observed: Observed) -> None:
-    """A line says which method was refused, to whom and why."""
-    refused = [line for line in events_of(observed.lines()["performance"]) if line["event"] == "call_refused"]
-    assert {"method", "actor", "reason"} <= set(refused[0])
+def test_a_refusal_is_found_by_its_event_and_its_trace(observed: Observed, story: Story) -> None:
+    """A line says which method was refused, to whom and why; it and Envoy's line name the caller's trace."""
+    (refused,) = [line for line in events_of(observed.lines()["performance"]) if line["event"] == "call_refused"]
+    assert (refused["actor"], refused["reason"], refused["trace_id"]) == (
+        f"user:{AGENT}",
+        "NEED_TO_KNOW",
+        story.trace_id,
+    )
+    assert refused["method"] == "stepladder.performance.v1.DirectoryService/GetEmployee"
+    assert list(refused)[4:6] == ["trace_id", "span_id"]
+    envoy = observed.system.folder / "logs" / "envoy.log"
+    wait_until(lambda: story.trace_id in envoy.read_text(encoding="utf-8"))
 
 
 def test_nothing_personal_leaves_by_way_of_what_is_watched(observed: Observed, story: Story, scrape: Scrape) -> None:
