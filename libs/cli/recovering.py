@@ -22,7 +22,7 @@ from libs.common.database import open_database
 from libs.common.errors import NotAllowed
 from libs.common.jetstream import JetStreamStream, begin_restoring, end_restoring
 from libs.common.keys import Sealer
-from libs.common.projecting import describe
+from libs.common.parking import describe
 from libs.common.settings import PREFIX, Settings
 from libs.common.streams import STREAMS
 

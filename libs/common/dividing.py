@@ -15,18 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.common.database import insert_new, writing
 from libs.common.errors import NotFound
 from libs.common.eventsourcing import Recorded
+from libs.common.parking import ParkedAggregate
 from libs.common.partitions import Partition, name_of
-from libs.common.projecting import (
-    FOLLOWERS,
-    PARKED,
-    Divisible,
-    Follower,
-    ParkedAggregate,
-    Standing,
-    State,
-    fresh,
-    wait_for,
-)
+from libs.common.positions import FOLLOWERS, PARKED
+from libs.common.projecting import Divisible, Follower, Standing, State, fresh, wait_for
 from libs.common.reading import Reading
 
 logger = structlog.get_logger()

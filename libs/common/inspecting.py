@@ -30,28 +30,38 @@ class StreamCondition:
 
 @dataclass(frozen=True, slots=True)
 class ServerCondition:
-    """What one server stores, the room that it may use, and sentences on what is set up wrongly."""
+    """What one server stores, and the room that it may use."""
 
+    name: str
     stored_bytes: int
     room_bytes: int
-    problems: list[str]
 
 
-async def inspect_server(monitor_url: str, tls: SSLContext | None = None) -> ServerCondition:
-    """Asks a server's monitoring.
+async def inspect_servers(monitor_url: str, tls: SSLContext | None = None) -> tuple[list[ServerCondition], list[str]]:
+    """Asks the monitoring of a server or, with commas between them, of several; answers how those are that answer.
 
-    Raises OSError when it does not answer, and NoResponders while it has yet to open its store.
+    Beside that, sentences on what is set up wrongly. Raises OSError when none answers, and NoResponders while one has
+    yet to open its store.
     """
-    varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
-    store = varz.get("jetstream", {})
-    config = store.get("config")
-    if config is None:  # monitoring begins before; a server without a store would not answer for streams either
-        raise NoResponders
-    problems = [] if config.get("sync_always") else ["the server does not sync every write (sync_interval: always)"]
-    version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
-    if version < (2, 15, 1):
-        problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    return ServerCondition(store.get("stats", {}).get("storage", 0), config.get("max_storage", 0), problems)
+    reading = (asyncio.to_thread(_read_varz, url, tls) for url in monitor_url.split(","))
+    answers = await asyncio.gather(*reading, return_exceptions=True)
+    conditions: list[ServerCondition] = []
+    problems: list[str] = []
+    for varz in (told := [answer for answer in answers if not isinstance(answer, BaseException)]):
+        store, name = varz.get("jetstream", {}), str(varz.get("server_name"))
+        config = store.get("config")
+        if config is None:  # monitoring begins before; a server without a store would not answer for streams either
+            raise NoResponders
+        if not config.get("sync_always"):
+            problems.append(f"server {name} does not sync every write (sync_interval: always)")
+        version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
+        if version < (2, 15, 1):
+            problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
+        stored = store.get("stats", {}).get("storage", 0)
+        conditions.append(ServerCondition(name, stored, config.get("max_storage", 0)))
+    if not told:
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
+    return conditions, problems
 
 
 async def inspect_streams(
@@ -83,11 +93,11 @@ async def check_configuration(
 ) -> None:
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
 
-    `monitor_url` is where the server's monitoring tells of itself. Raises otherwise what the inspections raise.
+    `monitor_url` is where the servers' monitoring tells of them. Raises otherwise what the inspections raise.
     """
-    server = await inspect_server(monitor_url, tls)
-    _, problems = await inspect_streams(client, replicas, streams)
-    if problems := server.problems + problems:
+    _, of_servers = await inspect_servers(monitor_url, tls)
+    _, of_streams = await inspect_streams(client, replicas, streams)
+    if problems := of_servers + of_streams:
         raise WrongConfiguration("; ".join(problems))
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ssl import SSLContext
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import nats
@@ -83,7 +84,10 @@ _Message = tuple[str, dict[str, str], bytes]
 
 
 async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
-    """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`."""
+    """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`.
+
+    `url` is a server's or, with commas between them, those of several of its cluster, each with the same user.
+    """
 
     async def on_error(error: Exception) -> None:
         if is_refusal(error):
@@ -98,10 +102,14 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     async def on_reconnect() -> None:
         logger.info("nats_reconnected")
 
-    client = Client()
+    client, servers = Client(), url.split(",")
+    user = urlsplit(servers[0])
     await client.connect(
-        url,
+        servers,
         name=name,
+        # Said here, because it goes on to servers of which only the cluster tells: their addresses have no user.
+        user=user.username,
+        password=user.password,
         tls=tls,
         # Otherwise the server would say whether it wants TLS, and whoever stands in between that it does not.
         tls_handshake_first=tls is not None,

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.dividing import DividedFollower
-from libs.common.inspecting import WrongConfiguration, inspect_server, inspect_streams
+from libs.common.inspecting import WrongConfiguration, inspect_servers, inspect_streams
 from libs.common.metrics import Gauges
-from libs.common.projecting import FOLLOWERS, PARKED, Follower, State
+from libs.common.positions import FOLLOWERS, PARKED
+from libs.common.projecting import Follower, State
 from libs.common.reacting import Clock
 from libs.common.settings import Settings
 from libs.common.streams import LOG_TROUBLES
@@ -58,8 +59,8 @@ async def measure_log(
     client: Client, settings: Settings, tls: SSLContext | None, streams: Collection[str], gauges: Gauges
 ) -> None:
     """Whether the log answers, whether it is set up as the code demands, and how full it is."""
-    server, found = await asyncio.gather(
-        known(inspect_server(settings.nats_monitor_url, tls)),
+    servers, found = await asyncio.gather(
+        known(inspect_servers(settings.nats_monitor_url, tls)),
         known(inspect_streams(client, settings.replicas, streams)),
     )
     gauges.add("stepladder_log_reachable", "Whether the log's streams answer: 1 or 0.", found is not None)
@@ -71,17 +72,17 @@ async def measure_log(
             "stepladder_stream_replicas_in_sync", "Servers that have all of it now.", one.replicas_in_sync, stream=name
         )
         gauges.add("stepladder_stream_replicas", "How many should have it.", settings.replicas, stream=name)
-    if server is not None:
-        gauges.add("stepladder_log_stored_bytes", "What one server of the log stores.", server.stored_bytes)
-        gauges.add("stepladder_log_room_bytes", "How much it may store.", server.room_bytes)
-    if server is not None and found is not None:
-        if problems := server.problems + problems:
+    if servers is None:
+        return
+    for server in servers[0]:
+        text = "What a server of the log stores."
+        gauges.add("stepladder_log_stored_bytes", text, server.stored_bytes, server=server.name)
+        gauges.add("stepladder_log_room_bytes", "How much it may store.", server.room_bytes, server=server.name)
+    if found is not None:
+        if problems := servers[1] + problems:
             logger.error("log_configuration_wrong", problems=problems)
-        gauges.add(
-            "stepladder_log_configuration_right",
-            "Whether server and streams are set up as the code demands: 1 or 0.",
-            not problems,
-        )
+        text = "Whether servers and streams are set up as the code demands: 1 or 0."
+        gauges.add("stepladder_log_configuration_right", text, not problems)
 
 
 async def measure_followers(

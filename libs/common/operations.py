@@ -9,7 +9,8 @@ from libs.common.days import timestamp
 from libs.common.dividing import DividedFollower
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
-from libs.common.projecting import Follower, ParkedAggregate, Standing, State
+from libs.common.parking import ParkedAggregate
+from libs.common.projecting import Follower, Standing, State
 from libs.common.rebuilding import rebuild
 from libs.common.streams import Stream
 from stepladder.common.v1 import operations_pb2 as pb

@@ -10,21 +10,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from traceback import format_tb
 from typing import Any, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
 from sqlalchemy import (
-    BigInteger,
-    Column,
-    DateTime,
-    Integer,
     MetaData,
     Row,
-    String,
     Table,
-    Text,
     delete,
     func,
     insert,
@@ -35,68 +28,23 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.background import in_background
-from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.database import aware, insert_new, writing
-from libs.common.envelope import UnknownEventType
-from libs.common.errors import Conflict, LogCorrupted, NotAllowed, NotFound, Unavailable
+from libs.common.errors import NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
 from libs.common.metrics import FOLLOWED
+from libs.common.parking import RETRY, ParkedAggregate, Parking, apply_each, describe, sort, try_alone
 from libs.common.partitions import Partition, Sharing, name_of
+from libs.common.positions import FOLLOWERS, PARKED, SKIPPED
 from libs.common.reading import BATCH, Heard, Listener, Reading
 from libs.common.streams import (
-    LOG_RESTRICTED,
-    LOG_TROUBLES,
     NoAnswer,
     NoResponders,
     StreamState,
-    stream_of,
 )
 from libs.common.telemetry import batch_span
 from stepladder.common.v1.envelope_pb2 import Envelope
 
 logger = structlog.get_logger()
-
-METADATA = MetaData()
-
-FOLLOWERS = Table(
-    "followers",
-    METADATA,
-    Column("name", String, primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("stream_created", DateTime(timezone=True), nullable=False),
-    Column("epoch", Integer, nullable=False),  # grows with every change of owner
-    Column("owner", String, nullable=False),
-    Column("beat_time", DateTime(timezone=True), nullable=False),  # the owner's last sign of life
-    Column("moved_time", DateTime(timezone=True), nullable=True),
-    # Into how many a follower is divided: the same in all its rows. Divided, the row by its own name runs nowhere.
-    Column("partitions", Integer, nullable=False, server_default="1"),
-)
-
-PARKED = Table(
-    "parked_events",
-    METADATA,
-    Column("follower", String, primary_key=True),
-    Column("position", BigInteger, primary_key=True),
-    Column("subject", String, nullable=False),
-    Column("type", String, nullable=False),
-    Column("error", Text, nullable=False),  # empty for an event that only waits behind another
-    Column("attempts", Integer, nullable=False),
-    Column("parked_time", DateTime(timezone=True), nullable=False),
-)
-
-SKIPPED = Table(
-    "skipped_events",
-    METADATA,
-    Column("follower", String, primary_key=True),
-    Column("position", BigInteger, primary_key=True),
-    Column("subject", String, nullable=False),
-    Column("type", String, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("actor", String, nullable=False),
-    Column("skipped_time", DateTime(timezone=True), nullable=False),
-)
 
 REST_SECONDS = 0.05
 """Pause after a few events, so that those which come meanwhile share a transaction. Whoever waits for a position ends
@@ -105,9 +53,8 @@ LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
 IDLE_SECONDS = 0.25
 """How long what belongs to other partitions may have passed by before a position says so."""
-
-RETRY = (*DATABASE_TROUBLES, *LOG_TROUBLES, Unavailable, Conflict)
-"""Troubles of the moment: the same batch is tried again. Everything else is the event's own fault."""
+LONGEST_PAUSE_SECONDS = 2.0
+"""Between two attempts while nothing comes of them; doubled up to this."""
 
 
 class Fenced(Exception):  # noqa: N818 - states what is the case
@@ -207,30 +154,6 @@ class Standing:
     next_deadline: datetime | None
 
 
-@dataclass(frozen=True)
-class ParkedAggregate:
-    """The first parked event of an aggregate and how many wait there, itself included."""
-
-    follower: str
-    subject: str
-    position: int
-    type: str
-    error: str
-    attempts: int
-    events: int
-    parked: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Parking:
-    """An event to be parked: the poison one with its error, or one that waits behind it."""
-
-    position: int
-    subject: str
-    type: str
-    error: str = ""
-
-
 class Follower:
     """Runs one handler, or a `partition` of its events: those have a position, an owner and parked events of their own.
 
@@ -285,8 +208,10 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
+        pause = self._pause
         try:
             while True:
+                before = self.position
                 try:
                     if await self.claim():
                         self.state = State.RUNNING
@@ -299,12 +224,17 @@ class Follower:
                     logger.warning("follower_retries", follower=self.name, error=describe(trouble))
                     if self.state is State.RUNNING:
                         self.state = State.STANDBY
+                    # Each attempt may leave a consumer in the log's cluster, which has enough to do.
+                    moved = self.position != before
+                    pause = self._pause if moved else min(2 * pause, LONGEST_PAUSE_SECONDS)
                 except Exception as fault:
                     if (self.state, self.error) != (State.STOPPED, error := describe(fault)):
                         logger.exception("follower_stopped", follower=self.name)
                     self.state, self.error = State.STOPPED, error
                     await asyncio.sleep(9 * self._pause)  # a rebuild, here or elsewhere, lets it go on
-                await asyncio.sleep(self._pause)
+                else:
+                    pause = self._pause
+                await asyncio.sleep(pause)
         finally:
             await asyncio.shield(self._end())
 
@@ -339,11 +269,12 @@ class Follower:
                 if table.info.get("delivery"):
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
-        lag, lag_seconds = await self._behind(row.position if row else 0)
+        position = max(row.position if row else 0, self.included)
+        lag, lag_seconds = await self._behind(position)
         return Standing(
             name=self.name,
             state=self.state,
-            position=row.position if row else 0,
+            position=position,
             end=end,
             lag=lag,
             lag_seconds=lag_seconds,
@@ -365,7 +296,7 @@ class Follower:
         Where it runs and nothing waits, this asks nobody. Raises as the log does.
         """
         level = self.state is State.RUNNING and self._listens is not None and self._listens.level
-        return (0, 0.0) if level else await self._behind(position)
+        return (0, 0.0) if level else await self._behind(max(position, self.included))
 
     async def parked(self) -> list[ParkedAggregate]:
         """Parked aggregates, the longest parked first."""
@@ -520,7 +451,7 @@ class Follower:
         parkings += failed
         async with writing(self.engine) as transaction:
             await self.move(transaction, last)
-            parkings += await apply_each(self.handler, transaction, sound, poisoned)
+            parkings += await apply_each(self.handler.apply, transaction, sound, poisoned)
             await self.park(transaction, parkings)
         return parkings
 
@@ -743,72 +674,6 @@ def fresh(handler: Handler, state: StreamState, now: datetime) -> dict[str, obje
     }
 
 
-def sort(entries: Sequence[Heard[Recorded]], poisoned: set[str]) -> tuple[list[Recorded], list[Parking]]:
-    """The events of entries; aside those that are none, and those behind `poisoned` ones, which grow by them.
-
-    Raises what else kept an entry from being decoded: trouble with its key.
-    """
-    events: list[Recorded] = []
-    parkings: list[Parking] = []
-    for entry in entries:
-        match entry.outcome:
-            case UnknownEventType() | LogCorrupted() as fault:
-                error = "" if entry.subject in poisoned else describe(fault)
-                kind = fault.type if isinstance(fault, UnknownEventType) else ""
-                parkings.append(Parking(entry.position, entry.subject, kind, error))
-                poisoned.add(entry.subject)
-            case Exception() as trouble:
-                raise trouble
-            case event if entry.subject in poisoned:
-                parkings.append(Parking(entry.position, entry.subject, event.envelope.type))
-            case event:
-                events.append(event)
-    return events, parkings
-
-
-async def apply_each(
-    handler: Handler, transaction: AsyncConnection, events: Sequence[Recorded], poisoned: set[str]
-) -> list[Parking]:
-    """Applies events one by one, each whole or not at all; answers those to be parked."""
-
-    async def apply_alone(event: Recorded) -> None:
-        async with transaction.begin_nested():
-            await handler.apply(transaction, [event])
-
-    attempts = [await try_alone(event, poisoned, apply_alone) for event in events]
-    return [parking for parking in attempts if parking is not None]
-
-
-async def try_alone(
-    event: Recorded, poisoned: set[str], attempt: Callable[[Recorded], Awaitable[None]]
-) -> Parking | None:
-    """Tries one event unless its aggregate is poisoned; answers how it is to be parked, if it is."""
-    kind = event.envelope.type
-    if event.subject in poisoned:
-        return Parking(event.position, event.subject, kind)
-    try:
-        await attempt(event)
-    except RETRY:
-        raise
-    except Exception as fault:
-        error = describe(fault, event.subject)
-        at = format_tb(fault.__traceback__)
-        logger.error("event_is_poison", position=event.position, type=kind, error=error, at=at)  # noqa: TRY400 - a traceback repeats the words that may be left out of `error`
-        poisoned.add(event.subject)
-        return Parking(event.position, event.subject, kind, error)
-    return None
-
-
 def not_owner(name: str) -> NotAllowed:
     """The refusal of what only the instance can do in which the follower `name` runs."""
     return NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
-
-
-def describe(error: BaseException, *subjects: str) -> str:
-    """An error for operators, without what it was about.
-
-    Of restricted subjects only its kind: its words may hold what few may read.
-    """
-    original = getattr(error, "orig", None) or error
-    kind = type(original).__name__
-    return kind if subjects and stream_of(*subjects) == LOG_RESTRICTED else f"{kind}: {original}"[:500]

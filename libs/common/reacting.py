@@ -12,7 +12,8 @@ from libs.common.database import aware, writing
 from libs.common.errors import NotKnown, Refused
 from libs.common.eventsourcing import Context, Recorded
 from libs.common.metrics import DEADLINES
-from libs.common.projecting import RETRY, Follower, State
+from libs.common.parking import RETRY
+from libs.common.projecting import Follower, State
 from libs.common.telemetry import continuing
 
 logger = structlog.get_logger()

@@ -15,21 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.database import writing
 from libs.common.dividing import DividedFollower
 from libs.common.errors import NotAllowed, Unavailable
-from libs.common.projecting import (
-    FOLLOWERS,
-    PARKED,
-    RETRY,
-    SKIPPED,
-    Fenced,
-    Follower,
-    Handler,
-    Parking,
-    ReadModel,
-    State,
-    apply_each,
-    not_owner,
-    sort,
-)
+from libs.common.parking import RETRY, Parking, apply_each, sort
+from libs.common.positions import FOLLOWERS, PARKED, SKIPPED
+from libs.common.projecting import Fenced, Follower, Handler, ReadModel, State, not_owner
 from libs.common.reading import BATCH, hear
 from libs.common.streams import Feed
 
@@ -139,7 +127,7 @@ class _Rebuild:
         except Exception:  # whichever event it is, one by one finds it
             sound, failed = await self._parts[0].act_each(events, self._poisoned)
             async with self._owning() as transaction:
-                parkings += failed + await apply_each(self._beside, transaction, sound, self._poisoned)
+                parkings += failed + await apply_each(self._beside.apply, transaction, sound, self._poisoned)
         self._parkings += parkings
         if entries:
             self.position = entries[-1].position

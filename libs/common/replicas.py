@@ -19,7 +19,9 @@ from libs.common import projecting
 from libs.common.background import ended, in_background
 from libs.common.database import aware, upsert, writing
 from libs.common.dividing import DividedFollower
-from libs.common.projecting import FOLLOWERS, METADATA, RETRY, Follower
+from libs.common.parking import RETRY
+from libs.common.positions import FOLLOWERS, METADATA
+from libs.common.projecting import Follower
 
 logger = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from libs.common.commands import Standing as Known
 from libs.common.errors import Refused
 from libs.common.eventsourcing import Context
 from libs.common.keys import Sealer
-from libs.common.projecting import RETRY, Fenced, Follower
+from libs.common.parking import RETRY
+from libs.common.projecting import Fenced, Follower
 from libs.common.projecting import State as FollowerState
 from libs.common.service import Service
 from libs.common.streams import Feed, Stored, Stream

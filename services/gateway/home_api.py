@@ -14,7 +14,7 @@ from grpc.aio import AioRpcError
 
 from libs.common.eventsourcing import Context
 from libs.common.operations import Operations
-from libs.common.projecting import RETRY
+from libs.common.parking import RETRY
 from services.gateway.operations_api import Elsewhere
 from stepladder.common.v1.operations_pb2 import Follower, ListFollowersRequest
 from stepladder.gateway.v1.home_pb2 import GetHomeRequest

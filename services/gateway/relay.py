@@ -27,7 +27,9 @@ from libs.common.envelope import event_types
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Recorded
 from libs.common.log import EventLog
-from libs.common.projecting import RETRY, SKIPPED, ParkedAggregate, Standing, State, describe
+from libs.common.parking import RETRY, ParkedAggregate, describe
+from libs.common.positions import SKIPPED
+from libs.common.projecting import Standing, State
 from libs.common.streams import (
     EVENTS,
     LOG,

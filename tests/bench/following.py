@@ -13,7 +13,8 @@ from libs.common.background import in_background
 from libs.common.database import open_database
 from libs.common.jetstream import JetStreamStream
 from libs.common.migrating import migrate
-from libs.common.projecting import FOLLOWERS, Follower
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import Follower
 from libs.common.reading import Reading
 from libs.common.rebuilding import rebuild
 from libs.common.service import utc_now

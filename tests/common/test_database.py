@@ -15,7 +15,7 @@ from libs.common.eventsourcing import Recorded
 from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.memory_stream import MemoryStream
-from libs.common.projecting import METADATA as FOLLOWERS
+from libs.common.positions import METADATA as FOLLOWERS
 from stepladder.performance.v1 import events_pb2
 from tests.common.test_projecting import EPOCH, Names, running
 from tests.common.test_projecting import World as Log

@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.common import keys, projecting
+from libs.common import keys, positions
 from libs.common.migrating import NotMigrated, check_migrated, configuration, latest, migrate
 from libs.common.projecting import ReadModel
 from libs.facts.catalogue import Catalogue
@@ -94,7 +94,7 @@ def tables_of(database: str, engine: AsyncEngine) -> MetaData:
         Changes(metadata)
     if database == "gateway":
         Deliveries(metadata, engine)
-    for table in projecting.METADATA.sorted_tables:
+    for table in positions.METADATA.sorted_tables:
         table.to_metadata(metadata)
     return metadata
 

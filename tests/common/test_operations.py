@@ -17,7 +17,8 @@ from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.memory_stream import MemoryStream
 from libs.common.operations import Operations
-from libs.common.projecting import METADATA, SKIPPED, Follower, State
+from libs.common.positions import METADATA, SKIPPED
+from libs.common.projecting import Follower, State
 from libs.common.reacting import Policy
 from libs.common.reading import Reading
 from libs.common.server import serve

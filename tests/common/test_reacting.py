@@ -23,7 +23,8 @@ from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
-from libs.common.projecting import METADATA, Follower, ReadModel, State
+from libs.common.positions import METADATA
+from libs.common.projecting import Follower, ReadModel, State
 from libs.common.reacting import Clock, Policy, day_over, deadlines, reaction
 from libs.common.reading import Reading
 from libs.common.settings import Settings

@@ -20,7 +20,8 @@ from libs.common.eventsourcing import Context, Recorded
 from libs.common.jetstream import JetStreamStream, connect
 from libs.common.log import EventLog
 from libs.common.memory_stream import MemoryStream
-from libs.common.projecting import METADATA, Follower, ReadModel
+from libs.common.positions import METADATA
+from libs.common.projecting import Follower, ReadModel
 from libs.common.reading import Reading
 from libs.common.rebuilding import rebuild
 from libs.common.streams import LOG, LOG_RESTRICTED, PREFIXES, Stream

@@ -24,7 +24,7 @@ from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import METADATA as KEYS
 from libs.common.keys import SqlDataKeys
 from libs.common.log import EventLog
-from libs.common.projecting import METADATA as FOLLOWING
+from libs.common.positions import METADATA as FOLLOWING
 from libs.common.streams import EVENTS, LOG, Append, Entry, NoAnswer, OneWriterStream, Stored
 from services.gateway.__main__ import EVENTS as CONTRACTS
 from services.gateway.relay import Relay

@@ -15,7 +15,8 @@ from libs.common.background import in_background
 from libs.common.errors import NotAllowed, NotFound
 from libs.common.eventsourcing import Context
 from libs.common.operations import Operations
-from libs.common.projecting import SKIPPED, State
+from libs.common.positions import SKIPPED
+from libs.common.projecting import State
 from services.gateway.relay import SKIPPED_TYPE, Relay
 from stepladder.coaching.v1.events_pb2 import PlanDiagnosed, PlanObserved, PlanProposed, SessionHeld
 from stepladder.common.v1 import operations_pb2 as pb

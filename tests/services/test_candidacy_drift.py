@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from libs.common.database import writing
 from libs.common.eventsourcing import Context
-from libs.common.projecting import FOLLOWERS
+from libs.common.positions import FOLLOWERS
 from libs.common.rebuilding import rebuild
 from services.promotion.candidacy import CANDIDACY, candidacy_key
 from stepladder.performance.v1.facts_pb2 import (

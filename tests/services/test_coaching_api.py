@@ -10,7 +10,8 @@ import pytest
 from grpc import StatusCode
 from sqlalchemy import update
 
-from libs.common.projecting import FOLLOWERS, Follower, State
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import Follower, State
 from services.coaching.plans import Plans
 from services.coaching.policies import ProposePlans
 from stepladder.coaching.v1.events_pb2 import PlanProposed, ReassessmentFellDue

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -290,8 +291,10 @@ async def test_nobody_decides_faster_than_drift_is_found(world: World) -> None:
     await case.activated()
     await case.due(1, **{case.kpi: 10})
     followers = world.services["coaching"].followers
-    (watch,) = (part for one in followers if one.name == "watch-evidence" for part in one.parts)
-    async with watch.stepping:
+    (watch,) = (one for one in followers if one.name == "watch-evidence")
+    async with AsyncExitStack() as standing_still:
+        for part in watch.parts:
+            await standing_still.enter_async_context(part.stepping)
         await case.correct(BEFORE[0], 60)
         close = case.closing(Plan.OUTCOME_IMPROVED)
         await refused(world.plans.ClosePlan(close), StatusCode.FAILED_PRECONDITION, "DRIFT_NOT_REVIEWED")

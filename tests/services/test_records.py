@@ -12,6 +12,7 @@ from grpc import StatusCode
 from libs.common.rebuilding import rebuild
 from stepladder.performance.v1.facts_pb2 import (
     DISPUTE_OUTCOME_OVERTURNED,
+    CorrectFactRequest,
     ListFactsRequest,
     ListKpiResultsRequest,
 )
@@ -410,7 +411,13 @@ async def test_read_models_with_records_equal_a_fresh_fold(world: World) -> None
         )
     for record in records[1::4]:
         await world.records.RetractRecord(RetractRecordRequest(record_id=record.record_id, reason="void"))
-    await caught_up(world)
-    for follower in world.services["performance"].followers:
+    kpi, others = await world.kpi(), [await world.employee(team) for _ in range(9)]
+    await world.record(*(fact(one, f"2020-01-{day:02}", kpi, day) for one in others for day in range(1, 9)))
+    await world.facts.CorrectFact(
+        CorrectFactRequest(fact=fact(others[0], "2020-01-02", kpi, 77), reason="counted twice")
+    )
+    for service in world.services:
+        await caught_up(world, service)
+    for follower in (one for service in world.services.values() for one in service.followers):
         last = [step async for step in rebuild(follower)][-1]
         assert (follower.handler.name, last.done, last.changed_rows) == (follower.handler.name, True, 0)

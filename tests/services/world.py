@@ -78,6 +78,8 @@ from tests.tokens import SYSTEM, TOKEN_KEYS, as_person
 HR = "e-hr"
 """Of HR, and calls where a test does not say who, and the call is not for everybody; hired with the first such call."""
 UNIQUE = itertools.count()
+PARTITIONS = 3
+"""Into how many a follower is divided that can be, where there is PostgreSQL."""
 MODULES = {"performance": performance, "coaching": coaching, "promotion": promotion}
 T = TypeVar("T")
 
@@ -381,7 +383,8 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """All three services on ports of their own, with what is in the folder.
 
-    `database_url` (with `{service}`) takes the place of SQLite, and is of databases that are migrated.
+    `database_url` (with `{service}`) takes the place of SQLite, and is of databases that are migrated. There, followers
+    that can be divided are.
     """
     make_key(folder / "kek")
     free = {f"{name}_address": "127.0.0.1:0" for name in MODULES}
@@ -389,7 +392,7 @@ async def open_world(
         update={"nats_url": nats.url, "nats_monitor_url": nats.monitor_url, "token_keys": TOKEN_KEYS}
     )
     if database_url:
-        settings = settings.model_copy(update={"database_url": database_url})
+        settings = settings.model_copy(update={"database_url": database_url, "partitions": PARTITIONS})
     if site:
         settings = settings.model_copy(update={"site_time_zone": site})
     for name, content in (await empty_databases()).items():

@@ -1,0 +1,211 @@
+"""Divided followers: each event in its part, in order, once; on SQLite and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from sqlalchemy import MetaData, func, select, update
+
+from libs.common import projecting
+from libs.common.background import in_background
+from libs.common.dividing import DIVIDED, DividedFollower
+from libs.common.errors import NotAllowed, NotFound
+from libs.common.partitions import Sharing
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import State
+from libs.common.reading import Reading
+from libs.common.rebuilding import rebuild
+from libs.common.replicas import REPLICAS, Replicas
+from tests.common.test_projecting import Names, World, world
+
+__all__ = ["world"]
+TEAMS = [f"t{number}" for number in range(40)]
+
+
+class SharedNames(Names):
+    """Every team's names, by team."""
+
+    sharing = Sharing(by_id=Names.subjects)
+
+
+class Replica:
+    """A service with one follower, as one of several."""
+
+    def __init__(self, world: World, instance: str, partitions: int) -> None:
+        self.follower = DividedFollower(
+            SharedNames(MetaData()),
+            Reading(world.stream, world.codec),
+            world.engine,
+            instance=instance,
+            now=world.now,
+            partitions=partitions,
+        )
+        self._replicas = Replicas(world.engine, [self.follower], instance=instance, now=world.now)
+
+    def held(self) -> list[int]:
+        """Numbers of the parts that run here."""
+        return [number for number, part in enumerate(self.follower.parts) if part.state is State.RUNNING]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Replica"]:
+        async with in_background(self._replicas.run()):
+            yield self
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.common.replicas.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(projecting, "IDLE_SECONDS", 0.05)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def until_held(replica: Replica, count: int) -> None:
+    await until(lambda: len(replica.held()) == count)
+
+
+async def write_many(world: World, chance: Random, count: int) -> int:
+    last = 0
+    for number in range(count):
+        last = await world.write((chance.choice(TEAMS), f"n{number}"))
+    return last
+
+
+async def check(world: World, last: int) -> None:
+    """Every event is applied once, each team's in order."""
+    counts = await world.counts()
+    assert sum(counts.values()) == last
+    names = Names(MetaData()).names
+    async with world.engine.connect() as connection:
+        assert await connection.scalar(select(func.count()).select_from(names)) == last
+
+
+async def test_parts_together_make_what_one_would(world: World) -> None:
+    """Whatever came before the start and since, and with a restart in between."""
+    chance = Random(1)
+    await write_many(world, chance, 60)
+    async with Replica(world, "one", 4).running() as one:
+        last = await write_many(world, chance, 60)
+        await one.follower.wait_for(last, 20)
+        await check(world, last)
+        assert one.held() == [0, 1, 2, 3]
+        standing = await one.follower.standing()
+        assert (standing.name, standing.lag, standing.state) == ("names", 0, State.RUNNING)
+        assert len({number for team in TEAMS if (number := _number(team)) is not None}) == 4
+    async with Replica(world, "two", 4).running() as two:
+        last = await write_many(world, chance, 20)
+        await two.follower.wait_for(last, 20)
+    await check(world, last)
+
+
+def _number(team: str) -> int | None:
+    return SharedNames.sharing.number(f"log.performance.team.{team}", 4)
+
+
+async def test_replicas_share_the_parts_and_take_over_from_each_other(world: World) -> None:
+    """Who comes is given its share, who leaves gives back at once; a read anywhere waits for all parts."""
+    chance = Random(2)
+    async with Replica(world, "one", 4).running() as one:
+        await until(lambda: one.held() == [0, 1, 2, 3])
+        async with Replica(world, "two", 4).running() as two:
+            await until(lambda: len(one.held()) == len(two.held()) == 2)
+            last = await write_many(world, chance, 60)
+            for replica in (one, two):
+                await replica.follower.wait_for(last, 20)
+                await check(world, last)
+            assert {*one.held(), *two.held()} == {0, 1, 2, 3}
+        await until(lambda: one.held() == [0, 1, 2, 3])  # no lease has passed: time stands still
+        async with world.engine.connect() as connection:
+            assert list(await connection.scalars(select(REPLICAS.c.instance))) == ["one"]
+    await check(world, last)
+
+
+async def test_a_follower_that_was_whole_is_divided_where_it_stands(world: World) -> None:
+    """And further; what was parked goes along, and what is said of fewer parts is left until a rebuild."""
+    chance = Random(3)
+    await world.write(("t1", "poison"), ("t1", "behind"))
+    async with Replica(world, "one", 1).running() as one:
+        await one.follower.wait_for(await write_many(world, chance, 30), 20)
+    for partitions, there in ((2, 2), (8, 8), (4, 8), (1, 8)):
+        async with Replica(world, "one", partitions).running() as one:
+            await until_held(one, there)
+            await one.follower.wait_for(await write_many(world, chance, 30), 20)
+            (parked,) = await one.follower.parked()
+            assert (parked.follower, parked.subject) == ("names", "log.performance.team.t1")
+    parked_events = parked.events
+    assert parked_events >= 2
+    await check(world, sum((await world.counts()).values()))
+    applied = sum((await world.counts()).values())
+    end = (await world.stream.state()).last
+    assert applied + parked_events == end
+
+
+async def test_replicas_of_other_settings_follow_what_the_rows_say(world: World) -> None:
+    """Whoever is told of more divides; whoever is told of less does as the others do."""
+    chance = Random(4)
+    async with Replica(world, "old", 1).running() as old:
+        await old.follower.wait_for(await write_many(world, chance, 30), 20)
+        async with Replica(world, "new", 4).running() as new:
+            await until(lambda: len(old.held()) == len(new.held()) == 2)
+            last = await write_many(world, chance, 60)
+            await old.follower.wait_for(last, 20)
+            await check(world, last)
+    async with world.engine.connect() as connection:
+        rows = (await connection.execute(select(FOLLOWERS).order_by(FOLLOWERS.c.name))).all()
+    assert [(row.name, row.owner, row.partitions) for row in rows] == [
+        ("names", DIVIDED, 4),
+        *((f"names/{number}", "", 4) for number in range(4)),
+    ]
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 6])
+async def test_a_rebuild_is_divided_as_the_settings_say(world: World, partitions: int) -> None:
+    """Its parts begin at one position, whoever ran those of before; nothing is lost or doubled, or taken back."""
+    chance = Random(5)
+    await world.write(("t1", "poison"), ("t1", "behind"))
+    async with Replica(world, "one", 4).running() as one, Replica(world, "two", 4).running() as two:
+        await until(lambda: len(one.held()) == len(two.held()) == 2)
+        await one.follower.wait_for(await write_many(world, chance, 50), 20)
+        names = Names(MetaData()).names
+        async with world.engine.begin() as transaction:
+            first = await transaction.scalar(select(func.min(names.c.position)))
+            await transaction.execute(update(names).where(names.c.position == first).values(name="tampered"))
+        one.follower.wanted = two.follower.wanted = partitions
+        steps = [step async for step in rebuild(one.follower)]
+        assert steps[-1].done
+        assert steps[-1].changed_rows == 2
+        await until(lambda: len(one.follower.parts) == len(two.follower.parts) == partitions)
+        last = await write_many(world, chance, 50)
+        for replica in (one, two):
+            await replica.follower.wait_for(last, 20)
+        await until(lambda: one.held() or two.held())
+        again = rebuild(two.follower if two.held() else one.follower)
+        assert [step async for step in again][-1].changed_rows == 0
+        (parked,) = await one.follower.parked()
+        assert sum((await world.counts()).values()) + parked.events == last
+
+
+async def test_what_is_parked_is_retried_and_skipped_in_its_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its subject alone; where the part does not run, an operator hears so."""
+    await world.write(("t1", "poison"), ("t1", "behind"), ("t2", "poison"))
+    async with Replica(world, "one", 4).running() as one:
+        await until(lambda: len(one.held()) == 4)
+        await one.follower.wait_for(3, 20)
+        with pytest.raises(NotFound):
+            await one.follower.retry("log.performance.team.t3")
+        with pytest.raises(NotAllowed, match="this name is poison"):
+            await one.follower.retry("log.performance.team.t1")
+        assert await one.follower.skip("log.performance.team.t1", 1, "typed by mistake", "user:op") == 1
+        other = Replica(world, "two", 4)
+        with pytest.raises(NotAllowed, match="does not run in this instance"):
+            await other.follower.retry("log.performance.team.t2")
+        monkeypatch.setattr(Names, "poison", "nothing")
+        assert await one.follower.retry("log.performance.team.t2") == 1
+        assert await one.follower.parked() == []
+    assert await world.rows() == [("t1", "behind"), ("t2", "poison")]
