@@ -27,7 +27,7 @@ APPOINT = "stepladder.performance.v1.DirectoryService/AppointTeamLead"
 def test_a_callers_trace_leads_through_the_system(
     observed: Observed, story: Story, path: list[tuple[str, str]]
 ) -> None:
-    """Each step is a child of the one before or linked to it, the first a child of the caller's own span; below lies SQL."""
+    """Each step is a child of the one before or linked to it, the first of the caller; below the last lies SQL."""
     children = wait_until(lambda: _along(observed, story, path))
     assert [span for span in children if span.kind == Span.SPAN_KIND_CLIENT or path[-1][1] == "publish"]
 
