@@ -124,7 +124,9 @@ async def running(folder: Path, settings: Settings) -> AsyncIterator[Embedded]:
             system.settings = system.settings.model_copy(update={"nats_monitor_url": nats.monitor_url})
             system.servers["envoy"] = envoy = Envoy(system.settings, folder / "logs")
             for name in SERVICES:
-                own = system.settings.model_copy(update={"nats_url": nats.url_of(name)})
+                own = system.settings.model_copy(
+                    update={"nats_url": nats.url_of(name), "metrics_address": metrics_address(system.settings, name)}
+                )
                 system.servers[name] = ServiceProcess(name, own, folder / "logs" / f"{name}.log")
             for name, server in system.servers.items():
                 if name != "nats-server":
@@ -197,6 +199,12 @@ def stored_in(folder: Path, settings: Settings) -> Settings:
     )
 
 
+def metrics_address(settings: Settings, service: str) -> str:
+    """Where a service tells its metrics: the first where the settings say, each other one a port further."""
+    host, _, port = settings.metrics_address.rpartition(":")
+    return f"{host}:{int(port) + SERVICES.index(service)}" if host else ""
+
+
 def _ending(status: int) -> str:
     return f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
 
@@ -248,13 +256,15 @@ def _check_ports(settings: Settings) -> None:
     wanted = {f"{name}_address": settings.address_of(name) for name in SERVICES}
     wanted["gateway_http_address"] = settings.gateway_http_address
     wanted["public_port"] = str(settings.public_port)
-    taken = [
-        f"{PREFIX}{setting.upper()}={value}"
-        for setting, value in wanted.items()
-        if _is_taken(int(value.rpartition(":")[2]))
-    ]
+    taken = [f"{PREFIX}{setting.upper()}={value}" for setting, value in wanted.items() if _is_taken(_port(value))]
+    if settings.metrics_address and any(_is_taken(_port(metrics_address(settings, name))) for name in SERVICES):
+        taken.append(f"{PREFIX}METRICS_ADDRESS={settings.metrics_address}")
     if taken:
         raise CannotStart(f"other programs have these ports; set their variables to others: {', '.join(taken)}")
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _is_taken(port: int) -> bool:

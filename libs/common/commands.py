@@ -3,21 +3,24 @@
 import asyncio
 import hashlib
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 from google.protobuf.message import Message
 
+from libs.common import errors
 from libs.common.envelope import Codec, Encoded, chain_start, payload_hash, person_in
 from libs.common.errors import Conflict, Invalid, LogCorrupted, Refused
 from libs.common.eventsourcing import Aggregate, Context, Kind, Recorded
 from libs.common.log import EventLog, StaleExpectation
+from libs.common.metrics import COMMANDS, CONFLICTS
 from libs.common.streams import Append, Stored, stream_of
+from libs.common.telemetry import continuing, inner_span
 from stepladder.common.v1.envelope_pb2 import CommandNoted
 
 S = TypeVar("S")
@@ -43,6 +46,21 @@ class Handled(Standing[S]):
 
     before: S
     events: int = 0
+
+
+_RESULTS: Mapping[type, str] = {
+    Handled: "ok",
+    errors.Invalid: "invalid",
+    errors.NotFound: "not_found",
+    errors.AlreadyExists: "already_exists",
+    errors.NotAllowed: "not_allowed",
+    errors.NotKnown: "not_known",
+    errors.Forbidden: "forbidden",
+    errors.Conflict: "conflict",
+    errors.TooLarge: "too_large",
+    errors.Unavailable: "unavailable",
+}
+"""As what a command's outcome is counted; everything else is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +154,33 @@ class Commands:
         jobs = {aggregate.subject(aggregate_id): command for aggregate_id, command in commands}
         if len(jobs) != len(commands):
             raise ValueError("an aggregate is named twice")
+        with inner_span(f"command {aggregate.name}", context.traceparent):
+            context = replace(context, traceparent=continuing(context.traceparent)) if context.traceparent else context
+            return await self._handle_all(aggregate, jobs, context, by_content=by_content)
+
+    async def _handle_all(
+        self, aggregate: Aggregate[S], jobs: Mapping[str, Message], context: Context, *, by_content: bool
+    ) -> list[Handled[S] | Refused]:
         outcomes: dict[str, Handled[S] | Refused] = {}
         ids = identities(jobs, context, by_content)
         async with self._locked(sorted(jobs)):
             open_jobs = jobs
-            for attempt in range(TRIES):
-                loaded = await self._load_all(aggregate, list(open_jobs), latest=attempt > 0)
-                open_jobs = await self._attempt(
-                    aggregate, open_jobs, loaded, context, ids, outcomes, certain=attempt > 0
-                )
-                if not open_jobs:
-                    break
+            try:
+                for attempt in range(TRIES):
+                    loaded = await self._load_all(aggregate, list(open_jobs), latest=attempt > 0)
+                    open_jobs = await self._attempt(
+                        aggregate, open_jobs, loaded, context, ids, outcomes, certain=attempt > 0
+                    )
+                    if not open_jobs:
+                        break
+            except Exception as trouble:
+                _count(aggregate.name, jobs, dict.fromkeys(jobs, trouble))
+                raise
             for subject in open_jobs:
                 outcomes[subject] = Conflict(
                     "TOO_MUCH_CONTENTION", "others keep changing the same thing; try again in a moment"
                 )
+        _count(aggregate.name, jobs, outcomes)
         return [outcomes[subject] for subject in jobs]
 
     async def load(self, aggregate: Kind[S], aggregate_id: str, known_at: int = 0) -> Standing[S]:
@@ -266,6 +296,7 @@ class Commands:
         for append, (before, state, encoded, count), result in zip(appends, after, results, strict=True):
             if isinstance(result, StaleExpectation):
                 again[append.subject] = jobs[append.subject]
+                CONFLICTS.labels(aggregate.name).inc()
                 continue
             identity = ids[append.subject]
             # The past is shared with the copy before: the lock keeps others from that one until it is replaced.
@@ -386,6 +417,13 @@ class _Lock(asyncio.Lock):
     """An aggregate's lock; `users` hold it or wait for it."""
 
     users = 0
+
+
+def _count(aggregate: str, jobs: Mapping[str, Message], outcomes: Mapping[str, object]) -> None:
+    """Counts commands by their kind and by what came of each; a refusal by its kind, `NotFound` as `not_found`."""
+    counts = Counter((type(command), type(outcomes[subject])) for subject, command in jobs.items())
+    for (command, outcome), count in counts.items():
+        COMMANDS.labels(aggregate, command.__name__, _RESULTS.get(outcome, "error")).inc(count)
 
 
 def etag_mismatch() -> Conflict:

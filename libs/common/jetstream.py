@@ -5,14 +5,12 @@ import base64
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from http.client import HTTPException
 from ssl import SSLContext
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 from uuid import uuid4
 
 import nats
@@ -85,10 +83,6 @@ _Message = tuple[str, dict[str, str], bytes]
 """Subject, headers and payload."""
 
 
-class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
-    """The server or a stream is not set up as the code demands; starting would risk acknowledged events."""
-
-
 async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`.
 
@@ -146,7 +140,7 @@ async def create_streams(client: Client, replicas: int) -> None:
 
 
 async def _create_stream(client: Client, name: str, configuration: dict[str, Any]) -> None:
-    answer = await _request(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+    answer = await ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
     if "error" in answer and answer["error"]["err_code"] != 10058:  # a stream of that name exists: checked next
         raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
@@ -159,7 +153,7 @@ async def begin_restoring(client: Client, replicas: int) -> bool:
     marked = {**stream_configuration(LOG, replicas), "description": RESTORING}
     await _create_stream(client, LOG, marked)
     await create_streams(client, replicas)
-    found = [await _request(client, f"$JS.API.STREAM.INFO.{name}", {}) for name in STREAMS]
+    found = [await ask(client, f"$JS.API.STREAM.INFO.{name}", {}) for name in STREAMS]
     for answer in found:
         if "error" in answer:
             raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
@@ -177,7 +171,7 @@ async def end_restoring(client: Client, replicas: int) -> None:
 
 
 async def _update_log(client: Client, configuration: dict[str, Any]) -> None:
-    answer = await _request(client, f"$JS.API.STREAM.UPDATE.{LOG}", configuration)
+    answer = await ask(client, f"$JS.API.STREAM.UPDATE.{LOG}", configuration)
     if "error" in answer:
         raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
 
@@ -194,67 +188,13 @@ async def create_consumer(client: Client, name: str, subject: str) -> None:
         "ack_policy": "explicit",
         "filter_subject": subject,
     }
-    answer = await _request(
+    answer = await ask(
         client,
         f"$JS.API.CONSUMER.CREATE.{EVENTS}.{name}.{subject}",
         {"stream_name": EVENTS, "config": config, "action": "create"},
     )
     if "error" in answer:
         raise Rejected(answer["error"]["err_code"], answer["error"]["description"])
-
-
-def _read_varz(monitor_url: str, tls: SSLContext | None) -> dict[str, Any]:
-    try:
-        with urlopen(f"{monitor_url}/varz", timeout=5, context=tls) as answer:  # noqa: S310 - the address is the operator's setting
-            varz: dict[str, Any] = json.load(answer)
-            return varz
-    except HTTPException as broken:
-        raise OSError(f"the answer of {monitor_url} broke off") from broken
-
-
-async def check_configuration(
-    client: Client, replicas: int, monitor_url: str, tls: SSLContext | None = None, streams: Iterable[str] = STREAMS
-) -> None:
-    """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
-
-    It is raised, too, when the user may not even ask. `monitor_url` is where the server's monitoring tells how it is
-    configured; with commas between them, those of a cluster: all that answer must be. Raises OSError when none does,
-    NoAnswer or NoResponders when the streams do not, the latter also while a server has yet to open its store.
-    """
-    reading = (asyncio.to_thread(_read_varz, url, tls) for url in monitor_url.split(","))
-    answers = await asyncio.gather(*reading, return_exceptions=True)
-    problems: list[str] = []
-    for varz in (told := [answer for answer in answers if not isinstance(answer, BaseException)]):
-        config = varz.get("jetstream", {}).get("config")
-        if config is None:  # monitoring begins before; a server without a store would not answer for streams either
-            raise NoResponders
-        if not config.get("sync_always"):
-            problems.append(f"server {varz.get('server_name')} does not sync every write (sync_interval: always)")
-        version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
-        if version < (2, 15, 1):
-            problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
-    if not told:
-        raise next(answer for answer in answers if isinstance(answer, BaseException))
-    for name in streams:
-        try:
-            answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})
-        except NoAnswer:
-            if is_refusal(client.last_error):
-                raise WrongConfiguration(f"{client.last_error}; see deploy/nats/accounts.conf") from None
-            raise
-        if "error" in answer:
-            problems.append(f"stream {name}: {answer['error']['description']}")
-            continue
-        found, defaults = answer["config"], {"allow_rollup_hdrs": False, "sealed": False, "no_ack": False, "max_age": 0}
-        for key, wanted in stream_configuration(name, replicas).items():
-            if found.get(key, defaults.get(key)) != wanted:
-                problems.append(f"stream {name}: {key} is {found.get(key)!r}, must be {wanted!r}")
-        if description := found.get("description"):
-            problems.append(f"stream {name}: {description}")
-        unwanted = ("mirror", "sources", "republish", "subject_transform", "allow_msg_ttl", "persist_mode")
-        problems += [f"stream {name}: {key} must not be set" for key in unwanted if found.get(key)]
-    if problems:
-        raise WrongConfiguration("; ".join(problems))
 
 
 class JetStreamStream:
@@ -411,7 +351,7 @@ class JetStreamStream:
         return StreamState(first=state["first_seq"], last=state["last_seq"], created=created)
 
     async def _api(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
-        return await _request(self._client, f"$JS.API.{method}", request, self._answer_seconds)
+        return await ask(self._client, f"$JS.API.{method}", request, self._answer_seconds)
 
     async def _direct_get(
         self, request: dict[str, Any], make: Callable[[Msg, dict[str, str]], T]
@@ -540,9 +480,8 @@ def _header(message: dict[str, Any], name: str) -> str:
     return headers.partition(f"\r\n{name}: ")[2].partition("\r\n")[0]
 
 
-async def _request(
-    client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS
-) -> dict[str, Any]:
+async def ask(client: Client, subject: str, request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Asks JetStream's API; its answer may be an error. Raises NoAnswer and NoResponders."""
     try:
         async with asyncio.timeout(seconds):
             # Without a timeout of its own, for which it would use asyncio.wait_for: before Python 3.12, that swallows a

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.common.errors import Invalid, Unavailable
+from libs.common.metrics import APPEND_FAILURES, APPEND_RETRIES, APPEND_SECONDS
 from libs.common.streams import (
     DOUBTFUL,
     INCOMPLETE_BATCH,
@@ -73,6 +74,10 @@ class EventLog:
         self._free = batches
         self._queue: deque[_Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        # There from the beginning, so that the first one shows as a change.
+        APPEND_FAILURES.labels(stream.name)
+        for cause in ("rejected", "silent", "absent"):
+            APPEND_RETRIES.labels(stream.name, cause)
 
     async def append(self, append: Append) -> int:
         """Appends and answers the position of the last event.
@@ -94,10 +99,16 @@ class EventLog:
         """
         if not appends:
             return []
-        call, deadline = _Call(len(appends)), asyncio.get_running_loop().time() + self._patience
+        call, began = _Call(len(appends)), asyncio.get_running_loop().time()
+        deadline = began + self._patience
         self._queue += [_Waiting(append, _size(append), deadline, call, i) for i, append in enumerate(appends)]
         self._start()
-        await call.done
+        try:
+            await call.done
+        except Exception:
+            APPEND_FAILURES.labels(self.stream.name).inc()
+            raise
+        APPEND_SECONDS.labels(self.stream.name).observe(asyncio.get_running_loop().time() - began)
         return call.outcomes
 
     async def read(self, subject: str, after: int = 0) -> list[Stored]:
@@ -185,16 +196,17 @@ class EventLog:
                     last = await self.stream.publish([waiting.append for waiting in batch])
                 return _written(batch, last)
             except Rejected as rejection:
-                doubtful = rejection.code in DOUBTFUL
+                doubtful, cause = rejection.code in DOUBTFUL, "rejected"
                 if not doubtful and rejection.code not in (TOO_MANY_BATCHES, INCOMPLETE_BATCH):
                     return _failed(batch, _refused(rejection))
                 trouble: Exception = rejection
             except (NoAnswer, TimeoutError) as silence:
-                doubtful, trouble = True, silence
+                doubtful, cause, trouble = True, "silent", silence
             except NoResponders as absence:
-                doubtful, trouble = False, absence
+                doubtful, cause, trouble = False, "absent", absence
             except Exception as fault:  # whatever it is, those who wait must hear of it
                 return _failed(batch, fault)
+            APPEND_RETRIES.labels(self.stream.name, cause).inc()
             if doubtful:
                 try:
                     async with asyncio.timeout_at(deadline):

@@ -6,7 +6,7 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
-from opentelemetry.trace import SpanKind
 from sqlalchemy import (
     MetaData,
     Row,
@@ -33,6 +32,7 @@ from libs.common.database import aware, insert_new, writing
 from libs.common.errors import NotAllowed, NotFound, Unavailable
 from libs.common.eventsourcing import Recorded
 from libs.common.leases import Leases
+from libs.common.metrics import FOLLOWED
 from libs.common.parking import RETRY, ParkedAggregate, Parking, apply_each, describe, sort, try_alone
 from libs.common.partitions import Partition, Sharing, name_of
 from libs.common.positions import FOLLOWERS, PARKED, SKIPPED
@@ -42,7 +42,7 @@ from libs.common.streams import (
     NoResponders,
     StreamState,
 )
-from libs.common.telemetry import remote_span
+from libs.common.telemetry import batch_span
 from stepladder.common.v1.envelope_pb2 import Envelope
 
 logger = structlog.get_logger()
@@ -192,7 +192,7 @@ class Follower:
         """Whether a rebuild is under way here."""
         reading.add(handler.subjects)
         self._reading = reading
-        self._instance = instance
+        self.instance = instance
         self._now = now
         self._leases = Leases(now)
         self._pause = pause
@@ -272,20 +272,33 @@ class Follower:
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
         position = max(row.position if row else 0, self.included)
-        lag, oldest = await self._behind(position)
+        lag, lag_seconds = await self._behind(position)
         return Standing(
             name=self.name,
             state=self.state,
             position=position,
             end=end,
             lag=lag,
-            lag_seconds=max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0,
+            lag_seconds=lag_seconds,
             parked=parked or 0,
             moved=row.moved_time if row else None,
             error=self.error,
             deadlines=deadlines,
             next_deadline=next_deadline,
         )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By which metrics name it."""
+        return {"follower": self.handler.name, "partition": str(self.partition.number if self.partition else 0)}
+
+    async def lag(self, position: int) -> tuple[int, float]:
+        """How many of its events in the log lie behind a position, and the age of the oldest of them in seconds.
+
+        Where it runs and nothing waits, this asks nobody. Raises as the log does.
+        """
+        level = self.state is State.RUNNING and self._listens is not None and self._listens.level
+        return (0, 0.0) if level else await self._behind(max(position, self.included))
 
     async def parked(self) -> list[ParkedAggregate]:
         """Parked aggregates, the longest parked first."""
@@ -349,14 +362,14 @@ class Follower:
             self._check_fits(row, state)
             self.state, self.error = State.STANDBY, ""
         silent = self._leases.has_ended(row.owner, aware(row.beat_time), LEASE_SECONDS)
-        if row.owner not in ("", self._instance) and not silent and not by_force:
+        if row.owner not in ("", self.instance) and not silent and not by_force:
             return False
         async with writing(self.engine) as transaction:
             epoch = row.epoch + 1
             claimed = await transaction.execute(
                 update(FOLLOWERS)
                 .where(mine, FOLLOWERS.c.epoch == row.epoch)
-                .values(epoch=epoch, owner=self._instance, beat_time=self._now())
+                .values(epoch=epoch, owner=self.instance, beat_time=self._now())
             )
             if claimed.rowcount != 1:
                 return False
@@ -414,10 +427,8 @@ class Follower:
     async def _step(self, entries: Sequence[Heard[Recorded]]) -> None:
         events, parkings = sort(entries, set(self.poisoned))
         last = entries[-1].position
-        traceparent = next((event.envelope.traceparent for event in events if event.envelope.traceparent), "")
         try:
-            # Of a batch, the first traced command shows in its trace what follows from it.
-            with remote_span(f"follow {self.name}", traceparent, SpanKind.CONSUMER) if traceparent else nullcontext():
+            with batch_span(f"follow {self.name}", (event.envelope.traceparent for event in events)):
                 await self.act(events)
                 async with writing(self.engine) as transaction:
                     await self.move(transaction, last)
@@ -433,6 +444,7 @@ class Follower:
             parkings = await self._one_by_one(events, last, parkings)
         self.poisoned |= {parking.subject for parking in parkings}
         await self.moved_to(last)
+        FOLLOWED.labels(**self.labels).inc(len(entries))
 
     async def _one_by_one(self, events: Sequence[Recorded], last: int, parkings: list[Parking]) -> list[Parking]:
         """Applies a poisoned batch event by event, parking what fails and what comes behind it."""
@@ -584,16 +596,16 @@ class Follower:
         """The position of the last event in the log that concerns this follower."""
         return max([await self.stream.last_position(subject) for subject in self.handler.subjects])
 
-    async def _behind(self, position: int) -> tuple[int, datetime | None]:
-        """How many events in the log that concern this follower lie behind a position, and when the first came."""
+    async def _behind(self, position: int) -> tuple[int, float]:
         if await self.last_relevant() <= position:  # a feed would wait for more
-            return 0, None
+            return 0, 0.0
         async with self.stream.feed(self.handler.subjects, position) as feed:
             first = await feed.next(1, wait_seconds=0.5)
             oldest = None
             with suppress(DecodeError):  # bytes that are no event have no time
                 oldest = Envelope.FromString(first[0].payload).time.ToDatetime(UTC) if first else None
-            return len(first) + feed.pending, oldest
+            age = max(0.0, (self._now() - oldest).total_seconds()) if oldest else 0.0
+            return len(first) + feed.pending, age
 
     def takes(self, subject: str) -> bool:
         """Whether a subject that the handler follows belongs to it."""

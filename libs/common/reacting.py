@@ -5,14 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
-from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, bindparam, delete, select, update
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, String, Table, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.common.database import writing
+from libs.common.database import aware, writing
 from libs.common.errors import NotKnown, Refused
 from libs.common.eventsourcing import Context, Recorded
+from libs.common.metrics import DEADLINES
 from libs.common.parking import RETRY
 from libs.common.projecting import Follower, State
+from libs.common.telemetry import continuing
 
 logger = structlog.get_logger()
 
@@ -58,7 +60,7 @@ def reaction(policy: str, event: Recorded, now: datetime, today: date) -> Contex
         actor=f"policy:{policy}",
         request_id=f"{policy}:{envelope.event_id}",
         cause=envelope.event_id,
-        traceparent=envelope.traceparent,
+        traceparent=continuing(envelope.traceparent),
     )
 
 
@@ -98,32 +100,48 @@ class Clock:
         commands: Mapping[str, Callable[[str], Awaitable[None]]],
         together: Mapping[str, Callable[[Sequence[str]], Awaitable[None]]] | None = None,
     ) -> None:
-        self._follower = follower
+        self.follower = follower
         self._table = table
         self._engine = engine
         self._now = now
         self._commands = commands
         self._together = together or {}
         self._kinds = [*commands, *self._together]
+        for kind in self._kinds:
+            DEADLINES.labels(kind, "failed")  # there from the beginning, so that the first one shows as a change
         # Made once: making it costs more than running it.
         come = (table.c.due_time <= bindparam("now")) & table.c.kind.in_(self._kinds)
         self._come = select(table).where(come).order_by(table.c.due_time).limit(100)
+        self._overdue = (
+            select(table.c.kind, func.count(), func.min(table.c.due_time)).where(come).group_by(table.c.kind)
+        )
 
     async def run(self) -> None:
         """Ticks until cancelled: now and then, and as soon as the follower has moved, which may have set deadlines."""
         while True:
-            seen = self._follower.position  # before the tick, which may miss what comes meanwhile
+            seen = self.follower.position  # before the tick, which may miss what comes meanwhile
             try:
-                while self._follower.state is State.RUNNING and await self.tick():
+                while self.follower.state is State.RUNNING and await self.tick():
                     pass
                 await asyncio.sleep(REST_SECONDS)
-                await self._follower.wait_past(seen, POLL_SECONDS)
+                await self.follower.wait_past(seen, POLL_SECONDS)
             except RETRY as trouble:
                 logger.warning("clock_retries", clock=self._table.name, error=type(trouble).__name__)
                 await asyncio.sleep(POLL_SECONDS)
             except Exception:  # nobody would start it again
                 logger.exception("clock_failed", clock=self._table.name)
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def overdue(self) -> dict[str, tuple[int, float]]:
+        """How many deadlines of each kind have come and are not done, and by how many seconds the oldest is late.
+
+        One whose command has failed is due again when it is tried again.
+        """
+        now = self._now().astimezone(UTC)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(self._overdue, {"now": now})).all()
+        late = {kind: (count, (now - aware(first)).total_seconds()) for kind, count, first in rows}
+        return {kind: late.get(kind, (0, 0.0)) for kind in self._kinds}
 
     async def tick(self) -> int:
         """Gives the commands that are due now, at most a hundred; answers how many were."""
@@ -158,8 +176,10 @@ class Clock:
                 return [failed for key in keys for failed in await self._give(kind, [key])]
             if not isinstance(fault, Refused):
                 logger.exception("deadline_failed", kind=kind)
+                DEADLINES.labels(kind, "failed").inc()
                 return keys
             logger.warning("deadline_refused", kind=kind, reason=fault.reason, message=fault.message)
-            if isinstance(fault, NotKnown):
-                return keys
+            DEADLINES.labels(kind, "refused").inc()
+            return keys if isinstance(fault, NotKnown) else []
+        DEADLINES.labels(kind, "done").inc(len(keys))
         return []

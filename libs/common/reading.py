@@ -66,6 +66,8 @@ class Reading(Generic[T]):
         """Everything up to here was handed on."""
         self._created: datetime | None = None
         """When the stream was made that is being read."""
+        self.level = True
+        """Whether everything that has come was handed on."""
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
@@ -101,7 +103,7 @@ class Reading(Generic[T]):
             if self._task is not None and (state.created != self._created or state.last < heard):  # it was restored
                 await ended({self._task})
             if self._task is None or self._task.done():
-                self._created, self._position = state.created, state.last
+                self._created, self._position, self.level = state.created, state.last, True
                 self._task = asyncio.get_running_loop().create_task(self._read())
         self._listeners.append(listener)
         self._by_kind.clear()
@@ -124,12 +126,15 @@ class Reading(Generic[T]):
         try:
             async with self.stream.feed(sorted(self._subjects - covered), self._position) as feed:
                 while True:
-                    for entry in await feed.next(BATCH, WAIT_SECONDS):
+                    entries = await feed.next(BATCH, WAIT_SECONDS)
+                    self.level = False
+                    for entry in entries:
                         if self._wanting(entry):
                             heard = await hear(self.codec, entry)
                             for listener in self._wanting(entry):  # others may have come while it was decoded
                                 listener.take(heard)
                         self._position = entry.position
+                    self.level = not feed.pending
                     await asyncio.sleep(0)  # theirs is the next turn, however much there is to read
         except Exception as fault:
             trouble = fault
@@ -217,6 +222,12 @@ class Listener(Generic[T]):
         if not self._handed and self._trouble is None:
             self._news.clear()
         return heard
+
+    @property
+    def level(self) -> bool:
+        """Whether nothing that it wants is known to wait."""
+        shares = self._reading.is_joined(self) and self._position >= self._alone_until
+        return shares and self._reading.level and not self._handed
 
     @property
     def passed(self) -> int:

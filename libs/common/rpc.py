@@ -4,8 +4,17 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+)
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -34,6 +43,7 @@ from libs.common.auth import AUTHORIZATION_KEY, Tokens
 from libs.common.database import TROUBLES as DATABASE_TROUBLES
 from libs.common.errors import FieldViolation, Forbidden, Invalid, Refused, TooLarge, Unauthenticated, Unavailable
 from libs.common.eventsourcing import ANONYMOUS, Context
+from libs.common.metrics import CALL_SECONDS, CALLS
 from libs.common.streams import LOG_TROUBLES
 from libs.common.telemetry import current_traceparent, remote_span
 from libs.common.texts import unreadable_texts
@@ -137,6 +147,13 @@ def answered(error: aio.AioRpcError) -> Status | None:
 _Call = aio.ServicerContext[Any, bytes]
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """How a call ended: its gRPC code."""
+
+    code: int = code_pb2.CANCELLED
+
+
 class _Method:
     """One RPC. Decodes and encodes by itself: grpc would answer a fault in that with UNKNOWN and the fault's text."""
 
@@ -169,15 +186,19 @@ class _Method:
             elif key == LAST_EVENT_ID_KEY:
                 last_event_id = str(value)
         structlog.contextvars.bind_contextvars(method=self._name)  # each call has a context of its own
-        with remote_span(self._name, traceparent) as span:
+        with self._counted() as outcome, remote_span(self._name, traceparent) as span:
             try:
                 context = replace(await self._admitted(", ".join(tokens)), last_event_id=last_event_id)
-                return await self._run(incoming, call, context)
+                answer = await self._run(incoming, call, context)
             except (Unauthenticated, Forbidden) as error:
                 logger.info("call_refused", reason=error.reason)
                 status = _status_of(error)
             except Exception as error:
                 status = _status_of(error)
+            else:
+                outcome.code = code_pb2.OK
+                return answer
+            outcome.code = status.code
             span.set_attribute("rpc.grpc.status_code", status.code)
             if status.code == code_pb2.INTERNAL:
                 span.set_status(StatusCode.ERROR)
@@ -185,6 +206,17 @@ class _Method:
         if status.code == code_pb2.UNAUTHENTICATED:
             ended = ended._replace(trailing_metadata=(*ended.trailing_metadata, HOW_TO_AUTHENTICATE))  # noqa: SLF001 - as above
         return await call.abort_with_status(ended)
+
+    @contextmanager
+    def _counted(self) -> Iterator["_Outcome"]:
+        """Counts a call by its outcome; one that ends without is one whose caller hung up."""
+        outcome, began = _Outcome(), time.perf_counter()
+        try:
+            yield outcome
+        finally:
+            CALLS.labels(self._name, code_pb2.Code.Name(outcome.code)).inc()
+            if self._run == self._unary:
+                CALL_SECONDS.labels(self._name).observe(time.perf_counter() - began)
 
     async def _admitted(self, authorization: str) -> Context:
         """What a caller's call comes with, as far as can be told without its request."""

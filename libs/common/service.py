@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from ssl import SSLContext
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -20,10 +22,13 @@ from libs.common.database import open_database
 from libs.common.dividing import DividedFollower
 from libs.common.envelope import Codec, event_types
 from libs.common.eventsourcing import Recorded
-from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect
+from libs.common.inspecting import WrongConfiguration, check_configuration
+from libs.common.jetstream import JetStreamStream, connect
 from libs.common.keys import SqlDataKeys, WrongKey
 from libs.common.log import EventLog
+from libs.common.metrics import Measure, serving_metrics
 from libs.common.migrating import NotMigrated, check_migrated
+from libs.common.observing import measure_followers, measure_log, measure_process
 from libs.common.operations import Operations
 from libs.common.projecting import Awaited, Divisible, Follower, Handler
 from libs.common.reacting import Clock
@@ -89,11 +94,16 @@ class Service:
     client: Client
     """The connection to nats-server."""
     now: Callable[[], datetime] = utc_now
+    tls: SSLContext | None = None
+    watched: Collection[str] = tuple(PREFIXES)
+    """Streams whose condition is measured."""
     standing: Standing = nothing_to_anybody
     checks: health.HealthServicer | None = None
     """What it says of its health."""
     followers: list[Follower | DividedFollower] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
+    """What is to be seen of it at /metrics, beside what is of every service."""
 
     @property
     def streams(self) -> Mapping[str, Stream]:
@@ -170,6 +180,7 @@ class Service:
         running = [replica.run(), *(clock.run() for clock in self.clocks)]
         async with (
             in_background(*running),
+            serving_metrics(self.name, self.settings, *self._measures()) as metrics,
             serve(
                 self.settings,
                 self.name,
@@ -180,8 +191,16 @@ class Service:
                 checks=self.checks,
             ) as serving,
         ):
-            logger.info("service_ready", address=serving.address)
+            logger.info("service_ready", address=serving.address, metrics=metrics)
             yield serving
+
+    def _measures(self) -> Sequence[Measure]:
+        return (
+            partial(measure_process, self.settings),
+            partial(measure_log, self.client, self.settings, self.tls, self.watched),
+            partial(measure_followers, self.engine, self.followers, self.clocks),
+            *self.measures,
+        )
 
 
 async def run_service(
@@ -239,7 +258,8 @@ async def open_service(
         logs = [EventLog(reading.stream) for reading in readings.values()]
         for log in logs:
             stack.push_async_callback(log.close)
-        yield Service(name, settings, Commands(logs, codec), engine, readings, codec, client, now, checks=checks)
+        commands = Commands(logs, codec)
+        yield Service(name, settings, commands, engine, readings, codec, client, now, tls, streams, checks=checks)
 
 
 async def _once_there(away: str, check: Callable[[], Awaitable[None]]) -> None:

@@ -196,6 +196,10 @@ class Settings(BaseSettings):
         default="", description="internal networks to which webhooks may go, such as 10.1.0.0/16,fd00::/8"
     )
 
+    metrics_address: OptionalAddress = Field(
+        default="", description="where Prometheus reads /metrics, in plain HTTP; empty: nowhere"
+    )
+
     drain_seconds: float = Field(
         default=3.0,
         ge=0,

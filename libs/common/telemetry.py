@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TextIO
 
@@ -25,6 +25,10 @@ from libs.common.settings import Settings
 Fields = MutableMapping[str, Any]
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_TRACE = len("00-") + 32
+"""So many characters of a traceparent name its trace (W3C Trace Context, 3.2)."""
+MOST_LINKS = 32
+"""To so many other traces one span is linked."""
 _NO_SPAN = nullcontext(trace.INVALID_SPAN)
 
 
@@ -150,11 +154,20 @@ def current_traceparent() -> str:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-01"
 
 
-def remote_span(name: str, traceparent: str, kind: SpanKind = SpanKind.SERVER) -> AbstractContextManager[Span]:
+def continuing(traceparent: str) -> str:
+    """The active span where it is of the same trace as `traceparent`, which otherwise stays as it is."""
+    current = current_traceparent()
+    return current if current[:_TRACE] == traceparent[:_TRACE] else traceparent
+
+
+def remote_span(
+    name: str, traceparent: str, kind: SpanKind = SpanKind.SERVER, others: Iterable[str] = ()
+) -> AbstractContextManager[Span]:
     """A span for work asked for elsewhere, active inside the context.
 
-    `traceparent` is what came with the work; empty or malformed starts a trace of its own, by the ratio. While
-    nothing is exported, the caller's span is the active one, so that logs and events still name its trace.
+    `traceparent` is what came with the work; empty or malformed starts a trace of its own, by the ratio. To `others`,
+    whose work is done together with it, the span is linked. While nothing is exported, the caller's span is the active
+    one, so that logs and events still name its trace.
     """
     tracer = _Process.tracer
     if tracer is None and not traceparent:
@@ -162,13 +175,34 @@ def remote_span(name: str, traceparent: str, kind: SpanKind = SpanKind.SERVER) -
     parent = _PROPAGATOR.extract({"traceparent": traceparent}, Context())
     if tracer is None:
         return trace.use_span(trace.get_current_span(parent))
-    return _own_span(tracer, name, parent, kind)
+    links = [
+        Link(trace.get_current_span(_PROPAGATOR.extract({"traceparent": one})).get_span_context()) for one in others
+    ]
+    return _own_span(tracer, name, parent, kind, links)
+
+
+def inner_span(name: str, traceparent: str) -> AbstractContextManager[Span]:
+    """A span for a part of traced work, active inside the context; none where nothing is traced or exported."""
+    if _Process.tracer is None or not traceparent:
+        return _NO_SPAN
+    return remote_span(name, traceparent, SpanKind.INTERNAL)
+
+
+def batch_span(name: str, traceparents: Iterable[str]) -> AbstractContextManager[Span]:
+    """A span for a batch of what was asked for elsewhere: in the trace of the first that is traced, linked to others.
+
+    Empty traceparents are of work that is not traced; without any other there is no span.
+    """
+    traced = list(dict.fromkeys(one for one in traceparents if one))
+    if not traced:
+        return _NO_SPAN
+    return remote_span(name, traced[0], SpanKind.CONSUMER, traced[1 : 1 + MOST_LINKS])
 
 
 @contextmanager
-def _own_span(tracer: Tracer, name: str, parent: Context, kind: SpanKind) -> Iterator[Span]:
+def _own_span(tracer: Tracer, name: str, parent: Context, kind: SpanKind, links: Sequence[Link]) -> Iterator[Span]:
     with tracer.start_as_current_span(
-        name, parent, kind, record_exception=False, set_status_on_exception=False
+        name, parent, kind, links=links, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield span

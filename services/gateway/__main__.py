@@ -28,6 +28,7 @@ from services.gateway.delivering import Delivering, Tools
 from services.gateway.docs_api import DocsApi
 from services.gateway.event_api import EventApi
 from services.gateway.home_api import HomeApi
+from services.gateway.measuring import measure_relay, measure_webhooks
 from services.gateway.operations_api import Elsewhere, OperationsApi
 from services.gateway.public_events import types_of
 from services.gateway.publication import publications
@@ -173,6 +174,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Serving]:
             docs_pb2.DESCRIPTOR.services_by_name["DocsService"]: DocsApi(),
         }
         behind = [service for file in CONTRACTS for service in file.DESCRIPTOR.services_by_name.values()]
+        service.measures += [
+            partial(measure_relay, relay),
+            partial(measure_webhooks, deliveries, webhooks.webhooks),
+        ]
         await stack.enter_async_context(in_background(relay.run(), Delivering(tools, at_webhooks).run()))
         directory = await stack.enter_async_context(open_channel(settings.performance_address, credentials))
         await stack.enter_async_context(

@@ -42,6 +42,7 @@ from libs.common.streams import (
     Stored,
     Stream,
 )
+from libs.common.telemetry import batch_span
 from libs.facts import employee
 from libs.facts.employee import EMPLOYEE
 from services.gateway.publication import NOBODY, About, cloud_event, encoded, publications
@@ -95,6 +96,7 @@ class Made:
     subject: str
     entry: Entry
     log_position: int
+    traceparent: str = ""
 
 
 class Whose:
@@ -273,7 +275,8 @@ class Relay:
                             stuck = found
                             break
                         made.append(_mark(entry))
-                tail = await self._publish(tail, made)
+                with batch_span("publish", (one.traceparent for one in made)):
+                    tail = await self._publish(tail, made)
                 if stuck:
                     self._position = stuck.stored.position - 1
                     raise stuck
@@ -297,7 +300,7 @@ class Relay:
         except Exception as fault:
             raise Stuck(entry, recorded.envelope.type, describe(fault)) from fault
         made = Entry(recorded.envelope.event_id, publication.type, event)
-        return [Made(publication.subject(about), made, entry.position)]
+        return [Made(publication.subject(about), made, entry.position, recorded.envelope.traceparent)]
 
     async def _publish(self, tail: Tail, made: list[Made]) -> Tail:
         """Publishes behind the last event, and answers which that is then.

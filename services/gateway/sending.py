@@ -24,6 +24,7 @@ from aiohttp import (
 from standardwebhooks import Webhook as Signature
 
 from libs.common.errors import Invalid
+from libs.common.metrics import WEBHOOK_ATTEMPTS
 from services.gateway.addresses import Addresses, AddressForbidden
 from services.gateway.retrying import LONGEST_WAIT, Answer
 
@@ -86,7 +87,9 @@ class Sender:
             error = "TLS_FAILED"
         except (ClientError, OSError):
             error = "CONNECTION_FAILED"
-        return Answer(sent, round((time.monotonic() - began) * 1000), status, "" if status else error, excerpt, wait)
+        answer = Answer(sent, round((time.monotonic() - began) * 1000), status, "" if status else error, excerpt, wait)
+        WEBHOOK_ATTEMPTS.labels("true" if answer.taken else "false").inc()
+        return answer
 
 
 @asynccontextmanager

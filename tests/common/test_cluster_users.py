@@ -7,7 +7,8 @@ import pytest
 from nats.aio.client import Client
 
 from libs.cli.nats_server import NatsServer, new_passwords
-from libs.common.jetstream import JetStreamStream, check_configuration, connect
+from libs.common.inspecting import check_configuration
+from libs.common.jetstream import JetStreamStream, connect
 from libs.common.streams import LOG, LOG_TROUBLES, StreamState
 from tests.servers import running_nats
 

@@ -10,13 +10,15 @@ from nats.aio.client import Client
 
 from libs.cli.nats_server import NatsServer
 from libs.common import jetstream
+from libs.common.inspecting import WrongConfiguration, check_configuration
 from libs.common.jetstream import (
-    WrongConfiguration,
-    check_configuration,
     connect,
     create_streams,
     stream_configuration,
 )
+from libs.common.metrics import Gauges
+from libs.common.observing import measure_log
+from libs.common.settings import Settings
 from libs.common.streams import EVENTS, LOG, LOG_RESTRICTED, STREAMS, NoResponders, Rejected
 from tests.servers import running_nats
 
@@ -47,7 +49,7 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
     """A connection to it, with the streams gone; each test makes those that it needs."""
     client = await connect(server.url, "test")
     for name in STREAMS:
-        await jetstream._request(client, f"$JS.API.STREAM.DELETE.{name}", {})
+        await jetstream.ask(client, f"$JS.API.STREAM.DELETE.{name}", {})
     yield client
     await client.close()
 
@@ -55,7 +57,7 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
 async def make(client: Client, name: str = LOG, **differences: Any) -> None:
     """Creates a stream that differs from the right one so."""
     configuration = stream_configuration(name, 1) | differences
-    answer = await jetstream._request(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+    answer = await jetstream.ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
     assert "error" not in answer, answer
 
 
@@ -139,6 +141,25 @@ async def test_an_altered_stream_is_refused(client: Client, server: NatsServer, 
     assert problem.endswith(f"must be {wanted!r}")
 
 
+async def test_a_stream_that_was_altered_since_is_measured(client: Client, server: NatsServer) -> None:
+    """The log answers, and is not set up as it must be; while a stream is missing, neither is it."""
+    settings = Settings(nats_monitor_url=server.monitor_url)
+
+    async def measured() -> tuple[float, float]:
+        gauges = Gauges()
+        await measure_log(client, settings, None, (LOG, EVENTS), gauges)
+        found = {family.name: family.samples[0].value for family in gauges.families()}
+        return found["stepladder_log_reachable"], found["stepladder_log_configuration_right"]
+
+    await make(client, LOG)
+    assert await measured() == (1, 0)
+    await make(client, EVENTS)
+    assert await measured() == (1, 1)
+    altered = stream_configuration(EVENTS, 1) | {"max_age": 3_600_000_000_000}
+    assert "error" not in await jetstream.ask(client, f"$JS.API.STREAM.UPDATE.{EVENTS}", altered)
+    assert await measured() == (1, 0)
+
+
 async def test_roll_ups_are_refused(client: Client, server: NatsServer) -> None:
     """The server takes them only where purging is allowed; both are named."""
     await make(client, LOG_RESTRICTED)
@@ -175,7 +196,7 @@ async def test_a_stream_altered_while_it_runs_is_refused_at_the_next_start(clien
     """An update that `deny_delete` does not prevent is found, too."""
     await create_streams(client, 1)
     altered = stream_configuration(LOG, 1) | {"max_msgs_per_subject": 1}
-    answer = await jetstream._request(client, f"$JS.API.STREAM.UPDATE.{LOG}", altered)
+    answer = await jetstream.ask(client, f"$JS.API.STREAM.UPDATE.{LOG}", altered)
     assert "error" not in answer
     assert await problems(client, server) == ["stream LOG: max_msgs_per_subject is 1, must be -1"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import MetaData, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -26,6 +27,8 @@ from libs.common.positions import METADATA
 from libs.common.projecting import Follower, ReadModel, State
 from libs.common.reacting import Clock, Policy, day_over, deadlines, reaction
 from libs.common.reading import Reading
+from libs.common.settings import Settings
+from libs.common.telemetry import tracing
 from services.performance.team import TEAM
 from stepladder.performance.v1 import events_pb2
 from stepladder.performance.v1.directory_pb2 import CreateTeamRequest, Team
@@ -50,11 +53,11 @@ class World:
         """Of a process that was just started."""
         return Commands([EventLog(self.stream, pause=0.001)], self.codec)
 
-    async def create(self, *team_ids: str) -> int:
+    async def create(self, *team_ids: str, traceparent: str = "00-1-2-01") -> int:
         """Creates teams; answers the last position."""
         position = 0
         for team_id in team_ids:
-            context = Context(now=self.time, today=self.time.date(), actor="user:test", traceparent="00-1-2-01")
+            context = Context(now=self.time, today=self.time.date(), actor="user:test", traceparent=traceparent)
             command = CreateTeamRequest(team=Team(team_id=team_id, display_name="Blue"))
             position = (await self.commands().handle(TEAM, team_id, command, context)).position
         return position
@@ -129,6 +132,43 @@ async def test_every_event_is_answered_once(world: World) -> None:
     assert twin.envelope.cause == first.envelope.event_id
     assert twin.envelope.actor == "policy:twin"
     assert twin.envelope.traceparent == "00-1-2-01"
+
+
+async def test_a_trace_goes_on_from_a_command_to_what_follows_from_it(world: World) -> None:
+    """Command, event, policy, its command and its event are one trace, also of those that share a batch."""
+    exporter, callers = (
+        InMemorySpanExporter(),
+        {"a": f"00-{'a' * 32}-{'1' * 16}-01", "b": f"00-{'b' * 32}-{'2' * 16}-01"},
+    )
+    with tracing("test", Settings(), exporter):
+        for team_id, traceparent in callers.items():
+            last = await world.create(team_id, traceparent=traceparent)
+        async with running(world.follower(Twin(world))) as follower:
+            await follower.wait_for(last, 5)
+    spans = {f"{span.context.span_id:016x}": span for span in exporter.get_finished_spans() if span.context}
+    made = {
+        event.subject.rpartition(".")[2]: event.envelope.traceparent.split("-")[1:3] for event in await world.teams()
+    }
+    assert {team: trace_id for team, (trace_id, _) in made.items()} == {
+        "a": "a" * 32,
+        "twin-a": "a" * 32,
+        "b": "b" * 32,
+        "twin-b": "b" * 32,
+    }
+
+    def parent(span_id: str) -> str:
+        above = spans[span_id].parent
+        assert above
+        return f"{above.span_id:016x}"
+
+    names = {team: spans[span_id].name for team, (_, span_id) in made.items()}
+    assert set(names.values()) == {"command performance.team"}
+    assert [parent(made[team][1]) for team in ("a", "b")] == ["1" * 16, "2" * 16]
+    batch = parent(made["twin-a"][1])
+    assert spans[batch].name == "follow twin"
+    assert parent(batch) == made["a"][1]
+    assert [f"{link.context.span_id:016x}" for link in spans[batch].links] == [made["b"][1]]
+    assert parent(made["twin-b"][1]) == made["b"][1]
 
 
 async def test_a_crash_between_command_and_position_does_nothing_twice(world: World) -> None:
@@ -387,6 +427,20 @@ async def test_a_crash_after_the_command_gives_it_again(alarm: Alarm) -> None:
     await alarm.clock().tick()
     assert alarm.rung == ["crashing", "crashing"]
     assert await alarm.left() == {}
+
+
+async def test_overdue_are_those_that_have_come(alarm: Alarm) -> None:
+    """Deadlines count from their time on, by how late the oldest is, until their command was given."""
+    clock = alarm.clock()
+    await alarm.set("a", minutes(1))
+    await alarm.set("b", minutes(2))
+    await alarm.set("elsewhere", EPOCH, kind="of another clock")
+    alarm.world.time = EPOCH
+    assert await clock.overdue() == {"ring": (0, 0.0)}
+    alarm.world.time = minutes(3)
+    assert await clock.overdue() == {"ring": (2, 120.0)}
+    await clock.tick()
+    assert await clock.overdue() == {"ring": (0, 0.0)}
 
 
 async def test_deadlines_of_a_kind_that_is_named_earlier_come_first(alarm: Alarm) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.common.background import in_background
 from libs.common.database import open_database
-from libs.common.jetstream import check_configuration
+from libs.common.inspecting import check_configuration
 from libs.common.jetstream import connect as connect_log
 from libs.common.server import Serving, serve
 from libs.common.settings import Settings

@@ -12,7 +12,8 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from libs.cli.nats_server import USERS, NatsServer, new_passwords
-from libs.common.jetstream import JetStreamStream, WrongConfiguration, check_configuration, connect, create_streams
+from libs.common.inspecting import WrongConfiguration, check_configuration
+from libs.common.jetstream import JetStreamStream, connect, create_streams
 from libs.common.streams import (
     EVENTS,
     LOG,

@@ -18,11 +18,10 @@ from libs.common.archive import read_manifest
 from libs.common.backup import KIND, one_moment, read_log, read_rows
 from libs.common.database import open_database
 from libs.common.errors import NotAllowed, Refused
+from libs.common.inspecting import WrongConfiguration, check_configuration
 from libs.common.jetstream import (
     JetStreamStream,
-    WrongConfiguration,
     begin_restoring,
-    check_configuration,
     create_streams,
 )
 from libs.common.streams import LOG, LOG_RESTRICTED, STREAMS

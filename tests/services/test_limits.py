@@ -157,13 +157,13 @@ async def limit_log(world: World, size: int) -> None:
     """Lets the log grow to so many bytes, as an operator would; -1: without a limit."""
     stream: Any = world.services["performance"].stream
     configuration = stream_configuration(LOG, 1) | {"max_bytes": size}
-    answer = await jetstream._request(stream._client, f"$JS.API.STREAM.UPDATE.{LOG}", configuration)
+    answer = await jetstream.ask(stream._client, f"$JS.API.STREAM.UPDATE.{LOG}", configuration)
     assert "error" not in answer, answer
 
 
 async def log_size(world: World) -> int:
     stream: Any = world.services["performance"].stream
-    answer = await jetstream._request(stream._client, f"$JS.API.STREAM.INFO.{LOG}", {})
+    answer = await jetstream.ask(stream._client, f"$JS.API.STREAM.INFO.{LOG}", {})
     return int(answer["state"]["bytes"])
 
 
