@@ -8,10 +8,10 @@ PAPERS ?=
 FACTS ?=
 EMPLOYEES ?=
 
-.PHONY: help up test check proto lock bench faults year bank cycle capacity clean
+.PHONY: help up test check check-deploy proto lock bench faults year bank cycle capacity clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 up: $(VENV)/run ## install and run everything; CALLS=<file> imports a call log in place of the sample centre, DAYS_AHEAD=<n> tries what takes days
 	@$(BIN)/stepladder up $(if $(CALLS),--calls "$(CALLS)") $(if $(DAYS_AHEAD),--days-ahead $(DAYS_AHEAD))
@@ -31,11 +31,14 @@ check: $(VENV)/dev ## formatting, lint, types, imports, contracts, generated cod
 proto: $(VENV)/dev ## generate libs/gen from proto/
 	$(BIN)/python proto/generate.py
 
+check-deploy: $(VENV)/dev ## every manifest of deploy/k8s without a cluster, and every kind of fault planted in them; needs kubectl
+	$(BIN)/python -m tests.deploy
+
 bench: $(VENV)/dev ## measure every figure against its limit; one JSON line each
 	$(BIN)/python -m tests.bench
 
-faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one
-	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+faults: $(VENV)/dev ## the long fault run; SEED=<n> repeats one, KILLS=<n> makes it longer or shorter, ONLY="<scenarios>" does some
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(ONLY),--only "$(ONLY)")
 
 year: $(VENV)/dev ## a year of 500 employees told to the service, and what it answers compared with what is worked out by hand
 	$(BIN)/python -m tests.year
@@ -54,6 +57,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 lock: $(VENV)/dev ## renew the locks after pyproject.toml changed; UPGRADE=1 takes the newest of everything
 	$(COMPILE) pyproject.toml --extra embedded --extra install -o requirements.txt
+	$(COMPILE) pyproject.toml -c requirements.txt -o requirements-images.txt
 	$(COMPILE) pyproject.toml --all-extras -c requirements.txt -o requirements-dev.txt
 
 clean: ## remove what was installed and every stored event

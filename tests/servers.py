@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,14 +63,15 @@ def log_of(system: Embedded, user: str) -> str:
 
 
 @contextmanager
-def running_nats(folder: Path, nodes: int) -> Iterator[list[NatsServer]]:
-    """One node, or a cluster of three, with the streams set up."""
+def running_nats(folder: Path, nodes: int, passwords: Mapping[str, str] | None = None) -> Iterator[list[NatsServer]]:
+    """One node, or a cluster of three, with the streams set up; with passwords, for the users of accounts.conf."""
     routes = [free_port() for _ in range(nodes)]
     servers = [
         NatsServer(
             folder / f"n{number}",
             name=f"n{number}",
-            cluster=Cluster("test", route, routes) if nodes > 1 else None,
+            cluster=Cluster("test", route, [f"127.0.0.1:{port}" for port in routes]) if nodes > 1 else None,
+            passwords=passwords,
         )
         for number, route in enumerate(routes)
     ]
@@ -93,7 +94,7 @@ def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _set_up(server: NatsServer, replicas: int) -> None:
-    client = await connect(server.url, "setup")
+    client = await connect(server.url_of("setup") if server.passwords else server.url, "setup")
     async with asyncio.timeout(30):
         while True:
             try:

@@ -54,6 +54,10 @@ class ChildProcess:
         """Whether it was started and is no more."""
         return self.process is not None and self.process.poll() is not None
 
+    def has_given_up(self) -> bool:
+        """Whether it runs, but will do its work only after another start."""
+        return False
+
     def stop(self) -> None:
         """Ends it in order and waits for it; one that does not end in time is killed."""
         if self.process is not None and self.process.poll() is None:

@@ -23,6 +23,7 @@ from libs.cli.child import ChildProcess
 from libs.cli.envoy import Envoy
 from libs.cli.issuer import KEYS_FILE, Issuer
 from libs.cli.nats_server import NatsServer, new_passwords
+from libs.cli.secret_file import make_once
 from libs.common.database import open_database
 from libs.common.jetstream import connect, create_streams
 from libs.common.migrating import migrate
@@ -37,6 +38,8 @@ BACKUP_URL = "backup-url"
 READY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds before a child that ended is started again; doubled by every failure in a row."""
+LOOK_SECONDS = 2.0
+"""How often a child is asked whether it has given up."""
 STEADY_SECONDS = 60.0
 """Whoever ran for so long has not failed in a row."""
 
@@ -72,8 +75,13 @@ class Embedded:
 
     async def _watch(self, name: str, server: ChildProcess, tell: Callable[[str], None]) -> None:
         pause, started = FIRST_PAUSE, time.monotonic()
+        look_again = started
         while True:
             await asyncio.sleep(0.1)
+            if time.monotonic() > look_again:
+                look_again = time.monotonic() + LOOK_SECONDS
+                if await asyncio.to_thread(server.has_given_up):
+                    await asyncio.to_thread(server.kill)
             if server.process is None or (status := server.process.poll()) is None:
                 continue
             if time.monotonic() - started > STEADY_SECONDS:
@@ -270,11 +278,4 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def make_key(file: Path) -> None:
     """Makes the key-encryption key of a new installation, readable by its owner only."""
-    try:
-        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
-        out.flush()
-        os.fsync(out.fileno())
+    make_once(file, lambda: base64.b64encode(secrets.token_bytes(32)) + b"\n")

@@ -23,8 +23,10 @@ _SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets"
 _TEMPLATE = _ROOT / "deploy" / "envoy" / "envoy.yaml"
 
 
-def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
+def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1", admin_port: int | None = None) -> str:
     """Envoy's whole configuration as YAML: it listens at `host` and needs no other file but the settings' certificates.
+
+    At `admin_port` of 127.0.0.1 it is told to drain; whoever reaches that may end it, too.
 
     Every service in the contracts is reachable by REST; a package that is new needs a route in the template.
     """
@@ -53,6 +55,8 @@ def envoy_configuration(settings: Settings, *, host: str = "127.0.0.1") -> str:
     }
     # JSON is YAML: whatever a value holds stays a value.
     whole = Template(_TEMPLATE.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
+    if admin_port is not None:
+        whole = f"admin: {json.dumps({'address': {'socket_address': _socket(f'127.0.0.1:{admin_port}')}})}\n{whole}"
     issuer = _issuer_cluster(settings.token_keys)
     return f"{whole}    - {json.dumps(issuer)}\n" if issuer else whole  # the clusters are last in the template
 

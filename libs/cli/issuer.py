@@ -4,7 +4,6 @@ Whoever may read its key may speak for everybody: it is for trying, and its serv
 """
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from libs.cli.secret_file import make_once
 from libs.common.access import ROLES
 from libs.common.auth import ROLE_PREFIX
 from libs.common.settings import Settings
@@ -36,17 +36,9 @@ class Issuer:
     @classmethod
     def of(cls, folder: Path, settings: Settings) -> "Issuer":
         """The issuer of a folder, made with it. Its key is readable by its owner only."""
-        file = folder / KEY_FILE
-        try:
-            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            key = serialization.load_pem_private_key(file.read_bytes(), password=None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - we wrote it
-        else:
-            key = ec.generate_private_key(ec.SECP256R1())
-            with os.fdopen(descriptor, "wb") as out:
-                pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-                out.write(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+        pem = make_once(folder / KEY_FILE, _new_key)
+        key = serialization.load_pem_private_key(pem, password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - we wrote it
         issuer = cls(key, settings)
         (folder / KEYS_FILE).write_text(issuer.keys)
         return issuer
@@ -70,3 +62,8 @@ class Issuer:
             **claims,
         }
         return jwt.encode(whole, self._key, algorithm="ES256", headers={"kid": self._id})
+
+
+def _new_key() -> bytes:
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(pem, pkcs8, serialization.NoEncryption())

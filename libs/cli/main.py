@@ -280,9 +280,12 @@ def subscriber(name: str, team: str) -> None:
 
 @main.command()
 @click.option("--host", default="0.0.0.0", show_default=True, help="Where it listens.")  # noqa: S104 - the front door
-def envoy(host: str) -> None:
+@click.option(
+    "--admin-port", type=click.IntRange(1, 65535), help="Port of 127.0.0.1 where it is told to drain. [default: none]"
+)
+def envoy(host: str, admin_port: int | None) -> None:
     """Print Envoy's configuration for an installation, by the same settings."""
-    print(envoy_configuration(load_settings(), host=host), end="")
+    print(envoy_configuration(load_settings(), host=host, admin_port=admin_port), end="")
 
 
 @main.command()

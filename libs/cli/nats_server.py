@@ -4,12 +4,14 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from libs.cli.child import ChildProcess
@@ -24,13 +26,17 @@ def new_passwords() -> Mapping[str, str]:
     return {user: f"p{secrets.token_hex(24)}" for user in USERS}
 
 
+ENABLED = "?js-enabled-only=true"
+"""Asks for no more than whether it has its store: nothing of other nodes."""
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """How one node of a cluster finds the others: its own route port and everybody's."""
+    """How one node of a cluster finds the others: its own route port, and everybody's as host:port."""
 
     name: str
     port: int
-    routes: Sequence[int]
+    routes: Sequence[str]
 
 
 class NatsServer(ChildProcess):
@@ -47,6 +53,7 @@ class NatsServer(ChildProcess):
         port: int = 0,
         monitor_port: int = 0,
         name: str = "embedded",
+        host: str = "127.0.0.1",
         cluster: Cluster | None = None,
         passwords: Mapping[str, str] | None = None,
     ) -> None:
@@ -55,6 +62,7 @@ class NatsServer(ChildProcess):
         self.port = port
         self.monitor_port = monitor_port
         self.name = name
+        self.host = host
         self.cluster = cluster
         self.passwords = passwords or {}
 
@@ -78,37 +86,47 @@ class NatsServer(ChildProcess):
         while time.monotonic() < deadline:
             if self.ended():
                 raise RuntimeError(f"nats-server ended: {self.last_words()}")
-            if (not (self.port and self.monitor_port) and not self._learn_ports()) or not self._healthy():
+            if (not (self.port and self.monitor_port) and not self._learn_ports()) or self._health(ENABLED)[
+                0
+            ] != HTTPStatus.OK:
                 time.sleep(0.01)
                 continue
             return
         raise TimeoutError(f"nats-server was not ready after {seconds:.0f} s: {self.last_words()}")
 
+    def has_given_up(self) -> bool:
+        """Whether it takes no more events until it is started again: that is what it does where it could not write."""
+        if not self._listens():  # it begins with that when it has opened its store
+            return False
+        status, _ = self._health(ENABLED)
+        return status == HTTPStatus.SERVICE_UNAVAILABLE or "write error" in self._health()[1]  # it has no code for that
+
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.host}:{self.port}"
 
     def url_of(self, user: str) -> str:
         """Where a user connects, with the password."""
-        return f"nats://{user}:{self.passwords[user]}@127.0.0.1:{self.port}"
+        return f"nats://{user}:{self.passwords[user]}@{self.host}:{self.port}"
 
     @property
     def monitor_url(self) -> str:
-        return f"http://127.0.0.1:{self.monitor_port}"
+        return f"http://{self.host}:{self.monitor_port}"
 
     def _configuration(self, ports: Path) -> str:
         lines = [
             f"server_name: {self.name}",
-            f"listen: 127.0.0.1:{self.port or -1}",
-            f"http: 127.0.0.1:{self.monitor_port or -1}",
+            f"listen: {self.host}:{self.port or -1}",
+            f"http: {self.host}:{self.monitor_port or -1}",
             f'ports_file_dir: "{ports}"',
             "max_payload: 1MB",
-            f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always }}',
+            # Of its own accord it would keep to three quarters of what is free now: to nothing, if the disk is full.
+            f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always, max_file_store: 1TB }}',
         ]
         if self.cluster is not None:
-            routes = ", ".join(f"nats://127.0.0.1:{port}" for port in self.cluster.routes)
+            routes = ", ".join(f"nats://{route}" for route in self.cluster.routes)
             lines.append(
-                f"cluster {{ name: {self.cluster.name}, listen: 127.0.0.1:{self.cluster.port}, routes: [{routes}] }}"
+                f"cluster {{ name: {self.cluster.name}, listen: {self.host}:{self.cluster.port}, routes: [{routes}] }}"
             )
         if self.passwords:
             shutil.copy(_ACCOUNTS, self.folder)
@@ -127,9 +145,20 @@ class NatsServer(ChildProcess):
             return True
         return False
 
-    def _healthy(self) -> bool:
+    def _listens(self) -> bool:
+        """Whether clients can connect."""
         try:
-            with urlopen(f"{self.monitor_url}/healthz?js-enabled-only=true", timeout=1) as answer:  # noqa: S310 - own address
-                return bool(answer.status == 200)
-        except (URLError, OSError):
+            with socket.create_connection((self.host, self.port), timeout=1):
+                return True
+        except OSError:
             return False
+
+    def _health(self, of: str = "") -> tuple[int, str]:
+        """What it says of itself, and as which status of HTTP; 0 where it says nothing."""
+        try:
+            with urlopen(f"{self.monitor_url}/healthz{of}", timeout=1) as answer:  # noqa: S310 - own address
+                return answer.status, ""
+        except HTTPError as error:
+            return error.code, error.read().decode(errors="replace")
+        except OSError:
+            return 0, ""

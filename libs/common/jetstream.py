@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from ssl import SSLContext
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -89,7 +90,10 @@ class WrongConfiguration(Exception):  # noqa: N818 - states what is the case
 
 
 async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
-    """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`."""
+    """A connection that reconnects for ever. `name` is the user's: its permissions name the inbox `_INBOX_<name>`.
+
+    `url` is a server's or, with commas between them, those of several of its cluster, each with the same user.
+    """
 
     async def on_error(error: Exception) -> None:
         if is_refusal(error):
@@ -104,10 +108,14 @@ async def connect(url: str, name: str, tls: SSLContext | None = None) -> Client:
     async def on_reconnect() -> None:
         logger.info("nats_reconnected")
 
-    client = Client()
+    client, servers = Client(), url.split(",")
+    user = urlsplit(servers[0])
     await client.connect(
-        url,
+        servers,
         name=name,
+        # Said here, because it goes on to servers of which only the cluster tells: their addresses have no user.
+        user=user.username,
+        password=user.password,
         tls=tls,
         # Otherwise the server would say whether it wants TLS, and whoever stands in between that it does not.
         tls_handshake_first=tls is not None,
@@ -210,17 +218,23 @@ async def check_configuration(
     """Raises WrongConfiguration unless acknowledged means on disk and nothing stored in these streams can vanish (D4).
 
     It is raised, too, when the user may not even ask. `monitor_url` is where the server's monitoring tells how it is
-    configured. Raises OSError when it does not answer, NoAnswer or NoResponders when the streams do not, the latter
-    also while the server has yet to open its store.
+    configured; with commas between them, those of a cluster: all that answer must be. Raises OSError when none does,
+    NoAnswer or NoResponders when the streams do not, the latter also while a server has yet to open its store.
     """
-    varz = await asyncio.to_thread(_read_varz, monitor_url, tls)
-    config = varz.get("jetstream", {}).get("config")
-    if config is None:  # monitoring begins before; a server without a store would not answer for streams either
-        raise NoResponders
-    problems = [] if config.get("sync_always") else ["the server does not sync every write (sync_interval: always)"]
-    version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
-    if version < (2, 15, 1):
-        problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
+    reading = (asyncio.to_thread(_read_varz, url, tls) for url in monitor_url.split(","))
+    answers = await asyncio.gather(*reading, return_exceptions=True)
+    problems: list[str] = []
+    for varz in (told := [answer for answer in answers if not isinstance(answer, BaseException)]):
+        config = varz.get("jetstream", {}).get("config")
+        if config is None:  # monitoring begins before; a server without a store would not answer for streams either
+            raise NoResponders
+        if not config.get("sync_always"):
+            problems.append(f"server {varz.get('server_name')} does not sync every write (sync_interval: always)")
+        version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
+        if version < (2, 15, 1):
+            problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
+    if not told:
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
     for name in streams:
         try:
             answer = await _request(client, f"$JS.API.STREAM.INFO.{name}", {})

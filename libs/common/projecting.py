@@ -53,6 +53,8 @@ LEASE_SECONDS = 10.0
 """How long an owner may be silent before another instance takes over."""
 IDLE_SECONDS = 0.25
 """How long what belongs to other partitions may have passed by before a position says so."""
+LONGEST_PAUSE_SECONDS = 2.0
+"""Between two attempts while nothing comes of them; doubled up to this."""
 
 
 class Fenced(Exception):  # noqa: N818 - states what is the case
@@ -206,8 +208,10 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until cancelled: waits to be the owner, applies, and waits again when overtaken."""
+        pause = self._pause
         try:
             while True:
+                before = self.position
                 try:
                     if await self.claim():
                         self.state = State.RUNNING
@@ -220,12 +224,17 @@ class Follower:
                     logger.warning("follower_retries", follower=self.name, error=describe(trouble))
                     if self.state is State.RUNNING:
                         self.state = State.STANDBY
+                    # Each attempt may leave a consumer in the log's cluster, which has enough to do.
+                    moved = self.position != before
+                    pause = self._pause if moved else min(2 * pause, LONGEST_PAUSE_SECONDS)
                 except Exception as fault:
                     if (self.state, self.error) != (State.STOPPED, error := describe(fault)):
                         logger.exception("follower_stopped", follower=self.name)
                     self.state, self.error = State.STOPPED, error
                     await asyncio.sleep(9 * self._pause)  # a rebuild, here or elsewhere, lets it go on
-                await asyncio.sleep(self._pause)
+                else:
+                    pause = self._pause
+                await asyncio.sleep(pause)
         finally:
             await asyncio.shield(self._end())
 

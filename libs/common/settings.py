@@ -46,15 +46,9 @@ def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
         raise ValueError("must be networks with commas between them, such as 10.1.0.0/16,fd00::/8") from None
 
 
-Address = Annotated[
-    str, _written(r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", "must be host:port, such as 127.0.0.1:7101")
-]
-OptionalAddress = Annotated[
-    str,
-    _written(
-        r"(([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5})?", "must be host:port, such as 0.0.0.0:7100, or be empty"
-    ),
-]
+ADDRESS = r"([A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}"
+Address = Annotated[str, _written(ADDRESS, "must be host:port, such as 127.0.0.1:7101")]
+OptionalAddress = Annotated[str, _written(rf"({ADDRESS})?", "must be host:port, such as 127.0.0.1:9090, or be empty")]
 DatabaseUrl = Annotated[
     str,
     _written(
@@ -99,9 +93,12 @@ class Settings(BaseSettings):
         description="what one caller may keep up; ten seconds of it at once. Each Envoy counts for itself",
     )
 
-    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", repr=False, description="the NATS server or cluster")
+    nats_url: NatsUrl = Field(
+        default="nats://127.0.0.1:4222", repr=False, description="the NATS server, or several of a cluster with commas"
+    )
     nats_monitor_url: HttpUrl = Field(
-        default="http://127.0.0.1:8222", description="its monitoring, asked whether it syncs to disk"
+        default="http://127.0.0.1:8222",
+        description="its monitoring, or theirs: asked whether it syncs to disk",
     )
     replicas: Annotated[int, AfterValidator(_one_or_three)] = Field(
         default=1, description="copies of the log's streams"

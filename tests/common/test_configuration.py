@@ -91,7 +91,7 @@ async def test_a_server_that_does_not_sync_every_write_is_refused(tmp_path: Path
         server.wait_ready()
         client = await connect(server.url, "test")
         await create_streams(client, 1)
-        assert await problems(client, server) == ["the server does not sync every write (sync_interval: always)"]
+        assert await problems(client, server) == ["server embedded does not sync every write (sync_interval: always)"]
         await client.close()
     finally:
         server.stop()

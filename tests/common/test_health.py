@@ -1,9 +1,13 @@
 """What probes are told of a process: whether it answers at all, and whether it takes calls."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
@@ -17,7 +21,7 @@ from libs.common.service import open_service
 from libs.common.settings import Settings
 from tests.certificates import Authority
 from tests.common.test_rpc import FACTS, LATE, Facts
-from tests.servers import free_port
+from tests.servers import free_port, in_a_loop_of_its_own
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -26,7 +30,7 @@ async def told(settings: Settings, service: str = "") -> int:
     """What a probe of the kubelet is told, in plain text; waits for somebody to answer."""
     async with aio.insecure_channel(settings.health_address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its type stubs do not know its methods
-        return int((await stub.Check(HealthCheckRequest(service=service), wait_for_ready=True, timeout=20)).status)
+        return int((await stub.Check(HealthCheckRequest(service=service), wait_for_ready=True, timeout=60)).status)
 
 
 async def test_a_process_is_live_before_it_takes_calls_and_until_it_stops() -> None:
@@ -74,3 +78,25 @@ async def test_who_waits_for_its_stores_is_live(away: str, nats_one: NatsServer,
             await asyncio.sleep(0.02)
         start.cancel()
         await asyncio.wait([start])
+
+
+def test_the_first_process_of_a_container_stops_while_it_waits() -> None:
+    """Linux lets such a process not hear SIGTERM unless it listens: it does so from the beginning."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no process namespaces can be made here")
+    settings = Settings(health_address=f"127.0.0.1:{free_port()}")
+    nowhere = f"nats://127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [*unshare, sys.executable, "-m", "services.performance"],
+        env={**os.environ, "STEPLADDER_HEALTH_ADDRESS": settings.health_address, "STEPLADDER_NATS_URL": nowhere},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert in_a_loop_of_its_own(told(settings, LIVE)) == SERVING
+        (first,) = psutil.Process(process.pid).children()
+        first.terminate()
+        process.wait(timeout=20)
+    finally:
+        process.kill()
+        process.wait()

@@ -25,7 +25,7 @@ from libs.common.projecting import Follower, ReadModel, State
 from libs.common.reading import Reading
 from libs.common.service import Together
 from libs.common.settings import Settings
-from libs.common.streams import Append, Entry
+from libs.common.streams import Append, Entry, NoAnswer, StreamState
 from libs.common.telemetry import instrument_engine, tracing
 from stepladder.common.v1.envelope_pb2 import Envelope
 from stepladder.performance.v1 import events_pb2
@@ -423,3 +423,23 @@ async def test_the_checker_of_positions_catches_a_runner_without_one(world: Worl
     assert await world.counts() == {"a": 2}
     async with world.engine.connect() as connection:
         assert await connection.scalar(select(func.count()).select_from(names.names)) == 1
+
+
+async def test_who_gets_nowhere_tries_less_and_less_often(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the log is in trouble it is not asked all the time; once it is back, the follower goes on."""
+    asked: list[int] = []
+    state = world.stream.state
+
+    async def away() -> StreamState:
+        asked.append(1)
+        raise NoAnswer
+
+    position = await world.write(("a", "one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(world.stream, "state", away)
+        async with running(world.follower()) as follower:
+            await asyncio.sleep(1)
+            assert 1 < len(asked) < 20  # and not a hundred times
+            patch.setattr(world.stream, "state", state)
+            await follower.wait_for(position, 10)
+    assert await world.rows() == [("a", "one")]

@@ -30,6 +30,9 @@ class Evidence:
         rows: what the read model of results says of each reading, and the position it names.
         plan_rows: the plan ids that the read model of plans lists.
         counts: events of each aggregate as a follower counted them.
+        disordered: aggregates of which it was handed an event behind a later one.
+        misread: reads that did not show what had been acknowledged before.
+        rebuilt: read models by name, and how many rows a rebuild made differently.
     """
 
     log: Sequence[Stored]
@@ -37,10 +40,43 @@ class Evidence:
     rows: Mapping[FactKey, tuple[Numbers, int]] = field(default_factory=dict)
     plan_rows: Sequence[str] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    disordered: Sequence[str] = ()
+    misread: Sequence[str] = ()
+    rebuilt: Mapping[str, int] = field(default_factory=dict)
 
 
-def violations(evidence: Evidence) -> list[str]:
-    """Every broken promise, in words; empty when all were kept."""
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: how hard it was, how many requests or readings were acknowledged, and what was broken.
+
+    `longest_gap` is the longest time in seconds without an acknowledgement while callers were trying.
+    """
+
+    name: str
+    faults: int
+    kills: int
+    acknowledged: int
+    longest_gap: float
+    broken: Sequence["Violation"]
+
+
+LOST, DOUBLED, DISORDERED, WRONG, STUCK = "lost", "doubled", "out of order", "wrong", "not back"
+"""Kinds of broken promises."""
+
+
+class Violation(str):
+    """A broken promise in words, and of which kind it is."""
+
+    kind: str
+
+    def __new__(cls, kind: str, text: str) -> "Violation":
+        violation = super().__new__(cls, text)
+        violation.kind = kind
+        return violation
+
+
+def violations(evidence: Evidence) -> list[Violation]:
+    """Every broken promise; empty when all were kept."""
     entries = [(stored, Envelope.FromString(stored.payload)) for stored in evidence.log]
     readings = list(_readings(entries))
     plans = [PlanProposed.FromString(event) for event in _events(entries, PlanProposed)]
@@ -64,16 +100,23 @@ def violations(evidence: Evidence) -> list[str]:
         *_differing(
             "the rows of plans differ from the log", Counter(p.plan_id for p in plans), Counter(evidence.plan_rows)
         ),
+        *(Violation(WRONG, f"misread: {one}") for one in evidence.misread),
+        *(
+            Violation(WRONG, f"{name}: {rows} rows differ from a rebuild")
+            for name, rows in evidence.rebuilt.items()
+            if rows
+        ),
     ]
 
 
-def broken_log(evidence: Evidence) -> list[str]:
+def broken_log(evidence: Evidence) -> list[Violation]:
     """Every broken promise of the log itself, whatever it is about, and of who follows it."""
     entries = [(stored, Envelope.FromString(stored.payload)) for stored in evidence.log]
     return [
         *_broken_chains(entries),
         *_doubled("event", (envelope.event_id for _, envelope in entries)),
         *_differing("events were not applied once each", Counter(s.subject for s in evidence.log), evidence.counts),
+        *(Violation(DISORDERED, f"{subject} was followed out of order") for subject in evidence.disordered),
     ]
 
 
@@ -94,18 +137,34 @@ def _readings(entries: Entries) -> Iterator[tuple[FactKey, Numbers, int]]:
                 yield key, (sum(reading.numerators), sum(reading.denominators)), stored.position
 
 
-def _broken_chains(entries: Entries) -> Iterator[str]:
+def _broken_chains(entries: Entries) -> Iterator[Violation]:
     last: dict[str, bytes] = {}
     for stored, envelope in entries:
         if envelope.previous_hash != last.get(stored.subject, chain_start(stored.subject)):
-            yield f"{stored.subject} at {stored.position}: the chain of hashes is broken"
+            yield Violation(DISORDERED, f"{stored.subject} at {stored.position}: the chain of hashes is broken")
         last[stored.subject] = payload_hash(stored.payload)
 
 
-def _doubled(what: str, items: Iterable[Hashable]) -> list[str]:
-    return [f"{what} {item} is there {count} times" for item, count in Counter(items).items() if count > 1]
+def _doubled(what: str, items: Iterable[Hashable]) -> list[Violation]:
+    return [
+        Violation(DOUBLED, f"{what} {item} is there {count} times")
+        for item, count in Counter(items).items()
+        if count > 1
+    ]
 
 
-def _differing(what: str, wanted: Mapping[K, object], found: Mapping[K, object]) -> list[str]:
+def _differing(what: str, wanted: Mapping[K, object], found: Mapping[K, object]) -> list[Violation]:
     keys = sorted({key for key in {*wanted, *found} if wanted.get(key) != found.get(key)}, key=str)
-    return [f"{what}: {key} is {found.get(key)}, should be {wanted.get(key)}" for key in keys]
+    return [
+        Violation(
+            _kind(wanted.get(key), found.get(key)), f"{what}: {key} is {found.get(key)}, should be {wanted.get(key)}"
+        )
+        for key in keys
+    ]
+
+
+def _kind(wanted: object, found: object) -> str:
+    """Of a difference: counts tell whether something is missing or too much."""
+    if isinstance(wanted or 0, int) and isinstance(found or 0, int):
+        return LOST if (found or 0) < (wanted or 0) else DOUBLED  # type: ignore[operator] # both are numbers
+    return WRONG if found is not None else LOST

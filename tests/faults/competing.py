@@ -56,8 +56,9 @@ from stepladder.promotion.v1.events_pb2 import (
 )
 from stepladder.promotion.v1.post_pb2 import GetPostRequest, SetHeadcountRequest
 from stepladder.promotion.v1.post_pb2_grpc import PostServiceStub
-from tests.faults.checker import Evidence
-from tests.faults.storm import ANSWER_SECONDS, KPI_ID, Storm, storm
+from tests.faults.checker import DOUBLED, LOST, WRONG, Evidence, Outcome, Violation, broken_log
+from tests.faults.load import AGAIN, KPI_ID
+from tests.faults.storm import ANSWER_SECONDS, Storm, storm
 from tests.promotion import rules as asked
 from tests.tokens import as_person, as_system
 
@@ -65,7 +66,6 @@ CANDIDATES, SEATS, TOUCHED = 8, 3, 3  # who has the last seat leads by far: a co
 HR, LEAD, MANAGER = ("hr-1", "hr-2"), "l-1", "m-1"
 PEOPLE = [f"c-{number}" for number in range(CANDIDATES)]
 POST = post_id("senior", 0, "t-2")
-AGAIN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"}
 
 Happened = Counter[tuple[str, str]]
 """How many events of a type an aggregate has; both by name."""
@@ -79,10 +79,14 @@ class Field:
     wanted: Happened = field(default_factory=Counter)
     requests: int = 0
     repeated: int = 0
+    longest_gap: float = 0.0
+    """The longest time without an answer, in seconds."""
+    answered: float = field(default_factory=time.monotonic)
+    """When the last answer came, by the monotonic clock."""
     held: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=lambda: {one: 500 - 40 * (n // 2) for n, one in enumerate(PEOPLE)})
     """What each has of 1000: two each have the same, and so the same total."""
-    wrong: list[str] = field(default_factory=list)
+    wrong: list[Violation] = field(default_factory=list)
 
     async def say(self, stub: Callable[[aio.Channel], Any], rpc: str, request: Any, actor: str = "") -> Any:
         """An answer, however often it takes, from a connection of its own: as another caller would."""
@@ -96,12 +100,17 @@ class Field:
         async with aio.insecure_channel(address, options=options) as channel:
             while True:
                 try:
-                    return await getattr(stub(channel), rpc)(request, timeout=20, metadata=metadata)
+                    return self._heard(await getattr(stub(channel), rpc)(request, timeout=20, metadata=metadata))
                 except aio.AioRpcError as error:
                     if error.code().name not in AGAIN or time.monotonic() > deadline:
                         raise
                     self.repeated += 1
                     await asyncio.sleep(0.05)
+
+    def _heard(self, answer: Any) -> Any:
+        now = time.monotonic()
+        self.longest_gap, self.answered = max(self.longest_gap, now - self.answered), now
+        return answer
 
     async def twice(self, stub: Callable[[aio.Channel], Any], rpc: str, request: Any, *actors: str) -> Any:
         """Said at once by one caller in two places, or by two callers: it has to be done once."""
@@ -117,7 +126,7 @@ class Field:
 
     def expect(self, what: str, found: object, wanted: object) -> None:
         if found != wanted:
-            self.wrong.append(f"{what}: {found}, should be {wanted}")
+            self.wrong.append(Violation(WRONG, f"{what}: {found}, should be {wanted}"))
 
     def total(self, employee_id: str) -> str:
         """60 % of what the manager gave, which is the number's first two digits, and 40 % of the number."""
@@ -281,12 +290,15 @@ def events_of(log: Sequence[Any]) -> Happened:
     )
 
 
-def not_once(wanted: Mapping[tuple[str, str], int], evidence: Evidence) -> list[str]:
+def not_once(wanted: Mapping[tuple[str, str], int], evidence: Evidence) -> list[Violation]:
     """What was acknowledged or had to follow, and is not in the log as often as that: lost, or done twice."""
     kinds, happened = {name for _, name in wanted}, events_of(evidence.log)
     named = sorted({key for key in {*wanted, *happened} if key[1] in kinds and key[0] in {one for one, _ in wanted}})
     return [
-        f"{name} of {one} is there {happened[one, name]} times, should be {wanted.get((one, name), 0)}"
+        Violation(
+            LOST if happened[one, name] < wanted.get((one, name), 0) else DOUBLED,
+            f"{name} of {one} is there {happened[one, name]} times, should be {wanted.get((one, name), 0)}",
+        )
         for one, name in named
         if happened[one, name] != wanted.get((one, name), 0)
     ]
@@ -299,8 +311,8 @@ async def run_competitions(
     kills: int,
     calm_seconds: tuple[float, float] = (1.0, 5.0),
     tell: Callable[[str], None] = lambda _: None,
-) -> tuple[Evidence, Field, str]:
-    """One competition after the other until all kills are done; what is left behind, and a line that says how hard."""
+) -> tuple[Evidence, Field, Outcome]:
+    """One competition after the other until all kills are done; what is left behind, and what came of it."""
     began = time.monotonic()
     async with storm(folder, seed, tell=tell) as raging:
         field = Field(raging)
@@ -315,9 +327,11 @@ async def run_competitions(
         field.want("cycle", CycleClosed)
         await raging.settle()
         evidence = await raging.log()
-        said = (
-            f"seed {seed}: {raging.kills.total()} kills {dict(raging.kills)}, answers lost {raging.proxy.lost} times;"
+        tell(
+            f"seed {seed}: {raging.kills.total()} kills {dict(raging.kills)}, answers lost {raging.answers_lost} times;"
             f" {number} competitions of {CANDIDATES}, {field.requests} requests ({field.repeated} repetitions),"
             f" {len(evidence.log)} events; {time.monotonic() - began:.0f} s"
         )
-        return evidence, field, said
+        broken = [*broken_log(evidence), *field.wrong, *not_once(field.wanted, evidence)]
+        outcome = Outcome("competitions", kills + raging.answers_lost, kills, field.requests, field.longest_gap, broken)
+        return evidence, field, outcome

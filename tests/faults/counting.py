@@ -1,8 +1,8 @@
 """A follower as a process of its own that counts events, so that one applied twice or never shows.
 
-`python -m tests.faults.counting <nats url> <database file>` runs it as it should be. With `careless` at the end it is
-the negative control: it acknowledges messages to the server and keeps no position, so a kill between commit and
-acknowledgement counts events twice.
+`python -m tests.faults.counting <nats url> <database file> [<instance>]` runs it as it should be. Negative controls:
+with `careless` in place of the instance it acknowledges messages to the server and keeps no position, so a kill between
+commit and acknowledgement counts events twice; with `unfenced` behind it, it goes on when another has taken over.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ import base64
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common import keys, positions
@@ -30,7 +31,7 @@ from stepladder.promotion.v1 import events_pb2 as promotion
 
 
 class Counting(ReadModel):
-    """Rows: events of each aggregate. Nothing makes a second application harmless."""
+    """Rows: events of each aggregate, and those that came behind a later one. A second application is not harmless."""
 
     name = "counting"
     version = 1
@@ -38,32 +39,54 @@ class Counting(ReadModel):
 
     def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.counts = Table(
-            f"counts{suffix}", metadata, Column("subject", String, primary_key=True), Column("events", Integer)
+            f"counts{suffix}",
+            metadata,
+            Column("subject", String, primary_key=True),
+            Column("events", Integer),
+            Column("position", Integer),
+            Column("disordered", Integer),
         )
         self.tables = (self.counts,)
 
     async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        await self.count(rows, [event.subject for event in events])
+        await self.count(rows, [(event.subject, event.position) for event in events])
 
-    async def count(self, rows: AsyncConnection, subjects: Sequence[str]) -> None:
-        for subject in subjects:
-            known = await rows.scalar(select(self.counts.c.events).where(self.counts.c.subject == subject)) or 0
-            await rows.execute(upsert(self.counts, rows), {"subject": subject, "events": known + 1})
+    async def count(self, rows: AsyncConnection, events: Sequence[tuple[str, int]]) -> None:
+        """By subject and position in the log."""
+        for subject, position in events:
+            known = (await rows.execute(select(self.counts).where(self.counts.c.subject == subject))).first()
+            counted, last, disordered = (known.events, known.position, known.disordered) if known else (0, 0, 0)
+            values = {"subject": subject, "events": counted + 1, "position": max(last, position)}
+            await rows.execute(upsert(self.counts, rows), {**values, "disordered": disordered + (position <= last)})
 
     async def read(self, engine: AsyncEngine) -> dict[str, int]:
         async with engine.connect() as connection:
             return {row.subject: row.events for row in await connection.execute(select(self.counts))}
+
+    async def disordered(self, engine: AsyncEngine) -> list[str]:
+        """Subjects of which an event was applied behind a later one, or twice."""
+        async with engine.connect() as connection:
+            query = select(self.counts.c.subject).where(self.counts.c.disordered > 0)
+            return list(await connection.scalars(query))
 
     async def total(self, engine: AsyncEngine) -> int:
         async with engine.connect() as connection:
             return await connection.scalar(select(func.sum(self.counts.c.events))) or 0
 
 
+class Unfenced(Follower):
+    """Moves the position whoever owns it."""
+
+    async def move(self, transaction: AsyncConnection, position: int) -> None:
+        mine = positions.FOLLOWERS.c.name == self.name
+        await transaction.execute(update(positions.FOLLOWERS).where(mine).values(position=position))
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def follow(nats_url: str, database: str, instance: str = "counting") -> None:
+async def follow(nats_url: str, database: str, instance: str = "counting", kind: str = "") -> None:
     """Counts as a follower does, until killed."""
     engine = open_database(f"sqlite+aiosqlite:///{database}")
     metadata = MetaData()
@@ -71,10 +94,11 @@ async def follow(nats_url: str, database: str, instance: str = "counting") -> No
     async with engine.begin() as transaction:
         for tables in (metadata, positions.METADATA, keys.METADATA):
             await transaction.run_sync(tables.create_all)
-    client = await connect(nats_url, "counting")
+    client = await connect(nats_url, urlsplit(nats_url).username or "counting")
     types = event_types([performance.DESCRIPTOR, coaching.DESCRIPTOR, promotion.DESCRIPTOR])
     codec = Codec(types, SqlDataKeys(engine, base64.b64decode("A" * 43 + "=")))
-    await Follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
+    follower = Unfenced if kind == "unfenced" else Follower
+    await follower(model, Reading(JetStreamStream(client), codec), engine, instance=instance, now=now).run()
 
 
 async def follow_carelessly(nats_url: str, database: str) -> None:
@@ -93,7 +117,9 @@ async def follow_carelessly(nats_url: str, database: str) -> None:
         except (nats.errors.Error, TimeoutError):
             continue
         async with writing(engine) as transaction:
-            await model.count(transaction, [message.subject for message in messages])
+            await model.count(
+                transaction, [(message.subject, message.metadata.sequence.stream) for message in messages]
+            )
         for message in messages:
             await message.ack()
 

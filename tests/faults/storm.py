@@ -4,12 +4,13 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 from grpc import aio
 from sqlalchemy import MetaData, select
@@ -33,25 +34,19 @@ from stepladder.performance.v1.directory_pb2 import (
     Team,
 )
 from stepladder.performance.v1.directory_pb2_grpc import DirectoryServiceStub
-from stepladder.performance.v1.facts_pb2 import Fact, Reading, RecordFactsRequest
-from stepladder.performance.v1.facts_pb2_grpc import FactsServiceStub
 from stepladder.performance.v1.kpi_pb2 import CreateKpiRequest, Kpi, SetTargetRequest, Target
 from stepladder.performance.v1.kpi_pb2_grpc import KpiServiceStub
 from stepladder.performance.v1.policy_pb2_grpc import PolicyServiceStub
 from stepladder_client import connect as open_channel
-from tests.faults.checker import Evidence, FactKey, Numbers
+from tests.faults.checker import Evidence, Outcome, violations
 from tests.faults.counting import Counting
+from tests.faults.load import EMPLOYEES, KPI_ID, Load
 from tests.faults.proxy import LossyProxy
 from tests.policies import detecting, rule
 from tests.servers import free_port
 from tests.tokens import SYSTEM, TOKEN_KEYS, as_system
 
 SERVICES = ("performance", "coaching", "promotion")
-EMPLOYEES = 30
-FACTS_IN_A_REQUEST = 20
-KPI_ID = "short-calls"
-LEAST_READINGS = 400
-"""Acknowledged before a storm ends, so that there is something to check."""
 READINGS_SECONDS = 120.0
 """An answer that a service misses while it starts costs it 6.5 s: with a third of a core, these took up to 17 s."""
 ANSWER_SECONDS = 90.0
@@ -70,91 +65,18 @@ class CountingProcess(ChildProcess):
 
 
 @dataclass
-class Load:
-    """Callers that record facts and repeat what was not answered, with the same request id, until it is."""
-
-    address: str
-    acknowledged: dict[FactKey, Numbers] = field(default_factory=dict)
-    requests: int = 0
-    repeated: int = 0
-    refusal: str = ""
-    going: bool = True
-    _callers: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def start(self, callers: int, seed: int) -> None:
-        """Sends that many callers to work."""
-        self._callers = [asyncio.create_task(self._call(number, seed)) for number in range(callers)]
-
-    async def too_little(self) -> str:
-        """What is missing of the readings that a storm needs."""
-        self._check()
-        if len(self.acknowledged) >= LEAST_READINGS:
-            return ""
-        return f"{len(self.acknowledged)} of {LEAST_READINGS} readings are acknowledged {self._told()}"
-
-    async def unanswered(self) -> str:
-        """How many callers wait for their last answer."""
-        self._check()
-        waiting = sum(not caller.done() for caller in self._callers)
-        return f"{waiting} callers wait for their last answer {self._told()}" if waiting else ""
-
-    def _check(self) -> None:
-        """Raises what ended a caller, if anything did."""
-        for caller in self._callers:
-            if caller.done():
-                caller.result()
-
-    def _told(self) -> str:
-        return f"({self.requests} requests, {self.repeated} repetitions; the last refusal: {self.refusal or 'none'})"
-
-    async def _call(self, number: int, seed: int) -> None:
-        """One caller: its facts have a source of its own, so that nobody else records them."""
-        chance = Random(f"{seed}-{number}")
-        day = date(2001 + number, 1, 1)
-        async with aio.insecure_channel(
-            self.address, options=[("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)]
-        ) as channel:
-            stub = FactsServiceStub(channel)
-            while self.going:
-                facts = [_fact(chance, employee, day, f"caller-{number}") for employee in range(FACTS_IN_A_REQUEST)]
-                day += timedelta(days=1)
-                self.requests += 1
-                await self._send(stub, RecordFactsRequest(request_id=f"{number}-{day}", facts=facts))
-
-    async def _send(self, stub: FactsServiceStub, request: RecordFactsRequest) -> None:
-        while True:
-            try:
-                answer = await stub.RecordFacts(request, timeout=40, metadata=as_system())
-                break
-            except aio.AioRpcError as error:
-                if error.code().name not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"):
-                    raise
-                self.repeated += 1
-                self.refusal = f"{error.code().name} {error.details()}"
-                await asyncio.sleep(0.05)
-        # A repeated request answers what the first one would have: everything recorded, nothing known before.
-        if answer.recorded != len(request.facts):
-            raise AssertionError(f"{request.request_id} was answered {answer}")
-        for fact in request.facts:
-            for reading in fact.readings:
-                key = (fact.employee_id, fact.date, fact.source, reading.kpi_id)
-                self.acknowledged[key] = (sum(reading.numerators), sum(reading.denominators))
-
-
-def _fact(chance: Random, employee: int, day: date, source: str) -> Fact:
-    short = chance.randint(0, 30 if employee % 5 == 0 else 8)
-    reading = Reading(kpi_id=KPI_ID, numerators=[short], denominators=[100])
-    return Fact(employee_id=f"e-{employee}", date=day.isoformat(), source=source, readings=[reading])
-
-
-@dataclass
 class Storm:
-    """A running system, what is killed of it, and what it leaves behind."""
+    """A running system, what is killed of it, and what it leaves behind.
+
+    `log_url` is where the log is read when all is over, past everything that fails.
+    """
 
     system: Embedded
-    proxy: LossyProxy
+    log_url: str
     random: Random
     tell: Callable[[str], None]
+    proxy: LossyProxy | None = None
+    services: Sequence[str] = SERVICES
     kills: Counter[str] = field(default_factory=Counter)
 
     async def rage(self, kills: int, calm_seconds: tuple[float, float]) -> None:
@@ -169,24 +91,38 @@ class Storm:
             self.kills[name] += 1
             self.tell(f"kill {number + 1} of {kills}: {name}")
 
+    def unsupervised(self) -> Mapping[str, ChildProcess]:
+        """Servers by name that nobody starts again when they end by themselves."""
+        return self.system.servers
+
     async def until_none(self, missing: Callable[[], Awaitable[str]], seconds: float) -> None:
         """Waits until nothing is missing. Raises AssertionError with what still is, or with who will not do it."""
         deadline = time.monotonic() + seconds
         while said := await missing():
-            for name, server in self.system.servers.items():
+            for name, server in self.unsupervised().items():
                 if server.ended():
                     raise AssertionError(f"{said}; {name} has ended: {server.last_words()}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"after {seconds:.0f} s, {said}")
             await asyncio.sleep(0.1)
 
+    @property
+    def answers_lost(self) -> int:
+        """How often what the log answered was lost."""
+        return self.proxy.lost if self.proxy is not None else 0
+
+    def calm_down(self) -> None:
+        """Nothing is lost on the way any more."""
+        if self.proxy is not None:
+            self.proxy.calm = True
+
     async def settle(self, seconds: float = 90.0) -> None:
         """Waits until every follower has caught up and nothing is due any more."""
-        self.proxy.calm = True
-        await wait_serving(self.system, SERVICES)
+        self.calm_down()
+        await wait_serving(self.system, self.services)
 
         async def unrest() -> str:
-            found = [await _unrest(self.system.settings.address_of(name), name) for name in SERVICES]
+            found = [await _unrest(self.system.settings.address_of(name), name) for name in self.services]
             return "; ".join(filter(None, found))
 
         await self.until_none(unrest, seconds)
@@ -206,6 +142,7 @@ class Storm:
         return replace(
             found,
             acknowledged=load.acknowledged,
+            misread=load.misread,
             rows={
                 (row.employee_id, row.date, row.source, row.measure): ((row.numerator, row.denominator), row.position)
                 for row in readings
@@ -215,9 +152,7 @@ class Storm:
 
     async def log(self) -> Evidence:
         """The log, and its events as they were counted."""
-        nats = self.system.servers["nats-server"]
-        assert isinstance(nats, NatsServer)
-        log, counting = await read_log(nats), Counting(MetaData())
+        log, counting = await read_log(self.log_url), Counting(MetaData())
         counts = open_database(f"sqlite+aiosqlite:///{self.system.folder}/counting.db")
 
         async def uncounted() -> str:
@@ -225,7 +160,7 @@ class Storm:
             return f"{total} of {len(log)} events are counted" if total < len(log) else ""
 
         await self.until_none(uncounted, 60)
-        found = Evidence(log, counts=await counting.read(counts))
+        found = Evidence(log, counts=await counting.read(counts), disordered=await counting.disordered(counts))
         await counts.dispose()
         return found
 
@@ -259,9 +194,9 @@ def _told(follower: Follower) -> str:
     )
 
 
-async def read_log(nats: NatsServer) -> list[Stored]:
+async def read_log(url: str) -> list[Stored]:
     """Every entry, straight from the server."""
-    client = await connect(nats.url, "checker")
+    client = await connect(url, urlsplit(url).username or "checker")
     stream = JetStreamStream(client)
     last = (await stream.state()).last
     entries: list[Stored] = []
@@ -304,15 +239,15 @@ async def storm(
             for name in (*SERVICES, "counting"):
                 servers[name].start()
             await wait_serving(system, SERVICES)
-            await _set_up(system.settings.performance_address)
+            await set_up(system.settings.performance_address)
             proxy.calm = False
-            yield Storm(system, proxy, Random(seed), tell)
+            yield Storm(system, nats.url, Random(seed), tell, proxy)
     finally:
         for name in [*(name for name in servers if name != "nats-server"), "nats-server"]:
             servers[name].stop()
 
 
-async def _set_up(address: str) -> None:
+async def set_up(address: str) -> None:
     """A KPI with a target and a detection policy, a team, its lead and its members."""
     async with open_channel(address, retry=False, token=SYSTEM) as channel:
         kpi = Kpi(
@@ -346,8 +281,8 @@ async def run_storm(
     callers: int = 4,
     calm_seconds: tuple[float, float] = (0.3, 1.5),
     tell: Callable[[str], None] = lambda _: None,
-) -> tuple[Evidence, str]:
-    """One storm from start to rest; answers what it left behind, and a line that says how hard it was."""
+) -> tuple[Evidence, Outcome]:
+    """One storm from start to rest; answers what it left behind, and what came of it."""
     began = time.monotonic()
     async with storm(folder, seed, tell=tell) as raging:
         load = Load(raging.system.settings.performance_address)
@@ -356,14 +291,17 @@ async def run_storm(
         # The kills may have left little room for work.
         await raging.until_none(load.too_little, READINGS_SECONDS)
         load.going = False
-        raging.proxy.calm = True
+        raging.calm_down()
         await raging.until_none(load.unanswered, ANSWER_SECONDS)
         tell("calm; waiting until everything has caught up")
         await raging.settle()
         evidence = await raging.evidence(load)
-        said = (
-            f"seed {seed}: {raging.kills.total()} kills {dict(raging.kills)}, answers lost {raging.proxy.lost} times;"
+        tell(
+            f"seed {seed}: {raging.kills.total()} kills {dict(raging.kills)}, answers lost {raging.answers_lost} times;"
             f" {load.requests} requests ({load.repeated} repetitions), {len(load.acknowledged)} readings acknowledged,"
             f" {len(evidence.log)} events, {len(evidence.plan_rows)} plans; {time.monotonic() - began:.0f} s"
         )
-        return evidence, said
+        return evidence, Outcome(
+            "everything-killed",
+            *(kills + raging.answers_lost, kills, len(load.acknowledged), load.longest_gap, violations(evidence)),
+        )

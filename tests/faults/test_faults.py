@@ -4,9 +4,12 @@ import asyncio
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +26,10 @@ from stepladder.coaching.v1.events_pb2 import PlanProposed
 from stepladder.common.v1.envelope_pb2 import Envelope
 from tests.faults.checker import Evidence, broken_log, violations
 from tests.faults.competing import not_once, run_competitions
+from tests.faults.load import LEAST_READINGS
+from tests.faults.network import can_be_made
 from tests.faults.proxy import LossyProxy
-from tests.faults.storm import LEAST_READINGS, CountingProcess, Storm, run_storm
+from tests.faults.storm import CountingProcess, Storm, run_storm
 from tests.servers import running_nats
 
 SEED = 20260101
@@ -61,6 +66,27 @@ def _with_an_event_counted_twice(evidence: Evidence) -> Evidence:
     return replace(evidence, counts={**evidence.counts, subject: count + 1})
 
 
+def _with_a_read_of_something_else(evidence: Evidence) -> Evidence:
+    return replace(evidence, misread=["e-1 on 2001-01-01 at 7 reads as []"])
+
+
+def _with_events_in_another_order(evidence: Evidence) -> Evidence:
+    """Two of one aggregate have changed places."""
+    repeated = next(s for s, count in Counter(one.subject for one in evidence.log).items() if count > 1)
+    first, second = [place for place, one in enumerate(evidence.log) if one.subject == repeated][:2]
+    log = list(evidence.log)
+    log[first], log[second] = log[second], log[first]
+    return replace(evidence, log=log)
+
+
+def _with_an_event_followed_too_late(evidence: Evidence) -> Evidence:
+    return replace(evidence, disordered=[evidence.log[0].subject])
+
+
+def _with_a_row_that_no_rebuild_makes(evidence: Evidence) -> Evidence:
+    return replace(evidence, rebuilt={"performance results": 1})
+
+
 PLANTED: dict[Callable[[Evidence], Evidence], str] = {
     _without_a_fact: "acknowledged, but not so in the log",
     _with_a_doubled_event: "is there 2 times",
@@ -68,6 +94,10 @@ PLANTED: dict[Callable[[Evidence], Evidence], str] = {
     _with_a_wrong_row: "the rows differ",
     _with_a_missing_row: "the rows differ",
     _with_an_event_counted_twice: "not applied once each",
+    _with_a_read_of_something_else: "misread",
+    _with_events_in_another_order: "the chain of hashes is broken",
+    _with_an_event_followed_too_late: "out of order",
+    _with_a_row_that_no_rebuild_makes: "1 rows differ from a rebuild",
 }
 
 
@@ -104,8 +134,8 @@ def test_a_storm_over_a_competition(tmp_path: Path) -> None:
 
 async def test_a_wait_that_gives_up_says_what_is_missing(tmp_path: Path) -> None:
     """And who has ended, if that is why: nobody starts it again."""
-    ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "unknown", "arguments")
-    storm = Storm(Embedded(tmp_path, Settings(), {}), LossyProxy(9, SEED, 1.0), Random(SEED), print)
+    ended = CountingProcess("nats://127.0.0.1:9", tmp_path / "counts.db", "too", "many", "arguments")
+    storm = Storm(Embedded(tmp_path, Settings(), {}), "", Random(SEED), print, LossyProxy(9, SEED, 1.0))
 
     async def missing() -> str:
         return "2 of 3 events are counted"
@@ -207,24 +237,78 @@ def test_only_a_runner_without_a_position_counts_twice(
 def test_a_runner_frozen_while_another_took_over_commits_nothing(nats: NatsServer, tmp_path: Path) -> None:
     """A process stopped by SIGSTOP loses its lease; woken after another has taken over, it is fenced off."""
     database = tmp_path / "counts.db"
-    asyncio.run(_publish(nats, 50))
     first, second = (CountingProcess(nats.url, database, name) for name in ("first", "second"))
+    with _woken_after_a_takeover(nats, database, first, second):
+        _wait_for(lambda: "follower_fenced" in first.log.read_text())
+        asyncio.run(_publish(nats, 20))
+        _wait_for(lambda: _total(database) >= 120)
+        assert _total(database) == 120
+        assert _ask(database, "SELECT sum(disordered) FROM counts") == 0
+        assert _ask(database, "SELECT owner FROM followers") == "second"
+
+
+@pytest.mark.timeout(120)
+def test_a_runner_that_is_not_fenced_off_is_found_out(nats: NatsServer, tmp_path: Path) -> None:
+    """The negative control: what it had read before it was frozen is counted once more, behind what came later."""
+    database = tmp_path / "counts.db"
+    first, second = (
+        CountingProcess(nats.url, database, "first", "unfenced"),
+        CountingProcess(nats.url, database, "second"),
+    )
+    with _woken_after_a_takeover(nats, database, first, second):
+        _wait_for(lambda: _total(database) > 100)
+        assert _ask(database, "SELECT sum(disordered) FROM counts") > 0
+
+
+@contextmanager
+def _woken_after_a_takeover(
+    nats: NatsServer, database: Path, first: CountingProcess, second: CountingProcess
+) -> Iterator[None]:
+    """The first has counted 50 events when it is frozen, the second another 50 when it wakes up."""
+    asyncio.run(_publish(nats, 50))
     first.start()
-    _wait_for(lambda: _total(database) == 50)
-    assert first.process is not None
-    os.kill(first.process.pid, signal.SIGSTOP)
     try:
+        _wait_for(lambda: _total(database) == 50)
+        assert first.process is not None
+        os.kill(first.process.pid, signal.SIGSTOP)
         asyncio.run(_publish(nats, 50))  # what the first would apply when it wakes
         # The owner is made to look silent for longer than a lease, which saves the wait.
         _ask(database, "UPDATE followers SET beat_time = '2001-01-01 00:00:00.000000'", change=True)
         second.start()
         _wait_for(lambda: _total(database) == 100)
         os.kill(first.process.pid, signal.SIGCONT)
-        _wait_for(lambda: "follower_fenced" in first.log.read_text())
-        asyncio.run(_publish(nats, 20))
-        _wait_for(lambda: _total(database) >= 120)
-        assert _total(database) == 120
-        assert _ask(database, "SELECT owner FROM followers") == "second"
+        yield
     finally:
         first.stop()
         second.stop()
+
+
+NEEDS_ROOT = pytest.mark.skipif(
+    not can_be_made(), reason="makes a network and disks of its own, which takes Linux and root"
+)
+
+
+@NEEDS_ROOT
+@pytest.mark.timeout(600)
+def test_faults_of_a_cluster_break_no_promise() -> None:
+    """Three nodes with accounts: the table says nothing lost, doubled, out of order, wrong or stuck, and how hard."""
+    printed = _run("tests.faults", "--only", "any-of-them", "--kills", "100", "--seed", str(SEED))
+    (row,) = [line.split() for line in printed.splitlines() if line.startswith("any-of-them  ")]
+    _, faults, _, acknowledged, *broken, _, _ = row
+    assert faults == "2"
+    assert int(acknowledged) > 0
+    assert broken == ["0"] * 5
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize(("interval", "all_there"), [("always", True), ("2m", False)])
+def test_only_what_was_synced_outlasts_a_power_cut(interval: str, all_there: bool) -> None:
+    """What the log must be set to, and the negative control: what nats-server does unless told otherwise."""
+    assert (_run("tests.faults.power", interval).strip().endswith(" acknowledged, 0 lost")) is all_there
+
+
+def _run(module: str, *arguments: str) -> str:
+    """What a run in a place of its own prints."""
+    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
