@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -83,8 +84,8 @@ class InstalledNats(NatsServer):
     def monitor_url(self) -> str:
         return f"https://127.0.0.1:{self.monitor_port}"
 
-    def _healthy(self) -> bool:
-        return True  # whoever sets up asks until it is
+    def _health(self, of: str = "") -> tuple[int, str]:
+        return HTTPStatus.OK, ""  # whoever sets up asks until it is
 
 
 @contextmanager

@@ -155,6 +155,10 @@ async def test_postgresql_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             await encrypted(f"{server}/postgres?ssl=verify-full", another.tls_authority)
         with pytest.raises(DBAPIError):
             await encrypted(f"{server}/postgres?ssl=disable", ours.tls_authority)
+        monkeypatch.setenv("PGSSLMODE", "verify-full")  # as deploy/k8s has it
+        assert await encrypted(f"{server}/postgres", ours.tls_authority)
+        with pytest.raises(SSLError):
+            await encrypted(f"{server}/postgres", another.tls_authority)
 
 
 async def connect_once(url: str, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.deploy import network, processes, queries, references, shape, workloads
+from tests.deploy import connections, network, processes, queries, references, shape, workloads
 from tests.deploy.finding import Check, Finding
 from tests.deploy.objects import render
 from tests.deploy.others import given
@@ -24,9 +24,13 @@ CHECKS: Sequence[Check] = (
     network.ingresses_find_services,
     network.policies_choose_pods,
     network.nothing_is_open,
-    network.calls_arrive,
-    network.ports_are_listened_at,
-    network.certificates_name_hosts,
+    connections.calls_arrive,
+    connections.operators_arrive,
+    connections.names_are_asked,
+    connections.metrics_arrive,
+    connections.ports_are_listened_at,
+    connections.front_door_is_listened_at,
+    connections.certificates_name_hosts,
     processes.commands_exist,
     processes.settings_are_known,
     processes.needed_settings_are_set,

@@ -61,7 +61,7 @@ PROCESSES = {
     **{f"migrate {name}": Process(f"migrate {name}", ("database_url",)) for name in SERVICES},
     "migrate keys": Process("migrate keys", ("keys_url",)),
     "migrate streams": Process("migrate streams", ("nats_url",)),
-    "backup": Process("backup", ("nats_url",)),
+    "backup": Process("backup", ("nats_url", "database_url", "keys_url")),
 }
 """By the service's name, or by the command of `stepladder` with its first argument where that decides."""
 

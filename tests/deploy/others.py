@@ -15,8 +15,8 @@ ELSEWHERE = ROOT / "deploy" / "k8s" / "elsewhere.yaml"
 def given(overlay: str) -> list[Object]:
     """The objects that have to be there before an overlay is applied."""
     said = [one for one in yaml.safe_load_all(ELSEWHERE.read_text()) if one]
-    given = [one for one in said if at(one, ("metadata", "annotations", "overlay")) in (None, overlay)]
-    return [*given, *_nats()] if overlay == "production" else given
+    there = [one for one in said if at(one, ("metadata", "annotations", "overlay")) in (None, overlay)]
+    return [*there, *_nats()] if overlay == "production" else there
 
 
 def _nats() -> Iterator[Object]:
@@ -56,7 +56,7 @@ def _made_of(one: Object) -> Iterator[Object]:
             "Secret",
             one,
             at(one, ("spec", "secretName")),
-            "cert-manager",
+            "operator cert-manager",
             data=dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), ""),
         )
     if one["kind"] == "Cluster":
@@ -76,20 +76,20 @@ def _postgres(cluster: Object) -> Iterator[Object]:
         {"name": "postgres", "ports": [{"name": port, "containerPort": number} for port, number in ports.items()]}
     ]
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
-    yield _object("apps/v1", "StatefulSet", cluster, name, "CloudNativePG", spec={"template": template})
+    yield _object("apps/v1", "StatefulSet", cluster, name, "operator CloudNativePG", spec={"template": template})
     for purpose in ("rw", "ro", "r"):
         spec = {
             "selector": {"cnpg.io/cluster": name},
             "ports": [{"name": "postgres", "port": 5432, "targetPort": 5432}],
         }
-        yield _object("v1", "Service", cluster, f"{name}-{purpose}", "CloudNativePG", spec=spec)
-    yield _object("v1", "Secret", cluster, f"{name}-ca", "CloudNativePG", data={"ca.crt": "", "ca.key": ""})
+        yield _object("v1", "Service", cluster, f"{name}-{purpose}", "operator CloudNativePG", spec=spec)
+    yield _object("v1", "Secret", cluster, f"{name}-ca", "operator CloudNativePG", data={"ca.crt": "", "ca.key": ""})
     owner = at(cluster, ("spec", "bootstrap", "initdb", "secret", "name"))
     if owner is None:
         keys = ("username", "password", "uri", "host", "port", "dbname", "user", "pgpass", "jdbc-uri")
-        yield _object("v1", "Secret", cluster, f"{name}-app", "CloudNativePG", data=dict.fromkeys(keys, ""))
+        yield _object("v1", "Secret", cluster, f"{name}-app", "operator CloudNativePG", data=dict.fromkeys(keys, ""))
 
 
 def _object(api: str, kind: str, source: Object, name: str, maker: str, **rest: object) -> Object:
-    metadata = {"name": name, "namespace": namespace_of(source), "annotations": {MADE_BY: f"operator {maker}"}}
+    metadata = {"name": name, "namespace": namespace_of(source), "annotations": {MADE_BY: maker}}
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **rest}

@@ -133,7 +133,7 @@ def needed_settings_are_set(world: World) -> Iterator[Finding]:
             continue
         variables = environment(container, world)
         for name in (*process.calls, *process.listens):
-            default = Settings.model_fields[name].default if name in Settings.model_fields else ""
+            default = Settings.model_fields[name].default
             if f"{PREFIX}{name.upper()}" not in variables and isinstance(default, str) and default:
                 yield Finding(
                     container.where, f"{PREFIX}{name.upper()} is not set", f"its default, {default}, is for one machine"

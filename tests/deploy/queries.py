@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from urllib.parse import urlsplit
 
+from tests.deploy.connections import service_at
 from tests.deploy.finding import Finding
 from tests.deploy.objects import ROOT, at, called, find, namespace_of
 from tests.deploy.world import World
@@ -32,3 +34,9 @@ def queries_name_metrics(world: World) -> Iterator[Finding]:
                 wanted = {"namespace": namespace_of(one), "service": at(one, ("spec", "scaleTargetRef", "name"))}
                 if value != wanted.get(label, value):
                     yield Finding(where, f'{label}="{value}" is another', f"it should be {wanted[label]}")
+        for place, address in find(one, ("spec", "triggers", "*", "metadata", "serverAddress")):
+            url = urlsplit(str(address))
+            service = service_at(world, str(url.hostname), namespace_of(one)) or {}
+            if url.port not in [port["port"] for port in at(service, ("spec", "ports")) or []]:
+                where = f"{called(one)}, {'.'.join(map(str, place))}"
+                yield Finding(where, f"no Service is at {address}", "correct it, or say in elsewhere.yaml who makes it")

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from libs.common.settings import Settings
 from tests.deploy.checks import CHECKS, findings, world_of
+from tests.deploy.code import PROCESSES
 from tests.deploy.faults import FAULTS
 from tests.deploy.faults.planting import Fault
 from tests.deploy.mutation import plant
@@ -45,6 +47,13 @@ def test_fault_is_caught(worlds: dict[str, World], fault: Fault) -> None:
 def test_every_check_can_fail() -> None:
     """Given the kinds of fault, each check is what catches one of them."""
     assert {fault.caught_by for fault in FAULTS} == set(CHECKS)
+
+
+def test_processes_go_by_settings_that_there_are() -> None:
+    """Given what is known of processes, the settings named there are settings."""
+    named = {name for one in PROCESSES.values() for name in (*one.calls, *one.listens, *one.files)}
+
+    assert named - set(Settings.model_fields) == set()
 
 
 def test_planting_changes_nothing_but_the_copy(worlds: dict[str, World]) -> None:

@@ -170,8 +170,10 @@ def pods_are_restricted(world: World) -> Iterator[Finding]:
 
 def images_are_pinned(world: World) -> Iterator[Finding]:
     """Every image has a version, and none that moves by its name."""
+    # A Cluster that names none has what CloudNativePG wrote down when it was made.
+    named = [(index, one) for index, one in world.own("Cluster") if "imageName" in one["spec"]]
     images = [(container.where, str(container.spec.get("image", ""))) for container in world.containers]
-    images += [(called(one), str(at(one, ("spec", "imageName")))) for _, one in world.own("Cluster")]
+    images += [(called(one), str(one["spec"]["imageName"])) for _, one in named]
     for where, image in images:
         tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         if "@sha256:" not in image and (not tag or tag == "latest"):
@@ -314,12 +316,20 @@ def pods_spread_among_their_own(world: World) -> Iterator[Finding]:
                 yield Finding(pod.where, f"{'.'.join(map(str, place))} chooses no pods", "correct its labels")
 
 
+def _waits(hook: object) -> float:
+    """For how many seconds a preStop hook waits: one that does something before waits by Python's `time.sleep`."""
+    if seconds := at(hook, ("sleep", "seconds")):
+        return float(seconds)
+    said = re.search(r"time\.sleep\((\d+)\)", " ".join(at(hook, ("exec", "command")) or ()))
+    return float(said[1]) if said else 0.0
+
+
 def pods_stop_in_time(world: World) -> Iterator[Finding]:
     """What a container waits before it is asked to stop, and then for its calls, is over before it is killed."""
     for pod in world.pods:
         grace = float(pod.spec.get("terminationGracePeriodSeconds", 30))
         for container in pod.containers:
-            waits = float(at(container.spec, ("lifecycle", "preStop", "sleep", "seconds")) or 0)
+            waits = _waits(at(container.spec, ("lifecycle", "preStop")) or {})
             process, settings = process_of(container), settings_of(container, world)
             serving = (
                 process is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.deploy import network
+from tests.deploy import connections, network
 from tests.deploy.faults.planting import GONE, Change, Fault, added, within, within_containers
 from tests.deploy.world import World
 
@@ -98,15 +98,15 @@ def open_at_every_port(world: World) -> Iterator[Change]:
 
 _CALLING_BY_THEMSELVES = (
     {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "tools"}}},
-    {"podSelector": {"matchLabels": {"store": "postgres"}}},
+    {"podSelector": {"matchLabels": {"cnpg.io/cluster": "postgres"}}},
     {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "cnpg-system"}}},
     {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
 )
-"""Whom no manifest makes call: people with the command line, instances of PostgreSQL, their operator, Prometheus."""
+"""Whom no setting makes call: people with the command line, PostgreSQL, its operator, Prometheus."""
 
 
 def called_and_not_let_through(world: World) -> Iterator[Change]:
-    called = {"grpc", "nats", "postgres", "postgresql", "monitor", "metrics", 4222, 8222, 5432}
+    called = {"grpc", 4222, 8222, 5432}
     for way, peers in (("ingress", "from"), ("egress", "to")):
         for place, rule in within(world, "NetworkPolicy", f"spec.{way}.*"):
             if any(peer in _CALLING_BY_THEMSELVES for peer in rule.get(peers) or []):
@@ -114,6 +114,13 @@ def called_and_not_let_through(world: World) -> Iterator[Change]:
             for index, port in enumerate(rule.get("ports") or []):
                 if port["port"] in called:
                     yield (*place, "ports", index, "port"), 53
+
+
+def nodes_kept_apart(world: World) -> Iterator[Change]:
+    for way in ("ingress", "egress"):
+        for place, port in within(world, "NetworkPolicy", f"spec.{way}.*.ports.*.port"):
+            if port in (6222, 8000):
+                yield place, 5432
 
 
 def names_not_asked_for(world: World) -> Iterator[Change]:
@@ -157,6 +164,12 @@ def listens_at_a_port_it_has_not(world: World) -> Iterator[Change]:
     for name in ("HEALTH_ADDRESS", "METRICS_ADDRESS"):
         for place, _ in within(world, "ConfigMap", f"data.STEPLADDER_{name}"):
             yield place, "0.0.0.0:7999"
+
+
+def envoy_at_another_port(world: World) -> Iterator[Change]:
+    for place, port in within_containers(world, "ports.*"):
+        if port["name"] == network.FRONT_DOOR:
+            yield (*place, "containerPort"), 8081
 
 
 def listens_to_itself_only(world: World) -> Iterator[Change]:
@@ -213,9 +226,9 @@ def prometheus_not_let_in(world: World) -> Iterator[Change]:
 
 FAULTS = (
     Fault(ingress_to_no_port, network.ingresses_find_services, "is there"),
-    Fault(nobody_listens_in_the_pod, network.calls_arrive, "nothing in the pod listens"),
-    Fault(issuer_of_tokens_not_reached, network.calls_arrive, "lets it out to"),
-    Fault(prometheus_not_let_in, network.calls_arrive, "lets Prometheus in"),
+    Fault(nobody_listens_in_the_pod, connections.calls_arrive, "nothing in the pod listens"),
+    Fault(issuer_of_tokens_not_reached, connections.calls_arrive, "lets it out to"),
+    Fault(prometheus_not_let_in, connections.metrics_arrive, "lets Prometheus in"),
     Fault(service_of_no_pods, network.services_find_pods, "chooses no pods"),
     Fault(port_of_no_container, network.services_find_pods, "leads to"),
     Fault(container_port_renamed, network.services_find_pods, "leads to"),
@@ -230,14 +243,16 @@ FAULTS = (
     Fault(open_to_everybody, network.nothing_is_open, "allows everybody"),
     Fault(open_to_every_pod, network.nothing_is_open, "allows every pod"),
     Fault(open_at_every_port, network.nothing_is_open, "allows every port"),
-    Fault(called_and_not_let_through, network.calls_arrive, "no NetworkPolicy lets"),
-    Fault(names_not_asked_for, network.calls_arrive, "may not ask for names"),
-    Fault(address_of_another_port, network.calls_arrive, "has no port"),
-    Fault(address_of_nobody, network.calls_arrive, "there is no Service"),
-    Fault(metrics_at_no_port, network.calls_arrive, "has no port"),
-    Fault(metrics_of_nobody, network.calls_arrive, "chooses nothing"),
-    Fault(listens_at_a_port_it_has_not, network.ports_are_listened_at, "and has no such port"),
-    Fault(listens_to_itself_only, network.ports_are_listened_at, "in the pod only"),
-    Fault(port_nobody_listens_at, network.ports_are_listened_at, "does not listen"),
-    Fault(certificate_for_another_host, network.certificates_name_hosts, "has no certificate for"),
+    Fault(called_and_not_let_through, connections.calls_arrive, "no NetworkPolicy lets"),
+    Fault(nodes_kept_apart, connections.operators_arrive, "no NetworkPolicy lets"),
+    Fault(names_not_asked_for, connections.names_are_asked, "may not ask for names"),
+    Fault(address_of_another_port, connections.calls_arrive, "has no port"),
+    Fault(address_of_nobody, connections.calls_arrive, "there is no Service"),
+    Fault(metrics_at_no_port, connections.metrics_arrive, "has no port"),
+    Fault(metrics_of_nobody, connections.metrics_arrive, "chooses nothing"),
+    Fault(listens_at_a_port_it_has_not, connections.ports_are_listened_at, "and has no such port"),
+    Fault(envoy_at_another_port, connections.front_door_is_listened_at, "Envoy listens at"),
+    Fault(listens_to_itself_only, connections.ports_are_listened_at, "in the pod only"),
+    Fault(port_nobody_listens_at, connections.ports_are_listened_at, "does not listen"),
+    Fault(certificate_for_another_host, connections.certificates_name_hosts, "has no certificate for"),
 )

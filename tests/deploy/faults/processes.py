@@ -153,6 +153,12 @@ def metric_nobody_tells(world: World) -> Iterator[Change]:
         yield place, query.replace("stepladder_", "stepladder_s")
 
 
+def prometheus_elsewhere(world: World) -> Iterator[Change]:
+    for place, _ in within(world, "ScaledObject", "spec.triggers.*.metadata.serverAddress"):
+        yield place, "http://prometheus-operated.monitoring.svc:9091"
+        yield place, "http://prometheus.monitoring.svc:9090"
+
+
 def metric_of_somebody_else(world: World) -> Iterator[Change]:
     for place, query in within(world, "ScaledObject", "spec.triggers.*.metadata.query"):
         yield place, query.replace('service="', 'service="x')
@@ -184,6 +190,7 @@ FAULTS = (
     Fault(mounted_elsewhere, processes.files_are_mounted, "nothing is mounted where"),
     Fault(only_another_key_is_mounted, processes.files_are_mounted, "is not there"),
     Fault(metric_nobody_tells, queries.queries_name_metrics, "no process tells"),
+    Fault(prometheus_elsewhere, queries.queries_name_metrics, "no Service is at"),
     Fault(metric_of_somebody_else, queries.queries_name_metrics, "is another"),
     Fault(password_nats_server_does_not_take, processes.nats_knows_its_variables, "does not take $"),
     Fault(password_of_nats_server_forgotten, processes.nats_knows_its_variables, "takes $"),

@@ -147,12 +147,13 @@ def namespace_takes_everything(world: World) -> Iterator[Change]:
 
 
 def image_of_no_version(world: World) -> Iterator[Change]:
-    for places in (within_containers(world, "image"), within(world, "Cluster", "spec.imageName")):
-        for place, image in places:
-            name = image.partition("@")[0]
-            base = name[: name.rindex(":")] if ":" in name.rpartition("/")[2] else name
-            yield place, base
-            yield place, f"{base}:latest"
+    for place, image in within_containers(world, "image"):
+        name = image.partition("@")[0]
+        base = name[: name.rindex(":")] if ":" in name.rpartition("/")[2] else name
+        yield place, base
+        yield place, f"{base}:latest"
+    for index, _ in world.own("Cluster"):
+        yield (index, "spec", "imageName"), "registry.example/cloudnative-pg/postgresql"
 
 
 def job_without_end(world: World) -> Iterator[Change]:
