@@ -5,8 +5,8 @@ compare-and-set: a runner that was overtaken commits nothing. Nothing is acknowl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -327,18 +327,44 @@ class Follower:
 
         Raises NotFound, NotAllowed `STILL_POISONED`, NotAllowed `NOT_OWNER`.
         """
-        return await self._as_owner(self._unpark(subject, skip=None))
+        async with self.owned():
+            return await self._unpark(subject, skip=None)
 
     async def skip(self, subject: str, position: int, reason: str, actor: str) -> int:
         """Gives up the first parked event of an aggregate, which must be at `position`, and applies the others."""
-        return await self._as_owner(self._unpark(subject, skip=(position, reason, actor)))
+        async with self.owned():
+            return await self._unpark(subject, skip=(position, reason, actor))
 
-    async def _as_owner(self, work: Awaitable[int]) -> int:
-        async with self.stepping:
+    @asynccontextmanager
+    async def owned(self) -> AsyncIterator[None]:
+        """Owned by this instance, and standing still; what runs elsewhere is taken over for so long.
+
+        Raises NotAllowed `NOT_OWNER` when it cannot be had, or is taken over meanwhile.
+        """
+        async with self.stepping, AsyncExitStack() as taken:
             try:
-                return await work
-            except Fenced as fenced:
+                if self.state is not State.RUNNING:
+                    await self._take()
+                    taken.push_async_callback(self.release)
+                yield
+            except (Fenced, NeedsRebuild) as fenced:
                 raise not_owner(self.name) from fenced
+
+    async def _take(self) -> None:
+        if self.state is State.STOPPED or not await self.claim(by_force=True):
+            raise Fenced
+
+    async def needs_rebuild(self) -> bool:
+        """Whether the rows belong to another log, or to another version of the code."""
+        async with self.engine.connect() as connection:
+            row = (await connection.execute(select(FOLLOWERS).where(FOLLOWERS.c.name == self.name))).first()
+        state = await self.stream.state()  # after the row, whose position grows
+        try:
+            if row is not None:
+                self._check_fits(row, state)
+        except NeedsRebuild:
+            return True
+        return False
 
     async def claim(self, *, to_rebuild: bool = False, by_force: bool = False) -> bool:
         """Becomes the owner, unless another instance is; answers whether it is now. `by_force`: whoever is.
@@ -485,8 +511,6 @@ class Follower:
     async def _unpark(self, subject: str, skip: tuple[int, str, str] | None) -> int:
         """Skips the first parked event if told so, then applies the others, each in a transaction of its own."""
         name = self.name
-        if self.state is not State.RUNNING:
-            raise not_owner(name)
         mine = (PARKED.c.follower == name) & (PARKED.c.subject == subject)
         async with self.engine.connect() as connection:
             rows = (await connection.execute(select(PARKED).where(mine).order_by(PARKED.c.position))).all()
@@ -677,5 +701,5 @@ def fresh(handler: Handler, state: StreamState, now: datetime) -> dict[str, obje
 
 
 def not_owner(name: str) -> NotAllowed:
-    """The refusal of what only the instance can do in which the follower `name` runs."""
-    return NotAllowed("NOT_OWNER", f"{name} does not run in this instance; ask the one that owns it")
+    """The refusal of what only its owner can do to the follower `name`."""
+    return NotAllowed("NOT_OWNER", f"{name} has stopped, or another instance has taken it over; try again")

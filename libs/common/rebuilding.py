@@ -40,8 +40,9 @@ class Progress:
 async def rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progress]:
     """Rebuilds what a follower has made of the log; a divided one has as many parts then as its settings say.
 
-    Raises NotAllowed `REBUILDING` while another rebuild is under way, `NOT_OWNER` where it does not run, and what the
-    database or the log raise; then everything is as it was.
+    It may run anywhere: at the end it is taken over, for as long as the tables change places. Raises NotAllowed
+    `REBUILDING` while another rebuild is under way here, `NOT_OWNER` where another instance has taken it over, or keeps
+    rows of another version; and what the database or the log raise. Then everything is as it was.
     """
     if follower.rebuilding:
         raise NotAllowed("REBUILDING", f"{follower.handler.name} is being rebuilt already")
@@ -58,9 +59,8 @@ async def rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progre
 
 async def _rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progress]:
     live, parts = follower.handler, follower.parts
-    stopped = follower.state is State.STOPPED
-    if follower.state is State.STANDBY and len(parts) == 1:
-        raise not_owner(live.name)
+    elsewhere = follower.state is State.STANDBY
+    stopped = follower.state is State.STOPPED or (elsewhere and await parts[0].needs_rebuild())
     if stopped and not all([await part.claim(to_rebuild=True) for part in parts]):
         raise not_owner(live.name)
     state = await follower.stream.state()
@@ -81,10 +81,7 @@ async def _rebuild(follower: Follower | DividedFollower) -> AsyncGenerator[Progr
         async with AsyncExitStack() as standing_still:
             # Live followers wait while the last events are applied and the tables change places.
             for part in parts:
-                await standing_still.enter_async_context(part.stepping)
-                if not stopped and part.state is not State.RUNNING:
-                    await part.claim(by_force=True)
-                    standing_still.push_async_callback(part.release)
+                await standing_still.enter_async_context(part.stepping if stopped else part.owned())
             end = max(part.position for part in parts)
             if stopped or len(parts) > 1:
                 relevant = await parts[0].last_relevant()

@@ -12,7 +12,7 @@ from typing import Any
 from zlib import crc32
 
 import structlog
-from sqlalchemy import Column, DateTime, Row, String, Table, delete, select
+from sqlalchemy import Column, DateTime, Row, String, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.common import projecting
@@ -117,12 +117,22 @@ class Replicas:
             head = rows.get(divided.name)
             if (head.partitions if head else 1) != len(divided.parts):
                 await self._divide(divided)
-        others = {row.instance for row in beats if not self._is_silent(row.instance, row.beat_time)}
-        alive = len({self._instance, *others})
+        seen = {row.instance for row in beats if not self._is_silent(row.instance, row.beat_time)}
+        alive = len({self._instance, *seen})
         mine = {one for group in self._groups() for one in self._share_of(group, rows, alive)}
         for follower in mine - self._running.keys():
             self._running[follower] = asyncio.create_task(follower.run())
         await self._end(self._running.keys() - mine)
+        others = [one for group in self._groups() for one in group if one not in mine]
+        idle = [one.name for one in others if not one.stepping.locked()]  # an operator's work may have taken it over
+        await self._let_go([name for name in idle if name in rows and rows[name].owner == self._instance])
+
+    async def _let_go(self, names: Sequence[str]) -> None:
+        """Gives back what is not run here though it is owned: from a life before, or ended while it began."""
+        if names:
+            mine = FOLLOWERS.c.name.in_(names) & (FOLLOWERS.c.owner == self._instance)
+            async with writing(self._engine) as transaction:
+                await transaction.execute(update(FOLLOWERS).where(mine).values(owner=""))
 
     async def _divide(self, divided: DividedFollower) -> None:
         partitions = await divided.agree()

@@ -56,12 +56,12 @@ class Replica:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("libs.common.replicas.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("libs.common.replicas.LOOK_SECONDS", 0.1)
     monkeypatch.setattr(projecting, "IDLE_SECONDS", 0.05)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):  # generous: only a hang takes so long
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -92,7 +92,7 @@ async def test_parts_together_make_what_one_would(world: World) -> None:
     await write_many(world, chance, 60)
     async with Replica(world, "one", 4).running() as one:
         last = await write_many(world, chance, 60)
-        await one.follower.wait_for(last, 20)
+        await one.follower.wait_for(last, 60)
         await check(world, last)
         assert one.held() == [0, 1, 2, 3]
         standing = await one.follower.standing()
@@ -100,7 +100,7 @@ async def test_parts_together_make_what_one_would(world: World) -> None:
         assert len({number for team in TEAMS if (number := _number(team)) is not None}) == 4
     async with Replica(world, "two", 4).running() as two:
         last = await write_many(world, chance, 20)
-        await two.follower.wait_for(last, 20)
+        await two.follower.wait_for(last, 60)
     await check(world, last)
 
 
@@ -117,7 +117,7 @@ async def test_replicas_share_the_parts_and_take_over_from_each_other(world: Wor
             await until(lambda: len(one.held()) == len(two.held()) == 2)
             last = await write_many(world, chance, 60)
             for replica in (one, two):
-                await replica.follower.wait_for(last, 20)
+                await replica.follower.wait_for(last, 60)
                 await check(world, last)
             assert {*one.held(), *two.held()} == {0, 1, 2, 3}
         await until(lambda: one.held() == [0, 1, 2, 3])  # no lease has passed: time stands still
@@ -126,16 +126,26 @@ async def test_replicas_share_the_parts_and_take_over_from_each_other(world: Wor
     await check(world, last)
 
 
+async def test_what_was_owned_in_a_life_before_is_given_back(world: World) -> None:
+    """A replica that comes back to less than it had lets go of the rest, though no lease has passed."""
+    async with Replica(world, "one", 4).running() as one:
+        await until_held(one, 4)
+    async with world.engine.begin() as transaction:
+        await transaction.execute(update(FOLLOWERS).where(FOLLOWERS.c.owner == "").values(owner="one"))
+    async with Replica(world, "two", 4).running() as two, Replica(world, "one", 4).running() as one:
+        await until(lambda: len(one.held()) == len(two.held()) == 2)
+
+
 async def test_a_follower_that_was_whole_is_divided_where_it_stands(world: World) -> None:
     """And further; what was parked goes along, and what is said of fewer parts is left until a rebuild."""
     chance = Random(3)
     await world.write(("t1", "poison"), ("t1", "behind"))
     async with Replica(world, "one", 1).running() as one:
-        await one.follower.wait_for(await write_many(world, chance, 30), 20)
+        await one.follower.wait_for(await write_many(world, chance, 30), 60)
     for partitions, there in ((2, 2), (8, 8), (4, 8), (1, 8)):
         async with Replica(world, "one", partitions).running() as one:
             await until_held(one, there)
-            await one.follower.wait_for(await write_many(world, chance, 30), 20)
+            await one.follower.wait_for(await write_many(world, chance, 30), 60)
             (parked,) = await one.follower.parked()
             assert (parked.follower, parked.subject) == ("names", "log.performance.team.t1")
     parked_events = parked.events
@@ -150,11 +160,11 @@ async def test_replicas_of_other_settings_follow_what_the_rows_say(world: World)
     """Whoever is told of more divides; whoever is told of less does as the others do."""
     chance = Random(4)
     async with Replica(world, "old", 1).running() as old:
-        await old.follower.wait_for(await write_many(world, chance, 30), 20)
+        await old.follower.wait_for(await write_many(world, chance, 30), 60)
         async with Replica(world, "new", 4).running() as new:
             await until(lambda: len(old.held()) == len(new.held()) == 2)
             last = await write_many(world, chance, 60)
-            await old.follower.wait_for(last, 20)
+            await old.follower.wait_for(last, 60)
             await check(world, last)
     async with world.engine.connect() as connection:
         rows = (await connection.execute(select(FOLLOWERS).order_by(FOLLOWERS.c.name))).all()
@@ -171,7 +181,7 @@ async def test_a_rebuild_is_divided_as_the_settings_say(world: World, partitions
     await world.write(("t1", "poison"), ("t1", "behind"))
     async with Replica(world, "one", 4).running() as one, Replica(world, "two", 4).running() as two:
         await until(lambda: len(one.held()) == len(two.held()) == 2)
-        await one.follower.wait_for(await write_many(world, chance, 50), 20)
+        await one.follower.wait_for(await write_many(world, chance, 50), 60)
         names = Names(MetaData()).names
         async with world.engine.begin() as transaction:
             first = await transaction.scalar(select(func.min(names.c.position)))
@@ -183,7 +193,7 @@ async def test_a_rebuild_is_divided_as_the_settings_say(world: World, partitions
         await until(lambda: len(one.follower.parts) == len(two.follower.parts) == partitions)
         last = await write_many(world, chance, 50)
         for replica in (one, two):
-            await replica.follower.wait_for(last, 20)
+            await replica.follower.wait_for(last, 60)
         await until(lambda: one.held() or two.held())
         again = rebuild(two.follower if two.held() else one.follower)
         assert [step async for step in again][-1].changed_rows == 0
@@ -192,20 +202,17 @@ async def test_a_rebuild_is_divided_as_the_settings_say(world: World, partitions
 
 
 async def test_what_is_parked_is_retried_and_skipped_in_its_part(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its subject alone; where the part does not run, an operator hears so."""
+    """By its subject alone, and by whichever replica an operator asks."""
     await world.write(("t1", "poison"), ("t1", "behind"), ("t2", "poison"))
     async with Replica(world, "one", 4).running() as one:
         await until(lambda: len(one.held()) == 4)
-        await one.follower.wait_for(3, 20)
+        await one.follower.wait_for(3, 60)
         with pytest.raises(NotFound):
             await one.follower.retry("log.performance.team.t3")
         with pytest.raises(NotAllowed, match="this name is poison"):
             await one.follower.retry("log.performance.team.t1")
         assert await one.follower.skip("log.performance.team.t1", 1, "typed by mistake", "user:op") == 1
-        other = Replica(world, "two", 4)
-        with pytest.raises(NotAllowed, match="does not run in this instance"):
-            await other.follower.retry("log.performance.team.t2")
         monkeypatch.setattr(Names, "poison", "nothing")
-        assert await one.follower.retry("log.performance.team.t2") == 1
+        assert await Replica(world, "two", 4).follower.retry("log.performance.team.t2") == 1
         assert await one.follower.parked() == []
     assert await world.rows() == [("t1", "behind"), ("t2", "poison")]

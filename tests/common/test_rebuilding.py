@@ -160,7 +160,7 @@ async def test_a_new_version_leaves_the_rows_to_the_old_one(world: World) -> Non
             await until(lambda: new.state is State.STOPPED)
             with pytest.raises(Unavailable, match="has stopped"):
                 await new.wait_for(last, 5)
-            with pytest.raises(NotAllowed, match="does not run in this instance"):
+            with pytest.raises(NotAllowed, match="another instance has taken it over"):
                 await done(new)
             await old.wait_for(await world.write(("a", "A2")), 5)
             assert old.state is State.RUNNING
@@ -192,11 +192,11 @@ async def test_a_stopped_instance_keeps_others_off_while_it_rebuilds(world: Worl
         await until(lambda: one.state is two.state is State.STOPPED)
         steps = rebuild(one)
         await anext(steps)
-        with pytest.raises(NotAllowed, match="does not run in this instance"):
+        with pytest.raises(NotAllowed, match="another instance has taken it over"):
             await done(two)
         world.time += timedelta(seconds=projecting.LEASE_SECONDS + 1)  # it was frozen
         assert (await done(two)).done
-        with pytest.raises(NotAllowed, match="does not run in this instance"):
+        with pytest.raises(NotAllowed, match="another instance has taken it over"):
             [step async for step in steps]
     assert await world.rows() == [("a", "A")]
 
@@ -246,7 +246,7 @@ async def test_nobody_starts_over_what_is_being_started_over(world: World, monke
         starting_over = asyncio.create_task(done(one))
         await at_work.wait()
         await leases_pass(world, Diary.name)
-        with pytest.raises(NotAllowed, match="does not run in this instance"):
+        with pytest.raises(NotAllowed, match="another instance has taken it over"):
             await done(two)
         go_on.set()
         assert (await starting_over).done

@@ -388,11 +388,11 @@ async def test_wrong_derivations(
     await refused(world.kpis.CreateKpi(CreateKpiRequest(kpi=kpi)), StatusCode.INVALID_ARGUMENT, "DERIVATION_INVALID")
 
 
-async def test_read_models_with_records_equal_a_fresh_fold(world: World) -> None:
+async def test_read_models_with_records_equal_a_fresh_fold(both: World) -> None:
     """Rebuilding every read model changes no row, whatever became of the records."""
-    team, book = await world.team(), await rule_book(world)
-    agent, reviewer = await world.employee(team), await world.employee(team)
-    form_id = await form(world)
+    team, book = await both.team(), await rule_book(both)
+    agent, reviewer = await both.employee(team), await both.employee(team)
+    form_id = await form(both)
     records = [evaluation(form_id, agent, reviewer, f"2020-01-{day:02}", greeting=day) for day in range(1, 20)]
     records += [
         Record(
@@ -403,21 +403,21 @@ async def test_read_models_with_records_equal_a_fresh_fold(world: World) -> None
         )
         for day in range(1, 10)
     ]
-    await create(world, *records)
+    await create(both, *records)
     for record in records[::4]:
-        await world.records.DisputeRecord(
-            DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=await world.employee(team)),
+        await both.records.DisputeRecord(
+            DisputeRecordRequest(record_id=record.record_id, reason="not so", reviewer_id=await both.employee(team)),
             metadata=as_person(record.employee_id),
         )
     for record in records[1::4]:
-        await world.records.RetractRecord(RetractRecordRequest(record_id=record.record_id, reason="void"))
-    kpi, others = await world.kpi(), [await world.employee(team) for _ in range(9)]
-    await world.record(*(fact(one, f"2020-01-{day:02}", kpi, day) for one in others for day in range(1, 9)))
-    await world.facts.CorrectFact(
+        await both.records.RetractRecord(RetractRecordRequest(record_id=record.record_id, reason="void"))
+    kpi, others = await both.kpi(), [await both.employee(team) for _ in range(9)]
+    await both.record(*(fact(one, f"2020-01-{day:02}", kpi, day) for one in others for day in range(1, 9)))
+    await both.facts.CorrectFact(
         CorrectFactRequest(fact=fact(others[0], "2020-01-02", kpi, 77), reason="counted twice")
     )
-    for service in world.services:
-        await caught_up(world, service)
-    for follower in (one for service in world.services.values() for one in service.followers):
+    for service in both.services:
+        await caught_up(both, service)
+    for follower in (one for service in both.services.values() for one in service.followers):
         last = [step async for step in rebuild(follower)][-1]
         assert (follower.handler.name, last.done, last.changed_rows) == (follower.handler.name, True, 0)

@@ -250,13 +250,13 @@ async def test_targets_are_listed_with_the_position_of_the_event_that_set_them(w
     assert list(listed.targets) == [centre, own]
 
 
-async def test_read_models_equal_a_fresh_fold_of_the_log(world: World) -> None:
+async def test_read_models_equal_a_fresh_fold_of_the_log(both: World) -> None:
     """Rebuilding every read model changes no row."""
-    kpi, team = await world.kpi(), await world.team()
-    agent = await world.employee(team)
-    await world.record(*(fact(agent, f"2020-01-{day:02}", kpi, day) for day in range(1, 29)))
-    end = await world.end()
-    for service in world.services.values():
+    kpi, team = await both.kpi(), await both.team()
+    agent = await both.employee(team)
+    await both.record(*(fact(agent, f"2020-01-{day:02}", kpi, day) for day in range(1, 29)))
+    end = await both.end()
+    for service in both.services.values():
         for follower in service.followers:
             await follower.wait_for(end, 10)
             if follower.handler.tables:

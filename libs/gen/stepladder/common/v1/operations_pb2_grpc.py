@@ -101,8 +101,8 @@ class OperationsServiceServicer:
         """Builds a read model anew beside the live one, which goes on answering, and swaps them when the
         new one has caught up. A policy reacts to every event again, which repeats nothing that it has
         done. Answers progress; the last message has `done`.
-        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_OWNER` where it does not run,
-        `REBUILDING` while it is being rebuilt already.
+        Errors: NOT_FOUND for an unknown follower; FAILED_PRECONDITION `NOT_OWNER` when another
+        instance has taken it over, `REBUILDING` while it is being rebuilt already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
