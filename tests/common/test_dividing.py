@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 
 import pytest
@@ -10,8 +10,10 @@ from sqlalchemy import MetaData, func, insert, select, update
 
 from libs.common import projecting
 from libs.common.background import in_background
-from libs.common.dividing import DIVIDED, DividedFollower
+from libs.common.database import writing
+from libs.common.dividing import DIVIDED, DividedFollower, lay_out, rows_of
 from libs.common.errors import NotAllowed, NotFound
+from libs.common.parking import RETRY
 from libs.common.partitions import Sharing
 from libs.common.positions import FOLLOWERS
 from libs.common.projecting import State
@@ -124,6 +126,20 @@ async def test_replicas_share_the_parts_and_take_over_from_each_other(world: Wor
         async with world.engine.connect() as connection:
             assert list(await connection.scalars(select(REPLICAS.c.instance))) == ["one"]
     await check(world, last)
+
+
+async def test_who_comes_while_another_one_divides_tries_again(world: World) -> None:
+    """Replicas that start at once, with new settings: one divides, and to the others that is no fault."""
+    follower = Replica(world, "two", 4).follower
+    await Replica(world, "one", 1).follower.agree()
+    async with writing(world.engine) as transaction:
+        rows = await rows_of(transaction, "names")
+        agreed = asyncio.create_task(follower.agree())
+        await asyncio.sleep(0.3)  # it waits for those rows
+        await lay_out(transaction, "names", rows, [0] * 4)
+    with suppress(*RETRY):
+        await agreed
+    assert await follower.agree() == 4
 
 
 async def test_who_stops_while_it_gives_something_up_lets_go_of_all(world: World) -> None:
