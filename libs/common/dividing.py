@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.common.database import insert_new, writing
-from libs.common.errors import NotFound
+from libs.common.errors import Conflict, NotFound
 from libs.common.eventsourcing import Recorded
 from libs.common.parking import ParkedAggregate
 from libs.common.partitions import Partition, name_of
@@ -172,9 +172,14 @@ class DividedFollower:
 
 
 async def rows_of(transaction: AsyncConnection, name: str) -> Sequence[Row[tuple[object, ...]]]:
-    """The rows of a follower's parts in their order, which stay as they are until the transaction ends."""
+    """The rows of a follower's parts in their order, which stay as they are until the transaction ends.
+
+    Raises Conflict when another replica has laid them out anew while they were waited for.
+    """
     columns = FOLLOWERS.c
-    head = (await transaction.execute(select(FOLLOWERS).where(columns.name == name).with_for_update())).one()
+    head = (await transaction.execute(select(FOLLOWERS).where(columns.name == name).with_for_update())).one_or_none()
+    if head is None:  # PostgreSQL waited for the row, which is gone, and does not look for the one in its place
+        raise Conflict("DIVIDED_MEANWHILE", f"another replica has just divided {name}; try again")
     names = [name_of(name, number, head.partitions) for number in range(head.partitions)]
     found = await transaction.execute(
         select(FOLLOWERS).where(columns.name.in_(names)).order_by(columns.name).with_for_update()

@@ -38,20 +38,24 @@ class ServerCondition:
 
 
 async def inspect_servers(monitor_url: str, tls: SSLContext | None = None) -> tuple[list[ServerCondition], list[str]]:
-    """Asks the monitoring of a server or, with commas between them, of several; answers how those are that answer.
+    """Asks the monitoring of a server or, with commas between them, of several; answers how those are that answer
+    and have opened their store.
 
-    Beside that, sentences on what is set up wrongly. Raises OSError when none answers, and NoResponders while one has
-    yet to open its store.
+    Beside that, sentences on what is set up wrongly. Raises OSError when none answers, NoResponders while all that do
+    have yet to open their store.
     """
     reading = (asyncio.to_thread(_read_varz, url, tls) for url in monitor_url.split(","))
     answers = await asyncio.gather(*reading, return_exceptions=True)
     conditions: list[ServerCondition] = []
     problems: list[str] = []
-    for varz in (told := [answer for answer in answers if not isinstance(answer, BaseException)]):
+    told = [answer for answer in answers if not isinstance(answer, BaseException)]
+    if not told:
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
+    for varz in told:
         store, name = varz.get("jetstream", {}), str(varz.get("server_name"))
         config = store.get("config")
         if config is None:  # monitoring begins before; a server without a store would not answer for streams either
-            raise NoResponders
+            continue
         if not config.get("sync_always"):
             problems.append(f"server {name} does not sync every write (sync_interval: always)")
         version = tuple(int(part) for part in varz.get("version", "0").split("-")[0].split("."))
@@ -59,8 +63,8 @@ async def inspect_servers(monitor_url: str, tls: SSLContext | None = None) -> tu
             problems.append(f"nats-server is {varz.get('version')}, 2.15.1 or newer is needed")
         stored = store.get("stats", {}).get("storage", 0)
         conditions.append(ServerCondition(name, stored, config.get("max_storage", 0)))
-    if not told:
-        raise next(answer for answer in answers if isinstance(answer, BaseException))
+    if not conditions:
+        raise NoResponders
     return conditions, problems
 
 

@@ -266,10 +266,10 @@ class Listener(Generic[T]):
         entries = await self._own_feed.next(most, wait_seconds)
         mine = entries if self.partition is None else [one for one in entries if self.partition.takes(one.subject)]
         heard = [await hear(self._reading.codec, one) for one in mine if one.position <= self._alone_until]
-        if entries:
-            self._position = entries[-1].position
-        if self._position >= self._alone_until:
-            self._position = self._alone_until  # what lies behind was handed on
+        position = entries[-1].position if entries else self._position
+        if position >= self._alone_until:
+            position = self._alone_until  # what lies behind was handed on
             self._own_feed = None
             await self._own.aclose()
+        self._position = position  # last: it says that all up to there was taken
         return heard

@@ -162,9 +162,10 @@ class Replicas:
         """Ends some, each behind the batch that it is at."""
 
         async def end(follower: Follower) -> None:
-            task = self._running.pop(follower)
+            task = self._running[follower]
             async with follower.stepping:
                 task.cancel()
             await ended({task})
+            del self._running[follower]  # not before: whoever is stopped meanwhile has to end it, too
 
         await asyncio.gather(*(end(one) for one in list(followers)))

@@ -233,8 +233,8 @@ async def test_a_monitor_that_is_away_is_waited_for(client: Client) -> None:
         await check_configuration(client, 1, "http://127.0.0.1:9")
 
 
-async def test_a_store_that_is_not_open_yet_is_waited_for(client: Client, tmp_path: Path) -> None:
-    """A server that has just started tells nothing of how it stores; that is not a wrong configuration either."""
+async def test_a_store_that_is_not_open_yet_is_waited_for(client: Client, server: NatsServer, tmp_path: Path) -> None:
+    """A server that has just started tells nothing of how it stores: not wrong either, and no matter beside others."""
     await create_streams(client, 1)
     starting = WithoutStore(tmp_path)
     starting.start()
@@ -242,6 +242,7 @@ async def test_a_store_that_is_not_open_yet_is_waited_for(client: Client, tmp_pa
         await asyncio.to_thread(starting.wait_ready)
         with pytest.raises(NoResponders):
             await check_configuration(client, 1, starting.monitor_url)
+        await check_configuration(client, 1, f"{starting.monitor_url},{server.monitor_url}")
     finally:
         starting.stop()
 

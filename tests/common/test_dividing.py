@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 
 import pytest
-from sqlalchemy import MetaData, func, select, update
+from sqlalchemy import MetaData, func, insert, select, update
 
 from libs.common import projecting
 from libs.common.background import in_background
-from libs.common.dividing import DIVIDED, DividedFollower
+from libs.common.database import writing
+from libs.common.dividing import DIVIDED, DividedFollower, lay_out, rows_of
 from libs.common.errors import NotAllowed, NotFound
+from libs.common.parking import RETRY
 from libs.common.partitions import Sharing
 from libs.common.positions import FOLLOWERS
 from libs.common.projecting import State
@@ -124,6 +126,36 @@ async def test_replicas_share_the_parts_and_take_over_from_each_other(world: Wor
         async with world.engine.connect() as connection:
             assert list(await connection.scalars(select(REPLICAS.c.instance))) == ["one"]
     await check(world, last)
+
+
+async def test_who_comes_while_another_one_divides_tries_again(world: World) -> None:
+    """Replicas that start at once, with new settings: one divides, and to the others that is no fault."""
+    follower = Replica(world, "two", 4).follower
+    await Replica(world, "one", 1).follower.agree()
+    async with writing(world.engine) as transaction:
+        rows = await rows_of(transaction, "names")
+        agreed = asyncio.create_task(follower.agree())
+        await asyncio.sleep(0.3)  # it waits for those rows
+        await lay_out(transaction, "names", rows, [0] * 4)
+    with suppress(*RETRY):
+        await agreed
+    assert await follower.agree() == 4
+
+
+async def test_who_stops_while_it_gives_something_up_lets_go_of_all(world: World) -> None:
+    """Also of what it is about to give up, and of which the batch is not through."""
+    async with AsyncExitStack() as batches:
+        async with Replica(world, "one", 4).running() as one:
+            await until_held(one, 4)
+            for part in one.follower.parts:
+                await batches.enter_async_context(part.stepping)
+            async with world.engine.begin() as transaction:
+                await transaction.execute(insert(REPLICAS), {"instance": "two", "beat_time": world.now()})
+            await asyncio.sleep(0.5)  # it has seen that, and waits
+        assert one.held() == []
+    async with world.engine.connect() as connection:
+        owners = await connection.scalars(select(FOLLOWERS.c.owner).where(FOLLOWERS.c.owner != DIVIDED))
+        assert set(owners) == {""}
 
 
 async def test_what_was_owned_in_a_life_before_is_given_back(world: World) -> None:

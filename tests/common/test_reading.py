@@ -288,6 +288,31 @@ async def test_what_is_poison_for_one_is_not_for_another(world: World) -> None:
         assert await other.parked() == []
 
 
+async def test_what_was_read_alone_has_not_passed_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor while the server is told that no more is read alone, which takes as long as it takes."""
+    stream, _, reading = reading_of(TEAMS)
+    await write(stream, "log.performance.team.a", "log.performance.team.b")
+    ending, end = asyncio.Event(), asyncio.Event()
+    feed_of = stream.feed
+
+    @asynccontextmanager
+    async def slow(subjects: Sequence[str], after: int) -> AsyncIterator[Feed]:
+        async with feed_of(subjects, after) as feed:
+            yield feed
+        if after == 0:
+            ending.set()
+            await end.wait()
+
+    monkeypatch.setattr(stream, "feed", slow)
+    async with reading.feed([TEAMS], 0) as listener:
+        taking = asyncio.create_task(listener.next(10, 1))
+        await ending.wait()
+        assert listener.passed == 0
+        end.set()
+        assert [heard.position for heard in await taking] == [1, 2]
+        assert listener.passed == 2
+
+
 async def test_a_slow_follower_holds_up_no_other(world: World) -> None:
     """While one is at work on an event, another takes those that come; then the first one goes on with all of them."""
     reading = Reading(world.stream, world.codec)

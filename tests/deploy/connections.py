@@ -44,13 +44,13 @@ def calls(world: World) -> Iterator[Call]:
         if process is None or settings is None:
             continue
         for name in process.calls:
-            address = str(getattr(settings, name))
-            url = urlsplit(address if "://" in address else f"//{address}")
-            if url.hostname and url.scheme != "sqlite+aiosqlite":
-                port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
-                shown = bool(settings.tls_certificate) and name not in NOT_SHOWN_OURS
-                where = f"{container.where}, STEPLADDER_{name.upper()}"
-                yield Call(container.pod, where, url.hostname, port, shown)
+            for address in str(getattr(settings, name)).split(","):
+                url = urlsplit(address if "://" in address else f"//{address}")
+                if url.hostname and url.scheme != "sqlite+aiosqlite":
+                    port = url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
+                    shown = bool(settings.tls_certificate) and name not in NOT_SHOWN_OURS
+                    where = f"{container.where}, STEPLADDER_{name.upper()}"
+                    yield Call(container.pod, where, url.hostname, port, shown)
 
 
 def service_at(world: World, host: str, namespace: str) -> Object | None:
@@ -58,6 +58,8 @@ def service_at(world: World, host: str, namespace: str) -> Object | None:
     name, *rest = host.split(".")
     if not rest:
         return world.get("Service", name, namespace)
+    if len(rest) == 1 and name.rpartition("-")[2].isdecimal() and (around := world.get("Service", rest[0], namespace)):
+        return around  # one pod of a StatefulSet
     if ".".join(rest[1:]) in CLUSTER_DOMAINS:
         return world.get("Service", name, rest[0])
     return None
@@ -260,7 +262,7 @@ def certificates_name_hosts(world: World) -> Iterator[Finding]:
         selector = {"matchLabels": at(service, ("spec", "selector"))}
         for pod in world.chosen(selector, namespace_of(service)) if service else [call.pod]:
             names = _certified(world, pod)
-            if call.host not in names:
+            if not names & {call.host, f"*.{call.host.partition('.')[2]}"}:
                 has = ", ".join(sorted(names)) or "none"
                 yield Finding(call.where, f"{pod.where} has no certificate for {call.host!r}", f"it has one for {has}")
 

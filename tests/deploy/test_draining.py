@@ -105,6 +105,7 @@ def test_envoy_is_the_last_to_stop() -> None:
     """Its hook lasts as long as the gateway's and the calls that run then; the pod has longer than that."""
     patch = yaml.safe_load((BASE / "service.yaml").read_text())["spec"]["template"]["spec"]
     settings = dict(line.split("=", 1) for line in (BASE / "settings.env").read_text().split())
-    calls = int(settings["STEPLADDER_SHUTDOWN_GRACE_SECONDS"])
+    drain = Settings.model_fields["drain_seconds"].default  # unless a setting says so
+    calls = float(settings.get("STEPLADDER_DRAIN_SECONDS", drain)) + int(settings["STEPLADDER_SHUTDOWN_GRACE_SECONDS"])
     envoy = CONTAINERS["envoy"]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert 25 + calls < envoy < patch["terminationGracePeriodSeconds"]

@@ -23,6 +23,7 @@ from libs.cli.child import ChildProcess
 from libs.cli.nats_server import USERS
 from tests.certificates import Authority
 from tests.deploy.images import ROOT
+from tests.deploy.workloads import quantity
 from tests.servers import free_port
 
 NATS = ROOT / "deploy" / "nats"
@@ -185,6 +186,25 @@ def test_nats_server_takes_the_configuration_of_dev(node: Path) -> None:
     file = node / "etc/nats-config/nats.conf"
     file.write_text((ROOT / "deploy/k8s/overlays/dev/nats.conf").read_text())
     assert "is valid" in (said := tried(file)), said
+
+
+def test_dev_refuses_events_before_its_volume_is_full() -> None:
+    """The room that dev's nats-server gives the log is less than what its claim asks for."""
+    configuration = (ROOT / "deploy/k8s/overlays/dev/nats.conf").read_text()
+    objects = yaml.safe_load_all((ROOT / "deploy/k8s/overlays/dev/nats.yaml").read_text())
+    (claim,) = (claim for one in objects for claim in one["spec"].get("volumeClaimTemplates", ()))
+    room = re.search(r"max_file_store: (\d+)GB", configuration)
+    volume = quantity(claim["spec"]["resources"]["requests"]["storage"])
+    assert room
+    assert volume
+    assert int(room[1]) * 2**30 < volume
+
+
+def test_each_node_is_asked_whether_it_syncs() -> None:
+    """Services of production ask the monitoring of every node, by its own name, and not of whichever answers."""
+    settings = (ROOT / "deploy/k8s/overlays/production/settings.env").read_text()
+    nodes = [f"https://nats-{number}.nats-headless:8222" for number in range(VALUES["config"]["cluster"]["replicas"])]
+    assert f"\nSTEPLADDER_NATS_MONITOR_URL={','.join(nodes)}\n" in settings
 
 
 @pytest.mark.parametrize("where", ["deploy/nats/values.yaml", "deploy/k8s/overlays/dev/nats.yaml"])

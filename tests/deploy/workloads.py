@@ -336,7 +336,7 @@ def pods_stop_in_time(world: World) -> Iterator[Finding]:
                 and settings is not None
                 and any(port.get("name") == "grpc" for port in container.ports)
             )
-            calls = settings.shutdown_grace_seconds if serving and settings else 0.0
+            calls = settings.drain_seconds + settings.shutdown_grace_seconds if serving and settings else 0.0
             if waits + calls >= grace:
                 wrong = f"waits {waits:g} s and then {calls:g} s for its calls, and is killed after {grace:g} s"
                 yield Finding(container.where, wrong, "raise terminationGracePeriodSeconds")
