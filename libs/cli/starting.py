@@ -97,7 +97,7 @@ async def up(folder: Path, calls: Path | None, mapping: str, centre: str, *, emp
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-    print(f"Stopped. Everything is kept in {folder}; the next `make up` goes on from here.")
+    print(f"Stopped. Everything is kept in {folder}; the next start on it goes on from there.")
     return int(bool(found))
 
 

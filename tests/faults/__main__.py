@@ -21,6 +21,8 @@ WHOLE = 1000
 """Kills for which scenarios say how often they strike."""
 FACTS, COMPETITIONS = 0.4, 0.15
 """Shares of the kills that go to the storms on one node."""
+STORMS = ("everything-killed", "competitions")
+"""What is run on one node."""
 tell = partial(print, flush=True)
 
 
@@ -30,6 +32,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=WHOLE)
     parser.add_argument("--only", default="", help="some scenarios, with spaces between them")
     arguments = parser.parse_args()
+    names = [*STORMS, *(scenario.name for scenario in SCENARIOS)]
+    if unknown := [name for name in arguments.only.split() if name not in names]:
+        parser.error(f"no such scenario: {' '.join(unknown)}; there are {' '.join(names)}")
     go_inside("tests.faults")
     tell(f"seed {arguments.seed}; the same faults again, if not at the same moments: make faults SEED={arguments.seed}")
     folder, began = Path(tempfile.mkdtemp(prefix="stepladder-faults-")), time.monotonic()
@@ -48,10 +53,10 @@ def main() -> None:
 async def rage(folder: Path, seed: int, kills: int, only: Sequence[str]) -> list[Outcome]:
     """All scenarios, one after the other, or only some."""
     outcomes: list[Outcome] = []
-    if not only or "everything-killed" in only:
+    if not only or STORMS[0] in only:
         _, outcome = await run_storm(folder / "facts", seed, kills=max(4, round(FACTS * kills)), tell=tell)
         outcomes.append(outcome)
-    if not only or "competitions" in only:
+    if not only or STORMS[1] in only:
         few = max(4, round(COMPETITIONS * kills))
         _, _, outcome = await run_competitions(folder / "held", seed, kills=few, tell=tell)
         outcomes.append(outcome)
