@@ -1,7 +1,6 @@
 """A small sample centre, backed up while it is written to, lost, and made again out of its backups."""
 
 import asyncio
-import json
 import shutil
 import sqlite3
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -81,14 +81,14 @@ def settle(centre: Centre) -> None:
     """Waits until nobody has anything to do: followers are at the end of a log that does not grow, nothing is due."""
     deadline, seen = time.monotonic() + 240, ""
     while True:
-        answer = json.loads(centre.run("call", "OperationsService.ListFollowers", '{"service": "-"}'))
+        followers: list[dict[str, Any]] = centre.rest("/v1/operations/-/followers")["followers"]
         now = datetime.now(UTC).isoformat()
         busy = [
             one["name"]
-            for one in answer["followers"]
+            for one in followers
             if one["state"] != "STATE_RUNNING" or int(one.get("lag", 0)) or one.get("nextDeadlineTime", "9") < now
         ]
-        ends = str(sorted(one.get("end", "0") for one in answer["followers"]))
+        ends = str(sorted(one.get("end", "0") for one in followers))
         if not busy and ends == seen:
             return
         seen = ends
