@@ -268,7 +268,7 @@ class Follower:
             deadlines = 0
             next_deadline: datetime | None = None
             for table in self.handler.tables:
-                if table.info.get("delivery"):
+                if "due_time" in table.c:
                     query = select(func.count(), func.min(table.c.due_time))
                     deadlines, next_deadline = (await connection.execute(query)).one()
         position = max(row.position if row else 0, self.included)

@@ -143,7 +143,7 @@ class _Rebuild:
             version = await transaction.scalar(select(func.max(FOLLOWERS.c.version)).where(mine))
             for old, new in zip(live.tables, self._beside.tables, strict=True):
                 if old.info.get("delivery") and not self._stopped:
-                    # What was delivered is not due again.
+                    # What was delivered is not due again, and what the clock found stays.
                     await transaction.execute(text(f'DROP TABLE "{new.name}"'))
                     continue
                 if version == live.version:  # others have other columns

@@ -27,7 +27,7 @@ from services.promotion.document_api import DocumentApi
 from services.promotion.drifting import Drifting
 from services.promotion.eligibilities import Eligibilities
 from services.promotion.eligibility_api import EligibilityApi
-from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Changes, Projection, Touched
+from services.promotion.eligibility_changes import EVERYBODY, SOMEBODY, VACANCIES, Projection, Touched
 from services.promotion.fairness_api import FairnessApi
 from services.promotion.histories import Histories
 from services.promotion.holders import Holders
@@ -82,8 +82,8 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
     together = service.together(at_people, at_catalogue, at_histories, at_posts)
     vacancies = Vacancies(service.commands, service.engine, posts, holders)
     eligibilities = Eligibilities(service.engine, histories, catalogue, vacancies, together)
-    touched, changes = Touched(metadata), Changes(metadata)
-    projection = Projection(service, touched, changes, eligibilities, people)
+    touched = Touched(metadata)
+    projection = Projection(service, touched, eligibilities, people)
     judging = {
         EVERYBODY: projection.judge_everybody,
         VACANCIES: projection.judge_vacancies,
@@ -142,7 +142,7 @@ def build(service: Service) -> Mapping[ServiceDescriptor, object]:
             service, candidacy, candidates, scorings, service.follow(scorings)
         ),
         eligibility_pb2.DESCRIPTOR.services_by_name["EligibilityService"]: EligibilityApi(
-            service, reaches, people, eligibilities, changes
+            service, reaches, people, eligibilities, touched.changes
         ),
         competition_pb2.DESCRIPTOR.services_by_name["CompetitionService"]: competition,
         cycle_pb2.DESCRIPTOR.services_by_name["CycleService"]: cycle,

@@ -70,110 +70,16 @@ def midnight(day: str) -> datetime:
     return datetime.combine(date.fromisoformat(day), time(), UTC)
 
 
-class Touched(ReadModel):
-    """Rows: what is to be judged anew, and when; days by the site's clock. The clock takes them away again."""
-
-    name = "eligibilities"
-    version = 2
-    subjects = (
-        "log.performance.employee.*",
-        "log.performance.team.*",
-        "log.performance.rating.*",
-        "log.performance.record.*",
-        "log.performance.facts.*",
-        "log.performance.kpi.*",
-        "log.performance.policy.*",
-        "log.coaching.mastery.*",
-        "log.coaching.standing.*",
-        "log.promotion.career.*",
-        "log.promotion.post.*",
-    )
-
-    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
-        self.deadlines = deadlines(f"eligibility_deadlines{suffix}", metadata)
-        self.tables = (self.deadlines,)
-
-    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
-        due: dict[tuple[str, str], tuple[datetime, int]] = {}
-        for recorded in events:
-            for kind, key, when in touched(recorded):
-                due[kind, key] = (when, recorded.position)
-        if due:
-            values = [
-                {"kind": kind, "key": key, "due_time": when, "position": position}
-                for (kind, key), (when, position) in due.items()
-            ]
-            await rows.execute(upsert(self.deadlines, rows), values)
-
-
-def touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
-    """Kind, key and time of what an event has judged anew."""
-    match recorded.event:
-        case (
-            EmployeeHired(employee_id=employee_id, hire_date=day)
-            | PositionChanged(employee_id=employee_id, effective_date=day)
-            | EmploymentStatusChanged(employee_id=employee_id, effective_date=day)
-            | EmployeeTransferred(employee_id=employee_id, effective_date=day)
-        ):
-            return [(SOMEBODY, employee_id, AT_ONCE), (VACANCIES, day, midnight(day))]
-        case HeadcountSet(effective_date=day) | TeamLeadAppointed(effective_date=day):
-            return [(VACANCIES, day, midnight(day))]
-        case SeatsClaimed() | SeatFilled() | SeatVacated() | SeatsReleased():
-            return [(VACANCIES, "", AT_ONCE)]
-        case PolicySet(policy=policy) if policy.WhichOneof("content") in (LADDER, ELIGIBILITY):
-            return [(EVERYBODY, policy.effective_date, midnight(policy.effective_date))]
-        case KpiUpdated():
-            return [(EVERYBODY, "", AT_ONCE)]
-        case (
-            MonthRated(employee_id=employee_id)
-            | MonthClosed(employee_id=employee_id)
-            | MonthRevised(employee_id=employee_id)
-            | RatingProposed(employee_id=employee_id)
-            | RatingDecided(employee_id=employee_id)
-            | RecordCorrected(employee_id=employee_id)
-            | RecordRetracted(employee_id=employee_id)
-            | RecordDisputed(employee_id=employee_id)
-            | RecordDisputeSettled(employee_id=employee_id)
-            | TaskMastered(employee_id=employee_id)
-            | MasteryWithdrawn(employee_id=employee_id)
-            | EmployeeStandingChanged(employee_id=employee_id)
-            | CriterionWaived(employee_id=employee_id)
-            | WaiverWithdrawn(employee_id=employee_id)
-        ):
-            return [(SOMEBODY, employee_id, AT_ONCE)]
-        case RecordCreated(employee_id=employee_id, record=record, outcome=outcome):
-            of_itself = record.WhichOneof("content") in ("training", "violation")
-            if of_itself or any(_of_a_full_month(one.date, recorded) for one in outcome.measures):
-                return [(SOMEBODY, employee_id, AT_ONCE)]
-        case FactRecorded(fact=fact) | FactCorrected(fact=fact) if _of_a_full_month(fact.date, recorded):
-            return [(SOMEBODY, fact.employee_id, AT_ONCE)]
-        case (
-            FactRetracted(readings=readings) | FactDisputed(readings=readings) | FactDisputeSettled(readings=readings)
-        ) if _of_a_full_month(readings.date, recorded):
-            return [(SOMEBODY, readings.employee_id, AT_ONCE)]
-    return []
-
-
-def _of_a_full_month(day: str, recorded: Recorded) -> bool:
-    """Whether a day's month may have been over when something was recorded: of others, nothing is judged by."""
-    return day[:7] < _month_at_sites(recorded.envelope.time.seconds // 3600)
-
-
-@lru_cache(maxsize=16)
-def _month_at_sites(hour: int) -> str:
-    """The latest month that any site has in an hour, numbered from 1970 on: told once, as many facts come in it."""
-    return f"{AT_ONCE + timedelta(hours=hour) + EARLIEST_SITE:%Y-%m}"
-
-
 class Changes:
     """Rows: for each employee and ladder the next step as it was found last, in the order in which that changed.
 
-    They are made of the read models, and of what day it is; so they are not a follower's, and no rebuild touches them.
+    They are made of the read models, and of what day it is; so a rebuild leaves them as they are, unless they are of
+    another log: then positions up to which something was known tell nothing.
     """
 
-    def __init__(self, metadata: MetaData) -> None:
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
         self.table = Table(
-            "eligibilities",
+            f"eligibilities{suffix}",
             metadata,
             Column("employee_id", String, primary_key=True),
             Column("ladder_id", String, primary_key=True),
@@ -184,6 +90,7 @@ class Changes:
             Column("content", LargeBinary, nullable=False),
             # Grows with every change, also beyond rows that were lost; 0: there never was a next step to tell of.
             Column("sequence", BigInteger, nullable=False, index=True),
+            info={"delivery": True},
         )
         self._moved = asyncio.Condition()
         self.latest = 0
@@ -276,15 +183,112 @@ def _said(found: Eligibility) -> tuple[object, ...]:
     return found.eligible or found.eligible_from, found.rung_id, found.from_rung_id, criteria
 
 
+class Touched(ReadModel):
+    """Rows: what is to be judged anew, and when; days by the site's clock. The clock takes them away again.
+
+    With them go the changes that it found.
+    """
+
+    name = "eligibilities"
+    version = 2
+    subjects = (
+        "log.performance.employee.*",
+        "log.performance.team.*",
+        "log.performance.rating.*",
+        "log.performance.record.*",
+        "log.performance.facts.*",
+        "log.performance.kpi.*",
+        "log.performance.policy.*",
+        "log.coaching.mastery.*",
+        "log.coaching.standing.*",
+        "log.promotion.career.*",
+        "log.promotion.post.*",
+    )
+
+    def __init__(self, metadata: MetaData, suffix: str = "") -> None:
+        self.deadlines = deadlines(f"eligibility_deadlines{suffix}", metadata)
+        self.changes = Changes(metadata, suffix)
+        self.tables = (self.deadlines, self.changes.table)
+
+    async def apply(self, rows: AsyncConnection, events: Sequence[Recorded]) -> None:
+        due: dict[tuple[str, str], tuple[datetime, int]] = {}
+        for recorded in events:
+            for kind, key, when in touched(recorded):
+                due[kind, key] = (when, recorded.position)
+        if due:
+            values = [
+                {"kind": kind, "key": key, "due_time": when, "position": position}
+                for (kind, key), (when, position) in due.items()
+            ]
+            await rows.execute(upsert(self.deadlines, rows), values)
+
+
+def touched(recorded: Recorded) -> list[tuple[str, str, datetime]]:
+    """Kind, key and time of what an event has judged anew."""
+    match recorded.event:
+        case (
+            EmployeeHired(employee_id=employee_id, hire_date=day)
+            | PositionChanged(employee_id=employee_id, effective_date=day)
+            | EmploymentStatusChanged(employee_id=employee_id, effective_date=day)
+            | EmployeeTransferred(employee_id=employee_id, effective_date=day)
+        ):
+            return [(SOMEBODY, employee_id, AT_ONCE), (VACANCIES, day, midnight(day))]
+        case HeadcountSet(effective_date=day) | TeamLeadAppointed(effective_date=day):
+            return [(VACANCIES, day, midnight(day))]
+        case SeatsClaimed() | SeatFilled() | SeatVacated() | SeatsReleased():
+            return [(VACANCIES, "", AT_ONCE)]
+        case PolicySet(policy=policy) if policy.WhichOneof("content") in (LADDER, ELIGIBILITY):
+            return [(EVERYBODY, policy.effective_date, midnight(policy.effective_date))]
+        case KpiUpdated():
+            return [(EVERYBODY, "", AT_ONCE)]
+        case (
+            MonthRated(employee_id=employee_id)
+            | MonthClosed(employee_id=employee_id)
+            | MonthRevised(employee_id=employee_id)
+            | RatingProposed(employee_id=employee_id)
+            | RatingDecided(employee_id=employee_id)
+            | RecordCorrected(employee_id=employee_id)
+            | RecordRetracted(employee_id=employee_id)
+            | RecordDisputed(employee_id=employee_id)
+            | RecordDisputeSettled(employee_id=employee_id)
+            | TaskMastered(employee_id=employee_id)
+            | MasteryWithdrawn(employee_id=employee_id)
+            | EmployeeStandingChanged(employee_id=employee_id)
+            | CriterionWaived(employee_id=employee_id)
+            | WaiverWithdrawn(employee_id=employee_id)
+        ):
+            return [(SOMEBODY, employee_id, AT_ONCE)]
+        case RecordCreated(employee_id=employee_id, record=record, outcome=outcome):
+            of_itself = record.WhichOneof("content") in ("training", "violation")
+            if of_itself or any(_of_a_full_month(one.date, recorded) for one in outcome.measures):
+                return [(SOMEBODY, employee_id, AT_ONCE)]
+        case FactRecorded(fact=fact) | FactCorrected(fact=fact) if _of_a_full_month(fact.date, recorded):
+            return [(SOMEBODY, fact.employee_id, AT_ONCE)]
+        case (
+            FactRetracted(readings=readings) | FactDisputed(readings=readings) | FactDisputeSettled(readings=readings)
+        ) if _of_a_full_month(readings.date, recorded):
+            return [(SOMEBODY, readings.employee_id, AT_ONCE)]
+    return []
+
+
+def _of_a_full_month(day: str, recorded: Recorded) -> bool:
+    """Whether a day's month may have been over when something was recorded: of others, nothing is judged by."""
+    return day[:7] < _month_at_sites(recorded.envelope.time.seconds // 3600)
+
+
+@lru_cache(maxsize=16)
+def _month_at_sites(hour: int) -> str:
+    """The latest month that any site has in an hour, numbered from 1970 on: told once, as many facts come in it."""
+    return f"{AT_ONCE + timedelta(hours=hour) + EARLIEST_SITE:%Y-%m}"
+
+
 class Projection:
     """Judges what has come due, and keeps what has changed."""
 
-    def __init__(
-        self, service: Service, touched: Touched, changes: Changes, eligibilities: Eligibilities, people: People
-    ) -> None:
+    def __init__(self, service: Service, touched: Touched, eligibilities: Eligibilities, people: People) -> None:
         self._service = service
         self._deadlines = touched.deadlines
-        self._changes = changes
+        self._changes = touched.changes
         self._eligibilities = eligibilities
         self._people = people
         self._ground: tuple[int, date, list[Ground]] = (-1, date.min, [])

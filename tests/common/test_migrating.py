@@ -33,7 +33,7 @@ from services.promotion.candidacies import Candidacies
 from services.promotion.careers import Careers
 from services.promotion.competitions import Competitions
 from services.promotion.cycles import Cycles
-from services.promotion.eligibility_changes import Changes, Touched
+from services.promotion.eligibility_changes import Touched
 from services.promotion.histories import Histories
 from services.promotion.peer_scorings import PeerScorings
 from services.promotion.posts import Posts
@@ -90,8 +90,6 @@ def tables_of(database: str, engine: AsyncEngine) -> MetaData:
     metadata = MetaData()
     for model in MODELS[database]:
         model(metadata)
-    if database == "promotion":
-        Changes(metadata)
     if database == "gateway":
         Deliveries(metadata, engine)
     for table in positions.METADATA.sorted_tables:

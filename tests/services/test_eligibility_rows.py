@@ -2,14 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 import pytest
 from grpc.aio import AioRpcError
-from sqlalchemy import MetaData, select
+from sqlalchemy import MetaData, select, update
 
-from services.promotion.eligibility_changes import Changes
+from libs.common.database import upsert, writing
+from libs.common.positions import FOLLOWERS
+from libs.common.projecting import Follower, State
+from libs.common.rebuilding import rebuild
+from services.promotion.eligibility_changes import Changes, Touched
 from stepladder.performance.v1.directory_pb2 import (
     EMPLOYMENT_STATUS_CONFIRMED,
     EMPLOYMENT_STATUS_ON_LEAVE,
@@ -35,7 +39,7 @@ from tests.services.test_eligibilities import (
     watching,
 )
 from tests.services.test_eligibilities import status as set_status
-from tests.services.world import HR, World, fact, new_id
+from tests.services.world import HR, World, fact, new_id, until
 
 Rules = EligibilityRules
 
@@ -125,3 +129,50 @@ async def test_rows_are_what_is_judged_afresh(world: World, seed: int) -> None:
         assert {one.employee_id: one.rung_id for one in told.values() if one.rung_id} == {
             one.employee_id: one.rung_id for one in fresh.eligibilities
         }
+
+
+async def test_rows_of_another_log_go_when_they_are_made_again(world: World) -> None:
+    """What was known behind a restored log's end keeps nothing out, and nobody who is not in the log stays."""
+    at(world, "2026-01-27")
+    ladder, agent = await set_ladder(world, "agent", "senior"), await world.employee(await world.team(), "2025-02-28")
+    await judged(world)
+    service = world.services["promotion"]
+    (follower,) = (one for one in service.followers if isinstance(one.handler, Touched))
+    table = Changes(MetaData()).table
+
+    async def kept() -> dict[str, str]:
+        query = select(table.c.employee_id, table.c.rung_id).where(table.c.ladder_id == ladder, table.c.rung_id != "")
+        async with service.engine.connect() as connection:
+            return {row.employee_id: row.rung_id for row in await connection.execute(query)}
+
+    right = await kept()
+    assert agent in right
+    # given: rows of a log that was longer, and somebody hired behind the end of this one
+    lost = [
+        {
+            "employee_id": one,
+            "ladder_id": ladder,
+            "rung_id": "gone",
+            "vacancy": -1,
+            "sequence": number,
+            "content": Eligibility(
+                employee_id=one, ladder_id=ladder, rung_id="gone", known_at=await world.end() + 1_000
+            ).SerializeToString(),
+        }
+        for number, one in enumerate([agent, new_id("e")], 1)
+    ]
+    async with writing(service.engine) as rows:
+        await rows.execute(upsert(table, rows), lost)
+        of_another = {"stream_created": datetime(2020, 1, 1, tzinfo=UTC), "owner": "", "epoch": FOLLOWERS.c.epoch + 1}
+        await rows.execute(update(FOLLOWERS).where(FOLLOWERS.c.name == follower.name).values(of_another))
+    await until(lambda: standing(follower), lambda state: state is State.STOPPED)
+    # when
+    assert [step async for step in rebuild(follower)][-1].done
+    # then
+    await until(lambda: standing(follower), lambda state: state is State.RUNNING)
+    await judged(world)
+    assert await kept() == right
+
+
+async def standing(follower: Follower) -> State:
+    return (await follower.standing()).state
