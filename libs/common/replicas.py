@@ -1,7 +1,8 @@
 """Replicas of a service share its followers out among each other, each by what the rows say and with nobody's help.
 
 Of the followers that are whole, and of each divided one's parts, nobody runs more than ceil(all / replicas that are
-alive). Whoever has more gives up what is above, at the end of a batch; whoever has less takes what is free.
+alive). Whoever has more gives up what is above, at the end of a batch; whoever has less takes what is free. Replicas of
+another version of the code, which may be unable to follow what these do, have no share of it: they get what is let go.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ REPLICAS = Table(
     METADATA,
     Column("instance", String, primary_key=True),
     Column("beat_time", DateTime(timezone=True), nullable=False),  # its last sign of life
+    Column("follows", String, nullable=False),  # a digest of its followers and of the versions of their rows
 )
 
 LOOK_SECONDS = 0.5
@@ -73,6 +75,8 @@ class Replicas:
         self._now = now
         self._leases = Leases(now)
         self._running: dict[Follower, asyncio.Task[None]] = {}
+        handlers = sorted((one.handler.name, one.handler.version) for one in (*self._whole, *self._divided))
+        self._follows = f"{crc32(repr(handlers).encode()):08x}"
 
     async def run(self) -> None:
         """Runs them until cancelled; then lets go of them at once."""
@@ -100,7 +104,7 @@ class Replicas:
 
     async def _beat(self) -> None:
         async with writing(self._engine) as transaction:
-            mine = {"instance": self._instance, "beat_time": self._now()}
+            mine = {"instance": self._instance, "beat_time": self._now(), "follows": self._follows}
             await transaction.execute(upsert(REPLICAS, transaction), mine)
             await transaction.execute(delete(REPLICAS).where(REPLICAS.c.beat_time < self._now() - FORGET))
 
@@ -112,7 +116,7 @@ class Replicas:
         """Starts and ends followers, so that they are this replica's share."""
         async with self._engine.connect() as connection:
             rows = {row.name: row for row in await connection.execute(select(FOLLOWERS))}
-            beats = (await connection.execute(select(REPLICAS))).all()
+            beats = (await connection.execute(select(REPLICAS).where(REPLICAS.c.follows == self._follows))).all()
         for divided in self._divided:
             head = rows.get(divided.name)
             if (head.partitions if head else 1) != len(divided.parts):

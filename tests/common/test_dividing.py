@@ -24,6 +24,7 @@ from tests.common.test_projecting import Names, World, world
 
 __all__ = ["world"]
 TEAMS = [f"t{number}" for number in range(40)]
+LOOK = 0.1
 
 
 class SharedNames(Names):
@@ -32,12 +33,18 @@ class SharedNames(Names):
     sharing = Sharing(by_id=Names.subjects)
 
 
+class OtherNames(SharedNames):
+    """Of rows that the other ones cannot be made into."""
+
+    version = SharedNames.version + 1
+
+
 class Replica:
     """A service with one follower, as one of several."""
 
-    def __init__(self, world: World, instance: str, partitions: int) -> None:
+    def __init__(self, world: World, instance: str, partitions: int, names: type[SharedNames] = SharedNames) -> None:
         self.follower = DividedFollower(
-            SharedNames(MetaData()),
+            names(MetaData()),
             Reading(world.stream, world.codec),
             world.engine,
             instance=instance,
@@ -58,7 +65,7 @@ class Replica:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("libs.common.replicas.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("libs.common.replicas.LOOK_SECONDS", LOOK)
     monkeypatch.setattr(projecting, "IDLE_SECONDS", 0.05)
 
 
@@ -77,6 +84,12 @@ async def write_many(world: World, chance: Random, count: int) -> int:
     for number in range(count):
         last = await world.write((chance.choice(TEAMS), f"n{number}"))
     return last
+
+
+async def replicas(world: World) -> list[str]:
+    """Those who have told that they are there."""
+    async with world.engine.connect() as connection:
+        return list(await connection.scalars(select(REPLICAS.c.instance)))
 
 
 async def check(world: World, last: int) -> None:
@@ -106,6 +119,21 @@ async def test_parts_together_make_what_one_would(world: World) -> None:
     await check(world, last)
 
 
+async def test_the_old_version_follows_until_it_goes(world: World) -> None:
+    """Its rows are none that the new one could go on with: nothing stands still for a share of it."""
+    async with Replica(world, "old", 4).running() as old:
+        await until(lambda: old.held() == [0, 1, 2, 3])
+        async with Replica(world, "new", 4, OtherNames).running():
+            while "new" not in await replicas(world):
+                await asyncio.sleep(0.01)
+            last = await write_many(world, Random(9), 20)
+            for _ in range(5):
+                await asyncio.sleep(LOOK)
+                assert old.held() == [0, 1, 2, 3]
+            await old.follower.wait_for(last, 60)
+    await check(world, last)
+
+
 def _number(team: str) -> int | None:
     return SharedNames.sharing.number(f"log.performance.team.{team}", 4)
 
@@ -123,8 +151,7 @@ async def test_replicas_share_the_parts_and_take_over_from_each_other(world: Wor
                 await check(world, last)
             assert {*one.held(), *two.held()} == {0, 1, 2, 3}
         await until(lambda: one.held() == [0, 1, 2, 3])  # no lease has passed: time stands still
-        async with world.engine.connect() as connection:
-            assert list(await connection.scalars(select(REPLICAS.c.instance))) == ["one"]
+        assert await replicas(world) == ["one"]
     await check(world, last)
 
 
@@ -150,7 +177,9 @@ async def test_who_stops_while_it_gives_something_up_lets_go_of_all(world: World
             for part in one.follower.parts:
                 await batches.enter_async_context(part.stepping)
             async with world.engine.begin() as transaction:
-                await transaction.execute(insert(REPLICAS), {"instance": "two", "beat_time": world.now()})
+                alike = await transaction.scalar(select(REPLICAS.c.follows))
+                two = {"instance": "two", "beat_time": world.now(), "follows": alike}
+                await transaction.execute(insert(REPLICAS), two)
             await asyncio.sleep(0.5)  # it has seen that, and waits
         assert one.held() == []
     async with world.engine.connect() as connection:

@@ -15,5 +15,6 @@ def upgrade() -> None:
         "replicas",
         sa.Column("instance", sa.String(), nullable=False),
         sa.Column("beat_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("follows", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("instance"),
     )
