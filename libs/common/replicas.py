@@ -75,8 +75,9 @@ class Replicas:
         self._now = now
         self._leases = Leases(now)
         self._running: dict[Follower, asyncio.Task[None]] = {}
-        handlers = sorted((one.handler.name, one.handler.version) for one in (*self._whole, *self._divided))
-        self._follows = f"{crc32(repr(handlers).encode()):08x}"
+        handlers = [*(one.handler for one in self._whole), *(one.handler for one in self._divided)]
+        versions = sorted((one.name, one.version) for one in handlers)
+        self._follows = f"{crc32(repr(versions).encode()):08x}"
 
     async def run(self) -> None:
         """Runs them until cancelled; then lets go of them at once."""

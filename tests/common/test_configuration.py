@@ -37,6 +37,10 @@ class WithoutStore(NatsServer):
         return "\n".join(line for line in super()._configuration(ports).splitlines() if "jetstream" not in line)
 
 
+STORE_NOT_MADE = 10049
+"""While the folder of the stream that had the name before is still being removed."""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """A server whose streams are these tests' own."""
@@ -57,7 +61,12 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
 async def make(client: Client, name: str = LOG, **differences: Any) -> None:
     """Creates a stream that differs from the right one so."""
     configuration = stream_configuration(name, 1) | differences
-    answer = await jetstream.ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+    async with asyncio.timeout(30):
+        while True:
+            answer = await jetstream.ask(client, f"$JS.API.STREAM.CREATE.{name}", configuration)
+            if answer.get("error", {}).get("err_code") != STORE_NOT_MADE:
+                break
+            await asyncio.sleep(0.05)
     assert "error" not in answer, answer
 
 

@@ -196,7 +196,9 @@ async def test_implementation_gets_request_and_context(world: World) -> None:
 async def test_a_stream_ends_with_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it answers or takes what is sent; a call that is under way is answered."""
     left = LASTS_SECONDS + LEEWAY_SECONDS - 1
-    monkeypatch.setattr("libs.common.rpc.time", SimpleNamespace(time=lambda: time.time() + left))
+    monkeypatch.setattr(
+        "libs.common.rpc.time", SimpleNamespace(time=lambda: time.time() + left, perf_counter=time.perf_counter)
+    )
     answers = OperationsServiceStub(world.channel).RebuildFollower(
         RebuildFollowerRequest(service="coaching", follower="plans")
     )
