@@ -46,6 +46,13 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Commands that a test runs in its own process say where logs go; the next test is not to go by it."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
     """Logging as it was before, for tests that start it."""

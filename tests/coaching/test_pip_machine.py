@@ -274,7 +274,7 @@ def everybody_is_hr(patch: pytest.MonkeyPatch) -> None:
 
 def the_clock_runs_on(patch: pytest.MonkeyPatch) -> None:
     """A pause that forgets which days had run."""
-    patch.setattr(deciding, "used_before", lambda _days, schedule, _day: schedule.used_business_days)
+    patch.setattr(deciding, "_used", lambda pip, *_: pip.schedule.used_business_days)
 
 
 def an_edit_is_no_pause(patch: pytest.MonkeyPatch) -> None:
