@@ -58,15 +58,23 @@ def service_at(world: World, host: str, namespace: str) -> Object | None:
     name, *rest = host.split(".")
     if not rest:
         return world.get("Service", name, namespace)
-    if len(rest) == 1 and name.rpartition("-")[2].isdecimal() and (around := world.get("Service", rest[0], namespace)):
-        return around  # one pod of a StatefulSet
+    if _is_pod(host):
+        return world.get("Service", rest[0], namespace)
     if ".".join(rest[1:]) in CLUSTER_DOMAINS:
         return world.get("Service", name, rest[0])
     return None
 
 
+def _is_pod(host: str) -> bool:
+    """Whether a name is that of one pod of a StatefulSet, behind a headless Service of the same namespace."""
+    name, _, rest = host.partition(".")
+    return rest != "" and "." not in rest and name.rpartition("-")[2].isdecimal()
+
+
 def _is_outside(host: str) -> bool:
     """Whether a host is none of the cluster's."""
+    if _is_pod(host):
+        return False
     try:
         return not ip_address(host).is_loopback
     except ValueError:
